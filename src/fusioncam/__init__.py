@@ -1,0 +1,22 @@
+"""Fusion-CAM and its kin: class activation maps that say what a vision model looked at."""
+
+from .errors import FusionCamError, FusionCamWarning
+from .explanation import Explanation, explain, explain_each
+from .methods import METHODS
+from .model import ExplainedModel
+from .preprocessing import Preprocessing
+from .sharing import sharing
+from .zoo import load_model
+
+__all__ = [
+    "METHODS",
+    "ExplainedModel",
+    "Explanation",
+    "FusionCamError",
+    "FusionCamWarning",
+    "Preprocessing",
+    "explain",
+    "explain_each",
+    "load_model",
+    "sharing",
+]

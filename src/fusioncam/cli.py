@@ -1,0 +1,192 @@
+"""The command line: `fusioncam demo`, `fusioncam explain`, `fusioncam list`."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .errors import FusionCamError, ImageError, WeightsError
+from .explanation import explain_each
+from .images import find_pictures
+from .methods import METHODS
+from .methods.spec import as_method
+from .model import ExplainedModel
+from .run import Run
+from .zoo import DEFAULT_MODEL, MODELS, architecture, load_model
+
+EXIT_CODES = """
+Exit codes: 0 all went well; 1 some pictures failed, the others are done; 2 nothing was done, the request is wrong;
+130 stopped by Ctrl-C, what was done is kept.
+"""
+
+app = typer.Typer(
+    help=f"Show what a vision model looked at: Fusion-CAM and its kin.\n\n{EXIT_CODES}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+listing = typer.Typer(help="List what there is: methods, models, the layers of a model.", no_args_is_help=True)
+app.add_typer(listing, name="list")
+
+ModelName = Annotated[
+    str, typer.Option("--model", help="efficientnet_lite0, timm:NAME, torchvision:NAME or package.module:factory")
+]
+Methods = Annotated[
+    list[str], typer.Option("--method", "-m", help="a method, with settings if you like: fusion-cam(theta=20)")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="the folder for overlays, maps and explanations.json")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; default: cuda if there is one")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no table")]
+Json = Annotated[bool, typer.Option("--json", help="print explanations.json instead of a table")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("fusioncam"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=EXIT_CODES)
+def explain(
+    paths: Annotated[list[str], typer.Argument(help="pictures, folders of pictures, or glob patterns")],
+    model: ModelName = DEFAULT_MODEL,
+    layer: Annotated[str | None, typer.Option(help="a dotted name; default: the last map before pooling")] = None,
+    method: Methods = ["fusion-cam"],  # noqa: B006 # typer copies it
+    target: Annotated[
+        str | None, typer.Option(help="class index, class name or top3; default: the prediction")
+    ] = None,
+    out: Out = Path("fusioncam-out"),
+    device: Device = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="pictures in memory at once")] = 1,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="a state dict, torch or .safetensors, for the model")
+    ] = None,
+    num_classes: Annotated[int | None, typer.Option(min=1, help="classes of the checkpoint")] = None,
+    labels: Annotated[Path | None, typer.Option(help="a text file, one class name a line")] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Make heatmaps of pictures. Several -m give them side by side.
+
+    fusioncam explain cat.jpg
+
+    fusioncam explain photos/ -m fusion-cam -m grad-cam --target tabby --out maps/
+
+    fusioncam explain leaf.png --model timm:resnet50 --checkpoint mine.pt --num-classes 38 --labels names.txt
+    """
+    loaded = load_model(model, layer, checkpoint=checkpoint, num_classes=num_classes, labels=labels, device=device)
+    _run(find_pictures(paths), loaded, method, target, Run(out, quiet=quiet, json=json), batch_size)
+
+
+@app.command(epilog=EXIT_CODES)
+def demo(
+    method: Methods = ["grad-cam", "score-cam", "fusion-cam"],  # noqa: B006 # typer copies it
+    out: Out = Path("fusioncam-demo"),
+    device: Device = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Explain three free pictures with the built-in network: no download, about half a minute."""
+    pictures = _demo_pictures()
+    _run(pictures, load_model(device=device), method, None, Run(out, quiet=quiet, json=json), 1)
+
+
+@listing.command("methods")
+def list_methods() -> None:
+    """List the methods with their settings."""
+    table = Table("method", "what it does", "settings")
+    for name, method in METHODS.items():
+        table.add_row(name, (type(method).__doc__ or "").splitlines()[0], repr(method))
+    _print(table)
+
+
+@listing.command("models")
+def list_models() -> None:
+    """List where models come from."""
+    table = Table("model", "what it is")
+    for name in MODELS:
+        table.add_row(name, "built in, with its ImageNet weights: works without a network")
+    table.add_row("timm:NAME", "any classifier of timm, e.g. timm:resnet50; weights are downloaded once")
+    table.add_row("torchvision:NAME", "any classifier of torchvision, e.g. torchvision:vgg16; the same")
+    table.add_row("package.module:factory", "your own: a function without arguments that gives an nn.Module")
+    _print(table)
+
+
+@listing.command("layers")
+def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
+    """List the layers of a model that give maps, in the order in which they run; the last is the default.
+
+    fusioncam list layers --model timm:resnet50
+    """
+    explained = architecture(model)
+    preprocessing = explained.preprocessing
+    x = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
+    candidates = explained.candidates(x)
+    table = Table("layer", "kind", "channels", "map", title=f"{model}, input {tuple(x.shape[1:])}")
+    for candidate in candidates:
+        sides = " x ".join(map(str, candidate.shape[1:]))
+        default = " (default)" if candidate is candidates[-1] else ""
+        table.add_row(candidate.name + default, candidate.kind, str(candidate.shape[0]), sides)
+    _print(table)
+
+
+def _run(
+    pictures: Iterable[Path | ImageError],
+    model: ExplainedModel,
+    methods: list[str],
+    target: str | None,
+    run: Run,
+    batch_size: int,
+) -> None:
+    """Explain, save and tell; the exit code says how it went."""
+    for method in methods:
+        as_method(method)  # a wrong name is told before any work
+    with run.progress(list(pictures)) as found:
+        explanations = explain_each(
+            found, model=model, methods=methods, target=target, batch_size=batch_size, on_error=run.fail
+        )
+        run.take(explanations)
+    raise typer.Exit(run.finish())
+
+
+def _demo_pictures() -> list[Path | ImageError]:
+    try:
+        from skimage import data  # its pictures are free and lie in its wheel
+    except ImportError:
+        raise WeightsError('the demo\'s pictures come with scikit-image: pip install "fusioncam[demo]"') from None
+    folder = Path(data.__file__).parent
+    return [folder / name for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
+
+
+def _print(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's becomes one clear message, never a traceback."""
+    warnings.showwarning = _warn
+    try:
+        app()
+    except FusionCamError as error:
+        print(f"error: {error.explained()}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,97 @@
+"""Every error and warning of the library.
+
+FusionCamError(Exception)
+  UnknownNameError(ValueError)    a method, setting, model or choice that does not exist
+  LayerError(ValueError)          a layer that is missing, ran 0 or 2 times, or gives no maps
+  ShapeError(ValueError)          a tensor of another shape than asked for
+  TargetError(ValueError)         a class that the network does not have, or too few or many of them
+  NonFiniteError(ArithmeticError) the network gave NaN or infinity
+  ImageError(OSError)             a file that is no readable picture
+  WeightsError(OSError)           weights that cannot be had, read or fitted
+  OutputError(OSError)            a place that cannot be written to
+FusionCamWarning(UserWarning)
+  FlatHeatmapWarning              the map is constant: it tells nothing
+
+A message says what is wrong, what was got and what to do. Each class also inherits the built-in
+error that a caller would catch without knowing the library.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterable
+
+
+class FusionCamError(Exception):
+    """The root of all errors that the library raises on purpose."""
+
+    if sys.version_info < (3, 11):  # the built-in of PEP 678 came with 3.11
+
+        def add_note(self, note: str) -> None:
+            """Keep where and on what it happened, as Python 3.11 does."""
+            self.__notes__ = [*getattr(self, "__notes__", []), note]
+
+    def explained(self) -> str:
+        """Give the message with its notes, one a line."""
+        return "\n".join([str(self), *getattr(self, "__notes__", [])])
+
+
+class UnknownNameError(FusionCamError, ValueError):
+    """A name or value that is not among the known ones."""
+
+
+class LayerError(FusionCamError, ValueError):
+    """The layer is missing, did not run exactly once, or its output cannot be read as maps."""
+
+
+class ShapeError(FusionCamError, ValueError):
+    """A tensor has another shape than asked for."""
+
+
+class TargetError(FusionCamError, ValueError):
+    """A target class does not exist, or there are not as many targets as pictures."""
+
+
+class NonFiniteError(FusionCamError, ArithmeticError):
+    """The network gave NaN or infinity where a number is needed."""
+
+
+class ImageError(FusionCamError, OSError):
+    """A file is missing, damaged, too large, or no picture."""
+
+
+class WeightsError(FusionCamError, OSError):
+    """Weights cannot be had, cannot be read, or do not fit the network."""
+
+
+class OutputError(FusionCamError, OSError):
+    """A file or folder cannot be written."""
+
+
+class FusionCamWarning(UserWarning):
+    """The root of all warnings of the library."""
+
+
+class FlatHeatmapWarning(FusionCamWarning):
+    """A heatmap is constant, for example because nothing positive was left after ReLU."""
+
+
+def suggestion(name: object, known: Iterable[object], limit: int = 20) -> str:
+    """Say which of the known names is nearest, then list them (the first ``limit``).
+
+    >>> suggestion("gradcam", ["grad-cam", "score-cam"])
+    "Did you mean 'grad-cam'? Known: grad-cam, score-cam"
+    """
+    names = [str(one) for one in known]
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"Did you mean '{near[0]}'? " if near else ""
+    more = f", … ({len(names)} in all)" if len(names) > limit else ""
+    return f"{hint}Known: {', '.join(names[:limit])}{more}"
+
+
+def require_known(kind: str, name: object, known: Iterable[object]) -> None:
+    """Raise :class:`UnknownNameError` unless ``name`` is among the known ones."""
+    names = list(known)
+    if name not in names:
+        raise UnknownNameError(f"'{name}' is no {kind}. {suggestion(name, names)}")

@@ -1,0 +1,303 @@
+"""From pictures to heatmaps that can be looked at, saved and traced back to how they were made."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from .errors import FusionCamError, TargetError
+from .files import replacing, writable_folder
+from .images import Picture, open_picture
+from .labels import find_class
+from .methods import Ingredients, Method
+from .methods.spec import as_method
+from .model import ExplainedModel
+from .preprocessing import Preprocessing
+from .render import overlay
+from .sharing import sharing
+from .sweep import metered
+from .zoo import DEFAULT_MODEL, as_model
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One heatmap of one picture for one class, with what it was made of and how.
+
+    ``heatmap`` is ``(H, W)`` float32 in [0, 1], of the network's input; ``picture`` is what the network saw, at
+    the picture's own resolution. ``ingredients`` are there for Union- and Fusion-CAM, without a batch side.
+    ``passes`` and ``seconds`` are what this map cost beyond what it shared with earlier ones of the same call.
+    """
+
+    source: str
+    picture: Image.Image
+    heatmap: Tensor
+    method: str
+    model: str
+    layer: str
+    target: int
+    label: str | None
+    probability: float
+    ingredients: Ingredients | None
+    passes: int
+    seconds: float
+    preprocessing: Preprocessing
+
+    def overlay(self, opacity: float = 0.5) -> Image.Image:
+        """Give the picture with the heatmap laid over it: red is 1, blue is 0."""
+        return overlay(self.picture, self.heatmap.numpy(), opacity)
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """What each map adds to the target's probability over the empty picture; empty if nothing was fused."""
+        return {} if self.ingredients is None else {k: v.item() for k, v in self.ingredients.gains.items()}
+
+    @property
+    def class_name(self) -> str:
+        """The class as tables show it: the first of its names, or its index."""
+        return self.label.split(",")[0] if self.label else str(self.target)
+
+    def facts(self) -> dict[str, Any]:
+        """Give all that is known of this map besides pixels, ready for JSON."""
+        return {
+            "picture": self.source,
+            "method": self.method,
+            "layer": self.layer,
+            "target": self.target,
+            "label": self.label,
+            "probability": self.probability,
+            "gains": self.gains,
+            "passes": self.passes,
+            "seconds": round(self.seconds, 4),
+        }
+
+    def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
+        """Write ``STEM.png`` (overlay), ``STEM.npy`` (heatmap) and ``STEM.json`` (facts); give their paths."""
+        stem = stem or f"{Path(self.source).stem}.{slug(self.method)}"
+        paths = self.save_map(writable_folder(Path(folder)), stem)
+        with replacing(Path(folder, f"{stem}.json")) as file:
+            file.write(to_json(run_facts(self.model, self.preprocessing) | self.facts()))
+        return [*paths, Path(folder, f"{stem}.json")]
+
+    def save_map(self, folder: Path, stem: str) -> list[Path]:
+        """Write overlay and heatmap alone, as a run does that keeps its facts in one file."""
+        paths = [folder / f"{stem}.png", folder / f"{stem}.npy"]
+        with replacing(paths[0]) as file:
+            self.overlay().save(file, "PNG")
+        with replacing(paths[1]) as file:
+            np.save(file, self.heatmap.numpy())
+        return paths
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.overlay().save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+def slug(text: str) -> str:
+    """Make a text fit for a file name.
+
+    >>> slug("fusion-cam:official(theta=20)")
+    'fusion-cam_official_theta=20'
+    """
+    return re.sub(r"[^\w.+=-]+", "_", text).strip("_.")[:80] or "_"
+
+
+def to_json(facts: dict[str, Any]) -> bytes:
+    """Write facts as UTF-8 JSON, refusing NaN."""
+    return json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False).encode()
+
+
+def run_facts(model: str, preprocessing: Preprocessing) -> dict[str, Any]:
+    """Give what all maps of one run share."""
+    packages = ("fusioncam", "torch", "torchvision", "timm", "numpy", "pillow")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": model,
+        "preprocessing": asdict(preprocessing),
+        "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in packages},
+    }
+
+
+def explain(
+    picture: Picture,
+    *,
+    model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
+    layer: str | None = None,
+    method: str | Method = "fusion-cam",
+    target: int | str | None = None,
+    device: str | None = None,
+) -> Explanation:
+    """Explain what a network sees of one class in one picture.
+
+    ``picture`` is a path, a PIL image or a uint8 array ``(H, W, 3)``. ``model`` is a name (:func:`load_model`), a
+    network or an :class:`ExplainedModel`; ``layer`` a dotted name, by default the last spatial map before pooling.
+    ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class.
+
+    Errors are :class:`FusionCamError`: of the picture, the model's weights, the layer, the target or a name.
+    """
+    if isinstance(target, str) and _top(target) != 1:
+        raise TargetError(f"'{target}' asks for several heatmaps: use explain_each(..., target='{target}')")
+    explained = as_model(model, layer, device)
+    return next(explain_each([picture], model=explained, methods=[method], target=target))
+
+
+def explain_each(
+    pictures: Iterable[Picture],
+    *,
+    model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
+    layer: str | None = None,
+    methods: Sequence[str | Method] = ("fusion-cam",),
+    target: int | str | None = None,
+    device: str | None = None,
+    batch_size: int = 1,
+    on_error: Callable[[Picture, Exception], None] | None = None,
+) -> Iterator[Explanation]:
+    """Explain many pictures by several methods, which share all that they have in common.
+
+    Gives the explanations picture by picture, for each class asked for, for each method. ``target`` may also be
+    ``"top3"`` (any number): the most probable classes. Without ``on_error`` the first failure is raised; with it
+    a picture that fails is handed to it and the others go on.
+    """
+    if batch_size < 1:
+        raise TargetError(f"batch_size is at least 1, got {batch_size}")
+    named = [as_method(method) for method in methods]
+    explained = as_model(model, layer, device)
+    remaining = iter(pictures)
+    while batch := list(islice(remaining, batch_size)):
+        yield from _tolerant(explained, batch, named, target, on_error)
+
+
+def _tolerant(
+    model: ExplainedModel,
+    batch: list[Picture],
+    methods: list[tuple[str, Method]],
+    target: int | str | None,
+    on_error: Callable[[Picture, Exception], None] | None,
+) -> list[Explanation]:
+    """Explain a batch; if it fails, each of its pictures alone, so that one spoils no other."""
+    try:
+        return _explain_batch(model, batch, methods, target)
+    except Exception as error:  # of the network too: the user's code may raise anything
+        if len(batch) > 1:
+            return [one for each in batch for one in _tolerant(model, [each], methods, target, on_error)]
+        if isinstance(error, FusionCamError):
+            error.add_note(f"picture: {_name(batch[0])}, model: {model.name}")
+        if on_error is None:
+            raise
+        on_error(batch[0], error)
+        return []
+
+
+def _explain_batch(
+    model: ExplainedModel, batch: list[Picture], methods: list[tuple[str, Method]], target: int | str | None
+) -> list[Explanation]:
+    pictures = [open_picture(one) for one in batch]
+    x = torch.stack([model.preprocessing(picture) for picture in pictures])
+    views = [model.preprocessing.view(picture) for picture in pictures]
+    made: list[list[Explanation]] = [[] for _ in batch]
+    with sharing():
+        probabilities = model.logits(x).float().softmax(1).cpu()
+        labels = _fitting(model.labels, probabilities.shape[1])
+        for classes in choose(target, probabilities, labels):
+            for name, method in methods:
+                maps = _Maps.of(model, x, classes, method)
+                for n, view in enumerate(views):
+                    index = int(classes[n])
+                    explanation = Explanation(
+                        source=_name(batch[n]),
+                        picture=view,
+                        heatmap=maps.heatmaps[n],
+                        method=name,
+                        model=model.name,
+                        layer=getattr(method, "layer", None) or model.layer_for(x),
+                        target=index,
+                        label=labels[index] if labels else None,
+                        probability=float(probabilities[n, index]),
+                        ingredients=maps.ingredients_of(n),
+                        passes=maps.passes // len(batch),
+                        seconds=maps.seconds / len(batch),
+                        preprocessing=model.preprocessing,
+                    )
+                    made[n].append(explanation)
+    return [explanation for of_picture in made for explanation in of_picture]
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """What one method gave for one batch, on the CPU, and what it cost."""
+
+    heatmaps: Tensor
+    ingredients: Ingredients | None
+    passes: int
+    seconds: float
+
+    @classmethod
+    def of(cls, model: ExplainedModel, x: Tensor, target: Tensor, method: Method) -> _Maps:
+        began = time.perf_counter()
+        with metered() as meter:
+            heatmaps = method(model, x, target).detach().float().cpu()
+            ask = getattr(method, "ingredients", None)
+            ingredients = ask(model, x, target) if ask else None
+        return cls(heatmaps, ingredients, meter.passes, time.perf_counter() - began)
+
+    def ingredients_of(self, n: int) -> Ingredients | None:
+        if self.ingredients is None:
+            return None
+        maps = {one.name: getattr(self.ingredients, one.name) for one in fields(self.ingredients)}
+        gains = {name: gain[n].cpu() for name, gain in maps.pop("gains").items()}
+        return replace(self.ingredients, gains=gains, **{name: value[n].cpu() for name, value in maps.items()})
+
+
+def _top(target: str) -> int:
+    """Give the number of classes that ``top3`` asks for; 1 for a class name."""
+    match = re.fullmatch(r"top-?(\d+)", target.strip(), re.IGNORECASE)
+    return int(match[1]) if match else 1
+
+
+def choose(target: int | str | None, probabilities: Tensor, labels: Sequence[str] | None) -> list[Tensor]:
+    """Turn what a user asks for into classes ``(N,)``, one tensor for each heatmap a picture gets.
+
+    ``probabilities`` is ``(N, classes)``. Raises :class:`TargetError` for a class that is not there.
+    """
+    pictures, classes = probabilities.shape
+    if target is None:
+        return [probabilities.argmax(1)]
+    if isinstance(target, str) and re.fullmatch(r"-?\d+", target.strip()):
+        target = int(target)
+    if isinstance(target, int):
+        if not 0 <= target < classes:
+            raise TargetError(f"class {target} of {classes} classes: give an index from 0 to {classes - 1}")
+        return [torch.full((pictures,), target)]
+    if re.fullmatch(r"top-?\d+", target.strip(), re.IGNORECASE):
+        if not 1 <= _top(target) <= classes:
+            raise TargetError(f"'{target}' of {classes} classes: ask for top1 to top{classes}")
+        return list(probabilities.topk(_top(target), dim=1).indices.unbind(1))
+    if labels is None:
+        raise TargetError(f"'{target}': this network has no class names: give an index, or the names with --labels")
+    return [torch.full((pictures,), find_class(target, labels))]
+
+
+def _fitting(labels: Sequence[str] | None, classes: int) -> Sequence[str] | None:
+    if labels is not None and len(labels) != classes:
+        raise TargetError(f"{len(labels)} class names for a network of {classes} classes: give as many")
+    return labels
+
+
+def _name(picture: Picture) -> str:
+    return str(picture) if isinstance(picture, (str, Path)) else type(picture).__name__.lower()

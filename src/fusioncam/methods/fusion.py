@@ -1,0 +1,185 @@
+"""Union-CAM and Fusion-CAM: a gradient map and a region map, united by what each adds to the class score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..errors import require_known
+from ..maps import agree, denoise, is_flat, minmax, over
+from ..masks import FILLS
+from ..model import ExplainedModel, Target
+from ..sharing import once, sharing
+from .common import Method, checked, require_percentile
+from .gradient import DenoisedGradCAM, GradCAM
+from .region import ScoreCAM
+
+Pair = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a fusion was made of. Maps are ``(N, *s)`` in [0, 1], gains ``(N,)`` differences of probabilities.
+
+    A gain is the target's probability of the picture seen through the map minus that of the empty picture.
+    """
+
+    heatmaps: Tensor
+    denoised: Tensor
+    region: Tensor
+    union: Tensor
+    gains: dict[str, Tensor]
+
+
+def shares(first: Tensor, second: Tensor) -> Pair:
+    """Divide by the sum, gains below 0 counting as 0; equal halves where neither map adds anything.
+
+    >>> [weight.tolist() for weight in shares(torch.tensor([0.3, -0.2, 0.0]), torch.tensor([0.1, 0.5, 0.0]))]
+    [[0.75, 0.0, 0.5], [0.25, 1.0, 0.5]]
+    """
+    first, second = first.clamp(min=0), second.clamp(min=0)
+    total = first + second
+    nothing = total <= 0
+    return tuple(torch.where(nothing, 0.5, gain / total.where(~nothing, 1)) for gain in (first, second))  # type: ignore[return-value] # a pair in, a pair out
+
+
+def divided(first: Tensor, second: Tensor) -> Pair:
+    """Divide by the sum, whatever its sign: explodes where the gains cancel, as the official code does."""
+    total = first + second + 1e-8
+    return first / total, second / total
+
+
+def as_they_are(first: Tensor, second: Tensor) -> Pair:
+    """Weigh by the gains themselves."""
+    return first, second
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """How gains become weights, in both steps.
+
+    ``carry``: the second step takes the region map's weight of the first in place of its gain. ``signed``:
+    Union-CAM multiplies the map it chose by its gain, so that a negative one turns it upside down.
+    """
+
+    weigh: Callable[[Tensor, Tensor], Pair]
+    carry: bool = False
+    signed: bool = False
+
+
+WEIGHTINGS = {
+    "shares": Weighting(shares),
+    "official": Weighting(divided, carry=True, signed=True),
+    "raw": Weighting(as_they_are),
+}
+
+
+@dataclass(frozen=True)
+class _United:
+    """The first two steps: the union, its gain among the others, and the region's weight in it."""
+
+    union: Tensor
+    gains: dict[str, Tensor]
+    region_weight: Tensor
+
+
+def _unite(
+    model: ExplainedModel, x: Tensor, target: Target, denoised: Tensor, region: Tensor, gains: str, fill: str
+) -> _United:
+    def probabilities(*maps: Tensor) -> Tensor:
+        return model.masked_scores(x, torch.stack(maps), target, readout="probability", fill=fill)
+
+    empty, with_denoised, with_region = probabilities(torch.zeros_like(region), denoised, region)
+    gain = {"denoised": with_denoised - empty, "region": with_region - empty}
+    first, second = WEIGHTINGS[gains].weigh(gain["denoised"], gain["region"])
+    union = minmax(over(first, denoised) * denoised + over(second, region) * region)
+    gain["union"] = probabilities(union)[0] - empty
+    return _United(union, gain, second)
+
+
+def _or_region(heatmaps: Tensor, region: Tensor, method: object) -> Tensor:
+    """Where the result is constant, show the region map instead, and say so."""
+    heatmaps = checked(heatmaps, method, instead="the region map stands in for it")
+    return torch.where(over(is_flat(heatmaps), heatmaps), region, heatmaps)
+
+
+@dataclass(frozen=True)
+class UnionCAM:
+    """Union-CAM: the union of both maps or the region map alone, whichever gains more (Hu et al. 2024).
+
+    10.3389/fnbot.2024.1490198. ``gradient`` and ``region`` are any methods. ``gains`` says how gains become
+    weights: "shares" (ours, defined for all gains), "official" or "raw" (the two public codes).
+    """
+
+    gradient: Method = field(default_factory=DenoisedGradCAM)
+    region: Method = field(default_factory=ScoreCAM)
+    gains: str = "shares"
+    fill: str = "mean"
+
+    def __post_init__(self) -> None:
+        require_known("way to weigh gains", self.gains, WEIGHTINGS)
+        require_known("fill", self.fill, FILLS)
+
+    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+        """Give heatmaps ``(N, *s)`` in [0, 1]."""
+        return self.ingredients(model, x, target).heatmaps
+
+    @once
+    def ingredients(self, model: ExplainedModel, x: Tensor, target: Target) -> Ingredients:
+        """Give the heatmaps with all that they were made of."""
+        with sharing():
+            denoised, region = self.gradient(model, x, target), self.region(model, x, target)
+        united = _unite(model, x, target, denoised, region, self.gains, self.fill)
+        better = united.gains["union"] > united.gains["region"]
+        chosen = torch.where(over(better, region), united.union, region)
+        if WEIGHTINGS[self.gains].signed:
+            gain = torch.where(better, united.gains["union"], united.gains["region"])
+            chosen = minmax(over(gain, chosen) * chosen)
+        return Ingredients(_or_region(chosen, region, self), denoised, region, united.union, united.gains)
+
+
+@dataclass(frozen=True)
+class FusionCAM:
+    """Fusion-CAM: denoise, unite, then fuse pixel by pixel (Dekdegue et al. 2026, arXiv 2603.05386).
+
+    1. ``D``: the ``gradient`` map, 0 below its ``theta``-th percentile (``strict``: at it too).
+    2. ``U = minmax(w_D D + w_R R)`` with the ``region`` map ``R``.
+    3. ``L1 = w_U U``, ``L2 = w_R' R``, ``S = clip(1 - |L1 - L2|, 0, 1)``,
+       ``F = minmax(S max(L1, L2) + (1 - S) (L1 + L2) / 2)``.
+
+    The weights come from the gains of the maps (see :class:`Ingredients`) as ``gains`` says: "shares" (ours:
+    a negative gain weighs nothing, two zero gains weigh the same), "official" or "raw" (the two public
+    codes). ``gradient`` and ``region`` are any methods. ``fill`` shows where a map is 0.
+    """
+
+    gradient: Method = field(default_factory=GradCAM)
+    region: Method = field(default_factory=ScoreCAM)
+    theta: float = 10
+    gains: str = "shares"
+    strict: bool = False
+    fill: str = "mean"
+
+    def __post_init__(self) -> None:
+        require_percentile(self.theta)
+        require_known("way to weigh gains", self.gains, WEIGHTINGS)
+        require_known("fill", self.fill, FILLS)
+
+    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+        """Give heatmaps ``(N, *s)`` in [0, 1]."""
+        return self.ingredients(model, x, target).heatmaps
+
+    @once
+    def ingredients(self, model: ExplainedModel, x: Tensor, target: Target) -> Ingredients:
+        """Give the heatmaps with all that they were made of."""
+        with sharing():
+            denoised = denoise(self.gradient(model, x, target), self.theta, strict=self.strict)
+            region = self.region(model, x, target)
+        united = _unite(model, x, target, denoised, region, self.gains, self.fill)
+        weighting = WEIGHTINGS[self.gains]
+        second = united.region_weight if weighting.carry else united.gains["region"]
+        of_union, of_region = weighting.weigh(united.gains["union"], second)
+        fused = minmax(agree(over(of_union, region) * united.union, over(of_region, region) * region))
+        return Ingredients(_or_region(fused, region, self), denoised, region, united.union, united.gains)

@@ -1,0 +1,70 @@
+"""How the pixels of a picture become a network's input, and which part of the picture it then sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as tv
+
+from .errors import ShapeError, require_known
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+_VIEW_SIDE = 1024  # a view is for looking at: larger ones only cost disk
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, crop the centre, scale to [0, 1], normalise: the usual evaluation transform.
+
+    ``size`` is the input's (height, width). ``resize`` is what the picture's shorter side becomes before the
+    crop, or the (height, width) to which the whole picture is squashed. ``mean`` and ``std`` are one
+    number a channel, of pixels in [0, 1]; their count says whether the network takes grey or RGB.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    resize: int | tuple[int, int] = 256
+    interpolation: str = "bicubic"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        require_known("interpolation", self.interpolation, INTERPOLATIONS)
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise ShapeError(f"mean and std want 1 or 3 numbers each, got {self.mean} and {self.std}")
+        sides = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
+        if sides[0] < self.size[0] or sides[1] < self.size[1]:
+            raise ShapeError(f"resize {self.resize} is smaller than the crop {self.size}: make it larger")
+
+    def __call__(self, picture: Image.Image) -> Tensor:
+        """Turn an upright RGB picture into one input ``(C, H, W)``, normalised."""
+        picture = picture.convert("L" if len(self.mean) == 1 else "RGB")
+        resized = tv.resize(picture, self._resized(picture), InterpolationMode(self.interpolation))
+        pixels = tv.to_dtype(tv.pil_to_tensor(tv.center_crop(resized, list(self.size))), torch.float32, scale=True)
+        normalised: Tensor = tv.normalize(pixels, list(self.mean), list(self.std))
+        return normalised
+
+    def view(self, picture: Image.Image) -> Image.Image:
+        """Cut out what the network sees, at the picture's own resolution (at most 1,024 pixels a side)."""
+        (rows, columns), (height, width) = self._resized(picture), self.size
+        top, left = round((rows - height) / 2), round((columns - width) / 2)
+        across, down = picture.width / columns, picture.height / rows
+        box = (left * across, top * down, (left + width) * across, (top + height) * down)
+        scale = min(max(across, down, 1), _VIEW_SIDE / max(self.size))
+        shown = (max(width, round(width * scale)), max(height, round(height * scale)))
+        return picture.convert("RGB").resize(shown, INTERPOLATIONS[self.interpolation], box=box)
+
+    def _resized(self, picture: Image.Image) -> list[int]:
+        if not isinstance(self.resize, int):
+            return list(self.resize)
+        short = min(picture.size)
+        rows, columns = (int(self.resize * side / short) for side in (picture.height, picture.width))
+        return [rows, columns]

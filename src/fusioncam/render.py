@@ -1,0 +1,39 @@
+"""Arrays in, pictures out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+_COLORS = "jet"  # what the field's papers show; blue is 0, red is 1
+
+
+def overlay(picture: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:
+    """Lay a heatmap ``(H, W)`` in [0, 1] over a picture of any size; ``opacity`` 0 shows the picture alone."""
+    resized = Image.fromarray(np.asarray(heatmap, np.float32)).resize(picture.size, Image.Resampling.BILINEAR)
+    colours = colormaps[_COLORS](np.clip(np.asarray(resized), 0, 1))[..., :3]
+    blended = (1 - opacity) * np.asarray(picture.convert("RGB")) / 255 + opacity * colours
+    return Image.fromarray((blended * 255).round().astype(np.uint8))
+
+
+def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", columns: int = 5) -> Image.Image:
+    """Set titled pictures in rows, like figures 2 and 4 of the Fusion-CAM paper."""
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(2.6 * columns, 2.9 * rows + 0.3), dpi=120, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title, fontsize=11, parse_math=False)
+    for axes in (grid := figure.subplots(rows, columns, squeeze=False)).flat:
+        axes.axis("off")
+    for axes, (name, picture) in zip(grid.flat, panels, strict=False):  # the last row may not be full
+        axes.imshow(picture)
+        axes.set_title(name, fontsize=9, parse_math=False, wrap=True)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -1,0 +1,61 @@
+"""Asked twice, computed once: what several methods of one call have in common.
+
+Inside ``with sharing():`` a function marked ``@once`` answers a repeated question from memory. Methods ask
+their questions plainly (``model.record(x, target)``, ``self.region(model, x, target)``) and need not know who
+asked before. Outside, and after, nothing is remembered.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ParamSpec, TypeVar
+
+from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_answers: ContextVar[dict[Any, Any] | None] = ContextVar("answers", default=None)
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Remember the answers of ``@once`` functions until the outermost such block ends."""
+    if _answers.get() is not None:
+        yield
+        return
+    token = _answers.set({})
+    try:
+        yield
+    finally:
+        _answers.reset(token)
+
+
+def once(function: Callable[P, R]) -> Callable[P, R]:
+    """Answer the same arguments once within :func:`sharing`.
+
+    Methods and names are told by their value, tensors, models and lists by which object they are.
+    """
+
+    @functools.wraps(function)
+    def ask(*args: P.args, **kwargs: P.kwargs) -> R:
+        answers = _answers.get()
+        if answers is None:
+            return function(*args, **kwargs)
+        key = (function, *map(_identity, args), *((name, _identity(kwargs[name])) for name in sorted(kwargs)))
+        if key not in answers:
+            # the arguments are kept too, so that an identity cannot pass to another object
+            answers[key] = (function(*args, **kwargs), args, kwargs)
+        answer: R = answers[key][0]
+        return answer
+
+    return ask
+
+
+def _identity(argument: Any) -> Any:
+    """Tell an argument by its value where that is cheap and safe, else by which object it is."""
+    by_value = isinstance(argument, Hashable) and not isinstance(argument, Tensor)
+    return argument if by_value else (type(argument), id(argument))
