@@ -20,22 +20,26 @@ def over(values: Tensor, maps: Tensor) -> Tensor:
     return values.reshape(values.shape + (1,) * (maps.dim() - values.dim()))
 
 
+def is_flat(maps: Tensor) -> Tensor:
+    """Say which of the maps ``(N, *s)`` are constant, as ``(N,)`` booleans.
+
+    A range of a few rounding errors is constant too: stretched to [0, 1] it would show noise as evidence.
+    """
+    flat = maps.flatten(1)
+    low, high = flat.amin(1), flat.amax(1)
+    return high - low <= 4 * torch.finfo(maps.dtype).eps * torch.maximum(low.abs(), high.abs())
+
+
 def minmax(maps: Tensor) -> Tensor:
-    """Stretch each map ``(N, *s)`` to [0, 1]; a constant map becomes zeros, exactly.
+    """Stretch each map ``(N, *s)`` to [0, 1]; a constant map becomes zeros.
 
     >>> minmax(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]])).tolist()
     [[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]]
     """
-    flat = maps.flatten(1)
-    low, high = over(flat.amin(1), maps), over(flat.amax(1), maps)
-    span = high - low
-    return torch.where(span > 0, (maps - low) / torch.where(span > 0, span, 1), 0)
-
-
-def is_flat(maps: Tensor) -> Tensor:
-    """Say which of the maps ``(N, *s)`` are constant, as ``(N,)`` booleans."""
-    flat = maps.flatten(1)
-    return flat.amax(1) == flat.amin(1)
+    values = maps.flatten(1)
+    low, high = over(values.amin(1), maps), over(values.amax(1), maps)
+    flat = over(is_flat(maps), maps)
+    return torch.where(flat, 0, (maps - low) / torch.where(flat, 1, high - low))
 
 
 def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:

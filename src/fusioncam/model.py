@@ -122,7 +122,7 @@ class ExplainedModel:
             maps = self._only(outputs, layer, x)
             score = read(logits, self._targets(target, x), "logit").sum()
             gradients = self._gradient(score, maps, layer)
-        return Record(layer, maps.detach().float(), gradients.float(), logits.detach().float())
+        return Record(layer, *(precise(one.detach()) for one in (maps, gradients, logits)))
 
     def scores(self, x: Tensor, target: Target, readout: str) -> Tensor:
         """Give the target's logit or probability ``(N,)``."""
@@ -153,8 +153,8 @@ class ExplainedModel:
 
             pairs = alive_pairs(masks).to(x.device)
             values = sweep(score, pairs, self.chunk or default_chunk(x.device))
-        scores = torch.full(tuple(masks.shape[:2]), torch.nan, device=x.device)
-        scores[pairs[:, 0], pairs[:, 1]] = values.to(scores)
+        scores = values.new_full(tuple(masks.shape[:2]), torch.nan)
+        scores[pairs[:, 0], pairs[:, 1]] = values
         return scores
 
     # -- where the maps are -------------------------------------------------------------------------------
@@ -280,14 +280,19 @@ class ExplainedModel:
         return x.new_tensor(mean).reshape(shape), x.new_tensor(std).reshape(shape)
 
 
+def precise(values: Tensor) -> Tensor:
+    """Give float32 in place of half precision, so that sums and softmaxes over many channels hold."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def read(logits: Tensor, targets: Tensor, readout: str) -> Tensor:
-    """Read the targets' ``(N,)`` scores from logits ``(N, classes)``, as float32."""
+    """Read the targets' ``(N,)`` scores from logits ``(N, classes)``."""
     require_known("readout", readout, READOUTS)
     classes = logits.shape[1]
     wrong = targets[(targets < 0) | (targets >= classes)]
     if len(wrong):
         raise TargetError(f"class {int(wrong[0])} of {classes} classes: give an index from 0 to {classes - 1}")
-    values = logits.float().softmax(dim=1) if readout == "probability" else logits.float()
+    values = precise(logits).softmax(dim=1) if readout == "probability" else precise(logits)
     scores = values.gather(1, targets[:, None])[:, 0]
     if not scores.isfinite().all():
         raise NonFiniteError(f"the network gave {scores[~scores.isfinite()][0].item()} for class {int(targets[0])}")

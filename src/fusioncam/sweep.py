@@ -81,4 +81,4 @@ def sweep(score: Callable[[Tensor], Tensor], jobs: Tensor, chunk: int) -> Tensor
             continue
         count(passes=len(scores[-1]))
         done += len(scores[-1])
-    return torch.cat(scores) if scores else torch.empty(0)
+    return torch.cat(scores) if scores else torch.empty(0, device=jobs.device)

@@ -63,15 +63,24 @@ class Weighting:
 
     ``carry``: the second step takes the region map's weight of the first in place of its gain. ``signed``:
     Union-CAM multiplies the map it chose by its gain, so that a negative one turns it upside down.
+    ``stand_in``: where the result is constant, the region map stands in for it.
     """
 
     weigh: Callable[[Tensor, Tensor], Pair]
     carry: bool = False
     signed: bool = False
+    stand_in: bool = False
+
+    def finish(self, heatmaps: Tensor, region: Tensor, method: object) -> Tensor:
+        """Warn of constant results, and put the region map in their place if that is the way."""
+        if not self.stand_in:
+            return checked(heatmaps, method)
+        checked(heatmaps, method, instead="the region map stands in for it")
+        return torch.where(over(is_flat(heatmaps), heatmaps), region, heatmaps)
 
 
 WEIGHTINGS = {
-    "shares": Weighting(shares),
+    "shares": Weighting(shares, stand_in=True),
     "official": Weighting(divided, carry=True, signed=True),
     "raw": Weighting(as_they_are),
 }
@@ -98,12 +107,6 @@ def _unite(
     union = minmax(over(first, denoised) * denoised + over(second, region) * region)
     gain["union"] = probabilities(union)[0] - empty
     return _United(union, gain, second)
-
-
-def _or_region(heatmaps: Tensor, region: Tensor, method: object) -> Tensor:
-    """Where the result is constant, show the region map instead, and say so."""
-    heatmaps = checked(heatmaps, method, instead="the region map stands in for it")
-    return torch.where(over(is_flat(heatmaps), heatmaps), region, heatmaps)
 
 
 @dataclass(frozen=True)
@@ -133,12 +136,14 @@ class UnionCAM:
         with sharing():
             denoised, region = self.gradient(model, x, target), self.region(model, x, target)
         united = _unite(model, x, target, denoised, region, self.gains, self.fill)
+        weighting = WEIGHTINGS[self.gains]
         better = united.gains["union"] > united.gains["region"]
         chosen = torch.where(over(better, region), united.union, region)
-        if WEIGHTINGS[self.gains].signed:
+        if weighting.signed:
             gain = torch.where(better, united.gains["union"], united.gains["region"])
             chosen = minmax(over(gain, chosen) * chosen)
-        return Ingredients(_or_region(chosen, region, self), denoised, region, united.union, united.gains)
+        heatmaps = weighting.finish(chosen, region, self)
+        return Ingredients(heatmaps, denoised, region, united.union, united.gains)
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,8 @@ class FusionCAM:
             region = self.region(model, x, target)
         united = _unite(model, x, target, denoised, region, self.gains, self.fill)
         weighting = WEIGHTINGS[self.gains]
-        second = united.region_weight if weighting.carry else united.gains["region"]
-        of_union, of_region = weighting.weigh(united.gains["union"], second)
+        of_region = united.region_weight if weighting.carry else united.gains["region"]
+        of_union, of_region = weighting.weigh(united.gains["union"], of_region)
         fused = minmax(agree(over(of_union, region) * united.union, over(of_region, region) * region))
-        return Ingredients(_or_region(fused, region, self), denoised, region, united.union, united.gains)
+        heatmaps = weighting.finish(fused, region, self)
+        return Ingredients(heatmaps, denoised, region, united.union, united.gains)

@@ -1,0 +1,40 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from fusioncam import ExplainedModel, load_model
+
+
+@pytest.fixture(scope="session")
+def lite0() -> ExplainedModel:
+    """The default model at its default layer."""
+    return load_model(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def cat() -> Image.Image:
+    """A free picture of a cat."""
+    return Image.fromarray(data.chelsea())
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference maps and pictures beside the project; tests that need it skip where it is not."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not (folder / "oracles").is_dir():
+        assert not os.environ.get("FUSIONCAM_REQUIRE_SHARED"), f"no reference maps in {folder}"
+        pytest.skip("no reference maps beside the project")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    torch.manual_seed(0)

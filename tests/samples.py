@@ -1,0 +1,155 @@
+"""Free photographs, small pictures, and networks that are quick to explain or that go wrong in one way each.
+
+The functions at the end are factories as users write them: ``--model samples:small``.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from skimage import data
+from torch import Tensor, nn
+
+from fusioncam import ExplainedModel, Preprocessing
+
+PHOTOS = Path(data.__file__).parent
+CAT, COFFEE, ROCKET = (PHOTOS / name for name in ("chelsea.png", "coffee.png", "rocket.jpg"))
+LABELS = ("ash", "birch, white birch", "cedar", "dogwood", "elm")
+
+
+@functools.cache
+def photo(path: Path = CAT, size: tuple[int, int] | None = None) -> Image.Image:
+    """Give a photograph, squashed to ``size`` (width, height) if that is given."""
+    with Image.open(path) as picture:
+        rgb = picture.convert("RGB")
+    return rgb if size is None else rgb.resize(size)
+
+
+def corners(width: int = 60, height: int = 40) -> Image.Image:
+    """Give a blue picture whose upper left quarter is red."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:] = (0, 0, 255)
+    pixels[: height // 2, : width // 2] = (255, 0, 0)
+    return Image.fromarray(pixels)
+
+
+class Small(nn.Module):
+    """A convolution, a ReLU, a mean, a row of scores; no channel counts against a class."""
+
+    def __init__(self, classes: int = len(LABELS), channels: int = 3) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            self.conv = nn.Conv2d(channels, 6, 3, stride=4)
+            self.act = nn.ReLU()
+            self.fc = nn.Linear(6, classes)
+            self.fc.weight.data.uniform_(0, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give scores ``(N, classes)``."""
+        return self.fc(self.act(self.conv(x)).mean((2, 3)))
+
+
+class Changed(Small):
+    """Multiplies its scores by ``factors``."""
+
+    def __init__(self, *factors: float) -> None:
+        super().__init__()
+        self.register_buffer("factors", torch.tensor(factors))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give scores ``(N, classes)``."""
+        return super().forward(x) * self.factors
+
+
+class Twice(Small):
+    """Runs its activation twice."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give scores ``(N, classes)``."""
+        return self.fc(self.act(self.act(self.conv(x))).mean((2, 3)))
+
+
+class Slow(Small):
+    """Takes its time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give scores ``(N, classes)``."""
+        time.sleep(0.2)
+        return super().forward(x)
+
+
+class Broken(Small):
+    """Raises what user code may raise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give nothing."""
+        raise KeyError("weights of the attention")
+
+
+def explained(network: nn.Module, labels: tuple[str, ...] | None = LABELS, size: int = 32) -> ExplainedModel:
+    """Wrap one of these networks, for small inputs."""
+    return ExplainedModel(network, preprocessing=Preprocessing((size, size), size), labels=labels, name="sample")
+
+
+def small() -> ExplainedModel:
+    """Make the network that works."""
+    return explained(Small())
+
+
+def bare() -> nn.Module:
+    """Make the network that works, and leave the rest to the library."""
+    return Small()
+
+
+def twice() -> ExplainedModel:
+    """Make the network whose activation runs twice."""
+    return explained(Twice())
+
+
+def slow() -> ExplainedModel:
+    """Make the network that takes its time."""
+    return explained(Slow())
+
+
+def broken() -> ExplainedModel:
+    """Make the network that raises."""
+    return explained(Broken())
+
+
+def nan() -> ExplainedModel:
+    """Make a network that gives NaN for every class."""
+    return explained(Changed(*[torch.nan] * 5))
+
+
+def nan_first() -> ExplainedModel:
+    """Make a network that gives NaN for its first class alone."""
+    return explained(Changed(torch.nan, 1, 1, 1, 1))
+
+
+def flat() -> ExplainedModel:
+    """Make a network that gives 0 for every class, whatever it sees."""
+    return explained(Changed(*[0.0] * 5))
+
+
+def alike() -> ExplainedModel:
+    """Make the network that works, with classes that have the same name."""
+    return explained(Small(), ("crane", "crane", "a/b", "a:b", "[/red] [bold]heron"))
+
+
+def fails() -> ExplainedModel:
+    """Fail, as a factory that misses its file does."""
+    raise FileNotFoundError("my_weights.pt")
+
+
+def text() -> str:
+    """Give something that is no network."""
+    return "resnet50"
+
+
+number = 3

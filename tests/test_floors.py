@@ -1,0 +1,75 @@
+"""Imports point down only, and one file alone may call the network."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import fusioncam
+
+SOURCE = Path(fusioncam.__file__).parent
+FLOORS = [
+    {"errors"},
+    {"maps", "hooks", "masks", "sweep", "sharing", "preprocessing", "files", "render"},
+    {"model"},
+    {"methods"},
+    {"images", "labels", "zoo"},
+    {"explanation"},
+    {"run"},
+    {"cli", "__init__"},
+]
+# a neighbour on the same floor that is needed, and what for
+NEIGHBOURS = {("masks", "maps"): "masks are stretched maps", ("zoo", "labels"): "weights come with class names"}
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def room_of(path):
+    """Give the module or package right below fusioncam that a file is in."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports_of(path):
+    """List the rooms that a file imports from."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            package = (*path.relative_to(SOURCE).parts[:-1],)
+            base = package[: len(package) - node.level + 1]
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            yield from ((*base, *name.split("."))[0] for name in names)
+
+
+def test_every_file_has_a_floor():
+    """A new file must be given its place."""
+    assert {room_of(path) for path in FILES} == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_down(path):
+    """A file knows those below it and itself, and its neighbours only with a reason."""
+    here = room_of(path)
+    for room in imports_of(path):
+        reason = room == here or (here, room) in NEIGHBOURS
+        assert reason or FLOOR_OF[room] < FLOOR_OF[here], f"{here} imports {room}"
+
+
+def test_only_the_model_calls_the_network():
+    """`network(x)` stands in one place of one file."""
+    calls = [path.name for path in FILES for _ in re.finditer(r"\bnetwork\(", path.read_text())]
+
+    assert calls == ["model.py"]
+
+
+def test_only_hooks_registers_hooks():
+    """One file alone registers hooks."""
+    assert {path.name for path in FILES if "register_forward" in path.read_text()} == {"hooks.py"}
+
+
+def test_pickles_are_never_run():
+    """Every torch.load says weights_only=True."""
+    for path in FILES:
+        for call in re.findall(r"torch\.load\((?:[^()]|\([^()]*\))*\)", path.read_text()):
+            assert "weights_only=True" in call, f"{path.name}: {call}"

@@ -1,0 +1,148 @@
+"""The maths on maps: by hand, and by properties that must hold for any map."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from fusioncam.maps import agree, denoise, is_flat, minmax, percentile, upsample, weigh
+
+unit = st.floats(0, 1, width=32)
+any_number = st.floats(-1e6, 1e6, width=32)
+
+
+def tensors(elements, sides=(1, 3)):
+    """Draw a batch of maps (N, *s)."""
+    shapes = array_shapes(min_dims=sides[0] + 1, max_dims=sides[1] + 1, max_side=6)
+    return arrays(np.float32, shapes, elements=elements).map(torch.from_numpy)
+
+
+@given(tensors(any_number))
+def test_minmax_reaches_both_ends_or_is_zero(maps):
+    """A map stretched to [0, 1] has both ends, or is constant and becomes zeros."""
+    for one in minmax(maps):
+        assert (one.min().item(), one.max().item()) in {(0, 1), (0, 0)}
+
+
+@given(tensors(any_number))
+def test_minmax_keeps_order(maps):
+    """Stretching never turns two values around."""
+    for before, after in zip(maps.flatten(1), minmax(maps).flatten(1), strict=True):
+        assert (after[before.argsort()].diff() >= 0).all()
+
+
+@given(tensors(unit))
+def test_minmax_twice_is_minmax(maps):
+    """Stretching again changes nothing."""
+    once = minmax(maps)
+
+    torch.testing.assert_close(minmax(once), once)
+
+
+@given(tensors(st.floats(0, 1, width=16)), st.floats(0.5, 100), st.floats(0, 10))
+def test_minmax_forgets_scale_and_offset(maps, scale, offset):
+    """Neither a positive factor nor a constant added changes the stretched map, beyond rounding."""
+    moved = maps.double() * scale + offset
+    torch.testing.assert_close(minmax(moved), minmax(maps.double()), atol=1e-6, rtol=0)
+
+
+def test_minmax_takes_rounding_for_constant():
+    """A range of one rounding error is no evidence, so it becomes zeros and not noise from 0 to 1."""
+    maps = torch.full((1, 4, 4), 0.7)
+    maps[0, 0, 0] = torch.nextafter(maps[0, 0, 0], torch.tensor(1.0))
+
+    assert not minmax(maps).any()
+    assert is_flat(maps).all()
+
+
+def test_minmax_stretches_each_map_alone():
+    """One picture of a batch does not set the scale of another."""
+    maps = torch.tensor([[0.0, 1.0], [0.0, 100.0]])
+
+    assert minmax(maps).equal(torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
+
+
+@given(tensors(any_number), st.floats(0, 100))
+def test_percentile_is_numpys(maps, q):
+    """The percentile lies between its neighbours as numpy's does."""
+    expected = np.percentile(maps.double().numpy().reshape(len(maps), -1), q, axis=1)
+
+    torch.testing.assert_close(percentile(maps.double(), q), torch.from_numpy(expected), atol=1e-6, rtol=1e-9)
+
+
+@given(tensors(unit), st.floats(0, 100))
+def test_denoise_only_zeroes_the_low(maps, theta):
+    """What is kept is untouched, and nothing zeroed was above anything kept."""
+    kept = denoise(maps, theta)
+
+    for before, after in zip(maps.flatten(1), kept.flatten(1), strict=True):
+        zeroed, left = after != before, after > 0
+        assert (after[zeroed] == 0).all()
+        assert not zeroed.any() or before[zeroed].max() < before[left].min()
+
+
+@given(tensors(unit))
+def test_denoise_at_zero_changes_nothing(maps):
+    """The 0th percentile is the minimum, and nothing lies below it."""
+    assert denoise(maps, 0).equal(maps)
+
+
+def test_denoise_strict_drops_the_percentile_itself():
+    """Strictly, a value at the percentile goes; otherwise it stays."""
+    maps = torch.tensor([[0.1, 0.2, 0.3]])
+
+    assert denoise(maps, 50).tolist() == maps.where(maps > 0.15, 0).tolist()
+    assert denoise(maps, 50, strict=True).tolist() == maps.where(maps > 0.25, 0).tolist()
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_agree_lies_between_mean_and_maximum(seed):
+    """The fusion of two maps in [0, 1] is symmetric, at least their mean and at most their maximum."""
+    first, second = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+    fused = agree(first, second)
+
+    assert fused.equal(agree(second, first))
+    assert (fused >= (first + second) / 2 - 1e-6).all()
+    assert (fused <= torch.maximum(first, second) + 1e-6).all()
+
+
+def test_agree_by_hand():
+    """a = 0.8, b = 0.4: S = 0.6, so 0.6 x 0.8 + 0.4 x 0.6 = 0.72."""
+    torch.testing.assert_close(agree(torch.tensor(0.8), torch.tensor(0.4)), torch.tensor(0.72))
+
+
+def test_agree_with_itself():
+    """Where both say the same, that is the answer."""
+    maps = torch.rand(2, 4, 4)
+
+    torch.testing.assert_close(agree(maps, maps), maps)
+
+
+def test_agree_clips_large_differences():
+    """Maps further apart than 1 agree not at all: their mean."""
+    assert agree(torch.tensor(3.0), torch.tensor(-1.0)) == 1
+
+
+@pytest.mark.parametrize("size", [(8,), (8, 6), (8, 6, 4)])
+def test_upsample_keeps_constants_and_sizes(size):
+    """Maps of one, two and three sides come to the size asked for."""
+    small = torch.full((2,) + (2,) * len(size), 0.25)
+
+    assert upsample(small, size).equal(torch.full((2, *size), 0.25))
+
+
+def test_upsample_keeps_pixel_centres():
+    """Two cells on four pixels: a quarter of the way, not from edge to edge."""
+    assert upsample(torch.tensor([[0.0, 1.0]]), (4,)).tolist() == [[0.0, 0.25, 0.75, 1.0]]
+
+
+def test_weigh_by_hand():
+    """Each picture has weights of its own."""
+    activations = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]])
+    weights = torch.tensor([[2.0, 3.0], [-1.0, 0.0]])
+
+    assert weigh(activations, weights).tolist() == [[2.0, 3.0], [-1.0, 0.0]]

@@ -1,0 +1,96 @@
+"""Masks are made when asked, lie in [0, 1], and fills show where they are 0."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fusioncam.errors import ShapeError
+from fusioncam.maps import minmax, upsample
+from fusioncam.masks import FILLS, ChannelMasks, alive_pairs, blend
+
+MEAN, STD = torch.tensor([0.5, 0.4, 0.3]).reshape(1, 3, 1, 1), torch.tensor([0.2, 0.2, 0.2]).reshape(1, 3, 1, 1)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["before", "after"]))
+def test_channel_masks_lie_between_0_and_1(seed, normalise):
+    """Every mask of every living channel is in [0, 1] and has the input's size."""
+    activations = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(seed))
+    masks = ChannelMasks(activations, (8, 9), normalise)
+    channel, picture = alive_pairs(masks).unbind(1)
+
+    made = masks[channel, picture]
+
+    assert made.shape == (6, 8, 9)
+    assert made.min() >= 0
+    assert made.max() <= 1
+
+
+def test_channel_masks_normalise_after_or_before():
+    """After, a mask reaches 1 in the input's size; before, it reached 1 in the layer's."""
+    activations = torch.tensor([[[[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]])
+    one = (torch.tensor([0]), torch.tensor([0]))
+    up = upsample(activations[0], (4, 4))
+
+    torch.testing.assert_close(ChannelMasks(activations, (4, 4))[one], minmax(up))
+    torch.testing.assert_close(ChannelMasks(activations, (4, 4), "before")[one], up)
+    assert up.max() < 1
+
+
+def test_constant_channels_are_not_alive():
+    """Only channels that differ from place to place are worth a pass."""
+    activations = torch.rand(2, 3, 4, 4)
+    activations[0, 1], activations[1, 2] = 0, 0.7
+
+    masks = ChannelMasks(activations, (8, 8))
+
+    assert masks.shape == (3, 2, 8, 8)
+    assert masks.alive.tolist() == [[True, True], [False, True], [True, False]]
+    assert sorted(map(tuple, alive_pairs(masks).tolist())) == [(0, 0), (0, 1), (1, 1), (2, 0)]
+
+
+def test_pairs_go_picture_by_picture():
+    """A chunk mostly sees one picture."""
+    assert alive_pairs(torch.zeros(2, 3, 4, 4)).tolist() == [[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2]]
+
+
+def test_blend_shows_picture_and_background():
+    """1 shows the picture, 0 the background, between them a mixture, on all colours alike."""
+    x, background = torch.full((1, 3, 1, 3), 4.0), torch.full((1, 3, 1, 3), 2.0)
+
+    assert blend(x, torch.tensor([[[0.0, 0.5, 1.0]]]), background).tolist() == [[[[2.0, 3.0, 4.0]]] * 3]
+
+
+def test_black_is_black():
+    """Normalised black is what a black pixel becomes, not the mean colour."""
+    x = torch.rand(2, 3, 4, 4)
+
+    black = FILLS["black"](x, MEAN, STD)
+
+    torch.testing.assert_close(black * STD + MEAN, torch.zeros(2, 3, 4, 4))
+    assert not FILLS["mean"](x, MEAN, STD).any()
+
+
+def test_blur_keeps_the_mean_and_loses_the_edges():
+    """A blurred picture has the size and about the colour of the picture, without its detail."""
+    x = torch.zeros(1, 3, 64, 64)
+    x[..., 32:] = 1
+
+    blurred = FILLS["blur"](x, MEAN, STD)
+
+    assert blurred.shape == x.shape
+    assert blurred.diff(dim=-1).abs().max() < 0.05
+    torch.testing.assert_close(blurred.mean(), x.mean(), atol=0.02, rtol=0)
+
+
+def test_blur_of_a_small_picture():
+    """A picture smaller than the blur's kernel is blurred by a smaller one."""
+    assert FILLS["blur"](torch.rand(1, 3, 8, 9), MEAN, STD).shape == (1, 3, 8, 9)
+
+
+def test_blur_is_for_pictures():
+    """A signal has no blur, and the error says what has."""
+    with pytest.raises(ShapeError, match="'mean' or 'black'"):
+        FILLS["blur"](torch.rand(1, 3, 8), MEAN, STD)

@@ -1,0 +1,80 @@
+"""What users type becomes a method, or an error that says what is known and what is nearest."""
+
+from __future__ import annotations
+
+import pytest
+
+from fusioncam import METHODS
+from fusioncam.errors import UnknownNameError
+from fusioncam.methods import DenoisedGradCAM, FusionCAM, GradCAM, ScoreCAM, UnionCAM
+from fusioncam.methods.spec import as_method, parse
+
+
+@pytest.mark.parametrize(
+    ("spec", "method"),
+    [
+        ("grad-cam", GradCAM()),
+        (" fusion-cam ", FusionCAM()),
+        ("fusion-cam()", FusionCAM()),
+        ("fusion-cam(theta=20)", FusionCAM(theta=20)),
+        ("fusion-cam( theta = 20 , strict = true )", FusionCAM(theta=20, strict=True)),
+        ("grad-cam(layer=features.0)", GradCAM(layer="features.0")),
+        ("score-cam(softmax=False, readout=probability)", ScoreCAM(softmax=False, readout="probability")),
+        ("union-cam(gradient=grad-cam)", UnionCAM(gradient=GradCAM())),
+        ("fusion-cam:official(theta=5)", FusionCAM(gains="official", theta=5)),
+        (
+            "fusion-cam(gradient=denoised-grad-cam(theta=50), region=score-cam(readout=probability, fill=black))",
+            FusionCAM(DenoisedGradCAM(theta=50), ScoreCAM(readout="probability", fill="black")),
+        ),
+        (
+            "fusion-cam(region=fusion-cam(region=score-cam:xplaincam))",
+            FusionCAM(region=FusionCAM(region=METHODS["score-cam:xplaincam"])),
+        ),
+    ],
+)
+def test_specs_are_read(spec, method):
+    """Names, presets, settings of all kinds and methods within methods."""
+    assert parse(spec) == method
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("gradcam", "Did you mean 'grad-cam'"),
+        ("", "Known: grad-cam"),
+        ("fusion-cam(thata=20)", "Did you mean 'theta'"),
+        ("fusion-cam(20)", "write name=value"),
+        ("fusion-cam(theta=ten)", "theta is a number"),
+        ("fusion-cam(theta=200)", "percentile from 0 to 100"),
+        ("fusion-cam(theta=20", "missing"),
+        ("fusion-cam(theta=20))", "do not match"),
+        ("fusion-cam(gradient=grad-cam(layer=a)", "do not match"),
+        ("fusion-cam(gradient=gradcam)", "Did you mean 'grad-cam'"),
+        ("fusion-cam(strict=perhaps)", "true, false"),
+        ("score-cam(readout=logits)", "Did you mean 'logit'"),
+    ],
+)
+def test_wrong_specs_are_told(spec, told):
+    """The error says what is wrong and what would be right."""
+    with pytest.raises(UnknownNameError, match=told):
+        parse(spec)
+
+
+def test_a_method_is_shown_by_the_name_it_was_typed_by():
+    """Tables show a SPEC as typed, a known method by its name, any other by its repr."""
+    assert as_method(" fusion-cam(theta=20)") == ("fusion-cam(theta=20)", FusionCAM(theta=20))
+    assert as_method(FusionCAM()) == ("fusion-cam", FusionCAM())
+    assert as_method(GradCAM(layer="a"))[0] == "GradCAM(layer='a')"
+
+
+def test_a_class_is_not_a_method():
+    """Who forgets the parentheses is told so."""
+    with pytest.raises(UnknownNameError, match=r"GradCAM\(\)"):
+        as_method(GradCAM)
+
+
+def test_method_names_are_well_spelled():
+    """Names are lower case words with hyphens, presets after one colon."""
+    for name in METHODS:
+        assert name == name.strip().lower()
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-+:")
