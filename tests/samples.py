@@ -56,15 +56,16 @@ class Small(nn.Module):
 
 
 class Changed(Small):
-    """Multiplies its scores by ``factors``."""
+    """Multiplies its scores by ``factor`` and adds ``shifts``."""
 
-    def __init__(self, *factors: float) -> None:
+    def __init__(self, factor: float, shifts: list[float]) -> None:
         super().__init__()
-        self.register_buffer("factors", torch.tensor(factors))
+        self.factor = factor
+        self.register_buffer("shifts", torch.tensor(shifts))
 
     def forward(self, x: Tensor) -> Tensor:
         """Give scores ``(N, classes)``."""
-        return super().forward(x) * self.factors
+        return super().forward(x) * self.factor + self.shifts
 
 
 class Twice(Small):
@@ -124,22 +125,27 @@ def broken() -> ExplainedModel:
 
 def nan() -> ExplainedModel:
     """Make a network that gives NaN for every class."""
-    return explained(Changed(*[torch.nan] * 5))
+    return explained(Changed(1, [torch.nan] * 5))
 
 
 def nan_first() -> ExplainedModel:
     """Make a network that gives NaN for its first class alone."""
-    return explained(Changed(torch.nan, 1, 1, 1, 1))
+    return explained(Changed(1, [torch.nan, 0, 0, 0, 0]))
 
 
 def flat() -> ExplainedModel:
     """Make a network that gives 0 for every class, whatever it sees."""
-    return explained(Changed(*[0.0] * 5))
+    return explained(Changed(0, [0.0] * 5))
 
 
 def alike() -> ExplainedModel:
     """Make the network that works, with classes that have the same name."""
-    return explained(Small(), ("crane", "crane", "a/b", "a:b", "[/red] [bold]heron"))
+    return explained(Small(), ("crane", "crane", "a/b", "a:b", "heron"))
+
+
+def marked() -> ExplainedModel:
+    """Make the network that works, with classes whose names look like markup."""
+    return explained(Small(), tuple(f"[/red] [bold]{n}" for n in range(5)))
 
 
 def fails() -> ExplainedModel:

@@ -13,7 +13,7 @@ import fusioncam
 SOURCE = Path(fusioncam.__file__).parent
 FLOORS = [
     {"errors"},
-    {"maps", "hooks", "masks", "sweep", "sharing", "preprocessing", "files", "render"},
+    {"maps", "hooks", "layers", "masks", "sweep", "sharing", "preprocessing", "files", "render"},
     {"model"},
     {"methods"},
     {"images", "labels", "zoo"},
@@ -22,7 +22,11 @@ FLOORS = [
     {"cli", "__init__"},
 ]
 # a neighbour on the same floor that is needed, and what for
-NEIGHBOURS = {("masks", "maps"): "masks are stretched maps", ("zoo", "labels"): "weights come with class names"}
+NEIGHBOURS = {
+    ("layers", "hooks"): "layers are judged by what a traced pass saw",
+    ("masks", "maps"): "masks are stretched maps",
+    ("zoo", "labels"): "weights come with class names",
+}
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -34,24 +34,22 @@ SMALL: dict[str, tuple[str, Shape]] = {
     "timm:efficientvit_b0": ("head.in_conv", (1024, 7, 7)),
     # other parts of the scores come from hidden states that are no maps
     "timm:efficientvim_m1": ("norm.3", (320, 4, 4)),
-    # attention among windows, inside
-    "timm:halonet26t": ("stages", (2048, 8, 8)),
     "timm:levit_conv_128s": ("stages", (384, 4, 4)),
     # a convolution behind the pooling, in the head
     "timm:mobilenetv3_small_050": ("blocks", (288, 7, 7)),
     "timm:mobilevit_xxs": ("final_conv", (320, 8, 8)),
     "timm:pvt_v2_b0": ("stages", (256, 7, 7)),
     "timm:resnetv2_18": ("norm", (512, 7, 7)),
-    "timm:selecsls42b": ("head", (1024, 4, 4)),
     "timm:test_byobnet": ("stages", (256, 5, 5)),
     "timm:test_efficientnet": ("bn2", (256, 5, 5)),
-    # channels come last in the whole trunk
-    "timm:test_mambaout": ("stages", (64, 5, 5)),
     "timm:test_maxvit": ("norm", (128, 5, 5)),
     "timm:test_nfnet": ("final_act", (192, 5, 5)),
     "timm:test_resnet": ("layer4", (96, 5, 5)),
 }
 LARGE: dict[str, tuple[str, Shape]] = {
+    # attention among windows, inside
+    "timm:halonet26t": ("stages", (2048, 8, 8)),
+    "timm:selecsls42b": ("head", (1024, 4, 4)),
     "torchvision:convnext_tiny": ("features", (768, 7, 7)),
     "torchvision:maxvit_t": ("blocks.3", (512, 7, 7)),
     # tokens with channels last, and a module that turns them
@@ -77,7 +75,8 @@ TOKENS = (
     "timm:deit_tiny_patch16_224",
     "timm:efficientformer_l1",
     "timm:levit_128s",
-    "timm:mvitv2_tiny",
+    "timm:test_mambaout",  # no tokens, but channels last in the whole trunk
+    pytest.param("timm:mvitv2_tiny", marks=pytest.mark.slow),
     "timm:pit_ti_224",
     "timm:vit_tiny_r_s16_p8_224",
 )

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .errors import FusionCamError, ImageError, WeightsError
+from .errors import FusionCamError, ImageError, LayerError, WeightsError
 from .explanation import explain_each
 from .images import find_pictures
 from .methods import METHODS
@@ -130,20 +130,22 @@ def list_models() -> None:
 
 @listing.command("layers")
 def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
-    """List the layers of a model that give maps, in the order in which they run; the last is the default.
+    """List the layers of a model that give maps, in the order in which they end, and the default.
 
     fusioncam list layers --model timm:resnet50
     """
     explained = architecture(model)
     preprocessing = explained.preprocessing
     x = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
-    candidates = explained.candidates(x)
     table = Table("layer", "kind", "channels", "map", title=f"{model}, input {tuple(x.shape[1:])}")
-    for candidate in candidates:
+    for candidate in explained.candidates(x):
         sides = " x ".join(map(str, candidate.shape[1:]))
-        default = " (default)" if candidate is candidates[-1] else ""
-        table.add_row(candidate.name + default, candidate.kind, str(candidate.shape[0]), sides)
+        table.add_row(candidate.name, candidate.kind, str(candidate.shape[0]), sides)
     _print(table)
+    try:
+        typer.echo(f"default: {explained.layer_for(x)}")
+    except LayerError as error:
+        typer.echo(f"no default: {error}")
 
 
 def _run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -70,17 +71,32 @@ def capture(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
         yield outputs
 
 
-@contextmanager
-def trace(network: nn.Module) -> Iterator[list[tuple[str, nn.Module, torch.Size | None]]]:
-    """Collect ``(name, module, shape of its output)`` of every module, in the order in which they end.
+@dataclass(frozen=True)
+class Ran:
+    """One run of one module: what shape it gave (None: not one tensor), and whether it only handed that on."""
 
-    The shape is None where a module gives something other than one tensor.
+    name: str
+    module: nn.Module
+    shape: torch.Size | None
+    handed_on: bool
+
+
+@contextmanager
+def trace(network: nn.Module) -> Iterator[list[Ran]]:
+    """Collect a :class:`Ran` for every run of every module, in the order in which they end.
+
+    A module hands on if its output is the tensor of the module that ended before it, not changed in place since.
     """
-    ran: list[tuple[str, nn.Module, torch.Size | None]] = []
+    ran: list[Ran] = []
+    last: list[Any] = [None, None]
 
     def note(name: str) -> Hook:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            ran.append((name, module, output.shape if isinstance(output, Tensor) else None))
+            tensor = output if isinstance(output, Tensor) else None
+            now = [tensor, None if tensor is None else tensor._version]
+            handed_on = tensor is not None and tensor is last[0] and now[1] == last[1]
+            last[:] = now
+            ran.append(Ran(name, module, None if tensor is None else tensor.shape, handed_on))
 
         return hook
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from . import hooks
 from .errors import LayerError, NonFiniteError, ShapeError, TargetError, require_known
+from .layers import Candidate, candidates, last_map
 from .masks import FILLS, MaskSource, alive_pairs, blend
 from .preprocessing import Preprocessing
 from .sharing import once
@@ -20,10 +21,6 @@ from .sweep import count, default_chunk, sweep
 
 READOUTS = ("logit", "probability")
 Target = int | Sequence[int] | Tensor
-
-# layers that hand on what they got or end the maps: no place to read them
-_PASSING = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Dropout3d)
-_POOLING = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool2d)
 
 # one lock a network, whoever wraps it: train flags and hooks are the network's, not the wrapper's
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
@@ -38,15 +35,6 @@ class Record:
     activations: Tensor
     gradients: Tensor
     logits: Tensor
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A layer that gives maps: its dotted name, its class, and the shape ``(K, *s)`` of what it gives."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
 
 
 class ExplainedModel:
@@ -160,35 +148,24 @@ class ExplainedModel:
     # -- where the maps are -------------------------------------------------------------------------------
 
     def candidates(self, x: Tensor) -> list[Candidate]:
-        """List the layers that give maps for ``x``, in the order in which they run; the last is the default."""
-        with self._quiet(grad=False):
-            x = self._door(x)[:1]
-            with hooks.trace(self.network) as ran:
-                self._logits(x)
-        names = [name for name, _, _ in ran]
-        return [
-            Candidate(name, type(module).__name__, tuple(shape[1:]))
-            for name, module, shape in ran
-            if shape is not None
-            and names.count(name) == 1
-            and len(shape) == x.dim()
-            and shape[2:].numel() > 1
-            and not isinstance(module, _PASSING + _POOLING)
-        ]
+        """List the layers that give maps for ``x``, in the order in which they end."""
+        return candidates(self._trace(x), (1, *x.shape[1:]))
 
     def layer_for(self, x: Tensor) -> str:
-        """Give the layer that was named, else the last that gives maps for inputs of this shape."""
+        """Give the layer that was named, else the last that gives maps for inputs of this shape.
+
+        Raises :class:`LayerError` if no layer does, or if tokens follow it.
+        """
         if self.layer is not None:
             return self.layer
         if x.shape[1:] not in self._found:
-            candidates = self.candidates(x)
-            if not candidates:
-                raise LayerError(
-                    f"no layer of {self.name} gives maps (N, K, h, w) larger than one pixel for x "
-                    f"{tuple(x.shape)}: give larger pictures or name a layer"
-                )
-            self._found[x.shape[1:]] = candidates[-1].name
+            self._found[x.shape[1:]] = last_map(self._trace(x), (1, *x.shape[1:]))
         return self._found[x.shape[1:]]
+
+    def _trace(self, x: Tensor) -> list[hooks.Ran]:
+        with self._quiet(grad=False), hooks.trace(self.network) as ran:
+            self._logits(self._door(x)[:1])
+        return ran
 
     # -- inside -------------------------------------------------------------------------------------------
 

@@ -148,7 +148,7 @@ def _of_timm(network: nn.Module) -> _Built:
     height, width = wants["input_size"][1:]
     scaled = (math.floor(height / wants["crop_pct"]), math.floor(width / wants["crop_pct"]))
     if wants["crop_mode"] == "border":
-        raise WeightsError("its preprocessing pads pictures to a square, which is not supported")
+        warn("this network was trained on padded pictures; they are squashed instead", FusionCamWarning, stacklevel=2)
     resize = min(scaled) if wants["crop_mode"] == "center" else scaled
     preprocessing = Preprocessing(
         (height, width), resize, wants["interpolation"], tuple(wants["mean"]), tuple(wants["std"])
