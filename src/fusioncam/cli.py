@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .errors import FusionCamError, ImageError, LayerError, WeightsError
-from .explanation import explain_each
+from .explanation import by_picture
 from .images import find_pictures
 from .methods import METHODS
 from .methods.spec import as_method
@@ -159,12 +159,9 @@ def _run(
     """Explain, save and tell; the exit code says how it went."""
     for method in methods:
         as_method(method)  # a wrong name is told before any work
-    with run.progress(list(pictures)) as found:
-        explanations = explain_each(
-            found, model=model, methods=methods, target=target, batch_size=batch_size, on_error=run.fail
-        )
-        run.take(explanations)
-    raise typer.Exit(run.finish())
+    with run.progress(pictures) as found:
+        run.take(by_picture(found, model, methods, target, batch_size, on_error=run.fail))
+    raise typer.Exit(run.finish(model))
 
 
 def _demo_pictures() -> list[Path | ImageError]:

@@ -8,9 +8,9 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .errors import FusionCamError, TargetError
+from .errors import FusionCamError, LayerError, ShapeError, TargetError, UnknownNameError
 from .files import replacing, writable_folder
 from .images import Picture, open_picture
 from .labels import find_class
@@ -33,6 +33,9 @@ from .sweep import metered
 from .zoo import DEFAULT_MODEL, as_model
 
 SCHEMA_VERSION = 1
+
+# what is wrong with the request is wrong for every picture
+_REQUEST = (TargetError, LayerError, ShapeError, UnknownNameError)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Explanation:
             "layer": self.layer,
             "target": self.target,
             "label": self.label,
+            "class_name": self.class_name,
             "probability": self.probability,
             "gains": self.gains,
             "passes": self.passes,
@@ -172,15 +176,28 @@ def explain_each(
 
     Gives the explanations picture by picture, for each class asked for, for each method. ``target`` may also be
     ``"top3"`` (any number): the most probable classes. Without ``on_error`` the first failure is raised; with it
-    a picture that fails is handed to it and the others go on.
+    a picture that fails is handed to it and the others go on. A wrong request (layer, class, method) is raised.
     """
-    if batch_size < 1:
-        raise TargetError(f"batch_size is at least 1, got {batch_size}")
-    named = [as_method(method) for method in methods]
     explained = as_model(model, layer, device)
+    return chain.from_iterable(by_picture(pictures, explained, methods, target, batch_size, on_error=on_error))
+
+
+def by_picture(
+    pictures: Iterable[Picture],
+    model: ExplainedModel,
+    methods: Sequence[str | Method],
+    target: int | str | None,
+    batch_size: int = 1,
+    *,
+    on_error: Callable[[Picture, Exception], None] | None = None,
+) -> Iterator[list[Explanation]]:
+    """Do what :func:`explain_each` does, with the explanations of each picture together."""
+    if batch_size < 1:
+        raise ShapeError(f"batch_size is at least 1, got {batch_size}")
+    named = [as_method(method) for method in methods]
     remaining = iter(pictures)
     while batch := list(islice(remaining, batch_size)):
-        yield from _tolerant(explained, batch, named, target, on_error)
+        yield from _tolerant(model, batch, named, target, on_error)
 
 
 def _tolerant(
@@ -189,10 +206,12 @@ def _tolerant(
     methods: list[tuple[str, Method]],
     target: int | str | None,
     on_error: Callable[[Picture, Exception], None] | None,
-) -> list[Explanation]:
+) -> list[list[Explanation]]:
     """Explain a batch; if it fails, each of its pictures alone, so that one spoils no other."""
     try:
         return _explain_batch(model, batch, methods, target)
+    except _REQUEST:
+        raise
     except Exception as error:  # of the network too: the user's code may raise anything
         if len(batch) > 1:
             return [one for each in batch for one in _tolerant(model, [each], methods, target, on_error)]
@@ -206,44 +225,41 @@ def _tolerant(
 
 def _explain_batch(
     model: ExplainedModel, batch: list[Picture], methods: list[tuple[str, Method]], target: int | str | None
-) -> list[Explanation]:
+) -> list[list[Explanation]]:
     pictures = [open_picture(one) for one in batch]
-    x = torch.stack([model.preprocessing(picture) for picture in pictures])
     views = [model.preprocessing.view(picture) for picture in pictures]
-    made: list[list[Explanation]] = [[] for _ in batch]
+    x = torch.stack([model.preprocessing(picture) for picture in pictures])
     with sharing():
         probabilities = model.logits(x).float().softmax(1).cpu()
         labels = _fitting(model.labels, probabilities.shape[1])
-        for classes in choose(target, probabilities, labels):
-            for name, method in methods:
-                maps = _Maps.of(model, x, classes, method)
-                for n, view in enumerate(views):
-                    index = int(classes[n])
-                    explanation = Explanation(
-                        source=_name(batch[n]),
-                        picture=view,
-                        heatmap=maps.heatmaps[n],
-                        method=name,
-                        model=model.name,
-                        layer=getattr(method, "layer", None) or model.layer_for(x),
-                        target=index,
-                        label=labels[index] if labels else None,
-                        probability=float(probabilities[n, index]),
-                        ingredients=maps.ingredients_of(n),
-                        passes=maps.passes // len(batch),
-                        seconds=maps.seconds / len(batch),
-                        preprocessing=model.preprocessing,
-                    )
-                    made[n].append(explanation)
-    return [explanation for of_picture in made for explanation in of_picture]
+        chosen = product(choose(target, probabilities, labels), methods)
+        made = [(classes, name, _Maps.of(model, x, classes, method)) for classes, (name, method) in chosen]
+    return [
+        [
+            Explanation(
+                source=_name(source),
+                picture=view,
+                method=name,
+                model=model.name,
+                target=int(classes[n]),
+                label=labels[int(classes[n])] if labels else None,
+                probability=float(probabilities[n, classes[n]]),
+                preprocessing=model.preprocessing,
+                **maps.of_picture(n),
+            )
+            for classes, name, maps in made
+        ]
+        for n, (source, view) in enumerate(zip(batch, views, strict=True))
+    ]
 
 
 @dataclass(frozen=True)
 class _Maps:
-    """What one method gave for one batch, on the CPU, and what it cost."""
+    """What one method gave for one batch, on the CPU, where, and what it cost."""
 
     heatmaps: Tensor
     ingredients: Ingredients | None
+    layer: str
     passes: int
     seconds: float
 
@@ -254,14 +270,25 @@ class _Maps:
             heatmaps = method(model, x, target).detach().float().cpu()
             ask = getattr(method, "ingredients", None)
             ingredients = ask(model, x, target) if ask else None
-        return cls(heatmaps, ingredients, meter.passes, time.perf_counter() - began)
+            layer = getattr(method, "layer", None) or model.layer_for(x)
+        return cls(heatmaps, ingredients, layer, meter.passes, time.perf_counter() - began)
 
-    def ingredients_of(self, n: int) -> Ingredients | None:
-        if self.ingredients is None:
-            return None
-        maps = {one.name: getattr(self.ingredients, one.name) for one in fields(self.ingredients)}
-        gains = {name: gain[n].cpu() for name, gain in maps.pop("gains").items()}
-        return replace(self.ingredients, gains=gains, **{name: value[n].cpu() for name, value in maps.items()})
+    def of_picture(self, n: int) -> dict[str, Any]:
+        """Give one picture's part of it."""
+        pictures = len(self.heatmaps)
+        return {
+            "heatmap": self.heatmaps[n],
+            "ingredients": None if self.ingredients is None else _part(self.ingredients, n),
+            "layer": self.layer,
+            "passes": self.passes // pictures,
+            "seconds": self.seconds / pictures,
+        }
+
+
+def _part(ingredients: Ingredients, n: int) -> Ingredients:
+    maps = {one.name: getattr(ingredients, one.name) for one in fields(ingredients)}
+    gains = {name: gain[n].cpu() for name, gain in maps.pop("gains").items()}
+    return Ingredients(gains=gains, **{name: value[n].cpu() for name, value in maps.items()})
 
 
 def _top(target: str) -> int:
