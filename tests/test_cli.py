@@ -26,6 +26,7 @@ from PIL import Image
 import samples
 from fusioncam import METHODS, explain_each
 from fusioncam.cli import main
+from fusioncam.explanation import by_picture
 from fusioncam.run import Run
 from samples import CAT, COFFEE, ROCKET, Small, photo
 
@@ -533,17 +534,17 @@ def test_own_overlays_are_not_explained(cli, photos, monkeypatch):
 
 def test_a_run_does_not_keep_the_pixels(tmp_path):
     """Ten thousand pictures fit into memory: what was saved is let go."""
-    run, given = Run(tmp_path, quiet=True), []
+    run, model, given = Run(tmp_path, quiet=True), samples.small(), []
 
     def each():
-        for one in explain_each([CAT, COFFEE, ROCKET], model=samples.small(), methods=["grad-cam"]):
-            given.append(weakref.ref(one))
-            yield one
+        for of_picture in by_picture([CAT, COFFEE, ROCKET], model, ["grad-cam"], None):
+            given.extend(map(weakref.ref, of_picture))
+            yield of_picture
 
     run.take(each())
     gc.collect()
     assert [reference() for reference in given] == [None] * 3
-    assert run.finish() == 0
+    assert run.finish(model) == 0
     assert len(listed(tmp_path)["explanations"]) == 3
 
 

@@ -161,7 +161,7 @@ def test_flat_result_shows_the_region_map():
     gradient_map, region_map = complement()
     model = scripted([0.5, 0.4, 0.4], [0.5])
 
-    with pytest.warns(FlatHeatmapWarning, match="region map stands in"):
+    with pytest.warns(FlatHeatmapWarning, match="the region map stands"):
         parts = UnionCAM(Canned(gradient_map), Canned(region_map)).ingredients(model, torch.rand(1, 3, 8, 8), 0)
 
     assert not parts.union.any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Iterable
@@ -90,8 +91,10 @@ def explain(
 
     fusioncam explain leaf.png --model timm:resnet50 --checkpoint mine.pt --num-classes 38 --labels names.txt
     """
+    _checked(method)
     loaded = load_model(model, layer, checkpoint=checkpoint, num_classes=num_classes, labels=labels, device=device)
-    _run(find_pictures(paths), loaded, method, target, Run(out, quiet=quiet, json=json), batch_size)
+    found = [one for one in find_pictures(paths) if str(one) in paths or not _inside(one, out)]
+    _run(found, loaded, method, target, Run(out, quiet=quiet, as_json=json), batch_size)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -103,8 +106,9 @@ def demo(
     json: Json = False,
 ) -> None:
     """Explain three free pictures with the built-in network: no download, about half a minute."""
-    pictures = _demo_pictures()
-    _run(pictures, load_model(device=device), method, None, Run(out, quiet=quiet, json=json), 1)
+    _checked(method)
+    pictures, loaded = _demo_pictures(), load_model(device=device)
+    _run(pictures, loaded, method, None, Run(out, quiet=quiet, as_json=json), 1)
 
 
 @listing.command("methods")
@@ -137,15 +141,17 @@ def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
     explained = architecture(model)
     preprocessing = explained.preprocessing
     x = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
-    table = Table("layer", "kind", "channels", "map", title=f"{model}, input {tuple(x.shape[1:])}")
+    default, why = None, None
+    try:
+        default = explained.layer_for(x)
+    except LayerError as error:
+        why = f"no default: {error}"
+    table = Table("layer", "kind", "channels", "map", title=f"{model}, input {tuple(x.shape[1:])}", caption=why)
     for candidate in explained.candidates(x):
         sides = " x ".join(map(str, candidate.shape[1:]))
-        table.add_row(candidate.name, candidate.kind, str(candidate.shape[0]), sides)
+        mark = " (default)" if candidate.name == default else ""
+        table.add_row(candidate.name + mark, candidate.kind, str(candidate.shape[0]), sides)
     _print(table)
-    try:
-        typer.echo(f"default: {explained.layer_for(x)}")
-    except LayerError as error:
-        typer.echo(f"no default: {error}")
 
 
 def _run(
@@ -157,11 +163,20 @@ def _run(
     batch_size: int,
 ) -> None:
     """Explain, save and tell; the exit code says how it went."""
-    for method in methods:
-        as_method(method)  # a wrong name is told before any work
     with run.progress(pictures) as found:
         run.take(by_picture(found, model, methods, target, batch_size, on_error=run.fail))
     raise typer.Exit(run.finish(model))
+
+
+def _checked(methods: list[str]) -> None:
+    """Tell a wrong method before anything is loaded."""
+    for method in methods:
+        as_method(method)
+
+
+def _inside(found: Path | ImageError, out: Path) -> bool:
+    """Say whether a picture that a folder gave is a result of an earlier run."""
+    return isinstance(found, Path) and out.resolve() in found.resolve().parents
 
 
 def _demo_pictures() -> list[Path | ImageError]:
@@ -184,8 +199,11 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 def main() -> None:
     """Run the command line; a mistake of the user's becomes one clear message, never a traceback."""
     warnings.showwarning = _warn
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a letter that the terminal lacks is no reason to stop
     try:
-        app()
+        app(prog_name="fusioncam")
     except FusionCamError as error:
         print(f"error: {error.explained()}", file=sys.stderr)
         sys.exit(2)

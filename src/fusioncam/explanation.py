@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import operator
+import os
 import re
 import sys
 import time
@@ -19,11 +21,20 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .errors import FusionCamError, LayerError, ShapeError, TargetError, UnknownNameError
+from .errors import (
+    FusionCamError,
+    ImageError,
+    LayerError,
+    NonFiniteError,
+    ShapeError,
+    TargetError,
+    UnknownNameError,
+)
 from .files import replacing, writable_folder
 from .images import Picture, open_picture
 from .labels import find_class
 from .methods import Ingredients, Method
+from .methods.common import naming
 from .methods.spec import as_method
 from .model import ExplainedModel
 from .preprocessing import Preprocessing
@@ -38,7 +49,7 @@ SCHEMA_VERSION = 1
 _REQUEST = (TargetError, LayerError, ShapeError, UnknownNameError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # told apart by which one it is; shown in a line
 class Explanation:
     """One heatmap of one picture for one class, with what it was made of and how.
 
@@ -92,7 +103,7 @@ class Explanation:
 
     def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
         """Write ``STEM.png`` (overlay), ``STEM.npy`` (heatmap) and ``STEM.json`` (facts); give their paths."""
-        stem = stem or f"{Path(self.source).stem}.{slug(self.method)}"
+        stem = stem or f"{short(Path(self.source).stem)}.{slug(self.method)}"
         paths = self.save_map(writable_folder(Path(folder)), stem)
         with replacing(Path(folder, f"{stem}.json")) as file:
             file.write(to_json(run_facts(self.model, self.preprocessing) | self.facts()))
@@ -106,6 +117,10 @@ class Explanation:
         with replacing(paths[1]) as file:
             np.save(file, self.heatmap.numpy())
         return paths
+
+    def __repr__(self) -> str:
+        seen = f"{self.class_name} {self.probability:.1%}"
+        return f"<Explanation of {self.source}: {seen}, {self.method} at {self.layer} of {self.model}>"
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -122,9 +137,14 @@ def slug(text: str) -> str:
     return re.sub(r"[^\w.+=-]+", "_", text).strip("_.")[:80] or "_"
 
 
+def short(stem: str, limit: int = 120) -> str:
+    """Cut a file's stem to so many bytes, to leave room for what comes behind it (255 in all)."""
+    return os.fsencode(stem)[:limit].decode(errors="surrogateescape")
+
+
 def to_json(facts: dict[str, Any]) -> bytes:
-    """Write facts as UTF-8 JSON, refusing NaN."""
-    return json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False).encode()
+    """Write facts as UTF-8 JSON, refusing NaN; a file name that is no text keeps its bytes as escapes."""
+    return json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace")
 
 
 def run_facts(model: str, preprocessing: Preprocessing) -> dict[str, Any]:
@@ -178,6 +198,10 @@ def explain_each(
     ``"top3"`` (any number): the most probable classes. Without ``on_error`` the first failure is raised; with it
     a picture that fails is handed to it and the others go on. A wrong request (layer, class, method) is raised.
     """
+    if isinstance(pictures, (str, Path)):
+        raise ImageError(f"expected a list of pictures, got {pictures!r}: write [{pictures!r}], or use explain(...)")
+    if isinstance(methods, str):
+        raise UnknownNameError(f"expected a list of methods, got {methods!r}: write [{methods!r}]")
     explained = as_model(model, layer, device)
     return chain.from_iterable(by_picture(pictures, explained, methods, target, batch_size, on_error=on_error))
 
@@ -192,12 +216,12 @@ def by_picture(
     on_error: Callable[[Picture, Exception], None] | None = None,
 ) -> Iterator[list[Explanation]]:
     """Do what :func:`explain_each` does, with the explanations of each picture together."""
-    if batch_size < 1:
-        raise ShapeError(f"batch_size is at least 1, got {batch_size}")
-    named = [as_method(method) for method in methods]
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ShapeError(f"batch_size is a number of pictures, at least 1, got {batch_size!r}")
+    named = list(dict(map(as_method, methods)).items())  # the same method twice is one map
     remaining = iter(pictures)
-    while batch := list(islice(remaining, batch_size)):
-        yield from _tolerant(model, batch, named, target, on_error)
+    batches = iter(lambda: list(islice(remaining, batch_size)), [])
+    return chain.from_iterable(_tolerant(model, batch, named, target, on_error) for batch in batches)
 
 
 def _tolerant(
@@ -206,21 +230,22 @@ def _tolerant(
     methods: list[tuple[str, Method]],
     target: int | str | None,
     on_error: Callable[[Picture, Exception], None] | None,
-) -> list[list[Explanation]]:
+) -> Iterator[list[Explanation]]:
     """Explain a batch; if it fails, each of its pictures alone, so that one spoils no other."""
     try:
-        return _explain_batch(model, batch, methods, target)
+        yield from _explain_batch(model, batch, methods, target)
     except _REQUEST:
         raise
     except Exception as error:  # of the network too: the user's code may raise anything
         if len(batch) > 1:
-            return [one for each in batch for one in _tolerant(model, [each], methods, target, on_error)]
+            for one in batch:
+                yield from _tolerant(model, [one], methods, target, on_error)
+            return
         if isinstance(error, FusionCamError):
-            error.add_note(f"picture: {_name(batch[0])}, model: {model.name}")
+            error.add_note(f"picture: {name_of(batch[0])}, model: {model.name}")
         if on_error is None:
             raise
         on_error(batch[0], error)
-        return []
 
 
 def _explain_batch(
@@ -229,15 +254,18 @@ def _explain_batch(
     pictures = [open_picture(one) for one in batch]
     views = [model.preprocessing.view(picture) for picture in pictures]
     x = torch.stack([model.preprocessing(picture) for picture in pictures])
-    with sharing():
+    names = [name_of(one) for one in batch]
+    with sharing(), naming(names):
         probabilities = model.logits(x).float().softmax(1).cpu()
+        if not probabilities.isfinite().all():
+            raise NonFiniteError("the network gave NaN or infinity among its scores")
         labels = _fitting(model.labels, probabilities.shape[1])
         chosen = product(choose(target, probabilities, labels), methods)
         made = [(classes, name, _Maps.of(model, x, classes, method)) for classes, (name, method) in chosen]
     return [
         [
             Explanation(
-                source=_name(source),
+                source=source,
                 picture=view,
                 method=name,
                 model=model.name,
@@ -249,7 +277,7 @@ def _explain_batch(
             )
             for classes, name, maps in made
         ]
-        for n, (source, view) in enumerate(zip(batch, views, strict=True))
+        for n, (source, view) in enumerate(zip(names, views, strict=True))
     ]
 
 
@@ -267,7 +295,7 @@ class _Maps:
     def of(cls, model: ExplainedModel, x: Tensor, target: Tensor, method: Method) -> _Maps:
         began = time.perf_counter()
         with metered() as meter:
-            heatmaps = method(model, x, target).detach().float().cpu()
+            heatmaps = _whole(method(model, x, target), x, method)
             ask = getattr(method, "ingredients", None)
             ingredients = ask(model, x, target) if ask else None
             layer = getattr(method, "layer", None) or model.layer_for(x)
@@ -283,6 +311,19 @@ class _Maps:
             "passes": self.passes // pictures,
             "seconds": self.seconds / pictures,
         }
+
+
+def _whole(heatmaps: Tensor, x: Tensor, method: Method) -> Tensor:
+    """Check what a method gave, which may be the user's own, and bring it to the CPU."""
+    want = (len(x), *x.shape[2:])
+    if not isinstance(heatmaps, Tensor) or tuple(heatmaps.shape) != want:
+        got = tuple(heatmaps.shape) if isinstance(heatmaps, Tensor) else type(heatmaps).__name__
+        raise ShapeError(f"{method!r} gave {got}, not heatmaps {want}")
+    heatmaps = heatmaps.detach().float().cpu()
+    if not ((heatmaps >= 0) & (heatmaps <= 1)).all():
+        low, high = heatmaps.min().item(), heatmaps.max().item()
+        raise ShapeError(f"{method!r} gave values from {low:.4g} to {high:.4g}, not heatmaps in [0, 1]")
+    return heatmaps
 
 
 def _part(ingredients: Ingredients, n: int) -> Ingredients:
@@ -305,8 +346,7 @@ def choose(target: int | str | None, probabilities: Tensor, labels: Sequence[str
     pictures, classes = probabilities.shape
     if target is None:
         return [probabilities.argmax(1)]
-    if isinstance(target, str) and re.fullmatch(r"-?\d+", target.strip()):
-        target = int(target)
+    target = _index_or_name(target)
     if isinstance(target, int):
         if not 0 <= target < classes:
             raise TargetError(f"class {target} of {classes} classes: give an index from 0 to {classes - 1}")
@@ -320,11 +360,25 @@ def choose(target: int | str | None, probabilities: Tensor, labels: Sequence[str
     return [torch.full((pictures,), find_class(target, labels))]
 
 
+def _index_or_name(target: object) -> int | str:
+    """Take numpy's and torch's integers for what they are, and refuse what is neither index nor name."""
+    if isinstance(target, str):
+        return int(target) if re.fullmatch(r"-?\d+", target.strip()) else target
+    try:
+        if isinstance(target, bool):
+            raise TypeError
+        return operator.index(target)  # type: ignore[arg-type] # that is the question
+    except TypeError:
+        raise TargetError(f"expected a class index or name, got {target!r}") from None
+
+
 def _fitting(labels: Sequence[str] | None, classes: int) -> Sequence[str] | None:
     if labels is not None and len(labels) != classes:
         raise TargetError(f"{len(labels)} class names for a network of {classes} classes: give as many")
     return labels
 
 
-def _name(picture: Picture) -> str:
-    return str(picture) if isinstance(picture, (str, Path)) else type(picture).__name__.lower()
+def name_of(picture: Picture) -> str:
+    """Give a picture's path, or what it is where it has none."""
+    path = picture if isinstance(picture, (str, Path)) else getattr(picture, "filename", None)
+    return str(path or type(picture).__name__.lower())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +15,7 @@ from .errors import OutputError
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write to a temporary file beside ``path`` and put it in its place at the end, if nothing failed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".fusioncam.{os.getpid()}.{threading.get_ident()}.part")
     try:
         with part.open("wb") as file:
             yield file
@@ -22,7 +23,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # not there: it took its place, or never came to be
+            part.unlink()
 
 
 def writable_folder(path: Path) -> Path:
@@ -33,5 +35,5 @@ def writable_folder(path: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise OutputError(f"cannot write into {path}: {error.strerror or error}: choose another --out") from error
+        raise OutputError(f"cannot write into {path}: {error.strerror or error}: choose another folder") from error
     return path

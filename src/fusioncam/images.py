@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import os
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,42 +26,57 @@ def open_picture(source: Picture) -> Image.Image:
 
     Transparent parts become white, 16 bits become 8, EXIF rotation is applied. Raises :class:`ImageError`.
     """
-    if isinstance(source, Image.Image):
-        return _large_enough(_upright_rgb(source), "the picture")
-    if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (3,), (4,)):
-            raise ImageError(f"expected a uint8 array (H, W) or (H, W, 3), got {source.dtype} {source.shape}")
-        return _large_enough(_upright_rgb(Image.fromarray(source)), "the array")
-    return _large_enough(_from_file(Path(source)), str(source))
+    if isinstance(source, str | os.PathLike):
+        return _from_file(Path(source))
+    with _named("the picture"):
+        return _upright_rgb(source if isinstance(source, Image.Image) else _from_array(source))
+
+
+def _from_array(array: NDArray[np.uint8]) -> Image.Image:
+    want = "expected a path, a PIL image or a uint8 array (H, W) or (H, W, 3), got"
+    if not isinstance(array, np.ndarray):
+        raise ImageError(f"{want} {type(array).__name__}")
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
+        raise ImageError(f"{want} {array.dtype} {array.shape}")
+    return Image.fromarray(array)
 
 
 def _from_file(path: Path) -> Image.Image:
-    if not path.is_file():
-        raise ImageError(f"{path}: {'a folder, not a picture' if path.is_dir() else 'no such file'}")
-    if path.stat().st_size == 0:
+    if not os.path.isfile(path):  # noqa: PTH113 # pathlib's raises where the name is too long
+        raise ImageError(f"{path}: {'a folder, not a picture' if os.path.isdir(path) else 'no such file'}")  # noqa: PTH112
+    size = path.stat().st_size
+    if size == 0:
         raise ImageError(f"{path}: the file is empty (0 bytes)")
+    with _named(str(path), f" ({size:,} bytes)"), warnings.catch_warnings():
+        # ours is the limit below, and its error says more
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            return _upright_rgb(picture)
+
+
+@contextmanager
+def _named(name: str, size: str = "") -> Iterator[None]:
+    """Turn what PIL raises on damaged pictures into errors that name the picture."""
     try:
-        with warnings.catch_warnings():
-            # ours is the limit below, and its error says more
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError(f"{picture.width:,} x {picture.height:,} pixels")
-                return _upright_rgb(picture)
+        yield
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: not a picture in a known format ({path.stat().st_size:,} bytes)") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path}: {error}: over {MAX_PIXELS:,} pixels, make it smaller first") from None
+        raise ImageError(f"{name}: not a picture in a known format{size}") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"{name}: it has over {MAX_PIXELS:,} pixels, make it smaller first") from None
     except (OSError, SyntaxError, ValueError) as error:  # what PIL's decoders raise on damaged files
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"{path}: damaged or cut off ({error}), {path.stat().st_size:,} bytes") from None
+        raise ImageError(f"{name}: damaged or cut off: {error}{size}") from None
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:
-    picture = ImageOps.exif_transpose(picture)
+    if min(picture.size) < 2:
+        raise ImageError(f"{picture.width} x {picture.height} pixels are too few to explain")
     if picture.mode == "F":
         raise ImageError("floating-point pixels have no fixed range: convert the picture to 8 or 16 bits")
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):  # 16 bits of grey, which PIL's own conversion would clip at 255
         grey = np.asarray(picture).astype(np.int64).clip(0, 65535) // 257
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
@@ -69,31 +86,33 @@ def _upright_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _large_enough(picture: Image.Image, name: str) -> Image.Image:
-    if min(picture.size) < 2:
-        raise ImageError(f"{name}: {picture.width} x {picture.height} pixels are too few to explain")
-    return picture
-
-
 def find_pictures(paths: Iterable[str | Path]) -> Iterator[Path | ImageError]:
     """Give the picture files that files, folders (searched through) and glob patterns stand for, sorted.
 
     What stands for nothing comes as an :class:`ImageError` in its place, so that the rest goes on.
     """
-    for path in map(Path, paths):
-        if path.is_dir():
-            found = sorted(one for one in path.rglob("*") if _is_picture(one))
-            yield from _or_error(found, f"{path}: the folder has no picture ({', '.join(SUFFIXES)})")
-        elif not path.exists() and glob.has_magic(str(path)):
-            matches = sorted(Path(one) for one in glob.glob(str(path), recursive=True))  # noqa: PTH207 # any root
-            yield from _or_error(matches, f"{path}: nothing matches this pattern")
+    for path in map(str, paths):
+        if os.path.isdir(path):  # noqa: PTH112 # pathlib's raises where the name is too long
+            found, nothing = _pictures_in(Path(path)), f"the folder has no picture ({', '.join(SUFFIXES)})"
+        elif glob.has_magic(path) and not os.path.exists(path):  # noqa: PTH110 # as above
+            found, nothing = _matches(path), "nothing matches this pattern"
         else:
-            yield path
+            found, nothing = [Path(path)] if path else [], "the path is empty: name a file, a folder or a pattern"
+        yield from found or [ImageError(f"{path}: {nothing}")]
 
 
-def _or_error(paths: list[Path], message: str) -> Iterable[Path | ImageError]:
-    return paths or [ImageError(message)]
+def _matches(pattern: str) -> list[Path]:
+    matches = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 # any root
+    return sorted({one for match in matches for one in (_pictures_in(match) if match.is_dir() else [match])})
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.rglob("*") if _is_picture(one) and not _is_hidden(one.relative_to(folder)))
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -26,7 +26,7 @@ def of_subset(subset: str) -> tuple[str, ...]:
 def read_labels(path: Path) -> tuple[str, ...]:
     """Read class names from a text file, one a line, in the order of the network's outputs."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise TargetError(f"cannot read the class names in {path}: {error}") from error
     return tuple(line.strip() for line in lines if line.strip())
@@ -47,4 +47,7 @@ def find_class(name: str, labels: Sequence[str]) -> int:
         those = "; ".join(f"{index} ({labels[index]})" for index in found)
         raise TargetError(f"'{name}' names {len(found)} classes: {those}: give the index")
     every = [synonym for parts in synonyms for synonym in parts]
-    raise TargetError(f"'{name}' is no class of this network. {suggestion(wanted, every, limit=8)}")
+    within = [
+        synonym for synonym in every if wanted in synonym.split()
+    ]  # "cat" is more likely a tiger cat than a crate
+    raise TargetError(f"'{name}' is no class of this network. {suggestion(wanted, within or every, limit=8)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,10 +39,12 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         require_known("interpolation", self.interpolation, INTERPOLATIONS)
-        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-            raise ShapeError(f"mean and std want 1 or 3 numbers each, got {self.mean} and {self.std}")
+        if _count(self.size) != 2 or min(self.size) < 1:
+            raise ShapeError(f"size is the input's (height, width), got {self.size}")
+        if _count(self.mean) != _count(self.std) or _count(self.mean) not in (1, 3) or min(self.std) <= 0:
+            raise ShapeError(f"mean and std want 1 or 3 numbers each, std above 0, got {self.mean} and {self.std}")
         sides = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
-        if sides[0] < self.size[0] or sides[1] < self.size[1]:
+        if _count(sides) != 2 or sides[0] < self.size[0] or sides[1] < self.size[1]:
             raise ShapeError(f"resize {self.resize} is smaller than the crop {self.size}: make it larger")
 
     def __call__(self, picture: Image.Image) -> Tensor:
@@ -68,3 +71,7 @@ class Preprocessing:
         short = min(picture.size)
         rows, columns = (int(self.resize * side / short) for side in (picture.height, picture.width))
         return [rows, columns]
+
+
+def _count(numbers: object) -> int:
+    return len(numbers) if isinstance(numbers, Sequence) else 0

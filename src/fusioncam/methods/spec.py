@@ -22,7 +22,7 @@ def as_method(spec: str | Method) -> tuple[str, Method]:
         hint = f": make an instance, {spec.__name__}()" if isinstance(spec, type) else ""
         raise UnknownNameError(f"expected a method's name or a callable, got {spec!r}{hint}")
     names = [name for name, method in METHODS.items() if method == spec]
-    return (names[0] if names else repr(spec)), spec
+    return (names[0] if names else getattr(spec, "__name__", repr(spec))), spec
 
 
 def parse(spec: str) -> Method:
