@@ -27,7 +27,7 @@ from fusioncam.errors import (
     UnknownNameError,
     WeightsError,
 )
-from fusioncam.explanation import slug
+from fusioncam.explanation import slug, to_json
 from samples import CAT, COFFEE, LABELS, ROCKET, corners, photo
 
 PHOTOS = [CAT, COFFEE, ROCKET]
@@ -606,6 +606,12 @@ def test_facts_are_complete_and_strict_json(tmp_path):
     assert facts["schema_version"] == 1
     assert {"fusioncam", "torch", "python"} <= facts["versions"].keys()
     assert facts.items() >= json.loads(json.dumps(explanation.facts())).items()
+
+
+def test_facts_that_are_no_numbers_are_not_written():
+    """A NaN that came so far is an error, not a file that other languages cannot read."""
+    with pytest.raises(ValueError, match="nan"):
+        to_json({"probability": float("nan")})
 
 
 def test_names_of_files_are_the_callers(tmp_path):

@@ -13,7 +13,7 @@ import fusioncam
 SOURCE = Path(fusioncam.__file__).parent
 FLOORS = [
     {"errors"},
-    {"maps", "hooks", "layers", "masks", "sweep", "sharing", "preprocessing", "files", "render"},
+    {"checkpoints", "maps", "hooks", "layers", "masks", "sweep", "sharing", "preprocessing", "files", "render"},
     {"model"},
     {"methods"},
     {"images", "labels", "zoo"},

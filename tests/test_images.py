@@ -396,6 +396,7 @@ def test_the_order_of_the_arguments_is_kept(tree):
         ("[a-l].*", ["b.JPG", "e.bmp", "k.png"]),
         ("sub/*", ["a.gif", "c.jpeg"]),
         ("**/*.jpeg", ["c.jpeg"]),
+        ("sub/**", ["a.gif", "c.jpeg"]),
         ("[1].png", ["[1].png"]),
     ],
 )

@@ -79,6 +79,23 @@ def test_masks_that_are_not_alive_cost_nothing_and_score_nan():
     assert scores.isnan().equal(~Half.alive)
 
 
+def test_masks_are_made_a_chunk_at_a_time():
+    """However many masks there are, no more than a chunk of them is asked for at once."""
+    toy, x, target = problem("small")
+    asked = []
+
+    class Counting:
+        shape = (9, 2, 8, 8)
+
+        def __getitem__(self, where):
+            asked.append(len(where[0]))
+            return torch.ones(len(where[0]), 8, 8, dtype=torch.float64)
+
+    ExplainedModel(toy, "features", chunk=4).masked_scores(x, Counting(), target, readout="logit")
+
+    assert asked == [4, 4, 4, 4, 2]
+
+
 def test_passes_are_counted():
     """A recorded picture is one pass, a question for logits another."""
     toy, x, target = problem("small", pictures=3)
@@ -345,6 +362,31 @@ def test_two_threads_on_one_network():
     assert wrong == []
     assert all(module.training for module in toy.modules())
     assert not any(module._forward_hooks for module in toy.modules())
+
+
+def test_calls_on_one_network_take_turns():
+    """No call begins a pass while another is in one, so that neither changes the other's train flags."""
+    steps, both_in = [], threading.Event()
+
+    class Patient(nn.Module):
+        def forward(self, x):
+            steps.append("in")
+            if steps == ["in", "in"]:
+                both_in.set()
+            both_in.wait(0.5)  # time enough for the other thread, if nothing keeps it out
+            steps.append("out")
+            return x
+
+    toy = Toy(Patient(), Pool()).train()
+    ask = ExplainedModel(toy).logits
+    threads = [threading.Thread(target=ask, args=(torch.rand(1, 3, 4, 4),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert steps == ["in", "out", "in", "out"]
+    assert all(module.training for module in toy.modules())
 
 
 def test_a_hook_answers_to_its_own_thread_alone():

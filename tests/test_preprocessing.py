@@ -94,8 +94,9 @@ def test_timm_networks_get_what_timm_gives_them(config):
         {"crop_pct": 0.5, "input_size": (3, 96, 160)},
         {"crop_pct": 0.9, "input_size": (3, 96, 160)},
         {"crop_pct": 1.15, "input_size": (3, 96, 96)},
+        {"crop_pct": 1.0, "crop_mode": "border"},
     ],
-    ids=["oblong", "oblong and nearly all", "more than all"],
+    ids=["oblong", "oblong and nearly all", "more than all", "padded"],
 )
 def test_rare_settings_of_timm_are_followed_or_refused(config):
     """Oblong inputs, and crops larger than the resized picture, are as timm does them or refused, never different."""

@@ -22,8 +22,9 @@ from torch import nn
 
 import samples
 from fusioncam import ExplainedModel, Preprocessing, explain, load_model, zoo
+from fusioncam.checkpoints import fit, read_checkpoint
 from fusioncam.errors import FusionCamError, FusionCamWarning, LayerError, TargetError, UnknownNameError, WeightsError
-from fusioncam.zoo import DEFAULT_MODEL, architecture, as_model, fit, read_checkpoint
+from fusioncam.zoo import DEFAULT_MODEL, architecture, as_model
 from samples import CAT, COFFEE, LABELS, ROCKET, Small, photo
 
 TIMM, CLASSES = "timm:test_resnet", 3
@@ -80,6 +81,9 @@ def test_the_default_model_is_complete(lite0):
     """It comes with ImageNet's names, in evaluation mode, under its own name, as an input of 224 pixels."""
     assert (len(lite0.labels), lite0.name, lite0.preprocessing.size) == (1000, DEFAULT_MODEL, (224, 224))
     assert not any(module.training for module in lite0.network.modules())
+    # its weights were trained on (pixel - 127) / 128
+    assert {round(255 * mean) for mean in lite0.preprocessing.mean} == {127}
+    assert {round(255 * std) for std in lite0.preprocessing.std} == {128}
     assert lite0.layer_for(torch.zeros(1, 3, 224, 224)) == "bn2"
 
 
@@ -109,6 +113,7 @@ def test_an_empty_layer_is_no_layer():
         ("efficientnet_lite", "Did you mean 'efficientnet_lite0'"),
         ("EfficientNet_Lite0", "Did you mean 'efficientnet_lite0'"),
         ("timm:resnet5", "timm has no model 'resnet5'. Did you mean 'resnet5"),
+        ("timm:resnet18.a1_in1", "timm has no model 'resnet18.a1_in1'. Did you mean 'resnet18.a1_in1k'"),
         ("torchvision:vgg61", "torchvision has no classifier 'vgg61'. Did you mean 'vgg1"),
         ("torchvision:fcn_resnet50", "torchvision has no classifier"),
         ("timm:", "timm:NAME"),
@@ -148,6 +153,16 @@ def test_weights_out_of_reach_are_told_with_a_way_out(name, module, function, mo
     assert "--checkpoint" in str(caught.value)
     assert "long story" not in str(caught.value)
     assert "hub Without" not in str(caught.value)
+
+
+def test_pixels_that_cannot_be_made_are_no_matter_of_the_download(monkeypatch):
+    """A pretrained network that wants padded pictures is refused for that, not for want of weights."""
+    padded = timm.create_model("test_resnet", pretrained_cfg_overlay={"crop_mode": "border"})
+    monkeypatch.setattr(zoo, "_reachable", lambda address: False)
+    monkeypatch.setattr(timm, "create_model", lambda name, **settings: padded)
+    with pytest.raises(WeightsError, match=r"not supported.*preprocessing of your own") as caught:
+        load_model(TIMM)
+    assert "no pretrained weights" not in str(caught.value)
 
 
 def test_a_hub_out_of_reach_is_not_tried_again_and_again(monkeypatch):
@@ -327,6 +342,15 @@ def test_a_network_that_is_not_fitted_keeps_its_weights():
     assert all(torch.equal(before[name], tensor) for name, tensor in mine.state_dict().items())
 
 
+def test_more_than_a_network_with_a_prefix_has_is_loaded_too():
+    """An odd tensor beside the others does not hide that all the names are right."""
+    mine = nn.Sequential(OrderedDict(model=Small()))
+    weights = {name: tensor + 1 for name, tensor in mine.state_dict().items()}
+    with pytest.warns(FusionCamWarning, match=r"ema\.decay"):
+        fit(mine, weights | {"ema.decay": torch.zeros(1)}, "mine.pt")
+    torch.testing.assert_close(mine.model.fc.bias, weights["model.fc.bias"])
+
+
 def test_tensors_without_a_place_are_warned_of():
     """More than the network has is loaded, with a warning that names the rest."""
     with pytest.warns(FusionCamWarning, match=r"mine\.pt: 1 tensors? .* no place in the network: ema\.decay"):
@@ -447,6 +471,14 @@ def test_num_classes_makes_a_head_for_the_checkpoint(tmp_path):
     model = load_model(TIMM, checkpoint=tmp_path / "mine.pt", num_classes=CLASSES)
     assert model.logits(torch.zeros(1, 3, 160, 160)).shape == (1, CLASSES)
     assert model.labels is None
+
+
+def test_the_default_models_names_go_with_its_head(tmp_path):
+    """The default architecture with a head of three classes is not given the first three of ImageNet's names."""
+    torch.save(timm.create_model("tf_efficientnet_lite0", num_classes=3).state_dict(), tmp_path / "mine.pt")
+    assert load_model(checkpoint=tmp_path / "mine.pt", num_classes=3, device="cpu").labels is None
+    torch.save(timm.create_model("tf_efficientnet_lite0").state_dict(), tmp_path / "mine.pt")
+    assert len(load_model(checkpoint=tmp_path / "mine.pt", num_classes=1000, device="cpu").labels) == 1000
 
 
 def test_labels_name_the_classes(tmp_path):
@@ -588,6 +620,14 @@ def test_a_ready_model_is_taken_as_it_is():
     assert (other.network, other.layer, other.labels, other.name) == (ready.network, "conv", ready.labels, ready.name)
 
 
+def test_a_device_moves_the_network():
+    """A network that is handed over goes where it is told to."""
+    mine = Small()
+    assert as_model(mine, None, "cpu").device.type == "cpu"
+    with pytest.raises(UnknownNameError, match="no device of this machine"):
+        as_model(mine, None, "meta")
+
+
 def test_a_name_is_loaded():
     """A text is a model's name."""
     assert as_model(DEFAULT_MODEL, "blocks.6", "cpu").layer == "blocks.6"
@@ -598,3 +638,12 @@ def test_other_things_are_no_networks(thing):
     """A class that was not called, a function or None is refused with what is wanted."""
     with pytest.raises(FusionCamError, match=r"expected a network"):
         as_model(thing, None, None)
+
+
+def test_a_network_without_classes_is_told(monkeypatch):
+    """Features are no classes: a map of "class 532" of an embedding would mislead."""
+    features = timm.create_model("test_resnet", num_classes=0)
+    monkeypatch.setattr("fusioncam.zoo.timm.create_model", lambda name, **settings: features)
+    monkeypatch.setattr("fusioncam.zoo._reachable", lambda address: True)
+    with pytest.raises(WeightsError, match="comes without classes"):
+        load_model("timm:test_resnet")

@@ -171,6 +171,7 @@ def explain(
 
     ``picture`` is a path, a PIL image or a uint8 array ``(H, W, 3)``. ``model`` is a name (:func:`load_model`), a
     network or an :class:`ExplainedModel`; ``layer`` a dotted name, by default the last spatial map before pooling.
+    ``device`` moves the network there, also one that was handed over.
     ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class.
 
     Errors are :class:`FusionCamError`: of the picture, the model's weights, the layer, the target or a name.

@@ -28,16 +28,17 @@ def open_picture(source: Picture) -> Image.Image:
     """
     if isinstance(source, str | os.PathLike):
         return _from_file(Path(source))
+    picture = source if isinstance(source, Image.Image) else _from_array(source)
     with _named("the picture"):
-        return _upright_rgb(source if isinstance(source, Image.Image) else _from_array(source))
+        return _upright_rgb(picture)
 
 
 def _from_array(array: NDArray[np.uint8]) -> Image.Image:
-    want = "expected a path, a PIL image or a uint8 array (H, W) or (H, W, 3), got"
+    want = "a uint8 array (H, W) or (H, W, 3)"
     if not isinstance(array, np.ndarray):
-        raise ImageError(f"{want} {type(array).__name__}")
+        raise ImageError(f"expected a path, a PIL image or {want}, got {type(array).__name__}")
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
-        raise ImageError(f"{want} {array.dtype} {array.shape}")
+        raise ImageError(f"expected {want}, got {array.dtype} {array.shape}")
     return Image.fromarray(array)
 
 
@@ -98,7 +99,9 @@ def find_pictures(paths: Iterable[str | Path]) -> Iterator[Path | ImageError]:
             found, nothing = _matches(path), "nothing matches this pattern"
         else:
             found, nothing = [Path(path)] if path else [], "the path is empty: name a file, a folder or a pattern"
-        yield from found or [ImageError(f"{path}: {nothing}")]
+        yield from found
+        if not found:
+            yield ImageError(f"{path}: {nothing}")
 
 
 def _matches(pattern: str) -> list[Path]:

