@@ -219,6 +219,16 @@ def test_constant_channels_cost_no_pass():
     assert passes_of(lambda: heatmaps_of("score-cam", toy, x, target)) == 2 + living
 
 
+def test_constant_channels_take_no_part_in_the_softmax():
+    """However low the logits, the weights are shared among the living channels: a shift of all changes nothing."""
+    toy, x, target = problem("dead")
+    expected = heatmaps_of("score-cam", toy, x, target)
+
+    toy.head[4].bias.data -= 2000
+
+    torch.testing.assert_close(heatmaps_of("score-cam", toy, x, target), expected)
+
+
 def test_fusion_costs_four_passes_more_than_score_cam():
     """Both maps share the recorded pass; empty, denoised, region and union pictures are all that comes on top."""
     toy, x, target = problem("dead", pictures=1)

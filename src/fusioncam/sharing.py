@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
-from torch import Tensor
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -56,6 +54,5 @@ def once(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _identity(argument: Any) -> Any:
-    """Tell an argument by its value where that is cheap and safe, else by which object it is."""
-    by_value = isinstance(argument, Hashable) and not isinstance(argument, Tensor)
-    return argument if by_value else (type(argument), id(argument))
+    """Tell an argument by its hash, which for tensors is which object it is, and lists and such by that too."""
+    return argument if isinstance(argument, Hashable) else (type(argument), id(argument))
