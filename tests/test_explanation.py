@@ -27,7 +27,7 @@ from fusioncam.errors import (
     UnknownNameError,
     WeightsError,
 )
-from fusioncam.explanation import slug, to_json
+from fusioncam.files import slug, to_json
 from samples import CAT, COFFEE, LABELS, ROCKET, corners, photo
 
 PHOTOS = [CAT, COFFEE, ROCKET]

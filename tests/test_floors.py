@@ -16,7 +16,7 @@ FLOORS = [
     {"checkpoints", "maps", "hooks", "layers", "masks", "sweep", "sharing", "preprocessing", "files", "render"},
     {"model"},
     {"methods"},
-    {"images", "labels", "zoo"},
+    {"images", "labels", "targets", "zoo"},
     {"explanation"},
     {"run"},
     {"cli", "__init__"},
@@ -25,6 +25,7 @@ FLOORS = [
 NEIGHBOURS = {
     ("layers", "hooks"): "layers are judged by what a traced pass saw",
     ("masks", "maps"): "masks are stretched maps",
+    ("targets", "labels"): "a class may be asked for by its name",
     ("zoo", "labels"): "weights come with class names",
 }
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import operator
-import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,9 +26,8 @@ from .errors import (
     TargetError,
     UnknownNameError,
 )
-from .files import replacing, writable_folder
+from .files import replacing, short, slug, to_json, writable_folder
 from .images import Picture, open_picture
-from .labels import find_class
 from .methods import Ingredients, Method
 from .methods.common import naming
 from .methods.spec import as_method
@@ -41,6 +36,7 @@ from .preprocessing import Preprocessing
 from .render import overlay
 from .sharing import sharing
 from .sweep import metered
+from .targets import choose, fitting, top
 from .zoo import DEFAULT_MODEL, as_model
 
 SCHEMA_VERSION = 1
@@ -128,25 +124,6 @@ class Explanation:
         return buffer.getvalue()
 
 
-def slug(text: str) -> str:
-    """Make a text fit for a file name.
-
-    >>> slug("fusion-cam:official(theta=20)")
-    'fusion-cam_official_theta=20'
-    """
-    return re.sub(r"[^\w.+=-]+", "_", text).strip("_.")[:80] or "_"
-
-
-def short(stem: str, limit: int = 120) -> str:
-    """Cut a file's stem to so many bytes, to leave room for what comes behind it (255 in all)."""
-    return os.fsencode(stem)[:limit].decode(errors="surrogateescape")
-
-
-def to_json(facts: dict[str, Any]) -> bytes:
-    """Write facts as UTF-8 JSON, refusing NaN; a file name that is no text keeps its bytes as escapes."""
-    return json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace")
-
-
 def run_facts(model: str, preprocessing: Preprocessing) -> dict[str, Any]:
     """Give what all maps of one run share."""
     packages = ("fusioncam", "torch", "torchvision", "timm", "numpy", "pillow")
@@ -176,7 +153,7 @@ def explain(
 
     Errors are :class:`FusionCamError`: of the picture, the model's weights, the layer, the target or a name.
     """
-    if isinstance(target, str) and _top(target) != 1:
+    if isinstance(target, str) and top(target) != 1:
         raise TargetError(f"'{target}' asks for several heatmaps: use explain_each(..., target='{target}')")
     explained = as_model(model, layer, device)
     return next(explain_each([picture], model=explained, methods=[method], target=target))
@@ -260,7 +237,7 @@ def _explain_batch(
         probabilities = model.logits(x).float().softmax(1).cpu()
         if not probabilities.isfinite().all():
             raise NonFiniteError("the network gave NaN or infinity among its scores")
-        labels = _fitting(model.labels, probabilities.shape[1])
+        labels = fitting(model.labels, probabilities.shape[1])
         chosen = product(choose(target, probabilities, labels), methods)
         made = [(classes, name, _Maps.of(model, x, classes, method)) for classes, (name, method) in chosen]
     return [
@@ -331,52 +308,6 @@ def _part(ingredients: Ingredients, n: int) -> Ingredients:
     maps = {one.name: getattr(ingredients, one.name) for one in fields(ingredients)}
     gains = {name: gain[n].cpu() for name, gain in maps.pop("gains").items()}
     return Ingredients(gains=gains, **{name: value[n].cpu() for name, value in maps.items()})
-
-
-def _top(target: str) -> int:
-    """Give the number of classes that ``top3`` asks for; 1 for a class name."""
-    match = re.fullmatch(r"top-?(\d+)", target.strip(), re.IGNORECASE)
-    return int(match[1]) if match else 1
-
-
-def choose(target: int | str | None, probabilities: Tensor, labels: Sequence[str] | None) -> list[Tensor]:
-    """Turn what a user asks for into classes ``(N,)``, one tensor for each heatmap a picture gets.
-
-    ``probabilities`` is ``(N, classes)``. Raises :class:`TargetError` for a class that is not there.
-    """
-    pictures, classes = probabilities.shape
-    if target is None:
-        return [probabilities.argmax(1)]
-    target = _index_or_name(target)
-    if isinstance(target, int):
-        if not 0 <= target < classes:
-            raise TargetError(f"class {target} of {classes} classes: give an index from 0 to {classes - 1}")
-        return [torch.full((pictures,), target)]
-    if re.fullmatch(r"top-?\d+", target.strip(), re.IGNORECASE):
-        if not 1 <= _top(target) <= classes:
-            raise TargetError(f"'{target}' of {classes} classes: ask for top1 to top{classes}")
-        return list(probabilities.topk(_top(target), dim=1).indices.unbind(1))
-    if labels is None:
-        raise TargetError(f"'{target}': this network has no class names: give an index, or the names with --labels")
-    return [torch.full((pictures,), find_class(target, labels))]
-
-
-def _index_or_name(target: object) -> int | str:
-    """Take numpy's and torch's integers for what they are, and refuse what is neither index nor name."""
-    if isinstance(target, str):
-        return int(target) if re.fullmatch(r"-?\d+", target.strip()) else target
-    try:
-        if isinstance(target, bool):
-            raise TypeError
-        return operator.index(target)  # type: ignore[arg-type] # that is the question
-    except TypeError:
-        raise TargetError(f"expected a class index or name, got {target!r}") from None
-
-
-def _fitting(labels: Sequence[str] | None, classes: int) -> Sequence[str] | None:
-    if labels is not None and len(labels) != classes:
-        raise TargetError(f"{len(labels)} class names for a network of {classes} classes: give as many")
-    return labels
 
 
 def name_of(picture: Picture) -> str:

@@ -1,13 +1,15 @@
-"""Writing so that a file is either the old one or the new one, never half of it."""
+"""What files are called and how they are written: either the old one or the new one, never half of it."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from .errors import OutputError
 
@@ -37,3 +39,22 @@ def writable_folder(path: Path) -> Path:
     except OSError as error:
         raise OutputError(f"cannot write into {path}: {error.strerror or error}: choose another folder") from error
     return path
+
+
+def slug(text: str) -> str:
+    """Make a text fit for a file name.
+
+    >>> slug("fusion-cam:official(theta=20)")
+    'fusion-cam_official_theta=20'
+    """
+    return re.sub(r"[^\w.+=-]+", "_", text).strip("_.")[:80] or "_"
+
+
+def short(stem: str, limit: int = 120) -> str:
+    """Cut a file's stem to so many bytes, to leave room for what comes behind it (255 in all)."""
+    return os.fsencode(stem)[:limit].decode(errors="surrogateescape")
+
+
+def to_json(facts: dict[str, Any]) -> bytes:
+    """Write facts as UTF-8 JSON, refusing NaN; a file name that is no text keeps its bytes as escapes."""
+    return json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace")

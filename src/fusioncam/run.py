@@ -19,8 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .errors import FusionCamError, ImageError
-from .explanation import Explanation, name_of, run_facts, short, slug, to_json
-from .files import replacing, writable_folder
+from .explanation import Explanation, name_of, run_facts
+from .files import replacing, short, slug, to_json, writable_folder
 from .images import Picture
 from .model import ExplainedModel
 from .render import side_by_side
