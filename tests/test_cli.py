@@ -84,13 +84,18 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 def program(*args: object) -> subprocess.Popen[str]:
     """Start the installed program where the factories of the samples are found."""
     path = Path(sys.executable).with_name("fusioncam")
-    return subprocess.Popen(
-        [path, *map(str, args)],
-        cwd=Path(__file__).parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
+    # a shell's background jobs ignore Ctrl-C, and what they start would inherit that
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [path, *map(str, args)],
+            cwd=Path(__file__).parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
