@@ -79,7 +79,7 @@ def _upright_rgb(picture: Image.Image) -> Image.Image:
         raise ImageError("floating-point pixels have no fixed range: convert the picture to 8 or 16 bits")
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):  # 16 bits of grey, which PIL's own conversion would clip at 255
-        grey = np.asarray(picture).astype(np.int64).clip(0, 65535) // 257
+        grey = np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
