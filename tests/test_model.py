@@ -63,6 +63,24 @@ def test_masked_scores_one_by_one(fill, chunk):
             assert scores[m, n].item() == pytest.approx(expected.item())
 
 
+def test_a_fill_made_from_the_masks():
+    """A callable makes what shows behind from the pictures and the masks of each chunk."""
+    toy, x, target = problem("small")
+    masks = torch.rand(3, 2, 8, 8, dtype=torch.float64)
+    model = ExplainedModel(toy, "features", chunk=2)
+
+    scores = model.masked_scores(x, masks, target, readout="logit", fill=lambda shown, mask: shown * mask[:, None])
+    _, gradients = model.mask_gradients(
+        x, masks[0], target, readout="logit", fill=lambda shown, mask: shown * mask[:, None].detach()
+    )
+
+    for m, of_mask in enumerate(masks):
+        for n, mask in enumerate(of_mask):
+            shown = x[n] * mask + x[n] * mask * (1 - mask)
+            assert scores[m, n].item() == pytest.approx(toy(shown[None])[0, target[n]].item())
+    assert gradients.shape == masks[0].shape
+
+
 def test_masks_that_are_not_alive_cost_nothing_and_score_nan():
     """A source may say that some masks need no pass."""
     toy, x, target = problem("small")

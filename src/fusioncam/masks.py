@@ -141,7 +141,8 @@ FILLS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "blur": _blur(50),  # 51 pixels, sigma 50, as in the insertion of Fusion-CAM's authors and in Group-CAM
     "light-blur": _blur(25),
 }
-Fill = str | Tensor
+# a callable makes what shows from the pictures (B, C, *s) and the masks (B, *s) in front of it
+Fill = str | Tensor | Callable[[Tensor, Tensor], Tensor]
 
 
 def blend(x: Tensor, masks: Tensor, background: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -163,7 +163,8 @@ class ExplainedModel:
 
         ``masks`` is ``(M, N, *s)``, a tensor or any source of :mod:`fusioncam.masks`; one chunk of masked
         pictures is in memory at a time. Where the source says that a mask is not alive the score is NaN, and
-        no pass is spent. ``fill`` shows where a mask is 0: a name of ``FILLS``, or pixels ``(N, C, *s)``.
+        no pass is spent. ``fill`` shows where a mask is 0: a name of ``FILLS``, pixels ``(N, C, *s)``, or a
+        callable that makes them from pictures ``(B, C, *s)`` and the masks ``(B, *s)`` in front of them.
         """
         with self._call.quiet(grad=False):
             x = self._call.door(x)
@@ -171,11 +172,12 @@ class ExplainedModel:
                 want = f"(M, {len(x)}, {', '.join(map(str, x.shape[2:]))})"
                 raise ShapeError(f"masks for x {tuple(x.shape)} are {want}, got {tuple(masks.shape)}")
             targets = as_targets(target, x)
-            background = self.background(x, fill)
+            behind = self._behind(x, fill)
 
             def score(pairs: Tensor) -> Tensor:
-                mask, picture = pairs.unbind(1)
-                shown = blend(x[picture], masks[mask, picture], background[picture])
+                which, picture = pairs.unbind(1)
+                mask = masks[which, picture]
+                shown = blend(x[picture], mask, behind(picture, mask))
                 return read(self._call.fast(shown), targets[picture], readout)
 
             pairs = alive_pairs(masks).to(x.device)
@@ -191,7 +193,8 @@ class ExplainedModel:
         with self._call.quiet(grad=True):
             x = self._call.door(x)
             masks = masks.detach().to(x).requires_grad_()
-            shown = blend(x, masks, self.background(x, fill))
+            every = torch.arange(len(x), device=x.device)
+            shown = blend(x, masks, self._behind(x, fill)(every, masks))
             scores = read(self._call(shown), as_targets(target, x), readout)
             (gradients,) = torch.autograd.grad(scores.sum(), masks)
             return scores.detach(), precise(gradients)
@@ -313,7 +316,14 @@ class ExplainedModel:
                 raise NonFiniteError(f"layer '{layer}' has NaN or infinity in its activations or gradients")
         return [gradient for gradient in gradients if gradient is not None]
 
-    def background(self, x: Tensor, fill: Fill) -> Tensor:
+    def _behind(self, x: Tensor, fill: Fill) -> Callable[[Tensor, Tensor], Tensor]:
+        """Give what says, of indices of pictures and the masks ``(B, *s)`` before them, what shows behind."""
+        if callable(fill):
+            return lambda picture, masks: fill(x[picture], masks)
+        background = self.background(x, fill)
+        return lambda picture, masks: background[picture]
+
+    def background(self, x: Tensor, fill: str | Tensor) -> Tensor:
         """Give what shows where a mask is 0, ``(N, C, *s)``: a name of ``FILLS``, or pixels."""
         if isinstance(fill, Tensor):
             return fill.to(x).expand_as(x)
