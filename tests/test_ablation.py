@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import families
-from fusioncam import METHODS, ExplainedModel, ablation
+from fusioncam import METHODS, ExplainedModel, Speed, ablation
 from fusioncam.errors import LayerError
 from fusioncam.layouts import named_layout
 from fusioncam.methods.ablation import OnePlace, WithoutChannel
@@ -131,7 +131,7 @@ def test_a_concatenated_branch_falls_back_to_whole_passes(layer):
     """The sizes would clash: the same scores come of whole passes, which are counted as such."""
     network, x, target = branches(concatenated)
 
-    meter = passes_as_whole(ExplainedModel(network, chunk=3), x, target, layer)
+    meter = passes_as_whole(ExplainedModel(network, speed=Speed(chunk=3)), x, target, layer)
 
     assert meter.partial == 0
     assert meter.passes == meter.planned >= 2 * (5 + 6 * 6)  # channels and places of two pictures

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from fusioncam import ExplainedModel, Preprocessing
+from fusioncam import ExplainedModel, Preprocessing, Speed
 from fusioncam.errors import LayerError, NonFiniteError, ShapeError, TargetError, UnknownNameError
 from fusioncam.methods import METHODS, GradCAM
 from fusioncam.methods.ablation import WithoutChannel
@@ -51,7 +51,7 @@ def test_masked_scores_one_by_one(fill, chunk):
     toy, x, target = problem("small")
     masks = torch.rand(5, 2, 8, 8, dtype=torch.float64)
     preprocessing = Preprocessing((8, 8), 8, mean=(0.5, 0.4, 0.3), std=(0.2, 0.1, 0.3))
-    model = ExplainedModel(toy, "features", preprocessing=preprocessing, chunk=chunk)
+    model = ExplainedModel(toy, "features", preprocessing=preprocessing, speed=Speed(chunk))
     black = -torch.tensor([2.5, 4.0, 1.0], dtype=torch.float64).reshape(3, 1, 1) * (fill == "black")
 
     scores = model.masked_scores(x, masks, target, readout="probability", fill=fill)
@@ -67,7 +67,7 @@ def test_a_fill_made_from_the_masks():
     """A callable makes what shows behind from the pictures and the masks of each chunk."""
     toy, x, target = problem("small")
     masks = torch.rand(3, 2, 8, 8, dtype=torch.float64)
-    model = ExplainedModel(toy, "features", chunk=2)
+    model = ExplainedModel(toy, "features", speed=Speed(chunk=2))
 
     scores = model.masked_scores(x, masks, target, readout="logit", fill=lambda shown, mask: shown * mask[:, None])
     _, gradients = model.mask_gradients(
@@ -111,7 +111,9 @@ def test_masks_are_made_a_chunk_at_a_time():
             asked.append(len(where[0]))
             return torch.ones(len(where[0]), 8, 8, dtype=torch.float64)
 
-    ExplainedModel(toy, "features", chunk=4).masked_scores(x, Counting(), target, readout="logit")
+    ExplainedModel(toy, "features", speed=Speed(chunk=4, workers=1)).masked_scores(
+        x, Counting(), target, readout="logit"
+    )
 
     assert asked == [4, 4, 4, 4, 2]
 
@@ -306,11 +308,11 @@ def test_a_network_without_maps_is_told():
 
 def test_another_layer_of_the_same_network():
     """`at` keeps everything but the layer."""
-    model = ExplainedModel(linear(), "features", labels=["a", "b", "c"], name="toy", chunk=2)
+    model = ExplainedModel(linear(), "features", labels=["a", "b", "c"], name="toy", speed=Speed(chunk=2))
 
     other = model.at("head.0")
 
-    assert (other.layer, other.labels, other.name, other.chunk) == ("head.0", ("a", "b", "c"), "toy", 2)
+    assert (other.layer, other.labels, other.name, other.speed) == ("head.0", ("a", "b", "c"), "toy", Speed(chunk=2))
     assert other.network is model.network
     assert other.preprocessing is model.preprocessing
 

@@ -21,7 +21,7 @@ from timm.data import ImageNetInfo
 from torch import nn
 
 import samples
-from fusioncam import ExplainedModel, Preprocessing, explain, load_model, zoo
+from fusioncam import ExplainedModel, Preprocessing, Speed, explain, load_model, zoo
 from fusioncam.checkpoints import fit, read_checkpoint
 from fusioncam.errors import FusionCamError, FusionCamWarning, LayerError, TargetError, UnknownNameError, WeightsError
 from fusioncam.zoo import DEFAULT_MODEL, architecture, as_model
@@ -536,12 +536,14 @@ def test_a_factory_that_changes_the_import_path_keeps_its_change(here):
 
 
 def test_a_factory_may_give_a_ready_model(monkeypatch):
-    """An ExplainedModel keeps its pixels, names, layer and chunk."""
-    ready = ExplainedModel(Small(), "conv", preprocessing=Preprocessing((32, 32), 40), labels=LABELS, chunk=3)
+    """An ExplainedModel keeps its pixels, names, layer and speed."""
+    ready = ExplainedModel(
+        Small(), "conv", preprocessing=Preprocessing((32, 32), 40), labels=LABELS, speed=Speed(chunk=3)
+    )
     monkeypatch.setattr(samples, "ready", lambda: ready, raising=False)
     model = load_model("samples:ready", device="cpu")
     assert (model.network, model.layer, model.labels) == (ready.network, "conv", LABELS)
-    assert (model.preprocessing, model.chunk) == (ready.preprocessing, 3)
+    assert (model.preprocessing, model.speed) == (ready.preprocessing, Speed(chunk=3))
 
 
 @pytest.mark.parametrize(

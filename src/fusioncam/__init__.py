@@ -6,6 +6,7 @@ from .methods import METHODS, fuse
 from .model import ExplainedModel
 from .preprocessing import Preprocessing
 from .sharing import sharing
+from .speed import Speed
 from .zoo import load_model
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "FusionCamError",
     "FusionCamWarning",
     "Preprocessing",
+    "Speed",
     "explain",
     "explain_each",
     "fuse",

@@ -17,7 +17,7 @@ from .errors import ShapeError
 from .layouts import named_layout
 from .masks import alive_pairs
 from .readout import precise, read
-from .sweep import count, default_chunk, sweep
+from .sweep import Pace, count, sweep
 
 # changed copies of a layer's output that go on together may take this much memory
 _BYTES = 2**28
@@ -53,9 +53,7 @@ class Ablation:
         self._call, self._grid = call, grid
         self._sizes: dict[tuple[str, torch.Size], int] = {}
 
-    def scores(
-        self, x: Tensor, changes: Changes, targets: Tensor, readout: str, layer: str, chunk: int | None
-    ) -> Tensor:
+    def scores(self, x: Tensor, changes: Changes, targets: Tensor, readout: str, layer: str) -> Tensor:
         """Give the scores ``(M, N)`` of ``x`` after each change of the layer's maps; NaN if not alive."""
         pairs = alive_pairs(changes).to(x.device)
         scores = torch.full(tuple(changes.shape[:2]), torch.nan, dtype=precise(x).dtype, device=x.device)
@@ -69,8 +67,8 @@ class Ablation:
                 logits = self._changed(picture, which, changes, layer, whole=not size)
                 return read(logits, targets[jobs[:, 1]], readout)
 
-            some = max(1, _BYTES // size) if size else chunk or default_chunk(x.device)
-            scores[mine[:, 0], n] = sweep(score, mine, some, partial=bool(size)).to(scores)
+            some = max(1, _BYTES // size) if size else self._call.speed.sizes(x.device)[0]
+            scores[mine[:, 0], n] = sweep([score], mine, Pace((some,)), partial=bool(size)).to(scores)
         return scores
 
     def _changed(self, x: Tensor, which: Tensor, changes: Changes, layer: str, *, whole: bool) -> Tensor:

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from .allocator import keep_freed
+from .copies import Compiled, copies
 from .errors import ShapeError
 from .quiet import quiet
-from .sweep import count
+from .speed import Speed
+from .sweep import Pace, count
+
+# by what share compiling shortens a pass, and how many seconds it takes, as measured in benchmarks/README.md
+_COMPILED_SAVES, _COMPILING_TAKES = 0.1, 40.0
 
 
 class Caller:
     """A network behind a door: what goes in is checked and brought to it, a row of scores comes out."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, speed: Speed) -> None:
         if not isinstance(network, nn.Module):
             raise ShapeError(f"expected a network (an instance of torch.nn.Module), got {network!r}")
         self.network = network
+        self.speed = speed
         self._channels_last = True
+        self._paces: dict[tuple[torch.Size, torch.device], Pace] = {}
+        self._compiled: dict[tuple[torch.Size, torch.device], Compiled] = {}
 
     def quiet(self, *, grad: bool) -> AbstractContextManager[None]:
         """Have the network for oneself, in evaluation, with or without gradients."""
@@ -46,30 +57,65 @@ class Caller:
         return next((sides for module in modules for kind, sides in kinds.items() if isinstance(module, kind)), 2)
 
     def __call__(self, x: Tensor, *, counted: bool = True, rows: int | None = None) -> Tensor:
-        """Give logits ``(N, classes)``, which the network gives itself or as ``.logits`` (Hugging Face).
-
-        ``rows`` says how many come out where a hook hands on more pictures than went in.
-        """
-        output = self.network(x)
-        logits = output if isinstance(output, Tensor) else getattr(output, "logits", output)
-        rows = rows or len(x)
-        if not (isinstance(logits, Tensor) and logits.dim() == 2 and len(logits) == rows):
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ShapeError(
-                f"expected the network to give scores ({rows}, classes), got {got}: "
-                "wrap it so that a row of scores comes out"
-            )
+        """Give logits ``(N, classes)``; ``rows`` says how many come out where a hook hands on more than went in."""
+        logits = _rows(self.network(x), rows or len(x))
         if counted:
             count(passes=len(x), planned=len(x))
         return logits
 
-    def fast(self, x: Tensor) -> Tensor:
-        """Order the pixels as CPUs convolve fastest, unless the network turns out not to bear it; count nothing."""
-        if self._channels_last and x.dim() == 4 and x.device.type == "cpu":
-            try:
-                return self(x.contiguous(memory_format=torch.channels_last), counted=False)
-            except RuntimeError as error:
-                if "view size is not compatible" not in str(error):
-                    raise
-                self._channels_last = False
-        return self(x, counted=False)
+    # -- many passes --------------------------------------------------------------------------------------
+
+    def workers(self, x: Tensor, jobs: int) -> tuple[Sequence[Callable[[Tensor], Tensor]], Pace]:
+        """Give what calls the network for so many inputs like ``x``, side by side and uncounted, and at what pace.
+
+        Each has a network of its own, with the same parameters: a forward pass may keep things in its modules.
+        """
+        if x.device.type == "cpu":
+            keep_freed()
+        pace = self._paces.setdefault((x.shape[1:], x.device), Pace(self.speed.sizes(x.device)))
+        wanted = min(self.speed.side_by_side(x.device), max(1, -(-jobs // pace.size)))
+        saved = jobs * (pace.best or 0) * _COMPILED_SAVES
+        if self.speed.compile is True or (self.speed.compile == "auto" and saved > _COMPILING_TAKES):
+            compiled = self._compiled_for(x, pace.size, torch.get_num_threads() // wanted)
+            if compiled.ready:
+                return [partial(self._fast, compiled, rows=compiled.size)] * wanted, Pace((compiled.size,))
+        return [partial(self._fast, network) for network in copies(self.network, wanted)], pace
+
+    def _compiled_for(self, x: Tensor, size: int, threads: int) -> Compiled:
+        key = (x.shape[1:], x.device)
+        if key not in self._compiled or not self._compiled[key].of(self.network):
+            like = self._ordered(x[:1].expand(size, *x.shape[1:]))
+            with self._reduced(x.device):
+                self._compiled[key] = Compiled(self.network, like, threads)
+        return self._compiled[key]
+
+    def _ordered(self, x: Tensor) -> Tensor:
+        """Order the pixels as they are convolved fastest, unless the network turned out not to bear it."""
+        last = self._channels_last and x.dim() == 4
+        return x.contiguous(memory_format=torch.channels_last) if last else x.contiguous()
+
+    def _fast(self, network: Callable[[Tensor], object], x: Tensor, rows: int | None = None) -> Tensor:
+        try:
+            with self._reduced(x.device):
+                return _rows(network(self._ordered(x)), rows or len(x))[: len(x)]
+        except RuntimeError as error:
+            if not self._channels_last or "view size is not compatible" not in str(error):
+                raise
+        self._channels_last = False
+        return self._fast(network, x, rows)
+
+    def _reduced(self, device: torch.device) -> AbstractContextManager[object]:
+        dtype = self.speed.dtype(device)
+        return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
+def _rows(output: object, rows: int) -> Tensor:
+    """Give the logits ``(rows, classes)``, which a network gives itself or as ``.logits`` (Hugging Face)."""
+    logits = output if isinstance(output, Tensor) else getattr(output, "logits", output)
+    if not (isinstance(logits, Tensor) and logits.dim() == 2 and len(logits) == rows):
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ShapeError(
+            f"expected the network to give scores ({rows}, classes), got {got}: "
+            "wrap it so that a row of scores comes out"
+        )
+    return logits[:rows]

@@ -7,6 +7,7 @@ FusionCamError(Exception)
   ShapeError(ValueError)          a tensor of another shape than asked for
   TargetError(ValueError)         a class that the network does not have, or too few or many of them
   NonFiniteError(ArithmeticError) the network gave NaN or infinity
+  MissingTruthError(ValueError)   a metric needs boxes or a mask that a picture does not have
   ImageError(OSError)             a file that is no readable picture
   WeightsError(OSError)           weights that cannot be had, read or fitted
   OutputError(OSError)            a place that cannot be written to
@@ -62,6 +63,10 @@ class NonFiniteError(FusionCamError, ArithmeticError):
     """The network gave NaN or infinity where a number is needed."""
 
 
+class MissingTruthError(FusionCamError, ValueError):
+    """A metric compares with boxes or a mask, and a picture has none."""
+
+
 class ImageError(FusionCamError, OSError):
     """A file is missing, damaged, too large, or no picture."""
 
@@ -100,3 +105,9 @@ def require_known(kind: str, name: object, known: Iterable[object]) -> None:
     names = list(known)
     if name not in names:
         raise UnknownNameError(f"'{name}' is no {kind}. {suggestion(name, names)}")
+
+
+def require_count(name: str, value: object) -> None:
+    """Raise :class:`UnknownNameError` unless the setting is a whole number above 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UnknownNameError(f"{name} is a whole number above 0, got {value!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,8 @@ from .parameters import added_bias, linear_head
 from .preprocessing import Preprocessing
 from .readout import Target, as_targets, precise, read
 from .sharing import announced, once
-from .sweep import default_chunk, sweep
+from .speed import Speed
+from .sweep import sweep
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class ExplainedModel:
 
     ``layer`` is a dotted module name; None finds the last maps on the way to the scores. ``grid`` gives the
     ``(rows, columns)`` of a transformer's tokens where their number does not tell. ``labels`` are the class
-    names in order. ``chunk`` is how many masked pictures go through at once; None lets the device decide.
+    names in order. ``speed`` says how masked pictures go through: see :class:`Speed`.
 
     No call leaves a trace: no hook, no ``.grad``, no changed train/eval flag, no changed grad mode, also after
     an error. Calls from several threads on one network take turns.
@@ -54,9 +56,9 @@ class ExplainedModel:
         preprocessing: Preprocessing | None = None,
         labels: Sequence[str] | None = None,
         name: str | None = None,
-        chunk: int | None = None,
+        speed: Speed | None = None,
     ) -> None:
-        self._call = Caller(network)
+        self._call = Caller(network, speed or Speed())
         if layer is not None:
             hooks.find(network, layer)
         self.network = network
@@ -65,7 +67,7 @@ class ExplainedModel:
         self.preprocessing = preprocessing or Preprocessing()
         self.labels = None if labels is None else tuple(labels)
         self.name = name or type(network).__name__
-        self.chunk = chunk
+        self.speed = speed or Speed()
         self._found: dict[torch.Size, str] = {}
         self._traces: dict[torch.Size, list[hooks.Ran]] = {}
         self._ablation = Ablation(self._call, self.grid)
@@ -79,7 +81,7 @@ class ExplainedModel:
             preprocessing=self.preprocessing,
             labels=self.labels,
             name=self.name,
-            chunk=self.chunk,
+            speed=self.speed,
         )
 
     @property
@@ -174,14 +176,15 @@ class ExplainedModel:
             targets = as_targets(target, x)
             behind = self._behind(x, fill)
 
-            def score(pairs: Tensor) -> Tensor:
+            def score(call: Callable[[Tensor], Tensor], pairs: Tensor) -> Tensor:
                 which, picture = pairs.unbind(1)
                 mask = masks[which, picture]
                 shown = blend(x[picture], mask, behind(picture, mask))
-                return read(self._call.fast(shown), targets[picture], readout)
+                return read(call(shown), targets[picture], readout)
 
             pairs = alive_pairs(masks).to(x.device)
-            values = sweep(score, pairs, self.chunk or default_chunk(x.device))
+            calls, pace = self._call.workers(x, len(pairs))
+            values = sweep([partial(score, call) for call in calls], pairs, pace)
         scores = torch.full(tuple(masks.shape[:2]), torch.nan, dtype=precise(x).dtype, device=x.device)
         scores[pairs[:, 0], pairs[:, 1]] = values.to(scores)
         return scores
@@ -210,7 +213,7 @@ class ExplainedModel:
         layer = layer or self.layer_for(x)
         with self._call.quiet(grad=False):
             x = self._call.door(x)
-            return self._ablation.scores(x, changes, as_targets(target, x), readout, layer, self.chunk)
+            return self._ablation.scores(x, changes, as_targets(target, x), readout, layer)
 
     def head_weights(self, record: Record, target: Target) -> Tensor:
         """Give the target's row ``(N, K)`` of the linear layer that makes the logits of the maps' averages.

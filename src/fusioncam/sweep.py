@@ -1,21 +1,22 @@
-"""Many passes, well done: in chunks, counted, reported, and with less at once where memory ends."""
+"""Many passes, well done: in chunks, side by side, counted, and with less at once where memory ends."""
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 import torch
 from torch import Tensor
 
 from .errors import FusionCamWarning
 
-# pictures a pass; on 2 CPU cores small chunks stay in the cache, see benchmarks/README.md
-CPU_CHUNK = 4
-GPU_CHUNK = 64
+Score = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -60,29 +61,114 @@ def count(passes: int = 0, planned: int = 0, partial: int = 0) -> None:
         meter.add(passes, planned, partial)
 
 
-def default_chunk(device: torch.device) -> int:
-    """Give how many pictures go through the network at once where nobody says."""
-    return CPU_CHUNK if device.type == "cpu" else GPU_CHUNK
+@dataclass
+class Pace:
+    """How many jobs a worker takes at once: the first of ``sizes``, until a sweep is long enough to try them all.
+
+    What is tried are jobs that have to be done anyway. A later size must be faster by more than the noise of a
+    clock. ``seconds`` holds the best time a job, by size.
+    """
+
+    sizes: Sequence[int]
+    seconds: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """The best size known."""
+        if len(self.seconds) < len(self.sizes):
+            return self.sizes[0]
+        return min(self.sizes, key=lambda size: self.seconds[size] * (1 if size == self.sizes[0] else 1.05))
+
+    @property
+    def best(self) -> float | None:
+        """Seconds a job at the best size; None before it was measured."""
+        return self.seconds.get(self.size)
+
+    def stretches(self, jobs: int, workers: int) -> Iterator[tuple[int, slice, bool]]:
+        """Divide so many jobs into stretches of one size: where it is tried one to set up, and one to be timed."""
+        start = 0
+        if len(self.sizes) > len(self.seconds) and jobs >= 8 * workers * sum(self.sizes):
+            for size in self.sizes:
+                for rounds in (1, 3):
+                    stop = start + rounds * workers * size
+                    yield size, slice(start, stop), rounds > 1
+                    start = stop
+        yield self.size, slice(start, jobs), False
+
+    def saw(self, size: int, seconds: float) -> None:
+        """Remember how long a job took."""
+        self.seconds[size] = min(seconds, self.seconds.get(size, seconds))
+
+    def limit(self, size: int) -> None:
+        """Take no more than so many from now on."""
+        self.sizes = list(dict.fromkeys(min(size, one) for one in self.sizes))
+        self.seconds = {}
 
 
-def sweep(score: Callable[[Tensor], Tensor], jobs: Tensor, chunk: int, *, partial: bool = False) -> Tensor:
-    """Score all jobs ``(J, ...)``, ``chunk`` at a time: ``score`` gives ``(B,)`` for ``B`` jobs.
+def sweep(scorers: Sequence[Score], jobs: Tensor, pace: Pace, *, partial: bool = False) -> Tensor:
+    """Score all jobs ``(J, ...)``: a scorer gives ``(B,)`` for ``B`` jobs, several work side by side.
 
-    ``partial`` jobs start at the layer and are counted as such. Out of memory halves the chunk, with a warning,
-    and goes on where it stopped.
+    ``partial`` jobs start at the layer and are counted as such. Out of memory halves what is taken at once, with
+    a warning, and goes on: nothing is scored twice.
     """
     count(planned=len(jobs))
     scores: list[Tensor] = []
-    done = 0
-    while done < len(jobs):
-        try:
-            scores.append(score(jobs[done : done + chunk]))
-        except torch.OutOfMemoryError:
-            if chunk == 1:
-                raise
-            chunk //= 2
-            warnings.warn(f"out of memory: going on with {chunk} at a time", FusionCamWarning, stacklevel=2)
-            continue
-        count(**{"partial" if partial else "passes": len(scores[-1])})
-        done += len(scores[-1])
+    with _crew(scorers, pace) as crew:
+        for size, which, timed in pace.stretches(len(jobs), len(scorers)):
+            began, some = time.perf_counter(), jobs[which]
+            for part in crew(_parts(some, size)):
+                scores.append(part)
+                count(**{"partial" if partial else "passes": len(part)})
+            if timed:
+                pace.saw(size, (time.perf_counter() - began) / len(some))
     return torch.cat(scores) if scores else torch.empty(0, device=jobs.device)
+
+
+@contextmanager
+def _crew(scorers: Sequence[Score], pace: Pace) -> Iterator[Callable[[Iterable[Tensor]], Iterator[Tensor]]]:
+    """Give what scores parts of jobs in order: here, or in as many threads as there are scorers."""
+    if len(scorers) == 1:
+        yield lambda parts: (_scored(scorers[0], part, pace) for part in parts)
+        return
+    idle: SimpleQueue[Score] = SimpleQueue()
+    for scorer in scorers:
+        idle.put(scorer)
+
+    def work(part: Tensor) -> Tensor:
+        scorer = idle.get()
+        try:
+            return _scored(scorer, part, pace)
+        finally:
+            idle.put(scorer)
+
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(len(scorers), "sweep", _one_of_many, (max(1, threads // len(scorers)),))
+    try:
+        yield lambda parts: pool.map(work, parts)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # a thread's own number is also kept as that of threads to come
+
+
+def _one_of_many(threads: int) -> None:
+    """Make this thread one of several on the processor: gradients and threads are its own setting."""
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+
+
+def _scored(score: Score, jobs: Tensor, pace: Pace) -> Tensor:
+    """Score jobs, by halves where memory ends."""
+    if len(jobs) <= max(pace.sizes):
+        try:
+            return score(jobs)
+        except torch.OutOfMemoryError:
+            if len(jobs) == 1:
+                raise
+            half = len(jobs) // 2
+            warnings.warn(f"out of memory: going on with {half} at a time", FusionCamWarning, stacklevel=2)
+            pace.limit(half)
+    return torch.cat([_scored(score, part, pace) for part in _parts(jobs, max(pace.sizes))])
+
+
+def _parts(jobs: Tensor, size: int) -> list[Tensor]:
+    return [jobs[start : start + size] for start in range(0, len(jobs), size)]

@@ -28,6 +28,7 @@ from .errors import UnknownNameError, WeightsError, suggestion
 from .labels import imagenet_labels, of_subset, read_labels
 from .model import ExplainedModel
 from .preprocessing import Preprocessing
+from .speed import Speed
 
 DEFAULT_MODEL = "efficientnet_lite0"
 _OFFLINE = f"Without them use {DEFAULT_MODEL}, whose weights are built in, or bring your own (--checkpoint FILE)"
@@ -41,7 +42,7 @@ class _Built:
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None
     layer: str | None = None
-    chunk: int | None = None
+    speed: Speed | None = None
     grid: tuple[int, ...] | None = None
 
 
@@ -53,6 +54,7 @@ def load_model(
     num_classes: int | None = None,
     labels: str | Path | None = None,
     device: str | None = None,
+    speed: Speed | None = None,
 ) -> ExplainedModel:
     """Load a network by name.
 
@@ -60,7 +62,8 @@ def load_model(
     ``timm:NAME``, ``torchvision:NAME`` (their pretrained weights, downloaded once) or ``package.module:factory``, a
     callable without arguments that gives an ``nn.Module`` or an ``ExplainedModel``. ``checkpoint`` is a state dict
     (``.safetensors`` or torch) that takes the place of the weights, ``num_classes`` the size of its head, ``labels``
-    a text file with a class name a line. ``device`` defaults to CUDA where there is one.
+    a text file with a class name a line. ``device`` defaults to CUDA where there is one;
+    ``speed`` says how the many passes of region methods are made.
 
     Raises :class:`UnknownNameError`, :class:`WeightsError` or :class:`LayerError`.
     """
@@ -81,7 +84,7 @@ def load_model(
         preprocessing=built.preprocessing,
         labels=names,
         name=name,
-        chunk=built.chunk,
+        speed=speed or built.speed,
     )
 
 
@@ -223,7 +226,7 @@ def _factory(module: str, function: str) -> _Built:
         with suppress(ValueError):  # the user's code may change the path, too
             sys.path.remove(here)
     if isinstance(made, ExplainedModel):
-        return _Built(made.network, made.preprocessing, made.labels, made.layer, made.chunk, made.grid)
+        return _Built(made.network, made.preprocessing, made.labels, made.layer, made.speed, made.grid)
     if not isinstance(made, nn.Module):
         raise UnknownNameError(f"{module}:{function} gives {type(made).__name__}, not an nn.Module")
     return _Built(made, Preprocessing(), None)

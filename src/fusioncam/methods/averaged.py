@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import require_known
+from ..errors import require_count, require_known
 from ..maps import minmax
 from ..masks import FILLS
 from ..model import ExplainedModel
 from ..readout import Target, precise
 from ..sharing import once
-from .common import checked, noise, require_count, to_heatmap
+from .common import checked, noise, to_heatmap
 from .weightings import grad_cam, grad_cam_plus_plus
 
 

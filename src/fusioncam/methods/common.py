@@ -153,9 +153,3 @@ def require_percentile(theta: object) -> None:
     """Raise :class:`UnknownNameError` unless ``theta`` is a number from 0 to 100."""
     if isinstance(theta, bool) or not isinstance(theta, (int, float)) or not 0 <= theta <= 100:
         raise UnknownNameError(f"theta is a percentile from 0 to 100, got {theta!r}")
-
-
-def require_count(name: str, value: object) -> None:
-    """Raise :class:`UnknownNameError` unless the setting is a whole number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UnknownNameError(f"{name} is a whole number above 0, got {value!r}")

@@ -8,12 +8,12 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from ..errors import MethodError, require_known
+from ..errors import MethodError, require_count, require_known
 from ..maps import denoise, minmax, over, upsample, weigh
 from ..model import ExplainedModel
 from ..readout import Target, as_targets
 from ..sharing import once
-from .common import checked, require_count, require_percentile, to_heatmap
+from .common import checked, require_percentile, to_heatmap
 from .weightings import (
     eigen_cam,
     eigen_grad_cam,

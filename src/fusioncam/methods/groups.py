@@ -8,14 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import require_known
+from ..errors import require_count, require_known
 from ..maps import denoise, minmax, over, positive, upsample
 from ..masks import FILLS, ChannelMasks
 from ..model import ExplainedModel
 from ..readout import READOUTS, Target
 from ..sharing import once
 from .clusters import k_means
-from .common import checked, require_count, require_percentile
+from .common import checked, require_percentile
 from .region import empty_scores
 
 

@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import UnknownNameError, require_known
+from ..errors import UnknownNameError, require_count, require_known
 from ..maps import minmax, upsample, weigh
 from ..masks import FILLS
 from ..model import ExplainedModel
 from ..readout import READOUTS, Target
 from ..sharing import once
-from .common import checked, require_count
+from .common import checked
 
 
 @dataclass(frozen=True)

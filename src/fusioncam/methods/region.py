@@ -11,14 +11,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import require_known
+from ..errors import require_count, require_known
 from ..maps import minmax, positive, upsample, weigh
 from ..masks import FILLS, CellMasks, Changed, ChannelMasks
 from ..model import ExplainedModel
 from ..readout import READOUTS, Target, precise
 from ..sharing import once
 from .budget import estimate
-from .common import checked, noise, require_count
+from .common import checked, noise
 
 
 def shared_out(scores: Tensor, alive: Tensor) -> Tensor:

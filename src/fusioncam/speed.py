@@ -1,0 +1,67 @@
+"""How the many passes of a region method are made: settings, and what this machine does where nobody sets them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .errors import require_count, require_known
+
+PRECISIONS = ("exact", "bfloat16", "float16", "auto")
+
+# pictures a pass that are tried: on a CPU small chunks stay in the cache, see benchmarks/README.md
+_CPU_CHUNKS, _GPU_CHUNKS = (4, 8), (64, 128, 256)
+# more threads than this wait for Python's lock rather than compute
+_MOST_WORKERS = 16
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How masked pictures go through the network. What is None is found out; nothing but rounding depends on it.
+
+    ``chunk`` is how many go at once, ``workers`` how many chunks side by side (each in a thread with processor
+    cores of its own; 1 on a GPU). ``precision`` is that of masked passes: "exact" is the network's own,
+    "bfloat16" and "float16" compute convolutions and products in half of it, "auto" takes bfloat16 where the
+    processor computes with it; what that costs in accuracy tells ``benchmarks/README.md``. ``compile`` has torch
+    compile the network for one shape: True at once, "auto" when the time that it saves is longer than that it
+    takes, False never.
+    """
+
+    chunk: int | None = None
+    workers: int | None = None
+    precision: str = "exact"
+    compile: bool | str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("chunk", "workers"):
+            if getattr(self, name) is not None:
+                require_count(name, getattr(self, name))
+        require_known("precision", self.precision, PRECISIONS)
+        require_known("choice of compile", self.compile, (True, False, "auto"))
+
+    def sizes(self, device: torch.device) -> Sequence[int]:
+        """Give the chunk, or those worth trying."""
+        if self.chunk is not None:
+            return (self.chunk,)
+        return _CPU_CHUNKS if device.type == "cpu" else _GPU_CHUNKS
+
+    def side_by_side(self, device: torch.device) -> int:
+        """Give how many chunks go at once."""
+        if self.workers is not None:
+            return self.workers
+        return min(torch.get_num_threads(), _MOST_WORKERS) if device.type == "cpu" else 1
+
+    def dtype(self, device: torch.device) -> torch.dtype | None:
+        """Give the reduced precision of masked passes; None is the network's own."""
+        if self.precision == "auto":
+            return torch.bfloat16 if computes_bfloat16(device) else None
+        return {"exact": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[self.precision]
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Say whether the processor itself computes with bfloat16, rather than by way of float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
