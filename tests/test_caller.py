@@ -200,19 +200,27 @@ def test_what_cannot_be_compiled_goes_on_without(monkeypatch):
     assert torch.allclose(given[0], scores(linear(), x, target, masks))
 
 
-@pytest.mark.parametrize(("seconds", "compiled"), [(0.001, False), (10.0, True), (None, False)])
-def test_compiling_when_it_repays(monkeypatch, seconds, compiled):
-    """By the time that passes took before."""
+def test_compiling_when_it_repays():
+    """On a GPU by the seconds that passes would take, on a CPU and against the user's word never."""
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+
+    assert [Speed().compiles(gpu, seconds) for seconds in (0, 100, 1000)] == [False, False, True]
+    assert not Speed().compiles(cpu, 1e9)
+    assert Speed(compile=True).compiles(cpu, 0)
+    assert not Speed(compile=False).compiles(gpu, 1e9)
+
+
+def test_the_time_that_passes_would_take_decides(monkeypatch):
+    """It is told by what passes took before."""
     network = linear()
     x, *_ = asked(network)
-    caller, asked_for = Caller(network, Speed()), []
+    caller, told = Caller(network, Speed()), []
+    monkeypatch.setattr(Speed, "compiles", lambda speed, device, seconds: told.append(seconds))
     _, pace = caller.workers(x, 10)
-    if seconds:
-        pace.seconds = dict.fromkeys(pace.sizes, seconds)
-    monkeypatch.setattr(torch, "compile", lambda network, **_: asked_for.append(network) or network)
+    pace.seconds = dict.fromkeys(pace.sizes, 0.5)
     caller.workers(x, 100)
 
-    assert bool(asked_for) == compiled
+    assert told == [0, 50.0]
 
 
 # -- memory ---------------------------------------------------------------------------------------------------

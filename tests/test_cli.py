@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 import samples
-from fusioncam import METHODS, explain_each
+from fusioncam import METHODS, Speed, explain_each
 from fusioncam.cli import main
 from fusioncam.explanation import by_picture
 from fusioncam.run import Run
@@ -295,6 +295,7 @@ def test_a_method_that_the_network_cannot_serve_is_a_wrong_request(cli, photos):
         (["--model", "samples:fails"], "FileNotFoundError: my_weights.pt"),
         (["--model", "no_such:make"], "No module named 'no_such'"),
         (["--device", "gpu"], "'gpu' is no device of this machine"),
+        (["--precision", "half"], "'half' is no precision"),
         (["--num-classes", "3"], "give the checkpoint"),
         (["--checkpoint", "nope.pt"], "nope.pt: no such file"),
         (["--labels", "nope.txt"], "cannot read the class names in nope.txt"),
@@ -581,6 +582,70 @@ def test_the_layer_is_the_one_asked_for(cli, photos):
     """--layer is what the facts tell."""
     result = cli("explain", photos / "cat.png", *FAST, "--layer", "conv", "--json")
     assert result.json["explanations"][0]["layer"] == "conv"
+
+
+@pytest.mark.parametrize(("precision", "same"), [("exact", True), ("bfloat16", False)])
+def test_the_precision_is_the_one_asked_for(precision, same, cli, photos):
+    """--precision is that of masked passes, and without it they are exact."""
+    request = ("explain", photos / "cat.png", *SMALL, "-m", "score-cam")
+    assert cli(*request, "--out", "plain").code == 0
+    assert cli(*request, "--out", "asked", "--precision", precision).code == 0
+    maps = [np.load(Path(out, "cat.score-cam.npy")) for out in ("plain", "asked")]
+    assert np.array_equal(*maps) == same
+    np.testing.assert_allclose(*maps, atol=0.05)
+
+
+def test_the_demo_takes_a_precision(cli, monkeypatch):
+    """It is that of the model that is loaded; without a wish the model keeps its own speed."""
+    asked = []
+
+    def load(**settings):
+        asked.append(settings["speed"])
+        return samples.small()
+
+    monkeypatch.setattr("fusioncam.cli.load_model", load)
+    assert cli("demo", "-m", "grad-cam", "--precision", "bfloat16").code == 0
+    assert cli("demo", "-m", "grad-cam").code == 0
+    assert asked == [Speed(precision="bfloat16"), None]
+
+
+# -- doctor ----------------------------------------------------------------------------------------------------
+
+
+def test_the_doctor_tells_in_json(cli):
+    """One strict JSON object and nothing else; the precision is the one asked for."""
+    result = cli("doctor", *SMALL, "--precision", "bfloat16", "--seconds", "0.1", "--json")
+    assert (result.code, result.err) == (0, "")
+    assert result.json["machine"]["model"] == "samples:small"
+    assert {one["precision"]: one["chosen"] for one in result.json["masked"]} == {"exact": False, "bfloat16": True}
+
+
+def test_the_doctor_tells_in_tables(cli):
+    """Machine, plain passes and masked passes have a table each."""
+    result = cli("doctor", *SMALL, "--seconds", "0.1")
+    assert (result.code, result.err) == (0, "")
+    assert f"torch {version('torch')}" in result.out
+    assert result.out.count("(best)") == 1
+    assert result.out.count("(chosen)") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--model", "resnet5"], "'resnet5' is no model"),
+        (["--device", "gpu"], "'gpu' is no device of this machine"),
+        (["--precision", "half"], "'half' is no precision"),
+        (["--model", "samples:nan"], "the network gave nan"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_the_doctor_tells_a_wrong_request(args, told, cli):
+    """In one line, with code 2."""
+    result = cli("doctor", *SMALL, "--seconds", "0.1", *args)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert told in result.err
+    assert len(result.err.splitlines()) == 1
 
 
 # -- list and demo ---------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ FLOORS = [
         "checkpoints",
         "copies",
         "files",
+        "folding",
         "hooks",
         "layers",
         "layouts",
@@ -32,13 +33,15 @@ FLOORS = [
     {"methods", "tasks"},
     {"images", "labels", "targets", "zoo"},
     {"explanation"},
-    {"run"},
+    {"doctor", "doctor_tables", "run"},
     {"cli", "__init__"},
 ]
 # a neighbour on the same floor that is needed, and what for
 NEIGHBOURS = {
     ("ablation", "caller"): "its passes start at a layer of the network",
     ("attention", "caller"): "one pass of the network serves all blocks",
+    ("folding", "copies"): "the network folded is a copy that shares the rest",
+    ("folding", "hooks"): "what is behind a convolution is seen in a traced pass",
     ("layers", "hooks"): "layers are judged by what a traced pass saw",
     ("layers", "layouts"): "and by whether that holds maps",
     ("masks", "maps"): "masks are stretched maps",

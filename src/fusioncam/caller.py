@@ -10,14 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from .allocator import keep_freed
-from .copies import Compiled, copies
+from .copies import Compiled, copies, may_be_copied
 from .errors import ShapeError
+from .folding import Folding
 from .quiet import quiet
 from .speed import Speed
 from .sweep import Pace, count
 
-# by what share compiling shortens a pass, and how many seconds it takes, as measured in benchmarks/README.md
-_COMPILED_SAVES, _COMPILING_TAKES = 0.1, 40.0
+# folding takes as long as a few passes
+_WORTH_FOLDING = 64
 
 
 class Caller:
@@ -31,6 +32,7 @@ class Caller:
         self._channels_last = True
         self._paces: dict[tuple[torch.Size, torch.device], Pace] = {}
         self._compiled: dict[tuple[torch.Size, torch.device], Compiled] = {}
+        self._folding: Folding | None = None
 
     def quiet(self, *, grad: bool) -> AbstractContextManager[None]:
         """Have the network for oneself, in evaluation, with or without gradients."""
@@ -74,16 +76,25 @@ class Caller:
             keep_freed()
         pace = self._paces.setdefault((x.shape[1:], x.device), Pace(self.speed.sizes(x.device)))
         wanted = min(self.speed.side_by_side(x.device), max(1, -(-jobs // pace.size)))
-        saved = jobs * (pace.best or 0) * _COMPILED_SAVES
-        if self.speed.compile is True or (self.speed.compile == "auto" and saved > _COMPILING_TAKES):
+        if self.speed.compiles(x.device, jobs * (pace.best or 0)):
             compiled = self._compiled_for(x, pace.size, torch.get_num_threads() // wanted)
             if compiled.ready:
                 return [partial(self._fast, compiled, rows=compiled.size)] * wanted, Pace((compiled.size,))
-        return [partial(self._fast, network) for network in copies(self.network, wanted)], pace
+        network = self._folded(x) if self.speed.fold and jobs >= _WORTH_FOLDING else self.network
+        return [partial(self._fast, one) for one in copies(network, wanted)], pace
+
+    def _folded(self, x: Tensor) -> nn.Module:
+        """Give the network with each BatchNorm in the convolution before it; anew each time, for weights change."""
+        if not may_be_copied(self.network):
+            return self.network
+        if self._folding is None or not self._folding.made_for.are_of(self.network):
+            one = self._ordered(x[:1])
+            self._folding = Folding(self.network, lambda network: _rows(network(one), 1))
+        return self._folding(self.network)
 
     def _compiled_for(self, x: Tensor, size: int, threads: int) -> Compiled:
         key = (x.shape[1:], x.device)
-        if key not in self._compiled or not self._compiled[key].of(self.network):
+        if key not in self._compiled or not self._compiled[key].made_for.are_of(self.network):
             like = self._ordered(x[:1].expand(size, *x.shape[1:]))
             with self._reduced(x.device):
                 self._compiled[key] = Compiled(self.network, like, threads)

@@ -1,4 +1,4 @@
-"""The command line: `fusioncam demo`, `fusioncam explain`, `fusioncam list`."""
+"""The command line: `fusioncam demo`, `fusioncam explain`, `fusioncam list`, `fusioncam doctor`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .doctor import examine
+from .doctor_tables import tables
 from .errors import FusionCamError, ImageError, LayerError, WeightsError
 from .explanation import by_picture, named_methods
+from .files import to_json
 from .images import find_pictures
 from .methods import METHODS
 from .methods.common import passes_at
 from .methods.spec import as_methods, described, settings_of
 from .model import ExplainedModel
 from .run import Run
+from .speed import Speed
 from .zoo import DEFAULT_MODEL, MODELS, architecture, load_model
 
 EXIT_CODES = """
@@ -47,6 +51,9 @@ Methods = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="the folder for overlays, maps and explanations.json")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; default: cuda if there is one")]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="of masked passes: exact (the default), bfloat16, float16 or auto")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no table")]
 Json = Annotated[bool, typer.Option("--json", help="print explanations.json instead of a table")]
 
@@ -75,6 +82,7 @@ def explain(
     ] = None,
     out: Out = Path("fusioncam-out"),
     device: Device = None,
+    precision: Precision = None,
     batch_size: Annotated[int, typer.Option(min=1, help="pictures in memory at once")] = 1,
     checkpoint: Annotated[
         Path | None, typer.Option(help="a state dict, torch or .safetensors, for the model")
@@ -93,7 +101,8 @@ def explain(
     fusioncam explain leaf.png --model timm:resnet50 --checkpoint mine.pt --num-classes 38 --labels names.txt
     """
     _checked(method)
-    loaded = load_model(model, layer, checkpoint=checkpoint, num_classes=num_classes, labels=labels, device=device)
+    weights = {"checkpoint": checkpoint, "labels": labels}
+    loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=_speed(precision))
     named_methods(loaded, list(method))
     found = [one for one in find_pictures(paths) if str(one) in paths or not _inside(one, out)]
     _run(found, loaded, method, target, Run(out, quiet=quiet, as_json=json), batch_size)
@@ -104,13 +113,34 @@ def demo(
     method: Methods = ["grad-cam", "score-cam", "fusion-cam"],  # noqa: B006 # typer copies it
     out: Out = Path("fusioncam-demo"),
     device: Device = None,
+    precision: Precision = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Explain three free pictures with the built-in network: no download, about half a minute."""
     _checked(method)
-    pictures, loaded = _demo_pictures(), load_model(device=device)
+    pictures, loaded = _demo_pictures(), load_model(device=device, speed=_speed(precision))
     _run(pictures, loaded, method, None, Run(out, quiet=quiet, as_json=json), 1)
+
+
+
+
+@app.command()
+def doctor(
+    model: ModelName = DEFAULT_MODEL,
+    device: Device = None,
+    precision: Precision = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="how long to measure, about; slow models take longer")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")] = False,
+) -> None:
+    """Measure how fast this machine runs a model, how much of that masked passes reach, what precisions cost."""
+    loaded = load_model(model, device=device, speed=_speed(precision))
+    with Console(stderr=True).status("measuring") as status:
+        report = examine(loaded, seconds, lambda doing: status.update(f"measuring: {doing}"))
+    if json:
+        print(to_json(report).decode())
+    for table in [] if json else tables(report):
+        _print(table)
 
 
 @listing.command("methods")
@@ -184,6 +214,11 @@ def _run(
     with run.progress(pictures) as found:
         run.take(by_picture(found, model, methods, target, batch_size, on_error=run.fail))
     raise typer.Exit(run.finish(model))
+
+
+def _speed(precision: str | None) -> Speed | None:
+    """Give the speed that was asked for; without a wish the model keeps its own."""
+    return None if precision is None else Speed(precision=precision)
 
 
 def _checked(methods: list[str]) -> None:

@@ -17,13 +17,35 @@ def copies(network: nn.Module, wanted: int) -> Sequence[nn.Module]:
 
     A network that cannot be copied, or is compiled, is given alone.
     """
-    if wanted == 1 or isinstance(network, torch.jit.ScriptModule | torch._dynamo.OptimizedModule):
+    if wanted == 1 or not may_be_copied(network):
         return [network]
-    shared = {id(one): one for kind in (network.parameters(), network.buffers()) for one in kind}
     try:
-        return [network, *(copy.deepcopy(network, dict(shared)) for _ in range(wanted - 1))]
+        return [network, *(sharing_copy(network) for _ in range(wanted - 1))]
     except Exception:  # whatever a foreign module raises: one thread will do
         return [network]
+
+
+def may_be_copied(network: nn.Module) -> bool:
+    """Say whether the network is made of modules, and not of what a compiler made of them."""
+    return not isinstance(network, torch.jit.ScriptModule | torch._dynamo.OptimizedModule)
+
+
+def sharing_copy(network: nn.Module) -> nn.Module:
+    """Copy the modules, and share their parameters and buffers."""
+    shared = {id(one): one for kind in (network.parameters(), network.buffers()) for one in kind}
+    return copy.deepcopy(network, shared)
+
+
+class Modules:
+    """The modules of a network, to see whether one was put in another's place since."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._all = list(network.modules())
+
+    def are_of(self, network: nn.Module) -> bool:
+        """Say whether the network has these very modules."""
+        modules = list(network.modules())
+        return len(modules) == len(self._all) and all(a is b for a, b in zip(modules, self._all, strict=True))
 
 
 class Compiled:
@@ -31,15 +53,10 @@ class Compiled:
 
     def __init__(self, network: nn.Module, like: Tensor, threads: int) -> None:
         self.size = len(like)
-        self._modules = list(network.modules())
+        self.made_for = Modules(network)
         # one graph: what a forward pass keeps in its modules then stays within the pass, and threads may share it
         self._fast = torch.compile(network, dynamic=False, fullgraph=True)
         self.ready = self._runs(like, threads)
-
-    def of(self, network: nn.Module) -> bool:
-        """Say whether the network has the very modules that were compiled."""
-        modules = list(network.modules())
-        return len(modules) == len(self._modules) and all(a is b for a, b in zip(modules, self._modules, strict=True))
 
     def _runs(self, like: Tensor, threads: int) -> bool:
         before = torch.get_num_threads()

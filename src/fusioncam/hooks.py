@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,6 +159,31 @@ def attentions() -> Iterator[list[Attended]]:
     seen: list[Attended] = []
     with _Attentions(seen):
         yield seen
+
+
+@contextmanager
+def follow(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[list[tuple[str, str]]]:
+    """Collect the pairs of modules of these kinds, each run once, of which one was given just what the other gave.
+
+    Not collected are pairs with another such module between them, or with a change in place.
+    """
+    pairs: list[tuple[str, str]] = []
+    runs: Counter[str] = Counter()
+    last: list[Any] = ["", None, None]
+
+    def note(name: str) -> Hook:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            runs[name] += 1
+            before, given, version = last
+            if args and given is not None and args[0] is given and given._version == version:
+                pairs.append((before, name))
+            last[:] = [name, output, output._version] if isinstance(output, Tensor) else ["", None, None]
+
+        return hook
+
+    with _hooked((module, note(name)) for name, module in network.named_modules() if isinstance(module, kinds)):
+        yield pairs
+    pairs[:] = [pair for pair in pairs if runs[pair[0]] == runs[pair[1]] == 1]
 
 
 @dataclass(frozen=True)

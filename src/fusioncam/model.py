@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -188,6 +189,16 @@ class ExplainedModel:
         scores = torch.full(tuple(masks.shape[:2]), torch.nan, dtype=precise(x).dtype, device=x.device)
         scores[pairs[:, 0], pairs[:, 1]] = values.to(scores)
         return scores
+
+    @contextmanager
+    def workers(self, x: Tensor, jobs: int) -> Iterator[tuple[Sequence[Callable[[Tensor], Tensor]], int]]:
+        """Lend what so many masked inputs like ``x`` would go through, a callable a worker, and how many at once.
+
+        It is there to be timed, in the block: its passes are not counted.
+        """
+        with self._call.quiet(grad=False):
+            calls, pace = self._call.workers(self._call.door(x), jobs)
+            yield calls, pace.size
 
     def mask_gradients(
         self, x: Tensor, masks: Tensor, target: Target, *, readout: str, fill: Fill = "mean"

@@ -13,6 +13,9 @@ PRECISIONS = ("exact", "bfloat16", "float16", "auto")
 
 # pictures a pass that are tried: on a CPU small chunks stay in the cache, see benchmarks/README.md
 _CPU_CHUNKS, _GPU_CHUNKS = (4, 8), (64, 128, 256)
+# by what share compiling shortens a pass on a GPU, and how many seconds it takes: guesses on the safe side. On a CPU
+# it was measured to save nothing beyond folding, see benchmarks/README.md
+_COMPILED_SAVES, _COMPILING_TAKES = 0.1, 40.0
 # more threads than this wait for Python's lock rather than compute
 _MOST_WORKERS = 16
 
@@ -25,14 +28,16 @@ class Speed:
     cores of its own; 1 on a GPU). ``precision`` is that of masked passes: "exact" is the network's own,
     "bfloat16" and "float16" compute convolutions and products in half of it, "auto" takes bfloat16 where the
     processor computes with it; what that costs in accuracy tells ``benchmarks/README.md``. ``compile`` has torch
-    compile the network for one shape: True at once, "auto" when the time that it saves is longer than that it
-    takes, False never.
+    compile the network for one shape: True at once, "auto" on a GPU when the time that it saves is longer than that
+    it takes, False never. ``fold`` puts every BatchNorm into the convolution before it where many passes come, if
+    that was seen to leave the scores alone.
     """
 
     chunk: int | None = None
     workers: int | None = None
     precision: str = "exact"
     compile: bool | str = "auto"
+    fold: bool = True
 
     def __post_init__(self) -> None:
         for name in ("chunk", "workers"):
@@ -40,6 +45,7 @@ class Speed:
                 require_count(name, getattr(self, name))
         require_known("precision", self.precision, PRECISIONS)
         require_known("choice of compile", self.compile, (True, False, "auto"))
+        require_known("choice of fold", self.fold, (True, False))
 
     def sizes(self, device: torch.device) -> Sequence[int]:
         """Give the chunk, or those worth trying."""
@@ -52,6 +58,12 @@ class Speed:
         if self.workers is not None:
             return self.workers
         return min(torch.get_num_threads(), _MOST_WORKERS) if device.type == "cpu" else 1
+
+    def compiles(self, device: torch.device, seconds: float) -> bool:
+        """Say whether to compile for passes that would take so many seconds."""
+        if self.compile != "auto":
+            return self.compile is True
+        return device.type != "cpu" and seconds * _COMPILED_SAVES > _COMPILING_TAKES
 
     def dtype(self, device: torch.device) -> torch.dtype | None:
         """Give the reduced precision of masked passes; None is the network's own."""
