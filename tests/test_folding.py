@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from timm.layers import BatchNormAct2d, StdConv2d
 from torch import nn
 
-from fusioncam import ExplainedModel, Speed
+from fusioncam import ExplainedModel, Speed, sharing
 from fusioncam.folding import Folding
 from fusioncam.hooks import follow
 
@@ -220,3 +220,21 @@ def test_the_network_is_left_as_it_was():
     assert all(one is other for one, other in zip(before, after, strict=True))
     assert all(one.equal(other) for one, other in zip(network.state_dict().values(), values, strict=True))
     assert not any(one._forward_hooks for one in network.modules())
+
+
+def test_the_sweeps_of_one_method_share_a_folded_network(monkeypatch):
+    """Within `sharing` it is folded and copied once; outside each sweep does it anew."""
+    network, x, masks = asked()
+    _, ask = masked(network, x, masks, workers=2)
+    made = []
+    original = Folding.__call__
+    monkeypatch.setattr(Folding, "__call__", lambda self, network: made.append(network) or original(self, network))
+    ask()
+    made.clear()
+    with sharing():
+        first, second = ask(), ask()
+    assert len(made) == 1
+    ask()
+    ask()
+    assert len(made) == 3
+    assert first.equal(second)

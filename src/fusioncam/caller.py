@@ -14,11 +14,12 @@ from .copies import Compiled, copies, may_be_copied
 from .errors import ShapeError
 from .folding import Folding
 from .quiet import quiet
+from .sharing import once
 from .speed import Speed
 from .sweep import Pace, count
 
-# folding takes as long as a few passes
-_WORTH_FOLDING = 64
+# folding takes as long as some four passes, and shortens each by a sixth
+_WORTH_FOLDING = 32
 
 
 class Caller:
@@ -80,17 +81,27 @@ class Caller:
             compiled = self._compiled_for(x, pace.size, torch.get_num_threads() // wanted)
             if compiled.ready:
                 return [partial(self._fast, compiled, rows=compiled.size)] * wanted, Pace((compiled.size,))
-        network = self._folded(x) if self.speed.fold and jobs >= _WORTH_FOLDING else self.network
-        return [partial(self._fast, one) for one in copies(network, wanted)], pace
+        folds = self.speed.fold and jobs >= _WORTH_FOLDING and self._can_fold(x)
+        network = self._folded() if folds else self.network
+        return [partial(self._fast, one) for one in self._copies(network, wanted)], pace
 
-    def _folded(self, x: Tensor) -> nn.Module:
-        """Give the network with each BatchNorm in the convolution before it; anew each time, for weights change."""
+    def _can_fold(self, x: Tensor) -> bool:
+        """Look, once for a network, for BatchNorms that can be put into the convolution before them."""
         if not may_be_copied(self.network):
-            return self.network
+            return False
         if self._folding is None or not self._folding.made_for.are_of(self.network):
             one = self._ordered(x[:1])
             self._folding = Folding(self.network, lambda network: _rows(network(one), 1))
-        return self._folding(self.network)
+        return bool(self._folding.pairs)
+
+    @once
+    def _folded(self) -> nn.Module:
+        """Fold the network anew for each call of a method: its weights may have changed since the last."""
+        return self.network if self._folding is None else self._folding(self.network)
+
+    @once
+    def _copies(self, network: nn.Module, wanted: int) -> Sequence[nn.Module]:
+        return copies(network, wanted)
 
     def _compiled_for(self, x: Tensor, size: int, threads: int) -> Compiled:
         key = (x.shape[1:], x.device)
