@@ -19,7 +19,7 @@ from .speed import Speed
 from .sweep import Pace, count
 
 # folding takes as long as some four passes, and shortens each by a sixth
-_WORTH_FOLDING = 32
+_WORTH_FOLDING = 16
 
 
 class Caller:
