@@ -1,106 +1,200 @@
 """Score a well-chosen few of many masks, and know the rest.
 
-A mask of a 7 x 7 layer is a point in 49 dimensions, and the score is a smooth function of it. Some masks are
-scored, the others predicted by a Gaussian process. Deterministic, and picture by picture.
+A mask of a 7 x 7 layer is a point in 49 dimensions, and the score is a smooth function of it, with some noise. Some
+masks are scored, the others predicted by a Gaussian process. Those that would leave the *map* least uncertain are
+scored, a few at a time, so that what is found decides what is asked for next. Deterministic, and picture by picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..maps import minmax
-from .clusters import k_means
+from ..errors import UnknownNameError, require_count
+from ..maps import minmax, positive, weigh
 
+AUTO = "auto"
 # masks are compared at so many places a side: finer detail hardly moves the score
 _SIDE = 7
-# of the kernel: its length in units of the median distance, and its noise in units of the scores' variance
-_LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
-_NOISES = (1e-6, 1e-3, 1e-2, 1e-1)
+# a budget is spent in so many rounds; "auto" adds so many masks a round
+_ROUNDS, _ROUND = 4, 16
+# of the kernel: its length in units of the root mean squared distance, its noise in units of the scores' variance
+_LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+_NOISES = (1e-6, 1e-3, 1e-2, 1e-1, 0.5)
+# a process that fits its few values without noise still errs: masks are chosen as if there were this much
+_LEAST_NOISE = 1e-2
+
+
+class Kernel(NamedTuple):
+    """How alike the scores of two masks are by their distance, and how much of them is noise."""
+
+    length: float = 1.0
+    noise: float = 1e-1
+
+    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        """Give the covariances ``(A, B)`` of points ``(A, D)`` and ``(B, D)``.
+
+        Matérn of order 3/2 (Rasmussen and Williams 2006, eq. 4.17): scores are not infinitely smooth.
+        """
+        away = torch.cdist(first, second) * (3**0.5 / self.length)
+        return (1 + away) * torch.exp(-away)
+
+
+def require_budget(budget: object, tolerance: float) -> None:
+    """Raise :class:`UnknownNameError` unless the budget is "auto", a whole number above 0 or None."""
+    if isinstance(budget, str) and budget != AUTO:
+        raise UnknownNameError(f"budget is a whole number above 0 or '{AUTO}', got {budget!r}")
+    if budget is not None and budget != AUTO:
+        require_count("budget", budget)
+    if not tolerance > 0:
+        raise UnknownNameError(f"tolerance is a number above 0, got {tolerance!r}")
 
 
 def estimate(
     score: Callable[[Tensor], Tensor],
-    weigh: Callable[[Tensor], Tensor],
+    weights: Callable[[Tensor], Tensor],
     activations: Tensor,
     alive: Tensor,
-    budget: int,
+    budget: int | str,
+    tolerance: float,
 ) -> Tensor:
     """Give scores ``(N, K)`` of all living channels, of which at most ``budget`` a picture are asked for.
 
-    ``score(chosen)`` gives the scores ``(N, K)`` of the channels that are True, ``weigh(scores)`` the weights that
-    scores come to. Half of the budget goes to the medoids of as many clusters of masks, half to the channels that
-    are predicted to contribute most: weight times how much the channel varies.
+    ``score(chosen)`` gives the scores ``(N, K)`` of the channels that are True, ``weights(scores)`` the weights that
+    scores come to. With "auto" masks are added to a picture until the error of its map is under ``tolerance``: see
+    :func:`map_error`.
     """
-    points = [_points(one) for one in activations]
-    chosen = torch.stack([_medoids(p, a, -(-budget // 2)) for p, a in zip(points, alive, strict=True)])
-    scores = score(chosen)
-    contribution = weigh(_complete(points, scores, chosen, alive)).abs() * activations.flatten(2).std(2, correction=0)
-    order = contribution.masked_fill(chosen | ~alive, -1).argsort(dim=1, descending=True, stable=True)
-    left = (budget - chosen.sum(1, keepdim=True)).clamp(min=0)
-    more = torch.zeros_like(alive).scatter(1, order, torch.arange(alive.shape[1], device=alive.device) < left)
-    more &= alive & ~chosen
-    if more.any():
-        scores = torch.where(more, score(more), scores)
-    return _complete(points, scores, chosen | more, alive)
+    points = [_points(one, lives) for one, lives in zip(activations, alive, strict=True)]
+    maps = [_pooled(one[lives]) for one, lives in zip(activations, alive, strict=True)]
+    kernels = [Kernel()] * len(alive)
+    known, before = torch.zeros_like(alive), alive.to(activations)
+    scores = complete = torch.full_like(before, torch.nan)
+    wanted = _wanted(alive, known, budget)
+    while wanted.any():
+        fresh = torch.zeros_like(alive)
+        for n in wanted.nonzero()[:, 0].tolist():
+            lives = alive[n]
+            effects = before[n, lives, None] * maps[n]
+            fresh[n, lives] = choose(points[n], effects, known[n, lives], int(wanted[n]), kernels[n])
+        known = known | fresh
+        scores = torch.where(fresh, score(fresh), scores)
+        complete = _completed(points, scores, known, alive, kernels)
+        after = weights(complete)
+        unfinished = fresh.any(1)
+        if budget == AUTO and not fresh.equal(known):
+            unfinished &= map_error(activations, before, after, known, fresh) > tolerance
+        before, wanted = after, _wanted(alive, known, budget).where(unfinished, 0)
+    return complete
 
 
-def _points(activations: Tensor) -> Tensor:
-    """Give the masks of one picture's channels ``(K, *s)`` as points ``(K, D)``."""
-    sides = tuple(min(side, _SIDE) for side in activations.shape[1:])
-    pools: list[Callable[..., Tensor]] = [F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d]
-    return pools[len(sides) - 1](minmax(activations)[:, None], sides).reshape(-1, prod(sides)).double()
-
-
-def _medoids(points: Tensor, alive: Tensor, count: int) -> Tensor:
-    """Choose the living point nearest to the centre of each of ``count`` clusters, ``(K,)``."""
-    living = alive.nonzero()[:, 0]
-    if len(living) <= count:
-        return alive.clone()
-    rows = points[living]
-    labels = k_means(rows, count, rounds=20)
-    chosen = torch.zeros_like(alive)
-    for group in set(labels.tolist()):
-        members = (labels == group).nonzero()[:, 0]
-        away = (rows[members] - rows[members].mean(0)).square().sum(1)
-        chosen[living[members[away.argmin()]]] = True
-    return chosen
-
-
-def _complete(points: list[Tensor], scores: Tensor, known: Tensor, alive: Tensor) -> Tensor:
-    """Predict the living scores ``(N, K)`` that are not known; NaN where nothing lives."""
-    complete = torch.full_like(scores, torch.nan)
-    for n, point in enumerate(points):
-        if known[n].any():
-            complete[n, alive[n]] = predict(point[known[n]], scores[n, known[n]].double(), point[alive[n]]).to(scores)
+def _completed(
+    points: Sequence[Tensor], scores: Tensor, known: Tensor, alive: Tensor, kernels: list[Kernel]
+) -> Tensor:
+    """Predict the living scores ``(N, K)`` that are not known, and renew the kernels."""
+    complete = scores.clone()
+    for n in known.any(1).nonzero()[:, 0].tolist():
+        mine = points[n][known[n, alive[n]]]
+        predicted, kernels[n] = predict(mine, scores[n, known[n]].double(), points[n])
+        complete[n, alive[n]] = predicted.to(scores)
     return torch.where(known, scores, complete)
 
 
-def predict(known: Tensor, values: Tensor, asked: Tensor) -> Tensor:
+def _wanted(alive: Tensor, known: Tensor, budget: int | str) -> Tensor:
+    """Give how many masks to score next of each picture, ``(N,)``; all at once where the budget has as many."""
+    left = (alive & ~known).sum(1)
+    if isinstance(budget, str):
+        return left.clamp(max=_ROUND)
+    some = torch.minimum(left, budget - known.sum(1)).clamp(max=-(-budget // _ROUNDS))
+    return torch.where(alive.sum(1) <= budget, left, some)
+
+
+def map_error(activations: Tensor, before: Tensor, after: Tensor, known: Tensor, fresh: Tensor) -> Tensor:
+    """Estimate the error of each picture's map ``(N,)``, in units of the map's own deviation.
+
+    The masks of the last round, ``fresh``, were predicted before they were scored. By as large a share as these
+    weights ``(N, K)`` changed those that are not ``known`` yet are taken to be wrong, independently of each other:
+    so the root of the sum of their squares, each times how much its channel varies, is the error of the sum of
+    channels. Its deviation counts after the ReLU. An error of 0.1 goes with a correlation of about 0.995.
+    """
+    varies = activations.flatten(2).std(2, correction=0)
+    wrong, right, unknown = (
+        torch.where(which, weight * varies, 0).norm(dim=1)
+        for which, weight in ((fresh, before - after), (fresh, after), (~known, after))
+    )
+    deviation = positive(weigh(activations, after)).flatten(1).std(1, correction=0)
+    error: Tensor = wrong / right * unknown / deviation
+    return error.nan_to_num(nan=torch.inf, posinf=torch.inf).where(unknown > 0, 0)
+
+
+def choose(points: Tensor, effects: Tensor, known: Tensor, count: int, kernel: Kernel) -> Tensor:
+    """Choose ``count`` of the unknown points ``(K, D)``: those that leave the map least uncertain, ``(K,)``.
+
+    ``effects`` ``(K, P)`` is what an error of each score does to the map. Each next point is the one whose score
+    reduces the trace of the map's posterior covariance most; the kernel's matrix is decomposed along the way.
+    """
+    noise = max(kernel.noise, _LEAST_NOISE)
+    covariance = kernel(points, points)
+    if known.any():
+        factor = torch.linalg.cholesky(covariance[known][:, known] + noise * torch.eye(int(known.sum())).to(points))
+        half = torch.linalg.solve_triangular(factor, covariance[known], upper=False)
+        covariance = covariance - half.T @ half
+    variance, moved = covariance.diagonal().clone(), effects.T @ covariance
+    chosen, columns = torch.zeros_like(known), points.new_zeros(count, len(points))
+    for step in range(count):
+        gain = moved.square().sum(0) / (variance.clamp(min=0) + noise)
+        best = int(gain.masked_fill(chosen | known, -1).argmax())
+        chosen[best] = True
+        size = (variance[best].clamp(min=0) + noise).sqrt()
+        columns[step] = (covariance[best] - columns[:step, best] @ columns[:step]) / size
+        moved = moved - torch.outer(moved[:, best] / size, columns[step])
+        variance = variance - columns[step].square()
+    return chosen
+
+
+def predict(known: Tensor, values: Tensor, asked: Tensor) -> tuple[Tensor, Kernel]:
     """Predict values ``(A,)`` at points ``(A, D)`` from ``(B,)`` at ``(B, D)``: the mean of a Gaussian process.
 
-    Its kernel is a squared exponential; of a small grid of lengths and noises those under which the values are
-    likeliest are taken. (Rasmussen and Williams 2006, eq. 2.25 and 2.30, the amplitude at its best.)
+    Points are about 1 apart. Of a small grid of kernels that is taken, and given too, under which the values are
+    likeliest. (Rasmussen and Williams 2006, eq. 2.25 and 2.30, the amplitude at its best.)
     """
     mean, spread = values.mean(), values.std(correction=0)
-    apart = torch.cdist(known, known).square()
-    if spread == 0 or not apart.any():
-        return mean.expand(len(asked))
+    if spread == 0:
+        return mean.expand(len(asked)), Kernel()
     y = (values - mean) / spread
-    scale = apart[apart > 0].median()
-    fits = [_fit(y, apart, 2 * scale * length**2, noise) for length in _LENGTHS for noise in _NOISES]
-    _, width, weights = max(fits, key=lambda fit: fit[0])
-    return mean + spread * (torch.exp(-torch.cdist(asked, known).square() / width) @ weights)
+    fits = []
+    for length in _LENGTHS:
+        alike = Kernel(length)(known, known)
+        fits += [(*_fit(y, alike, noise), Kernel(length, noise)) for noise in _NOISES]
+    _, weights, kernel = max(fits, key=lambda fit: fit[0])
+    return mean + spread * (kernel(asked, known) @ weights), kernel
 
 
-def _fit(y: Tensor, apart: Tensor, width: Tensor, noise: float) -> tuple[float, Tensor, Tensor]:
+def _fit(y: Tensor, alike: Tensor, noise: float) -> tuple[float, Tensor]:
     """Give the log likelihood of the values, and the weights with which they predict others."""
-    kernel = torch.exp(-apart / width) + noise * torch.eye(len(y)).to(apart)
-    factor, failed = torch.linalg.cholesky_ex(kernel)
+    factor, failed = torch.linalg.cholesky_ex(alike + noise * torch.eye(len(y)).to(alike))
     weights = torch.cholesky_solve(y[:, None], factor)[:, 0]
     likelihood = -len(y) / 2 * (y @ weights / len(y)).log() - factor.diagonal().log().sum()
-    return (-torch.inf if failed else float(likelihood)), width, weights
+    return (-torch.inf if failed else float(likelihood)), weights
+
+
+def _points(activations: Tensor, alive: Tensor) -> Tensor:
+    """Give the masks of one picture's living channels ``(K, *s)`` as points ``(L, D)``, their distances about 1.
+
+    A place counts by the energy of the activations there: what a mask shows of an empty place moves no score.
+    """
+    energy = activations.square().sum(0, keepdim=True)
+    points = _pooled(minmax(activations[alive])) * _pooled(energy / energy.max())
+    apart = (2 * (points - points.mean(0)).square().sum(1).mean()).sqrt()  # the root mean square over all pairs
+    return points / torch.where(apart > 0, apart, 1)
+
+
+def _pooled(maps: Tensor) -> Tensor:
+    """Give maps ``(K, *s)`` as rows ``(K, D)`` of at most so many places a side."""
+    sides = tuple(min(side, _SIDE) for side in maps.shape[1:])
+    pools: list[Callable[..., Tensor]] = [F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d]
+    return pools[len(sides) - 1](maps[:, None], sides).reshape(len(maps), prod(sides)).double()

@@ -167,8 +167,8 @@ class FusionCAM:
 
     The weights come from the gains of the maps (see :class:`Ingredients`) as ``gains`` says: "shares" (ours:
     a negative gain weighs nothing, two zero gains weigh the same), "official" or "raw" (the two public
-    codes). ``gradient`` and ``region`` are any methods; ``budget`` is handed to the region method, which must have
-    one. ``fill`` shows where a map is 0.
+    codes). ``gradient`` and ``region`` are any methods; ``budget``, a number of masks or "auto", is handed to the
+    region method, which must have one. ``fill`` shows where a map is 0.
     """
 
     family: ClassVar[str] = "ensemble"
@@ -179,7 +179,7 @@ class FusionCAM:
     theta: float = 10
     gains: str = "shares"
     strict: bool = False
-    budget: int | None = None
+    budget: int | str | None = None
     fill: str = "mean"
 
     def __post_init__(self) -> None:

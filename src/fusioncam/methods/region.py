@@ -17,7 +17,7 @@ from ..masks import FILLS, CellMasks, Changed, ChannelMasks
 from ..model import ExplainedModel
 from ..readout import READOUTS, Target, precise
 from ..sharing import once
-from .budget import estimate
+from .budget import AUTO, estimate, require_budget
 from .common import checked, noise
 
 
@@ -46,7 +46,9 @@ class ScoreCAM:
     and ``maps`` whether the weights multiply the "raw" or the "normalised" channels. Public codes differ in all
     of them. ``channels`` keeps only so many, those of the largest deviation (Faster Score-CAM). ``budget`` scores
     only so many and predicts the others: nearly the same map for far fewer passes, see
-    :mod:`fusioncam.methods.budget`. ``fill`` shows where a mask is 0. ``layer`` defaults to the model's.
+    :mod:`fusioncam.methods.budget`. "auto" adds masks until the error of the map, as estimated from masks that were
+    predicted before they were scored, is under ``tolerance`` times the map's deviation. ``fill`` shows where a mask
+    is 0. ``layer`` defaults to the model's.
     """
 
     family: ClassVar[str] = "region"
@@ -58,7 +60,8 @@ class ScoreCAM:
     normalise: str = "after"
     maps: str = "raw"
     channels: int | None = None
-    budget: int | None = None
+    budget: int | str | None = None
+    tolerance: float = 0.1
     fill: str = "mean"
     layer: str | None = None
 
@@ -67,14 +70,14 @@ class ScoreCAM:
         require_known("moment to normalise", self.normalise, ("after", "before"))
         require_known("kind of maps", self.maps, ("raw", "normalised"))
         require_known("fill", self.fill, FILLS)
-        for name in ("channels", "budget"):
-            if getattr(self, name) is not None:
-                require_count(name, getattr(self, name))
+        require_budget(self.budget, self.tolerance)
+        if self.channels is not None:
+            require_count("channels", self.channels)
 
     @property
     def cost(self) -> str:
         """The passes of one picture; K is the number of channels."""
-        return f"1 + {self.budget or self.channels or 'K'}" + (" + 1" if self.increase else "")
+        return f"1 + {masks_scored(self.budget, self.channels or 'K')}" + (" + 1" if self.increase else "")
 
     @once
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
@@ -93,7 +96,7 @@ class ScoreCAM:
         def weights(scores: Tensor) -> Tensor:
             return shared_out(scores, alive) if self.softmax else scores.where(alive, 0)
 
-        known = scores(alive) if self.budget is None else estimate(scores, weights, activations, alive, self.budget)
+        known = within(self, scores, weights, activations, alive)
         if self.maps == "normalised":
             activations = minmax(activations.flatten(0, 1)).reshape(activations.shape)
         return from_channels(activations, weights(known), x, self)
@@ -111,6 +114,26 @@ def empty_scores(model: ExplainedModel, x: Tensor, target: Target, readout: str,
     return model.masked_scores(x, x.new_zeros(1, len(x), *x.shape[2:]), target, readout=readout, fill=fill)[0]
 
 
+def within(
+    method: ScoreCAM | SSCAM | ISCAM,
+    scores: Callable[[Tensor], Tensor],
+    weights: Callable[[Tensor], Tensor],
+    activations: Tensor,
+    alive: Tensor,
+) -> Tensor:
+    """Give the scores ``(N, K)`` of the living channels within the method's budget: all of them if it has none."""
+    if method.budget is None:
+        return scores(alive)
+    return estimate(scores, weights, activations, alive, method.budget, method.tolerance)
+
+
+def masks_scored(budget: int | str | None, most: int | str = "K", times: int = 1) -> str:
+    """Say how many masks of a picture are scored so many times; K is the number of channels."""
+    scored: int | str = budget if isinstance(budget, int) else most
+    passes = scored * times if isinstance(scored, int) else scored if times == 1 else f"{times} {scored}"
+    return f"up to {passes}" if budget == AUTO else str(passes)
+
+
 def from_averages(
     method: SSCAM | ISCAM,
     scored: Callable[[ChannelMasks], Iterable[Tensor]],
@@ -118,11 +141,20 @@ def from_averages(
     x: Tensor,
     target: Target,
 ) -> Tensor:
-    """Give Score-CAM's heatmaps with the average of several scores ``(K, N)`` in place of one."""
+    """Give Score-CAM's heatmaps with the average of several scores ``(K, N)`` in place of one.
+
+    ``scored`` is asked anew for each round of a budget, with the masks of that round alive.
+    """
     activations = model.record(x, target, method.layer).activations
     masks = ChannelMasks(activations, x.shape[2:])
-    scores = torch.stack(list(scored(masks))).mean(0)
-    return from_channels(activations, shared_out(scores.T, masks.alive.T), x, method)
+    alive = masks.alive.T
+
+    def scores(chosen: Tensor) -> Tensor:
+        masks.alive = chosen.T
+        return torch.stack(list(scored(masks))).mean(0).T
+
+    known = within(method, scores, lambda scores: shared_out(scores, alive), activations, alive)
+    return from_channels(activations, shared_out(known, alive), x, method)
 
 
 @dataclass(frozen=True)
@@ -130,7 +162,8 @@ class SSCAM:
     """SS-CAM: Score-CAM with scores averaged over noise (Wang et al. 2020, arXiv 2006.14255).
 
     ``noise`` of deviation ``std`` is added to the mask ("maps", form 1 of the paper) or to the masked picture
-    ("input", form 2), ``samples`` times; one draw serves all channels.
+    ("input", form 2), ``samples`` times; one draw serves all channels. ``budget`` and ``tolerance`` are as in
+    :class:`ScoreCAM`: the averages of so many channels, which are smoother than single scores, tell the others'.
     """
 
     family: ClassVar[str] = "region"
@@ -140,18 +173,21 @@ class SSCAM:
     std: float = 2.0
     noise: str = "maps"
     seed: int = 0
+    budget: int | str | None = None
+    tolerance: float = 0.1
     fill: str = "mean"
     layer: str | None = None
 
     def __post_init__(self) -> None:
         require_count("samples", self.samples)
         require_known("place of noise", self.noise, ("maps", "input"))
+        require_budget(self.budget, self.tolerance)
         require_known("fill", self.fill, FILLS)
 
     @property
     def cost(self) -> str:
         """The passes of one picture."""
-        return f"1 + {self.samples} K"
+        return f"1 + {masks_scored(self.budget, times=self.samples)}"
 
     @once
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
@@ -177,7 +213,8 @@ class ISCAM:
     """IS-CAM: Score-CAM with scores averaged along a path of growing masks (Naidu et al. 2020, arXiv 2010.03023).
 
     ``path`` says how the mask grows in ``samples`` steps: "cumulative" adds ``i / samples`` at step ``i``, as the
-    paper's algorithm does, which leaves [0, 1]; "even" is the integral that its text speaks of.
+    paper's algorithm does, which leaves [0, 1]; "even" is the integral that its text speaks of. ``budget`` and
+    ``tolerance`` are as in :class:`ScoreCAM`.
     """
 
     family: ClassVar[str] = "region"
@@ -185,24 +222,27 @@ class ISCAM:
 
     samples: int = 10
     path: str = "cumulative"
+    budget: int | str | None = None
+    tolerance: float = 0.1
     fill: str = "mean"
     layer: str | None = None
 
     def __post_init__(self) -> None:
         require_count("samples", self.samples)
         require_known("path", self.path, ("cumulative", "even"))
+        require_budget(self.budget, self.tolerance)
         require_known("fill", self.fill, FILLS)
 
     @property
     def cost(self) -> str:
         """The passes of one picture."""
-        return f"1 + {self.samples} K"
+        return f"1 + {masks_scored(self.budget, times=self.samples)}"
 
     @once
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         steps = [step / self.samples for step in range(1, self.samples + 1)]
-        sizes = accumulate(steps) if self.path == "cumulative" else steps
+        sizes = list(accumulate(steps)) if self.path == "cumulative" else steps
 
         def scored(masks: ChannelMasks) -> Iterator[Tensor]:
             for size in sizes:
