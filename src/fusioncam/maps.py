@@ -26,8 +26,11 @@ def is_flat(maps: Tensor) -> Tensor:
     A range of a few rounding errors is constant too: stretched to [0, 1] it would show noise as evidence.
     """
     flat = maps.flatten(1)
-    low, high = flat.amin(1), flat.amax(1)
-    return high - low <= 4 * torch.finfo(maps.dtype).eps * torch.maximum(low.abs(), high.abs())
+    return _rounding_alone(flat.amin(1), flat.amax(1))
+
+
+def _rounding_alone(low: Tensor, high: Tensor) -> Tensor:
+    return high - low <= 4 * torch.finfo(low.dtype).eps * torch.maximum(low.abs(), high.abs())
 
 
 def minmax(maps: Tensor) -> Tensor:
@@ -37,9 +40,10 @@ def minmax(maps: Tensor) -> Tensor:
     [[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]]
     """
     values = maps.flatten(1)
-    low, high = over(values.amin(1), maps), over(values.amax(1), maps)
-    flat = over(is_flat(maps), maps)
-    return torch.where(flat, 0, (maps - low) / torch.where(flat, 1, high - low))
+    low, high = values.amin(1), values.amax(1)
+    # what is divided by infinity is 0
+    size = torch.where(_rounding_alone(low, high), torch.inf, high - low)
+    return (maps - over(low, maps)) / over(size, maps)
 
 
 def positive(maps: Tensor) -> Tensor:

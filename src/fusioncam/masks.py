@@ -145,6 +145,11 @@ FILLS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 Fill = str | Tensor | Callable[[Tensor, Tensor], Tensor]
 
 
+def at(x: Tensor, picture: Tensor) -> Tensor:
+    """Give the pictures at these places ``(B,)``, without a copy where there is but one to choose from."""
+    return x.expand(len(picture), *x.shape[1:]) if len(x) == 1 else x[picture]
+
+
 def blend(x: Tensor, masks: Tensor, background: Tensor) -> Tensor:
     """Show ``x`` ``(B, C, *s)`` where the masks ``(B, *s)`` are 1 and the background where they are 0."""
     return torch.lerp(background, x, masks[:, None].to(x.dtype))

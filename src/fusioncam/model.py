@@ -18,7 +18,7 @@ from .caller import Caller
 from .errors import LayerError, MethodError, NonFiniteError, ShapeError, require_known
 from .layers import Candidate, candidates, finer, last_maps
 from .layouts import named_layout
-from .masks import FILLS, Fill, MaskSource, alive_pairs, blend
+from .masks import FILLS, Fill, MaskSource, alive_pairs, at, blend
 from .parameters import added_bias, linear_head
 from .preprocessing import Preprocessing
 from .readout import Target, as_targets, precise, read
@@ -180,7 +180,7 @@ class ExplainedModel:
             def score(call: Callable[[Tensor], Tensor], pairs: Tensor) -> Tensor:
                 which, picture = pairs.unbind(1)
                 mask = masks[which, picture]
-                shown = blend(x[picture], mask, behind(picture, mask))
+                shown = blend(at(x, picture), mask, behind(picture, mask))
                 return read(call(shown), targets[picture], readout)
 
             pairs = alive_pairs(masks).to(x.device)
@@ -333,9 +333,9 @@ class ExplainedModel:
     def _behind(self, x: Tensor, fill: Fill) -> Callable[[Tensor, Tensor], Tensor]:
         """Give what says, of indices of pictures and the masks ``(B, *s)`` before them, what shows behind."""
         if callable(fill):
-            return lambda picture, masks: fill(x[picture], masks)
+            return lambda picture, masks: fill(at(x, picture), masks)
         background = self.background(x, fill)
-        return lambda picture, masks: background[picture]
+        return lambda picture, masks: at(background, picture)
 
     def background(self, x: Tensor, fill: str | Tensor) -> Tensor:
         """Give what shows where a mask is 0, ``(N, C, *s)``: a name of ``FILLS``, or pixels."""
