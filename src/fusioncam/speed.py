@@ -11,8 +11,9 @@ from .errors import require_count, require_known
 
 PRECISIONS = ("exact", "bfloat16", "float16", "auto")
 
-# pictures a pass that are tried: on a CPU small chunks stay in the cache, see benchmarks/README.md
-_CPU_CHUNKS, _GPU_CHUNKS = (4, 8), (64, 128, 256)
+# pictures a pass that are tried. On a CPU small chunks stay in the cache, and one size for all keeps memory small and
+# scores the same at every call: see benchmarks/README.md
+_CPU_CHUNKS, _GPU_CHUNKS = (4,), (64, 128, 256)
 # by what share compiling shortens a pass on a GPU, and how many seconds it takes: guesses on the safe side. On a CPU
 # it was measured to save nothing beyond folding, see benchmarks/README.md
 _COMPILED_SAVES, _COMPILING_TAKES = 0.1, 40.0
