@@ -92,6 +92,16 @@ def test_a_budget_for_all_is_exact():
     """Where every living mask may be scored, nothing is predicted."""
     model, x, target = many_channels()
 
+    activations, alive, asked = torch.randn(1, 9, 5, 5), torch.ones(1, 9, dtype=torch.bool), []
+
+    def score(chosen):
+        asked.append(int(chosen.sum()))
+        return torch.where(chosen, 1.0, torch.nan)
+
+    estimate(score, lambda scores: scores, activations, alive, 9, 0.1)
+    estimate(score, lambda scores: scores, activations, alive, 8, 0.1)
+
+    assert asked == [9, 2, 2, 2, 2]  # all at once, or in rounds
     assert ScoreCAM(budget=80)(model, x, target).equal(ScoreCAM()(model, x, target))
     assert FusionCAM(budget=80)(model, x, target).equal(FusionCAM()(model, x, target))
 
@@ -155,8 +165,8 @@ def test_masks_that_cancel_are_told_apart_by_the_map():
 
 def test_the_choice_is_the_one_of_least_posterior_covariance():
     """The decomposition along the way chooses what inverting every candidate's matrix chooses."""
-    points, effects = torch.rand(9, 2, dtype=torch.float64), torch.randn(9, 4, dtype=torch.float64)
-    kernel, known = Kernel(0.5, 0.1), torch.zeros(9, dtype=torch.bool)
+    points, effects = torch.rand(30, 2, dtype=torch.float64), torch.randn(30, 4, dtype=torch.float64)
+    kernel, known = Kernel(1, 0.1), torch.zeros(30, dtype=torch.bool)
     known[3] = True
 
     def trace(scored):
@@ -166,10 +176,10 @@ def test_the_choice_is_the_one_of_least_posterior_covariance():
         return (effects.T @ left @ effects).trace()
 
     scored = [3]
-    for _ in range(3):
-        scored.append(min((k for k in range(9) if k not in scored), key=lambda k: trace([*scored, k])))
+    for _ in range(12):
+        scored.append(min((k for k in range(30) if k not in scored), key=lambda k: trace([*scored, k])))
 
-    assert set(choose(points, effects, known, 3, kernel).nonzero().flatten().tolist()) == set(scored) - {3}
+    assert set(choose(points, effects, known, 12, kernel).nonzero().flatten().tolist()) == set(scored) - {3}
 
 
 def test_the_error_of_a_map_by_hand():
@@ -180,7 +190,7 @@ def test_the_error_of_a_map_by_hand():
 
     assert map_error(maps, before, after, known, fresh).tolist() == pytest.approx([0.5 * 1 / 3])
     assert map_error(-maps, before, after, known, fresh).tolist() == [math.inf]  # nothing is left after the ReLU
-    assert map_error(maps, before, after, known | True, fresh).tolist() == [0]
+    assert map_error(-maps, before, after, known | True, fresh).tolist() == [0]
 
 
 def passes(method, model, x, target):
@@ -314,3 +324,17 @@ def test_on_a_real_picture(lite0, cat):
 
     assert math.isfinite(correlation(given, exact))
     assert correlation(given, exact) > 0.98
+
+
+def test_small_matrices_are_computed_in_one_thread(monkeypatch):
+    """And the number of threads is given back, also after an error."""
+    threads, seen = torch.get_num_threads(), []
+    monkeypatch.setattr(Kernel, "__call__", lambda *_: seen.append(torch.get_num_threads()) or 1 / 0)
+    points = torch.rand(4, 2, dtype=torch.float64)
+    with pytest.raises(ZeroDivisionError):
+        choose(points, points, torch.zeros(4, dtype=torch.bool), 2, Kernel())
+    with pytest.raises(ZeroDivisionError):
+        predict(points, points[:, 0], points)
+
+    assert seen == [1, 1]
+    assert torch.get_num_threads() == threads

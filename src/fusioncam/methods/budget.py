@@ -7,7 +7,8 @@ scored, a few at a time, so that what is found decides what is asked for next. D
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import NamedTuple
 
@@ -131,6 +132,18 @@ def map_error(activations: Tensor, before: Tensor, after: Tensor, known: Tensor,
     return error.nan_to_num(nan=torch.inf, posinf=torch.inf).where(unknown > 0, 0)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute small matrices in one thread: several would wait for each other longer than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def choose(points: Tensor, effects: Tensor, known: Tensor, count: int, kernel: Kernel) -> Tensor:
     """Choose ``count`` of the unknown points ``(K, D)``: those that leave the map least uncertain, ``(K,)``.
 
@@ -156,6 +169,7 @@ def choose(points: Tensor, effects: Tensor, known: Tensor, count: int, kernel: K
     return chosen
 
 
+@one_thread()
 def predict(known: Tensor, values: Tensor, asked: Tensor) -> tuple[Tensor, Kernel]:
     """Predict values ``(A,)`` at points ``(A, D)`` from ``(B,)`` at ``(B, D)``: the mean of a Gaussian process.
 
