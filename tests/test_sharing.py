@@ -7,8 +7,12 @@ import threading
 import pytest
 import torch
 
+from fusioncam import METHODS, ExplainedModel
 from fusioncam.methods import GradCAM
-from fusioncam.sharing import once, sharing
+from fusioncam.methods.common import layers_of
+from fusioncam.sharing import Bill, Cost, announcing, ledger, once, sharing
+from fusioncam.sweep import count, metered
+from toys import problem
 
 
 def counted():
@@ -102,3 +106,111 @@ def test_threads_do_not_share():
         other.join()
 
     assert len(calls) == 2
+
+
+# -- what it costs ---------------------------------------------------------------------------------------------
+
+
+def spending(passes, *questions):
+    """Give a function that asks others, one of them twice, and then spends passes itself."""
+
+    @once
+    def answer():
+        for question in (*questions, *questions[:1]):
+            question()
+        count(passes=passes, partial=10 * passes)
+
+    return answer
+
+
+def test_a_block_costs_itself_and_all_that_it_rests_on_once():
+    """Two askers of one answer each bear it in full, and an answer reached by two ways is borne once."""
+    base = spending(1)
+    left, right = spending(2, base), spending(4, base)
+    bills = []
+    with sharing():
+        for questions in ((left,), (left, right), (right, left), (base,), ()):
+            with ledger() as bill:
+                for question in questions:
+                    question()
+                count(passes=100)
+            bills.append(bill)
+
+    assert [bill.alone().passes for bill in bills] == [103, 107, 107, 101, 100]
+    assert [bill.alone().partial for bill in bills] == [30, 70, 70, 10, 0]
+    assert [bill.own.passes for bill in bills] == [100] * 5
+
+
+def test_a_block_within_a_block_is_borne_by_both():
+    """The outer block's cost has the inner one's in it, once."""
+    with ledger() as outer:
+        count(passes=1)
+        with ledger() as inner:
+            count(passes=2)
+
+    assert (outer.alone().passes, outer.own.passes, inner.alone().passes) == (3, 1, 2)
+
+
+def test_an_answer_from_before_the_block_is_borne_too():
+    """Whoever asks pays, also for what was asked outside of any block."""
+    base = spending(7)
+    with sharing():
+        base()
+        with ledger() as bill:
+            base()
+
+    assert bill.alone().passes == 7
+
+
+def test_an_error_ends_the_account():
+    """A failed answer is paid by the block around it, and the next block is not in it."""
+    fails = once(lambda: (count(passes=3), 1 / 0))
+    with sharing():
+        with pytest.raises(ZeroDivisionError), ledger() as first:
+            fails()
+        with ledger() as second:
+            count(passes=1)
+
+    assert (first.alone().passes, second.alone().passes) == (3, 1)
+
+
+def test_seconds_add_up():
+    """What the own parts of all accounts sum to is what the whole took."""
+    bill = Bill(Cost(2.0, 1), [Bill(Cost(0.5)), Bill(Cost(0.25), [Bill(Cost(4.0))])])
+
+    assert bill.alone() == Cost(6.75, 1, 0)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_methods_cost_what_they_cost_alone(order):
+    """However much was remembered, a method's passes are those that it takes in a block of its own."""
+    toy, x, target = problem("small", pictures=1)
+    model = ExplainedModel(toy, "features")
+    names = [
+        "grad-cam",
+        "layer-cam",
+        "score-cam",
+        "ablation-cam",
+        "group-cam",
+        "union-cam",
+        "fusion-cam",
+        "fuse",
+        "ones",
+    ]
+    methods = {name: METHODS[name] for name in names}
+    for method in methods.values():
+        method(model, x, target)  # what a model finds out once
+
+    alone, told = {}, {}
+    for name, method in methods.items():
+        with sharing(), metered() as meter:
+            method(model, x, target)
+        alone[name] = meter.passes, meter.partial
+    with sharing(), announcing(x, set().union(*map(layers_of, methods.values()))), metered() as whole:
+        for name in names[::order]:
+            with ledger() as bill:
+                methods[name](model, x, target)
+            told[name] = bill.alone().passes, bill.alone().partial
+
+    assert told == alone
+    assert whole.passes < sum(passes for passes, _ in alone.values())

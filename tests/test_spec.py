@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from fusioncam import METHODS
@@ -21,6 +23,7 @@ from fusioncam.methods import (
     UnionCAM,
 )
 from fusioncam.methods.spec import as_method, as_methods, expand, parse
+from fusioncam.specs import Specs
 
 
 @pytest.mark.parametrize(
@@ -138,3 +141,58 @@ def test_method_names_are_well_spelled():
     for name in METHODS:
         assert name == name.strip().lower()
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-+:")
+
+
+# -- any registry --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cake:
+    """A cake (Baker 1900). With layers."""
+
+    layers: int = 2
+    filling: Cake | None = None
+    sugar: float = 0.5
+
+    def __call__(self):
+        """Be eaten."""
+
+
+CAKES = Specs("cake", {"cake": Cake(), "cake:tall": Cake(5), "cake:same": Cake(), "tart": Cake(1)}, "eat one")
+
+
+def test_a_grammar_serves_any_registry():
+    """Entries within entries, by the name of their kind, and alternatives."""
+    assert CAKES.one("cake(layers=3, filling=cake:tall(sugar=0))") == (
+        "cake(layers=3, filling=cake:tall(sugar=0))",
+        Cake(3, Cake(5, sugar=0)),
+    )
+    assert [cake for _, cake in CAKES.many("cake:tall(sugar=0|1)")] == [Cake(5, sugar=0), Cake(5, sugar=1)]
+    assert CAKES.one(Cake(5)) == ("cake:tall", Cake(5))
+    assert CAKES.one("cake(filling=none)") == ("cake(filling=none)", Cake())
+
+
+def test_a_registry_describes_its_entries():
+    """A base by its docstring, a preset by what it changes, with the paper left out."""
+    assert CAKES.described("cake") == "A cake"
+    assert CAKES.described("cake:tall") == "cake with layers=5"
+    assert CAKES.described("cake:same") == "the same as cake"
+    assert CAKES.settings_of(Cake(5, Cake(1))) == ["layers=5", "filling=tart", "sugar=0.5"]
+    assert CAKES.settings_of(len) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("cage", r"'cage' is no cake\. Did you mean 'cake'"),
+        ("cake(layers=2", "cannot read the cake"),
+        ("cake|tart", "asks for 2 cakes: eat one"),
+        (Cake, r"a cake's name or a callable, got .*make an instance, Cake\(\)"),
+        (3, "a cake's name or a callable, got 3"),
+        ("cake(filling=pie)", "'pie' is no cake"),
+    ],
+)
+def test_errors_name_the_kind(spec, told):
+    """Whatever the registry holds."""
+    with pytest.raises(UnknownNameError, match=told):
+        CAKES.one(spec)

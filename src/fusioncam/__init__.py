@@ -3,6 +3,7 @@
 from .errors import FusionCamError, FusionCamWarning
 from .explanation import Explanation, explain, explain_each
 from .methods import METHODS, fuse
+from .metrics import METRICS
 from .model import ExplainedModel
 from .preprocessing import Preprocessing
 from .sharing import sharing
@@ -11,6 +12,7 @@ from .zoo import load_model
 
 __all__ = [
     "METHODS",
+    "METRICS",
     "ExplainedModel",
     "Explanation",
     "FusionCamError",

@@ -8,6 +8,8 @@ FusionCamError(Exception)
   TargetError(ValueError)         a class that the network does not have, or too few or many of them
   NonFiniteError(ArithmeticError) the network gave NaN or infinity
   MissingTruthError(ValueError)   a metric needs boxes or a mask that a picture does not have
+  ResultsError(ValueError)        rows of a benchmark that are missing, torn, or of another kind
+  DatasetError(ValueError)        a data set that is none of the known kinds, or has something wrong in it
   ImageError(OSError)             a file that is no readable picture
   WeightsError(OSError)           weights that cannot be had, read or fitted
   OutputError(OSError)            a place that cannot be written to
@@ -65,6 +67,14 @@ class NonFiniteError(FusionCamError, ArithmeticError):
 
 class MissingTruthError(FusionCamError, ValueError):
     """A metric compares with boxes or a mask, and a picture has none."""
+
+
+class ResultsError(FusionCamError, ValueError):
+    """Rows of a benchmark are missing, torn, or not what they must be."""
+
+
+class DatasetError(FusionCamError, ValueError):
+    """A folder or file is no data set of a known kind, or its annotations are not what they should be."""
 
 
 class ImageError(FusionCamError, OSError):

@@ -15,6 +15,8 @@ _READERS: dict[str, Callable[[Tensor], Tensor]] = {
     "probability": lambda logits: logits.softmax(dim=1),
     # the residual softmax utility of ShapleyCAM (arXiv 2501.06261): the logit and the logarithm of the probability
     "rest": lambda logits: logits + logits.log_softmax(dim=1),
+    # 1 for the class with the highest logit, the first of equal ones: an accuracy once it is averaged
+    "top-1": lambda logits: torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1),
 }
 Target = int | Sequence[int] | Tensor
 

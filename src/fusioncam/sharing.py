@@ -3,21 +3,30 @@
 Inside ``with sharing():`` a function marked ``@once`` answers a repeated question from memory. Methods ask
 their questions plainly (``model.record(x, target)``, ``self.region(model, x, target)``) and need not know who
 asked before. Outside, and after, nothing is remembered.
+
+What one of them costs where nobody asked before it is told by ``with ledger() as bill:`` and ``bill.alone()``.
 """
 
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
+
+import torch
+
+from .sweep import metered
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _answers: ContextVar[dict[Any, Any] | None] = ContextVar("answers", default=None)
 _announced: ContextVar[tuple[object, frozenset[str | None]] | None] = ContextVar("announced", default=None)
+_bill: ContextVar[Bill | None] = ContextVar("bill", default=None)
 
 
 @contextmanager
@@ -27,6 +36,16 @@ def sharing() -> Iterator[None]:
         yield
         return
     token = _answers.set({})
+    try:
+        yield
+    finally:
+        _answers.reset(token)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Forget at the end of this block what was asked in it; what was known before is not looked up."""
+    token = _answers.set(None)
     try:
         yield
     finally:
@@ -65,8 +84,11 @@ def once(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         key = (function, *map(_identity, args), *((name, _identity(kwargs[name])) for name in sorted(kwargs)))
         if key not in answers:
-            # the arguments are kept too, so that an identity cannot pass to another object
-            answers[key] = (function(*args, **kwargs), args, kwargs)
+            with ledger() as bill:
+                # the arguments are kept too, so that an identity cannot pass to another object
+                answers[key] = (function(*args, **kwargs), bill, args, kwargs)
+        elif (asking := _bill.get()) is not None:
+            asking.asked.append(answers[key][1])
         answer: R = answers[key][0]
         return answer
 
@@ -76,3 +98,65 @@ def once(function: Callable[P, R]) -> Callable[P, R]:
 def _identity(argument: Any) -> Any:
     """Tell an argument by its hash, which for tensors is which object it is, and lists and such by that too."""
     return argument if isinstance(argument, Hashable) else (type(argument), id(argument))
+
+
+# -- what it costs ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Cost:
+    """Seconds, passes, and passes that start at the layer, counted as by :class:`fusioncam.sweep.Meter`."""
+
+    seconds: float = 0.0
+    passes: int = 0
+    partial: int = 0
+
+    def add(self, other: Cost, sign: int = 1) -> None:
+        """Add another cost, or take it off."""
+        self.seconds += sign * other.seconds
+        self.passes += sign * other.passes
+        self.partial += sign * other.partial
+
+
+@dataclass(eq=False)  # told apart by which one it is
+class Bill:
+    """What a block cost by itself, and the bills of what it asked for, computed or remembered."""
+
+    own: Cost = field(default_factory=Cost)
+    asked: list[Bill] = field(default_factory=list)
+
+    def alone(self) -> Cost:
+        """Give what the block costs where nobody asked before it: passes exactly, seconds as they were measured."""
+        total, found, left = Cost(), {self}, [self]
+        while left:
+            bill = left.pop()
+            total.add(bill.own)
+            new = set(bill.asked) - found
+            found |= new
+            left += new
+        return total
+
+
+@contextmanager
+def ledger() -> Iterator[Bill]:
+    """Write down what the block costs, and what of :func:`once` it asks for within :func:`sharing`."""
+    bill, outer = Bill(), _bill.get()
+    token = _bill.set(bill)
+    began = _now()
+    try:
+        with metered() as meter:
+            yield bill
+    finally:
+        _bill.reset(token)
+        whole = Cost(_now() - began, meter.passes, meter.partial)
+        bill.own.add(whole)
+        if outer is not None:
+            outer.own.add(whole, -1)
+            outer.asked.append(bill)
+
+
+def _now() -> float:
+    """Read the clock when the GPU is done with what it was told to do."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+    return time.perf_counter()

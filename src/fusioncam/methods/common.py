@@ -126,12 +126,6 @@ def cost_of(*methods: object, more: int = 0) -> str:
     return " + ".join([*(["1"] if recorded else []), *symbols, *([str(more)] if more else [])]) or "0"
 
 
-def summary(method: object) -> str:
-    """Give what a method is in the first sentence of its docstring, without the paper."""
-    words = " ".join((type(method).__doc__ or "").replace("``", "").split())
-    return words.partition(". ")[0].partition(" (")[0].rstrip(".")
-
-
 def passes_at(cost: str, channels: int, places: int) -> tuple[int, int] | None:
     """Work out what a cost comes to at a layer, as whole and partial passes; None if it depends on more than that.
 

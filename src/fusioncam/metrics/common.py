@@ -1,0 +1,169 @@
+"""What every metric is, and what those that mask pictures have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import NonFiniteError, ShapeError, UnknownNameError, require_known
+from ..maps import upsample
+from ..masks import FILLS
+from ..model import ExplainedModel
+from ..readout import READOUTS, Target, precise
+from ..sharing import once
+from ..truth import Truth
+from .sanity import Maker
+
+
+class Metric(Protocol):
+    """Anything that turns heatmaps ``(N, *s)`` of inputs ``(N, C, *s)`` into values ``(N,)``.
+
+    ``truth`` and ``method`` are looked at by those alone that say that they need them. NaN says that a metric is
+    undefined for a picture. What else its values depend on are its fields: the protocol.
+    """
+
+    family: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+    paper: ClassVar[str]
+    needs_truth: ClassVar[bool]
+    needs_method: ClassVar[bool]
+    shares_objective: ClassVar[tuple[str, ...]]
+
+    @property
+    def cost(self) -> str:
+        """The passes of one picture; M is what the method takes."""
+
+    def __call__(
+        self,
+        model: ExplainedModel,
+        x: Tensor,
+        target: Target,
+        heatmaps: Tensor,
+        truth: Truth | None = None,
+        method: Maker | None = None,
+    ) -> Tensor:
+        """Give values ``(N,)``."""
+        ...
+
+
+# whose score is measured: that of the class that was explained, or of the one that the whole picture scores highest
+CLASSES = ("target", "predicted")
+# how heatmaps of other sides are brought to the picture's
+RESIZES: dict[str, Callable[[Tensor, torch.Size], Tensor]] = {
+    "linear": upsample,
+    "nearest": lambda maps, size: F.interpolate(maps[:, None], size=tuple(size), mode="nearest")[:, 0],
+}
+# which of several equal pixels goes first: the first or the last row by row, or whichever the seed says; "any" leaves
+# it to an unstable sort, as codes without a rule do, and may differ from machine to machine
+TIES = ("first", "last", "random", "any")
+
+
+def fitted(heatmaps: Tensor, model: ExplainedModel, x: Tensor, resize: str = "linear") -> Tensor:
+    """Give the heatmaps ``(N, *s)`` in full precision, of the picture's sides and where the network is.
+
+    Raises :class:`ShapeError` unless there is one for each picture, :class:`NonFiniteError` for NaN and infinity.
+    """
+    if heatmaps.dim() != x.dim() - 1 or len(heatmaps) != len(x):
+        want = (len(x), *x.shape[2:])
+        raise ShapeError(f"heatmaps of x {tuple(x.shape)} are {want} or coarser, got {tuple(heatmaps.shape)}")
+    wrong = (~heatmaps.flatten(1).isfinite().all(1)).nonzero()[:, 0].tolist()
+    if wrong:
+        raise NonFiniteError(f"heatmap {wrong[0]} of {len(heatmaps)} has NaN or infinity: nothing can be said of it")
+    maps = precise(heatmaps.detach().to(model.device))
+    return maps if maps.shape[1:] == x.shape[2:] else RESIZES[resize](maps, x.shape[2:])
+
+
+def as_masks(heatmaps: Tensor, model: ExplainedModel, x: Tensor, resize: str = "linear") -> Tensor:
+    """Give the heatmaps as :func:`fitted` does; raise :class:`UnknownNameError` unless they are in [0, 1]."""
+    maps = fitted(heatmaps, model, x, resize)
+    low, high = maps.amin(), maps.amax()
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise UnknownNameError(
+            f"heatmaps that mask pictures are in [0, 1], got {low:.3g} to {high:.3g}: stretch them by maps.minmax"
+        )
+    return maps.clamp(0, 1)
+
+
+def judged(model: ExplainedModel, x: Tensor, target: Target, classes: str) -> Target:
+    """Give the classes whose score is measured ``(N,)``: see ``CLASSES``."""
+    return target if classes == "target" else _predicted(model, x)
+
+
+@once
+def _predicted(model: ExplainedModel, x: Tensor) -> Tensor:
+    return model.logits(x).argmax(1)
+
+
+@once
+def whole_scores(model: ExplainedModel, x: Tensor, target: Target, readout: str) -> Tensor:
+    """Give the score ``(N,)`` of the whole pictures, as those of masked ones are made: a strict > compares both."""
+    everything = torch.ones((1, len(x), *x.shape[2:]), device=model.device)
+    return model.masked_scores(x, everything, target, readout=readout)[0]
+
+
+def ranks(maps: Tensor, ties: str = "first", seed: int = 0) -> Tensor:
+    """Give the place of each pixel of maps ``(N, *s)`` in descending order, from 0: every place once.
+
+    >>> ranks(torch.tensor([[0.0, 0.9, 0.0, 0.3]])).tolist()
+    [[2, 0, 3, 1]]
+    """
+    values = maps.flatten(1)
+    places = torch.arange(values.shape[1], device=values.device)
+    # in what order the pixels are laid out decides between equal ones
+    laid = places.flip(0) if ties == "last" else places
+    if ties == "random":
+        laid = torch.randperm(len(places), generator=torch.Generator().manual_seed(seed)).to(values.device)
+    order = laid[values[:, laid].argsort(dim=1, descending=True, stable=ties != "any")]
+    places = places.int().expand_as(order)
+    return torch.empty_like(order, dtype=torch.int32).scatter_(1, order, places).reshape(maps.shape)
+
+
+# -- settings ---------------------------------------------------------------------------------------------------
+
+
+def require_protocol(metric: Any, *fills: str, readouts: Sequence[str] = ()) -> None:
+    """Raise :class:`UnknownNameError` for a wrong setting among those that many metrics have.
+
+    ``fills`` and ``readouts`` are known beside the usual ones.
+    """
+    known: dict[str, tuple[str, Any]] = {
+        "readout": ("readout", (*READOUTS, *readouts)),
+        "classes": ("source of classes", CLASSES),
+        "fill": ("fill", (*FILLS, *fills)),
+        "ties": ("tie rule", TIES),
+        "resize": ("way to resize", RESIZES),
+    }
+    for field in fields(metric):
+        if field.name in known:
+            kind, names = known[field.name]
+            require_known(kind, getattr(metric, field.name), names)
+    seed = getattr(metric, "seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise UnknownNameError(f"seed is a whole number, got {seed!r}")
+
+
+def require_between(name: str, value: object, low: float, high: float, *, least: bool = True) -> None:
+    """Raise :class:`UnknownNameError` unless a setting is a number from ``low`` (or above it) to ``high``."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not low <= value <= high or (value == low and not least):  # type: ignore[operator]
+        upto = f" to {high}" if high < float("inf") else ""
+        raise UnknownNameError(f"{name} is a number {'from' if least else 'above'} {low}{upto}, got {value!r}")
+
+
+def protocol(metric: object) -> dict[str, Any]:
+    """Give a metric as data that JSON can hold: its name and its settings.
+
+    >>> from .adcc import Complexity
+    >>> protocol(Complexity())
+    {'metric': 'Complexity', 'resize': 'linear'}
+    """
+    if not is_dataclass(metric) or isinstance(metric, type):
+        return {"metric": getattr(metric, "__name__", repr(metric))}
+    settings = {one.name: getattr(metric, one.name) for one in fields(metric)}
+    data = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    return {"metric": type(metric).__name__, **data}

@@ -1,0 +1,304 @@
+"""Does the heatmap depend on what it explains, and hold still under what changes nothing.
+
+These metrics ask the method for more heatmaps: ``metric(model, x, target, heatmaps, method=method)``, where
+``heatmaps`` are those that ``method`` gave for ``x``. Random numbers come from ``seed`` and are the same for every
+picture. Within :func:`fusioncam.sharing` nothing of what they ask is kept: nobody would ask for it again.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from math import ceil
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import (
+    FlatHeatmapWarning,
+    LayerError,
+    MethodError,
+    NonFiniteError,
+    ShapeError,
+    UnknownNameError,
+    require_known,
+)
+from ..maps import over
+from ..model import ExplainedModel
+from ..readout import Target, as_targets, precise
+from ..sharing import apart
+from ..truth import Truth
+from .similarity import SIMILARITIES, relative_change, similar
+
+
+class Maker(Protocol):
+    """What makes heatmaps: a method, or any callable of its form."""
+
+    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+        """Give heatmaps ``(N, *s)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelRandomisation:
+    """Cascading model randomisation: how like the heatmap stays as the network forgets (Adebayo et al. 2018).
+
+    arXiv 1810.03292. On copies of the network the layers are made random from the top down, in
+    ``stages`` even steps until none is left as trained; the value is the mean similarity of the heatmaps of these
+    copies, for the same class, to the trained network's. Near 0 the heatmap depends on what was learned; one that
+    survives does not. :meth:`curve` has every stage.
+
+    A layer is a module with parameters of its own, in the order of definition. ``draw`` says what becomes of them:
+    "shuffle" gives each parameter its own values in random order, so that the network stays as lively as it was;
+    "reset" asks the layer to initialise itself, as the paper and Quantus do, and shuffles those that cannot. Deep
+    networks fall silent by that: EfficientNet-Lite0's last maps shrink by eight orders of magnitude. ``similarity``
+    is "spearman", the paper's rank correlation, or "pearson". NaN for a constant heatmap; that of a copy is like
+    nothing and counts as 0.
+    """
+
+    family: ClassVar[str] = "sanity"
+    higher_is_better: ClassVar[bool] = False
+    paper: ClassVar[str] = "arXiv 1810.03292"
+    needs_truth: ClassVar[bool] = False
+    needs_method: ClassVar[bool] = True
+    shares_objective: ClassVar[tuple[str, ...]] = ()
+
+    stages: int = 5
+    draw: str = "shuffle"
+    similarity: str = "spearman"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_known("draw", self.draw, DRAWS)
+        require_known("similarity", self.similarity, SIMILARITIES)
+        require_number("stages", self.stages, int, 1)
+
+    @property
+    def cost(self) -> str:
+        """The passes of one picture; M is what the method takes."""
+        return f"{self.stages} M"
+
+    def __call__(
+        self,
+        model: ExplainedModel,
+        x: Tensor,
+        target: Target,
+        heatmaps: Tensor,
+        truth: Truth | None = None,
+        method: Maker | None = None,
+    ) -> Tensor:
+        """Give the mean similarity ``(N,)`` in [-1, 1]."""
+        return self.curve(model, x, target, heatmaps, method).mean(0)
+
+    def curve(
+        self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Maker | None = None
+    ) -> Tensor:
+        """Give the similarity after each stage, the least changed network first, ``(stages, N)``."""
+        method, heatmaps = asked(self, method), beside(heatmaps, x)
+        copies = randomised(settled(model, x), self.stages, self.draw, self.seed)
+        return torch.stack([similar(heatmaps, remade(method, one, x, target), self.similarity) for one in copies])
+
+
+@dataclass(frozen=True)
+class NoiseStability:
+    """Noise stability: how like the heatmap stays when a little noise is added to the picture.
+
+    The mean similarity of the heatmaps of ``samples`` noisy pictures to the picture's own. The noise is normal, its
+    deviation ``level`` times the range of the picture's values, as SmoothGrad measures it (arXiv 1706.03825).
+    ``similarity`` and flat heatmaps as in :class:`ModelRandomisation`. A map that ignores the picture is perfectly
+    stable: read it beside that metric.
+    """
+
+    family: ClassVar[str] = "sanity"
+    higher_is_better: ClassVar[bool] = True
+    paper: ClassVar[str] = ""
+    needs_truth: ClassVar[bool] = False
+    needs_method: ClassVar[bool] = True
+    shares_objective: ClassVar[tuple[str, ...]] = ()
+
+    level: float = 0.05
+    samples: int = 5
+    similarity: str = "spearman"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_known("similarity", self.similarity, SIMILARITIES)
+        require_number("level", self.level, float, 0)
+        require_number("samples", self.samples, int, 1)
+
+    @property
+    def cost(self) -> str:
+        """The passes of one picture; M is what the method takes."""
+        return f"{self.samples} M"
+
+    def __call__(
+        self,
+        model: ExplainedModel,
+        x: Tensor,
+        target: Target,
+        heatmaps: Tensor,
+        truth: Truth | None = None,
+        method: Maker | None = None,
+    ) -> Tensor:
+        """Give the mean similarity ``(N,)`` in [-1, 1]."""
+        method, heatmaps = asked(self, method), beside(heatmaps, x)
+        spread = over(x.flatten(1).amax(1) - x.flatten(1).amin(1), x)
+        noisy = (x + self.level * spread * one for one in drawn(torch.randn, x, self.samples, self.seed))
+        return torch.stack(
+            [similar(heatmaps, remade(method, model, one, target), self.similarity) for one in noisy]
+        ).mean(0)
+
+
+@dataclass(frozen=True)
+class MaxSensitivity:
+    """Max-sensitivity: the largest relative change of the heatmap near the picture (Yeh et al. 2019).
+
+    arXiv 1901.09392, estimated by ``samples`` uniform draws from the cube of ``radius`` around ``x``, in units
+    of the network's input: ``max |H(x') - H(x)| / |H(x)|`` with Euclidean norms. A lower bound of the true maximum.
+    NaN for a heatmap of zeros.
+    """
+
+    family: ClassVar[str] = "sanity"
+    higher_is_better: ClassVar[bool] = False
+    paper: ClassVar[str] = "arXiv 1901.09392"
+    needs_truth: ClassVar[bool] = False
+    needs_method: ClassVar[bool] = True
+    shares_objective: ClassVar[tuple[str, ...]] = ()
+
+    radius: float = 0.02
+    samples: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_number("radius", self.radius, float, 0)
+        require_number("samples", self.samples, int, 1)
+
+    @property
+    def cost(self) -> str:
+        """The passes of one picture; M is what the method takes."""
+        return f"{self.samples} M"
+
+    def __call__(
+        self,
+        model: ExplainedModel,
+        x: Tensor,
+        target: Target,
+        heatmaps: Tensor,
+        truth: Truth | None = None,
+        method: Maker | None = None,
+    ) -> Tensor:
+        """Give the largest relative change ``(N,)``, from 0."""
+        method, heatmaps = asked(self, method), beside(heatmaps, x)
+        near = (x + self.radius * (2 * one - 1) for one in drawn(torch.rand, x, self.samples, self.seed))
+        return torch.stack([relative_change(heatmaps, remade(method, model, one, target)) for one in near]).amax(0)
+
+
+# -- more heatmaps ---------------------------------------------------------------------------------------------
+
+
+def asked(metric: object, method: Maker | None) -> Maker:
+    """Hand on the method; raise :class:`MethodError` if none was given."""
+    if method is None:
+        raise MethodError(
+            f"{metric!r} asks the method for more heatmaps, and none was given: say method=METHODS['grad-cam'], or "
+            "whatever (model, x, target) -> heatmaps made these"
+        )
+    return method
+
+
+def beside(heatmaps: Tensor, x: Tensor) -> Tensor:
+    """Give the heatmaps in full precision; raise :class:`ShapeError` if they are not of the pictures ``x``.
+
+    Raises :class:`NonFiniteError` for NaN and infinity.
+    """
+    if tuple(heatmaps.shape) != (len(x), *x.shape[2:]):
+        raise ShapeError(f"heatmaps of x {tuple(x.shape)} are {(len(x), *x.shape[2:])}, got {tuple(heatmaps.shape)}")
+    if not heatmaps.isfinite().all():
+        raise NonFiniteError("the heatmaps have NaN or infinity: nothing can be compared with them")
+    return precise(heatmaps.detach())
+
+
+def remade(method: Maker, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+    """Make heatmaps of what is no picture of the user's, so without warnings of those that are flat."""
+    with apart(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FlatHeatmapWarning)
+        return beside(method(model, x, as_targets(target, x)), x)
+
+
+def drawn(draw: Callable[..., Tensor], x: Tensor, samples: int, seed: int) -> Iterator[Tensor]:
+    """Draw numbers ``(C, *s)``, the same for every picture of a batch, on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    return (draw(x.shape[1:], generator=generator).to(x) for _ in range(samples))
+
+
+def randomised(model: ExplainedModel, stages: int, draw: str, seed: int) -> Iterator[ExplainedModel]:
+    """Give copies of the model with ever more of its layers random, the last ones first."""
+    network = model.network
+    layers = [name for name, module in network.named_modules() if next(module.parameters(False), None) is not None]
+    layers.reverse()
+    done = 0
+    for stage in range(1, stages + 1):
+        network = copy.deepcopy(network)
+        upto = ceil(len(layers) * stage / stages)
+        with seeded(seed + stage, model.device):
+            for name in layers[done:upto]:
+                DRAWS[draw](network.get_submodule(name))
+        done = upto
+        yield ExplainedModel(
+            network,
+            model.layer,
+            grid=model.grid,
+            preprocessing=model.preprocessing,
+            labels=model.labels,
+            name=model.name,
+            speed=model.speed,
+        )
+
+
+def settled(model: ExplainedModel, x: Tensor) -> ExplainedModel:
+    """Give the model with its layer named: a network that has forgotten might lead to another one."""
+    with suppress(LayerError):  # there are methods that need none
+        return model.at(model.layer_for(x))
+    return model
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw from ``seed`` in this block, on the CPU and on the device, and leave the caller's draws as they were."""
+    cuda = device.type == "cuda"
+    with torch.random.fork_rng([device] if cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+@torch.no_grad()
+def shuffle(module: nn.Module) -> None:
+    """Put the values of each of a module's own parameters in random order, in place."""
+    for parameter in module.parameters(recurse=False):
+        order = torch.randperm(parameter.numel()).to(parameter.device)
+        parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
+
+
+@torch.no_grad()
+def reset(module: nn.Module) -> None:
+    """Let a module initialise its own parameters, in place; shuffle them if it cannot."""
+    own = getattr(module, "reset_parameters", None)
+    own() if callable(own) else shuffle(module)
+
+
+DRAWS: dict[str, Callable[[nn.Module], None]] = {"shuffle": shuffle, "reset": reset}
+
+
+def require_number(name: str, value: object, kind: type, least: float) -> None:
+    """Raise :class:`UnknownNameError` unless the setting is a number of its kind, finite and at least ``least``."""
+    fits = isinstance(value, int) or (kind is float and isinstance(value, float))
+    if isinstance(value, bool) or not fits or not least <= value < float("inf"):  # type: ignore[operator]
+        whole = "whole " if kind is int else ""
+        raise UnknownNameError(f"{name} is a {whole}number from {least}, got {value!r}")

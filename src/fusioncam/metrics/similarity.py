@@ -1,0 +1,61 @@
+"""How like two heatmaps are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..maps import is_flat
+
+
+def relative_change(heatmaps: Tensor, others: Tensor) -> Tensor:
+    """Give ``|others - heatmaps| / |heatmaps|`` of maps ``(N, *s)`` as ``(N,)``, NaN where the heatmap is 0.
+
+    >>> relative_change(torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 3.0]])).tolist()
+    [0.20000000298023224]
+    """
+    size = heatmaps.flatten(1).norm(dim=1)
+    return torch.where(size > 0, (others - heatmaps).flatten(1).norm(dim=1) / size, torch.nan)
+
+
+def pearson(first: Tensor, second: Tensor) -> Tensor:
+    """Give the correlation of maps ``(N, *s)``, pair by pair, as ``(N,)``; of constant maps NaN.
+
+    >>> pearson(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[2.0, 4.0, 6.0]])).tolist()
+    [1.0]
+    """
+    one, other = (values - values.mean(1, keepdim=True) for values in (first.flatten(1), second.flatten(1)))
+    shared: Tensor = (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1))
+    return shared.clamp(-1, 1)
+
+
+def ranks(maps: Tensor) -> Tensor:
+    """Give the rank of each pixel in its map ``(N, *s)``, from 0; equal pixels share the mean of theirs.
+
+    >>> ranks(torch.tensor([[0.0, 0.9, 0.0, 0.3]])).tolist()
+    [[0.5, 3.0, 0.5, 2.0]]
+    """
+    values = maps.flatten(1).contiguous()
+    ordered = values.sort(1).values
+    below, upto = torch.searchsorted(ordered, values), torch.searchsorted(ordered, values, right=True)
+    return ((below + upto - 1).double() / 2).reshape(maps.shape)
+
+
+def spearman(first: Tensor, second: Tensor) -> Tensor:
+    """Give the correlation of the ranks of maps ``(N, *s)`` as ``(N,)``; of constant maps NaN.
+
+    >>> spearman(torch.tensor([[0.1, 0.2, 0.9]]), torch.tensor([[1.0, 3.0, 4.0]])).tolist()
+    [1.0]
+    """
+    return pearson(ranks(first), ranks(second)).to(first)
+
+
+SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"spearman": spearman, "pearson": pearson}
+
+
+def similar(heatmaps: Tensor, others: Tensor, similarity: str) -> Tensor:
+    """Give how like the others are to the heatmaps ``(N,)``: NaN for a constant heatmap, 0 for a constant other."""
+    values = SIMILARITIES[similarity](heatmaps, others)
+    return values.masked_fill(is_flat(others), 0).masked_fill(is_flat(heatmaps), torch.nan)

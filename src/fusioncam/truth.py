@@ -1,0 +1,204 @@
+"""Where the target class is in each picture: boxes, masks, or both.
+
+A box is ``x0, y0, x1, y1`` in pixels of the network's input, edges: pixel ``j`` reaches from ``j`` to ``j + 1``. In
+general it is the lower corner and then the upper one, each with the last side first: ``x0, x1`` of a signal,
+``x0, y0, z0, x1, y1, z1`` of a volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from .errors import MissingTruthError, ShapeError, require_known
+
+# where the truth lies: in the boxes, in the mask, or in the mask where one is known and else in the boxes
+REGIONS = ("finest", "box", "mask")
+
+
+class Truth:
+    """Boxes and masks of the target class for ``N`` pictures of sides ``size``.
+
+    ``boxes`` has one ``(B, 4)`` for each picture, ``masks`` one boolean ``(H, W)``; None or nothing in it says that
+    a picture's are not known. Boxes that reach beyond the picture are cut off, those wholly outside (as after a
+    crop) are left out. Raises :class:`ShapeError` for boxes that are none, and for counts and sides that differ.
+    """
+
+    def __init__(
+        self,
+        size: Sequence[int],
+        boxes: Sequence[Tensor | Sequence[Sequence[float]] | None] | None = None,
+        masks: Tensor | Sequence[Tensor | None] | None = None,
+    ) -> None:
+        if boxes is None and masks is None:
+            raise ShapeError("a truth has boxes, masks or both: got neither")
+        counts = {len(given) for given in (boxes, masks) if given is not None}
+        if len(counts) > 1:
+            raise ShapeError(f"boxes and masks are of the same pictures, got {sorted(counts)} of them")
+        (count,) = counts
+        self.size = tuple(size)
+        self._boxes = [_boxes_in(one, self.size, n) for n, one in enumerate(boxes or [None] * count)]
+        self._masks = [
+            _mask_of(one, self.size, n) for n, one in enumerate([None] * count if masks is None else masks)
+        ]
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return len(self._boxes)
+
+    def known(self, region: str = "finest") -> Tensor:
+        """Say which pictures have such a truth, ``(N,)`` booleans."""
+        require_known("region", region, REGIONS)
+        pairs = zip(self._boxes, self._masks, strict=True)
+        return torch.tensor([mask is not None or (region != "mask" and len(boxes) > 0) for boxes, mask in pairs])
+
+    def boxes(self, metric: object) -> list[Tensor]:
+        """Give each picture's boxes ``(B, 4)``; where only a mask is known, the box of each of its pieces.
+
+        Pieces rather than the whole: two dogs in two corners have no box that is nearly the picture. Raises
+        :class:`MissingTruthError` in the name of ``metric`` where there is neither.
+        """
+        self._require("box", metric)
+        pairs = zip(self._boxes, self._masks, strict=True)
+        return [components(mask[None])[1] if mask is not None and not len(boxes) else boxes for boxes, mask in pairs]
+
+    def mask(self, metric: object, region: str = "finest") -> Tensor:
+        """Give where the truth lies, ``(N, *size)`` booleans; ``region`` is one of ``REGIONS``.
+
+        Raises :class:`MissingTruthError` in the name of ``metric`` for a picture that has no such truth.
+        """
+        self._require(region, metric)
+        if region == "box":
+            return torch.stack([rasterise(boxes, self.size) for boxes in self.boxes(metric)])
+        pairs = zip(self._boxes, self._masks, strict=True)
+        return torch.stack([rasterise(boxes, self.size) if mask is None else mask for boxes, mask in pairs])
+
+    def _require(self, region: str, metric: object) -> None:
+        missing = (~self.known(region)).nonzero()[:, 0].tolist()
+        if missing:
+            need = "a mask" if region == "mask" else "boxes or a mask"
+            raise MissingTruthError(
+                f"{metric!r} needs {need} of the target class, and picture {missing[0]} of {len(self)} has none: "
+                "leave out the pictures that Truth.known does not name, or the metric"
+            )
+
+
+def required(truth: Truth | None, metric: object, heatmaps: Tensor) -> Truth:
+    """Hand on the truth if it is there and of as many pictures of the same sides as the heatmaps ``(N, *s)``."""
+    if truth is None:
+        raise MissingTruthError(f"{metric!r} needs to know where the target class is: say truth=Truth(size, boxes)")
+    if (len(truth), *truth.size) != tuple(heatmaps.shape):
+        raise ShapeError(f"heatmaps {tuple(heatmaps.shape)}, truth of {(len(truth), *truth.size)}: both of one input")
+    return truth
+
+
+def rasterise(boxes: Tensor, size: Sequence[int]) -> Tensor:
+    """Mark the pixels ``(*size)`` whose centre lies in any of the boxes ``(B, 4)``.
+
+    A box between the centres marks the one pixel in which its own centre lies, so that no object is lost.
+
+    >>> rasterise(torch.tensor([[0.4, 2.6]]), [4]).tolist()
+    [True, True, True, False]
+    """
+    inside = torch.ones(len(boxes), *size, dtype=torch.bool, device=boxes.device)
+    for axis, side in enumerate(size):
+        low, high = boxes[:, len(size) - 1 - axis], boxes[:, 2 * len(size) - 1 - axis]
+        pixel = torch.arange(side, device=boxes.device)
+        within = (low[:, None] <= pixel + 0.5) & (pixel + 0.5 < high[:, None])
+        within |= (pixel == ((low + high) / 2).floor()[:, None]) & ~within.any(1, keepdim=True)
+        inside &= within.reshape(len(boxes), *[side if one == axis else 1 for one in range(len(size))])
+    return inside.any(0)
+
+
+def components(masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the connected pieces of masks ``(N, *s)``: their picture ``(K,)``, box ``(K, 4)`` and pixels ``(K,)``.
+
+    They are in the order of their first pixel, row by row. Neighbours across a corner are connected. Found by
+    runs of pixels along the last side, which are few.
+    """
+    begins, ends = _edge(masks, 1), _edge(masks, -1)
+    run = begins.flatten().cumsum(0).reshape(masks.shape) - 1
+    first, last = begins.nonzero(), ends.nonzero()
+    piece = _joined(len(first), _touching(masks, run))
+    length = last[:, -1] - first[:, -1] + 1
+    count = int(piece.max()) + 1 if len(piece) else 0
+    # corners with the last side first, the upper one behind its pixel
+    low, high = first[:, 1:].flip(1), last[:, 1:].flip(1) + 1
+    where = piece[:, None].expand_as(low)
+    box = [
+        corner.new_zeros(count, corner.shape[1]).scatter_reduce(0, where, corner, how, include_self=False)
+        for corner, how in ((low, "amin"), (high, "amax"))
+    ]
+    pixels = length.new_zeros(count).scatter_add(0, piece, length)
+    picture = length.new_zeros(count).scatter(0, piece, first[:, 0])
+    return picture, torch.cat(box, 1).double(), pixels
+
+
+def _edge(masks: Tensor, step: int) -> Tensor:
+    """Mark where runs along the last side begin (``step`` 1) or end (-1)."""
+    neighbour = masks.roll(step, -1)
+    neighbour[..., slice(1) if step > 0 else slice(-1, None)] = False
+    return masks & ~neighbour
+
+
+def _touching(masks: Tensor, run: Tensor) -> Tensor:
+    """List the pairs ``(2, E)`` of runs that touch across the other sides."""
+    sides = masks.dim() - 1
+    pairs = [run.new_empty(2, 0)]
+    for step in product((-1, 0, 1), repeat=sides):
+        if step[:-1] > (0,) * (sides - 1):  # each neighbour once, and none along the run itself
+            here, there = (_shifted(step, sign) for sign in (1, -1))
+            # two runs touch along many pixels: the first is enough
+            both = _edge(masks[here] & masks[there], 1)
+            pairs.append(torch.stack([run[here][both], run[there][both]]))
+    return torch.cat(pairs, 1)
+
+
+def _shifted(step: Sequence[int], sign: int) -> tuple[slice, ...]:
+    cut = [sign * one for one in step]
+    return (slice(None), *(slice(max(0, -one), min(0, -one) or None) for one in cut))
+
+
+def _joined(count: int, pairs: Tensor) -> Tensor:
+    """Number the groups that the pairs ``(2, E)`` make of ``count`` things, ``(count,)``."""
+    root = torch.arange(count, device=pairs.device)
+    while True:
+        ends = root[pairs]
+        low = ends.amin(0, keepdim=True).expand_as(ends)
+        lower = root.scatter_reduce(0, ends.flatten(), low.flatten(), "amin")
+        while not torch.equal(lower, lower[lower]):
+            lower = lower[lower]
+        if torch.equal(lower, root):
+            return (root == torch.arange(count, device=root.device)).cumsum(0)[root] - 1
+        root = lower
+
+
+def _boxes_in(boxes: Tensor | Sequence[Sequence[float]] | None, size: tuple[int, ...], picture: int) -> Tensor:
+    """Check one picture's boxes and cut them at its borders."""
+    corners = 2 * len(size)
+    given = torch.as_tensor([] if boxes is None else boxes).double()
+    given = given.reshape(0, corners) if given.numel() == 0 else given
+    if given.dim() != 2 or given.shape[1] != corners:
+        raise ShapeError(f"boxes of picture {picture} are (B, {corners}), got {tuple(given.shape)}")
+    low, high = given[:, : len(size)], given[:, len(size) :]
+    wrong = ~(given.isfinite().all(1) & (low < high).all(1))
+    if wrong.any():
+        raise ShapeError(
+            f"picture {picture} has the box {given[wrong][0].tolist()}: the first corner lies before the second in "
+            "every side (x0 < x1, y0 < y1), all of them finite; of x, y, width, height make x, y, x + w, y + h"
+        )
+    edge = given.new_tensor(size[::-1])
+    low, high = low.clamp(min=0).minimum(edge), high.clamp(min=0).minimum(edge)
+    return torch.cat([low, high], 1)[(low < high).all(1)]
+
+
+def _mask_of(mask: Tensor | None, size: tuple[int, ...], picture: int) -> Tensor | None:
+    """Check one picture's mask; an empty one tells as much as none."""
+    if mask is None:
+        return None
+    if tuple(mask.shape) != size or mask.is_floating_point():
+        raise ShapeError(f"the mask of picture {picture} is boolean {size}, got {mask.dtype} {tuple(mask.shape)}")
+    return mask != 0 if mask.any() else None

@@ -1,0 +1,409 @@
+"""Where heatmaps lie, against boxes and masks: by hand, by twins, and beside Quantus."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import quantus
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fusioncam.errors import MissingTruthError, NonFiniteError, ShapeError, UnknownNameError
+from fusioncam.metrics.boxes import box_ious, max_box_acc, of_boxes
+from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame, best_iou, widened
+from fusioncam.truth import Truth
+from twins import localization as twin
+
+METRICS = [
+    PointingGame(),
+    PointingGame(tolerance=0),
+    PointingGame(tolerance=1.5, region="box"),
+    EnergyShare(),
+    EnergyShare("mask"),
+    IoU(),
+    IoU(0.2, "box"),
+    IoU(None),
+    IoU(0),
+    BoxAccuracy(),
+    BoxAccuracy(0.5, (0.3, 0.6), "largest"),
+]
+
+
+def values(metric, heatmaps, truth):
+    """Give the metric's values; none of these asks the network or looks at the picture."""
+    return metric(None, None, None, torch.as_tensor(heatmaps), truth=truth)
+
+
+def boxed(*box, size=(4, 6)):
+    """Give the truth of one picture with one box."""
+    return Truth(size, [[box]])
+
+
+def picture(*rows):
+    """Give heatmaps (1, H, W) of digits, in tenths."""
+    return torch.tensor([[int(cell) / 10 for cell in row] for row in rows])[None]
+
+
+MAP = picture("000000", "049900", "042000", "000001")
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        # of the two maxima one is in the box of columns 1 and 2
+        (PointingGame(tolerance=0), 0.5),
+        (PointingGame(tolerance=1), 1),
+        # 4 + 9 + 4 + 2 of 29
+        (EnergyShare(), 19 / 29),
+        # at 4.5 and above: the two maxima, of which one is among the four pixels of the box
+        (IoU(0.5), 1 / 5),
+        # at 1.8 and above: five pixels, four of them those of the box
+        (IoU(0.2), 4 / 5),
+        (IoU(None), 4 / 5),
+        # the box of these five is 3 x 2
+        (BoxAccuracy(0.2, (0.5, 0.6, 2 / 3, 0.7)), 3 / 4),
+        # a pixel of 1 is part of the heatmap at 0 alone
+        (IoU(0), 4 / 6),
+        (BoxAccuracy(0, (0.5,)), 1),
+        (BoxAccuracy(1, (0.2, 0.21)), 1 / 2),
+    ],
+    ids=repr,
+)
+def test_by_hand(metric, expected):
+    """A heatmap of seven living pixels, and a box of four."""
+    assert values(metric, MAP, boxed(1, 1, 3, 3)).item() == pytest.approx(expected)
+
+
+def test_the_tolerance_is_a_circle_around_pixels():
+    """A corner is farther away than a side; at the very distance it still hits."""
+    heatmap = picture("900000", "000000", "000000", "000000")
+
+    hits = {
+        tolerance: values(PointingGame(tolerance), heatmap, boxed(3, 3, 4, 4)).item() for tolerance in (4, 4.2, 4.3)
+    }
+    assert hits == {4: 0, 4.2: 0, 4.3: 1}
+    assert values(PointingGame(3), heatmap, boxed(3, 0, 4, 1)).item() == 1
+    assert values(PointingGame(2.9), heatmap, boxed(3, 0, 4, 1)).item() == 0
+
+
+def test_the_finest_truth_is_taken():
+    """A mask within its box makes the difference; where only boxes are known they stand in for it."""
+    mask = torch.zeros(4, 6, dtype=torch.bool)
+    mask[1, 1] = True
+    truth = Truth((4, 6), [[(1, 1, 3, 3)]], mask[None])
+
+    assert values(PointingGame(0), MAP, truth).item() == 0
+    assert values(PointingGame(0, "box"), MAP, truth).item() == 0.5
+    assert values(EnergyShare("mask"), MAP, truth).item() == pytest.approx(4 / 29)
+    assert values(EnergyShare("finest"), MAP, boxed(1, 1, 3, 3)).item() == pytest.approx(19 / 29)
+
+
+def test_all_pieces_or_the_largest():
+    """Two pieces, of which the smaller is the object: it counts, or the larger alone."""
+    heatmap = picture("990000", "990000", "000000", "000055")
+    truth = boxed(4, 3, 6, 4)
+
+    assert values(BoxAccuracy(0.5, (1,)), heatmap, truth).item() == 1
+    assert values(BoxAccuracy(0.5, (0.01,), "largest"), heatmap, truth).item() == 0
+    assert values(BoxAccuracy(0.6, (0.01,)), heatmap, truth).item() == 0
+    both = Truth((4, 6), [[(4, 3, 6, 4), (0, 0, 2, 2)]])
+    assert values(BoxAccuracy(0.5, (1,), "largest"), heatmap, both).item() == 1
+
+
+def test_max_box_acc_by_hand():
+    """The threshold is one for all pictures, and each delta has its own."""
+    rows = torch.tensor([[0.8, 0.4, 0.3], [0.2, 0.55, 0.3], [0.1, 0.6, 0.3]])
+
+    assert max_box_acc(rows, (0.5,)) == (pytest.approx(2 / 3), [1])
+    assert max_box_acc(rows, (0.3, 0.5, 0.7)) == (pytest.approx((1 + 2 / 3 + 1 / 3) / 3), [1, 1, 0])
+    assert max_box_acc(rows, (0.9,))[0] == 0
+
+
+def test_ious_at_every_threshold():
+    """A hundred thresholds at once are those of each alone."""
+    truth = boxed(1, 1, 3, 3)
+    rows = BoxAccuracy().ious(MAP, truth)
+
+    assert rows.shape == (1, 100)
+    for step in (0, 11, 20, 45, 99):
+        assert rows[0, step] == BoxAccuracy().ious(MAP, truth, (step / 100,))[0, 0]
+    assert values(BoxAccuracy(0.2, (0.66,)), MAP, truth).item() == float(rows[0, 20] >= 0.66)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=repr)
+def test_flat_maps(metric):
+    """A constant map scores what its extent scores, a map of zeros nothing; the share of no energy is undefined."""
+    truth = Truth((4, 6), masks=boxed(1, 1, 3, 3).mask("test"))
+
+    some, none = (values(metric, torch.full((1, 4, 6), one), truth).item() for one in (0.7, 0.0))
+
+    expected = {EnergyShare: 4 / 24, IoU: 4 / 24, BoxAccuracy: 0}
+    if isinstance(metric, PointingGame):
+        near = widened(truth.mask("test"), metric.tolerance).sum() / 24
+        assert some == none == pytest.approx(near.item())
+    else:
+        assert some == pytest.approx(expected[type(metric)])
+        assert math.isnan(none) if isinstance(metric, EnergyShare) else none == 0
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=repr)
+def test_what_cannot_be_compared_is_told(metric):
+    """No truth, none for one picture, of other sides, and heatmaps that are none."""
+    truth = Truth((4, 6), [[(1, 1, 3, 3)], []], torch.zeros(2, 4, 6, dtype=torch.bool))
+    for missing, heatmaps in ((None, MAP), (truth, MAP.repeat(2, 1, 1))):
+        with pytest.raises(MissingTruthError, match=type(metric).__name__):
+            values(metric, heatmaps, missing)
+    with pytest.raises(ShapeError, match="both of one input"):
+        values(metric, MAP, boxed(1, 1, 3, 3, size=(6, 4)))
+    with pytest.raises(ShapeError, match=r"add heatmap\[None\]"):
+        values(metric, torch.rand(4), boxed(1, 1, 3, 3))
+    for wrong in (math.nan, math.inf):
+        with pytest.raises(NonFiniteError, match="the heatmaps have NaN or infinity"):
+            values(metric, torch.full((1, 4, 6), wrong), boxed(1, 1, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PointingGame(tolerance=-1), "tolerance is a number of pixels from 0, got -1"),
+        (lambda: PointingGame(tolerance=math.nan), "tolerance is a number of pixels"),
+        (lambda: PointingGame(region="boxes"), "'boxes' is no region. Did you mean 'box'"),
+        (lambda: EnergyShare("masks"), "'masks' is no region"),
+        (lambda: IoU(1.5), r"threshold is a share from 0 to 1, got 1\.5"),
+        (lambda: IoU(True), "threshold is a share from 0 to 1, got True"),
+        (lambda: IoU(region="x"), "'x' is no region"),
+        (lambda: BoxAccuracy("0.5"), "threshold is a share from 0 to 1, got '0.5'"),
+        (lambda: BoxAccuracy(deltas=(0.5, 50)), "delta is a share from 0 to 1, got 50"),
+        (lambda: BoxAccuracy(deltas=()), "at least one: got none"),
+        (lambda: BoxAccuracy(pieces="first"), "'first' is no choice of pieces"),
+    ],
+)
+def test_wrong_settings_are_told(make, message):
+    """What is wrong, what was got."""
+    with pytest.raises(UnknownNameError, match=message):
+        make()
+
+
+# -- what holds for every heatmap ------------------------------------------------------------------------------
+
+
+@st.composite
+def problems(draw):
+    """Give heatmaps (N, H, W) with ties and zeros, boxes and masks."""
+    count, height, width = draw(st.integers(1, 3)), draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 9999)))
+    heatmaps = torch.randint(-1, draw(st.integers(1, 9)), (count, height, width), generator=generator).double() / 8
+    masks = torch.rand(count, height, width, generator=generator) < 0.4
+    masks[:, 0, 0] |= ~masks.flatten(1).any(1)
+    boxes = []
+    for _ in range(count):
+        x = sorted(draw(st.lists(st.integers(0, width), min_size=2, max_size=2, unique=True)))
+        y = sorted(draw(st.lists(st.integers(0, height), min_size=2, max_size=2, unique=True)))
+        boxes.append([(x[0], y[0], x[1], y[1])])
+    return heatmaps, Truth((height, width), boxes, masks)
+
+
+@given(problems(), st.floats(0, 8), st.floats(0, 1))
+def test_twins_agree(problem, tolerance, threshold):
+    """Plain loops over pixels give the same."""
+    heatmaps, truth = problem
+    listed = list(zip(heatmaps.tolist(), truth.mask("t").tolist(), truth.boxes("t"), strict=True))
+
+    def check(metric, expected):
+        torch.testing.assert_close(
+            values(metric, heatmaps, truth), torch.tensor(expected, dtype=torch.float64), equal_nan=True
+        )
+
+    check(PointingGame(tolerance), [twin.pointing_game(one, mask, tolerance) for one, mask, _ in listed])
+    check(EnergyShare("mask"), [twin.energy(one, mask) for one, mask, _ in listed])
+    check(IoU(threshold), [twin.iou_at(one, mask, threshold) for one, mask, _ in listed])
+    check(IoU(None), [twin.best_iou(one, mask) for one, mask, _ in listed])
+    for pieces in ("all", "largest"):
+        expected = [twin.box_iou(one, boxes.tolist(), threshold, pieces) for one, _, boxes in listed]
+        given_ = [
+            box_ious(one, boxes, (threshold,), pieces)[0].item()
+            for one, (_, _, boxes) in zip(heatmaps, listed, strict=True)
+        ]
+        assert given_ == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=repr)
+@settings(max_examples=15)
+@given(problems(), st.sampled_from([0.25, 2, 64]))
+def test_the_scale_does_not_matter(metric, problem, scale):
+    """Twice the heatmap has the same values."""
+    heatmaps, truth = problem
+
+    torch.testing.assert_close(
+        values(metric, heatmaps * scale, truth), values(metric, heatmaps, truth), equal_nan=True
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=repr)
+@settings(max_examples=15)
+@given(problems())
+def test_mirrors_do_not_matter(metric, problem):
+    """A mirrored heatmap with a mirrored truth has the same values."""
+    if isinstance(metric, BoxAccuracy) and metric.pieces == "largest":
+        return  # of equally large pieces the first is taken, which a mirror changes
+    heatmaps, truth = problem
+    width = truth.size[1]
+    boxes = [[(width - x1, y0, width - x0, y1) for x0, y0, x1, y1 in one.tolist()] for one in truth.boxes("test")]
+    mirrored = Truth(truth.size, boxes, truth.mask("test").flip(2))
+
+    torch.testing.assert_close(
+        values(metric, heatmaps.flip(2), mirrored), values(metric, heatmaps, truth), equal_nan=True
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=repr)
+@settings(max_examples=15)
+@given(problems())
+def test_values_are_shares_and_batches_are_singles(metric, problem):
+    """Each picture's value is its own, in [0, 1], in the heatmaps' precision."""
+    heatmaps, truth = problem
+    together = values(metric, heatmaps, truth)
+
+    singles = [
+        values(metric, heatmaps[n : n + 1], Truth(truth.size, [truth.boxes("t")[n]], truth.mask("t")[n : n + 1]))
+        for n in range(len(heatmaps))
+    ]
+    torch.testing.assert_close(together, torch.cat(singles), atol=0, rtol=0, equal_nan=True)
+    assert (together.isnan() | ((together >= 0) & (together <= 1))).all()
+    assert together.dtype == heatmaps.dtype
+    assert values(metric, heatmaps.half(), truth).dtype == torch.float32
+
+
+@given(problems(), st.floats(0.01, 1))
+def test_no_threshold_is_better_than_the_best(problem, threshold):
+    """The best IoU is an upper bound."""
+    heatmaps, truth = problem
+    best = values(IoU(None), heatmaps, truth)
+
+    assert (best + 1e-12 >= values(IoU(threshold), heatmaps, truth)).all()
+    top = heatmaps.flatten(1).amax(1)
+    assert (best[top <= 0] == 0).all()
+
+
+def test_the_perfect_heatmap():
+    """The mask itself scores 1 everywhere."""
+    mask = torch.zeros(1, 9, 9, dtype=torch.bool)
+    mask[0, 2:5, 3:8] = True
+    truth = Truth((9, 9), [[(3, 2, 8, 5)]], mask)
+
+    assert [values(metric, mask.float(), truth).item() for metric in METRICS] == [1] * len(METRICS)
+
+
+def test_signals_and_volumes():
+    """Any number of sides."""
+    signal = torch.tensor([[0.0, 0.4, 0.9, 0.9]])
+    truth = Truth([4], [[(1, 3)]])
+    assert values(PointingGame(0), signal, truth).item() == 0.5
+    assert values(IoU(0.4), signal, truth).item() == pytest.approx(2 / 3)
+    assert values(BoxAccuracy(0.4, (0.6, 0.7)), signal, truth).item() == 0.5
+
+    volume = torch.zeros(1, 2, 3, 4)
+    volume[0, 0, 1, 2] = 1
+    for metric in METRICS:
+        assert values(metric, volume, Truth((2, 3, 4), [[(2, 1, 0, 3, 2, 1)]], volume > 0)).item() == 1
+
+
+@given(problems(), st.floats(0, 6))
+def test_widening_is_a_distance(problem, distance):
+    """Every pixel whose nearest pixel of the mask is near enough, and no other."""
+    _, truth = problem
+    masks = truth.mask("test")
+
+    places = torch.ones_like(masks[0]).nonzero()
+    for mask, wide in zip(masks, widened(masks, distance), strict=True):
+        squared = ((places[:, None] - mask.nonzero()) ** 2).sum(2).amin(1)
+        assert wide.flatten().equal(squared <= distance**2)
+
+
+def test_boxes_that_do_not_meet_have_nothing_in_common():
+    """Two sides apart are not a positive area."""
+    ones, others = torch.tensor([[0.0, 0, 1, 1], [0, 0, 2, 2]]), torch.tensor([[2.0, 2, 3, 3], [1, 1, 2, 2]])
+
+    assert of_boxes(ones, others).tolist() == [[0, 0], [0, 0.25]]
+
+
+# -- Quantus ---------------------------------------------------------------------------------------------------
+
+
+def theirs(metric, heatmaps, masks):
+    """Ask Quantus for the values of single-channel attributions."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        given_ = metric.evaluate_batch(
+            x_batch=np.zeros((len(heatmaps), 1, *heatmaps.shape[1:])),
+            a_batch=heatmaps[:, None].numpy().copy(),
+            s_batch=masks[:, None].numpy().copy(),
+        )
+    return torch.as_tensor(np.asarray(given_, dtype=np.float64))
+
+
+def quantus_metric(kind, **settings):
+    """Make one of Quantus' metrics, quietly."""
+    return kind(disable_warnings=True, display_progressbar=False, normalise=False, abs=False, **settings)
+
+
+def random_maps():
+    """Give heatmaps without ties and masks, one picture each."""
+    generator = torch.Generator().manual_seed(5)
+    heatmaps = torch.rand(40, 8, 8, generator=generator, dtype=torch.float64)
+    masks = torch.rand(40, 8, 8, generator=generator) < 0.3
+    return heatmaps, masks, Truth((8, 8), masks=masks)
+
+
+def test_quantus_agrees_on_the_energy():
+    """AttributionLocalisation and RelevanceMassAccuracy of maps from 0 are the energy in the mask."""
+    heatmaps, masks, truth = random_maps()
+    ours = values(EnergyShare("mask"), heatmaps, truth)
+
+    for kind in (quantus.AttributionLocalisation, quantus.RelevanceMassAccuracy):
+        torch.testing.assert_close(theirs(quantus_metric(kind), heatmaps, masks), ours, atol=1e-7, rtol=0)
+
+
+def test_quantus_counts_what_is_negative():
+    """Where a map has negative parts theirs is no share any more; ours takes what is positive, as the paper does."""
+    heatmaps = torch.tensor([[[1.0, -0.5], [0.25, 0.25]]])
+    mask = torch.tensor([[[True, False], [False, False]]])
+
+    assert theirs(quantus_metric(quantus.RelevanceMassAccuracy), heatmaps, mask).item() == 1.0
+    assert theirs(quantus_metric(quantus.AttributionLocalisation), heatmaps, mask).item() == pytest.approx(1)
+    assert values(EnergyShare("mask"), heatmaps, Truth((2, 2), masks=mask)).item() == pytest.approx(2 / 3)
+
+
+def test_quantus_agrees_on_the_pointing_game():
+    """Of maps with one maximum, without a tolerance."""
+    heatmaps, masks, truth = random_maps()
+
+    ours = values(PointingGame(tolerance=0), heatmaps, truth)
+
+    assert 5 < ours.sum() < 35
+    assert theirs(quantus_metric(quantus.PointingGame), heatmaps, masks).equal(ours)
+
+
+def test_quantus_lets_a_constant_map_hit():
+    """A map that says nothing always hits in theirs, and empty masks too: ours gives the share of the maxima."""
+    mask = torch.zeros(1, 4, 4, dtype=torch.bool)
+    mask[0, 0, 0] = True
+    flat = torch.ones(1, 4, 4, dtype=torch.float64)
+
+    assert theirs(quantus_metric(quantus.PointingGame), flat, mask).item() == 1
+    assert theirs(quantus_metric(quantus.PointingGame), flat, mask & False).item() == 1
+    assert values(PointingGame(0), flat, Truth((4, 4), masks=mask)).item() == 1 / 16
+    with pytest.raises(MissingTruthError):
+        values(PointingGame(0), flat, Truth((4, 4), masks=mask & False))
+
+
+def test_the_best_iou_takes_equal_pixels_together():
+    """Half of a plateau is no threshold."""
+    heatmap = torch.tensor([[[0.5, 0.5, 0.5, 0.5]]])
+    mask = torch.tensor([[[True, True, False, False]]])
+
+    assert best_iou(heatmap, mask).item() == 0.5
