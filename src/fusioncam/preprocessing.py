@@ -50,26 +50,29 @@ class Preprocessing:
     def __call__(self, picture: Image.Image) -> Tensor:
         """Turn an upright RGB picture into one input ``(C, H, W)``, normalised."""
         picture = picture.convert("L" if len(self.mean) == 1 else "RGB")
-        resized = tv.resize(picture, self._resized(picture), InterpolationMode(self.interpolation))
+        resized = tv.resize(picture, self._resized(picture.size), InterpolationMode(self.interpolation))
         pixels = tv.to_dtype(tv.pil_to_tensor(tv.center_crop(resized, list(self.size))), torch.float32, scale=True)
         normalised: Tensor = tv.normalize(pixels, list(self.mean), list(self.std))
         return normalised
 
     def view(self, picture: Image.Image) -> Image.Image:
         """Cut out what the network sees, at the picture's own resolution (at most 1,024 pixels a side)."""
-        (rows, columns), (height, width) = self._resized(picture), self.size
-        top, left = round((rows - height) / 2), round((columns - width) / 2)
+        (columns, rows, left, top), (height, width) = self.window(picture.size), self.size
         across, down = picture.width / columns, picture.height / rows
         box = (left * across, top * down, (left + width) * across, (top + height) * down)
         scale = min(max(across, down, 1), _VIEW_SIDE / max(self.size))
         shown = (max(width, round(width * scale)), max(height, round(height * scale)))
         return picture.convert("RGB").resize(shown, INTERPOLATIONS[self.interpolation], box=box)
 
-    def _resized(self, picture: Image.Image) -> list[int]:
+    def window(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Give columns and rows that a picture of ``size`` (width, height) becomes, and the crop's left and top."""
+        rows, columns = self._resized(size)
+        return columns, rows, round((columns - self.size[1]) / 2), round((rows - self.size[0]) / 2)
+
+    def _resized(self, size: tuple[int, int]) -> list[int]:
         if not isinstance(self.resize, int):
             return list(self.resize)
-        short = min(picture.size)
-        rows, columns = (int(self.resize * side / short) for side in (picture.height, picture.width))
+        rows, columns = (int(self.resize * side / min(size)) for side in size[::-1])
         return [rows, columns]
 
 
