@@ -1,0 +1,112 @@
+"""What a run of `fusioncam benchmark` comes to: rows in, tables and figures out, without a network.
+
+:func:`write_report` makes all of it from ``rows.parquet`` and ``plan.json``. Of the plan it looks at what is there
+of these, and needs none:
+
+- ``methods`` and ``metrics``: lists of SPECs, whose order tables keep;
+- ``reference``: the method that the others are compared with, by default ``fusion-cam``;
+- ``tables``: lists of methods by name, each of which gets a table ``ablation-NAME``. Without it, sweeps and grids
+  are found by the methods' settings. A list ``main`` says which methods the other tables and figures show.
+
+Needs the extra ``benchmark``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from ..files import replacing, slug, writable_folder
+from .cells import Cell, Page, Table
+from .contests import rankable
+from .diagrams import critical_difference_figure
+from .figures import cost_figure, curves_figure, grid_figure, side_by_side_figure, sweep_figure
+from .formats import latex, markdown
+from .results import Column, Results, pandas, read_results, results_of
+from .specs import ablations, base_name, grids, main_methods, sweeps
+from .style import saved
+from .tables import pages
+
+__all__ = [
+    "Cell", "Column", "Page", "Results", "Table", "cost_figure", "critical_difference_figure", "curves_figure",
+    "figures", "grid_figure", "latex", "markdown", "pages", "read_results", "results_of", "side_by_side_figure",
+    "sweep_figure", "write_report",
+]  # fmt: skip
+
+
+def write_report(run_folder: str | Path) -> list[Path]:
+    """Write ``tables/*.md, *.csv, *.tex`` and ``figures/*.png, *.svg`` of a run, and list what was written.
+
+    Each file is the old one or the new one at any moment, never half of it. The same rows give the same bytes.
+    Raises :class:`fusioncam.errors.ResultsError` if rows or plan are missing, torn or not what they must be,
+    :class:`fusioncam.errors.OutputError` if a file cannot be written.
+    """
+    run_folder = Path(run_folder)
+    results = read_results(run_folder)
+    return [*write_tables(results, run_folder / "tables"), *write_figures(results, run_folder / "figures")]
+
+
+def write_tables(results: Results, folder: Path) -> list[Path]:
+    """Write every page as Markdown, LaTeX and CSV."""
+    writable_folder(folder)
+    written = []
+    for page in pages(results):
+        csv = pandas().DataFrame(list(page.records)).to_csv(index=False, lineterminator="\n")
+        for kind, text in (("md", markdown(page)), ("tex", latex(page)), ("csv", csv)):
+            written.append(folder / f"{slug(page.name)}.{kind}")
+            with replacing(written[-1]) as file:
+                file.write(text.encode())
+    return written
+
+
+def write_figures(results: Results, folder: Path) -> list[Path]:
+    """Write every figure as PNG and SVG."""
+    writable_folder(folder)
+    written = []
+    for name, figure in figures(results):
+        for kind in ("png", "svg"):
+            written.append(folder / f"{slug(name)}.{kind}")
+            with replacing(written[-1]) as file:
+                file.write(saved(figure, kind))
+    return written
+
+
+def figures(results: Results) -> Iterator[tuple[str, Figure]]:
+    """Give all figures that the rows hold something for, with their names."""
+    for model in results.models:
+        for name, figure in (*_of_curves(results, model), *_of_costs(results, model), *_of_settings(results, model)):
+            if figure is not None:
+                yield f"{name}-{model}", figure
+        for column in rankable(results, model, _main(results)):
+            if (figure := critical_difference_figure(column, results.methods)) is not None:
+                yield f"critical-difference-{column.metric}-{model}", figure
+
+
+def _main(results: Results) -> list[str]:
+    methods = results.methods
+    return main_methods(methods, ablations(methods, results.plan.get("tables")))
+
+
+def _of_curves(results: Results, model: str) -> Iterator[tuple[str, Figure | None]]:
+    """Figures 3 and 5 of the paper, and the curves of the other metrics that have them."""
+    named = [one for one in results.metrics if base_name(one) in ("insertion", "deletion")]
+    others = [one for one in results.metrics if one not in named]
+    pair = [one for one in ("fusion-cam", "union-cam") if one in results.methods]
+    yield "curves", curves_figure(results, model, named, _main(results))
+    if len(pair) == 2:
+        yield "curves-union-fusion", curves_figure(results, model, named, pair)
+    yield "curves-others", curves_figure(results, model, others, _main(results))
+
+
+def _of_costs(results: Results, model: str) -> Iterator[tuple[str, Figure | None]]:
+    for cost in ("seconds", "passes"):
+        yield f"cost-{cost}", cost_figure(results, model, _main(results), cost)
+
+
+def _of_settings(results: Results, model: str) -> Iterator[tuple[str, Figure | None]]:
+    for sweep in sweeps(results.methods):
+        yield f"sweep-{sweep.setting}-{sweep.name}", sweep_figure(results, model, sweep, results.reference)
+    for grid in grids(results.methods):
+        yield f"grid-{grid.rows}-{grid.columns}-{grid.name}", grid_figure(results, model, grid)

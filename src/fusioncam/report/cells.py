@@ -1,0 +1,109 @@
+"""What tables are made of: pages, cells, and how numbers are written in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from math import floor, isnan, log10
+from typing import Any
+
+import numpy as np
+
+from ..statistics import Interval
+from .specs import BASELINES, base_name
+
+NOTHING = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number, its interval, whether it is marked, and how it stands out: "bold", "italic" or not."""
+
+    text: str
+    interval: str = ""
+    marked: bool = False
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells by method, baselines ``apart`` below a line; ``key`` tells the tables of a page apart."""
+
+    title: str
+    key: str
+    header: tuple[str, ...]
+    body: tuple[tuple[str, tuple[Cell, ...]], ...]
+    apart: tuple[tuple[str, tuple[Cell, ...]], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """What goes into the files ``name.md``, ``name.tex`` and ``name.csv``."""
+
+    name: str
+    title: str
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+    records: tuple[dict[str, Any], ...] = field(repr=False)
+
+
+def is_baseline(method: str) -> bool:
+    """Say whether a method stands apart."""
+    return base_name(method) in BASELINES
+
+
+def ordered(found: Iterable[str], order: Sequence[str]) -> list[str]:
+    """Sort names as they stand in an order."""
+    return sorted(found, key=order.index)
+
+
+def parted(methods: Iterable[str], cells: Callable[[str], tuple[Cell, ...]]) -> tuple[Any, Any]:
+    """Give the rows of methods, and those of baselines."""
+    rows = [(method, cells(method)) for method in methods]
+    return tuple(row for row in rows if not is_baseline(row[0])), tuple(row for row in rows if is_baseline(row[0]))
+
+
+def decimals_of(intervals: Iterable[Interval]) -> int:
+    """Give how many decimals show two digits of the usual half width of intervals, or four of the largest mean.
+
+    >>> decimals_of([Interval(12.345, 10.1, 14.6, 100)]), decimals_of([Interval(679.0, 679.0, 679.0, 100)])
+    (1, 1)
+    """
+    intervals = list(intervals)
+    halves = np.array([(one.high - one.low) / 2 for one in intervals])
+    wide = halves[halves > 0]  # NaN is not
+    if len(wide):
+        return int(np.clip(1 - floor(log10(np.median(wide))), 0, 5))
+    means = [abs(one.mean) for one in intervals if one.mean == one.mean]
+    largest = max(means, default=0.0)
+    return int(np.clip(3 - floor(log10(largest)), 0, 5)) if largest > 0 else 1
+
+
+def written(one: Interval, decimals: int, signed: bool = False) -> tuple[str, str]:
+    """Write a mean and its interval; no interval where it is unknown or a point.
+
+    >>> written(Interval(0.5, 0.25, 0.75, 9), 2), written(Interval(-1.0, -1.0, -1.0, 9), 1, signed=True)
+    (('0.50', '[0.25, 0.75]'), ('\N{MINUS SIGN}1.0', ''))
+    """
+    if isnan(one.mean):
+        return NOTHING, ""
+    form = f"{'+' if signed else ''}.{decimals}f"
+    around = "" if isnan(one.low) or one.low == one.high else f"[{one.low:.{decimals}f}, {one.high:.{decimals}f}]"
+    return minus(f"{one.mean:{form}}"), minus(around)
+
+
+def minus(text: str) -> str:
+    """Write the sign of negative numbers as a minus, not a hyphen."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def small(p: float) -> str:
+    """Write a p.
+
+    >>> small(0.04321), small(0.0000123), small(float("nan"))
+    ('0.043', '< 0.001', '\N{EN DASH}')
+    """
+    if isnan(p):
+        return NOTHING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.995 else "1"
