@@ -1,4 +1,4 @@
-"""The command line: `fusioncam demo`, `fusioncam explain`, `fusioncam list`, `fusioncam doctor`."""
+"""The command line: `fusioncam demo`, `explain`, `benchmark`, `report`, `list` and `doctor`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .cli_benchmark import CODES, benchmark, list_metrics, report
 from .doctor import examine
 from .doctor_tables import tables
 from .errors import FusionCamError, ImageError, LayerError, WeightsError
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-listing = typer.Typer(help="List what there is: methods, models, the layers of a model.", no_args_is_help=True)
+listing = typer.Typer(help="List methods, metrics, models, and the layers of a model.", no_args_is_help=True)
 app.add_typer(listing, name="list")
 
 ModelName = Annotated[
@@ -123,6 +124,9 @@ def demo(
     _run(pictures, loaded, method, None, Run(out, quiet=quiet, as_json=json), 1)
 
 
+app.command(epilog=CODES)(benchmark)
+app.command(epilog=CODES)(report)
+listing.command("metrics")(list_metrics)
 
 
 @app.command()

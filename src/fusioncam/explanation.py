@@ -290,7 +290,7 @@ class _Maps:
     def of(cls, model: ExplainedModel, x: Tensor, target: Tensor, method: Method) -> _Maps:
         began = time.perf_counter()
         with metered() as meter:
-            heatmaps = _whole(method(model, x, target), x, method)
+            heatmaps = whole(method(model, x, target), x, method)
             ask = getattr(method, "ingredients", None)
             ingredients = ask(model, x, target) if ask else None
             layer = getattr(method, "layer", None) or model.layer_for(x)
@@ -309,7 +309,7 @@ class _Maps:
         }
 
 
-def _whole(heatmaps: Tensor, x: Tensor, method: Method) -> Tensor:
+def whole(heatmaps: Tensor, x: Tensor, method: Method) -> Tensor:
     """Check what a method gave, which may be the user's own, and bring it to the CPU."""
     want = (len(x), *x.shape[2:])
     if not isinstance(heatmaps, Tensor) or tuple(heatmaps.shape) != want:

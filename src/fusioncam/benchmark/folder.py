@@ -1,0 +1,111 @@
+"""The folder of a run: whose it is, which plan it has, and the heatmaps that were kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from ..errors import OutputError, ResultsError
+from ..files import replacing, short, slug, writable_folder
+from .plan import Plan, differences, only_adds, only_adds_metrics, stored_plan
+from .rows import Journal
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(file: IO[bytes]) -> None:
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _take(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Have the folder for oneself until the block or the process ends, however it ends."""
+    writable_folder(folder)
+    with (folder / ".lock").open("a+b") as file:
+        try:
+            _take(file)
+        except OSError:
+            file.seek(0)
+            owner = ""
+            with suppress(OSError):  # Windows lets nobody read it
+                owner = file.read().decode(errors="replace")
+            raise OutputError(
+                f"another run ({owner or 'of another process'}) is writing into {folder}: wait for its end, stop it, "
+                "or choose another folder"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}".encode())
+        file.flush()
+        yield
+
+
+def journal_of(folder: Path) -> Journal:
+    """Read the rows of a run as far as they are there."""
+    return Journal(folder / "rows.jsonl")
+
+
+def begun(folder: Path, plan: Plan, *, extend: bool) -> Journal:
+    """Give the rows of a run that is new or has the same plan; raise :class:`ResultsError` for those of another.
+
+    ``extend`` allows a plan that asks for more of the same. One that only adds metrics to a run that kept its
+    heatmaps is allowed without: no method runs again.
+    """
+    was, journal = stored_plan(folder / "plan.json"), journal_of(folder)
+    if was is None and journal.pictures():
+        raise ResultsError(f"{folder} has rows and no plan.json, which says what they are of: choose another folder")
+    if was is not None and was.digest != plan.digest and journal.pictures():
+        more = only_adds(was, plan)
+        if not (more and (extend or (was.keep_heatmaps and only_adds_metrics(was, plan)))):
+            hint = "say --extend to compute only what is new, or " if more else ""
+            changes = "\n  ".join(differences(was, plan))
+            raise ResultsError(f"{folder} has rows of another plan: {hint}choose another folder\n  {changes}")
+    return journal
+
+
+class Heatmaps:
+    """Kept heatmaps: a file a picture, float32 as they were measured, so that later metrics give the same values."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, model: str, picture: str) -> Path:
+        """Give the file of a picture, whose name may be long or have what no file name has."""
+        mark = hashlib.sha256(f"{model}\n{picture}".encode(errors="surrogateescape")).hexdigest()[:8]
+        return self.folder / slug(model) / f"{short(slug(picture))}.{mark}.safetensors"
+
+    def load(self, model: str, picture: str) -> dict[str, Tensor]:
+        """Give a picture's heatmaps ``(*s)`` by method; none where none can be read."""
+        try:
+            return load_file(self.path(model, picture))
+        except (OSError, SafetensorError):
+            return {}
+
+    def save(self, model: str, picture: str, heatmaps: Mapping[str, Tensor]) -> None:
+        """Keep a picture's heatmaps."""
+        path = self.path(model, picture)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make {path.parent}: {error.strerror or error}") from error
+        with replacing(path) as file:
+            # methods that share a heatmap have it twice here
+            file.write(
+                save({name: one.clone(memory_format=torch.contiguous_format) for name, one in heatmaps.items()})
+            )

@@ -1,0 +1,69 @@
+"""Metrics that are played with several pictures at once, as the grid pointing game is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..datasets import Sample
+from ..metrics import Metric
+from ..metrics.mosaics import groups
+from ..sharing import ledger
+from .measure import Bench, number, told
+from .rows import Journal, Row
+
+
+def games_in(metrics: Mapping[str, Metric]) -> list[str]:
+    """List the metrics that take the pictures of a mosaic."""
+    return [name for name, metric in metrics.items() if hasattr(metric, "tiles")]
+
+
+def classes_of(bench: Bench, journal: Journal) -> tuple[dict[str, int], list[Row]]:
+    """Give each picture's class by its name, of its rows if it has any, and a row for each that cannot be told."""
+    classes: dict[str, int] = {}
+    failed: list[Row] = []
+    for sample in bench.samples:
+        known = [row["target"] for row in journal.rows(bench.name, sample.name) if row["target"] is not None]
+        try:
+            classes[sample.name] = known[0] if known else int(bench.given(sample).target)
+        except Exception as error:  # of the network too: the user's code may raise anything
+            failed.append(bench.row(sample, error=told(error)))
+    return classes, failed
+
+
+def groups_for(bench: Bench, game: str, classes: Mapping[str, int]) -> list[list[Sample]]:
+    """Put the pictures in groups of different classes, the same ones at every call; those left over are alone."""
+    metric: Any = bench.metrics[game]
+    able = [one for one in bench.samples if one.name in classes]
+    tiles = metric.tiles(torch.empty(1, 1, 1, 1))
+    chosen = groups([classes[one.name] for one in able], tiles, bench.seed)
+    alone = {*range(len(able))}.difference(*chosen)
+    return [[able[place] for place in group] for group in [*chosen, *([place] for place in sorted(alone))]]
+
+
+def play(bench: Bench, game: str, group: Sequence[Sample]) -> Iterator[list[Row]]:
+    """Give each picture's rows of one game, a row a method: without a value for a picture that is alone."""
+    given = [bench.given(one) for one in group]
+    x, target = torch.cat([one.x for one in given]), torch.cat([one.target for one in given])
+    layer = bench.model.layer_for(x)
+    rows: list[list[Row]] = [[] for _ in group]
+    for name in bench.methods:
+        facts = [{}] * len(group) if len(group) == 1 else _played(bench, game, name, x, target)
+        for n, sample in enumerate(group):
+            about = {"target": int(target[n]), "layer": layer}
+            rows[n].append(bench.row(sample, name, game) | about | facts[n])
+    yield from rows
+
+
+def _played(bench: Bench, game: str, name: str, x: torch.Tensor, target: torch.Tensor) -> Sequence[Row]:
+    heatmaps = x.new_zeros(len(x), *x.shape[2:])  # those of mosaics are made anew
+    try:
+        with bench.seeded(name, game), ledger() as bill:
+            values = bench.metrics[game](bench.model, x, target, heatmaps, method=bench.methods[name])
+            found = [number(value) for value in values]
+    except Exception as error:  # of the network too: the user's code may raise anything
+        return [{"error": told(error)}] * len(x)
+    seconds = bill.alone().seconds / len(x)
+    return [{"value": value, "metric_seconds": seconds} for value in found]

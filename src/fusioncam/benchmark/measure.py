@@ -1,0 +1,234 @@
+"""One picture of one model: its heatmaps, what each costs, and what every metric says of them, as rows."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..datasets import Sample
+from ..errors import FusionCamError, MissingTruthError, NonFiniteError, TargetError
+from ..explanation import run_facts, whole
+from ..methods import Method
+from ..methods.common import layers_of, naming
+from ..metrics import Metric, protocol, shared
+from ..metrics import measure as ask
+from ..model import ExplainedModel
+from ..sharing import Cost, announcing, ledger, sharing
+from ..truth import Truth
+from .rows import COLUMNS, Key, Row
+
+
+@dataclass(frozen=True)
+class Input:
+    """A picture as the network takes it, ``x`` ``(1, C, H, W)``, its class ``(1,)``, and where that is, if known."""
+
+    x: Tensor
+    target: Tensor
+    truth: Truth | None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A method's heatmap ``(1, H, W)`` of a picture, and what it costs when it is made alone."""
+
+    heatmap: Tensor
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model by its name, and the methods, metrics and pictures that meet on it; the rest is the plan's."""
+
+    model: ExplainedModel
+    name: str
+    methods: Mapping[str, Method]
+    metrics: Mapping[str, Metric]
+    samples: Sequence[Sample]
+    target: str = "predicted"
+    seed: int = 0
+
+    @cached_property
+    def versions(self) -> str:
+        """The packages, the device and the precision that values were made with, as JSON."""
+        facts = dict(run_facts(self.model.name, self.model.preprocessing)["versions"])
+        return json.dumps(facts | {"device": str(self.model.device), "precision": self.model.speed.precision})
+
+    @cached_property
+    def protocols(self) -> dict[str, str]:
+        """The metrics' protocols, as JSON."""
+        return {name: json.dumps(protocol(metric)) for name, metric in self.metrics.items()}
+
+    # -- a picture ----------------------------------------------------------------------------------------
+
+    def given(self, sample: Sample) -> Input:
+        """Open a picture and choose its class; where that is not the one that the truth is of, there is none."""
+        x = self.model.preprocessing(sample.open())[None]
+        scores = self.model.logits(x)[0].float().cpu()
+        if not scores.isfinite().all():
+            raise NonFiniteError("the network gave NaN or infinity among its scores")
+        right = sample.classes or (() if sample.label is None else (sample.label,))
+        if self.target == "label" and not right:
+            raise TargetError(f"{sample.name} has no label: say --target predicted, or leave it out")
+        chosen = sample.target(scores) if self.target == "label" else int(scores.argmax())
+        fits = not right or chosen in right
+        return Input(x, torch.tensor([chosen]), sample.truth(self.model.preprocessing) if fits else None)
+
+    def measure(
+        self, sample: Sample, missing: Iterable[Key], kept: Mapping[str, Made]
+    ) -> tuple[list[Row], dict[str, Tensor]]:
+        """Give the rows of what is missing, and the heatmaps ``(H, W)`` that they are of.
+
+        ``kept`` are heatmaps that need not be made. What goes wrong becomes a row with its error: of the whole
+        picture, of a method, or of one metric of it.
+        """
+        try:
+            rows, made = self._measured(sample, frozenset(missing), dict(kept))
+        except Exception as error:  # of the network too: the user's code may raise anything
+            return [self.row(sample, error=told(error))], {}
+        return rows, {name: one.heatmap[0] for name, one in made.items()}
+
+    def _measured(
+        self, sample: Sample, missing: frozenset[Key], made: dict[str, Made]
+    ) -> tuple[list[Row], dict[str, Made]]:
+        wanted = [name for name in self.methods if any(name == method for method, _ in missing)]
+        pairs = [(name, metric) for name in wanted for metric in self.metrics if (name, metric) in missing]
+        rows: list[Row] = []
+        with naming([sample.name]):
+            with sharing():
+                given = self.given(sample)
+                about = {"target": int(given.target), "layer": self.model.layer_for(given.x)}
+                layers = set().union(*(layers_of(self.methods[name]) for name in wanted))
+                with announcing(given.x, layers):
+                    for name in wanted:
+                        try:
+                            made[name] = made.get(name) or self._made(sample, given, name)
+                        except Exception as error:
+                            rows.append(self.row(sample, name, error=told(error)))
+                rows += self._values(sample, given, made, [pair for pair in pairs if not self._asks(pair)])
+            # what asks for more heatmaps would have all of them remembered
+            rows += self._values(sample, given, made, [pair for pair in pairs if self._asks(pair)])
+        return [row | about for row in rows], made
+
+    def _asks(self, pair: Key) -> bool:
+        return bool(getattr(self.metrics[pair[1]], "needs_method", False))
+
+    def _made(self, sample: Sample, given: Input, name: str) -> Made:
+        method = self.methods[name]
+        with self.seeded(sample.name, name), ledger() as bill:
+            heatmap = whole(method(self.model, given.x, given.target), given.x, method)
+        return Made(heatmap, bill.alone())
+
+    # -- values -------------------------------------------------------------------------------------------
+
+    def _values(self, sample: Sample, given: Input, made: Mapping[str, Made], pairs: Iterable[Key]) -> list[Row]:
+        return [self._value(sample, given, made[pair[0]], *pair) for pair in pairs if pair[0] in made]
+
+    def _value(self, sample: Sample, given: Input, made: Made, name: str, metric: str) -> Row:
+        facts: Row = {}
+        try:
+            with self.seeded(sample.name, name, metric), ledger() as bill:
+                facts = self._asked(self.metrics[metric], given, made.heatmap, self.methods[name])
+        except MissingTruthError:  # no box, or no mask where one is asked for: undefined
+            pass
+        except Exception as error:
+            facts = {"error": told(error)}
+        return self.row(sample, name, metric, made.cost, metric_seconds=bill.alone().seconds, **facts)
+
+    def _asked(self, metric: Any, given: Input, heatmap: Tensor, method: Method) -> Row:
+        """Give a metric's value, and its curve if it has one."""
+        about = (self.model, given.x, given.target, heatmap)
+        facts: Row = {"value": number(ask(metric, *about, given.truth, method)[0])}
+        # the curve is remembered from the value; outside of sharing it would be made twice
+        if hasattr(metric, "curve") and not getattr(metric, "needs_method", False):
+            facts["curve"] = [number(one) for one in metric.curve(*about)[:, 0]]
+        return facts
+
+    @contextmanager
+    def seeded(self, *names: str) -> Iterator[None]:
+        """Let random numbers depend on what is measured alone, and not on what was measured before."""
+        device = self.model.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(zlib.crc32(repr((self.seed, self.name, *names)).encode(errors="replace")))
+            yield
+
+    # -- rows ---------------------------------------------------------------------------------------------
+
+    def row(self, sample: Sample, method: str = "", metric: str = "", cost: Cost | None = None, **facts: Any) -> Row:
+        """Make a row, with None where nothing is known."""
+        row: Row = dict.fromkeys(COLUMNS)
+        row |= {"model": self.name, "picture": sample.name, "label": sample.label, "versions": self.versions}
+        row |= {"method": method, "metric": metric}
+        if cost is not None:
+            row |= as_columns(cost)
+        if metric:
+            about = self.metrics[metric]
+            row |= {"protocol": self.protocols[metric], "family": getattr(about, "family", "")}
+            row |= {"higher_is_better": getattr(about, "higher_is_better", True)}
+            row |= {"shares_objective": shared(about, self.methods[method])}
+        return row | facts
+
+
+def as_columns(cost: Cost) -> Row:
+    """Give a cost as rows have it."""
+    return {
+        "seconds": cost.seconds,
+        "passes": float(cost.passes),
+        "partial_passes": float(cost.partial),
+    }
+
+
+def number(value: Tensor | float) -> float | None:
+    """Give a value as JSON has it: NaN is none, and infinity is an error."""
+    plain = float(value)
+    if math.isinf(plain):
+        raise NonFiniteError("the metric gave infinity")
+    return None if math.isnan(plain) else plain
+
+
+def told(error: Exception) -> str:
+    """Say in a line what went wrong."""
+    return str(error) if isinstance(error, FusionCamError) else f"{type(error).__name__}: {error}"
+
+
+# -- what is found out once ------------------------------------------------------------------------------------
+
+
+class _AsItIs:
+    """A change of maps that changes nothing."""
+
+    shape = (1, 1)
+
+    def __call__(self, maps: Tensor, which: Tensor) -> Tensor:
+        return maps[None].expand(len(which), *maps.shape)
+
+
+def blank(model: ExplainedModel) -> Tensor:
+    """Give an input of the model's size, ``(1, C, H, W)`` of zeros."""
+    return torch.zeros(1, len(model.preprocessing.mean), *model.preprocessing.size)
+
+
+def classes_in(model: ExplainedModel) -> int | None:
+    """Count the network's classes; None for a network that fails, as its rows will tell."""
+    with suppress(Exception):
+        return model.logits(blank(model)).shape[1]
+    return None
+
+
+def acquaint(model: ExplainedModel, methods: Iterable[Method]) -> None:
+    """Let the model find out what it finds out once, so that it is no picture's cost, whichever comes first."""
+    x = blank(model)
+    partial = [one for one in methods if "partial" in str(getattr(one, "cost", ""))]
+    with suppress(Exception):  # whoever needs it will say what is wrong
+        model.candidates(x)
+        model.layer_for(x)
+        for layer in set().union(*map(layers_of, partial)):
+            model.ablated_scores(x, _AsItIs(), 0, readout="logit", layer=layer)

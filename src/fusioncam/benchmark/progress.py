@@ -1,0 +1,80 @@
+"""How far a benchmark is, and what its table looks like so far, on the terminal while it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..run import printable
+from .rows import Means, Row
+from .runner import Watch
+
+
+class Screen(Watch):
+    """A bar of pictures, and a table of the means of this run, by model, method and metric."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._console = Console(stderr=True)
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("pictures, {task.fields[rows]:,} rows, left"))
+        self._bar = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}"), console=self._console)
+        self._task = self._bar.add_task("", total=None, rows=0)
+        self._live = Live(self._bar, console=self._console, refresh_per_second=4, transient=True)
+        self.means = Means()
+        self.seen: set[tuple[str, str]] = set()
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show it while the block runs, on a terminal, unless it is to be quiet."""
+        if self.quiet or not self._console.is_terminal:
+            yield
+            return
+        with self._live:
+            yield
+
+    def begin(self, pictures: int, done: int, rows: int) -> None:
+        """Say where an earlier run was stopped."""
+        if done and not self.quiet:
+            self.note(f"going on: {done} of {pictures} pictures are done")
+        # what an earlier run did tells nothing of the time left
+        self._bar.reset(self._task, total=pictures, completed=done, rows=rows)
+
+    def at(self, model: str, picture: str) -> None:
+        """Name the picture in hand."""
+        self._bar.update(self._task, description=printable(f"{model}: {picture}"))
+
+    def took(self, rows: Sequence[Row]) -> None:
+        """Count the rows and let the means move."""
+        new = {(row["model"], row["picture"]) for row in rows} - self.seen
+        self.seen |= new
+        self.means.add(rows)
+        done = self._bar.tasks[0].fields["rows"] + len(rows)
+        self._bar.update(self._task, advance=len(new), rows=done)
+        if self._live.is_started:
+            self._live.update(Group(table_of(self.means), self._bar))
+
+    def note(self, text: str) -> None:
+        """Say a line, above the bar where there is one."""
+        if self._live.is_started:
+            self._console.print(Text(text))
+        else:
+            print(text, file=sys.stderr)
+
+
+def table_of(means: Means) -> Table:
+    """Show means, a line for each model and method."""
+    found = means.found()
+    metrics = list(dict.fromkeys(metric for one in found.values() for metric in one))
+    several = len({model for model, _ in found}) > 1
+    table = Table(*["model"] * several, "method", *metrics)
+    for (model, method), one in found.items():
+        cells = [f"{one[metric]:.3f}" if metric in one else "" for metric in metrics]
+        table.add_row(*map(Text, [*[model] * several, method, *cells]))  # names are text, not markup
+    return table

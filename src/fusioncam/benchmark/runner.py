@@ -1,0 +1,235 @@
+"""A plan's pictures, models, methods and metrics, one after the other, and nothing twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, product
+from pathlib import Path
+from typing import Any
+
+from ..datasets import Sample, draw, open_dataset
+from ..errors import MissingTruthError, ResultsError
+from ..explanation import named_methods
+from ..methods import Method
+from ..methods.spec import as_methods
+from ..metrics import Metric, as_metrics
+from ..model import ExplainedModel
+from ..sharing import Cost
+from ..speed import Speed
+from ..zoo import as_model, load_model
+from .folder import Heatmaps, begun, held
+from .games import classes_of, games_in, groups_for, play
+from .measure import Bench, Made, acquaint, as_columns, classes_in
+from .plan import Plan
+from .rows import Journal, Key, Means, Row, in_order, parquet, write_parquet
+
+
+@dataclass(frozen=True)
+class Own:
+    """What names of a plan stand for that are no SPECs: the caller's own objects."""
+
+    models: Mapping[str, ExplainedModel] = field(default_factory=dict)
+    methods: Mapping[str, Method] = field(default_factory=dict)
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    samples: Sequence[Sample] | None = None
+
+
+class Watch:
+    """Hears how far a run is; this one tells nobody."""
+
+    def begin(self, pictures: int, done: int, rows: int) -> None:
+        """There are so many pictures, counted for each model, of which so many are done and have so many rows."""
+
+    def at(self, model: str, picture: str) -> None:
+        """This picture is in hand."""
+
+    def took(self, rows: Sequence[Row]) -> None:
+        """These rows are kept."""
+
+    def note(self, text: str) -> None:
+        """Something is to be known."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: how many rows, their means, and the rows of what failed."""
+
+    folder: Path
+    plan: Plan
+    rows: int
+    means: Means = field(default_factory=Means)
+    failures: tuple[Row, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def file(self) -> Path:
+        """Where the rows are."""
+        return self.folder / "rows.parquet"
+
+
+def run(
+    plan: Plan, folder: Path, *, extend: bool = False, own: Own | None = None, watch: Watch | None = None
+) -> Outcome:
+    """Do what of the plan is not done in the folder, and write its rows as Parquet; Ctrl-C ends it with less.
+
+    Raises :class:`ResultsError` for a folder of another plan, :class:`OutputError` if it cannot be written to.
+    """
+    parquet()  # rather now than in the end
+    own, watch = own or Own(), watch or Watch()
+    with held(folder):
+        journal = begun(folder, plan, extend=extend)
+        benches = set_up(plan, own, watch)
+        plan.save(folder / "plan.json")
+        try:
+            _Run(plan, folder, benches, journal, watch).go()
+        except KeyboardInterrupt:
+            return Outcome(folder, plan, sum(map(len, journal.done.values())), interrupted=True)
+        return finished(folder, journal, plan, [(one.name, sample.name) for one in benches for sample in one.samples])
+
+
+def finished(folder: Path, journal: Journal, plan: Plan, pictures: Iterable[Key]) -> Outcome:
+    """Write the rows that there are of these models and pictures as Parquet."""
+    failures, means = [], Means()
+
+    def noted() -> Iterator[Row]:
+        for row in in_order(journal, pictures, plan.methods, plan.metrics):
+            if row["error"] is not None:
+                failures.append(row)
+            means.add([row])
+            yield row
+
+    count = write_parquet(noted(), folder / "rows.parquet")
+    return Outcome(folder, plan, count, means, tuple(failures))
+
+
+# -- what meets --------------------------------------------------------------------------------------------------
+
+
+def set_up(plan: Plan, own: Own, watch: Watch) -> list[Bench]:
+    """Load the models and draw the pictures, whose classes are those of each model."""
+    methods = dict(chain.from_iterable(_pairs(one, own.methods, as_methods) for one in plan.methods))
+    metrics = dict(chain.from_iterable(_pairs(one, own.metrics, as_metrics) for one in plan.metrics))
+    models = {name: _loaded(plan, name, own, methods) for name in plan.models}
+    samples = {name: samples_of(plan, model, own) for name, model in models.items()}
+    metrics = answerable(metrics, list(chain.from_iterable(samples.values())), watch)
+    return [
+        Bench(model, name, methods, metrics, samples[name], plan.target, plan.seed) for name, model in models.items()
+    ]
+
+
+def _pairs(name: str, own: Mapping[str, Any], read: Any) -> Iterable[tuple[str, Any]]:
+    return [(name, own[name])] if name in own else read(name)
+
+
+def _loaded(plan: Plan, name: str, own: Own, methods: Mapping[str, Method]) -> ExplainedModel:
+    if name in own.models:
+        model = as_model(own.models[name], plan.layer, plan.device)
+    else:
+        speed = None if plan.precision is None else Speed(precision=plan.precision)
+        model = load_model(name, plan.layer, device=plan.device, speed=speed)
+    named_methods(model, list(methods.values()))  # asks for no layer that is not there
+    return model
+
+
+def samples_of(plan: Plan, model: ExplainedModel, own: Own) -> list[Sample]:
+    """Draw the plan's pictures, each of which has a name of its own."""
+    pictures = own.samples
+    if pictures is None:
+        known: dict[str, Any] = {"labels": model.labels, "classes": classes_in(model)}
+        pictures = open_dataset(plan.data, class_map=plan.class_map, **known)
+    drawn = draw(pictures, plan.limit, plan.seed)
+    twice = [name for name, count in Counter(one.name for one in drawn).items() if count > 1]
+    if twice:
+        raise ResultsError(
+            f"{len(twice)} names stand for several pictures, such as {twice[0]}: rows tell them by name"
+        )
+    return drawn
+
+
+def answerable(metrics: Mapping[str, Metric], samples: Sequence[Sample], watch: Watch) -> dict[str, Metric]:
+    """Leave out the metrics that need to know where the class is, where that is known of no picture."""
+    if any(one.boxes or one.segments for one in samples):
+        return dict(metrics)
+    kept = {name: metric for name, metric in metrics.items() if not getattr(metric, "needs_truth", False)}
+    if not kept:
+        raise MissingTruthError(f"{', '.join(metrics)} need boxes or masks, and no picture of the data has any")
+    if len(kept) < len(metrics):
+        watch.note(
+            f"left out, for no picture has boxes or masks: {', '.join(one for one in metrics if one not in kept)}"
+        )
+    return kept
+
+
+# -- what is done ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Run:
+    plan: Plan
+    folder: Path
+    benches: Sequence[Bench]
+    journal: Journal
+    watch: Watch
+
+    def go(self) -> None:
+        """Let every model do what it has not done."""
+        left = [bool(self._missing(bench, one)) for bench in self.benches for one in bench.samples]
+        self.watch.begin(len(left), left.count(False), sum(map(len, self.journal.done.values())))
+        for bench in self.benches:
+            self._pictures(bench)
+            self._games(bench)
+
+    def _missing(self, bench: Bench, sample: Sample) -> set[Key]:
+        """List the (method, metric) that a picture has no value of; games of several pictures come later."""
+        plain = bench.metrics.keys() - games_in(bench.metrics)
+        return {*product(bench.methods, plain)} - self.journal.done[bench.name, sample.name]
+
+    def _pictures(self, bench: Bench) -> None:
+        store = Heatmaps(self.folder / "heatmaps") if self.plan.keep_heatmaps else None
+        todo = [one for one in bench.samples if self._missing(bench, one)]
+        for sample in todo:
+            self.watch.at(bench.name, sample.name)
+            if sample is todo[0]:
+                acquaint(bench.model, bench.methods.values())
+            self._picture(bench, sample, store)
+
+    def _picture(self, bench: Bench, sample: Sample, store: Heatmaps | None) -> None:
+        key = bench.name, sample.name
+        costs = costs_of(self.journal.rows(*key))
+        kept = store.load(*key) if store else {}
+        known = {name: Made(one[None], costs[name]) for name, one in kept.items() if name in costs}
+        rows, heatmaps = bench.measure(sample, self._missing(bench, sample), known)
+        if store and heatmaps.keys() - known.keys():
+            store.save(*key, kept | heatmaps)
+        self._keep(rows, costs)
+
+    def _keep(self, rows: Sequence[Row], costs: Mapping[str, Cost]) -> None:
+        """Keep rows; a method that was measured before has the cost that it had then."""
+        for row in rows:
+            if row["method"] in costs and row["metric"]:
+                row.update(as_columns(costs[row["method"]]))
+        self.journal.append(rows)
+        self.watch.took(rows)
+
+    def _games(self, bench: Bench) -> None:
+        games = games_in(bench.metrics)
+        classes, failed = classes_of(bench, self.journal) if games else ({}, [])
+        for row in failed:
+            if not self.journal.rows(bench.name, row["picture"]):  # else it is told already
+                self._keep([row], {})
+        for game in games:
+            missing = {(method, game) for method in bench.methods}
+            for group in groups_for(bench, game, classes):
+                if all(missing <= self.journal.done[bench.name, one.name] for one in group):
+                    continue
+                self.watch.at(bench.name, f"{game} of {len(group)} pictures")
+                for rows in play(bench, game, group):
+                    self._keep(rows, costs_of(self.journal.rows(bench.name, rows[0]["picture"])))
+
+
+def costs_of(rows: Iterable[Row]) -> dict[str, Cost]:
+    """Give what each method cost, of the rows of one picture."""
+    known = (row for row in rows if row["passes"] is not None)
+    return {row["method"]: Cost(row["seconds"], row["passes"], row["partial_passes"]) for row in known}

@@ -1,0 +1,152 @@
+"""The commands `fusioncam benchmark`, `fusioncam report` and `fusioncam list metrics`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .benchmark import Outcome, as_plan, gathered, run
+from .benchmark.plan import TARGETS
+from .benchmark.progress import Screen, table_of
+from .errors import ResultsError
+from .files import to_json
+from .metrics import METRICS, described, settings_of
+from .report import write_report
+
+CODES = """
+Exit codes: 0 all went well; 1 some pictures failed, the others are done; 2 the request is wrong, or there is no room
+to write; 130 stopped by Ctrl-C. What was done is kept, and the same command goes on from there.
+"""
+_FEW = 20
+
+
+def benchmark(
+    data: Annotated[
+        str | None, typer.Argument(help="a folder of pictures, or a data set: ImageNet, VOC, COCO, CSV, datasets")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="the folder of the run")] = Path("fusioncam-run"),
+    plan: Annotated[
+        str | None, typer.Option(help="paper, paper-ablation, quick, or a YAML file of the words below")
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="as explain has it; several are allowed")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", "-m", help="a method, with settings if you like")
+    ] = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="a metric: see fusioncam list metrics")] = None,
+    layer: Annotated[str | None, typer.Option(help="a dotted name; default: the last map before pooling")] = None,
+    target: Annotated[str | None, typer.Option(help=f"the class that is explained: {' or '.join(TARGETS)}")] = None,
+    limit: Annotated[int | None, typer.Option(help="so many pictures, drawn by the seed")] = None,
+    seed: Annotated[int | None, typer.Option(help="of the draw, and of whatever else is random")] = None,
+    class_map: Annotated[str | None, typer.Option(help="a CSV from the data's classes to the model's")] = None,
+    keep_heatmaps: Annotated[
+        bool | None, typer.Option("--keep-heatmaps", help="so that a metric added later runs no method")
+    ] = None,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="let a run have more models, methods, metrics, pictures")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: cuda if there is one")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="of masked passes: exact (the default), bfloat16, float16 or auto")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress, no summary")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON object at the end")] = False,
+) -> None:
+    """Measure methods on pictures: rows, then tables and figures. Killed at any moment, it goes on where it was.
+
+    fusioncam benchmark photos/ -m grad-cam -m fusion-cam --metric insertion --metric deletion --out run/
+
+    fusioncam benchmark imagenet/val --plan paper --limit 1000 --out run/
+    """
+    lists: dict[str, Any] = {"models": model or None, "methods": method or None, "metrics": metric or None}
+    drawn: dict[str, Any] = {
+        "target": target,
+        "limit": limit,
+        "seed": seed,
+        "class_map": class_map,
+        "keep_heatmaps": keep_heatmaps,
+    }
+    chosen = as_plan(plan, data=data, **lists, layer=layer, **drawn, device=device, precision=precision)
+    screen = Screen(quiet=quiet)
+    with screen.shown():
+        outcome = run(chosen, out, extend=extend, watch=screen)
+    written = [] if outcome.interrupted else _report(out)
+    raise typer.Exit(_told(outcome, written, quiet=quiet, json=json))
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="the folder of a run, ended or not")],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="do not list what was written")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Make the tables and figures of a run again from its rows; no network is needed."""
+    outcome = gathered(folder)
+    raise typer.Exit(_told(outcome, _report(folder), quiet=quiet, json=json))
+
+
+def list_metrics() -> None:
+    """List the metrics: what they are, what they need, what can be set. A name with a colon is a named protocol.
+
+    Settings go in parentheses: insertion(steps=100, fill=mean|blur)
+    """
+    table = Table(
+        "metric", "family", "better", "needs", "passes", "paper", "what it measures", "settings", show_lines=True
+    )
+    for name, metric in METRICS.items():
+        better = "higher" if metric.higher_is_better else "lower"
+        needs = [word for word, needed in (("truth", metric.needs_truth), ("method", metric.needs_method)) if needed]
+        settings = ", ".join(settings_of(metric))
+        table.add_row(
+            name, metric.family, better, ", ".join(needs), metric.cost, metric.paper, described(name), settings
+        )
+    table.caption = "truth: boxes or masks of the class; method: it asks for more heatmaps, M is what one takes"
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
+
+
+def _report(folder: Path) -> list[Path]:
+    """Make tables and figures; a run of which none can be made is still a run."""
+    try:
+        return write_report(folder)
+    except ResultsError as error:
+        print(f"no tables: {error}", file=sys.stderr)
+        return []
+
+
+def _told(outcome: Outcome, written: Sequence[Path], *, quiet: bool, json: bool) -> int:
+    """Say how a run ended, and give the exit code."""
+    if json:
+        print(to_json(_facts(outcome, written)).decode())
+    elif not (quiet or outcome.interrupted):
+        if outcome.rows > len(outcome.failures):
+            Console(width=None if sys.stdout.isatty() else 200).print(table_of(outcome.means))
+        print(f"{outcome.rows:,} rows: {outcome.file}")
+        for path in written:
+            print(path)
+    for row in outcome.failures[:_FEW]:
+        about = ", ".join(filter(None, (row["model"], row["picture"], row["method"], row["metric"])))
+        print(f"failed: {about}: {row['error']}", file=sys.stderr)
+    if len(outcome.failures) > _FEW:
+        print(f"failed: {len(outcome.failures):,} in all, see the column 'error' of the rows", file=sys.stderr)
+    if outcome.interrupted:
+        print(f"stopped: {outcome.rows:,} values are in {outcome.folder}, the same command goes on", file=sys.stderr)
+        return 130
+    return 1 if outcome.failures else 0
+
+
+def _facts(outcome: Outcome, written: Sequence[Path]) -> dict[str, Any]:
+    told = ("model", "picture", "method", "metric", "error")
+    return {
+        "folder": str(outcome.folder),
+        "interrupted": outcome.interrupted,
+        "rows": outcome.rows,
+        "means": [
+            {"model": model, "method": method, **means} for (model, method), means in outcome.means.found().items()
+        ],
+        "failures": [{name: row[name] for name in told} for row in outcome.failures],
+        "written": [str(path) for path in written],
+    }
