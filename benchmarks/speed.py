@@ -1,131 +1,118 @@
-"""How fast is Fusion-CAM here, against the Score-CAM alone of the peers? Same network, layer, picture, class.
+"""How fast is Fusion-CAM here, how much memory does it take, and what do its shortcuts cost?
 
-    python benchmarks/speed.py [--repeats 3] [--pictures FOLDER --count 1] [--layer bn2] [--out FILE.json]
+    python benchmarks/speed.py [--what exact share budget ablation curves memory networks precision]
+                               [--pictures FOLDER] [--count N] [--peer-count N] [--budget N] [--compile] ...
 
-Each repeat runs every contestant once on every picture, in turn, so that a slow spell of the machine hits all
-alike. What counts is the ratio of the medians. One forward pass of each warms up first.
+Contestants take turns on every picture, so that a slow spell of the machine hits all alike, and ratios are those
+of one picture. What they gave is compared before their time counts. Progress goes to standard error, results to a
+JSON file a subject, which is written after every picture: a run that is cut off keeps what it has.
+`python benchmarks/tables.py` makes the tables of them. See benchmarks/README.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
 import time
-from importlib.metadata import version
+from dataclasses import fields
 from pathlib import Path
 
 import torch
-from pytorch_grad_cam import ScoreCAM as PeerScoreCAM
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from skimage import data
-from torchcam.methods import ScoreCAM as TorchcamScoreCAM
 
-from fusioncam import METHODS, load_model
-from fusioncam.images import find_pictures, open_picture
-from fusioncam.sweep import metered
-
-OURS = "fusioncam fusion-cam"
+import figures
+import meta
+from fusioncam.errors import FusionCamError
+from subjects import SUBJECTS
 
 
-def ours(model, layer, x, target):
-    METHODS["fusion-cam"](model, x, target)
+def run(subject, out, device):
+    """Measure, and store what there is after every picture."""
+    torch.manual_seed(getattr(subject, "seed", 0))
+    facts, began, rows, planned = meta.metadata(device), time.perf_counter(), [], subject.planned()
+    result = None
+    for row in subject.rows():
+        rows.append(row)
+        result = meta.stored(subject, facts, began, rows, planned)
+        meta.write(out, result)
+    if result is None:
+        raise FusionCamError(f"{subject.name}: nothing to measure: no picture in the folder, or --count is 0")
+    if not result["complete"]:  # the folder has fewer pictures than were asked for, and that is all there is
+        result = meta.stored(subject, facts, began, rows, len(rows))
+        meta.write(out, result)
+    return result
 
 
-def pytorch_grad_cam(model, layer, x, target):
-    with PeerScoreCAM(model=model.network, target_layers=[model.network.get_submodule(layer)]) as cam:
-        cam(input_tensor=x, targets=[ClassifierOutputTarget(int(target))])
+def tell(result):
+    """Print what came out."""
+    print(f"{result['subject']}: {result['what']}; {result['pictures']} pictures")
+    for told in result["figures"]:
+        mark = {True: "met: ", False: "MISSED: ", None: ""}[told["met"]]
+        print(f"  {mark}{told['what']}: {figures.shown(told)}")
 
 
-def torchcam(model, layer, x, target):
-    with TorchcamScoreCAM(model.network, layer) as extractor, torch.no_grad():
-        extractor(int(target), model.network(x))
+def chosen(arguments):
+    """Make the subjects that are asked for, each with those of the settings that it has."""
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    for name in arguments.what:
+        kind = SUBJECTS[name]
+        names = {field.name for field in fields(kind)}
+        yield kind(**{one: value for one, value in given.items() if one in names})
 
 
-CONTESTANTS = {
-    OURS: ours,
-    "pytorch-grad-cam score-cam": pytorch_grad_cam,
-    "torch-cam score-cam": torchcam,
-}
+def parsed(words=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--what", nargs="+", default=list(SUBJECTS), choices=list(SUBJECTS), help="default: all")
+    add("--pictures", type=existing, help="a folder; default: the free pictures that scikit-image brings")
+    add("--count", type=positive, help="pictures, evenly spaced in the folder; each subject has its default")
+    add("--peer-count", type=positive, help="exact: peers on the first so many pictures alone")
+    add("--compile", action="store_true", default=None, help="exact: let the compiled network race too")
+    add(
+        "--one-process",
+        action="store_true",
+        default=None,
+        help="let peers run in our process, not in one of their own",
+    )
+    add("--repeats", type=positive, help="share, memory: how often")
+    add("--seconds", type=float, help="share: how long each repeat may take")
+    add("--budget", type=positive, help="budget: masks that are scored")
+    add("--layers", nargs="+", type=str, help="budget: where")
+    add("--channels", type=positive, help="networks: how many both score")
+    add("--networks", nargs="+", help="networks: names of timm's")
+    add("--network", help="memory: a name of timm's")
+    add("--precisions", nargs="+", choices=("bfloat16", "float16", "auto"), help="precision: which beside exact")
+    add("--model", help="any that fusioncam loads by name, for all but networks and memory")
+    add("--layer", help="its layer")
+    add("--device", help="cpu or cuda; default: cpu")
+    add("--seed", type=int, help="of random weights and of the bootstrap")
+    add("--out", type=Path, default=meta.RESULTS, help="where the JSON files go; default: %(default)s")
+    arguments = parser.parse_args(words)
+    for name in ("layers", "networks", "precisions"):
+        if getattr(arguments, name):
+            setattr(arguments, name, tuple(getattr(arguments, name)))
+    return arguments
 
 
-def seconds(contestant, *args):
-    began = time.perf_counter()
-    contestant(*args)
-    return time.perf_counter() - began
+def positive(text):
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
 
 
-def metadata(arguments):
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    packages = ("fusioncam", "torch", "timm", "grad-cam", "torchcam")
-    return {
-        "schema_version": 1,
-        "what": "seconds a picture, float32, batch 1",
-        "model": arguments.model,
-        "layer": arguments.layer,
-        "repeats": arguments.repeats,
-        "commit": commit.stdout.strip() or None,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load_before": os.getloadavg()[0],
-    }
-
-
-def processor():
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def spread(values):
-    return {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": values}
-
-
-def measure(arguments):
-    model = load_model(arguments.model, arguments.layer, device="cpu")
-    found = sorted(find_pictures([arguments.pictures])) if arguments.pictures else [data.chelsea()]
-    inputs = [model.preprocessing(open_picture(one))[None] for one in found[: arguments.count]]
-    targets = [model.logits(x).argmax(1) for x in inputs]
-    times = {name: [] for name in CONTESTANTS}
-    for repeat in range(arguments.repeats):
-        for number, (x, target) in enumerate(zip(inputs, targets, strict=True)):
-            for name, contestant in CONTESTANTS.items():
-                times[name].append(seconds(contestant, model, arguments.layer, x, target))
-                print(f"{repeat} {number} {name}: {times[name][-1]:.1f} s", file=sys.stderr)
-    with metered() as meter:
-        ours(model, arguments.layer, inputs[0], targets[0])
-    channels = model.record(inputs[0], targets[0]).activations.shape[1]
-    return {
-        "pictures": len(inputs),
-        "channels": channels,
-        "passes_of_first_picture": meter.passes,
-        "seconds": {name: spread(values) for name, values in times.items()},
-        "times_as_fast_as": {
-            name: statistics.median(values) / statistics.median(times[OURS])
-            for name, values in times.items()
-            if name != OURS
-        },
-    }
+def existing(text):
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no folder")
+    return Path(text)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="efficientnet_lite0")
-    parser.add_argument("--layer", default="bn2")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--pictures", type=Path, help="a folder; default: scikit-image's cat")
-    parser.add_argument("--count", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed.json")
-    arguments = parser.parse_args()
-    result = {"metadata": metadata(arguments), "results": measure(arguments)}
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result["results"]["times_as_fast_as"], indent=2))
+    arguments = parsed()
+    for subject in chosen(arguments):
+        try:
+            tell(run(subject, arguments.out, arguments.device or "cpu"))
+        except FusionCamError as error:
+            raise SystemExit(f"{subject.name}: {error}") from None
+        except KeyboardInterrupt:
+            raise SystemExit(f"{subject.name}: stopped; {arguments.out} holds the pictures that were done") from None
 
 
 if __name__ == "__main__":

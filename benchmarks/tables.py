@@ -1,37 +1,82 @@
-"""Write the tables of the README, or check that they are up to date: measured ones, and that of the methods.
+"""Write the tables of the READMEs, or check that they are up to date: the measured ones, and that of the methods.
 
 python benchmarks/tables.py [--check]
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
+from statistics import median
 
+import figures
+import meta
 from fusioncam import METHODS
 from fusioncam.methods.spec import described
 
 ROOT = Path(__file__).parents[1]
+# in the order in which they are told
+SUBJECTS = ("exact", "share", "budget", "ablation", "curves", "memory", "networks", "precision")
+MARKS = {True: "met", False: "**missed**", None: ""}
+
+
+# -- README.md ----------------------------------------------------------------------------------------------------
 
 
 def speed_table():
-    stored = json.loads((ROOT / "benchmarks/results/speed.json").read_text())
-    facts, results = stored["metadata"], stored["results"]
-    lines = ["| what | seconds, median (lowest to highest) | ours is |", "| --- | --: | --: |"]
-    for name, seconds in results["seconds"].items():
-        ratio = results["times_as_fast_as"].get(name)
-        told = f"{ratio:.1f} times as fast" if ratio else ""
-        lines.append(f"| {name} | {seconds['median']:.1f} ({seconds['min']:.1f} to {seconds['max']:.1f}) | {told} |")
+    """Tell the figures that something was aimed at, behind the seconds of the race."""
+    found = [result for result in map(meta.read, SUBJECTS) if result]
+    if not found:
+        return "Not measured yet: `python benchmarks/speed.py`."
+    lines = ["| what | measured: median (lowest to highest) | pictures | aim | |", "| --- | --- | --: | --- | --- |"]
+    lines += [line(told) for result in found for told in result["figures"] if told["aims"] or raced(result, told)]
+    return "\n".join([*lines, "", *machines(found)])
+
+
+def raced(result, told):
+    return result["subject"] == "exact" and told["unit"] == "s" and told["what"].endswith("a picture")
+
+
+def line(told):
+    return f"| {told['what']} | {figures.shown(told)} | {told['count']} | {aim(told)} | {MARKS[told['met']]} |"
+
+
+def aim(told):
+    """Write what was aimed at.
+
+    >>> aim({"aims": {"median": ">= 0.995", "lowest": ">= 0.97"}, "unit": ""})
+    '0.995 or more, lowest 0.97 or more'
+    """
+    words = {">=": "{} or more", "<=": "{} or less", "in": "{} in the interval"}
+    unit = told["unit"] and f" {told['unit']}"
+    parts = []
+    for field, text in told["aims"].items():
+        sign, number = text.split()
+        before = "" if field in ("median", "interval") else f"{field} "
+        parts.append(before + words[sign].format(number + ("" if sign == "in" else unit)))
+    return ", ".join(parts)
+
+
+def machines(results):
+    """Say where and with what the results were measured, once for those that agree."""
+    said = {}
+    for result in results:
+        said.setdefault(machine(result["metadata"]), []).append(f"`{result['subject']}`{unfinished(result)}")
+    return [f"{', '.join(subjects)}: {place}." for place, subjects in said.items()]
+
+
+def machine(facts):
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
-    lines += [
-        "",
-        f"{facts['what']}, {facts['model']} at `{facts['layer']}` ({results['channels']:,} channels, of which "
-        f"{results['passes_of_first_picture'] - 5:,} are not constant), {results['pictures']} picture, "
-        f"{facts['repeats']} runs in turn, {facts['processor']}, {facts['threads']} threads; {versions}; "
-        f"commit {facts['commit']}.",
-    ]
-    return "\n".join(lines)
+    changed = " with changes" if facts["changed"] else ""
+    gpu = f", {facts['gpu']['name']}" if facts.get("gpu") else ""
+    return (
+        f"{facts['processor']}{gpu}, {facts['cores']} cores, {facts['threads']} threads; {versions}; "
+        f"commit {facts['commit']}{changed}"
+    )
+
+
+def unfinished(result):
+    return "" if result["complete"] else f" ({result['pictures']} of {result['planned']} pictures)"
 
 
 def methods_table():
@@ -49,12 +94,69 @@ def link(paper):
     return f"[{paper}](https://doi.org/{paper})" if paper.startswith("10.") else paper
 
 
-SECTIONS = {"methods": methods_table, "speed": speed_table}
+# -- benchmarks/README.md -------------------------------------------------------------------------------------------
 
 
-def written(text):
-    for name, table in SECTIONS.items():
+def findings():
+    """Tell all figures of all subjects."""
+    sections = []
+    for result in filter(None, map(meta.read, SUBJECTS)):
+        sections += [f"### `{result['subject']}`", "", f"{sentence(result)}", ""]
+        sections += ["| what | measured: median (lowest to highest) | pictures | aim | |"]
+        sections += ["| --- | --- | --: | --- | --- |", *map(line, result["figures"]), ""]
+    return "\n".join(sections).rstrip("\n") or "Nothing is stored yet."
+
+
+def sentence(result):
+    """Say what was measured, with which settings, and how busy the machine was."""
+    facts = result["metadata"]
+    settings = ", ".join(
+        f"{name} {setting(value)}" for name, value in result["settings"].items() if value is not None
+    )
+    load = f"load {facts['load_before']} before and {facts['load_after']:.2f} after" if facts["load_before"] else ""
+    what = result["what"][0].upper() + result["what"][1:]
+    return f"{what}. {settings}. {machine(facts)}; {load}{unfinished(result)}."
+
+
+def setting(value):
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def chunks_table():
+    """Tell the milliseconds a picture of plain passes by chunk and workers, medians of the repeats."""
+    result = meta.read("share")
+    if not result:
+        return "Not measured yet: `python benchmarks/speed.py --what share`."
+    rates = {}
+    for row in result["rows"]:
+        for one in row["plain"]:
+            rates.setdefault((one["workers"], one["chunk"]), []).append(one["rate"])
+    many = sorted({workers for workers, _ in rates})
+    threads = result["metadata"]["threads"]
+    heads = [f"{workers} x {max(1, threads // workers)} threads" for workers in many]
+    lines = [f"| pictures a pass | {' | '.join(heads)} |", "| --: |" + " --: |" * len(many)]
+    for chunk in sorted({chunk for _, chunk in rates}):
+        cells = [milliseconds(rates.get((workers, chunk), [])) for workers in many]
+        lines.append(f"| {chunk} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def milliseconds(rates):
+    return f"{1000 / median(rates):.1f}" if rates and median(rates) else ""
+
+
+PAGES = {
+    "README.md": {"methods": methods_table, "speed": speed_table},
+    "benchmarks/README.md": {"chunks": chunks_table, "findings": findings},
+}
+
+
+def written(text, sections):
+    """Give the text with what stands between the marks of each section made anew."""
+    for name, table in sections.items():
         begin, end = f"<!-- {name}: begin, written by benchmarks/tables.py -->", f"<!-- {name}: end -->"
+        if not (begin in text and end in text):
+            raise SystemExit(f"the page has no section {name}: {begin}")
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
         text = f"{before}{begin}\n{table()}\n{end}{after}"
@@ -62,11 +164,16 @@ def written(text):
 
 
 def main():
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    if "--check" in sys.argv:
-        sys.exit("README.md: run python benchmarks/tables.py" if written(text) != text else 0)
-    readme.write_text(written(text))
+    stale = []
+    for page, sections in PAGES.items():
+        path = ROOT / page
+        text = path.read_text(encoding="utf-8")
+        new = written(text, sections)
+        if new != text and "--check" not in sys.argv:
+            path.write_text(new, encoding="utf-8")
+        elif new != text:
+            stale.append(page)
+    sys.exit(f"{', '.join(stale)}: run python benchmarks/tables.py" if stale else 0)
 
 
 if __name__ == "__main__":

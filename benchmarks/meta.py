@@ -1,0 +1,129 @@
+"""What is stored of a measurement: where and how it was made, each picture's numbers, the figures made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import figures
+from fusioncam import load_model
+from fusioncam.doctor import machine
+from fusioncam.files import replacing, to_json
+
+SCHEMA_VERSION = 2
+RESULTS = Path(__file__).parent / "results"
+PEERS = ("grad-cam", "torchcam", "scipy")
+FIELDS = {
+    "schema_version": int,
+    "subject": str,
+    "what": str,
+    "metadata": dict,
+    "settings": dict,
+    "planned": int,
+    "pictures": int,
+    "complete": bool,
+    "rows": list,
+    "figures": list,
+}
+METADATA = {
+    "began": str,
+    "seconds": (int, float),
+    "commit": (str, type(None)),
+    "changed": (bool, type(None)),
+    "versions": dict,
+    "processor": str,
+    "cores": int,
+    "threads": int,
+    "device": str,
+    "load_before": (int, float, type(None)),
+    "load_after": (int, float, type(None)),
+    "keeps_freed_memory": bool,
+}
+
+
+def metadata(device):
+    """Tell where and when this runs."""
+    facts = machine(load_model(device=device))
+    facts["load_before"] = facts.pop("load")
+    facts["versions"] |= {name: version(name) for name in PEERS}
+    del facts["model"]
+    commit, changes = (
+        git("rev-parse", "--short", "HEAD"),
+        git("status", "--porcelain", "--", "src", "benchmarks/*.py"),
+    )
+    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"began": began, "commit": commit, "changed": None if changes is None else bool(changes)} | facts
+
+
+def git(*words):
+    """Ask git about this checkout; None where it does not know."""
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def stored(subject, facts, began, rows, planned):
+    """Put together what the file of a subject holds after so many pictures."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "subject": subject.name,
+        "what": subject.what,
+        "metadata": facts | {"load_after": load, "seconds": round(time.perf_counter() - began, 1)},
+        "settings": subject.settings(),
+        "planned": planned,
+        "pictures": len(rows),
+        "complete": len(rows) == planned,
+        "rows": rows,
+        "figures": subject.figures(rows),
+    }
+
+
+def write(folder, result):
+    """Write a result to its file, or nothing of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / f"{result['subject']}.json") as file:
+        file.write(to_json(result) + b"\n")
+
+
+def read(subject, folder=RESULTS):
+    """Give the stored result of a subject, None if there is none."""
+    path = folder / f"{subject}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def problems(result):
+    """List what is wrong with a stored result."""
+    wrong = [f"{field} is missing" for field in FIELDS if field not in result]
+    wrong += [f"metadata.{field} is missing" for field in METADATA if field not in result.get("metadata", {})]
+    if wrong:
+        return wrong
+    wrong = [
+        f"{field} is no {kind.__name__}" for field, kind in FIELDS.items() if not isinstance(result[field], kind)
+    ]
+    facts = result["metadata"]
+    wrong += [f"metadata.{field} is {facts[field]!r}" for field, kind in METADATA.items() if not fits(facts, field)]
+    if result["schema_version"] != SCHEMA_VERSION:
+        wrong.append(f"schema_version is {result['schema_version']}, expected {SCHEMA_VERSION}")
+    if result["pictures"] != len(result["rows"]):
+        wrong.append(f"{result['pictures']} pictures, and {len(result['rows'])} rows")
+    if result["complete"] != (result["pictures"] == result["planned"]):
+        wrong.append("complete does not say whether all planned pictures are there")
+    wrong += [f"row {number} names no picture" for number, row in enumerate(result["rows"]) if "picture" not in row]
+    return wrong + [f"{one.get('what')}: {what}" for one in result["figures"] for what in figures.problems(one)]
+
+
+def fits(facts, field):
+    return isinstance(facts[field], METADATA[field])
+
+
+def say(text):
+    """Tell how far it is, where results do not go."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,125 @@
+"""What others do, called as their documentation says, and plain loops of what anybody would write.
+
+Each is a function of model, ``x``, ``target`` and more, and gives a tensor, so that it can be compared with ours.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import nullcontext, redirect_stderr
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pytorch_grad_cam import AblationCAM
+from pytorch_grad_cam import ScoreCAM as GradcamScoreCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torchcam.methods import ScoreCAM as TorchcamScoreCAM
+from torchcam.metrics import DeletionInsertionMetric
+
+
+class FewChannels(GradcamScoreCAM):
+    """pytorch-grad-cam's Score-CAM of some channels alone: the others weigh nothing and cost nothing."""
+
+    channels: np.ndarray
+
+    def get_cam_weights(self, input_tensor, target_layer, targets, activations, grads):
+        """Score the chosen channels."""
+        chosen = activations[:, self.channels]
+        scored = super().get_cam_weights(input_tensor, target_layer, targets, chosen, grads)
+        weights = np.zeros(activations.shape[:2], dtype=scored.dtype)
+        weights[:, self.channels] = scored
+        return weights
+
+
+def gradcam_score_cam(model, x, target, layer, channels=None):
+    """Give pytorch-grad-cam's Score-CAM ``(H, W)``, of some ``channels`` if they are named."""
+    kind = GradcamScoreCAM if channels is None else FewChannels
+    with kind(model.network, [model.network.get_submodule(layer)], reshaping(model, layer, x)) as cam:
+        cam.channels = np.asarray(channels)
+        return called(cam, x, target)
+
+
+def called(cam, x, target):
+    """Give the heatmap ``(H, W)`` of one of pytorch-grad-cam's methods, without its bars among our progress."""
+    with redirect_stderr(io.StringIO()):
+        return torch.from_numpy(cam(x, [ClassifierOutputTarget(int(target))])[0])
+
+
+def reshaping(model, layer, x):
+    """Give how pytorch-grad-cam is to make maps of tokens or of channels last; None where they are maps already."""
+    layout = next(one.layout for one in model.candidates(x) if one.name == layer)
+    return None if layout.channels_first else layout.maps
+
+
+def torchcam_score_cam(model, x, target, layer):
+    """Give torch-cam's Score-CAM ``(H, W)``, brought to the input's size."""
+    with TorchcamScoreCAM(model.network, layer) as extractor, torch.no_grad():
+        (cam,) = extractor(int(target), model.network(x))
+    return F.interpolate(cam[None], x.shape[2:], mode="bilinear", align_corners=False)[0, 0]
+
+
+def gradcam_ablation_cam(model, x, target, layer):
+    """Give pytorch-grad-cam's Ablation-CAM ``(H, W)``."""
+    with AblationCAM(model.network, [model.network.get_submodule(layer)], reshaping(model, layer, x)) as cam:
+        return called(cam, x, target)
+
+
+# -- insertion and deletion -----------------------------------------------------------------------------------
+
+
+class Given:
+    """What torch-cam's metric takes for a method: it hands on one heatmap that is there already."""
+
+    def __init__(self, network, heatmap):
+        self.model = network
+        self.heatmap = heatmap
+
+    def __call__(self, class_idx=None, scores=None, normalized=True, **_):
+        """Give the heatmap as torch-cam's methods do."""
+        return [self.heatmap]
+
+    def fuse_cams(self, cams):
+        """Join what are maps of one layer."""
+        return cams[0]
+
+    def _hooks_off(self):
+        return nullcontext()
+
+
+def probabilities(scores):
+    return scores.softmax(-1)
+
+
+def torchcam_curves(model, x, target, heatmap, steps):
+    """Give the areas under torch-cam's insertion and deletion curves, ``(2,)``. Its fill is 0: the mean colour."""
+    metric = DeletionInsertionMetric(Given(model.network, heatmap), probabilities, steps=steps)
+    with torch.no_grad():
+        metric.update(x, int(target))
+    told = metric.summary()
+    return torch.tensor([told["insertion_auc"], told["deletion_auc"]])
+
+
+def plain_curves(model, x, target, heatmap, steps, batch):
+    """Give the same areas by a plain loop, ``batch`` pictures at a time."""
+    order = heatmap.flatten().argsort(descending=True, stable=True)
+    pixels = len(order)
+    counts = [*range(0, pixels, -(-pixels // steps)), pixels]
+    fractions = torch.tensor(counts, dtype=torch.float64) / pixels
+    areas = []
+    for insertion in (True, False):
+        scores = []
+        with torch.inference_mode():
+            for start in range(0, len(counts), batch):
+                shown = [revealed(x[0], order[:count], insertion) for count in counts[start : start + batch]]
+                scores.append(probabilities(model.network(torch.stack(shown)))[:, int(target)])
+        areas.append(torch.trapezoid(torch.cat(scores).double().cpu(), fractions))
+    return torch.stack(areas)
+
+
+def revealed(picture, places, insertion):
+    """Show the places alone on the mean colour, or the mean colour at the places alone."""
+    mask = torch.zeros(picture[0].numel(), device=picture.device)
+    mask[places] = 1
+    mask = mask if insertion else 1 - mask
+    return picture * mask.reshape(picture.shape[1:])

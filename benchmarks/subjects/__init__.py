@@ -1,0 +1,14 @@
+"""What can be measured, one file each, by name."""
+
+from __future__ import annotations
+
+from .ablation import Ablation
+from .budget import Budget
+from .curves import Curves
+from .exact import Exact
+from .memory import Memory
+from .networks import Networks
+from .precision import Precision
+from .share import Share
+
+SUBJECTS = {one.name: one for one in (Exact, Share, Budget, Ablation, Curves, Memory, Networks, Precision)}

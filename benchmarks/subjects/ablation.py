@@ -1,0 +1,63 @@
+"""Ablation-CAM at the last layer against pytorch-grad-cam's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import ClassVar
+
+import figures
+import peers
+from fusioncam import METHODS
+from harness import Source, Subject, in_turn, samples, timed, visiting
+from meta import say
+
+OURS, PEER = "fusioncam ablation-cam", "pytorch-grad-cam ablation-cam"
+ALIKE = 0.99
+TURNS = 5  # ours is over in the wink of an eye: the median of so many
+
+
+@dataclass(frozen=True)
+class Ablation(Subject):
+    """Seconds a picture."""
+
+    name: ClassVar[str] = "ablation"
+    what: ClassVar[str] = "seconds a picture, float32, batch 1, all channels"
+
+    model: str = "efficientnet_lite0"
+    layer: str = "bn2"
+    pictures: Path | None = None
+    count: int = 10
+    device: str = "cpu"
+    one_process: bool = False
+
+    def planned(self):
+        """Count the rows to come, if there are as many pictures."""
+        return self.count
+
+    def rows(self):
+        """Measure picture by picture."""
+        source, method = Source(self.model, self.layer, self.device), METHODS["ablation-cam"]
+        model = source.load()
+        with visiting(source, model, self.one_process) as ask:
+            for number, (name, x, target) in enumerate(samples(model, self.pictures, self.count)):
+                say(f"{self.name} {number + 1} of {self.count}: {name}")
+                ours = partial(method, model, x, target)
+                if not number:
+                    ours()  # where the layer's maps go is traced once a network
+                peer = ask(peers.gradcam_ablation_cam, x, target, self.layer)
+                seconds, given = in_turn({OURS: ours, PEER: peer}, number)
+                seconds[OURS] = median([seconds[OURS], *(timed(ours)[0] for _ in range(TURNS - 1))])
+                alike = figures.correlation(given[OURS][0].cpu(), given[PEER])
+                agrees = {PEER: alike is not None and alike >= ALIKE}
+                yield {"picture": name, "seconds": seconds, "correlation": {PEER: alike}, "agrees": agrees}
+
+    def figures(self, rows):
+        """Sum up."""
+        told = [figures.figure(name, [row["seconds"][name] for row in rows], "s") for name in (OURS, PEER)]
+        values = figures.ratios(rows, PEER, OURS)
+        told.append(figures.figure(f"{OURS}: times as fast as {PEER}", values, "x", aims={"median": ">= 50"}))
+        alike = [row["correlation"][PEER] for row in rows]
+        return [*told, figures.figure(f"correlation with ours of {PEER}", alike)]

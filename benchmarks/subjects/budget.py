@@ -1,0 +1,109 @@
+"""Fusion-CAM from a few scored masks against the exact one: seconds, likeness, and what metrics say of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import figures
+from fusioncam import METHODS, load_model
+from fusioncam.methods import FusionCAM
+from fusioncam.metrics.curves import Deletion, Insertion
+from fusioncam.metrics.faithfulness import AverageDrop, IncreaseInConfidence
+from harness import Subject, in_turn, samples
+from meta import say
+
+# times as fast, and correlation: median and lowest
+AIMS = {"bn2": (">= 10", {"median": ">= 0.995", "lowest": ">= 0.97"}), "blocks.6": (">= 4", {"median": ">= 0.99"})}
+JUDGES = {
+    "average drop": AverageDrop(),
+    "increase in confidence": IncreaseInConfidence(),
+    "insertion": Insertion(),
+    "deletion": Deletion(),
+}
+EXACT, FEW = "exact", "budget"
+
+
+@dataclass(frozen=True)
+class Budget(Subject):
+    """Both maps of every picture at every layer. The exact one is made once, for all that is asked of it.
+
+    ``difference`` is the budgeted map's value less the exact one's.
+    """
+
+    name: ClassVar[str] = "budget"
+    what: ClassVar[str] = "Fusion-CAM from a few scored masks against the exact one, float32, batch 1"
+
+    model: str = "efficientnet_lite0"
+    layers: tuple[str, ...] = ("bn2", "blocks.6")
+    budget: int = 64
+    pictures: Path | None = None
+    count: int = 100
+    seed: int = 0
+    device: str = "cpu"
+
+    def planned(self):
+        """Count the rows to come, if there are as many pictures."""
+        return self.count
+
+    def rows(self):
+        """Measure picture by picture."""
+        model = load_model(self.model, device=self.device)
+        models = {layer: model.at(layer) for layer in self.layers}
+        for number, (name, x, target) in enumerate(samples(model, self.pictures, self.count)):
+            say(f"{self.name} {number + 1} of {self.count}: {name}")
+            at_layers = {layer: self.row(one, x, target, number) for layer, one in models.items()}
+            yield {"picture": name, "layers": at_layers}
+
+    def row(self, model, x, target, number):
+        """Make both maps and judge them."""
+        methods = {EXACT: METHODS["fusion-cam"], FEW: FusionCAM(budget=self.budget)}
+        seconds, maps = in_turn(
+            {one: (lambda method=method: method(model, x, target)) for one, method in methods.items()}, number
+        )
+        values = {
+            name: {one: value(metric(model, x, target, given)) for one, given in maps.items()}
+            for name, metric in JUDGES.items()
+        }
+        alike = figures.correlation(maps[EXACT].cpu(), maps[FEW].cpu())
+        return {"seconds": seconds, "correlation": alike, "values": values}
+
+    def figures(self, rows):
+        """Sum up layer by layer."""
+        return [told for layer in self.layers for told in self.at(layer, [row["layers"][layer] for row in rows])]
+
+    def at(self, layer, rows):
+        """Sum up one layer."""
+        fast, alike = AIMS.get(layer, (None, None))
+        name = f"fusion-cam(budget={self.budget}) at {layer}"
+        told = [
+            figures.figure(f"{one} at {layer}", [row["seconds"][key] for row in rows], "s")
+            for key, one in ((EXACT, "fusion-cam"), (FEW, f"fusion-cam(budget={self.budget})"))
+        ]
+        ratios = figures.ratios(rows, EXACT, FEW)
+        told.append(figures.figure(f"{name}: times as fast as exact", ratios, "x", aims=fast and {"median": fast}))
+        values = [row["correlation"] for row in rows]
+        told.append(figures.figure(f"{name}: correlation with the exact map", values, aims=alike))
+        return told + [self.effect(name, judge, rows) for judge in JUDGES]
+
+    def effect(self, name, judge, rows):
+        """Tell what the budget does to one metric: nothing, if 0 is in the interval."""
+        values = [row["values"][judge] for row in rows]
+        values = [one for one in values if None not in one.values()]
+        differences = [one[FEW] - one[EXACT] for one in values]
+        return figures.figure(
+            f"{name}: {judge}, difference from exact (whose mean is {figures.number(mean(values, EXACT))})",
+            differences,
+            interval=figures.interval(differences, self.seed),
+            aims={"interval": "in 0"},
+        )
+
+
+def value(given):
+    """Take a metric's value of one picture, None where it is not defined."""
+    return None if given.isnan().any() else given.item()
+
+
+def mean(values, key):
+    return sum(one[key] for one in values) / len(values) if values else float("nan")

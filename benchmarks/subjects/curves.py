@@ -1,0 +1,90 @@
+"""Insertion and deletion of one heatmap against torch-cam's and the plain loops that anybody would write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+import figures
+import peers
+from fusioncam import METHODS
+from fusioncam.metrics.curves import Deletion, Insertion
+from harness import Source, Subject, in_turn, samples, visiting
+from meta import say
+
+OURS = "fusioncam insertion and deletion"
+TORCHCAM, ONE, MANY = "torch-cam", "plain loop, 1 at a time", "plain loop, 32 at a time"
+# of areas, in [0, 1]: rounding, and one pixel of a tie more or less
+NEAR = 1e-3
+
+
+@dataclass(frozen=True)
+class Curves(Subject):
+    """Seconds for both areas of a picture's Grad-CAM heatmap, in ``steps`` steps of equally many pixels."""
+
+    name: ClassVar[str] = "curves"
+    what: ClassVar[str] = "seconds for insertion and deletion of one heatmap, float32"
+
+    model: str = "efficientnet_lite0"
+    layer: str = "bn2"
+    steps: int = 113
+    pictures: Path | None = None
+    count: int = 10
+    device: str = "cpu"
+    one_process: bool = False
+
+    def planned(self):
+        """Count the rows to come, if there are as many pictures."""
+        return self.count
+
+    def rows(self):
+        """Measure picture by picture."""
+        source = Source(self.model, self.layer, self.device)
+        model = source.load()
+        with visiting(source, model, self.one_process) as ask:
+            for number, (name, x, target) in enumerate(samples(model, self.pictures, self.count)):
+                say(f"{self.name} {number + 1} of {self.count}: {name}")
+                asked = (x, target, METHODS["grad-cam"](model, x, target), self.steps)
+                contestants = {
+                    OURS: partial(ours, model, *asked),
+                    TORCHCAM: ask(peers.torchcam_curves, *asked),
+                    ONE: ask(peers.plain_curves, *asked, 1),
+                    MANY: ask(peers.plain_curves, *asked, 32),
+                }
+                yield {"picture": name, **self.row(contestants, number)}
+
+    @staticmethod
+    def row(contestants, number):
+        """Time all on one picture, and look whether they gave the same areas."""
+        seconds, areas = in_turn(contestants, number)
+        areas = {one: np.asarray(given) for one, given in areas.items()}
+        apart = {one: float(abs(areas[one] - areas[OURS]).max()) for one in areas if one != OURS}
+        return {
+            "seconds": seconds,
+            "difference": apart,
+            "agrees": {one: value <= NEAR for one, value in apart.items()},
+        }
+
+    def figures(self, rows):
+        """Sum up, against each and against the fastest of them on each picture."""
+        others = (TORCHCAM, ONE, MANY)
+        told = [figures.figure(name, [row["seconds"][name] for row in rows], "s") for name in (OURS, *others)]
+        told += [figures.figure(f"times as fast as {one}", figures.ratios(rows, one, OURS), "x") for one in others]
+        agreeing = [row for row in rows if all(row["agrees"].values())]
+        best = [min(row["seconds"][one] for one in (TORCHCAM, ONE)) / row["seconds"][OURS] for row in agreeing]
+        what = f"{OURS}, {self.steps} steps: times as fast as the faster of torch-cam's and the plain loop at batch 1"
+        told.append(figures.figure(what, best, "x", aims={"median": ">= 2.5"}))
+        apart = [max(row["difference"].values()) for row in rows]
+        return [*told, figures.figure("largest difference between the areas", apart)]
+
+
+def ours(model, x, target, heatmap, steps):
+    """Give both areas ``(2,)``, with the fill and the steps of the others."""
+    pixels = -(-x[0, 0].numel() // steps)
+    both = (Insertion(pixels=pixels, fill="mean"), Deletion(pixels=pixels, fill="mean"))
+    return torch.stack([metric(model, x, target, heatmap)[0].cpu() for metric in both])

@@ -1,0 +1,128 @@
+"""Exact Fusion-CAM against the Score-CAM alone of the peers: same network, layer, picture, class and precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+import figures
+import peers
+from fusioncam import METHODS, ExplainedModel, Speed
+from fusioncam.masks import ChannelMasks
+from harness import Source, Subject, in_turn, samples, timed, visiting
+from meta import say
+
+OURS, COMPILED = "fusioncam fusion-cam", "fusioncam fusion-cam, compiled"
+PEERS = {
+    "pytorch-grad-cam score-cam": peers.gradcam_score_cam,
+    "torch-cam score-cam": peers.torchcam_score_cam,
+}
+# maps less alike than this are not of the same method, and their times no race: see benchmarks/README.md
+ALIKE = 0.95
+SWEEP = 1000  # masks, as a sweep has them
+
+
+@dataclass(frozen=True)
+class Exact(Subject):
+    """Seconds a picture. The peers see the first ``peer_count`` pictures, all by default."""
+
+    name: ClassVar[str] = "exact"
+    what: ClassVar[str] = "seconds a picture, float32, batch 1"
+
+    model: str = "efficientnet_lite0"
+    layer: str = "bn2"
+    pictures: Path | None = None
+    count: int = 10
+    peer_count: int | None = None
+    compile: bool = False
+    device: str = "cpu"
+    one_process: bool = False
+
+    def planned(self):
+        """Count the rows to come, if there are as many pictures."""
+        return self.count
+
+    def rows(self):
+        """Measure picture by picture."""
+        source = Source(self.model, self.layer, self.device)
+        ours = {OURS: source.load()}
+        if self.compile:
+            ours[COMPILED] = at_speed(ours[OURS], Speed(compile=True))
+        with visiting(source, ours[OURS], self.one_process) as ask:
+            for number, (name, x, target) in enumerate(samples(ours[OURS], self.pictures, self.count)):
+                say(f"{self.name} {number + 1} of {self.count}: {name}")
+                setup = {one: timed(partial(prepared, mine, x))[0] for one, mine in ours.items() if not number}
+                racing = self.peer_count is None or number < self.peer_count
+                rivals = {one: ask(peer, x, target, self.layer) for one, peer in PEERS.items() if racing}
+                yield {"picture": name, "setup": setup, **self.row(ours, rivals, x, target, number)}
+
+    def row(self, ours, rivals, x, target, number):
+        """Time all on one picture, and look whether they gave the same Score-CAM."""
+        method, model = METHODS["fusion-cam"], ours[OURS]
+        contestants = {one: partial(method.ingredients, mine, x, target) for one, mine in ours.items()} | rivals
+        seconds, given = in_turn(contestants, number)
+        activations = model.record(x, target).activations
+        score_cam = given[OURS].region[0].cpu()
+        alike = {one: figures.correlation(given[one], score_cam) for one in rivals}
+        alike |= {one: figures.correlation(given[one].region[0].cpu(), score_cam) for one in ours if one != OURS}
+        return {
+            "channels": activations.shape[1],
+            "living": int(ChannelMasks(activations, x.shape[2:]).alive.sum()),
+            "seconds": seconds,
+            "correlation": alike,
+            "agrees": {one: value is not None and value >= ALIKE for one, value in alike.items()},
+        }
+
+    def figures(self, rows):
+        """Sum up."""
+        names = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
+        told = [figures.figure("channels that are not constant", [row["living"] for row in rows])]
+        told += [
+            figures.figure(f"{name}, a picture", [row["seconds"].get(name) for row in rows], "s") for name in names
+        ]
+        for mine in (name for name in names if name not in PEERS):
+            for rival in (name for name in names if name in PEERS):
+                told += self.against(rows, mine, rival)
+        if COMPILED in names:
+            seconds = [rows[0]["setup"][COMPILED]]
+            told.append(figures.figure("to compile, once", seconds, "s"))
+            told.append(figures.figure("compiled: times as fast as not", figures.ratios(rows, OURS, COMPILED), "x"))
+        for name in (name for name in names if name != OURS):
+            values = [row["correlation"].get(name) for row in rows]
+            told.append(figures.figure(f"correlation with ours of {name}", values))
+        return told
+
+    @staticmethod
+    def against(rows, mine, rival):
+        """Tell how many times as fast ours is than one peer, what is done once counted and not counted."""
+        setup = sum(row["setup"].get(mine, 0) for row in rows)
+        aims = {"median": ">= 4"}, {"median": ">= 2.5"}
+        values = figures.ratios(rows, rival, mine)
+        whole = figures.whole_ratio(rows, rival, mine, setup)
+        return [
+            figures.figure(f"{mine}: times as fast as {rival}", values, "x", aims=aims[0]),
+            figures.figure(
+                f"the same, all pictures together, {setup:.1f} s to set up or compile counted",
+                [whole],
+                "x",
+                count=len(values),
+                aims=aims[1],
+            ),
+        ]
+
+
+def prepared(model, x):
+    """Have everything set up that is done once for inputs of this shape: copies, or a compiled network."""
+    with model.workers(x, SWEEP):
+        pass
+    # a compiled network may be compiled once more where it is first used for real
+    METHODS["faster-score-cam"](model, x, torch.zeros(len(x), dtype=torch.long, device=x.device))
+
+
+def at_speed(model, speed):
+    """Give the same network at another speed."""
+    return ExplainedModel(model.network, model.layer, preprocessing=model.preprocessing, speed=speed)

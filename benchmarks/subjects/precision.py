@@ -1,0 +1,69 @@
+"""What a reduced precision of masked passes saves, and what it costs: the map beside the exact one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import figures
+from fusioncam import METHODS, Speed, load_model
+from harness import Subject, in_turn, samples
+from meta import say
+
+from .exact import at_speed, prepared
+
+EXACT = "exact"
+
+
+@dataclass(frozen=True)
+class Precision(Subject):
+    """Fusion-CAM in each precision, on the same pictures."""
+
+    name: ClassVar[str] = "precision"
+    what: ClassVar[str] = "fusion-cam with masked passes in reduced precision, batch 1"
+
+    model: str = "efficientnet_lite0"
+    layer: str = "bn2"
+    precisions: tuple[str, ...] = ("bfloat16", "float16")
+    pictures: Path | None = None
+    count: int = 5
+    device: str = "cpu"
+
+    def planned(self):
+        """Count the rows to come, if there are as many pictures."""
+        return self.count
+
+    def rows(self):
+        """Measure picture by picture."""
+        exact = load_model(self.model, self.layer, device=self.device)
+        models = {one: at_speed(exact, Speed(precision=one)) for one in (EXACT, *self.precisions)}
+        for number, (name, x, target) in enumerate(samples(exact, self.pictures, self.count)):
+            say(f"{self.name} {number + 1} of {self.count}: {name}")
+            for model in [] if number else models.values():
+                prepared(model, x)
+            seconds, maps = in_turn(
+                {
+                    one: (lambda model=model, x=x, target=target: METHODS["fusion-cam"](model, x, target)[0].cpu())
+                    for one, model in models.items()
+                },
+                number,
+            )
+            yield {
+                "picture": name,
+                "seconds": seconds,
+                "correlation": {one: figures.correlation(maps[one], maps[EXACT]) for one in self.precisions},
+                "difference": {one: (maps[one] - maps[EXACT]).abs().max().item() for one in self.precisions},
+            }
+
+    def figures(self, rows):
+        """Sum up precision by precision."""
+        told = [figures.figure(f"{EXACT}", [row["seconds"][EXACT] for row in rows], "s")]
+        for one in self.precisions:
+            told += [
+                figures.figure(one, [row["seconds"][one] for row in rows], "s"),
+                figures.figure(f"{one}: times as fast as {EXACT}", figures.ratios(rows, EXACT, one), "x"),
+                figures.figure(f"{one}: correlation with {EXACT}", [row["correlation"][one] for row in rows]),
+                figures.figure(f"{one}: largest difference of a pixel", [row["difference"][one] for row in rows]),
+            ]
+        return told
