@@ -136,6 +136,12 @@ def test_without_batch_norms_no_pass_is_made():
     assert Folding(network, lambda one: pytest.fail("a pass")).pairs == []
 
 
+def test_scores_that_are_no_numbers_are_left():
+    """Nothing can be compared; that they are none is told by those who read them."""
+    network = lively(Joined(in_a_row, conv=nn.Conv2d(3, 4, 3), norm=nn.BatchNorm2d(4)))
+    assert folding_of(network, torch.full((2, 3, 9, 9), torch.nan, dtype=torch.float64)).pairs == []
+
+
 def test_a_network_that_cannot_be_copied_is_left():
     """With whatever error that comes."""
     network = lively(Joined(in_a_row, conv=nn.Conv2d(3, 4, 3), norm=nn.BatchNorm2d(4)))

@@ -78,7 +78,7 @@ class Caller:
         pace = self._paces.setdefault((x.shape[1:], x.device), Pace(self.speed.sizes(x.device)))
         wanted = min(self.speed.side_by_side(x.device), max(1, -(-jobs // pace.size)))
         if self.speed.compiles(x.device, jobs * (pace.best or 0)):
-            compiled = self._compiled_for(x, pace.size, torch.get_num_threads() // wanted)
+            compiled = self._compiled_for(x, pace.size, max(1, torch.get_num_threads() // wanted))
             if compiled.ready:
                 return [partial(self._fast, compiled, rows=compiled.size)] * wanted, Pace((compiled.size,))
         folds = self.speed.fold and jobs >= _WORTH_FOLDING and self._can_fold(x)

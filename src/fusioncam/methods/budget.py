@@ -23,7 +23,7 @@ AUTO = "auto"
 # masks are compared at so many places a side: finer detail hardly moves the score
 _SIDE = 7
 # a budget is spent in so many rounds; "auto" adds so many masks a round
-_ROUNDS, _ROUND = 4, 16
+_ROUNDS, _ROUND = 4, 24
 # of the kernel: its length in units of the root mean squared distance, its noise in units of the scores' variance
 _LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _NOISES = (1e-6, 1e-3, 1e-2, 1e-1, 0.5)
