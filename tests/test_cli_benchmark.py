@@ -353,8 +353,10 @@ def test_ctrl_c_gives_130_and_keeps_what_was_done(photos, tmp_path):
     finally:
         signal.signal(signal.SIGINT, before)
     journal = tmp_path / "run" / "rows.jsonl"
-    while not journal.exists() and process.poll() is None:
+    # a file that is there may still be empty
+    while not (journal.exists() and journal.stat().st_size) and process.poll() is None:
         time.sleep(0.01)
+    time.sleep(0.2)  # the line is brought to the disk and noted; the next picture takes longer
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
 
