@@ -112,16 +112,20 @@ def sweep(scorers: Sequence[Score], jobs: Tensor, pace: Pace, *, partial: bool =
     a warning, and goes on: nothing is scored twice.
     """
     count(planned=len(jobs))
-    scores: list[Tensor] = []
+    scores, done = torch.empty(0, device=jobs.device), 0
     with _crew(scorers, pace) as crew:
         for size, which, timed in pace.stretches(len(jobs), len(scorers)):
             began, some = time.perf_counter(), jobs[which]
             for part in crew(_parts(some, size)):
-                scores.append(part)
+                if not done:
+                    scores = part.new_empty(len(jobs))
+                # the parts themselves, kept among large buffers that come and go, would hold these apart
+                scores[done : done + len(part)] = part
+                done += len(part)
                 count(**{"partial" if partial else "passes": len(part)})
             if timed:
                 pace.saw(size, (time.perf_counter() - began) / len(some))
-    return torch.cat(scores) if scores else torch.empty(0, device=jobs.device)
+    return scores
 
 
 @contextmanager
