@@ -27,6 +27,7 @@ def test_sweep_scores_every_job_once_and_in_order(chunk, workers):
     scores = sweep([lambda jobs: (sizes.append(len(jobs)), total(jobs))[1]] * workers, JOBS, Pace((chunk,)))
 
     assert scores.equal(total(JOBS))
+    assert scores.dtype is torch.float32
     assert max(sizes) <= chunk
     assert sum(sizes) == len(JOBS)
 
