@@ -69,7 +69,11 @@ class Counted(Watch):
     """Keeps what it hears."""
 
     def __init__(self):
-        self.begun, self.seen, self.rows, self.notes = [], [], [], []
+        self.kinds, self.begun, self.seen, self.rows, self.notes = [], [], [], [], []
+
+    def found(self, data, kind):
+        """Keep what the data was taken for."""
+        self.kinds.append(kind)
 
     def begin(self, *counts):
         """Keep the counts."""
@@ -256,6 +260,28 @@ def test_metrics_that_need_truth_are_left_out_where_there_is_none(data, tmp_path
 
     with pytest.raises(MissingTruthError, match="iou, pointing-game need boxes"):
         measured(data, tmp_path / "other", metrics=["iou", "pointing-game"])
+
+
+def test_it_is_told_what_the_data_is_taken_for(data, tmp_path):
+    """A folder of class folders may be taken for plain pictures, and its labels be lost, without a word."""
+    watch = Counted()
+    measured(data, tmp_path / "run", metrics=["average-drop"], watch=watch)
+    assert watch.kinds == ["a folder of 4 pictures, classes unknown"]
+
+
+def test_going_on_with_other_versions_is_told(data, tmp_path):
+    """The rows of one run should be of one; nothing is lost where they are not."""
+    rows = measured(data, tmp_path / "run", metrics=["average-drop"], limit=2)
+    line = tmp_path / "run" / "rows.jsonl"
+    before = json.loads(rows["versions"][0])["torch"]
+    line.write_text(line.read_text().replace(before, "1.0.0"))
+
+    watch = Counted()
+    more = measured(data, tmp_path / "run", metrics=["average-drop"], extend=True, watch=watch)
+    assert [one.split(": ", 1)[1] for one in watch.notes] == [
+        f"samples:small was measured with others before: torch 1.0.0 -> {before}; the rows say which"
+    ]
+    assert len(more) == 2 * len(rows)
 
 
 def test_metrics_that_ask_for_more_heatmaps_are_called_outside_of_sharing(data, tmp_path):

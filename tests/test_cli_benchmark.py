@@ -31,6 +31,11 @@ SMALL = ("--model", "samples:small", "-m", "grad-cam")
 FAST = (*SMALL, "--metric", "average-drop")
 
 
+def taken(folder, pictures=3):
+    """Give the line that says what the data is taken for."""
+    return f"{folder}: a folder of {pictures} pictures, classes unknown\n"
+
+
 @pytest.fixture
 def cli(monkeypatch, capsys, tmp_path) -> Cli:
     """Call the program in this process, standing in an empty folder."""
@@ -69,7 +74,7 @@ def test_a_run_ends_with_rows_tables_and_figures(cli, photos):
     """All of it is in the folder, and what it is, is told."""
     code, out, err = cli("benchmark", photos, *FAST, "-m", "fusion-cam", "--metric", "deletion(steps=4)", "-o", "run")
 
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, taken(photos))
     rows = pd.read_parquet("run/rows.parquet")
     assert len(rows) == 3 * 5 * 2
     mean = rows[(rows["method"] == "fusion-cam") & (rows["metric"] == "average-drop")]["value"].mean()
@@ -105,7 +110,7 @@ def test_a_picture_that_fails_gives_1(cli, photos):
     code, out, err = cli("benchmark", photos, *FAST, "-o", "run")
 
     assert code == 1
-    assert err == (
+    assert err == taken(photos, 4) + (
         f"failed: samples:small, bad.png: {photos / 'bad.png'}: not a picture in a known format (10 bytes)\n"
     )
     assert "13 rows" in out
@@ -120,7 +125,7 @@ def test_many_failures_are_counted(cli, photos):
         (photos / f"bad{number}.png").write_text("no picture")
     code, _, err = cli("benchmark", photos, *FAST, "-o", "run")
 
-    assert (code, len(err.splitlines())) == (1, 21)
+    assert (code, len(err.splitlines())) == (1, 22)
     assert err.splitlines()[-1] == "failed: 25 in all, see the column 'error' of the rows"
 
 
@@ -203,7 +208,7 @@ def test_another_plan_is_refused_or_extends(cli, photos):
         "  method: + layer-cam\n"
     )
     code, out, err = cli("benchmark", photos, *FAST, "-m", "layer-cam", "-o", "run", "--extend")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, taken(photos))
     assert "15 rows" in out
 
 
@@ -247,7 +252,7 @@ def test_a_run_without_tables_is_a_run(cli, photos, monkeypatch):
     monkeypatch.setattr(cli_benchmark, "write_report", fails)
     code, out, err = cli("benchmark", photos, *FAST, "-o", "run")
 
-    assert (code, err) == (0, "no tables: the run has no row with a value\n")
+    assert (code, err) == (0, f"{taken(photos)}no tables: the run has no row with a value\n")
     assert "12 rows" in out
 
 
@@ -265,7 +270,7 @@ def test_quiet_is_quiet(cli, photos, no_report):
     """And going on is told to whoever is not."""
     assert cli("benchmark", photos, *FAST, "-o", "run", "--quiet") == (0, "", "")
     assert cli("benchmark", photos, *FAST, "-o", "run", "--quiet") == (0, "", "")
-    assert cli("benchmark", photos, *FAST, "-o", "run")[2] == "going on: 3 of 3 pictures are done\n"
+    assert cli("benchmark", photos, *FAST, "-o", "run")[2] == taken(photos) + "going on: 3 of 3 pictures are done\n"
 
 
 def test_the_metrics_are_listed(cli):

@@ -28,6 +28,7 @@ class Screen(Watch):
         self._task = self._bar.add_task("", total=None, rows=0)
         self._live = Live(self._bar, console=self._console, refresh_per_second=4, transient=True)
         self.means = Means()
+        self._told = ""
         self.seen: set[tuple[str, str]] = set()
 
     @contextmanager
@@ -38,6 +39,12 @@ class Screen(Watch):
             return
         with self._live:
             yield
+
+    def found(self, data: str, kind: str) -> None:
+        """Say what the data was taken for, once for several models that take it for the same."""
+        told, self._told = self._told, f"{data}: {kind}"
+        if not self.quiet and told != self._told:
+            self.note(self._told)
 
     def begin(self, pictures: int, done: int, rows: int) -> None:
         """Say where an earlier run was stopped."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ class Own:
 
 class Watch:
     """Hears how far a run is; this one tells nobody."""
+
+    def found(self, data: str, kind: str) -> None:
+        """The data was taken for this kind of data set."""
 
     def begin(self, pictures: int, done: int, rows: int) -> None:
         """There are so many pictures, counted for each model, of which so many are done and have so many rows."""
@@ -81,6 +85,8 @@ def run(
     with held(folder):
         journal = begun(folder, plan, extend=extend)
         benches = set_up(plan, own, watch)
+        for line in changed_versions(journal, benches):
+            watch.note(line)
         plan.save(folder / "plan.json")
         try:
             _Run(plan, folder, benches, journal, watch).go()
@@ -112,7 +118,7 @@ def set_up(plan: Plan, own: Own, watch: Watch) -> list[Bench]:
     methods = dict(chain.from_iterable(_pairs(one, own.methods, as_methods) for one in plan.methods))
     metrics = dict(chain.from_iterable(_pairs(one, own.metrics, as_metrics) for one in plan.metrics))
     models = {name: _loaded(plan, name, own, methods) for name in plan.models}
-    samples = {name: samples_of(plan, model, own) for name, model in models.items()}
+    samples = {name: samples_of(plan, model, own, watch) for name, model in models.items()}
     metrics = answerable(metrics, list(chain.from_iterable(samples.values())), watch)
     return [
         Bench(model, name, methods, metrics, samples[name], plan.target, plan.seed) for name, model in models.items()
@@ -133,12 +139,13 @@ def _loaded(plan: Plan, name: str, own: Own, methods: Mapping[str, Method]) -> E
     return model
 
 
-def samples_of(plan: Plan, model: ExplainedModel, own: Own) -> list[Sample]:
-    """Draw the plan's pictures, each of which has a name of its own."""
+def samples_of(plan: Plan, model: ExplainedModel, own: Own, watch: Watch) -> list[Sample]:
+    """Draw the plan's pictures, each of which has a name of its own; say what the data was taken for."""
     pictures = own.samples
     if pictures is None:
         known: dict[str, Any] = {"labels": model.labels, "classes": classes_in(model)}
-        pictures = open_dataset(plan.data, class_map=plan.class_map, **known)
+        pictures = found = open_dataset(plan.data, class_map=plan.class_map, **known)
+        watch.found(plan.data, found.kind)
     drawn = draw(pictures, plan.limit, plan.seed)
     twice = [name for name, count in Counter(one.name for one in drawn).items() if count > 1]
     if twice:
@@ -146,6 +153,16 @@ def samples_of(plan: Plan, model: ExplainedModel, own: Own) -> list[Sample]:
             f"{len(twice)} names stand for several pictures, such as {twice[0]}: rows tell them by name"
         )
     return drawn
+
+
+def changed_versions(journal: Journal, benches: Sequence[Bench]) -> Iterator[str]:
+    """Say for each model with what other packages, device or precision its first picture was measured."""
+    for bench in benches:
+        before = next((journal.rows(*key) for key in journal.pictures() if key[0] == bench.name), None)
+        if before and before[0]["versions"] != bench.versions:
+            was, now = json.loads(before[0]["versions"]), json.loads(bench.versions)
+            changes = [f"{one} {was.get(one)} -> {now.get(one)}" for one in was | now if was.get(one) != now.get(one)]
+            yield f"warning: {bench.name} was measured with others before: {', '.join(changes)}; the rows say which"
 
 
 def answerable(metrics: Mapping[str, Metric], samples: Sequence[Sample], watch: Watch) -> dict[str, Metric]:
