@@ -31,7 +31,7 @@ FLOORS = [
     | {"readout", "render", "sharing", "specs", "speed", "sweep", "truth"},
     {"ablation", "attention", "caller", "model"},
     {"methods", "metrics", "tasks"},
-    {"datasets", "images", "labels", "targets", "zoo"},
+    {"datasets", "images", "labels", "targets", "trust", "zoo"},
     {"explanation", "statistics"},
     {"doctor", "doctor_tables", "report", "run"},
     {"benchmark"},

@@ -90,12 +90,15 @@ def explain(
     ] = None,
     num_classes: Annotated[int | None, typer.Option(min=1, help="classes of the checkpoint")] = None,
     labels: Annotated[Path | None, typer.Option(help="a text file, one class name a line")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="measure how far each heatmap can be trusted; some seconds more")
+    ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Make heatmaps of pictures. Several -m give them side by side.
 
-    fusioncam explain cat.jpg
+    fusioncam explain cat.jpg --check
 
     fusioncam explain photos/ -m fusion-cam -m grad-cam --target tabby --out maps/
 
@@ -106,7 +109,7 @@ def explain(
     loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=_speed(precision))
     named_methods(loaded, list(method))
     found = [one for one in find_pictures(paths) if str(one) in paths or not _inside(one, out)]
-    _run(found, loaded, method, target, Run(out, quiet=quiet, as_json=json), batch_size)
+    _run(found, loaded, method, target, Run(out, quiet=quiet, as_json=json), batch_size, check=check)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -213,10 +216,12 @@ def _run(
     target: str | None,
     run: Run,
     batch_size: int,
+    *,
+    check: bool = False,
 ) -> None:
     """Explain, save and tell; the exit code says how it went."""
     with run.progress(pictures) as found:
-        run.take(by_picture(found, model, methods, target, batch_size, on_error=run.fail))
+        run.take(by_picture(found, model, methods, target, batch_size, check=check, on_error=run.fail))
     raise typer.Exit(run.finish(model))
 
 

@@ -6,7 +6,8 @@ import io
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from importlib.metadata import version
 from itertools import chain, islice, product
 from pathlib import Path
@@ -39,6 +40,9 @@ from .render import overlay
 from .sharing import announcing, sharing
 from .sweep import metered
 from .targets import choose, fitting, top
+from .trust import TrustCard
+from .trust import check as trust_check
+from .trust.shown import to_html
 from .zoo import DEFAULT_MODEL, as_model
 
 SCHEMA_VERSION = 1
@@ -71,6 +75,7 @@ class Explanation:
     partial_passes: int
     seconds: float
     preprocessing: Preprocessing
+    _made_by: _MadeBy | None = field(default=None, kw_only=True)
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
         """Give the picture with the heatmap laid over it: red is 1, blue is 0."""
@@ -86,8 +91,34 @@ class Explanation:
         """The class as tables show it: the first of its names, or its index."""
         return self.label.split(",")[0] if self.label else str(self.target)
 
+    @property
+    def card(self) -> TrustCard | None:
+        """The trust card, once :meth:`check` has made it."""
+        return self.__dict__.get("_card")
+
+    def check(self) -> TrustCard:
+        """Measure how far this heatmap can be trusted; asked again, give the same card.
+
+        It takes a few seconds: see :func:`fusioncam.trust.check`. Raises :class:`MethodError` for an explanation that
+        was pickled, whose network is not with it.
+        """
+        return self._card
+
+    @cached_property
+    def _card(self) -> TrustCard:
+        made_by = self._made_by
+        if made_by is None:
+            raise MethodError(
+                "this explanation's network is not with it, as in one that was pickled: check it before, or hand "
+                "network, picture and heatmap to fusioncam.trust.check(...)"
+            )
+        return trust_check(
+            made_by.model, made_by.x, self.target, self.heatmap, made_by.method, ingredients=self.ingredients
+        )
+
     def facts(self) -> dict[str, Any]:
         """Give all that is known of this map besides pixels, ready for JSON."""
+        checked = {} if self.card is None else {"check": self.card.facts()}
         return {
             "picture": self.source,
             "method": self.method,
@@ -100,7 +131,7 @@ class Explanation:
             "passes": self.passes,
             "partial_passes": self.partial_passes,
             "seconds": round(self.seconds, 4),
-        }
+        } | checked
 
     def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
         """Write ``STEM.png`` (overlay), ``STEM.npy`` (heatmap) and ``STEM.json`` (facts); give their paths."""
@@ -123,10 +154,27 @@ class Explanation:
         seen = f"{self.class_name} {self.probability:.1%}"
         return f"<Explanation of {self.source}: {seen}, {self.method} at {self.layer} of {self.model}>"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle what is known of the map, and not the network."""
+        return {name: value for name, value in self.__dict__.items() if name != "_made_by"}
+
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
         self.overlay().save(buffer, "PNG")
         return buffer.getvalue()
+
+    def _repr_html_(self) -> str | None:
+        """Show the overlay with its card, once there is one."""
+        return None if self.card is None else to_html(self.card, self._repr_png_(), repr(self).strip("<>"))
+
+
+@dataclass(frozen=True)
+class _MadeBy:
+    """What an explanation needs to be checked."""
+
+    model: ExplainedModel
+    x: Tensor
+    method: Method
 
 
 def run_facts(model: str, preprocessing: Preprocessing) -> dict[str, Any]:
@@ -148,6 +196,7 @@ def explain(
     method: str | Method = "fusion-cam",
     target: int | str | None = None,
     device: str | None = None,
+    check: bool = False,
 ) -> Explanation:
     """Explain what a network sees of one class in one picture.
 
@@ -155,6 +204,7 @@ def explain(
     network or an :class:`ExplainedModel`; ``layer`` a dotted name, by default the last spatial map before pooling.
     ``device`` moves the network there, also one that was handed over.
     ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class.
+    ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`.
 
     Errors are :class:`FusionCamError`: of the picture, the model's weights, the layer, the target or a name.
     """
@@ -162,7 +212,7 @@ def explain(
         raise TargetError(f"'{target}' asks for several heatmaps: use explain_each(..., target='{target}')")
     as_method(method)
     explained = as_model(model, layer, device)
-    return next(explain_each([picture], model=explained, methods=[method], target=target))
+    return next(explain_each([picture], model=explained, methods=[method], target=target, check=check))
 
 
 def explain_each(
@@ -174,20 +224,23 @@ def explain_each(
     target: int | str | None = None,
     device: str | None = None,
     batch_size: int = 1,
+    check: bool = False,
     on_error: Callable[[Picture, Exception], None] | None = None,
 ) -> Iterator[Explanation]:
     """Explain many pictures by several methods, which share all that they have in common.
 
     Gives the explanations picture by picture, for each class asked for, for each method. ``target`` may also be
-    ``"top3"`` (any number): the most probable classes. Without ``on_error`` the first failure is raised; with it
-    a picture that fails is handed to it and the others go on. A wrong request (layer, class, method) is raised.
+    ``"top3"`` (any number): the most probable classes. ``check`` also measures how far each can be trusted. Without
+    ``on_error`` the first failure is raised; with it a picture that fails is handed to it and the others go on. A
+    wrong request (layer, class, method) is raised.
     """
     if isinstance(pictures, (str, Path)):
         raise ImageError(f"expected a list of pictures, got {pictures!r}: write [{pictures!r}], or use explain(...)")
     if isinstance(methods, str):
         raise UnknownNameError(f"expected a list of methods, got {methods!r}: write [{methods!r}]")
     explained = as_model(model, layer, device)
-    return chain.from_iterable(by_picture(pictures, explained, methods, target, batch_size, on_error=on_error))
+    found = by_picture(pictures, explained, methods, target, batch_size, check=check, on_error=on_error)
+    return chain.from_iterable(found)
 
 
 def by_picture(
@@ -197,6 +250,7 @@ def by_picture(
     target: int | str | None,
     batch_size: int = 1,
     *,
+    check: bool = False,
     on_error: Callable[[Picture, Exception], None] | None = None,
 ) -> Iterator[list[Explanation]]:
     """Do what :func:`explain_each` does, with the explanations of each picture together."""
@@ -205,7 +259,7 @@ def by_picture(
     named = named_methods(model, methods)
     remaining = iter(pictures)
     batches = iter(lambda: list(islice(remaining, batch_size)), [])
-    return chain.from_iterable(_tolerant(model, batch, named, target, on_error) for batch in batches)
+    return chain.from_iterable(_tolerant(model, batch, named, target, check, on_error) for batch in batches)
 
 
 def named_methods(model: ExplainedModel, methods: Sequence[str | Method]) -> list[tuple[str, Method]]:
@@ -222,17 +276,21 @@ def _tolerant(
     batch: list[Picture],
     methods: list[tuple[str, Method]],
     target: int | str | None,
+    check: bool,
     on_error: Callable[[Picture, Exception], None] | None,
 ) -> Iterator[list[Explanation]]:
     """Explain a batch; if it fails, each of its pictures alone, so that one spoils no other."""
     try:
-        yield from _explain_batch(model, batch, methods, target)
+        explanations = _explain_batch(model, batch, methods, target)
+        for explanation in chain.from_iterable(explanations) if check else ():
+            explanation.check()
+        yield from explanations
     except _REQUEST:
         raise
     except Exception as error:  # of the network too: the user's code may raise anything
         if len(batch) > 1:
             for one in batch:
-                yield from _tolerant(model, [one], methods, target, on_error)
+                yield from _tolerant(model, [one], methods, target, check, on_error)
             return
         if isinstance(error, FusionCamError):
             error.add_note(f"picture: {name_of(batch[0])}, model: {model.name}")
@@ -255,7 +313,7 @@ def _explain_batch(
             raise NonFiniteError("the network gave NaN or infinity among its scores")
         labels = fitting(model.labels, probabilities.shape[1])
         chosen = product(choose(target, probabilities, labels), methods)
-        made = [(classes, name, _Maps.of(model, x, classes, method)) for classes, (name, method) in chosen]
+        made = [(classes, name, method, _Maps.of(model, x, classes, method)) for classes, (name, method) in chosen]
     return [
         [
             Explanation(
@@ -267,9 +325,10 @@ def _explain_batch(
                 label=labels[int(classes[n])] if labels else None,
                 probability=float(probabilities[n, classes[n]]),
                 preprocessing=model.preprocessing,
+                _made_by=_MadeBy(model, x[n : n + 1], method),
                 **maps.of_picture(n),
             )
-            for classes, name, maps in made
+            for classes, name, method, maps in made
         ]
         for n, (source, view) in enumerate(zip(names, views, strict=True))
     ]

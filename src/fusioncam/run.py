@@ -25,7 +25,9 @@ from .images import Picture
 from .model import ExplainedModel
 from .render import side_by_side
 from .sweep import Meter, metered
+from .trust.shown import MARKS, to_table
 
+_CARDS = 6  # more of them are read in explanations.json
 _FEW = 50  # with fewer passes in sight it cannot be told how far a picture is
 
 
@@ -112,7 +114,9 @@ class Run:
         if self.json:
             print(json.dumps(json.loads(facts), indent=2))
         elif self.facts and not self.quiet:
-            Console(width=None if sys.stdout.isatty() else 200).print(self._table())
+            console = Console(width=None if sys.stdout.isatty() else 200)
+            for table in (self._table(), *self._cards()):
+                console.print(table)
         for failure in self.failures:
             named = failure["error"].startswith(failure["picture"])
             print("failed:", failure["error"] if named else ": ".join(failure.values()), file=sys.stderr)
@@ -125,15 +129,25 @@ class Run:
         fused = any(one["gains"] for one in self.facts)
         legend = "gain: what the denoised gradient map D, the region map R and their union U add to the probability"
         table = Table("picture", "class", "probability", "method", caption=legend if fused else None)
-        for column in ["gain D / R / U"] * fused + ["file"]:
+        checked = any("check" in one for one in self.facts)
+        for column in ["gain D / R / U"] * fused + ["check"] * checked + ["file"]:
             table.add_column(column)
         for one in self.facts:
             gains = [" / ".join(f"{gain:+.3f}" for gain in one["gains"].values())] * fused
             file = str(self.out / one["files"][0])
             probability = f"{one['probability']:.1%}"
-            cells = (Path(one["picture"]).name, one["class_name"], probability, one["method"], *gains, file)
+            level = [f"{MARKS[one['check']['level']]} {one['check']['level']}"] if checked else []
+            cells = (Path(one["picture"]).name, one["class_name"], probability, one["method"], *gains, *level, file)
             table.add_row(*map(Text, map(printable, cells)))  # names are text, not markup
         return table
+
+    def _cards(self) -> list[Table]:
+        """Give the trust cards, if there are few."""
+        checked = [one for one in self.facts if "check" in one]
+        return [
+            to_table(one["check"], printable(f"{Path(one['picture']).name}, {one['class_name']}, {one['method']}"))
+            for one in checked[: _CARDS if len(checked) <= _CARDS else 0]
+        ]
 
 
 def _lost(found: Path | ImageError) -> bool:

@@ -1,0 +1,177 @@
+"""The trust card: a few seconds of measuring that say how far one heatmap can be trusted.
+
+    card = check(model, x, target, heatmap, METHODS["fusion-cam"])
+
+Six questions, each answered by metrics that exist, in a sentence with the figures under it and a level: "good",
+"mixed", "poor", or "unknown" where it cannot be measured. What each level means, and how often real maps and maps
+that know nothing get it, is told in ``docs/trust.md``.
+
+The *highlighted part* of a map is its highest ``SHARE`` of the pixels, shown as they are; what is hidden, that part
+or the rest, shows the blurred picture. So all maps show equally much, and a wide one has no advantage.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
+
+from ..errors import FlatHeatmapWarning, FusionCamError, ShapeError, TargetError
+from ..maps import is_flat
+from ..methods import Ingredients, Method
+from ..methods.spec import as_method
+from ..metrics.sanity import beside
+from ..model import ExplainedModel
+from ..readout import Target, as_targets
+from ..sharing import apart, sharing
+from ..sweep import metered
+from . import judge
+from .card import LEVELS, Question, TrustCard
+from .measure import BUDGET, MOST_PASSES, SHARE, Again, Case, Contest, TooDear, agreement
+
+# a cheaper form of a method must give nearly the same map to speak for it
+_SAME = 0.95
+
+
+def check(
+    model: ExplainedModel,
+    x: Tensor,
+    target: Target,
+    heatmap: Tensor,
+    method: str | Method,
+    *,
+    ingredients: Ingredients | None = None,
+) -> TrustCard:
+    """Measure how far a heatmap ``(*s)`` of one picture ``x`` ``(1, C, *s)`` for the class ``target`` can be trusted.
+
+    ``method`` is what made it: it is asked again about a noisy picture, another class and a network whose top was
+    made random, in a copy. Where it has a budget of masks to set, it is asked with 64. ``ingredients`` are those of
+    Union- and Fusion-CAM, without a batch side. A question that cannot be asked is "unknown", and says why.
+
+    Raises :class:`ShapeError` for other shapes, :class:`TargetError` for a class that is not there,
+    :class:`NonFiniteError` for NaN in the heatmap or the scores.
+    """
+    began = time.perf_counter()
+    with metered() as meter, apart(), sharing(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FlatHeatmapWarning)
+        questions = tuple(_answers(_case(model, x, target, heatmap, method), ingredients))
+    level, words = judge.overall(questions)
+    return TrustCard(level, words, questions, time.perf_counter() - began, meter.passes, meter.partial)
+
+
+def _case(model: ExplainedModel, x: Tensor, target: Target, heatmap: Tensor, method: str | Method) -> Case:
+    if not isinstance(x, Tensor) or x.dim() < 3 or len(x) != 1:
+        got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise ShapeError(f"a check is of one picture, x (1, C, H, W), got {got}: check pictures one at a time")
+    if tuple(heatmap.shape) != tuple(x.shape[2:]):
+        raise ShapeError(f"the heatmap of x {tuple(x.shape)} is {tuple(x.shape[2:])}, got {tuple(heatmap.shape)}")
+    targets = as_targets(target, x)
+    if targets.is_floating_point():
+        raise TargetError("a check is of one class: give its index")
+    case = Case(model, x, targets, beside(heatmap[None].cpu(), x), as_method(method)[1])
+    model.scores(x, targets, "probability")  # tells a class that is not there, and scores that are no numbers
+    return case
+
+
+def _answers(case: Case, ingredients: Ingredients | None) -> Iterator[Question]:
+    """Ask all questions in the order of ``ASKED``."""
+    if is_flat(case.heatmap).item():
+        for name in judge.ASKED:
+            yield judge.unknown(name, "The map is constant: it highlights nothing.")
+        return
+    yield from _of_the_picture(case)
+    yield _of_ingredients(case, ingredients)
+    yield from _made_again(case)
+
+
+def _of_the_picture(case: Case) -> Iterator[Question]:
+    names = ("carries-the-class", "better-than-chance")
+    classes, whole = len(case.probabilities), case.probabilities[case.target.cpu()].item()
+    if classes == 1 or whole <= 1 / classes:
+        why = f"The network gives this class {whole:.2%}, no more than a guess among {classes}: nothing can be lost."
+        if classes == 1:
+            why = "The network has one class, whose probability is 1 whatever is seen: wrap it by tasks.MultiLabel."
+        yield from (judge.unknown(name, why) for name in names)
+        return
+    contest = Contest.of(case)
+    yield judge.carries(contest.parts(), class_name(case.model, int(case.target)))
+    yield judge.beats(*contest.curves())
+
+
+def _of_ingredients(case: Case, ingredients: Ingredients | None) -> Question:
+    if ingredients is None:
+        return judge.unknown("maps-agree", "The method is no fusion of a gradient map and a region map.")
+    figures = agreement(ingredients)
+    if figures["agreement"] != figures["agreement"]:
+        return judge.unknown("maps-agree", "One of the two maps is constant.", figures)
+    return judge.agrees(figures)
+
+
+def _made_again(case: Case) -> Iterator[Question]:
+    names = ("stable", "depends-on-the-network", "of-this-class")
+    why, again = _asked_again(case)
+    if again is None:
+        yield from (judge.unknown(name, why) for name in names)
+        return
+    how = f" (the map made again with {BUDGET} masks)" if again.cheaper else ""
+    itself = judge.ITSELF
+
+    def stays() -> Question:
+        nonlocal itself
+        figures = again.under_noise()
+        itself = figures["similarity"]
+        return judge.stays(figures, how)
+
+    def depends() -> Question:
+        return judge.depends(again.forgetful(), how)
+
+    def differs() -> Question:
+        if len(case.probabilities) == 1:
+            return judge.unknown("of-this-class", "The network has no other class.")
+        figures = again.of_other()
+        return judge.differs(figures, itself, class_name(case.model, case.other), how)
+
+    for name, ask in zip(names, (stays, depends, differs), strict=True):
+        yield _tolerant(name, ask)
+
+
+def _asked_again(case: Case) -> tuple[str, Again | None]:
+    """Give what makes the map again, or why nothing does."""
+    try:
+        again = Again(case)
+    except TooDear:
+        return _TOO_DEAR, None
+    except FusionCamError as error:
+        return f"The method could not be asked again: {error}.", None
+    if not again.likeness >= _SAME:
+        return (
+            f"Made again with {BUDGET} masks, which is what a check may spend, the map correlates by only "
+            f"{again.likeness:.2f} with this one.",
+            None,
+        )
+    return "", again
+
+
+_TOO_DEAR = (
+    f"Making the map again takes more than {MOST_PASSES} passes, too many for a check: the metrics noise-stability "
+    "and model-randomisation measure it."
+)
+
+
+def _tolerant(name: str, ask: Callable[[], Question]) -> Question:
+    try:
+        return ask()
+    except TooDear:
+        return judge.unknown(name, _TOO_DEAR)
+    except FusionCamError as error:
+        return judge.unknown(name, f"It could not be measured: {error}.")
+
+
+def class_name(model: ExplainedModel, index: int) -> str:
+    """Name a class as sentences do: the first of its names, or its index."""
+    return model.labels[index].split(",")[0] if model.labels else f"class {index}"
+
+
+__all__ = ["LEVELS", "SHARE", "Question", "TrustCard", "check"]

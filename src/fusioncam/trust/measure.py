@@ -1,0 +1,234 @@
+"""What a trust card measures, by the metrics that exist: each function gives figures, and judges nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import MethodError
+from ..maps import minmax, upsample
+from ..methods import Center, Ingredients, Method
+from ..methods.budget import AUTO
+from ..metrics import Deletion, Insertion
+from ..metrics.common import fitted, ranks
+from ..metrics.curves import RankMasks, area
+from ..metrics.sanity import drawn, randomised, remade, settled
+from ..metrics.similarity import similar
+from ..model import ExplainedModel
+from ..readout import precise
+from ..sweep import Meter, metered
+
+SHARE = 0.3  # of the pixels, the highest: the highlighted part
+RANDOM_MAPS = 5
+_CELLS = 7  # a side, as the masks of RISE have
+_STEPS = 16
+_FILL = "blur"
+NOISE = 0.05  # of the range of the picture's values
+DRAWS = 2
+_STAGES = 5  # of which the last is made random
+BUDGET = 64
+MOST_PASSES = 300
+
+Figures = dict[str, float]
+_METRICS: dict[str, Insertion | Deletion] = {"insertion": Insertion(steps=_STEPS), "deletion": Deletion(steps=_STEPS)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One heatmap ``(1, *s)`` in question, of the picture ``x`` ``(1, C, *s)`` for the class ``target`` ``(1,)``."""
+
+    model: ExplainedModel
+    x: Tensor
+    target: Tensor
+    heatmap: Tensor
+    method: Method
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """The probability of every class, for the whole picture ``(classes,)``."""
+        return precise(self.model.logits(self.x)).softmax(1)[0].cpu()
+
+    def probability(self, x: Tensor) -> float:
+        """Give the target's probability for another picture."""
+        return self.model.scores(x, self.target, "probability").item()
+
+    @property
+    def other(self) -> int:
+        """The most probable class that is not the target."""
+        return int(self.probabilities.index_fill(0, self.target.cpu(), -1).argmax())
+
+
+# -- the picture, partly hidden --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The heatmap, ``RANDOM_MAPS`` random maps and a spot at the centre, all asked of the same picture.
+
+    Only the order of their pixels counts. A random map is as coarse as a mask of RISE, ``_CELLS`` random numbers a
+    side: pixels hidden here and there would spoil any picture at once, and say nothing of where the class is.
+    """
+
+    case: Case
+    maps: Tensor
+    x: Tensor
+    target: Tensor
+
+    @classmethod
+    def of(cls, case: Case) -> Contest:
+        """Draw the maps that know nothing."""
+        size = case.x.shape[2:]
+        draw = torch.Generator().manual_seed(0)
+        cells = torch.rand((RANDOM_MAPS, *[_CELLS] * len(size)), generator=draw).to(case.heatmap)
+        center = Center()(case.model, case.x, case.target).to(case.heatmap)
+        maps = torch.cat([case.heatmap, minmax(upsample(cells, size)), center])
+        return cls(case, maps, case.x.expand(len(maps), *case.x.shape[1:]), case.target.expand(len(maps)))
+
+    def parts(self) -> Figures:
+        """Give the target's probability of the highlighted part alone, and of the picture without it."""
+        places = ranks(fitted(self.maps, self.case.model, self.x))
+        count = [round(SHARE * places[0].numel())]
+        told = {"whole": self.case.probabilities[self.case.target].item(), "share": SHARE}
+        for name, hide in (("only", False), ("without", True)):
+            masks = RankMasks(places, count, hide=hide)
+            scores = self.case.model.masked_scores(self.x, masks, self.target, readout="probability", fill=_FILL)
+            told |= self._told(name, scores[0])
+        return told
+
+    def curves(self) -> tuple[Figures, dict[str, dict[str, list[float]]]]:
+        """Give the areas of insertion and deletion, and the curves."""
+        told: Figures = {}
+        curves = {}
+        for name, metric in _METRICS.items():
+            curve = metric.curve(self.case.model, self.x, self.target, self.maps)
+            told |= self._told(name, area(curve, metric.shares(self.x)))
+            lines = {"heatmap": curve[:, 0], "random": curve[:, 1:-1].mean(1), "center": curve[:, -1]}
+            curves[name] = {key: [round(one, 5) for one in line.tolist()] for key, line in lines.items()}
+        return told, curves
+
+    @staticmethod
+    def _told(name: str, values: Tensor) -> Figures:
+        """Name what was measured of every map ``(2 + RANDOM_MAPS,)``."""
+        random = values[1:-1]
+        return {
+            name: values[0].item(),
+            f"{name}_random": random.mean().item(),
+            f"{name}_random_lowest": random.amin().item(),
+            f"{name}_random_highest": random.amax().item(),
+            f"{name}_center": values[-1].item(),
+        }
+
+
+# -- what it was made of ---------------------------------------------------------------------------------------
+
+
+def agreement(ingredients: Ingredients) -> Figures:
+    """Give how alike the gradient map and the region map ``(*s)`` are, and what each adds to the probability."""
+    alike = similar(ingredients.denoised[None], ingredients.region[None], "spearman")
+    gains = {f"gain_{name}": gain.item() for name, gain in ingredients.gains.items()}
+    return {"agreement": alike.item()} | gains
+
+
+# -- made again ------------------------------------------------------------------------------------------------
+
+
+class TooDear(Exception):
+    """Making the map again takes more passes than the check may spend."""
+
+
+class Again:
+    """The method, asked again about a changed picture, network or class.
+
+    What has a budget is asked with one of ``BUDGET`` masks, and all that it gives is then compared with what that
+    form gives for the picture itself; ``likeness`` is how alike that is to the heatmap in question.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case, self.form = case, thrifty(case.method)
+        self.cheaper = self.form != case.method
+        self.base, self.likeness = case.heatmap, 1.0
+        if self.cheaper:
+            self.base = self.made(case.model, case.x, case.target)
+            self.likeness = self.alike(case.heatmap)
+
+    def made(self, model: ExplainedModel, x: Tensor, target: Tensor) -> Tensor:
+        """Make a heatmap; raise :class:`TooDear` if that takes more than ``MOST_PASSES``."""
+        with _at_most(MOST_PASSES):
+            return remade(self.form, model, x, target).to(self.case.heatmap)
+
+    def alike(self, heatmap: Tensor) -> float:
+        """Give how alike another heatmap is to the form's own."""
+        return similar(self.base, heatmap, "spearman").item()
+
+    def under_noise(self) -> Figures:
+        """Give how alike the map stays under a little noise, on average, and what the network makes of that noise."""
+        x = self.case.x
+        spread = x.amax() - x.amin()
+        noisy = [x + NOISE * spread * one for one in drawn(torch.randn, x, DRAWS, 0)]
+        maps = [self.made(self.case.model, one, self.case.target) for one in noisy]
+        return {
+            "similarity": sum(map(self.alike, maps)) / DRAWS,
+            "noise": NOISE,
+            "probability": self.case.probabilities[self.case.target].item(),
+            "probability_noisy": sum(map(self.case.probability, noisy)) / DRAWS,
+        }
+
+    def forgetful(self) -> Figures:
+        """Give how alike the map stays once the network's last layers are made random, in a copy."""
+        model = _forgotten(self.case)
+        return {"similarity": self.alike(self.made(model, self.case.x, self.case.target)), "shuffled": 1 / _STAGES}
+
+    def of_other(self) -> Figures:
+        """Give how alike the map of the most probable other class is."""
+        other = self.case.other
+        heatmap = self.made(self.case.model, self.case.x, torch.full_like(self.case.target, other))
+        return {
+            "similarity": self.alike(heatmap),
+            "other": float(other),
+            "other_probability": self.case.probabilities[other].item(),
+        }
+
+
+def thrifty(method: Any) -> Any:
+    """Give the method with no more than ``BUDGET`` masks wherever it has a budget to set.
+
+    >>> from ..methods import METHODS
+    >>> thrifty(METHODS["fusion-cam"]).region.budget, thrifty(METHODS["grad-cam"])
+    (64, GradCAM(layer=None))
+    """
+    if isinstance(method, tuple):
+        return tuple(map(thrifty, method))
+    if not is_dataclass(method) or isinstance(method, type):
+        return method
+    values = {one.name: getattr(method, one.name) for one in fields(method) if one.init}
+    parts = {name: thrifty(value) for name, value in values.items()}
+    changed = {name: part for name, part in parts.items() if part != values[name]}
+    budget = values.get("budget", 0)  # None leaves it to the partners, if there are any
+    alone = not any(map(is_dataclass, values.values()))
+    if budget == AUTO or (alone if budget is None else isinstance(budget, int) and budget > BUDGET):
+        changed["budget"] = BUDGET
+    return replace(method, **changed) if changed else method
+
+
+def _forgotten(case: Case) -> ExplainedModel:
+    """Copy the model and shuffle the parameters of its last layers; raise :class:`MethodError` if it cannot be."""
+    try:
+        return next(randomised(settled(case.model, case.x), _STAGES, "shuffle", 0))
+    except Exception as error:  # whatever a foreign module raises when it is copied
+        raise MethodError(f"the network cannot be copied ({type(error).__name__}: {error})") from error
+
+
+@contextmanager
+def _at_most(passes: int) -> Iterator[None]:
+    def watch(meter: Meter) -> None:
+        if meter.passes > passes:
+            raise TooDear
+
+    with metered(watch):
+        yield
