@@ -106,6 +106,11 @@ def link(paper: str) -> str:
     return f"[{paper}](https://doi.org/{paper})" if paper.startswith("10.") else paper
 
 
+def displayed(formula: str) -> str:
+    """Set formulas apart; a blank line parts one from the next."""
+    return "\n\n".join(f"$$\n{one.strip()}\n$$" for one in formula.split("\n\n") if one.strip())
+
+
 def facts(*parts: str) -> str:
     return " · ".join(filter(None, parts))
 
@@ -124,7 +129,7 @@ def methods_in_families() -> Iterator[str]:
 def method_section(name: str, presets: tuple[str, ...]) -> Iterator[str]:
     method, words = METHODS[name], METHOD_WORDS[name]
     first, _, rest = prose(inspect.getdoc(type(method)) or "").partition("\n\n")
-    yield f"### {name}\n\n{first}\n\n$$\n{words['formula'].strip()}\n$$\n"
+    yield f"### {name}\n\n{first}\n\n{displayed(words['formula'])}\n"
     strip = ROOT / "images" / "methods" / f"{slug(name)}.jpg"
     if strip.exists():
         alt = f"A cat, a cup, a rocket and bricks under {name}"
@@ -169,8 +174,7 @@ def metric_section(name: str, presets: tuple[str, ...]) -> Iterator[str]:
     metric, words = METRICS[name], METRIC_WORDS[name]
     first, _, rest = prose(inspect.getdoc(type(metric)) or "").partition("\n\n")
     yield f"### {name}\n\n{first}\n"
-    if words["formula"]:
-        yield f"$$\n{words['formula']}\n$$\n"
+    yield f"{displayed(words['formula'])}\n"
     yield f"**How far it goes.** {words['says']}\n"
     better = "higher is better" if metric.higher_is_better else "lower is better"
     needs = "needs truth" * metric.needs_truth + "needs the method" * metric.needs_method
@@ -216,12 +220,12 @@ terminal too. Results go to the standard output, progress, warnings and errors t
 
 def commands(command: Any, name: str) -> Iterator[str]:
     """Write a command and those within it, each with examples and options."""
-    text, examples = parted(command.help or "")
     if name != "fusioncam":
+        text, examples = parted(command.help)
         yield f"## {name}\n\n{text}\n"
         yield "```\n" + "\n".join(examples) + "\n```\n"
-    if rows := [row for one in command.params if (row := option(one))]:
-        yield "\n".join(["| option | what it is |", "| --- | --- |", *rows, ""])
+        if rows := [row for one in command.params if (row := option(one))]:
+            yield "\n".join(["| option | what it is |", "| --- | --- |", *rows, ""])
     for word, inner in getattr(command, "commands", {}).items():
         yield from commands(inner, f"{name} {word}")
 
@@ -234,7 +238,7 @@ def parted(text: str) -> tuple[str, list[str]]:
 
 
 def option(parameter: Any) -> str:
-    if not getattr(parameter, "help", None) or parameter.name in ("install_completion", "show_completion", "help"):
+    if not getattr(parameter, "help", None) or parameter.name == "help":
         return ""
     names = ", ".join(f"`{one}`" for one in parameter.opts) if is_option(parameter) else f"`{parameter.metavar}`"
     default = parameter.default if isinstance(parameter.default, (str, int, float, Path, list, tuple)) else None

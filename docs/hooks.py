@@ -5,6 +5,7 @@ Formulas become MathML, so that browsers draw them without a script; nothing may
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from functools import cache
@@ -57,9 +58,9 @@ def made() -> dict[str, str]:
 def executed(path: Path, changed: int) -> tuple[str, dict[str, bytes]]:
     """Run a notebook, which is stored without what it shows, and give it as Markdown with its pictures."""
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
-    ).execute()
+    # tqdm misses a widget that nobody asked for
+    env = {**os.environ, "PYTHONWARNINGS": "ignore:IProgress not found"}
+    NotebookClient(notebook, timeout=600, kernel_name="python3").execute(env=env)
     text, resources = MarkdownExporter().from_notebook_node(notebook)
     pictures: dict[str, bytes] = resources["outputs"]
     for name in pictures:
@@ -74,7 +75,9 @@ def on_page_content(html: str, **_: Any) -> str:
     """Turn formulas into MathML, and the marks of docstrings into plain code."""
     html = re.sub(r'<span class="arithmatex">\\\((.*?)\\\)</span>', lambda found: mathml(found[1], "inline"), html)
     block = r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>'
-    html = re.sub(block, lambda found: mathml(found[1], "block"), html, flags=re.DOTALL)
+    html = re.sub(
+        block, lambda found: f'<div class="formula">{mathml(found[1], "block")}</div>', html, flags=re.DOTALL
+    )
     return re.sub(r":(?:class|func|meth|mod):<code>~?(.*?)</code>", r"<code>\1</code>", html)
 
 

@@ -33,7 +33,7 @@ def commands(command=None, name="fusioncam"):
 
 COMMANDS = dict(commands())
 OPTIONS = [option for command in COMMANDS.values() for option in command.params if option.opts[0].startswith("-")]
-# of several commands; what lies in a folder, and which classes there are, differs
+# of several commands, but for what differs between them: what is written, which classes and methods there are
 SHARED = {name for name, times in Counter(one.opts[0] for one in OPTIONS).items() if times > 1} - {
     "--out",
     "--target",
@@ -71,7 +71,8 @@ def test_help_has_examples_and_exit_codes(name, program):
     assert (code, err) == (0, "")
     example = "fusioncam (demo|explain)" if name == "fusioncam" else name
     assert re.search(rf"^ *{example}", out, re.MULTILINE)
-    assert re.search(r"Exit codes: 0 all went well;.* 2 .*; 130 stopped by Ctrl-C", out)
+    assert re.search(r"Exit codes: 0 .*; 2 .*", out)
+    assert "Ctrl-C" in out
     assert "\x1b" not in out
 
 

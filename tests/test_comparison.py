@@ -11,6 +11,7 @@ from PIL import Image
 import fusioncam as fc
 import samples
 from fusioncam.errors import UnknownNameError
+from fusioncam.render import side_by_side
 from fusioncam.report import markdown
 from fusioncam.report.cells import Cell, Page, Table
 from samples import CAT, photo
@@ -48,6 +49,8 @@ def test_alternatives_and_classes_are_several():
     assert len({one.target for one in classes}) == 2
     assert layers.title == f"chelsea: {layers[0].class_name} {layers[0].probability:.1%}"
     assert classes.title == "chelsea"  # each panel has its own class
+    unnamed = fc.compare(photo(CAT), ["grad-cam"], model=samples.small())
+    assert unnamed.title == f"{layers[0].class_name} {layers[0].probability:.1%}"
 
 
 def test_a_notebook_shows_the_picture_and_every_map(comparison):
@@ -58,6 +61,14 @@ def test_a_notebook_shows_the_picture_and_every_map(comparison):
     assert shown.size == comparison.picture().size
     assert shown.width > 3 * shown.height / 2
     assert fc.compare(photo(CAT), ["grad-cam"], model=samples.small()).picture().width < shown.width
+
+
+def test_rows_are_even():
+    """Six panels are two rows of three, not five and one."""
+    panels = [("a", photo(CAT, (40, 40)))] * 6
+
+    assert side_by_side(panels).width == side_by_side(panels[:3]).width
+    assert side_by_side(panels).height > side_by_side(panels[:3]).height
 
 
 def test_saving_writes_the_grid_and_every_explanation(comparison, tmp_path):

@@ -59,21 +59,23 @@ def precisions() -> list[str]:
 
 # -- options -----------------------------------------------------------------------------------------------------
 
-MODEL = "efficientnet_lite0, timm:NAME, torchvision:NAME or package.module:factory"
-
-_MODEL = typer.Option("--model", help=MODEL, autocompletion=models)
-_METHOD = typer.Option(
+MODEL = typer.Option(
+    "--model",
+    help="efficientnet_lite0, timm:NAME, torchvision:NAME or package.module:factory",
+    autocompletion=models,
+)
+METHOD = typer.Option(
     "--method", "-m", help="a method, with settings if you like: fusion-cam(theta=20)", autocompletion=methods
 )
-_METRIC = typer.Option(
+METRIC = typer.Option(
     "--metric", help="a metric, with settings if you like: insertion(steps=100)", autocompletion=metrics
 )
 
-ModelName = Annotated[str, _MODEL]
-ModelNames = Annotated[list[str] | None, _MODEL]
-Methods = Annotated[list[str], _METHOD]
-MethodsOrNone = Annotated[list[str] | None, _METHOD]
-Metrics = Annotated[list[str] | None, _METRIC]
+ModelName = Annotated[str, MODEL]
+ModelNames = Annotated[list[str] | None, MODEL]
+Methods = Annotated[list[str], METHOD]
+MethodsOrNone = Annotated[list[str] | None, METHOD]
+Metrics = Annotated[list[str] | None, METRIC]
 Layer = Annotated[str | None, typer.Option("--layer", help="a dotted name; default: the last map before pooling")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="the folder for overlays, maps and explanations.json")]
 Device = Annotated[

@@ -41,9 +41,11 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """The picture's name; where all are of one class, that class and its probability too."""
-        first, name = self[0], printable(short(Path(self[0].source).stem))
-        return name if self._classes > 1 else f"{name}: {first.class_name} {first.probability:.1%}"
+        """The picture's name, if it is a file's; where all are of one class, that class and its probability too."""
+        first, path = self[0], Path(self[0].source)
+        name = printable(short(path.stem)) if path.suffix else ""
+        of_class = "" if self._classes > 1 else f"{first.class_name} {first.probability:.1%}"
+        return ": ".join(filter(None, (name, of_class)))
 
     def picture(self, title: str | None = None) -> Image.Image:
         """Give the picture and its overlays in rows, each under its method, and its class if there are several."""
