@@ -1,6 +1,7 @@
-"""All methods on four free pictures: `python docs/montage.py`, some minutes, writes docs/images/methods.jpg.
+"""All methods on four free pictures: `python docs/montage.py`, some minutes.
 
-Methods that would take longest get fewer samples here than by default. LeGrad needs a transformer, and is left out.
+Writes docs/images/methods.jpg, all in one, and docs/images/methods/NAME.jpg, a strip for each method. Methods that
+would take longest get fewer samples here than by default. LeGrad needs a transformer, and is left out.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from PIL import Image
 from skimage import data
 
 import fusioncam as fc
+from fusioncam.files import slug
 from fusioncam.render import overlay
 
+IMAGES = Path(__file__).parent / "images"
 PICTURES = {"cat": "chelsea.png", "cup and spoon": "coffee.png", "small rocket": "rocket.jpg", "texture": "brick.png"}
 FEWER = {
     "ss-cam": {"samples": 2},
@@ -28,6 +32,7 @@ FEWER = {
     "expected-grad-cam": {"samples": 20},
 }
 PANELS = 4
+SIDE, GAP = 200, 4
 
 
 def heatmaps_of(picture: Image.Image, model: fc.ExplainedModel) -> tuple[Image.Image, dict[str, torch.Tensor]]:
@@ -48,13 +53,8 @@ def show(axes: Axes, picture: Image.Image, title: str) -> None:
     axes.set_title(title, fontsize=5, pad=1)
 
 
-def main() -> None:
-    matplotlib.use("Agg")
-    warnings.simplefilter("ignore", fc.FusionCamWarning)
-    model = fc.load_model(device="cpu")
-    folder = Path(data.__file__).parent
-    made = [heatmaps_of(Image.open(folder / file).convert("RGB"), model) for file in PICTURES.values()]
-    names = list(made[0][1])
+def montage(made: list[tuple[Image.Image, dict[str, torch.Tensor]]], names: list[str]) -> None:
+    """Write all methods in one picture."""
     rows = -(-len(names) // PANELS)
     figure, grid = plt.subplots(rows, PANELS * len(made), figsize=(15, rows * 1.02), dpi=120)
     for axes in grid.flat:
@@ -65,7 +65,28 @@ def main() -> None:
             axes = grid[row, panel * len(made) + column]
             show(axes, overlay(view, heatmaps[name].numpy(), 0.5), name if column == 0 else "")
     figure.subplots_adjust(0.003, 0.003, 0.997, 0.985, 0.03, 0.16)
-    figure.savefig(Path(__file__).parent / "images" / "methods.jpg", pil_kwargs={"quality": 85})
+    figure.savefig(IMAGES / "methods.jpg", pil_kwargs={"quality": 85})
+
+
+def strip(pictures: list[Image.Image]) -> Image.Image:
+    """Set pictures in a row."""
+    white = np.full((SIDE, GAP, 3), 255, np.uint8)
+    parts = [part for one in pictures for part in (np.asarray(one.resize((SIDE, SIDE))), white)]
+    return Image.fromarray(np.hstack(parts[:-1]))
+
+
+def main() -> None:
+    matplotlib.use("Agg")
+    warnings.simplefilter("ignore", fc.FusionCamWarning)
+    model = fc.load_model(device="cpu")
+    folder = Path(data.__file__).parent
+    made = [heatmaps_of(Image.open(folder / file).convert("RGB"), model) for file in PICTURES.values()]
+    names = list(made[0][1])
+    montage(made, names)
+    (IMAGES / "methods").mkdir(exist_ok=True)
+    for name in names:
+        pictures = [overlay(view, heatmaps[name].numpy(), 0.5) for view, heatmaps in made]
+        strip(pictures).save(IMAGES / "methods" / f"{slug(name)}.jpg", quality=80)
 
 
 if __name__ == "__main__":

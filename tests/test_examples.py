@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TASKS = ("Segmentation", "Detection", "Embedding", "Regression", "MultiLabel")
+RECIPES = ("checkpoint", "fine_grained", "hugging_face", "quantus_captum", "volume")
+LINE = re.compile(r"<Explanation of .+, .+ at \S+ of \S+>|[\w-]+(\(.*\))?: .*\d.*")
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tasks.md").read_text(), re.DOTALL)
 
 
@@ -24,15 +26,17 @@ def run(path, folder, monkeypatch, *words):
 
 def test_all_examples_are_found():
     """An empty list would pass every test below."""
-    assert set(map(str.lower, TASKS)) <= {path.stem for path in EXAMPLES}
+    assert {*map(str.lower, TASKS), *RECIPES, "first"} == {path.stem for path in EXAMPLES}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_print_a_line_and_write_nothing(path, tmp_path, monkeypatch, capsys):
+def test_examples_print_lines_and_write_nothing(path, tmp_path, monkeypatch, capsys):
     """As the docstring's command runs it, without a folder; any warning is an error here."""
     run(path, tmp_path, monkeypatch)
 
-    assert re.match(r"<Explanation of .* at wrapped\.\S+ of \w+>\n", capsys.readouterr().out)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(map(LINE.fullmatch, lines))
     assert list(tmp_path.iterdir()) == []
     assert f"python examples/{path.name} [FOLDER]" in path.read_text()
 
@@ -43,13 +47,28 @@ def test_examples_write_into_a_folder(path, tmp_path, monkeypatch, capsys):
     run(path, tmp_path, monkeypatch, "maps")
 
     lines = capsys.readouterr().out.splitlines()
-    assert len(list(tmp_path.glob("maps/*.png"))) == len(list(tmp_path.glob("maps/*.npy"))) == len(lines)
+    written = [path.stem for path in sorted(tmp_path.glob("maps/*.npy"))]
+    assert len(written) == len(lines)
+    assert set(written) <= {path.stem for path in tmp_path.glob("maps/*.png")}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_recipes_are_shown_whole(name):
+    """The page includes the files themselves."""
+    assert f'--8<-- "examples/{name}.py"' in (ROOT / "docs" / "recipes.md").read_text()
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.split(" ")[0] for block in BLOCKS])
 def test_the_page_shows_the_examples(block):
     """Each block stands in an example line by line, so that it is known to run."""
     assert any(unindented(block) in unindented(path.read_text()) for path in EXAMPLES)
+
+
+def test_the_first_page_shows_the_first_example():
+    """Its lines of Python, as they stand there."""
+    page, example = ((ROOT / path).read_text() for path in ("docs/index.md", "examples/first.py"))
+    (block,) = re.findall(r"    ```python\n(    explanation = .*?)    ```", page, re.DOTALL)
+    assert unindented(block) in unindented(example)
 
 
 def unindented(text):

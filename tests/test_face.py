@@ -7,12 +7,14 @@ import fusioncam
 NAMES = [
     "METHODS",
     "METRICS",
+    "Comparison",
     "ExplainedModel",
     "Explanation",
     "FusionCamError",
     "FusionCamWarning",
     "Preprocessing",
     "Speed",
+    "compare",
     "explain",
     "explain_each",
     "fuse",
@@ -34,7 +36,18 @@ def test_every_public_name_is_documented():
 
 def test_nothing_public_is_left_out():
     """What the face imports it also names."""
-    modules = {"errors", "explanation", "methods", "metrics", "model", "preprocessing", "sharing", "speed", "zoo"}
+    modules = {
+        "comparison",
+        "errors",
+        "explanation",
+        "methods",
+        "metrics",
+        "model",
+        "preprocessing",
+        "sharing",
+        "speed",
+        "zoo",
+    }
     public = {name for name in vars(fusioncam) if not name.startswith("_")}
     imported = {name for name in public if not isinstance(getattr(fusioncam, name), type(fusioncam))}
 

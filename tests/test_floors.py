@@ -33,10 +33,12 @@ FLOORS = [
     {"methods", "metrics", "tasks"},
     {"datasets", "images", "labels", "targets", "trust", "zoo"},
     {"explanation", "statistics"},
+    {"comparison"},
     {"doctor", "doctor_tables", "report", "run"},
-    {"benchmark"},
+    {"benchmark", "cli_words"},
     {"cli_benchmark"},
     {"cli", "__init__"},
+    {"__main__"},
 ]
 # a neighbour on the same floor that is needed, and what for
 NEIGHBOURS = {

@@ -1,5 +1,6 @@
 """Fusion-CAM and its kin: class activation maps that say what a vision model looked at."""
 
+from .comparison import Comparison, compare
 from .errors import FusionCamError, FusionCamWarning
 from .explanation import Explanation, explain, explain_each
 from .methods import METHODS, fuse
@@ -13,12 +14,14 @@ from .zoo import load_model
 __all__ = [
     "METHODS",
     "METRICS",
+    "Comparison",
     "ExplainedModel",
     "Explanation",
     "FusionCamError",
     "FusionCamWarning",
     "Preprocessing",
     "Speed",
+    "compare",
     "explain",
     "explain_each",
     "fuse",

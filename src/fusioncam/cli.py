@@ -15,7 +15,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .cli_benchmark import CODES, benchmark, list_metrics, report
+from .cli_benchmark import benchmark, list_metrics, report
+from .cli_words import (
+    EXIT_CODES,
+    SHORT_CODES,
+    Device,
+    Json,
+    Layer,
+    Methods,
+    ModelName,
+    Out,
+    Precision,
+    Quiet,
+)
 from .doctor import examine
 from .doctor_tables import tables
 from .errors import FusionCamError, ImageError, LayerError, WeightsError
@@ -30,33 +42,28 @@ from .run import Run
 from .speed import Speed
 from .zoo import DEFAULT_MODEL, MODELS, architecture, load_model
 
-EXIT_CODES = """
-Exit codes: 0 all went well; 1 some pictures failed, the others are done; 2 nothing was done, the request is wrong;
-130 stopped by Ctrl-C, what was done is kept.
+ABOUT = """Show what a vision model looked at: Fusion-CAM and its kin.
+
+fusioncam demo
+
+fusioncam explain cat.jpg
+
+fusioncam explain --help
 """
 
 app = typer.Typer(
-    help=f"Show what a vision model looked at: Fusion-CAM and its kin.\n\n{EXIT_CODES}",
+    help=ABOUT,
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-listing = typer.Typer(help="List methods, metrics, models, and the layers of a model.", no_args_is_help=True)
+listing = typer.Typer(
+    help="List methods, metrics, models, and the layers of a model.\n\nfusioncam list methods",
+    epilog=SHORT_CODES,
+    no_args_is_help=True,
+)
 app.add_typer(listing, name="list")
-
-ModelName = Annotated[
-    str, typer.Option("--model", help="efficientnet_lite0, timm:NAME, torchvision:NAME or package.module:factory")
-]
-Methods = Annotated[
-    list[str], typer.Option("--method", "-m", help="a method, with settings if you like: fusion-cam(theta=20)")
-]
-Out = Annotated[Path, typer.Option("--out", "-o", help="the folder for overlays, maps and explanations.json")]
-Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; default: cuda if there is one")]
-Precision = Annotated[
-    str | None, typer.Option("--precision", help="of masked passes: exact (the default), bfloat16, float16 or auto")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no table")]
-Json = Annotated[bool, typer.Option("--json", help="print explanations.json instead of a table")]
 
 
 def _version(wanted: bool) -> None:
@@ -74,9 +81,11 @@ def _root(
 
 @app.command(epilog=EXIT_CODES)
 def explain(
-    paths: Annotated[list[str], typer.Argument(help="pictures, folders of pictures, or glob patterns")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATHS", help="pictures, folders of pictures, or glob patterns")
+    ],
     model: ModelName = DEFAULT_MODEL,
-    layer: Annotated[str | None, typer.Option(help="a dotted name; default: the last map before pooling")] = None,
+    layer: Layer = None,
     method: Methods = ["fusion-cam"],  # noqa: B006 # typer copies it
     target: Annotated[
         str | None, typer.Option(help="class index, class name or top3; default: the prediction")
@@ -121,26 +130,36 @@ def demo(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Explain three free pictures with the built-in network: no download, about half a minute."""
+    """Explain three free pictures with the built-in network: no download, about half a minute.
+
+    fusioncam demo
+
+    fusioncam demo -m layer-cam -m "fusion-cam(budget=64)" --out maps/
+    """
     _checked(method)
     pictures, loaded = _demo_pictures(), load_model(device=device, speed=_speed(precision))
     _run(pictures, loaded, method, None, Run(out, quiet=quiet, as_json=json), 1)
 
 
-app.command(epilog=CODES)(benchmark)
-app.command(epilog=CODES)(report)
-listing.command("metrics")(list_metrics)
+app.command(epilog=EXIT_CODES)(benchmark)
+app.command(epilog=EXIT_CODES)(report)
+listing.command("metrics", epilog=SHORT_CODES)(list_metrics)
 
 
-@app.command()
+@app.command(epilog=SHORT_CODES)
 def doctor(
     model: ModelName = DEFAULT_MODEL,
     device: Device = None,
     precision: Precision = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="how long to measure, about; slow models take longer")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")] = False,
+    json: Json = False,
 ) -> None:
-    """Measure how fast this machine runs a model, how much of that masked passes reach, what precisions cost."""
+    """Measure how fast this machine runs a model, how much of that masked passes reach, what precisions cost.
+
+    fusioncam doctor
+
+    fusioncam doctor --model timm:resnet50 --precision auto --seconds 60
+    """
     loaded = load_model(model, device=device, speed=_speed(precision))
     with Console(stderr=True).status("measuring") as status:
         report = examine(loaded, seconds, lambda doing: status.update(f"measuring: {doing}"))
@@ -150,11 +169,13 @@ def doctor(
         _print(table)
 
 
-@listing.command("methods")
+@listing.command("methods", epilog=SHORT_CODES)
 def list_methods() -> None:
     """List the methods: what they are, what a picture costs, what can be set.
 
     Settings go in parentheses: grad-cam(layer=blocks.4), fusion-cam(gradient=layer-cam|grad-cam, theta=20)
+
+    fusioncam list methods
     """
     channels, places = 1280, 49  # of the default model's default layer
     table = Table("method", "family", "passes a picture", "paper", "what it does", "settings", show_lines=True)
@@ -172,9 +193,12 @@ def _passes(whole: int, partial: int) -> str:
     return f"{whole:,}" + (f" and {partial:,} partial" if partial else "")
 
 
-@listing.command("models")
+@listing.command("models", epilog=SHORT_CODES)
 def list_models() -> None:
-    """List where models come from."""
+    """List where models come from.
+
+    fusioncam list models
+    """
     table = Table("model", "what it is")
     for name in MODELS:
         carrier = (
@@ -187,9 +211,11 @@ def list_models() -> None:
     _print(table)
 
 
-@listing.command("layers")
+@listing.command("layers", epilog=SHORT_CODES)
 def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
     """List the layers of a model that give maps, in the order in which they end, and the default.
+
+    fusioncam list layers
 
     fusioncam list layers --model timm:resnet50
     """

@@ -14,32 +14,30 @@ from rich.table import Table
 from .benchmark import Outcome, as_plan, gathered, run
 from .benchmark.plan import TARGETS
 from .benchmark.progress import Screen, table_of
+from .cli_words import Device, Json, Layer, MethodsOrNone, Metrics, ModelNames, Precision, Quiet
 from .errors import ResultsError
 from .files import to_json
 from .metrics import METRICS, described, settings_of
 from .report import write_report
 
-CODES = """
-Exit codes: 0 all went well; 1 some pictures failed, the others are done; 2 the request is wrong, or there is no room
-to write; 130 stopped by Ctrl-C. What was done is kept, and the same command goes on from there.
-"""
 _FEW = 20
 
 
 def benchmark(
     data: Annotated[
-        str | None, typer.Argument(help="a folder of pictures, or a data set: ImageNet, VOC, COCO, CSV, datasets")
+        str | None,
+        typer.Argument(
+            metavar="DATA", help="a folder of pictures, or a data set: ImageNet, VOC, COCO, CSV, datasets"
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="the folder of the run")] = Path("fusioncam-run"),
     plan: Annotated[
         str | None, typer.Option(help="paper, paper-ablation, quick, or a YAML file of the words below")
     ] = None,
-    model: Annotated[list[str] | None, typer.Option("--model", help="as explain has it; several are allowed")] = None,
-    method: Annotated[
-        list[str] | None, typer.Option("--method", "-m", help="a method, with settings if you like")
-    ] = None,
-    metric: Annotated[list[str] | None, typer.Option("--metric", help="a metric: see fusioncam list metrics")] = None,
-    layer: Annotated[str | None, typer.Option(help="a dotted name; default: the last map before pooling")] = None,
+    model: ModelNames = None,
+    method: MethodsOrNone = None,
+    metric: Metrics = None,
+    layer: Layer = None,
     target: Annotated[str | None, typer.Option(help=f"the class that is explained: {' or '.join(TARGETS)}")] = None,
     limit: Annotated[int | None, typer.Option(help="so many pictures, drawn by the seed")] = None,
     seed: Annotated[int | None, typer.Option(help="of the draw, and of whatever else is random")] = None,
@@ -50,12 +48,10 @@ def benchmark(
     extend: Annotated[
         bool, typer.Option("--extend", help="let a run have more models, methods, metrics, pictures")
     ] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps; default: cuda if there is one")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="of masked passes: exact (the default), bfloat16, float16 or auto")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress, no summary")] = False,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object at the end")] = False,
+    device: Device = None,
+    precision: Precision = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Measure methods on pictures: rows, then tables and figures. Killed at any moment, it goes on where it was.
 
@@ -80,11 +76,14 @@ def benchmark(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="the folder of a run, ended or not")],
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="do not list what was written")] = False,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a run, ended or not")],
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
-    """Make the tables and figures of a run again from its rows; no network is needed."""
+    """Make the tables and figures of a run again from its rows; no network is needed.
+
+    fusioncam report run/
+    """
     outcome = gathered(folder)
     raise typer.Exit(_told(outcome, _report(folder), quiet=quiet, json=json))
 
@@ -93,6 +92,8 @@ def list_metrics() -> None:
     """List the metrics: what they are, what they need, what can be set. A name with a colon is a named protocol.
 
     Settings go in parentheses: insertion(steps=100, fill=mean|blur)
+
+    fusioncam list metrics
     """
     table = Table(
         "metric", "family", "better", "needs", "passes", "paper", "what it measures", "settings", show_lines=True

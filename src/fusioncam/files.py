@@ -55,6 +55,11 @@ def short(stem: str, limit: int = 120) -> str:
     return os.fsencode(stem)[:limit].decode(errors="surrogateescape")
 
 
+def printable(text: str) -> str:
+    """Put a mark for bytes of a file name that are no text."""
+    return text.encode(errors="replace").decode()
+
+
 def to_json(facts: dict[str, Any]) -> bytes:
     """Write facts as UTF-8 JSON, refusing NaN; a file name that is no text keeps its bytes as escapes."""
     return json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace")

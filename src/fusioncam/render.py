@@ -28,9 +28,9 @@ def overlay(picture: Image.Image, heatmap: NDArray[np.float32], opacity: float =
 
 
 def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", columns: int = 5) -> Image.Image:
-    """Set titled pictures in rows, like figures 2 and 4 of the Fusion-CAM paper."""
-    columns = min(columns, len(panels))
+    """Set titled pictures in even rows of at most ``columns``, like figures 2 and 4 of the Fusion-CAM paper."""
     rows = -(-len(panels) // columns)
+    columns = -(-len(panels) // rows)
     figure = Figure(figsize=(2.6 * columns, 2.9 * rows + 0.3), dpi=120, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     if title:

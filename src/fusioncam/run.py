@@ -18,12 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from .comparison import Comparison
 from .errors import FusionCamError, ImageError
 from .explanation import Explanation, name_of, run_facts
-from .files import replacing, short, slug, to_json, writable_folder
+from .files import printable, replacing, short, slug, to_json, writable_folder
 from .images import Picture
 from .model import ExplainedModel
-from .render import side_by_side
 from .sweep import Meter, metered
 from .trust.shown import MARKS, to_table
 
@@ -67,7 +67,7 @@ class Run:
             stem, names = self._names(explanations, several)
             saved = [one.save_map(self.out, name) for one, name in zip(explanations, names, strict=True)]
             if len(explanations) > 1:
-                saved[0].insert(0, self._save_grid(stem, explanations, several))
+                saved[0].insert(0, self._save_grid(stem, explanations))
             for one, paths in zip(explanations, saved, strict=True):
                 self.facts.append(one.facts() | {"files": [path.name for path in paths]})
 
@@ -91,16 +91,10 @@ class Run:
         self._used.update([base, *names])
         return base, names
 
-    def _save_grid(self, stem: str, explanations: list[Explanation], several: bool) -> Path:
-        first = explanations[0]
-        panels = [("picture", first.picture)]
-        for one in explanations:
-            class_line = f"\n{one.class_name} {one.probability:.1%}" if several else ""
-            panels.append((one.method + class_line, one.overlay()))
+    def _save_grid(self, stem: str, explanations: list[Explanation]) -> Path:
         path = self.out / f"{stem}.png"
         with replacing(path) as file:
-            heading = stem if several else f"{stem}: {first.class_name} {first.probability:.1%}"
-            side_by_side(panels, printable(heading)).save(file, "PNG")
+            Comparison(tuple(explanations)).picture().save(file, "PNG")
         return path
 
     # -- at its end ---------------------------------------------------------------------------------------
@@ -158,11 +152,6 @@ def _unused(name: str, used: set[str]) -> str:
     return next(
         one for one in itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2))) if one not in used
     )
-
-
-def printable(text: str) -> str:
-    """Put a mark for bytes of a file name that are no text."""
-    return text.encode(errors="replace").decode()
 
 
 class _Bar:

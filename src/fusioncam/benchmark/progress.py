@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ..run import printable
+from ..files import printable
 from .rows import Means, Row
 from .runner import Watch
 

@@ -36,6 +36,12 @@ class Table:
     apart: tuple[tuple[str, tuple[Cell, ...]], ...] = ()
     notes: tuple[str, ...] = ()
 
+    def _repr_markdown_(self) -> str:
+        """Show the table in a notebook."""
+        from .formats import grid  # it knows tables, so it stands above
+
+        return grid(self)
+
 
 @dataclass(frozen=True)
 class Page:
@@ -46,6 +52,12 @@ class Page:
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
     records: tuple[dict[str, Any], ...] = field(repr=False)
+
+    def _repr_markdown_(self) -> str:
+        """Show the page in a notebook."""
+        from .formats import markdown
+
+        return markdown(self)
 
 
 def is_baseline(method: str) -> bool:

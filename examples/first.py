@@ -1,0 +1,27 @@
+"""The first steps: explain a picture, look at what came out, keep it.
+
+python examples/first.py [FOLDER]
+"""
+
+from __future__ import annotations
+
+import sys
+
+from skimage import data
+
+import fusioncam as fc
+
+
+def main(folder: str | None = None) -> None:
+    """Explain a cat with the built-in network."""
+    explanation = fc.explain(data.chelsea(), method="fusion-cam(budget=32)")  # a path to a picture does as well
+    explanation.heatmap  # (H, W) float32 tensor in [0, 1]
+    explanation.gains  # what each of the fused maps adds to the class's probability
+    explanation.facts()  # class, probability, passes, seconds: all but the pixels
+    print(explanation)
+    if folder:
+        explanation.save(folder)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,62 @@
+"""Together with captum and Quantus: their attributions among our methods, their metrics on our heatmaps.
+
+python examples/quantus_captum.py [FOLDER]
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import torch
+from captum.attr import IntegratedGradients
+from PIL import Image
+from skimage import data
+from torch import Tensor
+
+import fusioncam as fc
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # its imports warn of what is not installed
+    import quantus
+
+
+def captum_ig(model: fc.ExplainedModel, x: Tensor, target: Tensor) -> Tensor:
+    """Be a method: captum's Integrated Gradients as heatmaps ``(N, H, W)`` in [0, 1]."""
+    attributions = IntegratedGradients(model.network).attribute(x, target=target, n_steps=8)
+    strength = attributions.detach().float().abs().sum(1)
+    return strength / strength.amax((1, 2), keepdim=True)
+
+
+def flipped(model: fc.ExplainedModel, x: Tensor, target: Tensor, heatmaps: Tensor) -> float:
+    """Give the mean of Quantus' curve of pixel flipping, which falls fast under a good map."""
+    metric = quantus.PixelFlipping(
+        features_in_step=x[0, 0].numel() // 16,
+        perturb_baseline="mean",
+        disable_warnings=True,
+        display_progressbar=False,
+    )
+    arrays = {"x_batch": x.numpy(), "y_batch": target.numpy(), "a_batch": heatmaps[:, None].numpy()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (curve,) = metric(model=model.network, **arrays, softmax=True, device="cpu")
+    return sum(curve) / len(curve)
+
+
+def main(folder: str | None = None) -> None:
+    """Put captum's map and ours side by side, and measure both by our metric and by Quantus'."""
+    model = fc.load_model(device="cpu")
+    picture = Image.fromarray(data.chelsea())
+    comparison = fc.compare(picture, [captum_ig, "integrated-gradients(steps=8)", "grad-cam"], model=model)
+    x = model.preprocessing(picture)[None]
+    for explanation in comparison:
+        target, heatmaps = torch.tensor([explanation.target]), explanation.heatmap[None]
+        ours = fc.METRICS["deletion"](model, x, target, heatmaps).item()
+        theirs = flipped(model, x, target, heatmaps)
+        print(f"{explanation.method}: deletion {ours:.3f}, Quantus' pixel flipping {theirs:.3f}")
+    if folder:
+        comparison.save(folder)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,241 @@
+"""How the program behaves around its work: help, exit codes, completion, colours, names."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from fusioncam import METHODS, METRICS
+from fusioncam.cli import app, main
+from fusioncam.zoo import MODELS
+
+PROGRAM = Path(sys.executable).with_name("fusioncam")
+COLOUR = re.compile(r"\x1b\[[0-9;]*[34]\d")
+
+
+def commands(command=None, name="fusioncam"):
+    """List every command with its whole name, the groups among them."""
+    command = command or get_command(app)
+    yield name, command
+    for word, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, f"{name} {word}")
+
+
+COMMANDS = dict(commands())
+OPTIONS = [option for command in COMMANDS.values() for option in command.params if option.opts[0].startswith("-")]
+# of several commands, but for what differs between them: what is written, which classes and methods there are
+SHARED = {name for name, times in Counter(one.opts[0] for one in OPTIONS).items() if times > 1} - {
+    "--out",
+    "--target",
+}
+
+
+@pytest.fixture
+def program(monkeypatch, capsys):
+    """Run the program in this process; give exit code and outputs."""
+
+    def run(*words, **environment):
+        monkeypatch.setattr("sys.argv", ["fusioncam", *words])
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code, *capsys.readouterr())
+
+    return run
+
+
+# -- help --------------------------------------------------------------------------------------------------------
+
+
+def test_all_commands_are_found():
+    """An empty list would pass the tests below."""
+    assert {"fusioncam", "fusioncam explain", "fusioncam list", "fusioncam list layers"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples_and_exit_codes(name, program):
+    """Every command shows a line that can be typed, and says how it ends; wide enough, no line is broken."""
+    code, out, err = program(*name.split()[1:], "--help", COLUMNS="200", TERMINAL_WIDTH="200")
+
+    assert (code, err) == (0, "")
+    example = "fusioncam (demo|explain)" if name == "fusioncam" else name
+    assert re.search(rf"^ *{example}", out, re.MULTILINE)
+    assert re.search(r"Exit codes: 0 .*; 2 .*", out)
+    assert "Ctrl-C" in out
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_can_be_typed(name):
+    """Each line of the help that begins with the program is read without complaint."""
+    lines = re.findall(r"^ *fusioncam (.*)$", COMMANDS[name].help, re.MULTILINE)
+
+    assert lines
+    for line in lines:
+        read(line)
+
+
+def read(line):
+    """Let the program read a line without doing what it asks."""
+    words, command = shlex.split(line), get_command(app)
+    context = None
+    while getattr(command, "commands", None):
+        context = command.make_context("fusioncam", [], parent=context, resilient_parsing=True)
+        command = command.commands[words.pop(0)]
+    if "--help" not in words:
+        command.make_context(command.name, words, parent=context)
+
+
+@pytest.mark.parametrize("option", sorted(SHARED))
+def test_the_same_words_everywhere(option):
+    """One option is told in one way, whatever the command."""
+    told = {one.help for one in OPTIONS if option in one.opts}
+
+    assert len(told) == 1
+
+
+# -- exit codes and names ----------------------------------------------------------------------------------------
+
+
+def test_what_the_program_does_not_know_gives_2(program):
+    """A command, an option, a value."""
+    for words in (["explian"], ["explain", "--modle", "x"], ["doctor", "--seconds", "0"], ["list", "layers", "x"]):
+        code, out, err = program(*words)
+        assert (code, out) == (2, ""), words
+        assert "Error" in err
+
+
+def test_version_is_that_of_the_package(program):
+    """And nothing else."""
+    assert program("--version") == (0, f"{version('fusioncam')}\n", "")
+
+
+@pytest.mark.slow
+def test_python_m_is_the_program():
+    """Where the program is not on the path."""
+    ended = subprocess.run([sys.executable, "-m", "fusioncam", "--version"], capture_output=True, text=True)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{version('fusioncam')}\n", "")
+
+
+# -- completion --------------------------------------------------------------------------------------------------
+
+
+def completed(program, line):
+    """Ask as bash does for what completes the last word of a line."""
+    words = {"_FUSIONCAM_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    _, out, err = program(**words)
+    assert err == ""
+    return out.split()
+
+
+def test_commands_are_completed(program):
+    """The first word."""
+    assert completed(program, "fusioncam expl") == ["explain"]
+    assert completed(program, "fusioncam list l") == ["layers"]
+
+
+@pytest.mark.parametrize("command", ["explain", "demo", "benchmark"])
+def test_methods_are_completed(program, command):
+    """All of them, and those that begin alike."""
+    assert set(completed(program, f"fusioncam {command} -m ")) == set(METHODS)
+    assert completed(program, f"fusioncam {command} --method layer") == ["layer-cam"]
+
+
+def test_metrics_are_completed(program):
+    """All of them."""
+    assert set(completed(program, "fusioncam benchmark --metric ")) == set(METRICS)
+
+
+@pytest.mark.parametrize("command", ["explain", "benchmark", "doctor", "list layers"])
+def test_models_are_completed(program, command):
+    """Ours, the sources of others, and behind a source its names."""
+    assert set(completed(program, f"fusioncam {command} --model ")) == {*MODELS, "timm:", "torchvision:"}
+    assert "timm:resnet50" in " ".join(completed(program, f"fusioncam {command} --model timm:resnet50"))
+    assert completed(program, f"fusioncam {command} --model torchvision:vgg16_") == ["torchvision:vgg16_bn"]
+
+
+def test_devices_and_precisions_are_completed(program):
+    """What may be written there."""
+    assert completed(program, "fusioncam explain --device c") == ["cpu", "cuda"]
+    assert completed(program, "fusioncam doctor --precision b") == ["bfloat16"]
+
+
+@pytest.mark.slow
+def test_bash_completes_by_the_script_that_is_installed(tmp_path):
+    """The script that --install-completion installs, in a real bash."""
+    script = subprocess.run(
+        [PROGRAM], env={**os.environ, "_FUSIONCAM_COMPLETE": "source_bash"}, capture_output=True, text=True
+    ).stdout
+    (tmp_path / "script").write_text(script)
+    asked = (
+        f'source "{tmp_path / "script"}"; COMP_WORDS=(fusioncam explain -m fusi); COMP_CWORD=3; '
+        '_fusioncam_completion fusioncam; printf "%s\\n" "${COMPREPLY[@]}"; complete -p fusioncam'
+    )
+    path = f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
+    ended = subprocess.run(["bash", "-c", asked], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+
+    *names, registered = ended.stdout.splitlines()
+    assert names == [name for name in METHODS if name.startswith("fusi")]
+    assert registered.endswith("-F _fusioncam_completion fusioncam")
+    assert "-o default" in registered  # files, where nothing of ours begins so
+
+
+# -- colours -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [("list", "models"), ("list", "methods"), ("list", "metrics"), ("--help",)])
+def test_what_is_piped_has_no_colours(program, words, monkeypatch):
+    """Whatever the terminal can."""
+    for name in ("FORCE_COLOR", "NO_COLOR", "PY_COLORS"):
+        monkeypatch.delenv(name, raising=False)
+    _, out, err = program(*words, TERM="xterm-256color")
+
+    assert "\x1b" not in out + err
+
+
+def on_a_terminal(words, **environment):
+    """Run the program on a terminal of its own, and give what it writes there."""
+    keeper, terminal = pty.openpty()
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    process = subprocess.Popen(
+        [PROGRAM, *words], stdout=terminal, stderr=terminal, env={**kept, "TERM": "xterm-256color", **environment}
+    )
+    os.close(terminal)
+    shown = b""
+    try:
+        while part := os.read(keeper, 4096):
+            shown += part
+    except OSError:  # what Linux says where the other end is closed
+        pass
+    os.close(keeper)
+    assert process.wait(60) == 0
+    return shown.decode()
+
+
+@pytest.mark.slow
+def test_a_terminal_has_colours_unless_no_color_says_no():
+    """As https://no-color.org asks."""
+    assert COLOUR.search(on_a_terminal(["--help"]))
+    assert not COLOUR.search(on_a_terminal(["--help"], NO_COLOR="1"))
+
+
+@pytest.mark.slow
+def test_a_pipe_that_closes_early_is_no_crash():
+    """`fusioncam list methods | head -1` shows a line and no traceback."""
+    asked = f'"{PROGRAM}" list methods | head -1'
+    ended = subprocess.run(["bash", "-c", asked], capture_output=True, text=True)
+
+    assert len(ended.stdout.splitlines()) == 1
+    assert "Traceback" not in ended.stderr
