@@ -707,3 +707,53 @@ def test_the_demo_without_its_pictures_says_what_to_install(cli, monkeypatch):
     result = cli("demo")
     assert result.code == 2
     assert 'pip install "fusioncam[demo]"' in result.err
+
+
+# -- the trust card --------------------------------------------------------------------------------------------
+
+
+def test_check_is_told_in_the_file_and_on_the_terminal(cli, photos):
+    """--check writes each map's card into explanations.json and shows level, questions and sentences."""
+    result = cli("explain", photos / "cat.png", *FAST, "-m", "fusion-cam", "--out", "out", "--check")
+    assert (result.code, result.err) == (0, "")
+    for one in listed(Path("out"))["explanations"]:
+        card = one["check"]
+        assert f"cat.png, cedar, {one['method']}" in result.out
+        assert f"{card['passes']:,} passes" in result.out
+        for asked in card["questions"]:
+            assert asked["question"].split()[1] in result.out
+        assert card["words"].split(":")[0] in " ".join(result.out.split())
+    assert result.out.count("All in all") == 2
+
+
+def test_check_is_in_json_and_only_where_asked_for(cli, photos):
+    """--json holds the cards; without --check there are none, and no column of levels."""
+    asked = cli("explain", photos / "cat.png", *FAST, "--out", "out", "--check", "--json")
+    assert asked.json["explanations"][0]["check"]["level"] in ("good", "mixed", "poor")
+    plain = cli("explain", photos / "cat.png", *FAST, "--out", "plain")
+    assert "check" not in listed(Path("plain"))["explanations"][0]
+    assert "check" not in plain.out
+
+
+def test_many_cards_are_left_to_the_file(cli, photos):
+    """Of more heatmaps than one reads, the table has the levels and says where the rest is."""
+    methods = [part for name in ("grad-cam", "layer-cam", "random", "center") for part in ("-m", name)]
+    result = cli("explain", photos, *SMALL, *methods, "--out", "out", "--check")
+    levels = [one["check"]["level"] for one in listed(Path("out"))["explanations"]]
+    assert len(levels) == 8
+    assert "All in all" not in result.out
+    assert (
+        sum(
+            result.out.count(f"{mark} {level} ") for mark, level in zip("●◐○", ("good", "mixed", "poor"), strict=True)
+        )
+        == 8
+    )
+    assert "8 trust cards are in explanations.json" in result.out
+
+
+def test_a_class_named_like_markup_is_text_in_its_card(cli, photos):
+    """Names are shown as they are."""
+    marked = ("--model", "samples:marked", "-m", "grad-cam")
+    result = cli("explain", photos / "cat.png", *marked, "--out", "out", "--check")
+    assert result.code == 0
+    assert result.out.count("[/red] [bold]") >= 2

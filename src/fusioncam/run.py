@@ -27,7 +27,7 @@ from .model import ExplainedModel
 from .sweep import Meter, metered
 from .trust.shown import MARKS, to_table
 
-_CARDS = 6  # more of them are read in explanations.json
+_CARDS = 6  # more of them nobody reads on a terminal
 _FEW = 50  # with fewer passes in sight it cannot be told how far a picture is
 
 
@@ -109,8 +109,8 @@ class Run:
             print(json.dumps(json.loads(facts), indent=2))
         elif self.facts and not self.quiet:
             console = Console(width=None if sys.stdout.isatty() else 200)
-            for table in (self._table(), *self._cards()):
-                console.print(table)
+            for shown in (self._table(), *self._cards()):
+                console.print(shown)
         for failure in self.failures:
             named = failure["error"].startswith(failure["picture"])
             print("failed:", failure["error"] if named else ": ".join(failure.values()), file=sys.stderr)
@@ -135,12 +135,14 @@ class Run:
             table.add_row(*map(Text, map(printable, cells)))  # names are text, not markup
         return table
 
-    def _cards(self) -> list[Table]:
-        """Give the trust cards, if there are few."""
+    def _cards(self) -> list[Table | str]:
+        """Give the trust cards, or if there are many, say where they are."""
         checked = [one for one in self.facts if "check" in one]
+        if len(checked) > _CARDS:
+            return [f"{len(checked)} trust cards are in explanations.json"]
         return [
             to_table(one["check"], printable(f"{Path(one['picture']).name}, {one['class_name']}, {one['method']}"))
-            for one in checked[: _CARDS if len(checked) <= _CARDS else 0]
+            for one in checked
         ]
 
 

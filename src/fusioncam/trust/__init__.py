@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from math import isnan
 
 from torch import Tensor
 
@@ -31,8 +32,7 @@ from . import judge
 from .card import LEVELS, Question, TrustCard
 from .measure import BUDGET, MOST_PASSES, SHARE, Again, Case, Contest, TooDear, agreement
 
-# a cheaper form of a method must give nearly the same map to speak for it
-_SAME = 0.95
+SAME = 0.9
 
 
 def check(
@@ -87,86 +87,68 @@ def _answers(case: Case, ingredients: Ingredients | None) -> Iterator[Question]:
 
 
 def _of_the_picture(case: Case) -> Iterator[Question]:
-    names = ("carries-the-class", "better-than-chance")
-    classes, whole = len(case.probabilities), case.probabilities[case.target.cpu()].item()
-    if classes == 1 or whole <= 1 / classes:
-        why = f"The network gives this class {whole:.2%}, no more than a guess among {classes}: nothing can be lost."
-        if classes == 1:
-            why = "The network has one class, whose probability is 1 whatever is seen: wrap it by tasks.MultiLabel."
-        yield from (judge.unknown(name, why) for name in names)
-        return
-    contest = Contest.of(case)
-    yield judge.carries(contest.parts(), class_name(case.model, int(case.target)))
-    yield judge.beats(*contest.curves())
+    contest, classes = Contest.of(case), len(case.probabilities)
+    asks = {
+        "carries-the-class": lambda: judge.carries(contest.parts(), class_name(case.model, int(case.target))),
+        "better-than-chance": lambda: judge.beats(*contest.curves()),
+    }
+    why = ""
+    if classes == 1:
+        why = "The network has one class, whose probability is 1 whatever is seen: wrap it by tasks.MultiLabel."
+    elif case.whole <= 1 / classes:
+        why = f"The network gives this class {case.whole:.2%}, no more than a guess among {classes} classes."
+    for name, ask in asks.items():
+        yield judge.unknown(name, why) if why else _tolerant(name, ask)
 
 
 def _of_ingredients(case: Case, ingredients: Ingredients | None) -> Question:
     if ingredients is None:
-        return judge.unknown("maps-agree", "The method is no fusion of a gradient map and a region map.")
+        fused = hasattr(case.method, "ingredients")
+        why = "The method's ingredients were not handed over." if fused else "The method is no fusion of two maps."
+        return judge.unknown("maps-agree", why)
     figures = agreement(ingredients)
-    if figures["agreement"] != figures["agreement"]:
+    if isnan(figures["agreement"]):
         return judge.unknown("maps-agree", "One of the two maps is constant.", figures)
     return judge.agrees(figures)
 
 
 def _made_again(case: Case) -> Iterator[Question]:
     names = ("stable", "depends-on-the-network", "of-this-class")
-    why, again = _asked_again(case)
-    if again is None:
-        yield from (judge.unknown(name, why) for name in names)
+    try:
+        again = Again(case)
+    except (TooDear, FusionCamError) as error:
+        yield from (judge.unknown(name, _why(error)) for name in names)
         return
-    how = f" (the map made again with {BUDGET} masks)" if again.cheaper else ""
-    itself = judge.ITSELF
-
-    def stays() -> Question:
-        nonlocal itself
-        figures = again.under_noise()
-        itself = figures["similarity"]
-        return judge.stays(figures, how)
-
-    def depends() -> Question:
-        return judge.depends(again.forgetful(), how)
+    how = f" (made again with {BUDGET} masks)" if again.cheaper else ""
 
     def differs() -> Question:
         if len(case.probabilities) == 1:
             return judge.unknown("of-this-class", "The network has no other class.")
-        figures = again.of_other()
-        return judge.differs(figures, itself, class_name(case.model, case.other), how)
+        itself = again.under_noise["similarity"]
+        return judge.differs(again.of_other(), itself, class_name(case.model, case.other), how)
 
-    for name, ask in zip(names, (stays, depends, differs), strict=True):
-        yield _tolerant(name, ask)
-
-
-def _asked_again(case: Case) -> tuple[str, Again | None]:
-    """Give what makes the map again, or why nothing does."""
-    try:
-        again = Again(case)
-    except TooDear:
-        return _TOO_DEAR, None
-    except FusionCamError as error:
-        return f"The method could not be asked again: {error}.", None
-    if not again.likeness >= _SAME:
-        return (
-            f"Made again with {BUDGET} masks, which is what a check may spend, the map correlates by only "
-            f"{again.likeness:.2f} with this one.",
-            None,
-        )
-    return "", again
-
-
-_TOO_DEAR = (
-    f"Making the map again takes more than {MOST_PASSES} passes, too many for a check: the metrics noise-stability "
-    "and model-randomisation measure it."
-)
+    asks = (lambda: judge.stays(again.under_noise, how), lambda: judge.depends(again.forgetful(), how), differs)
+    another = f"Made again{how} it is another map: it correlates with this one by {again.likeness:.2f}."
+    for name, ask in zip(names, asks, strict=True):
+        # a cheaper form must give nearly the same map to speak for it
+        yield _tolerant(name, ask) if again.likeness >= SAME else judge.unknown(name, another)
 
 
 def _tolerant(name: str, ask: Callable[[], Question]) -> Question:
+    """Ask; where it cannot be measured, say why."""
     try:
         return ask()
-    except TooDear:
-        return judge.unknown(name, _TOO_DEAR)
-    except FusionCamError as error:
-        return judge.unknown(name, f"It could not be measured: {error}.")
+    except (TooDear, FusionCamError) as error:
+        return judge.unknown(name, _why(error))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TooDear):
+        return (
+            f"Making the map again takes more than {MOST_PASSES} passes, too many for a check: the metrics "
+            "noise-stability and model-randomisation measure it."
+        )
+    return f"It could not be measured: {error}"
 
 
 def class_name(model: ExplainedModel, index: int) -> str:

@@ -36,7 +36,11 @@ BUDGET = 64
 MOST_PASSES = 300
 
 Figures = dict[str, float]
-_METRICS: dict[str, Insertion | Deletion] = {"insertion": Insertion(steps=_STEPS), "deletion": Deletion(steps=_STEPS)}
+# both go between the picture and the blurred one
+_METRICS: dict[str, Insertion | Deletion] = {
+    "insertion": Insertion(fill=_FILL, steps=_STEPS),
+    "deletion": Deletion(fill=_FILL, steps=_STEPS),
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ class Case:
     def probability(self, x: Tensor) -> float:
         """Give the target's probability for another picture."""
         return self.model.scores(x, self.target, "probability").item()
+
+    @property
+    def whole(self) -> float:
+        """The target's probability for the whole picture."""
+        return self.probabilities[int(self.target)].item()
 
     @property
     def other(self) -> int:
@@ -94,7 +103,7 @@ class Contest:
         """Give the target's probability of the highlighted part alone, and of the picture without it."""
         places = ranks(fitted(self.maps, self.case.model, self.x))
         count = [round(SHARE * places[0].numel())]
-        told = {"whole": self.case.probabilities[self.case.target].item(), "share": SHARE}
+        told = {"whole": self.case.whole, "share": SHARE}
         for name, hide in (("only", False), ("without", True)):
             masks = RankMasks(places, count, hide=hide)
             scores = self.case.model.masked_scores(self.x, masks, self.target, readout="probability", fill=_FILL)
@@ -102,15 +111,15 @@ class Contest:
         return told
 
     def curves(self) -> tuple[Figures, dict[str, dict[str, list[float]]]]:
-        """Give the areas of insertion and deletion, and the curves."""
-        told: Figures = {}
-        curves = {}
+        """Give the areas of insertion and deletion, their difference, and the curves."""
+        areas, curves = {}, {}
         for name, metric in _METRICS.items():
             curve = metric.curve(self.case.model, self.x, self.target, self.maps)
-            told |= self._told(name, area(curve, metric.shares(self.x)))
+            areas[name] = area(curve, metric.shares(self.x))
             lines = {"heatmap": curve[:, 0], "random": curve[:, 1:-1].mean(1), "center": curve[:, -1]}
             curves[name] = {key: [round(one, 5) for one in line.tolist()] for key, line in lines.items()}
-        return told, curves
+        areas["difference"] = areas["insertion"] - areas["deletion"]
+        return {key: one for name, values in areas.items() for key, one in self._told(name, values).items()}, curves
 
     @staticmethod
     def _told(name: str, values: Tensor) -> Figures:
@@ -166,6 +175,7 @@ class Again:
         """Give how alike another heatmap is to the form's own."""
         return similar(self.base, heatmap, "spearman").item()
 
+    @cached_property
     def under_noise(self) -> Figures:
         """Give how alike the map stays under a little noise, on average, and what the network makes of that noise."""
         x = self.case.x
@@ -175,7 +185,7 @@ class Again:
         return {
             "similarity": sum(map(self.alike, maps)) / DRAWS,
             "noise": NOISE,
-            "probability": self.case.probabilities[self.case.target].item(),
+            "probability": self.case.whole,
             "probability_noisy": sum(map(self.case.probability, noisy)) / DRAWS,
         }
 
@@ -207,11 +217,12 @@ def thrifty(method: Any) -> Any:
     if not is_dataclass(method) or isinstance(method, type):
         return method
     values = {one.name: getattr(method, one.name) for one in fields(method) if one.init}
+    budget = values.get("budget")
+    if budget is not None:  # it goes before those of the partners
+        return replace(method, budget=BUDGET) if budget == AUTO or budget > BUDGET else method
     parts = {name: thrifty(value) for name, value in values.items()}
     changed = {name: part for name, part in parts.items() if part != values[name]}
-    budget = values.get("budget", 0)  # None leaves it to the partners, if there are any
-    alone = not any(map(is_dataclass, values.values()))
-    if budget == AUTO or (alone if budget is None else isinstance(budget, int) and budget > BUDGET):
+    if "budget" in values and not any(map(is_dataclass, values.values())):
         changed["budget"] = BUDGET
     return replace(method, **changed) if changed else method
 
