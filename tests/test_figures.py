@@ -142,6 +142,22 @@ def test_cost_lies_across_quality():
     assert passes.get_xlim()[0] < 0
 
 
+def test_partial_passes_stand_beside_the_name():
+    """Whoever takes 2 whole passes and 1,280 partial ones does not look as cheap as whoever takes 2."""
+    rows = [
+        *rows_of({"ablation-cam": [0.1, 0.2]}, passes=2.0, partial_passes=1280.0),
+        *rows_of({"grad-cam": [0.1, 0.2]}, passes=2.0),
+    ]
+    names = ("grad-cam", "ablation-cam")
+    figure = cost_figure(results(rows), "lite0", names, "passes")
+
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "grad-cam", "ablation-cam\n+ 1,280 partial",
+    ]  # fmt: skip
+    assert figure.axes[0].get_xlabel() == "whole passes a picture"
+    assert not any("partial" in one for one in texts_of(cost_figure(results(rows), "lite0", names, "seconds")))
+
+
 def test_without_quality_there_is_no_cost_figure():
     """Sanity is no quality."""
     assert cost_figure(results(rows_of({"a": [1, 2]}, family="sanity")), "lite0", ["a"]) is None

@@ -101,6 +101,17 @@ def test_costs_are_no_contest():
     assert [cell.text for cell in cells_of(table)["a"]] == ["2", "100"]
 
 
+def test_costs_have_three_digits():
+    """Each method its own, for they differ by thousands; and no more than four decimals."""
+    long = rows_of({"a": [0.1, 0.2]})
+    long[0]["seconds"], long[1]["seconds"] = 12.3456, 14.5678
+    short = rows_of({"b": [0.1, 0.2], "c": [0.1, 0.2]}, seconds=0.00012345)
+    short[0]["seconds"] = short[1]["seconds"] = 0.0123456
+    cells = cells_of(page_of(results(long, short), "cost").tables[0])
+
+    assert [cells[name][0].text for name in "abc"] == ["13.5", "0.0123", "0.0001"]
+
+
 def test_partial_passes_are_shown_where_there_are_any():
     """A method whose passes start at the layer makes a column."""
     rows = [*rows_of({"a": [0.1, 0.2]}), *rows_of({"ablation-cam": [0.1, 0.2]}, partial_passes=1280.0)]

@@ -73,7 +73,10 @@ def _abscissa(column: Column | None, points: int) -> tuple[Values, str]:
 
 @styled()
 def cost_figure(results: Results, model: str, methods: Sequence[str], cost: str = "seconds") -> Figure | None:
-    """Draw each metric's means against ``cost`` ("seconds" or "passes") on a log axis, with intervals of both."""
+    """Draw each metric's means against ``cost`` ("seconds" or "passes") on a log axis, with intervals of both.
+
+    Against passes, the legend says how many partial ones a method has besides: they lie on no axis of whole ones.
+    """
     costs = {one.metric: one for one in results.costs(model)}
     columns = [one.only(methods) for one in results.columns(model, QUALITY)]
     if cost not in costs or not columns:
@@ -87,12 +90,22 @@ def cost_figure(results: Results, model: str, methods: Sequence[str], cost: str 
         axes.set_title(f"{column.metric} {column.direction}")
     shown = [name for name in methods if any(name in one.methods for one in columns)]
     handles = [_line(looks[name], marker=True) for name in shown]
+    if cost == "passes":
+        shown = [name + _partial(costs, name) for name in shown]
     hollow = Line2D([], [], ls="", marker="o", mfc="white", mec=INK, ms=6)
     if any(one.shared for one in columns):
         handles, shown = [*handles, hollow], [*shown, "hollow: chooses by\nwhat is measured"]
     legend_outside(figure, handles, shown)
     figure.suptitle(f"{model}: means and 95 % intervals against {cost} a picture", x=0.01, ha="left", fontsize=9)
     return figure
+
+
+def _partial(costs: Mapping[str, Column], name: str) -> str:
+    """Say how many partial passes a method has besides its whole ones."""
+    if "partial passes" not in costs or name not in costs["partial passes"].methods:
+        return ""
+    mean = costs["partial passes"].interval(name).mean
+    return f"\n+ {mean:,.0f} partial" if mean > 0 else ""
 
 
 def _draw_point(axes: Axes, costs: Column, column: Column, name: str, look: Style) -> None:
@@ -126,7 +139,7 @@ def _cost_axis(axes: Axes, costs: Column, cost: str) -> None:
         axes.set_xlim(left=-0.3 * float(means[means > 0].min(initial=1.0)))
     else:
         axes.set_xscale("log")
-    axes.set_xlabel(f"{cost} a picture" if cost == "passes" else "seconds a picture")
+    axes.set_xlabel("whole passes a picture" if cost == "passes" else "seconds a picture")
     axes.minorticks_off()
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..statistics import Interval, Leaders, compare, leaders
-from .cells import NOTHING, Cell, Page, Table, decimals_of, is_baseline, ordered, parted, small, written
+from .cells import NOTHING, Cell, Page, Table, decimals_of, is_baseline, ordered, parted, small, three_digits, written
 from .contests import paired, ranked
 from .notes import BOLD, INTERVALS, SHARES, counted, protocol_text, protocols, versions
 from .results import Column, Results
@@ -66,7 +66,7 @@ class Judged:
         one = self.intervals[method]
         if self.column.family != "cost":
             return decimals_of(self.intervals.values())
-        return 0 if one.low == one.high == round(one.mean) else decimals_of([one])
+        return 0 if one.low == one.high == round(one.mean) else three_digits(one.mean)
 
 
 def judge(column: Column, contest: bool = True) -> Judged:
