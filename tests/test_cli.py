@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +50,7 @@ class Ended:
 
 
 Cli = Callable[..., Ended]
+ALWAYS = ("explanations.json", "report.html")
 
 
 def strict(text: str | bytes) -> dict:
@@ -57,10 +59,10 @@ def strict(text: str | bytes) -> dict:
 
 
 def listed(out: Path) -> dict:
-    """Read ``explanations.json`` and check that it tells of every file in the folder and of no other."""
+    """Read ``explanations.json`` and check that it tells of every file in the folder, but itself and the report."""
     facts = strict((out / "explanations.json").read_bytes())
     files = [name for one in facts["explanations"] for name in one["files"]]
-    assert sorted(files) == sorted(path.name for path in out.iterdir() if path.name != "explanations.json")
+    assert sorted(files) == sorted(path.name for path in out.iterdir() if path.name not in ALWAYS)
     return facts
 
 
@@ -757,3 +759,48 @@ def test_a_class_named_like_markup_is_text_in_its_card(cli, photos):
     result = cli("explain", photos / "cat.png", *marked, "--out", "out", "--check")
     assert result.code == 0
     assert result.out.count("[/red] [bold]") >= 2
+
+
+# -- the report ------------------------------------------------------------------------------------------------
+
+
+def test_explain_ends_with_a_report(cli, photos):
+    """It is told where it is, and made again by `fusioncam report`, without the pictures and without a network."""
+    result = cli("explain", photos, *FAST, "--out", "out")
+    page = Path("out", "report.html")
+    before = page.read_bytes()
+    assert f"report: {page}\n" in result.out
+    assert b"cup of coffee.jpg" in before
+    assert b"not a picture in a known format" in before
+
+    page.unlink()
+    shutil.rmtree(photos)
+    assert cli("report", "out") == Ended(0, f"{page}\n", "")
+    assert page.read_bytes() == before
+    assert cli("report", "out", "--json").json == {"folder": "out", "written": [str(page)]}
+
+
+def test_explain_without_a_report(cli, photos):
+    """For whoever wants none."""
+    result = cli("explain", photos / "cat.png", *FAST, "--out", "out", "--no-report")
+
+    assert "report" not in result.out
+    assert not Path("out", "report.html").exists()
+
+
+def test_heatmaps_stay_where_no_report_can_be_made(cli, photos):
+    """What was asked for is there: the exit code is as without one, and it is told."""
+    Path("out", "report.html").mkdir(parents=True)
+    result = cli("explain", photos / "cat.png", *FAST, "--out", "out")
+
+    assert result.code == 0
+    assert "no report: cannot write" in result.err
+
+
+def test_a_report_of_nothing(cli):
+    """Is a mistake, told in a line."""
+    Path("empty").mkdir()
+    result = cli("report", "empty")
+
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: empty has neither plan.json nor explanations.json")

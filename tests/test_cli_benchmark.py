@@ -83,7 +83,7 @@ def test_a_run_ends_with_rows_tables_and_figures(cli, photos):
     assert {"md", "tex", "csv"} == {one.suffix[1:] for one in Path("run/tables").iterdir()}
     assert {"png", "svg"} == {one.suffix[1:] for one in Path("run/figures").iterdir()}
     told = {Path(line) for line in out.splitlines() if line.startswith("run")}
-    assert told == {*Path("run/tables").iterdir(), *Path("run/figures").iterdir()}
+    assert told == {*Path("run/tables").iterdir(), *Path("run/figures").iterdir(), Path("run/report.html")}
 
 
 def test_a_report_is_made_again_without_a_network(cli, photos, monkeypatch):

@@ -36,6 +36,7 @@ FLOORS = [
     {"comparison"},
     {"doctor", "doctor_tables", "report", "run"},
     {"benchmark", "cli_words"},
+    {"html"},
     {"cli_benchmark"},
     {"cli", "__init__"},
     {"__main__"},

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .cli_benchmark import benchmark, list_metrics, report
+from .cli_benchmark import benchmark, list_metrics, report, reported
 from .cli_words import (
     EXIT_CODES,
     SHORT_CODES,
@@ -27,6 +27,7 @@ from .cli_words import (
     Out,
     Precision,
     Quiet,
+    Report,
 )
 from .doctor import examine
 from .doctor_tables import tables
@@ -102,6 +103,7 @@ def explain(
     check: Annotated[
         bool, typer.Option("--check", help="measure how far each heatmap can be trusted; some seconds more")
     ] = False,
+    report: Report = True,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -118,7 +120,7 @@ def explain(
     loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=_speed(precision))
     named_methods(loaded, list(method))
     found = [one for one in find_pictures(paths) if str(one) in paths or not _inside(one, out)]
-    _run(found, loaded, method, target, Run(out, quiet=quiet, as_json=json), batch_size, check=check)
+    _run(found, loaded, method, target, Run(out, quiet=quiet, as_json=json), batch_size, check=check, report=report)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -127,6 +129,7 @@ def demo(
     out: Out = Path("fusioncam-demo"),
     device: Device = None,
     precision: Precision = None,
+    report: Report = True,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -138,7 +141,7 @@ def demo(
     """
     _checked(method)
     pictures, loaded = _demo_pictures(), load_model(device=device, speed=_speed(precision))
-    _run(pictures, loaded, method, None, Run(out, quiet=quiet, as_json=json), 1)
+    _run(pictures, loaded, method, None, Run(out, quiet=quiet, as_json=json), 1, report=report)
 
 
 app.command(epilog=EXIT_CODES)(benchmark)
@@ -244,11 +247,17 @@ def _run(
     batch_size: int,
     *,
     check: bool = False,
+    report: bool = True,
 ) -> None:
-    """Explain, save and tell; the exit code says how it went."""
+    """Explain, save, tell and report; the exit code says how it went."""
     with run.progress(pictures) as found:
         run.take(by_picture(found, model, methods, target, batch_size, check=check, on_error=run.fail))
-    raise typer.Exit(run.finish(model))
+    code = run.finish(model)
+    written = reported(run.out) if report and not run.interrupted else []
+    if not (run.quiet or run.json):
+        for path in written:
+            print(f"report: {path}")
+    raise typer.Exit(code)
 
 
 def _speed(precision: str | None) -> Speed | None:

@@ -14,11 +14,11 @@ from rich.table import Table
 from .benchmark import Outcome, as_plan, gathered, run
 from .benchmark.plan import TARGETS
 from .benchmark.progress import Screen, table_of
-from .cli_words import Device, Json, Layer, MethodsOrNone, Metrics, ModelNames, Precision, Quiet
-from .errors import ResultsError
+from .cli_words import Device, Json, Layer, MethodsOrNone, Metrics, ModelNames, Precision, Quiet, Report
+from .errors import OutputError, ResultsError
 from .files import to_json
+from .html import write_report
 from .metrics import METRICS, described, settings_of
-from .report import write_report
 
 _FEW = 20
 
@@ -50,10 +50,11 @@ def benchmark(
     ] = False,
     device: Device = None,
     precision: Precision = None,
+    report: Report = True,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Measure methods on pictures: rows, then tables and figures. Killed at any moment, it goes on where it was.
+    """Measure methods on pictures: rows, then a report. Killed at any moment, it goes on where it was.
 
     fusioncam benchmark photos/ -m grad-cam -m fusion-cam --metric insertion --metric deletion --out run/
 
@@ -71,21 +72,30 @@ def benchmark(
     screen = Screen(quiet=quiet)
     with screen.shown():
         outcome = run(chosen, out, extend=extend, watch=screen)
-    written = [] if outcome.interrupted else _report(out)
+    written = reported(out) if report and not outcome.interrupted else []
     raise typer.Exit(_told(outcome, written, quiet=quiet, json=json))
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a run, ended or not")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="a folder of benchmark, ended or not, or of explain")],
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Make the tables and figures of a run again from its rows; no network is needed.
+    """Make a report again: one HTML file of a folder of explain or benchmark, and of rows tables and figures too.
+
+    No network is needed. Any browser opens report.html, without internet, and it may be sent by mail.
+
+    fusioncam report fusioncam-out/
 
     fusioncam report run/
     """
-    outcome = gathered(folder)
-    raise typer.Exit(_told(outcome, _report(folder), quiet=quiet, json=json))
+    if (folder / "plan.json").exists():
+        raise typer.Exit(_told(gathered(folder), reported(folder), quiet=quiet, json=json))
+    written = write_report(folder)
+    if json:
+        print(to_json({"folder": str(folder), "written": [str(path) for path in written]}).decode())
+    elif not quiet:
+        print(*written, sep="\n")
 
 
 def list_metrics() -> None:
@@ -109,12 +119,12 @@ def list_metrics() -> None:
     Console(width=None if sys.stdout.isatty() else 240).print(table)
 
 
-def _report(folder: Path) -> list[Path]:
-    """Make tables and figures; a run of which none can be made is still a run."""
+def reported(folder: Path) -> list[Path]:
+    """Make the report; a run of which none can be made is still a run."""
     try:
         return write_report(folder)
-    except ResultsError as error:
-        print(f"no tables: {error}", file=sys.stderr)
+    except (ResultsError, OutputError) as error:
+        print(f"no report: {error}", file=sys.stderr)
         return []
 
 

@@ -90,5 +90,6 @@ Precision = Annotated[
         autocompletion=precisions,
     ),
 ]
+Report = Annotated[bool, typer.Option("--report/--no-report", help="make report.html at the end")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no table")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")]

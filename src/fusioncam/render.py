@@ -14,17 +14,32 @@ from PIL import Image
 
 from .errors import UnknownNameError
 
-_COLORS = "jet"  # what the field's papers show; blue is 0, red is 1
+# what the field's papers show; blue is 0, red is 1
+_COLOURS = colormaps["jet"](np.arange(256))[:, :3]
+
+
+def coloured(heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float64]:
+    """Give a heatmap's colours ``(height, width, 3)`` in [0, 1], resized to ``size`` (width, height)."""
+    resized = Image.fromarray(np.asarray(heatmap, np.float32)).resize(size, Image.Resampling.BILINEAR)
+    levels = (np.asarray(resized) * 256).clip(0, 255).astype(np.uint8)
+    colours: NDArray[np.float64] = _COLOURS[levels]
+    return colours
 
 
 def overlay(picture: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:
     """Lay a heatmap ``(H, W)`` in [0, 1] over a picture of any size; ``opacity`` 0 shows the picture alone."""
     if not 0 <= opacity <= 1:
         raise UnknownNameError(f"opacity is a share from 0 to 1, got {opacity}")
-    resized = Image.fromarray(np.asarray(heatmap, np.float32)).resize(picture.size, Image.Resampling.BILINEAR)
-    colours = colormaps[_COLORS](np.clip(np.asarray(resized), 0, 1))[..., :3]
+    colours = coloured(heatmap, picture.size)
     blended = (1 - opacity) * np.asarray(picture.convert("RGB")) / 255 + opacity * colours
     return Image.fromarray((blended * 255).round().astype(np.uint8))
+
+
+def uncovered(overlaid: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:
+    """Give the picture under an overlay of this heatmap, to about one level of 255."""
+    colours = coloured(heatmap, overlaid.size)
+    picture = (np.asarray(overlaid.convert("RGB")) / 255 - opacity * colours) / (1 - opacity)
+    return Image.fromarray((picture * 255).round().clip(0, 255).astype(np.uint8))
 
 
 def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", columns: int = 5) -> Image.Image:

@@ -24,6 +24,7 @@ from .folder import Heatmaps, begun, held
 from .games import classes_of, games_in, groups_for, play
 from .measure import Bench, Made, acquaint, as_columns, classes_in
 from .plan import Plan
+from .recall import note
 from .rows import Journal, Key, Means, Row, in_order, parquet, write_parquet
 
 
@@ -88,6 +89,7 @@ def run(
         for line in changed_versions(journal, benches):
             watch.note(line)
         plan.save(folder / "plan.json")
+        note(folder, plan, {one.name: one.model for one in benches}, from_data=own.samples is None)
         try:
             _Run(plan, folder, benches, journal, watch).go()
         except KeyboardInterrupt:

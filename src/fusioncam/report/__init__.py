@@ -13,7 +13,9 @@ Needs the extra ``benchmark``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -24,16 +26,28 @@ from .contests import rankable
 from .diagrams import critical_difference_figure
 from .figures import cost_figure, curves_figure, grid_figure, side_by_side_figure, sweep_figure
 from .formats import latex, markdown
+from .manifest import keep_only
 from .results import Column, Results, pandas, read_results, results_of
 from .specs import ablations, base_name, grids, main_methods, sweeps
 from .style import saved
 from .tables import pages
 
 __all__ = [
-    "Cell", "Column", "Page", "Results", "Table", "cost_figure", "critical_difference_figure", "curves_figure",
-    "figures", "grid_figure", "latex", "markdown", "pages", "read_results", "results_of", "side_by_side_figure",
-    "sweep_figure", "write_report",
+    "Cell", "Column", "Page", "Results", "Table", "Written", "cost_figure", "critical_difference_figure",
+    "curves_figure", "figures", "grid_figure", "latex", "main_of", "markdown", "pages", "read_results", "results_of",
+    "side_by_side_figure", "sweep_figure", "write_report", "write_tables_and_figures",
 ]  # fmt: skip
+
+_PICTURES = "side-by-side"  # their name begins so, and their SVG is pixels
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written, and what of it goes into a page: tables, and SVG by its name."""
+
+    files: list[Path]
+    pages: list[Page]
+    drawings: list[tuple[str, str]]
 
 
 def write_report(run_folder: str | Path) -> list[Path]:
@@ -43,16 +57,27 @@ def write_report(run_folder: str | Path) -> list[Path]:
     Raises :class:`fusioncam.errors.ResultsError` if rows or plan are missing, torn or not what they must be,
     :class:`fusioncam.errors.OutputError` if a file cannot be written.
     """
-    run_folder = Path(run_folder)
-    results = read_results(run_folder)
-    return [*write_tables(results, run_folder / "tables"), *write_figures(results, run_folder / "figures")]
+    return write_tables_and_figures(read_results(Path(run_folder)), Path(run_folder)).files
 
 
-def write_tables(results: Results, folder: Path) -> list[Path]:
+def write_tables_and_figures(results: Results, run_folder: Path, more: Iterable[tuple[str, Figure]] = ()) -> Written:
+    """Do that of results that are read, with ``more`` figures; remove what earlier ones wrote and this does not."""
+    tables, drawn = list(pages(results)), run_folder / "figures"
+    files, drawings = write_tables(tables, run_folder / "tables"), []
+    writable_folder(drawn)
+    for name, figure in chain(figures(results), more):
+        files += write_figure(name, figure, drawn)
+        if not name.startswith(_PICTURES):
+            drawings.append((name, saved(figure, "svg", letters=True).decode()))
+    keep_only(files, run_folder)
+    return Written(files, tables, drawings)
+
+
+def write_tables(tables: Iterable[Page], folder: Path) -> list[Path]:
     """Write every page as Markdown, LaTeX and CSV."""
     writable_folder(folder)
     written = []
-    for page in pages(results):
+    for page in tables:
         csv = pandas().DataFrame(list(page.records)).to_csv(index=False, lineterminator="\n")
         for kind, text in (("md", markdown(page)), ("tex", latex(page)), ("csv", csv)):
             written.append(folder / f"{slug(page.name)}.{kind}")
@@ -61,15 +86,12 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     return written
 
 
-def write_figures(results: Results, folder: Path) -> list[Path]:
-    """Write every figure as PNG and SVG."""
-    writable_folder(folder)
-    written = []
-    for name, figure in figures(results):
-        for kind in ("png", "svg"):
-            written.append(folder / f"{slug(name)}.{kind}")
-            with replacing(written[-1]) as file:
-                file.write(saved(figure, kind))
+def write_figure(name: str, figure: Figure, folder: Path) -> list[Path]:
+    """Write a figure as PNG and SVG."""
+    written = [folder / f"{slug(name)}.{kind}" for kind in ("png", "svg")]
+    for path in written:
+        with replacing(path) as file:
+            file.write(saved(figure, path.suffix[1:]))
     return written
 
 
@@ -79,12 +101,13 @@ def figures(results: Results) -> Iterator[tuple[str, Figure]]:
         for name, figure in (*_of_curves(results, model), *_of_costs(results, model), *_of_settings(results, model)):
             if figure is not None:
                 yield f"{name}-{model}", figure
-        for column in rankable(results, model, _main(results)):
+        for column in rankable(results, model, main_of(results)):
             if (figure := critical_difference_figure(column, results.methods)) is not None:
                 yield f"critical-difference-{column.metric}-{model}", figure
 
 
-def _main(results: Results) -> list[str]:
+def main_of(results: Results) -> list[str]:
+    """Give the methods of the main tables."""
     methods = results.methods
     return main_methods(methods, ablations(methods, results.plan.get("tables")))
 
@@ -94,15 +117,15 @@ def _of_curves(results: Results, model: str) -> Iterator[tuple[str, Figure | Non
     named = [one for one in results.metrics if base_name(one) in ("insertion", "deletion")]
     others = [one for one in results.metrics if one not in named]
     pair = [one for one in ("fusion-cam", "union-cam") if one in results.methods]
-    yield "curves", curves_figure(results, model, named, _main(results))
+    yield "curves", curves_figure(results, model, named, main_of(results))
     if len(pair) == 2:
         yield "curves-union-fusion", curves_figure(results, model, named, pair)
-    yield "curves-others", curves_figure(results, model, others, _main(results))
+    yield "curves-others", curves_figure(results, model, others, main_of(results))
 
 
 def _of_costs(results: Results, model: str) -> Iterator[tuple[str, Figure | None]]:
     for cost in ("seconds", "passes"):
-        yield f"cost-{cost}", cost_figure(results, model, _main(results), cost)
+        yield f"cost-{cost}", cost_figure(results, model, main_of(results), cost)
 
 
 def _of_settings(results: Results, model: str) -> Iterator[tuple[str, Figure | None]]:

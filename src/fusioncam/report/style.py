@@ -138,9 +138,10 @@ def legend_outside(figure: Figure, handles: Iterable[Any], labels: Sequence[str]
         figure.legend(list(handles), list(labels), loc="outside lower center", ncols=columns, handlelength=2.6)
 
 
-def saved(figure: Figure, kind: str) -> bytes:
-    """Give the figure as PNG or SVG, the same bytes at every call."""
+def saved(figure: Figure, kind: str, *, letters: bool = False) -> bytes:
+    """Give the figure as PNG or SVG, the same bytes at every call; in SVG ``letters`` stay text, for pages."""
     with styled():
+        mpl.rcParams["svg.fonttype"] = "none" if letters else "path"
         file = BytesIO()
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(file, format=kind, dpi=160, metadata=metadata)

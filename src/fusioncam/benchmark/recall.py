@@ -1,0 +1,84 @@
+"""A run's pictures, found again without its networks, which alone would know their crop and their classes' names."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..datasets import Samples, open_dataset
+from ..errors import ResultsError
+from ..files import replacing, to_json
+from ..model import ExplainedModel
+from ..preprocessing import Preprocessing
+from .measure import classes_in
+from .plan import Plan
+
+FILE = "models.json"
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What is known of a run's network, and where its data set lies, None where the pictures were not of one."""
+
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] | None
+    classes: int | None
+    data: str | None
+    class_map: str | None
+
+    def samples(self) -> Samples:
+        """Open the data set as the run did; raises :class:`DatasetError` where it is gone."""
+        if self.data is None:
+            raise ResultsError("the pictures were given in Python: only a data set can be opened again")
+        return open_dataset(self.data, class_map=self.class_map, labels=self.labels, classes=self.classes)
+
+    def class_name(self, target: int) -> str:
+        """Give a class as tables show it: the first of its names, or its index."""
+        known = self.labels is not None and target < len(self.labels)
+        return self.labels[target].split(",")[0] if known and self.labels else str(target)
+
+
+def note(folder: Path, plan: Plan, models: Mapping[str, ExplainedModel], *, from_data: bool) -> None:
+    """Write what :func:`noted` reads."""
+    facts = {
+        "data": os.path.abspath(plan.data) if from_data else None,  # noqa: PTH100 # as plans do it
+        "class_map": None if plan.class_map is None else os.path.abspath(plan.class_map),  # noqa: PTH100
+        "models": {
+            name: {
+                "preprocessing": asdict(model.preprocessing),
+                "labels": model.labels,
+                "classes": classes_in(model),
+            }
+            for name, model in models.items()
+        },
+    }
+    with replacing(folder / FILE) as file:
+        file.write(to_json(facts))
+
+
+def noted(folder: Path) -> dict[str, Noted]:
+    """Read what is known of a run's networks, by their names; nothing of runs of earlier versions.
+
+    Raises :class:`ResultsError` for a file that is torn or of another version.
+    """
+    try:
+        facts = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return {name: _noted(one, facts["data"], facts["class_map"]) for name, one in facts["models"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ResultsError(f"{folder / FILE} cannot be read, it is torn or of another version: {error}") from error
+
+
+def _noted(facts: Mapping[str, Any], data: str | None, class_map: str | None) -> Noted:
+    labels = None if facts["labels"] is None else tuple(map(str, facts["labels"]))
+    return Noted(as_preprocessing(facts["preprocessing"]), labels, facts["classes"], data, class_map)
+
+
+def as_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
+    """Make a preprocessing of what JSON kept of it, whose pairs became lists."""
+    return Preprocessing(**{name: tuple(one) if isinstance(one, list) else one for name, one in facts.items()})

@@ -1,0 +1,213 @@
+"""A run of `fusioncam benchmark` as a report: tables, figures, and where heatmaps were kept, pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..benchmark.folder import Heatmaps
+from ..benchmark.recall import Noted, noted
+from ..datasets import Samples
+from ..errors import FusionCamError
+from ..report import Results, main_of, read_results, side_by_side_figure, write_tables_and_figures
+from ..report.cells import is_baseline
+from .drawings import drawing
+from .pixels import as_uri, heat_uri, side_for
+from .sheet import FAILURES, Failure, Gallery, Layer, Sheet, Shown, lines
+from .written import write
+
+# of figures 2 and 4 of the paper
+_ROWS, _COLUMNS = 6, 8
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures and kept heatmaps of a run, opened when they are asked for; ``notes`` say what cannot be had."""
+
+    results: Results
+    heatmaps: Heatmaps
+    known: Mapping[str, Noted]
+    notes: list[str] = field(default_factory=list)
+    _samples: dict[str, tuple[Samples, dict[str, int]] | None] = field(default_factory=dict)
+
+    @cached_property
+    def keys(self) -> list[tuple[str, str]]:
+        """The models and pictures that have rows, those of one picture together."""
+        pairs = self.results.rows[["model", "picture"]].drop_duplicates()
+        order = {picture: place for place, picture in enumerate(pairs["picture"].drop_duplicates())}
+        return sorted(pairs.itertuples(index=False, name=None), key=lambda pair: order[pair[1]])
+
+    @cached_property
+    def _rows(self) -> Any:
+        return self.results.rows.groupby(["model", "picture"], sort=False, observed=True)
+
+    def rows(self, model: str, picture: str) -> Any:
+        """Give the rows of a picture."""
+        return self._rows.get_group((model, picture))
+
+    def maps(self, model: str, picture: str) -> dict[str, NDArray[np.float32]]:
+        """Give a picture's kept heatmaps in the methods' order."""
+        kept = self.heatmaps.load(model, picture)
+        return {name: kept[name].float().numpy() for name in self.results.methods if name in kept}
+
+    def view(self, model: str, picture: str) -> Image.Image | None:
+        """Give what the network saw of a picture; None, and a note, where it cannot be had."""
+        found = self._opened(model)
+        if found is None:
+            return None
+        samples, places = found
+        try:
+            if picture not in places:
+                raise KeyError(picture)
+            return self.known[model].preprocessing.view(samples[places[picture]].open())
+        except (FusionCamError, KeyError) as error:
+            told = f"not in the data any more: {picture}" if isinstance(error, KeyError) else str(error)
+            self._note(f"A picture cannot be shown: {told}")
+            return None
+
+    def _opened(self, model: str) -> tuple[Samples, dict[str, int]] | None:
+        """Open the data set of a model, once."""
+        if model not in self._samples:
+            self._samples[model] = None
+            try:
+                if model not in self.known:
+                    raise FusionCamError("the run has no models.json; the same command adds it")
+                samples = self.known[model].samples()
+                self._samples[model] = samples, {name: place for place, name in enumerate(samples.names)}
+            except FusionCamError as error:
+                self._note(f"The pictures cannot be shown, heatmaps stand alone: {error}")
+        return self._samples[model]
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes and len(self.notes) < 5:
+            self.notes.append(text)
+
+
+def write_measured(folder: Path, path: Path) -> list[Path]:
+    """Write tables, figures and report of a run, remove what earlier ones wrote and this did not, list what is."""
+    results = read_results(folder)
+    pictures = Pictures(results, Heatmaps(folder / "heatmaps"), noted(folder))
+    made = write_tables_and_figures(results, folder, side_by_sides(pictures))
+    drawings = tuple(drawing(name, svg, place) for place, (name, svg) in enumerate(made.drawings))
+    gallery = gallery_of(pictures) if (folder / "heatmaps").is_dir() else None
+    failures = failures_of(results)
+    notes = [] if gallery else ["No heatmaps were kept: a run with --keep-heatmaps shows pictures here."]
+    if len(failures) > FAILURES:
+        notes.append(f"The first {FAILURES:,} of {len(failures):,} failures are listed.")
+    count = results.rows["picture"].nunique()
+    lead = (
+        f"{len(results.methods)} methods on {count:,} {'picture' if count == 1 else 'pictures'} of "
+        f"{', '.join(results.models)}, by {', '.join(results.metrics)}."
+    )
+    sheet = Sheet(
+        title="How well the methods explain",
+        lead=lead,
+        gallery=gallery,
+        tables=tuple(made.pages),
+        failures=tuple(failures[:FAILURES]),
+        setting=(("Plan", plan_of(results)), ("Versions", versions_of(results))),
+        drawings=drawings,
+        notes=tuple(notes),
+    )
+    return [*made.files, write(sheet, path)]
+
+
+def plan_of(results: Results) -> tuple[tuple[str, str], ...]:
+    """Give the plan as text."""
+    return lines({name: value for name, value in results.plan.items() if name != "digest"})
+
+
+def versions_of(results: Results) -> tuple[tuple[str, str], ...]:
+    """Give what the rows were made with; several where a run was gone on with."""
+    found = [json.loads(text) for text in results.rows["versions"].dropna().unique()]
+    names = dict.fromkeys(name for one in found for name in one)
+    return lines({name: list(dict.fromkeys(one[name] for one in found if name in one)) for name in names})
+
+
+def failures_of(results: Results) -> list[Failure]:
+    """Give what failed: pictures, methods, metrics."""
+    rows = [*(results.lost(model) for model in results.models), *whole_pictures(results)]
+    return [
+        Failure(" · ".join(one for one in (row.picture, row.model, row.method, row.metric) if one), str(row.error))
+        for found in rows
+        for row in found.fillna({"method": "", "metric": ""}).itertuples()
+    ]
+
+
+def whole_pictures(results: Results) -> Iterator[Any]:
+    """Give the rows of pictures that failed with all methods."""
+    failures = results.failures
+    yield failures[failures["method"].fillna("") == ""]
+
+
+# -- pictures ------------------------------------------------------------------------------------------------------
+
+
+def gallery_of(pictures: Pictures) -> Gallery:
+    """Show the pictures with their kept heatmaps and values."""
+    keys = pictures.keys
+    return Gallery(len(keys), shown(pictures), pictures.results.methods, notes=pictures.notes)
+
+
+def shown(pictures: Pictures) -> Iterator[Shown]:
+    """Give the pictures one by one."""
+    side = side_for(len(pictures.keys))
+    several = len(pictures.results.models) > 1
+    for model, picture in pictures.keys:
+        maps, view = pictures.maps(model, picture), pictures.view(model, picture)
+        rows = pictures.rows(model, picture)
+        told = {str(method): values_of(own) for method, own in rows.groupby("method", sort=False, observed=True)}
+        layers = tuple(Layer(name, 0, heat_uri(one), told.get(name, "")) for name, one in maps.items())
+        size = view.size if view else next(iter(maps.values())).shape[::-1] if maps else (1, 1)
+        uri = as_uri(view, side) if view else ""
+        name, about = Path(picture).name, f"{picture} {model}" if several else picture
+        classes = (class_of(rows, pictures.known.get(model)),)
+        yield Shown(name, size, uri, classes, layers, "" if about == name else about)
+
+
+def class_of(rows: Any, known: Noted | None) -> str:
+    """Name the class that is explained, and the picture's own where that is another."""
+    names = known.class_name if known else str
+    target, label = (rows[name].dropna() for name in ("target", "label"))
+    told = names(int(target.iloc[0])) if len(target) else "class unknown"
+    other = len(label) and len(target) and int(label.iloc[0]) != int(target.iloc[0])
+    return f"{told}, labelled {names(int(label.iloc[0]))}" if other else told
+
+
+def values_of(rows: Any) -> str:
+    """Give a method's values on one picture."""
+    known = rows[rows["value"].notna()]
+    return " · ".join(
+        f"{metric}\N{NO-BREAK SPACE}{value:.3g}"
+        for metric, value in zip(known["metric"], known["value"], strict=True)
+    )
+
+
+def side_by_sides(pictures: Pictures) -> Iterator[tuple[str, Figure]]:
+    """Draw figures 2 and 4 of the paper: the first pictures that can be had, by the main methods."""
+    methods = [one for one in main_of(pictures.results) if not is_baseline(one)][:_COLUMNS]
+    for model in pictures.results.models:
+        rows: list[tuple[str, Image.Image, list[NDArray[np.float32]]]] = []
+        for _, picture in (key for key in pictures.keys if key[0] == model):
+            maps = pictures.maps(model, picture)
+            view = pictures.view(model, picture) if maps.keys() >= {*methods} and methods else None
+            if view is not None:
+                rows.append((picture, view, [maps[name] for name in methods]))
+            if len(rows) == _ROWS:
+                break
+        if rows:
+            columns = {name: [maps[place] for *_, maps in rows] for place, name in enumerate(methods)}
+            yield f"side-by-side-{model}", side_by_side_figure(_named(rows), columns)
+
+
+def _named(rows: Sequence[tuple[str, Image.Image, Any]]) -> list[tuple[str, Image.Image]]:
+    return [(Path(name).name, view) for name, view, _ in rows]

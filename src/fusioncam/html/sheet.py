@@ -1,0 +1,132 @@
+"""What a report is made of, before it is HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..report import Page
+from .trust import Card
+
+# so much opens in a browser in under three seconds, on a phone too
+PICTURES = 1000
+ROOM = 32 * 2**20  # letters of pictures and heatmaps
+LINES = 2000  # of a table of heatmaps
+FAILURES = 200
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A method's heatmap of one class of a picture as a data URI, and what is told of it.
+
+    ``group`` is the place of the class among the picture's.
+    """
+
+    method: str
+    group: int
+    heat: str
+    told: str = ""
+    check: Card | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture as a data URI, "" where it cannot be had, its classes and heatmaps; ``about`` says more of it."""
+
+    name: str
+    size: tuple[int, int]
+    picture: str
+    classes: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    about: str = ""
+
+    @property
+    def words(self) -> str:
+        """What a search looks through."""
+        return " ".join((self.name, *self.classes, self.about)).lower()
+
+    @property
+    def room(self) -> int:
+        """How many letters its pixels take."""
+        return len(self.picture) + sum(len(one.heat) for one in self.layers)
+
+
+@dataclass
+class Gallery:
+    """Pictures that are made as they are asked for, until the limits of a report are reached."""
+
+    total: int
+    made: Iterable[Shown]
+    methods: tuple[str, ...]
+    shown: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Shown]:
+        """Give what fits into a report."""
+        room = 0
+        for one in self.made:
+            room += one.room
+            if self.shown == PICTURES or (room > ROOM and self.shown):
+                break
+            self.shown += 1
+            yield one
+
+    @property
+    def left_out(self) -> str:
+        """Say what does not fit, once all that does was given."""
+        if self.shown == self.total:
+            return ""
+        return (
+            f"This file shows the first {self.shown:,} of {self.total:,} pictures: it holds at most {PICTURES:,} "
+            f"pictures and {ROOM // 2**20} MiB of pixels. The others are in the folder."
+        )
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as SVG."""
+
+    name: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong, and with what."""
+
+    about: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A whole report. ``listing`` says that its tables list pictures, which a search narrows."""
+
+    title: str
+    lead: str
+    gallery: Gallery | None
+    tables: tuple[Page, ...]
+    failures: tuple[Failure, ...]
+    setting: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    drawings: tuple[Drawing, ...] = ()
+    notes: tuple[str, ...] = ()
+    listing: bool = False
+
+
+def plain(value: object) -> str:
+    """Write a setting in a line.
+
+    >>> plain([224, 224]), plain(None), plain(True), plain({"a": 1})
+    ('224, 224', 'none', 'true', 'a 1')
+    """
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(one)}" for name, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(plain, value))
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def lines(facts: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Give names and values as text."""
+    return tuple((name.replace("_", " "), plain(value)) for name, value in facts.items())

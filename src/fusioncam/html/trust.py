@@ -1,0 +1,100 @@
+"""A trust card, as ``explanations.json`` keeps it, ready to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..report.cells import minus
+
+# the level is told by a shape and a word; a colour only repeats it
+SIGNS = {"good": "\N{BLACK CIRCLE}", "mixed": "\N{CIRCLE WITH LEFT HALF BLACK}", "poor": "\N{WHITE CIRCLE}"}
+UNKNOWN = "unknown"
+_WIDE, _HIGH = 160, 72
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve as the points of an SVG polyline."""
+
+    name: str
+    points: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked, what came out, in words, figures and curves."""
+
+    text: str
+    level: str
+    words: str
+    figures: tuple[tuple[str, str], ...]
+    curves: tuple[tuple[str, tuple[Line, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """How far a heatmap can be trusted."""
+
+    level: str
+    words: str
+    cost: str
+    questions: tuple[Question, ...]
+
+    @property
+    def signed(self) -> str:
+        """The level with its sign."""
+        return signed(self.level)
+
+
+def known(level: object) -> str:
+    """Give one of the known levels.
+
+    >>> known("good"), known("<b>")
+    ('good', 'unknown')
+    """
+    return str(level) if level in SIGNS else UNKNOWN
+
+
+def signed(level: str) -> str:
+    """Set a level's sign before it.
+
+    >>> signed("mixed"), signed("unknown")
+    ('◐ mixed', '? unknown')
+    """
+    return f"{SIGNS.get(level, '?')} {level}"
+
+
+def card_of(check: Mapping[str, Any]) -> Card:
+    """Read a card; what it lacks is left out."""
+    passes = f"{check.get('passes', 0):,} passes"
+    partial = f", {check['partial_passes']:,} partial ones" if check.get("partial_passes") else ""
+    cost = f"{passes}{partial}, {check.get('seconds', 0):.3g} s"
+    questions = tuple(map(_question, check.get("questions", ())))
+    return Card(known(check.get("level")), str(check.get("words", "")), cost, questions)
+
+
+def _question(facts: Mapping[str, Any]) -> Question:
+    figures = tuple((str(name), _figure(value)) for name, value in facts.get("figures", {}).items())
+    curves = tuple((str(name), _lines(own)) for name, own in (facts.get("curves") or {}).items())
+    text = str(facts.get("question") or facts.get("name", ""))
+    return Question(text, known(facts.get("level")), str(facts.get("words", "")), figures, curves)
+
+
+def _figure(value: object) -> str:
+    return minus(f"{value:.3g}") if isinstance(value, float) else str(value)
+
+
+def _lines(curves: Mapping[str, Sequence[float]]) -> tuple[Line, ...]:
+    return tuple(Line(str(name), points(values)) for name, values in curves.items())
+
+
+def points(values: Sequence[float]) -> str:
+    """Give a curve of shares as points of a drawing 160 wide and 72 high.
+
+    >>> points([0.0, 0.5, 1.0])
+    '0.0,72.0 80.0,36.0 160.0,0.0'
+    """
+    step = _WIDE / max(1, len(values) - 1)
+    return " ".join(f"{place * step:.1f},{_HIGH * (1 - min(max(one, 0), 1)):.1f}" for place, one in enumerate(values))

@@ -1,0 +1,276 @@
+"""The HTML report in a real browser: headless Chromium of the system, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from fusioncam.html import write_report
+from reports import CHECK, explained, measured, photos
+
+pytestmark = pytest.mark.slow
+
+NAMES = [f"{n:02}.png" for n in range(30)]
+NASTY = '<img src=x onerror=alert(1)>"&.png'
+METHODS = ("grad-cam", "fusion-cam")
+PAPER = {"light": (251, 250, 248), "dark": (21, 23, 26)}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; tests skip where it is missing, but not in CI."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        assert not os.environ.get("FUSIONCAM_REQUIRE_BROWSER"), "no chromium on the path"
+        pytest.skip("no chromium on the path")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A report of explanations of 31 pictures and two classes, and one of a benchmark."""
+    place = tmp_path_factory.mktemp("pages")
+    classes = (("tabby", 0.8), ("tiger cat", 0.1))
+    out = explained(place / "out", [*NAMES, NASTY], METHODS, classes, failures=[("x.png", "<b>torn")], check=CHECK)
+    few = NAMES[:4]
+    methods = (*METHODS, "score-cam", "ones")
+    run = measured(place / "run", few, methods, data=photos(place / "photos", few), failures=[("x.png", "torn")])
+    return {"explain": write_report(out)[-1], "benchmark": write_report(run)[-1]}
+
+
+@pytest.fixture
+def opened(browser, pages):
+    """Open a report; whatever it complains of, or asks the world for, is a failure."""
+    contexts, complaints = [], []
+
+    def open_(source="explain", width=1280, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on(
+            "request", lambda asked: complaints.append(asked.url) if is_foreign(asked.url, pages[source]) else None
+        )
+        page.goto(pages[source].as_uri())
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def is_foreign(url, path):
+    """Say whether a request leaves the file."""
+    return not url.startswith("data:") and url.partition("#")[0] != path.as_uri()
+
+
+def shown(page, selector):
+    """List the texts of what can be seen."""
+    return [one.inner_text() for one in page.locator(selector).all() if one.is_visible()]
+
+
+def slide(page, percent, place=0):
+    """Move an opacity slider."""
+    page.locator(".opacity input").nth(place).evaluate(
+        "(slider, to) => { slider.value = to; slider.dispatchEvent(new Event('input', {bubbles: true})); }", percent
+    )
+
+
+def test_the_slider_changes_the_opacity(opened):
+    """Of the heatmap's layer alone; at 0 the picture is bare."""
+    page = opened()
+    heat, base = page.locator("#gallery .heat:visible").first, page.locator("#gallery .base").first
+    opacity = "one => getComputedStyle(one).opacity"
+
+    assert heat.evaluate(opacity) == "0.5"
+    slide(page, 0)
+    assert heat.evaluate(opacity) == "0"
+    assert base.evaluate(opacity) == "1"
+    slide(page, 100)
+    assert heat.evaluate(opacity) == "1"
+    assert shown(page, "output") == ["100 %"]
+
+
+def test_the_slider_answers_the_keyboard(opened):
+    """As sliders do."""
+    page = opened()
+    page.locator(".opacity input").first.focus()
+    page.keyboard.press("ArrowRight")
+
+    assert shown(page, "output") == ["51 %"]
+
+
+def test_a_method_changes_all_maps(opened):
+    """The layers and what is told of them; one layer is to be seen of each picture."""
+    page = opened()
+    visible = page.locator("#gallery .heat:visible")
+    before = visible.first.get_attribute("src")
+    assert visible.count() == 24
+
+    page.get_by_label("fusion-cam", exact=True).check(force=True)
+    assert visible.count() == 24
+    assert {one.get_attribute("data-method") for one in visible.all()} == {"fusion-cam"}
+    assert visible.first.get_attribute("src") != before
+    assert "gains D +0.100" in page.locator("#gallery .told:visible").first.inner_text()
+
+
+def test_a_class_changes_one_picture(opened):
+    """And no other."""
+    page = opened()
+    page.locator("#gallery .classes button").nth(1).click()
+    groups = [one.get_attribute("data-group") for one in page.locator("#gallery .heat:visible").all()]
+
+    assert groups == ["1", *["0"] * 23]
+    assert page.locator("#gallery .classes button").nth(1).get_attribute("aria-pressed") == "true"
+
+
+def test_pages_are_turned(opened):
+    """24 pictures a page, and no further than the last."""
+    page = opened()
+    assert shown(page, "#count") == ["1 to 24 of 31 pictures"]
+    assert page.locator("#back").is_disabled()
+    page.locator("#on").click()
+
+    assert shown(page, "#count") == ["25 to 31 of 31 pictures"]
+    assert shown(page, "#gallery h3") == [*NAMES[24:], NASTY]
+    assert page.locator("#on").is_disabled()
+    assert not page.locator("#back").is_disabled()
+
+
+def test_a_search_finds_names_and_classes(opened):
+    """In pictures and in the table, with all of its words; what it finds begins at the first page."""
+    page = opened()
+    page.locator("#on").click()
+    page.locator("#search").fill("TIGER 07")
+
+    assert shown(page, "#gallery h3") == ["07.png"]
+    assert shown(page, "#count") == ["1 that match, of 31 pictures"]
+    assert {row.split("\t")[0] for row in shown(page, "table.listing tbody tr")} == {"07.png"}
+    page.locator("#search").fill("nothing such")
+    assert shown(page, "#gallery h3") == []
+    page.locator("#search").fill("<img")
+    assert shown(page, "#gallery h3") == [NASTY]
+
+
+def test_tables_are_sorted(opened):
+    """By numbers, the better ones first; once more and the other way round."""
+    page = opened("benchmark")
+    table = page.locator("#tables table").first
+    numbers = "table => [...table.tBodies[0].rows].map(row => Number(row.cells[1].dataset.key))"
+    header = table.locator("thead button").nth(1)
+    header.click()
+
+    down = table.evaluate(numbers)
+    assert down == sorted(down, reverse=True)
+    assert header.locator("xpath=..").get_attribute("aria-sort") == "descending"
+    header.click()
+    assert table.evaluate(numbers) == sorted(down)
+    assert table.locator("tbody.apart th").inner_text() == "ones"
+
+
+def test_names_are_sorted_as_people_do(opened):
+    """Numbers in names by their value, large letters as small ones."""
+    page = opened()
+    table = page.locator("table.listing")
+    table.locator("thead button").first.click()
+    table.locator("thead button").first.click()
+
+    assert table.locator("tbody th").first.inner_text() == "29.png"
+
+
+def test_heatmaps_are_compared_side_by_side(opened):
+    """All of a picture in a dialog with its own slider, closed by Escape."""
+    page = opened()
+    page.locator("#gallery .stack").nth(2).click()
+    assert shown(page, "#compare-title") == ["02.png"]
+    assert shown(page, "#compare figcaption:not(.curve *)") == [
+        "grad-cam tabby 80.0%", "fusion-cam tabby 80.0%", "grad-cam tiger cat 10.0%", "fusion-cam tiger cat 10.0%",
+    ]  # fmt: skip
+    slide(page, 20, place=1)
+    assert page.locator("#compare .heat").first.evaluate("one => getComputedStyle(one).opacity") == "0.2"
+
+    page.keyboard.press("Escape")
+    assert not page.locator("#compare").is_visible()
+    assert shown(page, "output") == ["20 %"]
+
+
+def test_a_trust_card_opens(opened):
+    """Its words are there at once, questions and curves when it is asked."""
+    page = opened()
+    card = page.locator("#gallery .trust:visible").first
+    assert "mixed" in card.inner_text()
+    assert not card.locator("polyline").first.is_visible()
+    card.locator("summary").click()
+
+    assert card.locator("polyline").first.is_visible()
+    assert "Does the score follow the map?" in card.inner_text()
+
+
+@pytest.mark.parametrize("source", ["explain", "benchmark"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_light_or_dark(opened, source, scheme):
+    """As the system wants, and the other by a press of the button; letters stand out from the page in both."""
+    page = opened(source, scheme=scheme)
+    other = {"light": "dark", "dark": "light"}[scheme]
+
+    assert colour(page, "background-color") == PAPER[scheme]
+    assert abs(sum(colour(page, "color")) - sum(colour(page, "background-color"))) > 500
+    page.locator("#theme").click()
+    assert colour(page, "background-color") == PAPER[other]
+    page.locator("#theme").click()
+    assert colour(page, "background-color") == PAPER[scheme]
+
+
+def test_drawings_are_read_in_the_dark(opened):
+    """The letters of figures are light, in the light they are dark."""
+    fills = "() => [...document.querySelectorAll('.drawing svg text')].map(one => getComputedStyle(one).fill)"
+    dark = [sum(parts_of(one)) for one in opened("benchmark", scheme="dark").evaluate(fills)]
+    light = [sum(parts_of(one)) for one in opened("benchmark").evaluate(fills)]
+
+    assert min(dark) > 480
+    assert max(light) < 280
+
+
+@pytest.mark.parametrize("source", ["explain", "benchmark"])
+def test_a_phone_scrolls_down_alone(opened, source):
+    """At 390 pixels nothing sticks out, neither in the page nor in the dialog."""
+    page = opened(source, width=390)
+    wide = "() => document.documentElement.scrollWidth"
+    assert page.evaluate(wide) == 390
+    page.locator("#gallery .stack").first.click()
+
+    assert page.evaluate(wide) == 390
+    assert page.locator("#compare").evaluate("one => one.scrollWidth <= one.clientWidth")
+    assert page.locator("#gallery .card").first.bounding_box()["width"] > 340
+
+
+def test_it_prints(opened):
+    """Without its tools, with all that is folded."""
+    page = opened("benchmark", scheme="dark")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+
+    assert not page.locator(".tools").is_visible()
+    assert page.locator(".fine li").first.is_visible()
+    assert colour(page, "background-color") == (255, 255, 255)
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def colour(page, name):
+    """Give a colour of the body's."""
+    return parts_of(page.evaluate(f"() => getComputedStyle(document.body).getPropertyValue('{name}')"))
+
+
+def parts_of(value):
+    """Read rgb(…)."""
+    return tuple(int(part) for part in value.removeprefix("rgb(").removesuffix(")").split(","))

@@ -1,0 +1,446 @@
+"""The HTML report: what is in it, that nothing else is needed, and that what it shows is text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fusioncam.html.sheet as sheet
+from fusioncam.errors import OutputError, ResultsError
+from fusioncam.html import write_report
+from fusioncam.html.explained import read_explained
+from fusioncam.render import overlay, uncovered
+from fusioncam.report.manifest import keep_only
+from reports import CHECK, explained, heat, measured, photos, pixels
+from runs import apart, rows_of, save
+
+NASTY = '<script>alert("1")<img src=x onerror=alert(2)>.png'
+
+
+class Page(HTMLParser):
+    """Reads a page into its elements, with attributes and the text right in them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict, list[str]]] = []
+        self._open: list[list[str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        """Begin an element."""
+        self.elements.append((tag, dict(attrs), []))
+        if tag not in ("img", "meta", "input", "path", "polyline", "link"):
+            self._open.append(self.elements[-1][2])
+
+    def handle_endtag(self, tag):
+        """End it."""
+        if self._open:
+            self._open.pop()
+
+    def handle_data(self, data):
+        """Take its text."""
+        if self._open:
+            self._open[-1].append(data)
+
+    def all(self, tag, **wanted):
+        """List the attributes of elements that have these."""
+        return [a for name, a, _ in self.elements if name == tag and wanted.items() <= a.items()]
+
+    def texts(self, tag):
+        """List what stands in elements."""
+        return ["".join(text).strip() for name, _, text in self.elements if name == tag]
+
+
+def page_of(folder):
+    """Write the report of a folder and read it."""
+    path = write_report(folder)[-1]
+    assert path == folder / "report.html"
+    text = path.read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+def decoded(uri):
+    """Open a data URI."""
+    kind, _, data = uri.partition(",")
+    assert kind in ("data:image/webp;base64", "data:image/jpeg;base64")
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+@pytest.fixture(scope="module", params=["explain", "benchmark"])
+def folder(request, tmp_path_factory):
+    """A folder of either source, with three pictures and a failure."""
+    place = tmp_path_factory.mktemp(request.param)
+    names, failures = ["cat.png", "dog.png", "a cup.png"], [("torn.jpg", "torn.jpg: truncated")]
+    if request.param == "explain":
+        return explained(place / "out", names, failures=failures, check=CHECK)
+    return measured(place / "run", names, data=photos(place / "photos", names), failures=failures)
+
+
+@pytest.fixture(scope="module")
+def made(folder):
+    """The page of that folder, its text and its elements."""
+    return page_of(folder)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run that is soon reported: of one metric and two methods."""
+    return save(tmp_path / "run", rows_of({"fusion-cam": [0.1, 0.2], "grad-cam": [0.3, 0.1]}))
+
+
+# -- both sources ----------------------------------------------------------------------------------------------
+
+
+def test_a_page_has_pictures_tables_failures_and_setting(made):
+    """All parts, of either source."""
+    text, page = made
+
+    assert [a["alt"] for a in page.all("img", **{"class": "base"})] == ["cat.png", "dog.png", "a cup.png"]
+    assert {"grad-cam", "fusion-cam"} <= {a["data-method"] for a in page.all("img", **{"class": "heat"})}
+    assert page.all("table")
+    assert "torn.jpg: truncated" in page.texts("dd")
+    assert "0.1.0" in page.texts("dd")
+    assert "color-scheme: light dark" in text
+    assert '[data-theme="dark"]' in text
+    assert "@media print" in text
+
+
+def test_nothing_is_fetched(made):
+    """Whatever an element or a style could load is in the file, and the file says that it loads nothing else."""
+    text, page = made
+
+    for name, attributes, _ in page.elements:
+        for key in ("src", "srcset", "href", "xlink:href", "data", "poster", "action"):
+            value = attributes.get(key)
+            assert value is None or value.startswith(("data:image/", "#")), (name, key, value[:80])
+        assert not re.search(r"url\((?!#)", attributes.get("style", ""))
+    assert not page.all("link")
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", "".join(page.texts("style")))
+    policy = page.all("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"]
+    assert policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_the_policy_lets_the_one_script_run(made):
+    """Its hash is that of the text between the tags, and there is no other script."""
+    text, page = made
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)[1]
+
+    assert len(page.all("script")) == 1
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert (
+        f"script-src 'sha256-{digest}'" in page.all("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"]
+    )
+
+
+def test_the_same_folder_gives_the_same_page(folder, made):
+    """So that a report can be compared with another."""
+    assert page_of(folder)[0] == made[0]
+
+
+def test_names_stay_text(tmp_path):
+    """A picture, method, class or error that looks like markup is shown as it is written."""
+    class_name, method, error = '<b class="x">', "<i>cam</i>", "</dd><script>alert(3)</script>"
+    out = explained(
+        tmp_path / "out", [NASTY], methods=(method,), classes=((class_name, 0.5), ("b", 0.1)),
+        failures=[("<u>", error)], check=CHECK | {"words": "<em>w</em>", "level": "<s>"},
+    )  # fmt: skip
+    _, page = page_of(out)
+
+    assert NASTY in page.texts("h3")
+    assert page.all("template")[0]["data-words"].startswith(NASTY.lower())
+    assert error in page.texts("dd")
+    assert method in page.texts("span")
+    assert f"{class_name} 50.0%" in page.texts("button")
+    assert "? unknown" in page.texts("span")
+    for tag in ("b", "i", "u", "em", "s"):
+        assert not page.all(tag)
+    assert len(page.all("script")) == 1
+    assert not [a for _, a, _ in page.elements if any(key.startswith("on") for key in a)]
+
+
+def test_names_stay_text_in_a_benchmark(tmp_path):
+    """In rows and drawings, too."""
+    method, model = "<i>cam</i>", '"><script>'
+    run = measured(tmp_path / "run", [NASTY], methods=(method, "ones"), models=(model,), failures=[("<u>", "</dl>")])
+    _, page = page_of(run)
+
+    assert NASTY in page.texts("h3")
+    assert "</dl>" in page.texts("dd")
+    assert not page.all("i")
+    assert len(page.all("script")) == 1
+    assert any(model in a["aria-label"] for a in page.all("svg", role="img"))
+
+
+def test_no_more_than_the_limit(folder, monkeypatch):
+    """What does not fit is counted."""
+    monkeypatch.setattr(sheet, "PICTURES", 2)
+    _, page = page_of(folder)
+
+    assert len(page.all("template")) == 2
+    assert any("shows the first 2 of 3 pictures" in one for one in page.texts("p"))
+
+
+def test_no_more_than_the_room(folder, monkeypatch):
+    """But one picture is always shown."""
+    monkeypatch.setattr(sheet, "ROOM", 1)
+    _, page = page_of(folder)
+
+    assert len(page.all("template")) == 1
+    assert any("shows the first 1 of 3 pictures" in one for one in page.texts("p"))
+
+
+@pytest.mark.slow
+def test_a_thousand_pictures_stay_small(tmp_path):
+    """Their pixels are far fewer than in few pictures: 224 a side, and a file below a stated size."""
+    names = [f"{n}.png" for n in range(1001)]
+    text, page = page_of(explained(tmp_path / "out", names, methods=("grad-cam",), side=256))
+
+    assert len(page.all("template")) == 1000
+    assert any("shows the first 1,000 of 1,001 pictures" in one for one in page.texts("p"))
+    assert max(decoded(page.all("img", **{"class": "base"})[0]["src"]).size) == 224
+    assert len(text) < sheet.ROOM + 2**22
+    assert len(page.all("tr")) == 1002
+
+
+def test_it_needs_a_folder_of_either(tmp_path):
+    """Others are told which."""
+    with pytest.raises(ResultsError, match=r"neither plan.json nor explanations.json: give the folder"):
+        write_report(tmp_path)
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    """Is an error of the library's."""
+    folder = explained(tmp_path / "out", ["cat.png"])
+    (folder / "report.html").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*report\.html"):
+        write_report(folder)
+
+
+# -- explanations ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [48, 333])
+def test_the_picture_under_an_overlay(side):
+    """Is computed back from it, to two levels of 255: the source is not asked for."""
+    map_ = heat(3).copy()
+    map_[0, 0], map_[-1, -1] = 0, 1
+    picture = pixels(1, side)
+    back = uncovered(overlay(picture, map_), map_)
+
+    assert np.abs(np.asarray(back, int) - np.asarray(picture, int)).max() <= 2
+
+
+def test_pictures_and_heatmaps_are_layers(tmp_path):
+    """The one is the picture alone, the other colours alone, red where the map is 1."""
+    out = explained(tmp_path / "out", ["cat.png"], methods=("grad-cam",))
+    map_ = np.zeros((48, 48), np.float32)
+    map_[:, 24:] = 1
+    overlay(pixels(7), map_).save(out / "0.0.tabby.png")
+    np.save(out / "0.0.tabby.npy", map_)
+    _, page = page_of(out)
+
+    base = np.asarray(decoded(page.all("img", **{"class": "base"})[0]["src"]).convert("RGB"), int)
+    assert np.abs(base - np.asarray(pixels(7), int)).mean() < 8
+    colours = np.asarray(decoded(page.all("img", **{"class": "heat"})[0]["src"]).convert("RGB"), int)
+    assert colours[24, 4].argmax() == 2
+    assert colours[24, -4].argmax() == 0
+
+
+def test_a_picture_of_several_classes_offers_them(tmp_path):
+    """Each heatmap says which class it is of."""
+    out = explained(tmp_path / "out", ["cat.png"], classes=(("tabby", 0.6), ("lynx", 0.25)))
+    _, page = page_of(out)
+
+    assert {"tabby 60.0%", "lynx 25.0%"} <= set(page.texts("button"))
+    assert [a["data-group"] for a in page.all("img", **{"class": "heat"})] == ["0", "0", "1", "1"]
+
+
+def test_two_pictures_of_one_name_are_two(tmp_path):
+    """Of two folders, and one that was asked for twice; the way there is found by a search."""
+    _, page = page_of(explained(tmp_path / "out", ["a/cat.png", "b/cat.png", "b/cat.png"]))
+
+    assert page.texts("h3").count("cat.png") == 3
+    assert [a["data-words"].split()[-1] for a in page.all("template")] == ["a/cat.png", "b/cat.png", "b/cat.png"]
+
+
+def test_a_trust_card_is_shown(tmp_path):
+    """Level by sign and word, questions, figures, curves; and the level in the table."""
+    _, page = page_of(explained(tmp_path / "out", ["cat.png"], methods=("grad-cam",), check=CHECK))
+
+    assert page.texts("summary") == [""]  # its text is in spans
+    assert page.texts("span").count("\N{CIRCLE WITH LEFT HALF BLACK} mixed") == 3
+    assert "Does the score follow the map?" in page.texts("p")
+    assert {"0.512", "\N{MINUS SIGN}0.25"} <= set(page.texts("dd"))
+    assert [a["points"].split()[0] for a in page.all("polyline")] == ["0.0,72.0"] * 3
+    assert "Measured with 120 passes, 40 partial ones, 2.35 s." in page.texts("p")
+
+
+def test_what_is_gone_is_told(tmp_path):
+    """Without its map a heatmap is not shown, without its overlay the picture is not; the others are."""
+    out = explained(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
+    (out / "0.0.tabby.npy").unlink()
+    (out / "1.0.tabby.png").write_bytes(b"no picture")
+    _, page = page_of(out)
+
+    assert [a["data-method"] for a in page.all("img", **{"class": "heat"})] == ["grad-cam"]
+    assert not page.all("img", **{"class": "base"})
+    assert any("2 files cannot be read and are not shown, such as 0.0.tabby.npy" in one for one in page.texts("p"))
+
+
+def test_names_of_files_lead_nowhere_else(tmp_path):
+    """What explanations.json says is looked for in its own folder."""
+    out = explained(tmp_path / "out", ["cat.png"], methods=("grad-cam",))
+    facts = json.loads((out / "explanations.json").read_text())
+    facts["explanations"][0]["files"] = [f"../elsewhere/{name}" for name in facts["explanations"][0]["files"]]
+    (out / "explanations.json").write_text(json.dumps(facts))
+
+    assert read_explained(out).told[0].overlay == "0.0.tabby.png"
+    assert len(page_of(out)[1].all("img", **{"class": "base"})) == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"explanations": [{}]}', '{"explanations": 3, "failures": []}'])
+def test_torn_explanations(tmp_path, text):
+    """Are an error that names the file."""
+    (tmp_path / "explanations.json").write_text(text)
+    with pytest.raises(ResultsError, match=r"explanations\.json cannot be read, it is torn or of another version"):
+        write_report(tmp_path)
+
+
+def test_a_run_without_any_picture(tmp_path):
+    """Has its failures and no gallery."""
+    _, page = page_of(explained(tmp_path / "out", [], failures=[("x.png", "no such file")]))
+
+    assert not page.all("template")
+    assert "no such file" in page.texts("dd")
+
+
+# -- benchmarks ------------------------------------------------------------------------------------------------
+
+
+def test_a_benchmark_shows_its_tables_and_figures(tmp_path):
+    """Cells with intervals, keys to sort by, and drawings whose ids are their own."""
+    names = [f"{n}.png" for n in range(8)]
+    text, page = page_of(measured(tmp_path / "run", names))
+
+    assert "insertion ↑" in page.texts("button")
+    assert any(re.fullmatch(r"\[0\.\d+, 0\.\d+\]", one) for one in page.texts("span"))
+    keys = [a["data-key"] for a in page.all("td")]
+    assert keys
+    assert all(re.fullmatch(r"[+-]?[\d.]*", key) for key in keys)
+    assert len(page.all("svg", role="img")) == 3
+    ids = [a["id"] for _, a, _ in page.elements if a.get("id")]
+    assert len(ids) == len(set(ids))
+    assert "light-dark(#222222, #e8e6e3)" in text
+
+
+def test_a_benchmark_names_classes_and_values(tmp_path):
+    """The class that is explained, that of the label, and the metrics' values below each heatmap."""
+    _, page = page_of(measured(tmp_path / "run", ["a.png"], models=("one", "two")))
+
+    assert "birch, labelled cedar" in page.texts("p")
+    assert any(re.fullmatch(r"insertion\s0\.\d+ · road\s\d\.?\d*", one) for one in page.texts("p"))
+    assert [a["data-words"].split()[-1] for a in page.all("template")] == ["one", "two"]
+
+
+def test_pictures_that_are_gone_leave_heatmaps_alone(tmp_path):
+    """And it is said which and why."""
+    names = ["a.png", "b.png"]
+    run = measured(tmp_path / "run", names, data=photos(tmp_path / "photos", names))
+    (tmp_path / "photos" / "b.png").unlink()
+    _, page = page_of(run)
+    assert len(page.all("img", **{"class": "base"})) == 1
+    assert "A picture cannot be shown: not in the data any more: b.png" in page.texts("p")
+
+    (tmp_path / "photos" / "a.png").unlink()
+    (tmp_path / "photos").rmdir()
+    text, page = page_of(run)
+    assert not page.all("img", **{"class": "base"})
+    assert len(page.all("img", **{"class": "heat"})) == 6
+    assert "The pictures cannot be shown, heatmaps stand alone:" in text
+    assert "photos: no such file or folder" in text
+
+
+def test_without_heatmaps_there_is_no_gallery(tmp_path):
+    """It is said how to get one."""
+    _, page = page_of(measured(tmp_path / "run", ["a.png", "b.png"], kept=False))
+
+    assert not page.all("template")
+    assert any("a run with --keep-heatmaps shows pictures here" in one for one in page.texts("p"))
+
+
+def test_runs_of_earlier_versions_have_a_report(tmp_path):
+    """They lack models.json: heatmaps stand alone, classes are numbers."""
+    run = measured(tmp_path / "run", ["a.png"])
+    (run / "models.json").unlink()
+    text, page = page_of(run)
+
+    assert "1, labelled 2" in page.texts("p")
+    assert "the run has no models.json; the same command adds it" in text
+
+
+def test_figures_of_pictures_side_by_side(tmp_path):
+    """Figures 2 and 4 of the paper are made where heatmaps and pictures are there, and not else."""
+    names = ["a.png", "b.png"]
+    run = measured(tmp_path / "run", names, data=photos(tmp_path / "photos", names))
+    files = write_report(run)
+    assert run / "figures" / "side-by-side-lite0.png" in files
+
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    assert run / "figures" / "side-by-side-lite0.png" not in write_report(run)
+    assert not (run / "figures" / "side-by-side-lite0.png").exists()
+
+
+# -- stale files -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_longer_made_is_removed(tmp_path):
+    """A table of a metric that is gone goes, and nothing that anybody else wrote or changed."""
+    values = dict(zip(("fusion-cam", "grad-cam", "score-cam"), apart(0, 0.1, 0.2), strict=True))
+    road = rows_of(values, metric="iou", family="localization")
+    run = save(tmp_path / "run", [*rows_of(values), *road])
+    write_report(run)
+    tables, figures = run / "tables", run / "figures"
+    assert (tables / "localization.md").exists()
+    assert (figures / "critical-difference-iou-lite0.png").exists()
+    (tables / "localization.csv").write_text("mine")
+    (tables / "notes.md").write_text("mine")
+
+    save(run, rows_of(values))
+    write_report(run)
+    assert not (tables / "localization.md").exists()
+    assert not (figures / "critical-difference-iou-lite0.png").exists()
+    assert (tables / "localization.csv").read_text() == "mine"
+    assert (tables / "notes.md").read_text() == "mine"
+    assert (tables / "faithfulness.md").exists()
+
+
+@pytest.mark.parametrize("name", ["../precious.txt", "rows.parquet", "tables/../plan.json", "tables/deep/a.md"])
+def test_a_manifest_leads_nowhere_else(run, name):
+    """One that was tampered with removes nothing outside of tables and figures."""
+    victim = Path(run, name)
+    victim.parent.mkdir(parents=True, exist_ok=True)
+    if not victim.exists():
+        victim.write_text("precious")
+    digest = hashlib.sha256(victim.read_bytes()).hexdigest()
+    (run / ".report-files.json").write_text(json.dumps({name: digest}))
+
+    keep_only([], run)
+    assert victim.exists()
+
+
+def test_a_torn_manifest_removes_nothing(run):
+    """And is replaced."""
+    (run / ".report-files.json").write_text("{")
+    write_report(run)
+
+    assert "tables/cost.md" in json.loads((run / ".report-files.json").read_text())
