@@ -103,6 +103,24 @@ def test_a_report_is_made_again_without_a_network(cli, photos, monkeypatch):
     assert {path: path.read_bytes() for path in files} == files
 
 
+def test_a_report_shows_the_pictures_of_kept_heatmaps(cli, photos, monkeypatch):
+    """The run notes what is needed to crop and name them again, whatever folder the report is made from."""
+    cli("benchmark", "photos", *FAST, "--keep-heatmaps", "-o", "run", "--no-report")
+    assert not Path("run", "report.html").exists()
+    noted = json.loads(Path("run", "models.json").read_text())
+    assert noted["data"] == str(photos)
+    assert noted["models"]["samples:small"]["classes"] == 5
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    cli("report", "../run")
+    page = Path("../run/report.html").read_text()
+
+    assert page.count('<img class="base"') == 3
+    assert page.count('<img class="heat"') == 3 * 4
+    assert any(f'<p class="class">{name}</p>' in page for name in ("ash", "birch", "cedar", "dogwood", "elm"))
+    assert Path("../run/figures/side-by-side-samples_small.png").is_file()
+
+
 @pytest.mark.usefixtures("no_report")
 def test_a_picture_that_fails_gives_1(cli, photos):
     """It is told at the end, and the others are measured."""

@@ -370,6 +370,14 @@ def test_pictures_that_are_gone_leave_heatmaps_alone(tmp_path):
     assert "photos: no such file or folder" in text
 
 
+def test_pictures_given_in_python_leave_heatmaps_alone(tmp_path):
+    """There is no data set to open again."""
+    text, page = page_of(measured(tmp_path / "run", ["a.png"]))
+
+    assert len(page.all("img", **{"class": "heat"})) == 3
+    assert "the pictures were given in Python" in text
+
+
 def test_without_heatmaps_there_is_no_gallery(tmp_path):
     """It is said how to get one."""
     _, page = page_of(measured(tmp_path / "run", ["a.png", "b.png"], kept=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -196,18 +196,16 @@ def side_by_sides(pictures: Pictures) -> Iterator[tuple[str, Figure]]:
     """Draw figures 2 and 4 of the paper: the first pictures that can be had, by the main methods."""
     methods = [one for one in main_of(pictures.results) if not is_baseline(one)][:_COLUMNS]
     for model in pictures.results.models:
-        rows: list[tuple[str, Image.Image, list[NDArray[np.float32]]]] = []
-        for _, picture in (key for key in pictures.keys if key[0] == model):
+        views: list[tuple[str, Image.Image]] = []
+        columns: dict[str, list[NDArray[np.float32]]] = {name: [] for name in methods}
+        for _, picture in (key for key in pictures.keys if key[0] == model and methods):
             maps = pictures.maps(model, picture)
-            view = pictures.view(model, picture) if maps.keys() >= {*methods} and methods else None
+            view = pictures.view(model, picture) if maps.keys() >= {*methods} else None
             if view is not None:
-                rows.append((picture, view, [maps[name] for name in methods]))
-            if len(rows) == _ROWS:
+                views.append((class_of(pictures.rows(model, picture), pictures.known.get(model)), view))
+                for name, column in columns.items():
+                    column.append(maps[name])
+            if len(views) == _ROWS:
                 break
-        if rows:
-            columns = {name: [maps[place] for *_, maps in rows] for place, name in enumerate(methods)}
-            yield f"side-by-side-{model}", side_by_side_figure(_named(rows), columns)
-
-
-def _named(rows: Sequence[tuple[str, Image.Image, Any]]) -> list[tuple[str, Image.Image]]:
-    return [(Path(name).name, view) for name, view, _ in rows]
+        if views:
+            yield f"side-by-side-{model}", side_by_side_figure(views, columns)

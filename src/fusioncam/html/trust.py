@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..report.cells import minus
+from ..report.cells import NOTHING, minus
 
 # the level is told by a shape and a word; a colour only repeats it
 SIGNS = {"good": "\N{BLACK CIRCLE}", "mixed": "\N{CIRCLE WITH LEFT HALF BLACK}", "poor": "\N{WHITE CIRCLE}"}
@@ -83,7 +83,7 @@ def _question(facts: Mapping[str, Any]) -> Question:
 
 
 def _figure(value: object) -> str:
-    return minus(f"{value:.3g}") if isinstance(value, float) else str(value)
+    return minus(f"{value:.3g}") if isinstance(value, float) else NOTHING if value is None else str(value)
 
 
 def _lines(curves: Mapping[str, Sequence[float]]) -> tuple[Line, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from .specs import GridOf, SweepOf, base_name
 from .style import INK, Style, legend_outside, new_figure, styled, styles
 
 QUALITY = ("faithfulness", "localization")
+_LETTERS = 22  # of a title that is as wide as a picture
 _SHARES = {"insertion": "share of the pixels shown", "deletion": "share of the pixels removed"}
 
 
@@ -243,10 +245,15 @@ def side_by_side_figure(
             axes.set_xticks([])
             axes.set_yticks([])
             axes.spines[:].set_visible(False)
-        grid[place, 0].set_ylabel(name, fontsize=8)
+        grid[place, 0].set_ylabel(_folded(name), fontsize=8)
     for axes, title in zip(grid[0], ("picture", *heatmaps), strict=True):
-        axes.set_title(title, fontsize=8, loc="center", weight="normal", wrap=True)
+        axes.set_title(_folded(title), fontsize=8, loc="center", weight="normal")
     return figure
+
+
+def _folded(text: str) -> str:
+    """Break a name that is wider than a panel, before its settings if it has any."""
+    return text if len(text) <= _LETTERS else "\n".join(wrap(text.replace("(", " (", 1), _LETTERS))
 
 
 def _with(results: Results, model: str, methods: Any) -> list[Column]:
