@@ -204,6 +204,16 @@ def test_heatmaps_are_compared_side_by_side(opened):
     assert shown(page, "output") == ["20 %"]
 
 
+def test_a_name_stays_text_wherever_it_goes(opened):
+    """On its card, in the dialog, in the table: no picture is asked for, nothing runs."""
+    page = opened()
+    page.locator("#on").click()
+    page.locator("#gallery .stack").last.click()
+
+    assert shown(page, "#compare-title") == [NASTY]
+    assert page.locator("img[src='x']").count() == 0
+
+
 def test_a_trust_card_opens(opened):
     """Its words are there at once, questions and curves when it is asked."""
     page = opened()

@@ -204,8 +204,9 @@ def test_the_table_tells_what_was_found(cli, photos):
 
 
 def test_no_empty_table_is_printed(cli, photos):
-    """Where nothing was done there is nothing to show."""
+    """Where nothing was done there is nothing to show, and no report."""
     assert cli("explain", photos / "bad.jpg", *FAST).out.strip() == ""
+    assert not Path("fusioncam-out/report.html").exists()
 
 
 def test_the_default_folder_is_here(cli, photos):

@@ -27,6 +27,10 @@ from fusioncam.metrics import METRICS
 from test_rows import row
 
 Cli = Callable[..., tuple[int, str, str]]
+NEITHER = (
+    "has neither plan.json nor explanations.json: give the folder that `fusioncam benchmark` or `fusioncam explain` "
+    "wrote to"
+)
 SMALL = ("--model", "samples:small", "-m", "grad-cam")
 FAST = (*SMALL, "--metric", "average-drop")
 
@@ -258,11 +262,11 @@ def test_what_cannot_be_is_told_and_gives_2(cli, photos, args, message):
 def test_a_report_of_nothing_is_told(cli, tmp_path):
     """A folder of something else, or none."""
     code, _, err = cli("report", "nowhere")
-    assert (code, err) == (2, "error: nowhere is no folder of a benchmark: it has no plan.json\n")
+    assert (code, err) == (2, f"error: nowhere {NEITHER}\n")
 
 
 def test_a_run_without_tables_is_a_run(cli, photos, monkeypatch):
-    """Rows are kept, and why there are no tables is told."""
+    """Rows are kept, and why there is no report is told."""
 
     def fails(folder):
         raise ResultsError("the run has no row with a value")
@@ -270,7 +274,7 @@ def test_a_run_without_tables_is_a_run(cli, photos, monkeypatch):
     monkeypatch.setattr(cli_benchmark, "write_report", fails)
     code, out, err = cli("benchmark", photos, *FAST, "-o", "run")
 
-    assert (code, err) == (0, f"{taken(photos)}no tables: the run has no row with a value\n")
+    assert (code, err) == (0, f"{taken(photos)}no report: the run has no row with a value\n")
     assert "12 rows" in out
 
 
@@ -280,7 +284,7 @@ def test_a_run_of_failures_alone_is_told(cli, photos):
     code, out, err = cli("benchmark", photos, *words, "-o", "run")
 
     assert (code, out) == (1, f"3 rows: {Path('run', 'rows.parquet')}\n")
-    assert "no tables: the run has no row with a value" in err
+    assert "no report: the run has no row with a value" in err
     assert err.count("failed: samples:broken, ") == 3
 
 

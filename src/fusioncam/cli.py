@@ -253,7 +253,7 @@ def _run(
     with run.progress(pictures) as found:
         run.take(by_picture(found, model, methods, target, batch_size, check=check, on_error=run.fail))
     code = run.finish(model)
-    written = reported(run.out) if report and not run.interrupted else []
+    written = reported(run.out) if report and run.facts and not run.interrupted else []
     if not (run.quiet or run.json):
         for path in written:
             print(f"report: {path}")

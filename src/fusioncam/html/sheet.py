@@ -12,7 +12,7 @@ from .trust import Card
 # so much opens in a browser in under three seconds, on a phone too
 PICTURES = 1000
 ROOM = 32 * 2**20  # letters of pictures and heatmaps
-LINES = 2000  # of a table of heatmaps
+LINES = 1000  # of a table of heatmaps
 FAILURES = 200
 
 
