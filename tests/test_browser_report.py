@@ -151,6 +151,8 @@ def test_a_search_finds_names_and_classes(opened):
     """In pictures and in the table, with all of its words; what it finds begins at the first page."""
     page = opened()
     page.locator("#on").click()
+    page.locator("#search").fill("tabby")
+    assert shown(page, "#count") == ["1 to 24 of 31 that match, of 31 pictures"]
     page.locator("#search").fill("TIGER 07")
 
     assert shown(page, "#gallery h3") == ["07.png"]
