@@ -294,7 +294,7 @@ def test_a_trust_card_is_shown(tmp_path):
     assert "Does the score follow the map?" in page.texts("p")
     assert {"0.512", "\N{MINUS SIGN}0.25"} <= set(page.texts("dd"))
     assert [a["points"].split()[0] for a in page.all("polyline")] == ["0.0,72.0"] * 3
-    assert "Measured with 120 passes, 40 partial ones, 2.35 s." in page.texts("p")
+    assert "measured in 2.3 s, 120 passes and 40 partial ones" in page.texts("p")
 
 
 def test_what_is_gone_is_told(tmp_path):

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..report.cells import NOTHING, minus
+from ..report.cells import minus
+from ..trust.shown import MARKS, cost
 
-# the level is told by a shape and a word; a colour only repeats it
-SIGNS = {"good": "\N{BLACK CIRCLE}", "mixed": "\N{CIRCLE WITH LEFT HALF BLACK}", "poor": "\N{WHITE CIRCLE}"}
 UNKNOWN = "unknown"
 _WIDE, _HIGH = 160, 72
 
@@ -54,7 +53,7 @@ def known(level: object) -> str:
     >>> known("good"), known("<b>")
     ('good', 'unknown')
     """
-    return str(level) if level in SIGNS else UNKNOWN
+    return str(level) if level in MARKS else UNKNOWN
 
 
 def signed(level: str) -> str:
@@ -63,27 +62,23 @@ def signed(level: str) -> str:
     >>> signed("mixed"), signed("unknown")
     ('◐ mixed', '? unknown')
     """
-    return f"{SIGNS.get(level, '?')} {level}"
+    return f"{MARKS[level]} {level}"
 
 
 def card_of(check: Mapping[str, Any]) -> Card:
-    """Read a card; what it lacks is left out."""
-    passes = f"{check.get('passes', 0):,} passes"
-    partial = f", {check['partial_passes']:,} partial ones" if check.get("partial_passes") else ""
-    cost = f"{passes}{partial}, {check.get('seconds', 0):.3g} s"
-    questions = tuple(map(_question, check.get("questions", ())))
-    return Card(known(check.get("level")), str(check.get("words", "")), cost, questions)
+    """Read a card; a level is told by a shape and a word, which a colour only repeats."""
+    questions = tuple(map(_question, check["questions"]))
+    return Card(known(check["level"]), str(check["words"]), cost(check), questions)
 
 
 def _question(facts: Mapping[str, Any]) -> Question:
-    figures = tuple((str(name), _figure(value)) for name, value in facts.get("figures", {}).items())
+    figures = tuple((str(name), _figure(value)) for name, value in facts["figures"].items())
     curves = tuple((str(name), _lines(own)) for name, own in (facts.get("curves") or {}).items())
-    text = str(facts.get("question") or facts.get("name", ""))
-    return Question(text, known(facts.get("level")), str(facts.get("words", "")), figures, curves)
+    return Question(str(facts["question"]), known(facts["level"]), str(facts["words"]), figures, curves)
 
 
 def _figure(value: object) -> str:
-    return minus(f"{value:.3g}") if isinstance(value, float) else NOTHING if value is None else str(value)
+    return minus(f"{value:.3g}") if isinstance(value, float) else str(value)
 
 
 def _lines(curves: Mapping[str, Sequence[float]]) -> tuple[Line, ...]:
