@@ -226,6 +226,7 @@ def commands(command: Any, name: str) -> Iterator[str]:
         yield "```\n" + "\n".join(examples) + "\n```\n"
         if rows := [row for one in command.params if (row := option(one))]:
             yield "\n".join(["| option | what it is |", "| --- | --- |", *rows, ""])
+        yield f"{' '.join(command.epilog.split())}\n"
     for word, inner in getattr(command, "commands", {}).items():
         yield from commands(inner, f"{name} {word}")
 

@@ -15,10 +15,13 @@ from skimage import data
 from torch import Tensor
 
 import fusioncam as fc
+from fusioncam.metrics import Deletion
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its imports warn of what is not installed
     import quantus
+
+STEPS = 16
 
 
 def captum_ig(model: fc.ExplainedModel, x: Tensor, target: Tensor) -> Tensor:
@@ -31,7 +34,7 @@ def captum_ig(model: fc.ExplainedModel, x: Tensor, target: Tensor) -> Tensor:
 def flipped(model: fc.ExplainedModel, x: Tensor, target: Tensor, heatmaps: Tensor) -> float:
     """Give the mean of Quantus' curve of pixel flipping, which falls fast under a good map."""
     metric = quantus.PixelFlipping(
-        features_in_step=x[0, 0].numel() // 16,
+        features_in_step=x[0, 0].numel() // STEPS,
         perturb_baseline="mean",
         disable_warnings=True,
         display_progressbar=False,
@@ -51,7 +54,7 @@ def main(folder: str | None = None) -> None:
     x = model.preprocessing(picture)[None]
     for explanation in comparison:
         target, heatmaps = torch.tensor([explanation.target]), explanation.heatmap[None]
-        ours = fc.METRICS["deletion"](model, x, target, heatmaps).item()
+        ours = Deletion(steps=STEPS)(model, x, target, heatmaps).item()
         theirs = flipped(model, x, target, heatmaps)
         print(f"{explanation.method}: deletion {ours:.3f}, Quantus' pixel flipping {theirs:.3f}")
     if folder:

@@ -20,7 +20,7 @@ import fusioncam as fc
 from fusioncam.methods import FusionCAM, GradCAM
 from fusioncam.render import overlay, side_by_side
 
-DEPTH, SIDE = 16, 64
+DEPTH, SIDE = 16, 48
 
 
 def phantom() -> np.ndarray:
@@ -44,7 +44,7 @@ def main(folder: str | None = None) -> None:
     volume = phantom()
     x = (torch.from_numpy(volume)[None, None] - 0.5) / 0.5
     target = model.logits(x).argmax(1)
-    for name, method in {"grad-cam": GradCAM(), "fusion-cam": FusionCAM(budget=16)}.items():
+    for name, method in {"grad-cam": GradCAM(), "fusion-cam": FusionCAM(budget=8)}.items():
         heatmap = method(model, x, target)[0]
         deepest = heatmap.flatten(1).sum(1).argmax().item()
         print(f"{name}: {tuple(heatmap.shape)}, most in slice {deepest}")
