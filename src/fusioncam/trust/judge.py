@@ -13,8 +13,8 @@ from math import isfinite
 from .card import Curves, Question
 from .measure import DRAWS, NOISE, RANDOM_MAPS, SHARE, Figures
 
-ALIKE = 0.87
-UNLIKE = 0.55
+ALIKE = 0.88
+UNLIKE = 0.5
 HALF = 0.5
 
 ASKED = {
@@ -70,8 +70,8 @@ def agrees(figures: Figures) -> Question:
     good = alike >= ALIKE and denoised > 0 and region > 0
     poor = alike < UNLIKE or (denoised <= 0 and region <= 0)
     words = (
-        f"The gradient map and the region map correlate by {alike:.2f}; the picture seen through them has a "
-        f"probability {denoised:+.3f} and {region:+.3f} of the empty one's."
+        f"The gradient map and the region map correlate by {alike:.2f}; seen through them, the picture changes the "
+        f"probability of the empty one by {denoised:+.3f} and {region:+.3f}."
     )
     return _answer("maps-agree", "good" if good else "poor" if poor else "mixed", words, figures)
 

@@ -1,0 +1,76 @@
+"""How often real maps and maps that know nothing get each level of a trust card, and what its thresholds rest on.
+
+    python benchmarks/trust.py PHOTOS --limit 40
+
+prints the tables of docs/trust.md. A picture takes about 1,500 passes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import fusioncam as fc
+from fusioncam.images import find_pictures
+from fusioncam.metrics.similarity import spearman
+from fusioncam.trust import LEVELS, judge
+
+METHODS = ("fusion-cam(budget=64)", "grad-cam", "center", "random")
+
+
+def measured(pictures: list[Path], methods: list[str]) -> dict[str, list[fc.Explanation]]:
+    """Check every picture by every method."""
+    found: dict[str, list[fc.Explanation]] = {method: [] for method in methods}
+    for one in fc.explain_each(pictures, methods=methods, check=True):
+        found[one.method].append(one)
+        print(".", end="", flush=True)
+    print()
+    return found
+
+
+def levels(found: dict[str, list[fc.Explanation]]) -> list[str]:
+    """Count good / mixed / poor (/ unknown) of each question and all in all, a row each."""
+    rows = ["| question | " + " | ".join(found) + " |", "| --- |" + " --- |" * len(found)]
+    for name in (*judge.ASKED, "all in all"):
+        cells = []
+        for explanations in found.values():
+            counts = Counter(
+                {one.name: one.level for one in each.card.questions}.get(name, each.card.level)
+                for each in explanations
+            )
+            cells.append(" / ".join(str(counts[level]) for level in LEVELS))
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return rows
+
+
+def alike(explanations: list[fc.Explanation]) -> str:
+    """Tell how alike maps of different pictures are: what ``ALIKE`` and ``UNLIKE`` are set by."""
+    maps = [torch.nn.functional.avg_pool2d(one.heatmap[None], 4) for one in explanations]
+    pairs = np.array([spearman(first, second).item() for first, second in combinations(maps, 2)])
+    quantiles = ", ".join(f"{np.quantile(pairs, q):.2f} at {q:.0%}" for q in (0.05, 0.25, 0.5, 0.75, 0.95))
+    above, below = np.mean(pairs > judge.ALIKE), np.mean(pairs < judge.UNLIKE)
+    return f"{len(pairs)} pairs: {quantiles}; {above:.1%} above {judge.ALIKE}, {below:.1%} below {judge.UNLIKE}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos")
+    parser.add_argument("--limit", type=int, default=40, help="so many pictures, evenly spread")
+    parser.add_argument("-m", "--method", action="append", help=f"default: {', '.join(METHODS)}")
+    asked = parser.parse_args()
+    pictures = sorted(one for one in find_pictures([asked.photos]) if isinstance(one, Path))
+    step = max(1, len(pictures) // asked.limit)
+    found = measured(pictures[::step][: asked.limit], asked.method or list(METHODS))
+    print(*levels(found), sep="\n")
+    for method, explanations in found.items():
+        if len(explanations) > 1 and method not in ("center", "random"):
+            print(f"{method}, maps of different pictures: {alike(explanations)}")
+
+
+if __name__ == "__main__":
+    main()
