@@ -81,4 +81,5 @@ def _noted(facts: Mapping[str, Any], data: str | None, class_map: str | None) ->
 
 def as_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
     """Make a preprocessing of what JSON kept of it, whose pairs became lists."""
-    return Preprocessing(**{name: tuple(one) if isinstance(one, list) else one for name, one in facts.items()})
+    settings: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in facts.items()}
+    return Preprocessing(**settings)
