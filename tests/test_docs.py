@@ -85,7 +85,7 @@ def test_the_command_line_is_told_in_full():
     text = hooks.made()["command-line.md"]
 
     assert "## fusioncam list layers\n" in text
-    assert "\nfusioncam explain cat.jpg\n" in text
+    assert "\nfusioncam explain cat.jpg" in text
     assert "| `--method`, `-m` | a method, with settings" in text
     assert "| 130 | stopped by Ctrl-C" in text
     assert text.count("\nExit codes: 0 ") == text.count("\n## fusioncam ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,7 @@ SHORT_CODES = "Exit codes: 0 all went well; 2 the request is wrong; 130 stopped 
 
 def models(incomplete: str) -> list[str]:
     """Offer models, and behind a source its names."""
-    sources = {
+    sources: dict[str, Callable[[], list[str]]] = {
         "timm:": lambda: timm.list_models(pretrained=True),
         "torchvision:": lambda: torchvision.models.list_models(torchvision.models),
     }
