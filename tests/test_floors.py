@@ -34,9 +34,9 @@ FLOORS = [
     {"datasets", "images", "labels", "targets", "trust", "zoo"},
     {"explanation", "statistics"},
     {"comparison"},
-    {"doctor", "doctor_tables", "report", "run"},
-    {"benchmark", "cli_words"},
-    {"cli_benchmark"},
+    {"doctor", "doctor_tables", "report", "run", "studio"},
+    {"app", "benchmark", "cli_words"},
+    {"cli_app", "cli_benchmark"},
     {"cli", "__init__"},
     {"__main__"},
 ]
