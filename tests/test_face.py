@@ -17,6 +17,7 @@ NAMES = [
     "explain_each",
     "fuse",
     "load_model",
+    "read_heatmaps",
     "sharing",
 ]
 
@@ -34,7 +35,18 @@ def test_every_public_name_is_documented():
 
 def test_nothing_public_is_left_out():
     """What the face imports it also names."""
-    modules = {"errors", "explanation", "methods", "metrics", "model", "preprocessing", "sharing", "speed", "zoo"}
+    modules = {
+        "bulk",
+        "errors",
+        "explanation",
+        "methods",
+        "metrics",
+        "model",
+        "preprocessing",
+        "sharing",
+        "speed",
+        "zoo",
+    }
     public = {name for name in vars(fusioncam) if not name.startswith("_")}
     imported = {name for name in public if not isinstance(getattr(fusioncam, name), type(fusioncam))}
 

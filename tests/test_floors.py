@@ -33,8 +33,9 @@ FLOORS = [
     {"methods", "metrics", "tasks"},
     {"datasets", "images", "labels", "targets", "zoo"},
     {"explanation", "statistics"},
-    {"doctor", "doctor_tables", "report", "run"},
-    {"benchmark"},
+    {"cluster", "doctor", "doctor_tables", "report", "run"},
+    {"benchmark", "bulk"},
+    {"cli_cluster"},
     {"cli_benchmark"},
     {"cli", "__init__"},
 ]

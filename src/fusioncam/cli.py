@@ -6,6 +6,7 @@ import io
 import sys
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +16,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .bulk import BulkPlan
 from .cli_benchmark import CODES, benchmark, list_metrics, report
+from .cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, in_bulk, with_address, workers_for
 from .doctor import examine
 from .doctor_tables import tables
-from .errors import FusionCamError, ImageError, LayerError, WeightsError
+from .errors import FusionCamError, ImageError, LayerError, UnknownNameError, WeightsError
 from .explanation import by_picture, named_methods
 from .files import to_json
 from .images import find_pictures
@@ -50,7 +53,7 @@ ModelName = Annotated[
 Methods = Annotated[
     list[str], typer.Option("--method", "-m", help="a method, with settings if you like: fusion-cam(theta=20)")
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="the folder for overlays, maps and explanations.json")]
+Out = Annotated[str, typer.Option("--out", "-o", help="the folder for overlays, maps and explanations.json")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; default: cuda if there is one")]
 Precision = Annotated[
     str | None, typer.Option("--precision", help="of masked passes: exact (the default), bfloat16, float16 or auto")
@@ -81,7 +84,7 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="class index, class name or top3; default: the prediction")
     ] = None,
-    out: Out = Path("fusioncam-out"),
+    out: Out = "fusioncam-out",
     device: Device = None,
     precision: Precision = None,
     batch_size: Annotated[int, typer.Option(min=1, help="pictures in memory at once")] = 1,
@@ -90,6 +93,19 @@ def explain(
     ] = None,
     num_classes: Annotated[int | None, typer.Option(min=1, help="classes of the checkpoint")] = None,
     labels: Annotated[Path | None, typer.Option(help="a text file, one class name a line")] = None,
+    bulk: Annotated[
+        bool, typer.Option("--bulk", help="of very many pictures: small heatmaps in Parquet, see docs/scaling.md")
+    ] = False,
+    ray: Ray = None,
+    workers: WorkerCount = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    patience: Patience = None,
+    overlays: Annotated[bool, typer.Option("--overlays", help="with --bulk: a JPEG of each heatmap, too")] = False,
+    shard: Annotated[int, typer.Option(min=1, help="with --bulk: pictures a file")] = 512,
+    tolerance: Annotated[
+        float, typer.Option(min=0, max=1, help="with --bulk: what a stored heatmap may be off, of 1")
+    ] = 0.005,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -100,19 +116,28 @@ def explain(
     fusioncam explain photos/ -m fusion-cam -m grad-cam --target tabby --out maps/
 
     fusioncam explain leaf.png --model timm:resnet50 --checkpoint mine.pt --num-classes 38 --labels names.txt
+
+    fusioncam explain s3://bucket/photos --ray head:6379 --gpus-per-worker 1 --batch-size 8 --out s3://bucket/maps
     """
     _checked(method)
+    if bulk or ray is not None:
+        about = {"checkpoint": checkpoint and str(checkpoint), "labels": labels and str(labels)}
+        stored = {"shard": shard, "tolerance": tolerance, "overlays": overlays, "precision": precision}
+        plan = BulkPlan(tuple(paths), model, layer, tuple(method), target, num_classes=num_classes, **about, **stored)
+        place = partial(workers_for, ray, workers, cpus, gpus, patience, batch_size=batch_size)
+        raise typer.Exit(in_bulk(plan, out, device, lambda note: place(note=note), quiet=quiet, json=json))
+    _require_here([*paths, out])
     weights = {"checkpoint": checkpoint, "labels": labels}
     loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=_speed(precision))
     named_methods(loaded, list(method))
-    found = [one for one in find_pictures(paths) if str(one) in paths or not _inside(one, out)]
-    _run(found, loaded, method, target, Run(out, quiet=quiet, as_json=json), batch_size)
+    found = [one for one in find_pictures(paths) if str(one) in paths or not _inside(one, Path(out))]
+    _run(found, loaded, method, target, Run(Path(out), quiet=quiet, as_json=json), batch_size)
 
 
 @app.command(epilog=EXIT_CODES)
 def demo(
     method: Methods = ["grad-cam", "score-cam", "fusion-cam"],  # noqa: B006 # typer copies it
-    out: Out = Path("fusioncam-demo"),
+    out: Out = "fusioncam-demo",
     device: Device = None,
     precision: Precision = None,
     quiet: Quiet = False,
@@ -121,7 +146,7 @@ def demo(
     """Explain three free pictures with the built-in network: no download, about half a minute."""
     _checked(method)
     pictures, loaded = _demo_pictures(), load_model(device=device, speed=_speed(precision))
-    _run(pictures, loaded, method, None, Run(out, quiet=quiet, as_json=json), 1)
+    _run(pictures, loaded, method, None, Run(Path(out), quiet=quiet, as_json=json), 1)
 
 
 app.command(epilog=CODES)(benchmark)
@@ -231,6 +256,13 @@ def _checked(methods: list[str]) -> None:
         as_methods(method)
 
 
+def _require_here(paths: Iterable[str]) -> None:
+    """Tell that only bulk runs read and write elsewhere."""
+    for path in paths:
+        if "://" in path:
+            raise UnknownNameError(f"'{path}' is no path of this machine: say --bulk, or --ray for a cluster")
+
+
 def _inside(found: Path | ImageError, out: Path) -> bool:
     """Say whether a picture that a folder gave is a result of an earlier run."""
     return isinstance(found, Path) and out.resolve() in found.resolve().parents
@@ -260,7 +292,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a letter that the terminal lacks is no reason to stop
     try:
-        app(prog_name="fusioncam")
+        app(with_address(sys.argv[1:]), prog_name="fusioncam")
     except FusionCamError as error:
         print(f"error: {error.explained()}", file=sys.stderr)
         sys.exit(2)

@@ -14,6 +14,7 @@ from rich.table import Table
 from .benchmark import Outcome, as_plan, gathered, run
 from .benchmark.plan import TARGETS
 from .benchmark.progress import Screen, table_of
+from .cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, workers_for
 from .errors import ResultsError
 from .files import to_json
 from .metrics import METRICS, described, settings_of
@@ -54,6 +55,12 @@ def benchmark(
     precision: Annotated[
         str | None, typer.Option(help="of masked passes: exact (the default), bfloat16, float16 or auto")
     ] = None,
+    ray: Ray = None,
+    workers: WorkerCount = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    patience: Patience = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="with --ray: pictures that a worker is handed at once")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress, no summary")] = False,
     json: Annotated[bool, typer.Option("--json", help="print one JSON object at the end")] = False,
 ) -> None:
@@ -62,6 +69,8 @@ def benchmark(
     fusioncam benchmark photos/ -m grad-cam -m fusion-cam --metric insertion --metric deletion --out run/
 
     fusioncam benchmark imagenet/val --plan paper --limit 1000 --out run/
+
+    fusioncam benchmark imagenet/val --plan paper --ray head:6379 --workers 8 --gpus-per-worker 1 --out run/
     """
     lists: dict[str, Any] = {"models": model or None, "methods": method or None, "metrics": metric or None}
     drawn: dict[str, Any] = {
@@ -73,8 +82,9 @@ def benchmark(
     }
     chosen = as_plan(plan, data=data, **lists, layer=layer, **drawn, device=device, precision=precision)
     screen = Screen(quiet=quiet)
-    with screen.shown():
-        outcome = run(chosen, out, extend=extend, watch=screen)
+    place = workers_for(ray, workers, cpus, gpus, patience, batch_size=batch_size, note=screen.note)
+    with screen.shown(), place as hands:
+        outcome = run(chosen, out, extend=extend, watch=screen, workers=hands)
     written = [] if outcome.interrupted else _report(out)
     raise typer.Exit(_told(outcome, written, quiet=quiet, json=json))
 

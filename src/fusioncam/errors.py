@@ -13,6 +13,7 @@ FusionCamError(Exception)
   ImageError(OSError)             a file that is no readable picture
   WeightsError(OSError)           weights that cannot be had, read or fitted
   OutputError(OSError)            a place that cannot be written to
+  ClusterError(RuntimeError)      a cluster that is not there, has too little room or does not go on
 FusionCamWarning(UserWarning)
   FlatHeatmapWarning              the map is constant: it tells nothing
 
@@ -87,6 +88,10 @@ class WeightsError(FusionCamError, OSError):
 
 class OutputError(FusionCamError, OSError):
     """A file or folder cannot be written."""
+
+
+class ClusterError(FusionCamError, RuntimeError):
+    """A cluster cannot be reached, has no room for what is asked of it, or nothing goes on there."""
 
 
 class FusionCamWarning(UserWarning):

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -149,6 +158,15 @@ def _unused(name: str, used: set[str]) -> str:
 def printable(text: str) -> str:
     """Put a mark for bytes of a file name that are no text."""
     return text.encode(errors="replace").decode()
+
+
+class Rate(ProgressColumn):
+    """Pictures a second of late."""
+
+    def render(self, task: Task) -> Text:
+        """Show it, where something is done already."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f} a second")
 
 
 class _Bar:
