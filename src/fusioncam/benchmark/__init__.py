@@ -42,8 +42,8 @@ def benchmark(
     whose words the other arguments override; ``settings`` are those of :class:`fusioncam.benchmark.plan.Plan`:
     ``layer``, ``target``, ``limit``, ``seed``, ``class_map``, ``device``, ``precision``, ``keep_heatmaps``. Models,
     methods and metrics are names or your own objects. Called again with the same plan it goes on where it was
-    stopped; ``extend`` lets it ask for more. A picture that fails has a row with its error. ``workers`` do the work, by
-    default this process; :func:`fusioncam.cluster.ray_pool` gives others.
+    stopped; ``extend`` lets it ask for more. A picture that fails has a row with its error. ``workers`` do the work,
+    by default this process; :func:`fusioncam.cluster.ray_pool` gives others.
 
     Raises :class:`UnknownNameError`, :class:`ResultsError` for a folder of another plan, :class:`OutputError`.
     """

@@ -54,6 +54,8 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     _require_listener(address)
     # told to Ray before it starts: send no statistics, and leave GPUs to those who ask for them
     settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    if address != LOCAL:  # it would try for a quarter of an hour
+        settings["RAY_gcs_server_port_wait_time_s"] = "2"
     try:
         with patch.dict(os.environ, settings):
             _init(ray, address)

@@ -42,7 +42,11 @@ class Request:
     patience: float = 1800
 
     def __post_init__(self) -> None:
-        counts = {"workers": self.workers or 1, "cpus": self.cpus, "batch_size": self.batch_size}
+        counts = {
+            "workers": 1 if self.workers is None else self.workers,
+            "cpus": self.cpus,
+            "batch_size": self.batch_size,
+        }
         for name, value in counts.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ClusterError(f"{name} is a whole number above 0, got {value!r}")
