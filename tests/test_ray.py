@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,20 +43,27 @@ HEALTH = {
 }
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """A cluster of one node with two processors, which others may add nodes to."""
+@contextmanager
+def clustered(**environment):
+    """Have a cluster of one node with two processors, which others may add nodes to."""
     from ray.cluster_utils import Cluster
 
+    # it is of this test alone
+    environment |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # it is of this test alone
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_memory_monitor_refresh_ms", "100")
-        patch.setenv("RAY_memory_usage_threshold", f"{min(0.98, 1 - free() + 0.12):.3f}")
+        for name, value in environment.items():
+            patch.setenv(name, value)
         settings = {"num_cpus": 2, "object_store_memory": 80 * 2**20, "include_dashboard": False}
         made = Cluster(initialize_head=True, head_node_args={**settings, "_system_config": HEALTH})
         yield made
         made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster for all tests that leave it as they found it."""
+    with clustered() as made:
+        yield made
 
 
 def free():
@@ -161,19 +170,21 @@ def test_a_picture_that_ends_its_worker_becomes_a_row(cluster, tmp_path):
     (data / "05b.png").unlink()
     run(plan_of(data, "samples:deadly", ["grad-cam"], ["average-drop(fill=mean)"]), tmp_path / "here")
     found = rows_of(tmp_path / "there")
-    same(found[found["error"].isna()].reset_index(drop=True), rows_of(tmp_path / "here"))
+    found = found[found["error"].isna()].reset_index(drop=True).astype({"target": "int64"})
+    same(found, rows_of(tmp_path / "here"))
 
 
-def test_a_worker_out_of_memory_is_replaced(cluster, tmp_path):
+def test_a_worker_out_of_memory_is_replaced(tmp_path):
     """Ray ends it when the node's memory runs out; its picture is done by another."""
     data = photos(tmp_path / "photos", 8)
     run(plan_of(data, "samples:small", ["grad-cam"]), tmp_path / "here")
     notes = []
-    with ray_pool(cluster.address, Request(workers=1), notes.append) as pool:
+    limits = {"RAY_memory_monitor_refresh_ms": "100", "RAY_memory_usage_threshold": f"{1 - free() + 0.15:.3f}"}
+    with clustered(**limits) as own, ray_pool(own.address, Request(workers=1), notes.append) as pool:
         run(plan_of(data, "samples:hungry", ["grad-cam"]), tmp_path / "there", workers=pool)
 
     assert Path("hungry.mark").exists()
-    assert notes, "nothing was ended: the memory monitor did not see it"
+    assert any("memory" in note for note in notes)
     same(rows_of("there").drop(columns="model"), rows_of("here").drop(columns="model"))
 
 
@@ -231,7 +242,7 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(cluster, tmp_path):
     assert journal.read_bytes().count(b"\n") == 60
 
 
-def until(holds, seconds=60):
+def until(holds, seconds=120):
     """Wait for something."""
     end = time.monotonic() + seconds
     while not holds():
@@ -250,7 +261,8 @@ def test_a_run_that_stands_still_is_given_up(cluster, tmp_path):
         pool.request = Request(workers=2, patience=5)  # for a picture, not for a start
         with pytest.raises(ClusterError, match=told):
             run(plan, tmp_path / "there", workers=pool)
-    assert (tmp_path / "there" / "rows.jsonl").read_bytes().count(b"\n") == 4
+    # one picture may wait behind the one that never ends
+    assert (tmp_path / "there" / "rows.jsonl").read_bytes().count(b"\n") >= 3
     until(lambda: workers(tmp_path) == [])
 
 
@@ -258,9 +270,13 @@ def test_a_cluster_that_others_fill_is_no_riddle(cluster):
     """No room comes: an error that says so, and not a run that hangs."""
     import ray
 
+    class Greedy:  # in here, so that it is sent by value
+        def here(self):
+            return True
+
     with ray_pool(cluster.address, Request(workers=2), print):
-        other = ray.remote(Path).options(num_cpus=2).remote("/")
-        ray.get(other.exists.remote())
+        other = ray.remote(Greedy).options(num_cpus=2).remote()
+        ray.get(other.here.remote())
         pool_of_two = ray_pool(cluster.address, Request(workers=1, patience=3), print)
         with (
             pool_of_two as pool,
@@ -338,14 +354,14 @@ def test_a_ray_of_ones_own_starts_and_ends_with_the_run(tmp_path):
         "maps",
     ]
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
-    env = {**os.environ, "PYTHONPATH": paths, "HOME": str(tmp_path), "RAY_TMPDIR": str(tmp_path / "r")}
-    (tmp_path / "r").mkdir()
-    done = subprocess.run([sys.executable, "-c", program, *words], env=env, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as short:  # a socket's path may have 107 letters
+        env = {**os.environ, "PYTHONPATH": paths, "HOME": str(tmp_path), "RAY_TMPDIR": short}
+        done = subprocess.run([sys.executable, "-c", program, *words], env=env, capture_output=True, text=True)
+        until(lambda: not any(short in line for line in command_lines()))
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "5 heatmaps of 5 pictures: maps" in done.stdout
     assert len(list(read_heatmaps("maps"))) == 5
-    until(lambda: not any(str(tmp_path) in line for line in command_lines()))
 
 
 def command_lines():

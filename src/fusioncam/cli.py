@@ -18,7 +18,7 @@ from rich.table import Table
 
 from .bulk import BulkPlan
 from .cli_benchmark import CODES, benchmark, list_metrics, report
-from .cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, in_bulk, with_address, workers_for
+from .cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, in_bulk, require_ray, with_address, workers_for
 from .doctor import examine
 from .doctor_tables import tables
 from .errors import FusionCamError, ImageError, LayerError, UnknownNameError, WeightsError
@@ -127,6 +127,9 @@ def explain(
         place = partial(workers_for, ray, workers, cpus, gpus, patience, batch_size=batch_size)
         raise typer.Exit(in_bulk(plan, out, device, lambda note: place(note=note), quiet=quiet, json=json))
     _require_here([*paths, out])
+    require_ray(workers, cpus, gpus, patience)
+    if overlays:
+        raise UnknownNameError("overlays: such words are of bulk runs, others always write them: say --bulk, too")
     weights = {"checkpoint": checkpoint, "labels": labels}
     loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=_speed(precision))
     named_methods(loaded, list(method))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -65,15 +65,22 @@ def workers_for(
     note: Callable[[str], None],
 ) -> Iterator[Workers]:
     """Give who does the work: this process, or workers on a cluster."""
-    asked = {"workers": workers, "cpus": cpus, "gpus": gpus, "patience": patience}
-    given = {name: value for name, value in asked.items() if value is not None}
-    if ray is not None:
-        with ray_pool(ray, Request(**given, batch_size=batch_size), note) as pool:  # type: ignore[arg-type] # by name
-            yield pool
+    if ray is None:
+        require_ray(workers, cpus, gpus, patience)
+        yield Here(batch_size)
         return
+    asked = {"workers": workers, "cpus": cpus, "gpus": gpus, "patience": patience}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    with ray_pool(ray, Request(**given, batch_size=batch_size), note) as pool:
+        yield pool
+
+
+def require_ray(workers: int | None, cpus: int | None, gpus: float | None, patience: float | None) -> None:
+    """Tell that these words need ``--ray``."""
+    asked = {"--workers": workers, "--cpus-per-worker": cpus, "--gpus-per-worker": gpus, "--patience": patience}
+    given = [name for name, value in asked.items() if value is not None]
     if given:
-        raise ClusterError(f"{', '.join(given)}: such words are of workers on a cluster: say --ray, too")
-    yield Here(batch_size)
+        raise ClusterError(f"{', '.join(given)}: of workers on a cluster: say --ray, too")
 
 
 def in_bulk(

@@ -26,9 +26,15 @@ class Found:
 
     def open(self) -> Image.Image:
         """Give the upright RGB picture, which knows its name; raises :class:`ImageError`."""
-        picture = open_picture(self.path) if is_local(self.root) else read_picture(_bytes(self), self.name)
+        picture = self._opened() if is_local(self.root) else read_picture(_bytes(self), self.name)
         picture.filename = self.name  # type: ignore[attr-defined] # where PIL itself keeps it
         return picture
+
+    def _opened(self) -> Image.Image:
+        try:
+            return open_picture(self.path)
+        except ImageError as error:  # told by the name that it has in rows
+            raise ImageError(str(error).replace(self.path, self.name)) from None
 
 
 def is_local(url: str) -> bool:
@@ -74,6 +80,8 @@ def pictures_at(url: str, apart_from: str) -> Iterator[Found]:
         for one in find_pictures([url]):
             if isinstance(one, ImageError):
                 raise one
+            if not one.is_file():
+                raise ImageError(f"{one}: no such file")
             yield _here(one)
         return
     out = Path(apart_from).resolve() if is_local(apart_from) else None

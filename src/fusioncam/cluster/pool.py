@@ -235,7 +235,7 @@ class Pool:
 
 
 def _brief(error: BaseException) -> str:
-    """Take of what Ray tells of a death the lines that say why."""
+    """Take of what Ray tells of a death the line that says why."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "exit" in line or "node" in line.lower() or "memory" in line]
-    return " ".join(telling or lines)[:300] or type(error).__name__
+    telling = (line for line in lines for word in ("exit detail", "low on memory", "node") if word in line.lower())
+    return next(chain(telling, lines), type(error).__name__)[:250]
