@@ -1,6 +1,6 @@
 """How fast is Fusion-CAM here, how much memory does it take, and what do its shortcuts cost?
 
-    python benchmarks/speed.py [--what exact share budget ablation curves memory networks precision]
+    python benchmarks/speed.py [--what exact share budget ablation curves memory networks precision scaling]
                                [--pictures FOLDER] [--count N] [--peer-count N] [--budget N] [--compile] ...
 
 Contestants take turns on every picture, so that a slow spell of the machine hits all alike, and ratios are those
@@ -72,7 +72,7 @@ def parsed(words=None):
         default=None,
         help="let peers run in our process, not in one of their own",
     )
-    add("--repeats", type=positive, help="share, memory: how often")
+    add("--repeats", type=positive, help="share, memory, scaling: how often")
     add("--seconds", type=float, help="share: how long each repeat may take")
     add("--budget", type=positive, help="budget: masks that are scored")
     add("--layers", nargs="+", type=str, help="budget: where")

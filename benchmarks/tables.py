@@ -11,12 +11,13 @@ from statistics import median
 
 import figures
 import meta
+import scaling
 from fusioncam import METHODS
 from fusioncam.methods.spec import described
 
 ROOT = Path(__file__).parents[1]
 # in the order in which they are told
-SUBJECTS = ("exact", "share", "budget", "ablation", "curves", "memory", "networks", "precision")
+SUBJECTS = ("exact", "share", "budget", "ablation", "curves", "memory", "networks", "precision", "scaling")
 MARKS = {True: "met", False: "**missed**", None: ""}
 
 
@@ -145,9 +146,34 @@ def milliseconds(rates):
     return f"{1000 / median(rates):.1f}" if rates and median(rates) else ""
 
 
+# -- docs/scaling.md ----------------------------------------------------------------------------------------------
+
+
+def curve():
+    """Tell what Ray costs and what a second worker gives."""
+    result = meta.read("scaling")
+    if result is None:
+        return "Not measured yet: `python benchmarks/speed.py --what scaling`."
+    lines = ["| what | measured: median (lowest to highest) | aim | |", "| --- | --- | --- | --- |"]
+    for told in result["figures"]:
+        lines.append(f"| {told['what']} | {figures.shown(told)} | {aim(told)} | {MARKS[told['met']]} |")
+    return "\n".join([*lines, "", sentence(result)])
+
+
+def on_paper():
+    """Tell what ten million pictures need."""
+    return scaling.paper_table(scaling.measured(scaling.Assumed()))
+
+
+def simulation():
+    """Tell how far workers go with one driver."""
+    return scaling.simulation_table(scaling.measured(scaling.Assumed()), scaling.WORKERS)
+
+
 PAGES = {
     "README.md": {"methods": methods_table, "speed": speed_table},
     "benchmarks/README.md": {"chunks": chunks_table, "findings": findings},
+    "docs/scaling.md": {"curve": curve, "paper": on_paper, "simulation": simulation},
 }
 
 

@@ -6,6 +6,8 @@ The functions at the end are factories as users write them: ``--model samples:sm
 from __future__ import annotations
 
 import functools
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -85,6 +87,40 @@ class Slow(Small):
         return super().forward(x)
 
 
+class Deadly(Small):
+    """Ends its process at black pictures, as a decoder that crashes does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give scores ``(N, classes)``, or nothing any more."""
+        if (x.flatten(1).amax(1) < -1.7).any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(x)
+
+
+class Sleepy(Small):
+    """Never comes back from black pictures."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give scores ``(N, classes)``, some time."""
+        if (x.flatten(1).amax(1) < -1.7).any():
+            time.sleep(3600)
+        return super().forward(x)
+
+
+class Hungry(Small):
+    """Takes memory until its process is ended, 6 GiB at most, once where it stands."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give scores ``(N, classes)``."""
+        mark, taken = Path("hungry.mark"), []
+        if x.abs().sum() > 0 and not mark.exists():
+            mark.touch()
+            for _ in range(60):
+                taken.append(np.ones(100 * 2**20, np.uint8))
+                time.sleep(0.1)
+        return super().forward(x)
+
+
 class Broken(Small):
     """Raises what user code may raise."""
 
@@ -121,6 +157,21 @@ def slow() -> ExplainedModel:
 def broken() -> ExplainedModel:
     """Make the network that raises."""
     return explained(Broken())
+
+
+def deadly() -> ExplainedModel:
+    """Make the network that ends its process."""
+    return explained(Deadly())
+
+
+def sleepy() -> ExplainedModel:
+    """Make the network that never comes back."""
+    return explained(Sleepy())
+
+
+def hungry() -> ExplainedModel:
+    """Make the network that takes memory."""
+    return explained(Hungry())
 
 
 def nan() -> ExplainedModel:

@@ -19,11 +19,12 @@ from PIL import Image
 import samples
 from fusioncam import METHODS, ExplainedModel, sharing
 from fusioncam.benchmark import as_plan, benchmark, gathered, run
-from fusioncam.benchmark.folder import Heatmaps, held
+from fusioncam.benchmark.folder import Heatmaps
 from fusioncam.benchmark.measure import Bench, acquaint, told
 from fusioncam.benchmark.runner import Watch
 from fusioncam.datasets import Sample
 from fusioncam.errors import MissingTruthError, OutputError, ResultsError, UnknownNameError
+from fusioncam.files import held
 from fusioncam.methods import GradCAM
 from fusioncam.methods.spec import as_methods
 from fusioncam.metrics import as_metrics, protocol

@@ -19,6 +19,7 @@ NAMES = [
     "explain_each",
     "fuse",
     "load_model",
+    "read_heatmaps",
     "sharing",
 ]
 
@@ -37,6 +38,7 @@ def test_every_public_name_is_documented():
 def test_nothing_public_is_left_out():
     """What the face imports it also names."""
     modules = {
+        "bulk",
         "comparison",
         "errors",
         "explanation",

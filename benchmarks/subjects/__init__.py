@@ -9,6 +9,7 @@ from .exact import Exact
 from .memory import Memory
 from .networks import Networks
 from .precision import Precision
+from .scaling import Scaling
 from .share import Share
 
-SUBJECTS = {one.name: one for one in (Exact, Share, Budget, Ablation, Curves, Memory, Networks, Precision)}
+SUBJECTS = {one.name: one for one in (Exact, Share, Budget, Ablation, Curves, Memory, Networks, Precision, Scaling)}

@@ -1,5 +1,6 @@
 """Fusion-CAM and its kin: class activation maps that say what a vision model looked at."""
 
+from .bulk import read_heatmaps
 from .comparison import Comparison, compare
 from .errors import FusionCamError, FusionCamWarning
 from .explanation import Explanation, explain, explain_each
@@ -26,5 +27,6 @@ __all__ = [
     "explain_each",
     "fuse",
     "load_model",
+    "read_heatmaps",
     "sharing",
 ]

@@ -6,6 +6,7 @@ import io
 import sys
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +16,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .bulk import BulkPlan
 from .cli_app import CODES
 from .cli_app import app as serve
 from .cli_benchmark import benchmark, list_metrics, report, reported
+from .cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, in_bulk, require_ray, with_address, workers_for
 from .cli_words import (
     EXIT_CODES,
     SHORT_CODES,
@@ -33,7 +36,7 @@ from .cli_words import (
 )
 from .doctor import examine
 from .doctor_tables import tables
-from .errors import FusionCamError, ImageError, LayerError, WeightsError
+from .errors import FusionCamError, ImageError, LayerError, UnknownNameError, WeightsError
 from .explanation import by_picture, named_methods
 from .files import to_json
 from .images import find_pictures
@@ -93,7 +96,7 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="class index, class name or top3; default: the prediction")
     ] = None,
-    out: Out = Path("fusioncam-out"),
+    out: Out = "fusioncam-out",
     device: Device = None,
     precision: Precision = None,
     batch_size: Annotated[int, typer.Option(min=1, help="pictures in memory at once")] = 1,
@@ -106,6 +109,19 @@ def explain(
         bool, typer.Option("--check", help="measure how far each heatmap can be trusted; some seconds more")
     ] = False,
     report: Report = True,
+    bulk: Annotated[
+        bool, typer.Option("--bulk", help="of very many pictures: small heatmaps in Parquet, see docs/scaling.md")
+    ] = False,
+    ray: Ray = None,
+    workers: WorkerCount = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    patience: Patience = None,
+    overlays: Annotated[bool, typer.Option("--overlays", help="with --bulk: a JPEG of each heatmap, too")] = False,
+    shard: Annotated[int, typer.Option(min=1, help="with --bulk: pictures a file")] = 512,
+    tolerance: Annotated[
+        float, typer.Option(min=0, max=1, help="with --bulk: what a stored heatmap may be off, of 1")
+    ] = 0.005,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -116,19 +132,36 @@ def explain(
     fusioncam explain photos/ -m fusion-cam -m grad-cam --target tabby --out maps/
 
     fusioncam explain leaf.png --model timm:resnet50 --checkpoint mine.pt --num-classes 38 --labels names.txt
+
+    fusioncam explain s3://bucket/photos --ray head:6379 --gpus-per-worker 1 --batch-size 8 --out s3://bucket/maps
     """
     _checked(method)
+    if bulk or ray is not None:
+        if check:
+            raise UnknownNameError(
+                "--check is not of bulk runs, which keep heatmaps alone: check some pictures without"
+            )
+        about = {"checkpoint": checkpoint and str(checkpoint), "labels": labels and str(labels)}
+        stored = {"shard": shard, "tolerance": tolerance, "overlays": overlays, "precision": precision}
+        plan = BulkPlan(tuple(paths), model, layer, tuple(method), target, num_classes=num_classes, **about, **stored)
+        place = partial(workers_for, ray, workers, cpus, gpus, patience, batch_size=batch_size)
+        raise typer.Exit(in_bulk(plan, out, device, lambda note: place(note=note), quiet=quiet, json=json))
+    _require_here([*paths, out])
+    require_ray(workers, cpus, gpus, patience)
+    if overlays:
+        raise UnknownNameError("overlays: such words are of bulk runs, others always write them: say --bulk, too")
     weights = {"checkpoint": checkpoint, "labels": labels}
     loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=_speed(precision))
     named_methods(loaded, list(method))
-    found = [one for one in find_pictures(paths) if str(one) in paths or not _inside(one, out)]
-    _run(found, loaded, method, target, Run(out, quiet=quiet, as_json=json), batch_size, check=check, report=report)
+    found = [one for one in find_pictures(paths) if str(one) in paths or not _inside(one, Path(out))]
+    run = Run(Path(out), quiet=quiet, as_json=json)
+    _run(found, loaded, method, target, run, batch_size, check=check, report=report)
 
 
 @app.command(epilog=EXIT_CODES)
 def demo(
     method: Methods = ["grad-cam", "score-cam", "fusion-cam"],  # noqa: B006 # typer copies it
-    out: Out = Path("fusioncam-demo"),
+    out: Out = "fusioncam-demo",
     device: Device = None,
     precision: Precision = None,
     report: Report = True,
@@ -143,7 +176,7 @@ def demo(
     """
     _checked(method)
     pictures, loaded = _demo_pictures(), load_model(device=device, speed=_speed(precision))
-    _run(pictures, loaded, method, None, Run(out, quiet=quiet, as_json=json), 1, report=report)
+    _run(pictures, loaded, method, None, Run(Path(out), quiet=quiet, as_json=json), 1, report=report)
 
 
 app.command(epilog=EXIT_CODES)(benchmark)
@@ -274,6 +307,13 @@ def _checked(methods: list[str]) -> None:
         as_methods(method)
 
 
+def _require_here(paths: Iterable[str]) -> None:
+    """Tell that only bulk runs read and write elsewhere."""
+    for path in paths:
+        if "://" in path:
+            raise UnknownNameError(f"'{path}' is no path of this machine: say --bulk, or --ray for a cluster")
+
+
 def _inside(found: Path | ImageError, out: Path) -> bool:
     """Say whether a picture that a folder gave is a result of an earlier run."""
     return isinstance(found, Path) and out.resolve() in found.resolve().parents
@@ -303,7 +343,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a letter that the terminal lacks is no reason to stop
     try:
-        app(prog_name="fusioncam")
+        app(with_address(sys.argv[1:]), prog_name="fusioncam")
     except FusionCamError as error:
         print(f"error: {error.explained()}", file=sys.stderr)
         sys.exit(2)

@@ -14,6 +14,7 @@ from rich.table import Table
 from .benchmark import Outcome, as_plan, gathered, run
 from .benchmark.plan import TARGETS
 from .benchmark.progress import Screen, table_of
+from .cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, workers_for
 from .cli_words import Device, Json, Layer, MethodsOrNone, Metrics, ModelNames, Precision, Quiet, Report
 from .errors import OutputError, ResultsError
 from .files import to_json
@@ -50,6 +51,12 @@ def benchmark(
     ] = False,
     device: Device = None,
     precision: Precision = None,
+    ray: Ray = None,
+    workers: WorkerCount = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    patience: Patience = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="with --ray: pictures that a worker is handed at once")] = 1,
     report: Report = True,
     quiet: Quiet = False,
     json: Json = False,
@@ -59,6 +66,8 @@ def benchmark(
     fusioncam benchmark photos/ -m grad-cam -m fusion-cam --metric insertion --metric deletion --out run/
 
     fusioncam benchmark imagenet/val --plan paper --limit 1000 --out run/
+
+    fusioncam benchmark imagenet/val --plan paper --ray head:6379 --workers 8 --gpus-per-worker 1 --out run/
     """
     lists: dict[str, Any] = {"models": model or None, "methods": method or None, "metrics": metric or None}
     drawn: dict[str, Any] = {
@@ -70,8 +79,9 @@ def benchmark(
     }
     chosen = as_plan(plan, data=data, **lists, layer=layer, **drawn, device=device, precision=precision)
     screen = Screen(quiet=quiet)
-    with screen.shown():
-        outcome = run(chosen, out, extend=extend, watch=screen)
+    place = workers_for(ray, workers, cpus, gpus, patience, batch_size=batch_size, note=screen.note)
+    with screen.shown(), place as hands:
+        outcome = run(chosen, out, extend=extend, watch=screen, workers=hands)
     written = reported(out) if report and not outcome.interrupted else []
     raise typer.Exit(_told(outcome, written, quiet=quiet, json=json))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import timm
@@ -78,7 +77,7 @@ Methods = Annotated[list[str], METHOD]
 MethodsOrNone = Annotated[list[str] | None, METHOD]
 Metrics = Annotated[list[str] | None, METRIC]
 Layer = Annotated[str | None, typer.Option("--layer", help="a dotted name; default: the last map before pooling")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="the folder for overlays, maps and explanations.json")]
+Out = Annotated[str, typer.Option("--out", "-o", help="the folder for overlays, maps and explanations.json")]
 Device = Annotated[
     str | None,
     typer.Option("--device", help="cpu, cuda, cuda:1, mps; default: cuda if there is one", autocompletion=devices),

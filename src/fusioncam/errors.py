@@ -14,6 +14,7 @@ FusionCamError(Exception)
   WeightsError(OSError)           weights that cannot be had, read or fitted
   OutputError(OSError)            a place that cannot be written to
   AddressError(OSError)           a host or port where nothing can be served
+  ClusterError(RuntimeError)      a cluster that is not there, has too little room or does not go on
 FusionCamWarning(UserWarning)
   FlatHeatmapWarning              the map is constant: it tells nothing
 
@@ -92,6 +93,10 @@ class OutputError(FusionCamError, OSError):
 
 class AddressError(FusionCamError, OSError):
     """A host or port is not there, or is taken."""
+
+
+class ClusterError(FusionCamError, RuntimeError):
+    """A cluster cannot be reached, has no room for what is asked of it, or nothing goes on there."""
 
 
 class FusionCamWarning(UserWarning):

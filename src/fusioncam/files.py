@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import OutputError
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(file: IO[bytes]) -> None:
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _take(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
@@ -39,6 +53,28 @@ def writable_folder(path: Path) -> Path:
     except OSError as error:
         raise OutputError(f"cannot write into {path}: {error.strerror or error}: choose another folder") from error
     return path
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Have the folder for oneself until the block or the process ends, however it ends."""
+    writable_folder(folder)
+    with (folder / ".lock").open("a+b") as file:
+        try:
+            _take(file)
+        except OSError:
+            file.seek(0)
+            owner = ""
+            with suppress(OSError):  # Windows lets nobody read it
+                owner = file.read().decode(errors="replace")
+            raise OutputError(
+                f"another run ({owner or 'of another process'}) is writing into {folder}: wait for its end, stop it, "
+                "or choose another folder"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}".encode())
+        file.flush()
+        yield
 
 
 def slug(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -52,10 +53,23 @@ def _from_file(path: Path, max_pixels: int, formats: tuple[str, ...] | None) -> 
     size = path.stat().st_size
     if size == 0:
         raise ImageError(f"{path}: the file is empty (0 bytes)")
-    with _named(str(path), max_pixels, f" ({size:,} bytes)"), warnings.catch_warnings():
+    return _decoded(path, str(path), size, max_pixels, formats)
+
+
+def read_picture(data: bytes, name: str) -> Image.Image:
+    """Give an upright RGB picture of the bytes of a file that is called ``name``; raises :class:`ImageError`."""
+    if not data:
+        raise ImageError(f"{name}: the file is empty (0 bytes)")
+    return _decoded(io.BytesIO(data), name, len(data), MAX_PIXELS, None)
+
+
+def _decoded(
+    file: Path | io.BytesIO, name: str, size: int, max_pixels: int, formats: tuple[str, ...] | None
+) -> Image.Image:
+    with _named(name, max_pixels, f" ({size:,} bytes)"), warnings.catch_warnings():
         # ours is the limit below, and its error says more
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path, formats=formats) as picture:
+        with Image.open(file, formats=formats) as picture:
             if picture.width * picture.height > max_pixels:
                 raise Image.DecompressionBombError
             return _upright_rgb(picture)

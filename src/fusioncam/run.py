@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -154,6 +163,15 @@ def _unused(name: str, used: set[str]) -> str:
     return next(
         one for one in itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2))) if one not in used
     )
+
+
+class Rate(ProgressColumn):
+    """Pictures a second of late."""
+
+    def render(self, task: Task) -> Text:
+        """Show it, where something is done already."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f} a second")
 
 
 class _Bar:

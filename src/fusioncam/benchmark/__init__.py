@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ..cluster import Workers
 from ..datasets import Sample
 from ..errors import ResultsError
 from ..methods import Method
@@ -32,6 +33,7 @@ def benchmark(
     plan: str | Path | None = None,
     extend: bool = False,
     watch: Watch | None = None,
+    workers: Workers | None = None,
     **settings: Any,
 ) -> Path:
     """Measure methods on pictures, and give the Parquet file of the rows, ``out/rows.parquet``.
@@ -40,7 +42,8 @@ def benchmark(
     whose words the other arguments override; ``settings`` are those of :class:`fusioncam.benchmark.plan.Plan`:
     ``layer``, ``target``, ``limit``, ``seed``, ``class_map``, ``device``, ``precision``, ``keep_heatmaps``. Models,
     methods and metrics are names or your own objects. Called again with the same plan it goes on where it was
-    stopped; ``extend`` lets it ask for more. A picture that fails has a row with its error.
+    stopped; ``extend`` lets it ask for more. A picture that fails has a row with its error. ``workers`` do the work,
+    by default this process; :func:`fusioncam.cluster.ray_pool` gives others.
 
     Raises :class:`UnknownNameError`, :class:`ResultsError` for a folder of another plan, :class:`OutputError`.
     """
@@ -50,7 +53,8 @@ def benchmark(
     for name, things in (("models", models), ("methods", methods), ("metrics", metrics)):
         words[name], own[name] = _parted(things, _NAMERS[name])
     chosen = as_plan(plan, own={*own["methods"], *own["metrics"]}, **words, **settings)
-    return run(chosen, Path(out), extend=extend, own=Own(**own, samples=samples), watch=watch).file
+    parts = Own(**own, samples=samples)
+    return run(chosen, Path(out), extend=extend, own=parts, watch=watch, workers=workers).file
 
 
 def _named_model(model: nn.Module | ExplainedModel) -> tuple[str, ExplainedModel]:

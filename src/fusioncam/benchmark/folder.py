@@ -1,14 +1,10 @@
-"""The folder of a run: whose it is, which plan it has, and the heatmaps that were kept."""
+"""The folder of a run: which plan it has, and the heatmaps that were kept."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 import torch
 from safetensors import SafetensorError
@@ -16,44 +12,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..errors import OutputError, ResultsError
-from ..files import replacing, short, slug, writable_folder
+from ..files import replacing, short, slug
 from .plan import Plan, differences, only_adds, only_adds_metrics, stored_plan
 from .rows import Journal
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _take(file: IO[bytes]) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _take(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Have the folder for oneself until the block or the process ends, however it ends."""
-    writable_folder(folder)
-    with (folder / ".lock").open("a+b") as file:
-        try:
-            _take(file)
-        except OSError:
-            file.seek(0)
-            owner = ""
-            with suppress(OSError):  # Windows lets nobody read it
-                owner = file.read().decode(errors="replace")
-            raise OutputError(
-                f"another run ({owner or 'of another process'}) is writing into {folder}: wait for its end, stop it, "
-                "or choose another folder"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}".encode())
-        file.flush()
-        yield
 
 
 def journal_of(folder: Path) -> Journal:

@@ -20,17 +20,10 @@ def games_in(metrics: Mapping[str, Metric]) -> list[str]:
     return [name for name, metric in metrics.items() if hasattr(metric, "tiles")]
 
 
-def classes_of(bench: Bench, journal: Journal) -> tuple[dict[str, int], list[Row]]:
-    """Give each picture's class by its name, of its rows if it has any, and a row for each that cannot be told."""
-    classes: dict[str, int] = {}
-    failed: list[Row] = []
-    for sample in bench.samples:
-        known = [row["target"] for row in journal.rows(bench.name, sample.name) if row["target"] is not None]
-        try:
-            classes[sample.name] = known[0] if known else int(bench.given(sample).target)
-        except Exception as error:  # of the network too: the user's code may raise anything
-            failed.append(bench.row(sample, error=told(error)))
-    return classes, failed
+def classes_of(bench: Bench, journal: Journal) -> dict[str, int]:
+    """Give each picture's class by its name, where its rows tell it."""
+    rows = (row for sample in bench.samples for row in journal.rows(bench.name, sample.name))
+    return {row["picture"]: row["target"] for row in rows if row["target"] is not None}
 
 
 def groups_for(bench: Bench, game: str, classes: Mapping[str, int]) -> list[list[Sample]]:

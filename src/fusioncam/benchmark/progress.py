@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..files import printable
+from ..run import Rate
 from .rows import Means, Row
 from .runner import Watch
 
@@ -23,9 +24,10 @@ class Screen(Watch):
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self._console = Console(stderr=True)
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("pictures, {task.fields[rows]:,} rows, left"))
-        self._bar = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}"), console=self._console)
-        self._task = self._bar.add_task("", total=None, rows=0)
+        told = TextColumn("pictures, {task.fields[rows]:,} rows, {task.fields[failures]:,} failed,")
+        left = (Rate(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
+        self._bar = Progress(BarColumn(), MofNCompleteColumn(), told, *left, console=self._console)
+        self._task = self._bar.add_task("", total=None, rows=0, failures=0)
         self._live = Live(self._bar, console=self._console, refresh_per_second=4, transient=True)
         self.means = Means()
         self._told = ""
@@ -51,7 +53,7 @@ class Screen(Watch):
         if done and not self.quiet:
             self.note(f"going on: {done} of {pictures} pictures are done")
         # what an earlier run did tells nothing of the time left
-        self._bar.reset(self._task, total=pictures, completed=done, rows=rows)
+        self._bar.reset(self._task, total=pictures, completed=done, rows=rows, failures=0)
 
     def at(self, model: str, picture: str) -> None:
         """Name the picture in hand."""
@@ -62,8 +64,9 @@ class Screen(Watch):
         new = {(row["model"], row["picture"]) for row in rows} - self.seen
         self.seen |= new
         self.means.add(rows)
-        done = self._bar.tasks[0].fields["rows"] + len(rows)
-        self._bar.update(self._task, advance=len(new), rows=done)
+        so_far = self._bar.tasks[0].fields
+        failures = so_far["failures"] + sum(row["error"] is not None for row in rows)
+        self._bar.update(self._task, advance=len(new), rows=so_far["rows"] + len(rows), failures=failures)
         if self._live.is_started:
             self._live.update(Group(table_of(self.means), self._bar))
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
+from ..cluster import Here, Workers
 from ..datasets import Sample, draw, open_dataset
 from ..errors import MissingTruthError, ResultsError
 from ..explanation import named_methods
+from ..files import held
 from ..methods import Method
 from ..methods.spec import as_methods
 from ..metrics import Metric, as_metrics
@@ -20,9 +23,10 @@ from ..model import ExplainedModel
 from ..sharing import Cost
 from ..speed import Speed
 from ..zoo import as_model, load_model
-from .folder import Heatmaps, begun, held
-from .games import classes_of, games_in, groups_for, play
-from .measure import Bench, Made, acquaint, as_columns, classes_in
+from .folder import Heatmaps, begun
+from .games import classes_of, games_in, groups_for
+from .jobs import BenchSetUp, ClassJob, Done, GameJob, Job, PictureJob, what_became
+from .measure import Bench, Made, as_columns, classes_in
 from .plan import Plan
 from .recall import note
 from .rows import Journal, Key, Means, Row, in_order, parquet, write_parquet
@@ -75,23 +79,31 @@ class Outcome:
 
 
 def run(
-    plan: Plan, folder: Path, *, extend: bool = False, own: Own | None = None, watch: Watch | None = None
+    plan: Plan,
+    folder: Path,
+    *,
+    extend: bool = False,
+    own: Own | None = None,
+    watch: Watch | None = None,
+    workers: Workers | None = None,
 ) -> Outcome:
     """Do what of the plan is not done in the folder, and write its rows as Parquet; Ctrl-C ends it with less.
 
-    Raises :class:`ResultsError` for a folder of another plan, :class:`OutputError` if it cannot be written to.
+    ``workers`` do it, by default this process; rows are written here alone. Raises :class:`ResultsError` for a folder
+    of another plan, :class:`OutputError` if it cannot be written to.
     """
     parquet()  # rather now than in the end
-    own, watch = own or Own(), watch or Watch()
+    own, watch, workers = own or Own(), watch or Watch(), workers or Here()
     with held(folder):
         journal = begun(folder, plan, extend=extend)
-        benches = set_up(plan, own, watch)
+        # what is done elsewhere needs no device here
+        benches = set_up(replace(plan, device="cpu") if workers.apart else plan, own, watch)
         for line in changed_versions(journal, benches):
             watch.note(line)
         plan.save(folder / "plan.json")
         note(folder, plan, {one.name: one.model for one in benches}, from_data=own.samples is None)
         try:
-            _Run(plan, folder, benches, journal, watch).go()
+            _Run(plan, folder, benches, journal, watch, workers, own).go()
         except KeyboardInterrupt:
             return Outcome(folder, plan, sum(map(len, journal.done.values())), interrupted=True)
         return finished(folder, journal, plan, [(one.name, sample.name) for one in benches for sample in one.samples])
@@ -191,6 +203,8 @@ class _Run:
     benches: Sequence[Bench]
     journal: Journal
     watch: Watch
+    workers: Workers
+    own: Own
 
     def go(self) -> None:
         """Let every model do what it has not done."""
@@ -200,32 +214,46 @@ class _Run:
             self._pictures(bench)
             self._games(bench)
 
-    def _missing(self, bench: Bench, sample: Sample) -> set[Key]:
+    def _missing(self, bench: Bench, sample: Sample) -> frozenset[Key]:
         """List the (method, metric) that a picture has no value of; games of several pictures come later."""
         plain = bench.metrics.keys() - games_in(bench.metrics)
-        return {*product(bench.methods, plain)} - self.journal.done[bench.name, sample.name]
+        return frozenset(product(bench.methods, plain)) - self.journal.done[bench.name, sample.name]
+
+    def _done(self, bench: Bench, jobs: Iterable[Job]) -> Iterator[tuple[Job, Done]]:
+        """Have jobs done, and give each with what it gave."""
+        set_up = BenchSetUp(bench)
+        if self.workers.apart:
+            own = replace(self.own, models={name: bare(one) for name, one in self.own.models.items()}, samples=None)
+            set_up = BenchSetUp.elsewhere(bench, partial(_loaded, self.plan, bench.name, own, bench.methods))
+        for job, found in self.workers.run(set_up, self._told(bench, jobs)):
+            yield job, what_became(job, found, bench)
+
+    def _told(self, bench: Bench, jobs: Iterable[Job]) -> Iterator[Job]:
+        for job in jobs:
+            self.watch.at(bench.name, str(job))
+            yield job
 
     def _pictures(self, bench: Bench) -> None:
         store = Heatmaps(self.folder / "heatmaps") if self.plan.keep_heatmaps else None
-        todo = [one for one in bench.samples if self._missing(bench, one)]
-        for sample in todo:
-            self.watch.at(bench.name, sample.name)
-            if sample is todo[0]:
-                acquaint(bench.model, bench.methods.values())
-            self._picture(bench, sample, store)
+        missing = ((one, self._missing(bench, one)) for one in bench.samples)
+        jobs = (PictureJob(one, keys, self._kept(bench, one, store)) for one, keys in missing if keys)
+        for job, done in self._done(bench, jobs):
+            if store and done.heatmaps:
+                store.save(bench.name, str(job), store.load(bench.name, str(job)) | done.heatmaps)
+            for rows in done.rows:
+                self._keep(rows)
 
-    def _picture(self, bench: Bench, sample: Sample, store: Heatmaps | None) -> None:
+    def _kept(self, bench: Bench, sample: Sample, store: Heatmaps | None) -> Mapping[str, Made]:
+        """Give the heatmaps of an earlier run, of which it is known what they cost."""
+        if store is None:
+            return {}
         key = bench.name, sample.name
         costs = costs_of(self.journal.rows(*key))
-        kept = store.load(*key) if store else {}
-        known = {name: Made(one[None], costs[name]) for name, one in kept.items() if name in costs}
-        rows, heatmaps = bench.measure(sample, self._missing(bench, sample), known)
-        if store and heatmaps.keys() - known.keys():
-            store.save(*key, kept | heatmaps)
-        self._keep(rows, costs)
+        return {name: Made(one[None], costs[name]) for name, one in store.load(*key).items() if name in costs}
 
-    def _keep(self, rows: Sequence[Row], costs: Mapping[str, Cost]) -> None:
-        """Keep rows; a method that was measured before has the cost that it had then."""
+    def _keep(self, rows: Sequence[Row]) -> None:
+        """Keep rows of a picture; a method that was measured before has the cost that it had then."""
+        costs = costs_of(self.journal.rows(rows[0]["model"], rows[0]["picture"]))
         for row in rows:
             if row["method"] in costs and row["metric"]:
                 row.update(as_columns(costs[row["method"]]))
@@ -234,18 +262,36 @@ class _Run:
 
     def _games(self, bench: Bench) -> None:
         games = games_in(bench.metrics)
-        classes, failed = classes_of(bench, self.journal) if games else ({}, [])
-        for row in failed:
-            if not self.journal.rows(bench.name, row["picture"]):  # else it is told already
-                self._keep([row], {})
+        classes = self._classes(bench) if games else {}
         for game in games:
             missing = {(method, game) for method in bench.methods}
-            for group in groups_for(bench, game, classes):
-                if all(missing <= self.journal.done[bench.name, one.name] for one in group):
-                    continue
-                self.watch.at(bench.name, f"{game} of {len(group)} pictures")
-                for rows in play(bench, game, group):
-                    self._keep(rows, costs_of(self.journal.rows(bench.name, rows[0]["picture"])))
+            groups = groups_for(bench, game, classes)
+            left = [one for one in groups if not self._all_have(bench, one, missing)]
+            for _, done in self._done(bench, [GameJob(game, one) for one in left]):
+                for rows in done.rows:
+                    self._keep(rows)
+
+    def _classes(self, bench: Bench) -> dict[str, int]:
+        """Give each picture's class by its name, and keep what is wrong with one that has none."""
+        classes = classes_of(bench, self.journal)
+        unknown = [ClassJob(one) for one in bench.samples if one.name not in classes]
+        for job, done in self._done(bench, unknown):
+            if done.target is not None:
+                classes[str(job)] = done.target
+            elif not self.journal.rows(bench.name, str(job)):  # else it is told already
+                self._keep(done.rows[0])
+        return classes
+
+    def _all_have(self, bench: Bench, group: Iterable[Sample], keys: set[Key]) -> bool:
+        return all(keys <= self.journal.done[bench.name, one.name] for one in group)
+
+
+def bare(model: ExplainedModel) -> ExplainedModel:
+    """Give the same model without what it has found out, part of which cannot be sent."""
+    facts: dict[str, Any] = {
+        name: getattr(model, name) for name in ("grid", "preprocessing", "labels", "name", "speed")
+    }
+    return ExplainedModel(model.network, model.layer, **facts)
 
 
 def costs_of(rows: Iterable[Row]) -> dict[str, Cost]:

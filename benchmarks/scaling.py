@@ -1,0 +1,141 @@
+"""What ten million pictures need: on paper, and by a simulation of workers, the driver and processes that end.
+
+    python benchmarks/scaling.py [--pictures 10000000] [--workers 1 8 64 512] [--rate 6000] [--price 2.5] ...
+
+Costs around the network come from `results/scaling.json`; the GPU's rate, its price and how often a process ends are
+assumed and are options. `python benchmarks/tables.py` writes both tables into docs/scaling.md with the defaults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import random
+from dataclasses import dataclass, fields, replace
+
+import meta
+
+# forward passes a picture at the default layer: 679 of 1,280 channels are not constant, the median of 100 pictures
+PASSES = {"grad-cam": 1, "fusion-cam(budget=64)": 1 + 64 + 4, "fusion-cam": 1 + 679 + 4}
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What the arithmetic rests on, in seconds; ``rate`` is one GPU's passes a second, ``stored`` bytes a heatmap."""
+
+    pictures: int = 10_000_000
+    rate: float = 6000.0
+    price: float = 2.5
+    around: float = 0.02
+    cores: int = 16
+    call: float = 0.001
+    batch: int = 8
+    stored: float = 300.0
+    lifetime: float = 24 * 3600.0
+    start: float = 30.0
+
+
+def measured(assumed):
+    """Put in what was measured here, if it was."""
+    result = meta.read("scaling")
+    found = {one["what"]: one["median"] for one in result["figures"]} if result else {}
+    parts = [found.get(f"{name} a picture, one core") for name in ("open", "prepare", "fit", "write")]
+    call, stored = found.get("a call of a worker with nothing to do"), found.get("stored heatmap with its facts")
+    known = {"around": sum(parts) / 1000 if all(parts) else None, "call": call and call / 1000, "stored": stored}
+    return replace(assumed, **{name: value for name, value in known.items() if value})
+
+
+# -- on paper ----------------------------------------------------------------------------------------------------
+
+
+def need(assumed, passes):
+    """Give GPU-hours, core-hours, gigabytes and dollars, and what is slowest: a GPU has a worker a core beside it."""
+    network, around = passes / assumed.rate, assumed.around / assumed.cores
+    hours = assumed.pictures * max(network, around) / 3600
+    return {
+        "gpu": hours,
+        "cores": assumed.pictures * assumed.around / 3600,
+        "gigabytes": assumed.pictures * assumed.stored / 1e9,
+        "dollars": hours * assumed.price,
+        "slowest": "the network" if network >= around else "opening pictures",
+        "driver": assumed.batch / assumed.call * max(network, around),
+    }
+
+
+def paper_table(assumed):
+    """Tell it as Markdown."""
+    lines = [
+        "| method | passes a picture | GPU-hours | core-hours around | stored | money | slowest "
+        "| GPUs that one driver serves |",
+        "| --- | --: | --: | --: | --: | --: | --- | --: |",
+    ]
+    for name, passes in PASSES.items():
+        told = need(assumed, passes)
+        lines.append(
+            f"| `{name}` | {passes:,} | {told['gpu']:,.1f} | {told['cores']:,.0f} | {told['gigabytes']:,.1f} GB "
+            f"| ${told['dollars']:,.0f} | {told['slowest']} | {told['driver']:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
+# -- by simulation -----------------------------------------------------------------------------------------------
+
+
+def simulated(assumed, workers, passes, calls, seed=0):
+    """Give the share of the workers' time that goes into pictures, over so many calls, and how many calls were lost.
+
+    Each worker has two calls ahead; the driver takes up one answer at a time. A process ends after times that are
+    exponential, its call is done again, and another takes its place. Pictures' costs vary evenly by half.
+    """
+    chance = random.Random(seed)
+    each = assumed.batch * (passes / assumed.rate + assumed.around)
+    driver, done, lost, useful = 0.0, 0, 0, 0.0
+    ready = [(0.0, number) for number in range(workers)]
+    dies = [chance.expovariate(1 / assumed.lifetime) for _ in range(workers)]
+    heapq.heapify(ready)
+    while done < calls:
+        at, worker = heapq.heappop(ready)
+        takes = each * chance.uniform(0.5, 1.5)
+        if at + takes > dies[worker]:
+            lost += 1
+            at = dies[worker] + assumed.start
+            dies[worker] = at + chance.expovariate(1 / assumed.lifetime)
+            heapq.heappush(ready, (at, worker))
+            continue
+        driver = max(driver, at + takes) + assumed.call
+        done, useful = done + 1, useful + takes
+        # with a call ahead a worker waits for the driver only where that is a whole call behind
+        heapq.heappush(ready, (max(at + takes, driver - each), worker))
+    return useful / (workers * max(driver, max(at for at, _ in ready))), lost
+
+
+def simulation_table(assumed, workers):
+    """Tell it as Markdown: pictures a second and the share of the workers' time, by their number."""
+    lines = ["| workers | " + " | ".join(f"`{name}`" for name in PASSES) + " |", "| --: |" + " --: |" * len(PASSES)]
+    for number in workers:
+        cells = []
+        for passes in PASSES.values():
+            share, _ = simulated(assumed, number, passes, max(2000, 100 * number))
+            rate = number * share / (passes / assumed.rate + assumed.around)
+            cells.append(f"{rate:,.0f} a second ({share:.0%})")
+        lines.append(f"| {number:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", nargs="+", type=int, default=WORKERS)
+    for field in fields(Assumed):
+        parser.add_argument(
+            f"--{field.name}", type=type(field.default), help=f"default: {field.default:g}, or measured"
+        )
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    workers = given.pop("workers")
+    assumed = replace(measured(Assumed()), **given)
+    print(assumed, paper_table(assumed), simulation_table(assumed, workers), sep="\n\n")
+
+
+WORKERS = [1, 8, 64, 512, 4096]
+
+if __name__ == "__main__":
+    main()

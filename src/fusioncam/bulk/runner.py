@@ -1,0 +1,156 @@
+"""Pictures by the million -> shards of heatmaps: each written whole, and none made twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ..cluster import Here, Lost, Workers
+from ..cluster.work import batches
+from ..errors import ImageError, ResultsError
+from ..explanation import named_methods, run_facts
+from ..files import held, to_json
+from .jobs import ExplainSetUp, PictureJob, failure
+from .places import Folder, Found, is_local, pictures_at
+from .plan import MANIFEST, SCHEMA_VERSION, BulkPlan, require_same
+from .shards import COLUMNS, Row, counts, shard_name, shards_in, to_parquet
+
+_TOLD = 20  # failures that are named at the end
+
+
+class Watch:
+    """Hears how far a run is; this one tells nobody."""
+
+    def begin(self, pictures: int) -> None:
+        """There are so many pictures."""
+
+    def known(self, pictures: int) -> None:
+        """So many more are done since an earlier run."""
+
+    def took(self, rows: list[Row]) -> None:
+        """A picture is done."""
+
+    def note(self, text: str) -> None:
+        """Something is to be known."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: pictures, heatmaps and failures in all, and some of the failures of this run."""
+
+    folder: str
+    pictures: int
+    heatmaps: int
+    failures: int
+    told: tuple[Row, ...] = ()
+    interrupted: bool = False
+
+
+@dataclass
+class _Shard:
+    """A shard that is being filled."""
+
+    name: str
+    pictures: int
+    rows: dict[int, list[Row]] = field(default_factory=dict)
+
+
+def explain_in_bulk(
+    plan: BulkPlan,
+    out: str | Path,
+    *,
+    device: str | None = None,
+    workers: Workers | None = None,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Explain what of the plan's pictures has no shard in the folder yet; Ctrl-C ends it with less.
+
+    ``out`` is a local folder or a URL that pyarrow or fsspec can write to. A shard is written when all its pictures
+    are done: a run that is stopped loses at most those of shards that were being filled, and the same call goes on.
+    Read heatmaps by :func:`fusioncam.read_heatmaps`.
+
+    Raises :class:`ResultsError` for a folder of another plan or of other pictures, :class:`ImageError` for pictures
+    that are not there, :class:`OutputError`.
+    """
+    folder, workers, watch = Folder(str(out)), workers or Here(), watch or Watch()
+    with _for_oneself(folder):
+        require_same(folder, plan)
+        model = plan.load("cpu" if workers.apart else device)
+        named_methods(model, plan.methods)
+        total = sum(1 for _ in _pictures(plan, folder))
+        if not total:
+            raise ImageError(f"no picture in {', '.join(plan.pictures)}")
+        facts = run_facts(model.name, model.preprocessing) | {"schema_version": SCHEMA_VERSION}
+        del model
+        facts |= {"plan": asdict(plan), "digest": plan.digest, "columns": COLUMNS}
+        folder.write(MANIFEST, to_json(facts))
+        watch.begin(total)
+        run = _Run(plan, folder, facts, watch)
+        try:
+            run.go(workers, ExplainSetUp(plan, folder, device))
+        except KeyboardInterrupt:
+            return run.outcome(interrupted=True)
+        outcome = run.outcome()
+        told = {"pictures": outcome.pictures, "heatmaps": outcome.heatmaps, "failures": outcome.failures}
+        folder.write(MANIFEST, to_json(facts | told | {"shards": len(run.shards)}))
+        return outcome
+
+
+def _for_oneself(folder: Folder) -> AbstractContextManager[None]:
+    return held(Path(folder.url)) if is_local(folder.url) else nullcontext()
+
+
+def _pictures(plan: BulkPlan, folder: Folder) -> Iterator[Found]:
+    return chain.from_iterable(pictures_at(one, folder.url) for one in plan.pictures)
+
+
+class _Run:
+    def __init__(self, plan: BulkPlan, folder: Folder, facts: dict[str, Any], watch: Watch) -> None:
+        self.plan, self.folder, self.facts, self.watch = plan, folder, facts, watch
+        self.shards = shards_in(folder)
+        self.failures: list[Row] = []
+        self.done = 0
+        self._filling: dict[int, _Shard] = {}
+
+    def go(self, workers: Workers, set_up: ExplainSetUp) -> None:
+        """Have all pictures done that are in no shard, and write shards as they become full."""
+        for job, found in workers.run(set_up, self._jobs()):
+            rows = [failure(job, found.reason)] if isinstance(found, Lost) else found
+            shard = self._filling[job.shard]
+            shard.rows[job.place] = rows
+            self.failures += [row for row in rows if row.get("error")][: _TOLD - len(self.failures)]
+            if len(shard.rows) == shard.pictures:
+                self._write(job.shard)
+            self.watch.took(rows)
+
+    def _jobs(self) -> Iterable[PictureJob]:
+        for number, pictures in enumerate(batches(_pictures(self.plan, self.folder), self.plan.shard)):
+            name = shard_name(number, pictures, self.plan.digest)
+            there = self.shards.get(name.split(".")[0])
+            if there == name:
+                self.watch.known(len(pictures))
+                self.done += len(pictures)
+                continue
+            if there is not None:
+                raise ResultsError(
+                    f"{there} in {self.folder.url} is of other pictures, some came or went: choose another folder"
+                )
+            self._filling[number] = _Shard(name, len(pictures))
+            yield from (PictureJob(one, number, place) for place, one in enumerate(pictures))
+
+    def _write(self, number: int) -> None:
+        shard = self._filling.pop(number)
+        rows = chain.from_iterable(shard.rows[place] for place in range(shard.pictures))
+        self.folder.write(shard.name, to_parquet(rows, self.facts))
+        self.shards[shard.name.split(".")[0]] = shard.name
+        self.done += shard.pictures
+
+    def outcome(self, *, interrupted: bool = False) -> Outcome:
+        """Count what is in the shards, those of earlier runs too."""
+        counted = [counts(self.folder, name) for name in self.shards.values()]
+        heatmaps, failures = (sum(each) for each in zip((0, 0), *counted, strict=True))
+        return Outcome(self.folder.url, self.done, heatmaps, failures, tuple(self.failures), interrupted)
