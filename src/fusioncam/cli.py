@@ -24,6 +24,7 @@ from .cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, in_bulk, requir
 from .cli_words import (
     EXIT_CODES,
     SHORT_CODES,
+    BatchSize,
     Device,
     Json,
     Layer,
@@ -99,7 +100,7 @@ def explain(
     out: Out = "fusioncam-out",
     device: Device = None,
     precision: Precision = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="pictures in memory at once")] = 1,
+    batch_size: BatchSize = 1,
     checkpoint: Annotated[
         Path | None, typer.Option(help="a state dict, torch or .safetensors, for the model")
     ] = None,

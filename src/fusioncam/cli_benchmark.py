@@ -15,7 +15,7 @@ from .benchmark import Outcome, as_plan, gathered, run
 from .benchmark.plan import TARGETS
 from .benchmark.progress import Screen, table_of
 from .cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, workers_for
-from .cli_words import Device, Json, Layer, MethodsOrNone, Metrics, ModelNames, Precision, Quiet, Report
+from .cli_words import BatchSize, Device, Json, Layer, MethodsOrNone, Metrics, ModelNames, Precision, Quiet, Report
 from .errors import OutputError, ResultsError
 from .files import to_json
 from .html import write_report
@@ -56,7 +56,7 @@ def benchmark(
     cpus: Cpus = None,
     gpus: Gpus = None,
     patience: Patience = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="with --ray: pictures that a worker is handed at once")] = 1,
+    batch_size: BatchSize = 1,
     report: Report = True,
     quiet: Quiet = False,
     json: Json = False,

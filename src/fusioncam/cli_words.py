@@ -90,6 +90,7 @@ Precision = Annotated[
         autocompletion=precisions,
     ),
 ]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="pictures that a worker has in hand at once")]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="make report.html at the end")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no table")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")]
