@@ -12,7 +12,7 @@ from reports import CHECK, explained, measured, photos
 
 pytestmark = pytest.mark.slow
 
-NAMES = [f"{n:02}.png" for n in range(30)]
+NAMES = [f"{n}.png" for n in range(30)]
 NASTY = '<img src=x onerror=alert(1)>"&.png'
 METHODS = ("grad-cam", "fusion-cam")
 PAPER = {"light": (251, 250, 248), "dark": (21, 23, 26)}
@@ -153,11 +153,11 @@ def test_a_search_finds_names_and_classes(opened):
     page.locator("#on").click()
     page.locator("#search").fill("tabby")
     assert shown(page, "#count") == ["1 to 24 of 31 that match, of 31 pictures"]
-    page.locator("#search").fill("TIGER 07")
+    page.locator("#search").fill("TIGER 17")
 
-    assert shown(page, "#gallery h3") == ["07.png"]
+    assert shown(page, "#gallery h3") == ["17.png"]
     assert shown(page, "#count") == ["1 that match, of 31 pictures"]
-    assert {row.split("\t")[0] for row in shown(page, "table.listing tbody tr")} == {"07.png"}
+    assert {row.split("\t")[0] for row in shown(page, "table.listing tbody tr")} == {"17.png"}
     page.locator("#search").fill("nothing such")
     assert shown(page, "#gallery h3") == []
     page.locator("#search").fill("<img")
@@ -194,7 +194,7 @@ def test_heatmaps_are_compared_side_by_side(opened):
     """All of a picture in a dialog with its own slider, closed by Escape."""
     page = opened()
     page.locator("#gallery .stack").nth(2).click()
-    assert shown(page, "#compare-title") == ["02.png"]
+    assert shown(page, "#compare-title") == ["2.png"]
     assert shown(page, "#compare figcaption:not(.curve *)") == [
         "grad-cam tabby 80.0%", "fusion-cam tabby 80.0%", "grad-cam tiger cat 10.0%", "fusion-cam tiger cat 10.0%",
     ]  # fmt: skip
@@ -222,7 +222,7 @@ def test_a_trust_card_opens(opened):
     card = page.locator("#gallery .trust:visible").first
     assert "mixed" in card.inner_text()
     assert not card.locator("polyline").first.is_visible()
-    card.locator("summary").click()
+    card.locator("summary").first.click()
 
     assert card.locator("polyline").first.is_visible()
     assert "Does the score follow the map?" in card.inner_text()

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -161,7 +162,7 @@ def test_names_stay_text(tmp_path):
     assert error in page.texts("dd")
     assert method in page.texts("span")
     assert f"{class_name} 50.0%" in page.texts("button")
-    assert page.texts("span").count("? unknown") == 4  # of two classes: the card's own, and its second question's
+    assert page.texts("span").count("? unknown") == 6  # of two classes: card, second question, table
     for tag in ("b", "i", "u", "em", "s"):
         assert not page.all(tag)
     assert len(page.all("script")) == 1
@@ -289,11 +290,12 @@ def test_a_trust_card_is_shown(tmp_path):
     """Level by sign and word, questions, figures, curves; and the level in the table."""
     _, page = page_of(explained(tmp_path / "out", ["cat.png"], methods=("grad-cam",), check=CHECK))
 
-    assert page.texts("summary") == [""]  # its text is in spans
+    assert page.texts("summary") == ["", "figures"]  # the card's text is in spans
     assert page.texts("span").count("\N{CIRCLE WITH LEFT HALF BLACK} mixed") == 3
     assert "Does the score follow the map?" in page.texts("p")
     assert {"0.512", "\N{MINUS SIGN}0.25"} <= set(page.texts("dd"))
     assert [a["points"].split()[0] for a in page.all("polyline")] == ["0.0,72.0"] * 3
+    assert "insertion, 0 to 1:" in str(page.texts("figcaption"))
     assert "measured in 2.3 s, 120 passes and 40 partial ones" in page.texts("p")
 
 
@@ -326,6 +328,15 @@ def test_torn_explanations(tmp_path, text):
     (tmp_path / "explanations.json").write_text(text)
     with pytest.raises(ResultsError, match=r"explanations\.json cannot be read, it is torn or of another version"):
         write_report(tmp_path)
+
+
+def test_explanations_need_no_extra(tmp_path, monkeypatch):
+    """Who explains has neither pandas nor scipy."""
+    for name in ("pandas", "pyarrow", "scipy", "yaml"):
+        monkeypatch.setitem(sys.modules, name, None)
+    _, page = page_of(explained(tmp_path / "out", ["cat.png"], check=CHECK))
+
+    assert page.all("table")
 
 
 def test_a_run_without_any_picture(tmp_path):

@@ -22,6 +22,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Panel:
+    """Curves of one kind; the drawing is as high as the largest of their values, which is ``top``."""
+
+    name: str
+    top: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
 class Question:
     """What was asked, what came out, in words, figures and curves."""
 
@@ -29,7 +38,7 @@ class Question:
     level: str
     words: str
     figures: tuple[tuple[str, str], ...]
-    curves: tuple[tuple[str, tuple[Line, ...]], ...]
+    panels: tuple[Panel, ...]
 
 
 @dataclass(frozen=True)
@@ -72,24 +81,26 @@ def card_of(check: Mapping[str, Any]) -> Card:
 
 
 def _question(facts: Mapping[str, Any]) -> Question:
-    figures = tuple((str(name), _figure(value)) for name, value in facts["figures"].items())
-    curves = tuple((str(name), _lines(own)) for name, own in (facts.get("curves") or {}).items())
-    return Question(str(facts["question"]), known(facts["level"]), str(facts["words"]), figures, curves)
+    figures = tuple((str(name).replace("_", " "), _figure(value)) for name, value in facts["figures"].items())
+    panels = tuple(_panel(str(name), own) for name, own in (facts.get("curves") or {}).items())
+    return Question(str(facts["question"]), known(facts["level"]), str(facts["words"]), figures, panels)
 
 
 def _figure(value: object) -> str:
     return minus(f"{value:.3g}") if isinstance(value, float) else str(value)
 
 
-def _lines(curves: Mapping[str, Sequence[float]]) -> tuple[Line, ...]:
-    return tuple(Line(str(name), points(values)) for name, values in curves.items())
+def _panel(name: str, curves: Mapping[str, Sequence[float]]) -> Panel:
+    top = max(0.01, *(max(values) for values in curves.values()))
+    lines = tuple(Line(str(one), points(values, top)) for one, values in curves.items())
+    return Panel(name, f"{top:.2g}", lines)
 
 
-def points(values: Sequence[float]) -> str:
-    """Give a curve of shares as points of a drawing 160 wide and 72 high.
+def points(values: Sequence[float], top: float = 1.0) -> str:
+    """Give a curve from 0 to ``top`` as points of a drawing 160 wide and 72 high.
 
-    >>> points([0.0, 0.5, 1.0])
+    >>> points([0.0, 0.1, 0.2], 0.2)
     '0.0,72.0 80.0,36.0 160.0,0.0'
     """
     step = _WIDE / max(1, len(values) - 1)
-    return " ".join(f"{place * step:.1f},{_HIGH * (1 - min(max(one, 0), 1)):.1f}" for place, one in enumerate(values))
+    return " ".join(f"{place * step:.1f},{_HIGH * (1 - max(one, 0) / top):.1f}" for place, one in enumerate(values))

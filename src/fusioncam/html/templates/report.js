@@ -154,4 +154,4 @@ if (gallery) {
   show();
 }
 
-addEventListener("beforeprint", () => all("details").forEach((part) => { part.open = true; }));
+addEventListener("beforeprint", () => all("details:not(.figures)").forEach((part) => { part.open = true; }));
