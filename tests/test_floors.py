@@ -34,10 +34,10 @@ FLOORS = [
     {"datasets", "images", "labels", "targets", "trust", "zoo"},
     {"explanation", "statistics"},
     {"comparison"},
-    {"doctor", "doctor_tables", "report", "run"},
-    {"benchmark", "cli_words"},
+    {"doctor", "doctor_tables", "report", "run", "studio"},
+    {"app", "benchmark", "cli_words"},
     {"html"},
-    {"cli_benchmark"},
+    {"cli_app", "cli_benchmark"},
     {"cli", "__init__"},
     {"__main__"},
 ]

@@ -1,4 +1,4 @@
-"""The command line: `fusioncam demo`, `explain`, `benchmark`, `report`, `list` and `doctor`."""
+"""The command line: `fusioncam demo`, `explain`, `benchmark`, `report`, `list`, `doctor` and `app`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .cli_app import CODES
+from .cli_app import app as serve
 from .cli_benchmark import benchmark, list_metrics, report, reported
 from .cli_words import (
     EXIT_CODES,
@@ -146,6 +148,7 @@ def demo(
 
 app.command(epilog=EXIT_CODES)(benchmark)
 app.command(epilog=EXIT_CODES)(report)
+app.command("app", epilog=CODES)(serve)
 listing.command("metrics", epilog=SHORT_CODES)(list_metrics)
 
 

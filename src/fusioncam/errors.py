@@ -13,6 +13,7 @@ FusionCamError(Exception)
   ImageError(OSError)             a file that is no readable picture
   WeightsError(OSError)           weights that cannot be had, read or fitted
   OutputError(OSError)            a place that cannot be written to
+  AddressError(OSError)           a host or port where nothing can be served
 FusionCamWarning(UserWarning)
   FlatHeatmapWarning              the map is constant: it tells nothing
 
@@ -87,6 +88,10 @@ class WeightsError(FusionCamError, OSError):
 
 class OutputError(FusionCamError, OSError):
     """A file or folder cannot be written."""
+
+
+class AddressError(FusionCamError, OSError):
+    """A host or port is not there, or is taken."""
 
 
 class FusionCamWarning(UserWarning):

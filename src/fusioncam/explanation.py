@@ -6,7 +6,7 @@ import io
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from importlib.metadata import version
 from itertools import chain, islice, product
@@ -104,14 +104,28 @@ class Explanation:
         """
         return self._card
 
-    @cached_property
-    def _card(self) -> TrustCard:
-        made_by = self._made_by
-        if made_by is None:
+    def by(self, method: str | Method) -> Explanation:
+        """Explain the same picture, class, network and layer by another method; the picture is not opened again.
+
+        Raises :class:`MethodError` for an explanation that was pickled, whose network is not with it.
+        """
+        name, asked = as_method(method)
+        made_by = self._with_network()
+        with sharing():
+            maps = _Maps.of(made_by.model, made_by.x, torch.tensor([self.target]), asked)
+        return replace(self, method=name, _made_by=replace(made_by, method=asked), **maps.of_picture(0))
+
+    def _with_network(self) -> _MadeBy:
+        if self._made_by is None:
             raise MethodError(
                 "this explanation's network is not with it, as in one that was pickled: check it before, or hand "
                 "network, picture and heatmap to fusioncam.trust.check(...)"
             )
+        return self._made_by
+
+    @cached_property
+    def _card(self) -> TrustCard:
+        made_by = self._with_network()
         return trust_check(
             made_by.model, made_by.x, self.target, self.heatmap, made_by.method, ingredients=self.ingredients
         )

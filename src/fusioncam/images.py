@@ -21,15 +21,19 @@ MAX_PIXELS = 100_000_000
 Picture = str | Path | Image.Image | NDArray[np.uint8]
 
 
-def open_picture(source: Picture) -> Image.Image:
+def open_picture(
+    source: Picture, *, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] | None = None
+) -> Image.Image:
     """Give an upright RGB picture from a file, a PIL image or a uint8 array ``(H, W)`` or ``(H, W, 3)``.
 
-    Transparent parts become white, 16 bits become 8, EXIF rotation is applied. Raises :class:`ImageError`.
+    Transparent parts become white, 16 bits become 8, EXIF rotation is applied. A file of more than ``max_pixels``, or
+    in none of the ``formats`` (PIL's names; None: whatever PIL reads), is refused before its pixels are decoded.
+    Raises :class:`ImageError`.
     """
     if isinstance(source, str | os.PathLike):
-        return _from_file(Path(source))
+        return _from_file(Path(source), max_pixels, formats)
     picture = source if isinstance(source, Image.Image) else _from_array(source)
-    with _named("the picture"):
+    with _named("the picture", max_pixels):
         return _upright_rgb(picture)
 
 
@@ -42,23 +46,23 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _from_file(path: Path) -> Image.Image:
+def _from_file(path: Path, max_pixels: int, formats: tuple[str, ...] | None) -> Image.Image:
     if not os.path.isfile(path):  # noqa: PTH113 # pathlib's raises where the name is too long
         raise ImageError(f"{path}: {'a folder, not a picture' if os.path.isdir(path) else 'no such file'}")  # noqa: PTH112
     size = path.stat().st_size
     if size == 0:
         raise ImageError(f"{path}: the file is empty (0 bytes)")
-    with _named(str(path), f" ({size:,} bytes)"), warnings.catch_warnings():
+    with _named(str(path), max_pixels, f" ({size:,} bytes)"), warnings.catch_warnings():
         # ours is the limit below, and its error says more
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
+        with Image.open(path, formats=formats) as picture:
+            if picture.width * picture.height > max_pixels:
                 raise Image.DecompressionBombError
             return _upright_rgb(picture)
 
 
 @contextmanager
-def _named(name: str, size: str = "") -> Iterator[None]:
+def _named(name: str, max_pixels: int, size: str = "") -> Iterator[None]:
     """Turn what PIL raises on damaged pictures into errors that name the picture."""
     try:
         yield
@@ -67,7 +71,7 @@ def _named(name: str, size: str = "") -> Iterator[None]:
     except UnidentifiedImageError:
         raise ImageError(f"{name}: not a picture in a known format{size}") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"{name}: it has over {MAX_PIXELS:,} pixels, make it smaller first") from None
+        raise ImageError(f"{name}: it has over {max_pixels:,} pixels, make it smaller first") from None
     except (OSError, SyntaxError, ValueError) as error:  # what PIL's decoders raise on damaged files
         raise ImageError(f"{name}: damaged or cut off: {error}{size}") from None
 

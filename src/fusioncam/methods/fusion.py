@@ -183,7 +183,7 @@ class FusionCAM:
     fill: str = "mean"
 
     def __post_init__(self) -> None:
-        self._region()
+        self.scored_region()
         require_percentile(self.theta)
         require_known("way to weigh gains", self.gains, WEIGHTINGS)
         require_known("fill", self.fill, FILLS)
@@ -191,9 +191,9 @@ class FusionCAM:
     @property
     def cost(self) -> str:
         """The passes of one picture."""
-        return cost_of(self.gradient, self._region(), more=4)
+        return cost_of(self.gradient, self.scored_region(), more=4)
 
-    def _region(self) -> Method:
+    def scored_region(self) -> Method:
         """Give the region method, with the budget if there is one."""
         return self.region if self.budget is None else with_setting(self.region, "budget", self.budget, "score-cam")
 
@@ -206,7 +206,7 @@ class FusionCAM:
         """Give the heatmaps with all that they were made of."""
         with sharing(), announcing(x, layers_of(self)):
             denoised = denoise(self.gradient(model, x, target), self.theta, strict=self.strict)
-            region = self._region()(model, x, target)
+            region = self.scored_region()(model, x, target)
         united = _unite(model, x, target, denoised, region, self.gains, self.fill)
         weighting = WEIGHTINGS[self.gains]
         of_region = united.region_weight if weighting.carry else united.gains["region"]

@@ -1,0 +1,68 @@
+"""What the page says, as HTML: all that comes from elsewhere, names of files and classes and errors, is escaped."""
+
+from __future__ import annotations
+
+from html import escape
+
+from ..studio import MAX_BYTES, MAX_PIXELS, Guess, Made
+from ..trust import Question, TrustCard
+
+HEAD = """<header class="fc-head"><h1>What did the network look at?</h1>
+<p>Drop a picture. The heatmap shows which part of it speaks for a class, and the card how far to trust that.</p>
+</header>"""
+FOOT = """<footer class="fc-foot">Made by fusioncam on this server. Pictures that are sent are deleted after an hour,
+and when the server ends.</footer>"""
+LIMITS = f"JPEG, PNG, WebP, GIF, BMP or TIFF, up to {MAX_BYTES >> 20} MB and {MAX_PIXELS // 1_000_000} megapixels"
+EMPTY = """<div class="fc-empty"><p>The heatmap appears here.</p></div>"""
+BROKEN = "Something went wrong here, and it was not the picture: the server's log tells what."
+MEASURING = (
+    """<section class="fc-card fc-waits" aria-busy="true"><p>Measuring how far to trust this map …</p></section>"""
+)
+MOVED = """<section class="fc-card"><p>Let go of theta, and this map is measured too.</p></section>"""
+
+
+def note(message: str) -> str:
+    """Say what went wrong."""
+    return f'<div class="fc-note" role="alert">{escape(message)}</div>'
+
+
+def choice(guess: Guess) -> str:
+    """Name a class with its probability."""
+    return f"{guess.name} · {guess.probability:.1%}"
+
+
+def facts(made: Made) -> str:
+    """Say what the map is of, and what it was made by."""
+    one = made.explanation
+    seconds = f"{one.seconds:.1f} s" if one.seconds < 10 else f"{one.seconds:.0f} s"
+    passes = f"{one.passes:,} passes" + (f" and {one.partial_passes:,} partial" if one.partial_passes else "")
+    lines = [
+        f'<span class="fc-scale">0<i></i>1</span><strong>{escape(one.class_name)}</strong> {one.probability:.1%}',
+        f"<code>{escape(one.method)}</code> at <code>{escape(one.layer)}</code> of {escape(one.model)} · "
+        f"{passes} · {seconds}",
+    ]
+    if one.gains:
+        names = {"denoised": "gradient map", "region": "region map", "union": "union"}
+        gains = " · ".join(f"{names[name]} {gain:+.3f}" for name, gain in one.gains.items())
+        lines.append(f"what each adds to the probability: {gains}")
+    return f'<div class="fc-facts"><p>{"</p><p>".join(lines)}</p></div>'
+
+
+def card(found: TrustCard) -> str:
+    """Show a trust card: its level in words, then each question with its answer."""
+    return (
+        f'<section class="fc-card fc-{escape(found.level)}" data-level="{escape(found.level)}">'
+        f'<h2><span class="fc-level">{escape(found.level)}</span> How far to trust it</h2>'
+        f"<p>{escape(found.words)}</p>{''.join(map(_question, found.questions))}"
+        f"<p class='fc-cost'>{found.passes:,} passes · {found.seconds:.1f} s</p></section>"
+    )
+
+
+def _question(one: Question) -> str:
+    figures = "".join(
+        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{value:.4g}</dd>" for name, value in one.figures.items()
+    )
+    return (
+        f'<details class="fc-question"><summary><span class="fc-level fc-{escape(one.level)}">{escape(one.level)}'
+        f"</span>{escape(one.question)}</summary><p>{escape(one.words)}</p><dl>{figures}</dl></details>"
+    )
