@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,20 @@ def shared() -> Path:
         assert not os.environ.get("FUSIONCAM_REQUIRE_SHARED"), f"no reference maps in {folder}"
         pytest.skip("no reference maps beside the project")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; tests skip where it is missing, but not in CI."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        assert not os.environ.get("FUSIONCAM_REQUIRE_BROWSER"), "no chromium on the path"
+        pytest.skip("no chromium on the path")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture(autouse=True)

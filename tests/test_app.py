@@ -32,6 +32,7 @@ from fusioncam import explain, studio
 from fusioncam.app import served, words
 from fusioncam.app.desk import SAME, Desk, noted
 from fusioncam.app.door import MOST, Door
+from fusioncam.cli import main
 from fusioncam.errors import (
     AddressError,
     ImageError,
@@ -339,6 +340,12 @@ def test_a_card_is_what_checking_the_same_method_gives(small, theta):
     assert made.at_theta(20).explanation.passes == 4
 
 
+def test_the_same_theta_changes_nothing(desk, made):
+    """So that a card which is being measured stays that of the map."""
+    assert desk.fuse(made, 10) is None
+    assert desk.fuse(made, 30)[-1].theta == 30
+
+
 def test_nothing_is_asked_of_no_picture(desk):
     """Of an empty page nothing is shown, and touching it does no harm."""
     assert desk.look(None, MODEL)[0]["choices"] == []
@@ -426,6 +433,39 @@ def test_what_is_kept_is_the_first_answer(small):
     assert kept(model, x, 1) is first
     assert len(counted.asked) == 4
     assert replace(kept, method=METHODS["grad-cam"]).first == []
+
+
+# -- the command ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "resnet50"], "'resnet50' is no model"),
+        (["--model", MODEL, "-m", "gradcam"], "'gradcam' is no method"),
+    ],
+)
+def test_a_wrong_command_is_told(monkeypatch, capsys, words, message):
+    """With exit code 2, and nothing is served."""
+    monkeypatch.setattr(sys, "argv", ["fusioncam", "app", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
+    """It is an extra."""
+    for name in [name for name in sys.modules if name.startswith("fusioncam.app")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.setattr(sys, "argv", ["fusioncam", "app"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == 'error: the web page needs Gradio: pip install "fusioncam[app]"\n'
 
 
 # -- the door --------------------------------------------------------------------------------------------------
@@ -536,6 +576,19 @@ def test_the_api_gives_facts_and_files(client, small):
     with zipfile.ZipFile(archive) as files:
         (name,) = (one for one in files.namelist() if one.endswith(".npy"))
         assert same(torch.from_numpy(np.load(files.open(name))), own.explanation.heatmap)
+
+
+@pytest.mark.slow
+def test_the_page_of_the_documentation_shows_what_runs(site, tmp_path, monkeypatch):
+    """Its lines as they stand there, but for the address and the picture."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    page = (Path(__file__).parents[1] / "docs" / "app.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(block.replace("http://127.0.0.1:7860", site).replace("cat.jpg", str(CAT)), names)
+
+    assert names["facts"]["method"] == "fusion-cam(budget=64, theta=20)"
+    assert zipfile.is_zipfile(names["archive"])
 
 
 @pytest.mark.slow

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 import pytest
 
 from fusioncam.html import write_report
@@ -16,20 +13,6 @@ NAMES = [f"{n}.png" for n in range(30)]
 NASTY = '<img src=x onerror=alert(1)>"&.png'
 METHODS = ("grad-cam", "fusion-cam")
 PAPER = {"light": (251, 250, 248), "dark": (21, 23, 26)}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium; tests skip where it is missing, but not in CI."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        assert not os.environ.get("FUSIONCAM_REQUIRE_BROWSER"), "no chromium on the path"
-        pytest.skip("no chromium on the path")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from fusioncam.errors import (
     FusionCamError,
     ImageError,
     LayerError,
+    MethodError,
     NonFiniteError,
     OutputError,
     ShapeError,
@@ -572,6 +573,30 @@ def test_an_explanation_prints_shortly():
     shown = repr(of_small(method="fusion-cam"))
     assert len(shown) < 500
     assert "fusion-cam" in shown
+
+
+@pytest.mark.parametrize("method", ["layer-cam", "fusion-cam(theta=30)", METHODS["score-cam"]])
+def test_another_method_explains_the_same(method):
+    """The picture is not opened again, class and layer stay, and what it cost is its own."""
+    model = samples.small().at("conv")
+    first = explain(CAT, model=model, method=FAST, target="birch")
+    other, own = first.by(method), explain(CAT, model=model, method=method, target="birch")
+
+    assert torch.allclose(other.heatmap, own.heatmap, atol=1e-5)
+    assert other.gains == pytest.approx(own.gains, abs=1e-6)
+    assert (other.ingredients is None) == (own.ingredients is None)
+    assert (other.method, other.layer, other.target) == (own.method, "conv", first.target)
+    assert (other.source, other.picture, other.card) == (first.source, first.picture, None)
+    assert 0 < other.passes <= own.passes
+    assert other.check().questions[0].figures == pytest.approx(own.check().questions[0].figures, abs=1e-4)
+
+
+def test_another_method_needs_the_network():
+    """Which a pickled explanation has not."""
+    with pytest.raises(MethodError, match="network is not with it"):
+        pickle.loads(pickle.dumps(of_small())).by("layer-cam")
+    with pytest.raises(UnknownNameError, match="gradcam"):
+        of_small().by("gradcam")
 
 
 def test_explanations_can_be_compared_hashed_and_pickled():
