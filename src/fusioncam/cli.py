@@ -142,9 +142,9 @@ def explain(
             raise UnknownNameError(
                 "--check is not of bulk runs, which keep heatmaps alone: check some pictures without"
             )
-        about = {"checkpoint": checkpoint and str(checkpoint), "labels": labels and str(labels)}
-        stored = {"shard": shard, "tolerance": tolerance, "overlays": overlays, "precision": precision}
-        plan = BulkPlan(tuple(paths), model, layer, tuple(method), target, num_classes=num_classes, **about, **stored)
+        files = [None if one is None else str(one) for one in (checkpoint, labels)]
+        network = (model, layer, tuple(method), target, files[0], num_classes, files[1], precision)
+        plan = BulkPlan(tuple(paths), *network, shard, tolerance, overlays)
         place = partial(workers_for, ray, workers, cpus, gpus, patience, batch_size=batch_size)
         raise typer.Exit(in_bulk(plan, out, device, lambda note: place(note=note), quiet=quiet, json=json))
     _require_here([*paths, out])

@@ -239,7 +239,7 @@ class _Run:
         jobs = (PictureJob(one, keys, self._kept(bench, one, store)) for one, keys in missing if keys)
         for job, done in self._done(bench, jobs):
             if store and done.heatmaps:
-                store.save(bench.name, str(job), store.load(bench.name, str(job)) | done.heatmaps)
+                store.save(bench.name, str(job), {**store.load(bench.name, str(job)), **done.heatmaps})
             for rows in done.rows:
                 self._keep(rows)
 

@@ -66,4 +66,5 @@ def _fitted(heatmap: Tensor, size: Size) -> Grid:
 @cache
 def _inverse(small: int, large: int) -> Tensor:
     """Give the pseudo-inverse ``(small, large)`` of upsampling along one side."""
-    return torch.linalg.pinv(upsample(torch.eye(small, dtype=torch.float64), (large,)).T)
+    inverse: Tensor = torch.linalg.pinv(upsample(torch.eye(small, dtype=torch.float64), (large,)).T)
+    return inverse

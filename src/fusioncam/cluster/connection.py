@@ -43,7 +43,7 @@ def _ray() -> ModuleType:
         import ray
     except ImportError:
         raise ClusterError('work on a cluster needs Ray: pip install "fusioncam[ray]"') from None
-    return ray  # type: ignore[no-any-return]
+    return ray
 
 
 @contextmanager

@@ -127,7 +127,7 @@ class Pool:
         first = next(new, None)
         if first is None:
             return
-        new = chain([first], new)
+        self._again.append(first)
         self._hire(set_up)
         while self._hand_out(new):
             yield from self._settled(self._next())
