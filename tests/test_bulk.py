@@ -362,7 +362,8 @@ def test_words_for_clusters_are_checked(cli, data):
         (("--bulk", "--gpus-per-worker", 1), "--gpus-per-worker: of workers on a cluster"),
         (("--ray", "127.0.0.1:9"), "no Ray cluster at '127.0.0.1:9'"),
         (("-o", "s3://bucket/maps"), "'s3://bucket/maps' is no path of this machine: say --bulk"),
-        (("--overlays",), "overlays: such words are of bulk runs"),
+        (("--overlays",), "--overlays is of bulk runs"),
+        (("--bulk", "--check"), "--check is not of bulk runs"),
     ):
         code, _, err = cli("explain", "photos", *SMALL, *words)
         assert (code, told in err) == (2, True), err

@@ -150,7 +150,7 @@ def explain(
     _require_here([*paths, out])
     require_ray(workers, cpus, gpus, patience)
     if overlays:
-        raise UnknownNameError("overlays: such words are of bulk runs, others always write them: say --bulk, too")
+        raise UnknownNameError("--overlays is of bulk runs, others write them anyway: leave it out, or say --bulk")
     weights = {"checkpoint": checkpoint, "labels": labels}
     loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=_speed(precision))
     named_methods(loaded, list(method))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, product
@@ -98,7 +98,7 @@ def run(
         journal = begun(folder, plan, extend=extend)
         # what is done elsewhere needs no device here
         benches = set_up(replace(plan, device="cpu") if workers.apart else plan, own, watch)
-        for line in changed_versions(journal, benches):
+        for line in changed_versions(journal, benches, besides={"device"} if workers.apart else ()):
             watch.note(line)
         plan.save(folder / "plan.json")
         note(folder, plan, {one.name: one.model for one in benches}, from_data=own.samples is None)
@@ -169,14 +169,16 @@ def samples_of(plan: Plan, model: ExplainedModel, own: Own, watch: Watch) -> lis
     return drawn
 
 
-def changed_versions(journal: Journal, benches: Sequence[Bench]) -> Iterator[str]:
+def changed_versions(journal: Journal, benches: Sequence[Bench], besides: Container[str] = ()) -> Iterator[str]:
     """Say for each model with what other packages, device or precision its first picture was measured."""
     for bench in benches:
         before = next((journal.rows(*key) for key in journal.pictures() if key[0] == bench.name), None)
         if before and before[0]["versions"] != bench.versions:
             was, now = json.loads(before[0]["versions"]), json.loads(bench.versions)
-            changes = [f"{one} {was.get(one)} -> {now.get(one)}" for one in was | now if was.get(one) != now.get(one)]
-            yield f"warning: {bench.name} was measured with others before: {', '.join(changes)}; the rows say which"
+            differing = [one for one in was | now if was.get(one) != now.get(one) and one not in besides]
+            changes = ", ".join(f"{one} {was.get(one)} -> {now.get(one)}" for one in differing)
+            if changes:
+                yield f"warning: {bench.name} was measured with others before: {changes}; the rows say which"
 
 
 def answerable(metrics: Mapping[str, Metric], samples: Sequence[Sample], watch: Watch) -> dict[str, Metric]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,8 +40,11 @@ def ray_pool(
 
 
 def _ray() -> ModuleType:
+    # read by Ray as it is imported: what ended a worker is told once, by the pool, and not on standard output
+    settings = {} if "ray" in sys.modules else {"RAY_DEDUP_LOGS_SKIP_REGEX": "."}
     try:
-        import ray
+        with patch.dict(os.environ, settings):
+            import ray
     except ImportError:
         raise ClusterError('work on a cluster needs Ray: pip install "fusioncam[ray]"') from None
     return ray

@@ -9,6 +9,7 @@ these need none besides those of the actors.
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -211,7 +212,7 @@ class Pool:
             if one.ended < TRIES:
                 self._again.appendleft([one])
             else:
-                yield one.job, Lost(f"the worker's process ended {TRIES} times with this picture in hand: {why}")
+                yield one.job, Lost(f"{TRIES} workers' processes ended with this picture in hand: {why}")
         self.note(f"a worker's process ended, another takes its place: {why}")
         self._hands.append(_Hand(self._actor()))
         self._prepare(self._hands[-1])
@@ -238,4 +239,6 @@ def _brief(error: BaseException) -> str:
     """Take of what Ray tells of a death the line that says why."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = (line for line in lines for word in ("exit detail", "low on memory", "node") if word in line.lower())
-    return next(chain(telling, lines), type(error).__name__)[:250]
+    line = next(chain(telling, lines), type(error).__name__)
+    # behind the detail follow guesses
+    return re.split(r"\.? (?:Some common causes|There are some potential)", line.split("exit detail: ")[-1])[0][:200]
