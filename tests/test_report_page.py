@@ -308,7 +308,17 @@ def test_what_is_gone_is_told(tmp_path):
 
     assert [a["data-method"] for a in page.all("img", **{"class": "heat"})] == ["grad-cam"]
     assert not page.all("img", **{"class": "base"})
-    assert any("2 files cannot be read and are not shown, such as 0.0.tabby.npy" in one for one in page.texts("p"))
+    assert "2 files cannot be shown, the first: 0.0.tabby.npy." in page.texts("p")
+
+
+def test_what_is_gone_is_told_of_a_part_too(tmp_path, monkeypatch):
+    """Also where the limit ends the pictures before their end."""
+    monkeypatch.setattr(sheet, "PICTURES", 1)
+    out = explained(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
+    (out / "0.0.tabby.npy").unlink()
+    _, page = page_of(out)
+
+    assert "1 file cannot be shown, the first: 0.0.tabby.npy." in page.texts("p")
 
 
 def test_names_of_files_lead_nowhere_else(tmp_path):
@@ -382,14 +392,14 @@ def test_pictures_that_are_gone_leave_heatmaps_alone(tmp_path):
     (tmp_path / "photos" / "b.png").unlink()
     _, page = page_of(run)
     assert len(page.all("img", **{"class": "base"})) == 1
-    assert "A picture cannot be shown: not in the data any more: b.png" in page.texts("p")
+    assert "1 file cannot be shown, the first: b.png is not in the data any more." in page.texts("p")
 
     (tmp_path / "photos" / "a.png").unlink()
     (tmp_path / "photos").rmdir()
     text, page = page_of(run)
     assert not page.all("img", **{"class": "base"})
     assert len(page.all("img", **{"class": "heat"})) == 6
-    assert "The pictures cannot be shown, heatmaps stand alone:" in text
+    assert "The pictures of lite0 cannot be shown, heatmaps stand alone:" in text
     assert "photos: no such file or folder" in text
 
 

@@ -17,7 +17,7 @@ from ..images import open_picture
 from ..render import uncovered
 from ..report import Cell, Page, Table
 from .pixels import as_uri, heat_uri, side_for
-from .sheet import FAILURES, LINES, Failure, Gallery, Layer, Sheet, Shown, lines
+from .sheet import FAILURES, LINES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
 from .trust import Card, card_of
 from .written import write
 
@@ -143,7 +143,7 @@ def sheet_of(folder: Path, run: Explained) -> Sheet:
     if len(run.failures) > FAILURES:
         notes.append(f"The first {FAILURES:,} of {len(run.failures):,} failures are listed.")
     gallery = Gallery(count, (), run.methods)
-    gallery.made = shown(folder, run.pictures, gallery.notes)
+    gallery.made = shown(folder, run.pictures, gallery.gone)
     return Sheet(
         title="What the model looked at",
         lead=f"{lead}, by {', '.join(run.methods)}." if run.methods else f"{lead}.",
@@ -158,15 +158,6 @@ def sheet_of(folder: Path, run: Explained) -> Sheet:
         notes=tuple(notes),
         listing=True,
     )
-
-
-def counted(count: int, word: str) -> str:
-    """Write a count with its noun.
-
-    >>> counted(1, "picture"), counted(1200, "picture")
-    ('1 picture', '1,200 pictures')
-    """
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def listing(told: Sequence[Told]) -> Page:
@@ -195,14 +186,11 @@ def listing(told: Sequence[Told]) -> Page:
     return Page("heatmaps", "Heatmaps", (table,), (), ())
 
 
-def shown(folder: Path, pictures: Sequence[Sequence[Told]], notes: list[str]) -> Iterator[Shown]:
-    """Give the pictures with their heatmaps; what is gone from the folder is told in ``notes``."""
+def shown(folder: Path, pictures: Sequence[Sequence[Told]], gone: list[str]) -> Iterator[Shown]:
+    """Give the pictures with their heatmaps; what is no longer in the folder is added to ``gone``."""
     side = side_for(len(pictures))
-    gone: list[str] = []
     for told in pictures:
         yield picture_of(folder, told, side, gone)
-    if gone:
-        notes.append(f"{counted(len(gone), 'file')} cannot be read and are not shown, such as {gone[0]}.")
 
 
 def picture_of(folder: Path, told: Sequence[Told], side: int, gone: list[str]) -> Shown:

@@ -22,7 +22,7 @@ from ..report import Results, main_of, read_results, side_by_side_figure, write_
 from ..report.cells import is_baseline
 from .drawings import drawing
 from .pixels import as_uri, heat_uri, side_for
-from .sheet import FAILURES, Failure, Gallery, Layer, Sheet, Shown, lines
+from .sheet import FAILURES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
 from .written import write
 
 # of figures 2 and 4 of the paper
@@ -31,11 +31,15 @@ _ROWS, _COLUMNS = 6, 8
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures and kept heatmaps of a run, opened when they are asked for; ``notes`` say what cannot be had."""
+    """The pictures and kept heatmaps of a run, opened when they are asked for.
+
+    ``gone`` says which pictures cannot be had and why, ``notes`` why none of a model can.
+    """
 
     results: Results
     heatmaps: Heatmaps
     known: Mapping[str, Noted]
+    gone: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _samples: dict[str, tuple[Samples, dict[str, int]] | None] = field(default_factory=dict)
 
@@ -60,17 +64,20 @@ class Pictures:
         return {name: kept[name].float().numpy() for name in self.results.methods if name in kept}
 
     def view(self, model: str, picture: str) -> Image.Image | None:
-        """Give what the network saw of a picture; None, and a note, where it cannot be had."""
+        """Give what the network saw of a picture; None where it cannot be had."""
         found = self._opened(model)
         if found is None:
             return None
         samples, places = found
         try:
             return self.known[model].preprocessing.view(samples[places[picture]].open())
-        except (FusionCamError, KeyError) as error:
-            told = f"not in the data any more: {picture}" if isinstance(error, KeyError) else str(error)
-            self._note(f"A picture cannot be shown: {told}")
-            return None
+        except KeyError:
+            reason = f"{picture} is not in the data any more"
+        except FusionCamError as error:
+            reason = str(error)
+        if reason not in self.gone:  # of several models it is one
+            self.gone.append(reason)
+        return None
 
     def _opened(self, model: str) -> tuple[Samples, dict[str, int]] | None:
         """Open the data set of a model, once."""
@@ -82,12 +89,8 @@ class Pictures:
                 samples = self.known[model].samples()
                 self._samples[model] = samples, {name: place for place, name in enumerate(samples.names)}
             except FusionCamError as error:
-                self._note(f"The pictures cannot be shown, heatmaps stand alone: {error}")
+                self.notes.append(f"The pictures of {model} cannot be shown, heatmaps stand alone: {error}.")
         return self._samples[model]
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes and len(self.notes) < 5:
-            self.notes.append(text)
 
 
 def write_measured(folder: Path, path: Path) -> list[Path]:
@@ -101,11 +104,8 @@ def write_measured(folder: Path, path: Path) -> list[Path]:
     notes = [] if gallery else ["No heatmaps were kept: a run with --keep-heatmaps shows pictures here."]
     if len(failures) > FAILURES:
         notes.append(f"The first {FAILURES:,} of {len(failures):,} failures are listed.")
-    count = results.rows["picture"].nunique()
-    lead = (
-        f"{len(results.methods)} methods on {count:,} {'picture' if count == 1 else 'pictures'} of "
-        f"{', '.join(results.models)}, by {', '.join(results.metrics)}."
-    )
+    methods, count = counted(len(results.methods), "method"), counted(results.rows["picture"].nunique(), "picture")
+    lead = f"{methods} on {count} of {', '.join(results.models)}, by {', '.join(results.metrics)}."
     sheet = Sheet(
         title="How well the methods explain",
         lead=lead,
@@ -152,8 +152,8 @@ def whole_pictures(results: Results) -> Iterator[Any]:
 
 def gallery_of(pictures: Pictures) -> Gallery:
     """Show the pictures with their kept heatmaps and values."""
-    keys = pictures.keys
-    return Gallery(len(keys), shown(pictures), pictures.results.methods, notes=pictures.notes)
+    methods = pictures.results.methods
+    return Gallery(len(pictures.keys), shown(pictures), methods, gone=pictures.gone, notes=pictures.notes)
 
 
 def shown(pictures: Pictures) -> Iterator[Shown]:

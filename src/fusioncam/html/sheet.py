@@ -54,12 +54,16 @@ class Shown:
 
 @dataclass
 class Gallery:
-    """Pictures that are made as they are asked for, until the limits of a report are reached."""
+    """Pictures that are made as they are asked for, until the limits of a report are reached.
+
+    ``gone`` are the files that were found missing meanwhile, ``notes`` what else is to be known.
+    """
 
     total: int
     made: Iterable[Shown]
     methods: tuple[str, ...]
     shown: int = 0
+    gone: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Shown]:
@@ -73,8 +77,15 @@ class Gallery:
             yield one
 
     @property
-    def left_out(self) -> str:
-        """Say what does not fit, once all that does was given."""
+    def remarks(self) -> list[str]:
+        """Say what is not shown, once all that is was given."""
+        missing = (
+            f"{counted(len(self.gone), 'file')} cannot be shown, the first: {self.gone[0]}." if self.gone else ""
+        )
+        return [one for one in (self._left_out, missing, *self.notes) if one]
+
+    @property
+    def _left_out(self) -> str:
         if self.shown == self.total:
             return ""
         return (
@@ -112,6 +123,15 @@ class Sheet:
     drawings: tuple[Drawing, ...] = ()
     notes: tuple[str, ...] = ()
     listing: bool = False
+
+
+def counted(count: int, word: str) -> str:
+    """Write a count with its noun.
+
+    >>> counted(1, "picture"), counted(1200, "picture")
+    ('1 picture', '1,200 pictures')
+    """
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def plain(value: object) -> str:
