@@ -182,19 +182,19 @@ def test_names_stay_text_in_a_benchmark(tmp_path):
     assert any(model in a["aria-label"] for a in page.all("svg", role="img"))
 
 
-def test_no_more_than_the_limit(folder, monkeypatch):
+def test_no_more_than_the_limit(tmp_path, monkeypatch):
     """What does not fit is counted."""
     monkeypatch.setattr(sheet, "PICTURES", 2)
-    _, page = page_of(folder)
+    _, page = page_of(explained(tmp_path / "out", ["cat.png", "dog.png", "a cup.png"]))
 
     assert len(page.all("template")) == 2
     assert any("shows the first 2 of 3 pictures" in one for one in page.texts("p"))
 
 
-def test_no_more_than_the_room(folder, monkeypatch):
+def test_no_more_than_the_room(tmp_path, monkeypatch):
     """But one picture is always shown."""
     monkeypatch.setattr(sheet, "ROOM", 1)
-    _, page = page_of(folder)
+    _, page = page_of(explained(tmp_path / "out", ["cat.png", "dog.png", "a cup.png"]))
 
     assert len(page.all("template")) == 1
     assert any("shows the first 1 of 3 pictures" in one for one in page.texts("p"))
