@@ -186,9 +186,11 @@ def test_theta_can_be_typed(visitor):
     visitor.page.fill("#fc-theta input[type=number]", "35")
     visitor.page.keyboard.press("Tab")
     visitor.shows("theta=35")
+    visitor.card()
     visitor.page.focus("#fc-theta input[type=range]")
     visitor.page.keyboard.press("ArrowRight")
     visitor.shows("theta=36")
+    visitor.card()
 
 
 def test_methods_are_compared_and_downloaded(visitor, studio):
