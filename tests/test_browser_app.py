@@ -186,9 +186,11 @@ def test_theta_can_be_typed(visitor):
     visitor.page.fill("#fc-theta input[type=number]", "35")
     visitor.page.keyboard.press("Tab")
     visitor.shows("theta=35")
+    visitor.card()
     visitor.page.focus("#fc-theta input[type=range]")
     visitor.page.keyboard.press("ArrowRight")
     visitor.shows("theta=36")
+    visitor.card()
 
 
 def test_methods_are_compared_and_downloaded(visitor, studio):
@@ -278,6 +280,8 @@ def test_the_page_fits(browser, site, tmp_path, width, scheme):
         visitor.page.click("#fc-compare")
         expect(visitor.page.locator("#fc-gallery .thumbnail-item img")).to_have_count(3)
         assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width
+        gallery = visitor.page.locator("#fc-gallery .grid-wrap")
+        assert gallery.evaluate("box => box.scrollHeight - box.clientHeight") <= 1
         for place in (".fc-head p", ".fc-facts p:last-child", ".fc-card > p", ".fc-level", ".fc-foot"):
             assert visitor.page.locator(place).first.evaluate(CONTRAST) >= 4.5, place
 

@@ -54,7 +54,9 @@ class Desk:
 
     def fuse(self, made: Made | None, theta: Any) -> tuple[Any, ...] | None:
         """Make the heatmap again of the same maps, unless it is that one."""
-        if made is None or made.theta == theta:
+        if made is None:  # there was one, or there would be no theta to move
+            raise ImageError("this heatmap is no longer here: choose the picture again")
+        if made.theta == theta:
             return None
         again = made.at_theta(theta)
         return again.explanation.overlay(), words.facts(again), words.MOVED, gr.skip(), again
@@ -107,17 +109,17 @@ class Desk:
         self,
         picture: dict[str, Any],
         model: str = "",
-        method: str = "fusion-cam",
+        method: str = "",
         layer: str = "",
         target: str = "",
         theta: float = -1,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Explain a picture: its facts, and a zip file of overlay, map and facts.
 
-        Empty strings stand for the page's first model, the model's own layer, and the class that it holds most
-        probable; a negative theta is the method's own.
+        Empty strings stand for the page's first model and method, the model's own layer, and the class that it holds
+        most probable; a negative theta is the method's own.
         """
-        name = model or next(iter(self.studio.models))
+        name, method = model or next(iter(self.studio.models)), method or next(iter(self.studio.methods))
         own = isinstance(theta, float | int) and theta < 0
         made = self._made(picture, name, layer or None, method, target or None, None if own else theta)
         (path,) = self.pack(made, ())

@@ -18,6 +18,8 @@ _NETWORK = {"concurrency_id": "network", "concurrency_limit": 1}
 _FUSION = {"concurrency_id": "fusion", "concurrency_limit": 1}
 # values come as they were sent, to be checked by the desk; only the page itself asks
 _OURS = {"preprocess": False, "api_visibility": "private"}
+# seconds for which files and maps are kept
+_KEPT = 3600
 # the browser follows the link as soon as it is there
 _CLICK = "() => setTimeout(() => document.querySelector('#fc-zip').click(), 150)"
 
@@ -98,7 +100,7 @@ class _Results:
             card = gr.HTML("", elem_id="fc-card")
             download = gr.Button("Download overlay, map and facts", size="md", elem_id="fc-download")
             link = gr.DownloadButton("zip", visible="hidden", elem_id="fc-zip")
-        return cls(note, empty, some, view, facts, theta, card, download, link, made=gr.State())
+        return cls(note, empty, some, view, facts, theta, card, download, link, made=gr.State(time_to_live=_KEPT))
 
 
 @dataclass(frozen=True)
@@ -138,13 +140,15 @@ class _Comparison:
                 interactive=False,
                 elem_id="fc-gallery",
             )
-        return cls(box, methods, button, gallery, others=gr.State(()))
+        return cls(box, methods, button, gallery, others=gr.State((), time_to_live=_KEPT))
 
 
 def build(studio: Studio, folder: Path) -> gr.Blocks:
     """Make the page; what visitors send lies in ``folder``."""
     desk = Desk(studio, folder)
-    with gr.Blocks(title="fusioncam", analytics_enabled=False, delete_cache=(600, 3600), elem_id="fc") as page:
+    with gr.Blocks(
+        title="fusioncam", analytics_enabled=False, delete_cache=(_KEPT // 6, _KEPT), elem_id="fc"
+    ) as page:
         gr.HTML(words.HEAD)
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):

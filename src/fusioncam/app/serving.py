@@ -21,6 +21,11 @@ from .page import build
 HOST = "127.0.0.1"
 _SESSIONS = 100  # whose maps are remembered at once: some MB each
 _WAITING = 64  # requests in the queue: who comes then is asked to try again
+# who moves theta by the arrow keys lets go of it too, which Gradio tells of a mouse alone
+_LET_GO = """() => document.addEventListener("keyup", event => {
+    if (event.target.matches("#fc-theta input[type=range]"))
+        event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true}));
+})"""
 # fonts that are there already: the default theme's would come from elsewhere
 _THEME = gr.themes.Base(
     primary_hue="teal",
@@ -74,6 +79,7 @@ def served(studio: Studio, host: str = HOST, port: int | None = None) -> Iterato
                     max_file_size=MAX_BYTES,
                     state_session_capacity=_SESSIONS,
                     theme=_THEME,
+                    js=_LET_GO,
                     css_paths=[Path(__file__).with_name("style.css")],
                     app_kwargs={"middleware": [Middleware(Door)], "docs_url": None, "redoc_url": None},
                 )
