@@ -324,7 +324,7 @@ def test_an_object_store_is_read_and_written(data, monkeypatch):
         "maps/manifest",
         *(f"maps/part-000000{n}" for n in range(3)),
     ]
-    with pytest.raises(OutputError, match="s3://none/maps: .*'none'"):
+    with pytest.raises(OutputError, match=r"s3://none/maps: .*'none'"):
         explain_in_bulk(plan, "s3://none/maps")
     server.stop()
 
