@@ -295,6 +295,40 @@ def test_pictures_and_heatmaps_may_be_elsewhere(data, memory):
     assert (watch.before, watch.done) == (7, [])
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of those who play S3
+def test_an_object_store_is_read_and_written(data, monkeypatch):
+    """S3, played by a server of this test's own: whole files, no markers for folders."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    secrets = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**secrets, "AWS_ENDPOINT_URL": address, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    store = boto3.client("s3", endpoint_url=address)
+    store.create_bucket(Bucket="bucket")
+    for path in data.iterdir():
+        store.upload_file(str(path), "bucket", f"in/{path.name}")
+    plan = plan_of("s3://bucket/in")
+
+    assert explain_in_bulk(plan, "s3://bucket/maps").heatmaps == 14
+    watch = Counted()
+    assert explain_in_bulk(plan, "s3://bucket/maps", watch=watch).heatmaps == 14
+    assert watch.before == 7
+    assert len(list(read_heatmaps("s3://bucket/maps", picture="s3://bucket/in/03.png"))) == 2
+    names = [one["Key"] for one in store.list_objects_v2(Bucket="bucket", Prefix="maps")["Contents"]]
+    assert [name.partition(".")[0] for name in names] == [
+        "maps/manifest",
+        *(f"maps/part-000000{n}" for n in range(3)),
+    ]
+    with pytest.raises(OutputError, match=r"s3://none/maps: .*'none'"):
+        explain_in_bulk(plan, "s3://none/maps")
+    server.stop()
+
+
 def test_what_is_wrong_elsewhere_is_told(data, memory):
     """Empty files as rows, places that are not there as errors."""
     import fsspec

@@ -176,7 +176,8 @@ class Folder:
                     file.write(data)
                 return
             system, path_there = self._at(name)
-            system.create_dir(path_there.rpartition("/")[0], recursive=True)
+            if system.type_name not in ("s3", "gcs"):  # where folders are but a part of names
+                system.create_dir(path_there.rpartition("/")[0], recursive=True)
             with system.open_output_stream(path_there) as stream:
                 stream.write(data)
         except OutputError:
