@@ -1,7 +1,9 @@
 """Write docs/results.md, what runs of `fusioncam benchmark` came to, from their rows, or check that it is up to date.
 
 python docs/results.py [--check]
-python docs/results.py NAME RUN...    # first takes the rows of these runs, all of the same data, for a section
+python docs/results.py NAME RUN... [--untimed]    # first takes the rows of these runs, all of the same data
+
+``--untimed`` leaves the seconds out, for a run that shared its processor with other work.
 
 A run lies in docs/results/NAME as rows.parquet, without the curves, and plan.json. What its tables say in plain words
 is docs/results/NAME/findings.md, written by hand: read it again whenever the rows change.
@@ -22,7 +24,7 @@ from fusioncam.report.results import read_plan, read_rows
 
 ROOT = Path(__file__).parent
 PAGE = ROOT / "results.md"
-RUNS = {"paper": "The paper's experiments"}
+RUNS = {"paper": "The paper's experiments", "ablation": "What each part of Fusion-CAM does"}
 LISTS = ("models", "methods", "metrics")
 SAME = ("data", "layer", "target", "limit", "seed", "precision")
 HEAD = """\
@@ -44,7 +46,7 @@ def section(name, title):
     return f"## {title}\n\n{findings}\n{re.sub('^#', '###', tables, flags=re.MULTILINE)}"
 
 
-def store(name, runs):
+def store(name, runs, *, timed=True):
     """Take the rows of runs that differ in methods and metrics alone; what several have is taken of the first."""
     plans = [read_plan(run / "plan.json") for run in runs]
     joined = plans[0] | {word: list(dict.fromkeys(one for plan in plans for one in plan[word])) for word in LISTS}
@@ -53,6 +55,8 @@ def store(name, runs):
             sys.exit(f"{run} is of another {', '.join(unlike)} than {runs[0]}: its rows do not belong beside those")
     rows = pd.concat([read_rows(run / "rows.parquet") for run in runs], ignore_index=True).assign(curve=None)
     rows = rows.drop_duplicates(["model", "picture", "method", "metric"]).astype(object)
+    if not timed:
+        rows[["seconds", "metric_seconds"]] = None
     folder = ROOT / "results" / name
     folder.mkdir(parents=True, exist_ok=True)
     write_parquet(rows.where(rows.notna(), None).to_dict("records"), folder / "rows.parquet")
@@ -63,9 +67,9 @@ def store(name, runs):
 def main():
     if "--check" in sys.argv:
         sys.exit(0 if PAGE.exists() and PAGE.read_text() == page() else "docs/results.md: run python docs/results.py")
-    if sys.argv[1:]:
-        name, *runs = sys.argv[1:]
-        store(name, [*map(Path, runs)])
+    if words := [one for one in sys.argv[1:] if one != "--untimed"]:
+        name, *runs = words
+        store(name, [*map(Path, runs)], timed="--untimed" not in sys.argv)
     PAGE.write_text(page())
 
 
