@@ -205,6 +205,19 @@ def test_workers_that_end_before_they_have_done_anything_are_an_error():
         list(pool(Ray(lambda name, words: name == "set_up"))[0].run(doubling, range(3)))
 
 
+def test_workers_that_end_at_their_start_now_and_then_are_no_error():
+    """Only those in a row, with nothing done between them."""
+    count = Counter()
+
+    def ends(name, words):
+        count[name] += 1
+        return count[name] % 2 == 0 if name == "set_up" else 3 in words[0]
+
+    found = dict(pool(Ray(ends), workers=1)[0].run(doubling, range(8)))
+    assert len(found) == 8
+    assert count["set_up"] > 2 * TRIES
+
+
 @pytest.mark.parametrize("at", ["set_up", "work"])
 def test_what_is_wrong_with_the_request_is_raised(at):
     """As it would be here."""
