@@ -166,7 +166,7 @@ def test_a_picture_that_ends_its_worker_becomes_a_row(cluster, tmp_path):
 
     (failure,) = outcome.failures
     assert failure["picture"] == "05b.png"
-    assert "3 workers' processes ended with this picture in hand" in failure["error"]
+    assert "3 workers' processes ended with this picture alone in hand" in failure["error"]
     (data / "05b.png").unlink()
     run(plan_of(data, "samples:deadly", ["grad-cam"], ["average-drop(fill=mean)"]), tmp_path / "here")
     found = rows_of(tmp_path / "there")

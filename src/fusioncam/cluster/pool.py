@@ -13,7 +13,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,10 @@ def _stand_in(folder: str, paths: Sequence[str]) -> None:
 
 @dataclass
 class _Try:
-    """A job, and how many workers ended while they had it alone."""
+    """A job, whether a worker ended that had it in hand, and how many while they had no other."""
 
     job: Any
+    suspect: bool = False
     ended: int = 0
 
 
@@ -102,8 +103,8 @@ class _Hand:
 
     @property
     def free(self) -> bool:
-        """Whether it has set up, and less to do than it may have ahead."""
-        return len(self.calls) < _AHEAD and all(jobs for _, jobs in self.calls)
+        """Whether it has set up, less to do than it may have ahead, and no suspect, which is tried alone."""
+        return len(self.calls) < _AHEAD and all(jobs and not jobs[0].suspect for _, jobs in self.calls)
 
 
 @dataclass
@@ -117,7 +118,8 @@ class Pool:
     _hands: list[_Hand] = field(default_factory=list)
     _stillborn: int = 0
     _set_up: Any = None
-    _again: deque[list[_Try]] = field(default_factory=deque)
+    _waiting: deque[list[_Try]] = field(default_factory=deque)
+    _suspects: deque[_Try] = field(default_factory=deque)
 
     def run(self, set_up: SetUp, jobs: Iterable[T]) -> Iterator[tuple[T, Any]]:
         """Give each job once, with what it came to or with :class:`Lost`, as they are done.
@@ -128,7 +130,7 @@ class Pool:
         first = next(new, None)
         if first is None:
             return
-        self._again.append(first)
+        self._waiting.append(first)
         self._hire(set_up)
         while self._hand_out(new):
             yield from self._settled(self._next())
@@ -163,17 +165,25 @@ class Pool:
         """Give work to all who are free, what is tried again first; say whether any is in hand or to be done."""
         for _ in range(_AHEAD):
             for hand in self._hands:
-                jobs = self._more(new) if hand.free else None
-                if jobs:
+                if jobs := self._more(hand, new):
                     hand.calls.append((hand.actor.work.remote([one.job for one in jobs]), jobs))
         if any(jobs for hand in self._hands for _, jobs in hand.calls):
             return True
-        if jobs := self._more(new):  # nobody is set up yet
-            self._again.append(jobs)
-        return bool(self._again)
+        if not self._waiting:  # nobody is set up yet
+            self._waiting.extend(islice(new, 1))
+        return bool(self._waiting or self._suspects)
 
-    def _more(self, new: Iterator[list[_Try]]) -> list[_Try] | None:
-        return self._again.popleft() if self._again else next(new, None)
+    def _more(self, hand: _Hand, new: Iterator[list[_Try]]) -> list[_Try] | None:
+        """Give what a worker is to do next; suspects come first, to those who have nothing else in hand.
+
+        An answer may be lost with the process that gave it: only of a job that is alone in hand it is sure that the
+        process ended at it.
+        """
+        if self._suspects:
+            return None if hand.calls else [self._suspects.popleft()]
+        if not hand.free:
+            return None
+        return self._waiting.popleft() if self._waiting else next(new, None)
 
     # -- answers ------------------------------------------------------------------------------------------
 
@@ -200,19 +210,19 @@ class Pool:
 
     def _ended(self, hand: _Hand, why: str) -> Iterator[tuple[Any, Any]]:
         """Put another worker in the place of one that ended; what was in its hand is tried again, one by one."""
-        (_, suspects), *rest = hand.calls
+        suspects = [one for _, jobs in hand.calls for one in jobs]
         self._hands.remove(hand)
         self.ray.kill(hand.actor)
-        self._again.extendleft([jobs for _, jobs in rest if jobs][::-1])
         if not suspects:
             self._count_stillborn(why)
         if len(suspects) == 1:
             suspects[0].ended += 1
         for one in suspects:
+            one.suspect = True
             if one.ended < TRIES:
-                self._again.appendleft([one])
+                self._suspects.append(one)
             else:
-                yield one.job, Lost(f"{TRIES} workers' processes ended with this picture in hand: {why}")
+                yield one.job, Lost(f"{TRIES} workers' processes ended with this picture alone in hand: {why}")
         self.note(f"a worker's process ended, another takes its place: {why}")
         self._hands.append(_Hand(self._actor()))
         self._prepare(self._hands[-1])
