@@ -389,5 +389,6 @@ def test_ctrl_c_gives_130_and_keeps_what_was_done(photos, tmp_path):
 
     assert (process.returncode, out) == (130, ""), err
     assert "Traceback" not in err
-    assert err == f"stopped: 4 values are in {tmp_path / 'run'}, the same command goes on\n"
+    stopped = f"stopped: 4 values are in {tmp_path / 'run'}, the same command goes on\n"
+    assert err == taken(photos) + stopped
     assert len(journal.read_text().splitlines()) == 1
