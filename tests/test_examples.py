@@ -12,6 +12,9 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TASKS = ("Segmentation", "Detection", "Embedding", "Regression", "MultiLabel")
 RECIPES = ("checkpoint", "fine_grained", "hugging_face", "quantus_captum", "volume")
+# those that take more than about ten seconds
+LONG = ("quantus_captum", "volume")
+PARAMETERS = [pytest.param(one, marks=[pytest.mark.slow] * (one.stem in LONG), id=one.stem) for one in EXAMPLES]
 LINE = re.compile(r"<Explanation of .+, .+ at \S+ of \S+>|[\w-]+(\(.*\))?: .*\d.*")
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tasks.md").read_text(), re.DOTALL)
 
@@ -29,7 +32,7 @@ def test_all_examples_are_found():
     assert {*map(str.lower, TASKS), *RECIPES, "first"} == {path.stem for path in EXAMPLES}
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PARAMETERS)
 def test_examples_print_lines_and_write_nothing(path, tmp_path, monkeypatch, capsys):
     """As the docstring's command runs it, without a folder; any warning is an error here."""
     run(path, tmp_path, monkeypatch)
@@ -41,7 +44,7 @@ def test_examples_print_lines_and_write_nothing(path, tmp_path, monkeypatch, cap
     assert f"python examples/{path.name} [FOLDER]" in path.read_text()
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PARAMETERS)
 def test_examples_write_into_a_folder(path, tmp_path, monkeypatch, capsys):
     """One overlay with its map and facts for each line that is printed."""
     run(path, tmp_path, monkeypatch, "maps")

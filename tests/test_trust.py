@@ -308,6 +308,7 @@ def test_a_map_of_the_right_place_and_class():
 # -- maps that know nothing ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "said"), [("random", "random"), ("center", "grad-cam")])
 def test_maps_that_know_nothing_are_not_good_on_a_photograph(lite0, name, said):
     """Random numbers are poor; a spot at the centre cannot beat itself, whoever is said to have made it."""
