@@ -1114,7 +1114,8 @@ CASES = [
         "sum(A g^3), and 1e-8 is added.",
         right="Ours and official: the definition multiplies the sum of the activations by the third derivative at "
         "the place itself, sum(A) g^3.",
-        tolerance=2e-4,
+        # cubes of gradients of both signs nearly cancel in the denominator: 2e-4 on one processor, 4.5e-4 on another
+        tolerance=1e-3,
     ),
     Case(
         "xgrad-cam",
