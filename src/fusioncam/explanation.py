@@ -99,7 +99,7 @@ class Explanation:
     def check(self) -> TrustCard:
         """Measure how far this heatmap can be trusted; asked again, give the same card.
 
-        It takes a few seconds: see :func:`fusioncam.trust.check`. Raises :class:`MethodError` for an explanation that
+        It takes some seconds: see :func:`fusioncam.trust.check`. Raises :class:`MethodError` for an explanation that
         was pickled, whose network is not with it.
         """
         return self._card

@@ -1,4 +1,4 @@
-"""The trust card: a few seconds of measuring that say how far one heatmap can be trusted.
+"""The trust card: some seconds of measuring that say how far one heatmap can be trusted.
 
     card = check(model, x, target, heatmap, METHODS["fusion-cam"])
 
