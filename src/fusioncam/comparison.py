@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from .files import printable, replacing, short, slug, writable_folder
 from .images import Picture
 from .methods import Method
 from .model import ExplainedModel
-from .render import side_by_side
+from .render import as_png, side_by_side
 from .zoo import DEFAULT_MODEL
 
 
@@ -72,9 +71,7 @@ class Comparison:
         return f"<Comparison of {len(self)}>\n" + "\n".join(map(repr, self))
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.picture().save(buffer, "PNG")
-        return buffer.getvalue()
+        return as_png(self.picture())
 
 
 def compare(

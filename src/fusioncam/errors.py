@@ -107,6 +107,11 @@ class FlatHeatmapWarning(FusionCamWarning):
     """A heatmap is constant, for example because nothing positive was left after ReLU."""
 
 
+def told(error: Exception) -> str:
+    """Say in a line what went wrong; of others' errors their kind, too."""
+    return str(error) if isinstance(error, FusionCamError) else f"{type(error).__name__}: {error}"
+
+
 def suggestion(name: object, known: Iterable[object], limit: int = 20) -> str:
     """Say which of the known names is nearest, then list them (the first ``limit``).
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,7 +35,7 @@ from .methods.common import layers_of, naming
 from .methods.spec import as_method, as_methods
 from .model import ExplainedModel
 from .preprocessing import Preprocessing
-from .render import overlay
+from .render import as_png, overlay
 from .sharing import announcing, sharing
 from .sweep import metered
 from .targets import choose, fitting, top
@@ -173,9 +172,7 @@ class Explanation:
         return {name: value for name, value in self.__dict__.items() if name != "_made_by"}
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.overlay().save(buffer, "PNG")
-        return buffer.getvalue()
+        return as_png(self.overlay())
 
     def _repr_html_(self) -> str | None:
         """Show the overlay with its card, once there is one."""

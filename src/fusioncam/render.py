@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Sequence
 
@@ -40,6 +41,13 @@ def uncovered(overlaid: Image.Image, heatmap: NDArray[np.float32], opacity: floa
     colours = coloured(heatmap, overlaid.size)
     picture = (np.asarray(overlaid.convert("RGB")) / 255 - opacity * colours) / (1 - opacity)
     return Image.fromarray((picture * 255).round().clip(0, 255).astype(np.uint8))
+
+
+def as_png(picture: Image.Image) -> bytes:
+    """Give what a PNG file of a picture holds."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", columns: int = 5) -> Image.Image:

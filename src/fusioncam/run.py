@@ -28,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .comparison import Comparison
-from .errors import FusionCamError, ImageError
+from .errors import ImageError, told
 from .explanation import Explanation, name_of, run_facts
 from .files import printable, replacing, short, slug, to_json, writable_folder
 from .images import Picture
@@ -82,8 +82,7 @@ class Run:
 
     def fail(self, picture: Picture, error: Exception) -> None:
         """Keep what went wrong with a picture, for the end."""
-        told = str(error) if isinstance(error, FusionCamError) else f"{type(error).__name__}: {error}"
-        self.failures.append({"picture": name_of(picture), "error": told})
+        self.failures.append({"picture": name_of(picture), "error": told(error)})
 
     def _names(self, explanations: list[Explanation], several: bool) -> tuple[str, list[str]]:
         """Give the picture and its maps names that no other has, also when two folders have a cat.jpg."""

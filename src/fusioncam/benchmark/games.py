@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from ..datasets import Sample
+from ..errors import told
 from ..metrics import Metric
 from ..metrics.mosaics import groups
 from ..sharing import ledger
-from .measure import Bench, number, told
+from .measure import Bench, number
 from .rows import Journal, Row
 
 

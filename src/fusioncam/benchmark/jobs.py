@@ -11,9 +11,10 @@ from torch import Tensor
 
 from ..cluster import Lost, Work
 from ..datasets import Sample
+from ..errors import told
 from ..model import ExplainedModel
 from .games import play
-from .measure import Bench, Made, acquaint, told
+from .measure import Bench, Made, acquaint
 from .rows import Key, Row
 
 

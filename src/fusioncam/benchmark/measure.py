@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..datasets import Sample
-from ..errors import FusionCamError, MissingTruthError, NonFiniteError, TargetError
+from ..errors import MissingTruthError, NonFiniteError, TargetError, told
 from ..explanation import run_facts, whole
 from ..methods import Method
 from ..methods.common import layers_of, naming
@@ -192,11 +192,6 @@ def number(value: Tensor | float) -> float | None:
     if math.isinf(plain):
         raise NonFiniteError("the metric gave infinity")
     return None if math.isnan(plain) else plain
-
-
-def told(error: Exception) -> str:
-    """Say in a line what went wrong."""
-    return str(error) if isinstance(error, FusionCamError) else f"{type(error).__name__}: {error}"
 
 
 # -- what is found out once ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from ..cluster import Work
-from ..errors import FusionCamError
+from ..errors import told
 from ..explanation import Explanation, by_picture
 from ..files import short, slug
 from ..model import ExplainedModel
@@ -125,9 +125,7 @@ class Explainer:
 
 def failure(job: PictureJob, error: Exception | str) -> Row:
     """Give the row of a picture that could not be explained."""
-    if isinstance(error, Exception):
-        error = str(error) if isinstance(error, FusionCamError) else f"{type(error).__name__}: {error}"
-    return {"picture": job.picture.name, "error": error}
+    return {"picture": job.picture.name, "error": told(error) if isinstance(error, Exception) else error}
 
 
 def seen(preprocessing: Preprocessing, size: tuple[int, int]) -> list[float]:

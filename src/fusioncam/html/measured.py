@@ -133,18 +133,13 @@ def versions_of(results: Results) -> tuple[tuple[str, str], ...]:
 
 def failures_of(results: Results) -> list[Failure]:
     """Give what failed: pictures, methods, metrics."""
-    rows = [*(results.lost(model) for model in results.models), *whole_pictures(results)]
+    of_pictures = results.failures[results.failures["method"].fillna("") == ""]
+    rows = [*(results.lost(model) for model in results.models), of_pictures]
     return [
         Failure(" · ".join(one for one in (row.picture, row.model, row.method, row.metric) if one), str(row.error))
         for found in rows
         for row in found.fillna({"method": "", "metric": ""}).itertuples()
     ]
-
-
-def whole_pictures(results: Results) -> Iterator[Any]:
-    """Give the rows of pictures that failed with all methods."""
-    failures = results.failures
-    yield failures[failures["method"].fillna("") == ""]
 
 
 # -- pictures ------------------------------------------------------------------------------------------------------
