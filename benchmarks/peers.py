@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from pytorch_grad_cam import AblationCAM
 from pytorch_grad_cam import ScoreCAM as GradcamScoreCAM
+from pytorch_grad_cam.ablation_layer import AblationLayer
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torchcam.methods import ScoreCAM as TorchcamScoreCAM
 from torchcam.metrics import DeletionInsertionMetric
@@ -52,16 +53,50 @@ def reshaping(model, layer, x):
     return None if layout.channels_first else layout.maps
 
 
-def torchcam_score_cam(model, x, target, layer):
-    """Give torch-cam's Score-CAM ``(H, W)``, brought to the input's size."""
-    with TorchcamScoreCAM(model.network, layer) as extractor, torch.no_grad():
+class FewHooked(TorchcamScoreCAM):
+    """torch-cam's Score-CAM as if the layer had some channels alone."""
+
+    channels: np.ndarray
+
+    def _hook_a(self, module, given, output, idx=0):
+        super()._hook_a(module, given, output, idx)
+        if self._hooks_enabled:
+            self.hook_a[idx] = self.hook_a[idx][:, self.channels]
+
+
+def torchcam_score_cam(model, x, target, layer, channels=None):
+    """Give torch-cam's Score-CAM ``(H, W)`` brought to the input's size, of some ``channels`` if they are named."""
+    kind, reshape = TorchcamScoreCAM if channels is None else FewHooked, reshaping(model, layer, x)
+    with kind(model.network, layer, reshape_transform=reshape) as extractor, torch.no_grad():
+        extractor.channels = channels
         (cam,) = extractor(int(target), model.network(x))
     return F.interpolate(cam[None], x.shape[2:], mode="bilinear", align_corners=False)[0, 0]
 
 
-def gradcam_ablation_cam(model, x, target, layer):
-    """Give pytorch-grad-cam's Ablation-CAM ``(H, W)``."""
-    with AblationCAM(model.network, [model.network.get_submodule(layer)], reshaping(model, layer, x)) as cam:
+class Zeroed(AblationLayer):
+    """Sets channels to 0 as the paper does, where pytorch-grad-cam's own takes 10 million off maps with negatives."""
+
+    def __init__(self, channels_first):
+        super().__init__()
+        self.channels_first = channels_first
+
+    def set_next_batch(self, input_batch_index, activations, num_channels_to_ablate):
+        """Repeat what the layer gave for one picture."""
+        one = activations[input_batch_index][None]
+        self.activations = one.repeat(num_channels_to_ablate, *[1] * (one.dim() - 1))
+
+    def __call__(self, x):
+        """Give the copies, each without a channel of its own."""
+        for copy, channel in zip(self.activations, self.indices, strict=False):
+            copy[channel if self.channels_first else (..., channel)] = 0
+        return self.activations
+
+
+def gradcam_ablation_cam(model, x, target, layer, zeroed=False):
+    """Give pytorch-grad-cam's Ablation-CAM ``(H, W)``, with its own way of ablating or with the paper's."""
+    reshape = reshaping(model, layer, x)
+    given = {"ablation_layer": Zeroed(reshape is None)} if zeroed else {}
+    with AblationCAM(model.network, [model.network.get_submodule(layer)], reshape, **given) as cam:
         return called(cam, x, target)
 
 

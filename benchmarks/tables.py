@@ -17,7 +17,7 @@ from fusioncam.methods.spec import described
 
 ROOT = Path(__file__).parents[1]
 # in the order in which they are told
-SUBJECTS = ("exact", "share", "budget", "ablation", "curves", "memory", "networks", "precision", "scaling")
+SUBJECTS = ("exact", "share", "budget", "ablation", "curves", "memory", "networks", "precision", "scaling", "calls")
 MARKS = {True: "met", False: "**missed**", None: ""}
 
 
@@ -25,8 +25,8 @@ MARKS = {True: "met", False: "**missed**", None: ""}
 
 
 def speed_table():
-    """Tell the figures that something was aimed at, behind the seconds of the race."""
-    found = [result for result in map(meta.read, SUBJECTS) if result]
+    """Tell the figures that something was aimed at, behind the seconds of the race. Other networks have a page."""
+    found = [result for result in map(meta.read, SUBJECTS) if result and result["subject"] != "networks"]
     if not found:
         return "Not measured yet: `python benchmarks/speed.py`."
     lines = ["| what | measured: median (lowest to highest) | pictures | aim | |", "| --- | --- | --: | --- | --- |"]
@@ -103,9 +103,35 @@ def findings():
     sections = []
     for result in filter(None, map(meta.read, SUBJECTS)):
         sections += [f"### `{result['subject']}`", "", f"{sentence(result)}", ""]
-        sections += ["| what | measured: median (lowest to highest) | pictures | aim | |"]
-        sections += ["| --- | --- | --: | --- | --- |", *map(line, result["figures"]), ""]
+        sections += [*(networks(result) if result["subject"] == "networks" else listed(result)), ""]
     return "\n".join(sections).rstrip("\n") or "Nothing is stored yet."
+
+
+def listed(result):
+    """Give a line a figure."""
+    heads = ["| what | measured: median (lowest to highest) | pictures | aim | |", "| --- | --- | --: | --- | --- |"]
+    return [*heads, *map(line, result["figures"])]
+
+
+def networks(result):
+    """Give a column a network: "resnet50: a masked pass" is told in the line "a masked pass"."""
+    told = {}
+    for one in result["figures"]:
+        network, _, what = one["what"].partition(": ")
+        told.setdefault(what, {})[network] = one
+    names = list(dict.fromkeys(network for row in told.values() for network in row))
+    lines = [f"| what | {' | '.join(names)} | aim |", f"| --- |{' --- |' * len(names)} --- |"]
+    for what, row in told.items():
+        cells = [cell(row.get(name)) for name in names]
+        lines.append(f"| {what} | {' | '.join(cells)} | {aim(next(iter(row.values())))} |")
+    return lines
+
+
+def cell(told):
+    """Show a figure, and that it missed what was aimed at."""
+    if told is None:
+        return ""
+    return figures.shown(told) + (", **missed**" if told["met"] is False else "")
 
 
 def sentence(result):
@@ -151,13 +177,13 @@ def milliseconds(rates):
 
 def curve():
     """Tell what Ray costs and what a second worker gives."""
-    result = meta.read("scaling")
-    if result is None:
-        return "Not measured yet: `python benchmarks/speed.py --what scaling`."
+    found = [result for result in map(meta.read, ("scaling", "calls")) if result]
+    if not found:
+        return "Not measured yet: `python benchmarks/speed.py --what scaling calls`."
     lines = ["| what | measured: median (lowest to highest) | aim | |", "| --- | --- | --- | --- |"]
-    for told in result["figures"]:
+    for told in (one for result in found for one in result["figures"]):
         lines.append(f"| {told['what']} | {figures.shown(told)} | {aim(told)} | {MARKS[told['met']]} |")
-    return "\n".join([*lines, "", sentence(result)])
+    return "\n\n".join(["\n".join(lines), *map(sentence, found)])
 
 
 def on_paper():

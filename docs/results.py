@@ -5,7 +5,7 @@ python docs/results.py NAME RUN... [--untimed]    # first takes the rows of thes
 
 ``--untimed`` leaves the seconds out, for a run that shared its processor with other work.
 
-A run lies in docs/results/NAME as rows.parquet, without the curves, and plan.json. What its tables say in plain words
+A run lies in docs/results/NAME as rows.parquet, without most curves, and plan.json. What its tables say in plain words
 is docs/results/NAME/findings.md, written by hand: read it again whenever the rows change.
 """
 
@@ -53,8 +53,9 @@ def store(name, runs, *, timed=True):
     for run, plan in zip(runs, plans, strict=True):
         if unlike := [word for word in SAME if plan[word] != joined[word]]:
             sys.exit(f"{run} is of another {', '.join(unlike)} than {runs[0]}: its rows do not belong beside those")
-    rows = pd.concat([read_rows(run / "rows.parquet") for run in runs], ignore_index=True).assign(curve=None)
+    rows = pd.concat([read_rows(run / "rows.parquet") for run in runs], ignore_index=True)
     rows = rows.drop_duplicates(["model", "picture", "method", "metric"]).astype(object)
+    rows["curve"] = rows["curve"].where(rows["family"] == "localization", None)  # MaxBoxAcc is made of these
     if not timed:
         rows[["seconds", "metric_seconds"]] = None
     folder = ROOT / "results" / name

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import samples
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
@@ -19,10 +21,14 @@ import meta  # noqa: E402
 import peers  # noqa: E402
 import speed  # noqa: E402
 import tables  # noqa: E402
+from fusioncam import METHODS  # noqa: E402
 from fusioncam.errors import FusionCamError  # noqa: E402
-from subjects import SUBJECTS  # noqa: E402
+from fusioncam.methods import ScoreCAM  # noqa: E402
+from fusioncam.methods.region import most_varied  # noqa: E402
+from subjects import SUBJECTS, ablation, curves, networks  # noqa: E402
 from subjects.budget import Budget  # noqa: E402
 from subjects.exact import COMPILED, OURS, PEERS, Exact  # noqa: E402
+from subjects.networks import Networks  # noqa: E402
 
 STORED = sorted(meta.RESULTS.glob("*.json"))
 GRADCAM, TORCHCAM = PEERS
@@ -228,6 +234,74 @@ def test_the_budget_moves_no_metric_if_0_is_inside():
     assert met["correlation with the exact map"] is False
     assert (met["average drop"], met["insertion"], met["deletion"]) == (False, True, True)
     assert all(one["met"] is None for one in Budget().at("conv1", rows)[:4])
+
+
+def measured(network, seconds, **whole):
+    """Give a row of a network, all of whose contestants scored ten masks in so many seconds, or twice as many."""
+    given = {name: seconds * times for name, times in zip((networks.OURS, *networks.PEERS), (1, 2, 4), strict=True)}
+    row = {"picture": "cat", "network": network, "scored": 10, "seconds": given, "agrees": {TORCHCAM: network == "a"}}
+    return row | ({"whole": whole} if whole else {})
+
+
+def test_networks_are_told_side_by_side():
+    """A column each, the aims behind; what is measured once a network is of its first row."""
+    part = {
+        "budget": {"seconds": {"exact": 8.0, "budget": 2.0}, "correlation": 0.99},
+        "ablation": {"seconds": {ablation.OURS: 1.0, ablation.PEER: 60.0}, "agrees": {ablation.PEER: True}},
+        "curves": {"seconds": {curves.OURS: 2.0, curves.TORCHCAM: 9.0, curves.ONE: 6.0}, "agrees": {"one": True}},
+    }
+    rows = [
+        measured("a", 1.0, share=0.8, mib=300.0, **part),
+        measured("a", 3.0),
+        measured("b", 5.0, share=0.95, mib=500.0, **part),
+    ]
+
+    told = Networks().figures(rows)
+    lines = tables.networks({"figures": told})
+
+    assert all(figures.problems(one) == [] for one in told)
+    assert lines[0] == "| what | a | b | aim |"
+    by_what = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in lines[2:]}
+    assert by_what[f"a masked pass of {networks.OURS}"][:2] == ["200 ms (100 to 300)", "500 ms"]
+    assert by_what[f"a masked pass: times as fast as {GRADCAM}"][:2] == ["2 x", "2 x"]
+    assert by_what[f"a masked pass: times as fast as {TORCHCAM}"][:2] == ["4 x", "not measured"]
+    assert by_what["share of the best rate that a sweep reaches"] == ["80 %, **missed**", "95 %", "90 % or more"]
+    assert by_what["fusion-cam(budget=64): times as fast as exact"][0] == "4 x"
+    assert by_what["fusion-cam(budget=64): correlation with the exact map"][0] == "0.99"
+    assert by_what[f"ablation-cam: times as fast as {ablation.PEER}"] == ["60 x", "60 x", "50 x or more"]
+    faster = "insertion and deletion, 113 steps: times as fast as the faster of torch-cam's and the loop"
+    assert by_what[faster] == ["3 x", "3 x", "2.5 x or more"]
+    assert by_what["fusion-cam: peak memory"] == ["300 MiB", "500 MiB, **missed**", "highest 400 MiB or less"]
+
+
+@pytest.mark.parametrize("peer", networks.PEERS.values(), ids=networks.PEERS)
+def test_peers_score_the_channels_that_they_are_told(peer):
+    """Two of six: the map is theirs alone."""
+    model = samples.small()
+    x = model.preprocessing(samples.photo())[None]
+    target = model.logits(x).argmax(1)
+    layer, activations = model.layer_for(x), model.record(x, target).activations
+    chosen = most_varied(activations, activations.flatten(2).std(2) > 0, 2)[0].nonzero()[:, 0]
+
+    given = peer(model, x, target, layer, chosen)
+
+    assert given.shape == x.shape[2:]
+    assert figures.correlation(given, ScoreCAM(channels=2)(model, x, target)[0]) > 0.99
+    assert figures.correlation(given, peer(model, x, target, layer)) < 0.99
+
+
+def test_the_peer_ablates_as_the_paper_says():
+    """To 0, with maps that have negative values too, which its own way takes 10 million off."""
+    model = samples.small()
+    model.network.act = torch.nn.Identity()
+    x = model.preprocessing(samples.photo())[None]
+    target = model.logits(x).argmax(1)
+    ours = METHODS["ablation-cam"](model, x, target)[0]
+
+    zeroed, own = (peers.gradcam_ablation_cam(model, x, target, model.layer_for(x), one) for one in (True, False))
+
+    assert figures.correlation(zeroed, ours) > 0.99
+    assert figures.correlation(own, ours) < 0.99
 
 
 def test_contestants_take_turns(monkeypatch):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusioncam.errors import MissingTruthError, NonFiniteError, ShapeError, UnknownNameError
-from fusioncam.metrics.boxes import box_ious, max_box_acc, of_boxes
+from fusioncam.metrics.boxes import THRESHOLDS, box_ious, max_box_acc, of_boxes, reached
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame, best_iou, widened
 from fusioncam.truth import Truth
 from twins import localization as twin
@@ -114,24 +114,46 @@ def test_all_pieces_or_the_largest():
     assert values(BoxAccuracy(0.5, (1,), "largest"), heatmap, both).item() == 1
 
 
-def test_max_box_acc_by_hand():
+@pytest.mark.parametrize(
+    ("deltas", "value", "of_deltas", "thresholds"),
+    [
+        ((0.5,), 2 / 3, (2 / 3,), (1,)),
+        ((0.3, 0.5, 0.7), 2 / 3, (1, 2 / 3, 1 / 3), (1, 1, 0)),
+        ((0.7, 0.3, 0.5), 2 / 3, (1 / 3, 1, 2 / 3), (0, 1, 1)),
+        ((0.9,), 0, (0,), (0,)),
+    ],
+)
+def test_max_box_acc_by_hand(deltas, value, of_deltas, thresholds):
     """The threshold is one for all pictures, and each delta has its own."""
-    rows = torch.tensor([[0.8, 0.4, 0.3], [0.2, 0.55, 0.3], [0.1, 0.6, 0.3]])
+    ious = torch.tensor([[0.8, 0.4, 0.3], [0.2, 0.55, 0.3], [0.1, 0.6, 0.3]])
 
-    assert max_box_acc(rows, (0.5,)) == (pytest.approx(2 / 3), [1])
-    assert max_box_acc(rows, (0.3, 0.5, 0.7)) == (pytest.approx((1 + 2 / 3 + 1 / 3) / 3), [1, 1, 0])
-    assert max_box_acc(rows, (0.9,))[0] == 0
+    found = max_box_acc(reached(ious, deltas).double().mean(2), deltas)
+
+    assert found.value == pytest.approx(value)
+    assert found.of_deltas == pytest.approx(of_deltas)
+    assert found.thresholds == thresholds
+    assert found.low <= found.value <= found.high
+
+
+def test_max_box_acc_chooses_anew_in_every_resample():
+    """Pictures that are all alike have no spread; of two that want other thresholds the better is never 0."""
+    alike = max_box_acc([[0, 1]] * 9, (0.5,))
+    assert (alike.low, alike.high) == (1, 1)
+    apart = max_box_acc([[0, 1], [1, 0]], (0.5,))
+    assert (apart.low, apart.value, apart.high) == (0.5, 0.5, 1)
 
 
 def test_ious_at_every_threshold():
-    """A hundred thresholds at once are those of each alone."""
-    truth = boxed(1, 1, 3, 3)
-    rows = BoxAccuracy().ious(MAP, truth)
+    """A hundred thresholds at once are those of each alone, and the curve says what they reach."""
+    truth, metric = boxed(1, 1, 3, 3), BoxAccuracy()
+    rows, curve = metric.ious(MAP, truth, THRESHOLDS), metric.curve(None, None, None, MAP, truth)
 
-    assert rows.shape == (1, 100)
+    assert (rows.shape, curve.shape) == ((1, 100), (100, 1))
     for step in (0, 11, 20, 45, 99):
-        assert rows[0, step] == BoxAccuracy().ious(MAP, truth, (step / 100,))[0, 0]
+        assert rows[0, step] == metric.ious(MAP, truth, (step / 100,))[0, 0]
+        assert curve[step] == values(BoxAccuracy(step / 100), MAP, truth)
     assert values(BoxAccuracy(0.2, (0.66,)), MAP, truth).item() == float(rows[0, 20] >= 0.66)
+    assert len(set(curve[:, 0].tolist())) == 2
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)

@@ -37,6 +37,51 @@ def styles_of(*shifts, names=("fusion-cam", "score-cam", "grad-cam"), **facts):
     return [cells_of(page_of(found).tables[0])[name][0].style for name in names]
 
 
+# -- MaxBoxAcc ----------------------------------------------------------------------------------------------------
+
+
+def boxes(curves, **facts):
+    """Give rows of box accuracy with curves ``{method: [one a picture]}``."""
+    about = {"metric": "box-accuracy", "family": "localization"} | facts
+    about.setdefault("protocol", '{"metric": "BoxAccuracy", "deltas": [0.3, 0.7]}')
+    return [
+        row(method=method, picture=f"{place}.jpg", value=0.5, curve=curve, **about)
+        for method, own in curves.items()
+        for place, curve in enumerate(own)
+    ]
+
+
+def test_max_box_acc_is_no_mean_of_pictures():
+    """Each IoU at the threshold that is best over all pictures; methods that have no curve are left out."""
+    zeros = [0.0] * 97
+    low, high, never = [0.5, 1.0, 0.0, *zeros], [0.0, 0.5, 1.0, *zeros], [0.0, 0.0, 0.5, *zeros]
+    found = results(boxes({"fusion-cam": [low, high, never], "grad-cam": [never] * 3, "random": [None] * 3}))
+
+    (table,) = page_of(found, "max-box-acc").tables
+
+    assert table.header == ("method", "mean ↑", "IoU 0.3 ↑", "IoU 0.7 ↑")
+    cells = cells_of(table)
+    assert set(cells) == {"fusion-cam", "grad-cam"}
+    # 0.3 is reached by two of three at the second or third threshold, 0.7 by one
+    assert [cell.text[:4] for cell in cells["fusion-cam"]] == ["0.50", "0.67", "0.33"]
+    assert [cell.text[-6:] for cell in cells["fusion-cam"][1:]] == ["(0.01)", "(0.01)"]
+    assert cells["fusion-cam"][0].interval
+    assert [cell.text[:3] for cell in cells["grad-cam"]] == ["0.5", "1.0", "0.0"]
+    assert cells["grad-cam"][0].interval == ""
+
+
+def test_max_box_acc_is_written_as_other_tables_are(tmp_path):
+    """A line a method in CSV, with thresholds; no page where no row has a curve."""
+    save(tmp_path, boxes({"fusion-cam": [[0.5, 1.0] * 50] * 2}))
+    write_report(tmp_path)
+
+    (line,) = csv.DictReader((tmp_path / "tables" / "max-box-acc.csv").read_text().splitlines())
+
+    assert (line["method"], line["iou_0.3"], line["threshold_0.7"]) == ("fusion-cam", "1.0", "0.01")
+    assert (tmp_path / "figures" / "curves-others-lite0.png").exists()
+    assert "max-box-acc" not in {page.name for page in pages(results(boxes({"fusion-cam": [None] * 2})))}
+
+
 # -- what is bold ----------------------------------------------------------------------------------------------
 
 

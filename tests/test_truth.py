@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 
 from fusioncam.errors import MissingTruthError, ShapeError, UnknownNameError
 from fusioncam.truth import REGIONS, Truth, components, rasterise, required
+from twins import localization as twin
 
 SIZE = (3, 4)
 
@@ -143,22 +143,18 @@ masks = st.tuples(
 ).map(lambda one: torch.rand(one[:3], generator=torch.Generator().manual_seed(one[4])) < one[3])
 
 
+@settings(deadline=None)  # the first call imports scipy
 @given(masks)
-def test_components_are_those_of_scipy(some):
-    """Pieces, boxes and pixels as scipy.ndimage finds them, in the same order; corners touch."""
+def test_components_are_what_a_flood_reaches(some):
+    """Pieces, boxes and pixels, in the same order; corners touch, and nothing touches another picture."""
     picture, boxes, pixels = components(some)
 
     expected = []
-    for n, mask in enumerate(some.numpy()):
-        labels, count = ndimage.label(mask, np.ones((3, 3)))
-        found = []
-        for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
-            box = [columns.start, rows.start, columns.stop, rows.stop]
-            found.append((np.flatnonzero(labels == number)[0], [n, *box, int((labels == number).sum())]))
-        assert count == len(found)
-        expected += [one for _, one in sorted(found)]
-    given_ = [[int(n), *map(int, box), int(size)] for n, box, size in zip(picture, boxes, pixels, strict=True)]
-    assert given_ == expected
+    for n, mask in enumerate(some):
+        for piece in twin.pieces(map(tuple, mask.nonzero().tolist())):
+            expected.append([n, *twin.box_of(piece), len(piece)])
+    found = [[int(n), *map(int, box), int(size)] for n, box, size in zip(picture, boxes, pixels, strict=True)]
+    assert found == expected
 
 
 @pytest.mark.parametrize("shape", [(2, 30), (2, 5, 6, 7)])
@@ -167,12 +163,16 @@ def test_components_of_signals_and_volumes(shape):
     some = torch.rand(shape) < 0.3
     _, boxes, pixels = components(some)
 
-    sizes = []
-    for mask in some.numpy():
-        labels, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
-        sizes += [int((labels == one).sum()) for one in range(1, count + 1)]
-    assert sorted(pixels.tolist()) == sorted(sizes)
+    sizes = [len(piece) for mask in some for piece in twin.pieces(map(tuple, mask.nonzero().tolist()))]
+    assert pixels.tolist() == sizes
     assert boxes.shape == (len(sizes), 2 * (len(shape) - 1))
+
+
+def test_pieces_need_scipy(monkeypatch):
+    """Which is told, and is not taken for a picture without a truth."""
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(UnknownNameError, match=r"pip install \"fusioncam\[benchmark\]\""):
+        components(torch.ones(1, 2, 2, dtype=torch.bool))
 
 
 def test_a_long_snake_is_one_piece():

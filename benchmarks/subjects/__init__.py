@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .ablation import Ablation
 from .budget import Budget
+from .calls import Calls
 from .curves import Curves
 from .exact import Exact
 from .memory import Memory
@@ -12,4 +13,6 @@ from .precision import Precision
 from .scaling import Scaling
 from .share import Share
 
-SUBJECTS = {one.name: one for one in (Exact, Share, Budget, Ablation, Curves, Memory, Networks, Precision, Scaling)}
+SUBJECTS = {
+    one.name: one for one in (Exact, Share, Budget, Ablation, Curves, Memory, Networks, Precision, Scaling, Calls)
+}

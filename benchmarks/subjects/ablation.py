@@ -39,20 +39,13 @@ class Ablation(Subject):
 
     def rows(self):
         """Measure picture by picture."""
-        source, method = Source(self.model, self.layer, self.device), METHODS["ablation-cam"]
+        source = Source(self.model, self.layer, self.device)
         model = source.load()
         with visiting(source, model, self.one_process) as ask:
             for number, (name, x, target) in enumerate(samples(model, self.pictures, self.count)):
                 say(f"{self.name} {number + 1} of {self.count}: {name}")
-                ours = partial(method, model, x, target)
-                if not number:
-                    ours()  # where the layer's maps go is traced once a network
                 peer = ask(peers.gradcam_ablation_cam, x, target, self.layer)
-                seconds, given = in_turn({OURS: ours, PEER: peer}, number)
-                seconds[OURS] = median([seconds[OURS], *(timed(ours)[0] for _ in range(TURNS - 1))])
-                alike = figures.correlation(given[OURS][0].cpu(), given[PEER])
-                agrees = {PEER: alike is not None and alike >= ALIKE}
-                yield {"picture": name, "seconds": seconds, "correlation": {PEER: alike}, "agrees": agrees}
+                yield {"picture": name, **row(model, x, target, number, peer)}
 
     def figures(self, rows):
         """Sum up."""
@@ -61,3 +54,18 @@ class Ablation(Subject):
         told.append(figures.figure(f"{OURS}: times as fast as {PEER}", values, "x", aims={"median": ">= 50"}))
         alike = [row["correlation"][PEER] for row in rows]
         return [*told, figures.figure(f"correlation with ours of {PEER}", alike)]
+
+
+def row(model, x, target, number, peer):
+    """Time both on one picture, and look whether they gave the same map."""
+    ours = partial(METHODS["ablation-cam"], model, x, target)
+    if not number:
+        ours()  # where the layer's maps go is traced once a network
+    seconds, given = in_turn({OURS: ours, PEER: peer}, number)
+    seconds[OURS] = median([seconds[OURS], *(timed(ours)[0] for _ in range(TURNS - 1))])
+    alike = figures.correlation(given[OURS][0].cpu(), given[PEER])
+    return {
+        "seconds": seconds,
+        "correlation": {PEER: alike},
+        "agrees": {PEER: alike is not None and alike >= ALIKE},
+    }

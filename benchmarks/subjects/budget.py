@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -58,16 +59,12 @@ class Budget(Subject):
 
     def row(self, model, x, target, number):
         """Make both maps and judge them."""
-        methods = {EXACT: METHODS["fusion-cam"], FEW: FusionCAM(budget=self.budget)}
-        seconds, maps = in_turn(
-            {one: (lambda method=method: method(model, x, target)) for one, method in methods.items()}, number
-        )
+        told, maps = both(model, x, target, number, self.budget)
         values = {
             name: {one: value(metric(model, x, target, given)) for one, given in maps.items()}
             for name, metric in JUDGES.items()
         }
-        alike = figures.correlation(maps[EXACT].cpu(), maps[FEW].cpu())
-        return {"seconds": seconds, "correlation": alike, "values": values}
+        return told | {"values": values}
 
     def figures(self, rows):
         """Sum up layer by layer."""
@@ -98,6 +95,14 @@ class Budget(Subject):
             interval=figures.interval(differences, self.seed),
             aims={"interval": "in 0"},
         )
+
+
+def both(model, x, target, number, budget):
+    """Give the seconds of both on one picture with their correlation, and the maps."""
+    methods = {EXACT: METHODS["fusion-cam"], FEW: FusionCAM(budget=budget)}
+    contestants = {one: partial(method, model, x, target) for one, method in methods.items()}
+    seconds, maps = in_turn(contestants, number)
+    return {"seconds": seconds, "correlation": figures.correlation(maps[EXACT].cpu(), maps[FEW].cpu())}, maps
 
 
 def value(given):

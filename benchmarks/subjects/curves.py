@@ -18,7 +18,8 @@ from harness import Source, Subject, in_turn, samples, visiting
 from meta import say
 
 OURS = "fusioncam insertion and deletion"
-TORCHCAM, ONE, MANY = "torch-cam", "plain loop, 1 at a time", "plain loop, 32 at a time"
+TORCHCAM, LOOP = "torch-cam", "plain loop, {} at a time"
+ONE, MANY = LOOP.format(1), LOOP.format(32)
 # of areas, in [0, 1]: rounding, and one pixel of a tie more or less
 NEAR = 1e-3
 
@@ -49,34 +50,14 @@ class Curves(Subject):
         with visiting(source, model, self.one_process) as ask:
             for number, (name, x, target) in enumerate(samples(model, self.pictures, self.count)):
                 say(f"{self.name} {number + 1} of {self.count}: {name}")
-                asked = (x, target, METHODS["grad-cam"](model, x, target), self.steps)
-                contestants = {
-                    OURS: partial(ours, model, *asked),
-                    TORCHCAM: ask(peers.torchcam_curves, *asked),
-                    ONE: ask(peers.plain_curves, *asked, 1),
-                    MANY: ask(peers.plain_curves, *asked, 32),
-                }
-                yield {"picture": name, **self.row(contestants, number)}
-
-    @staticmethod
-    def row(contestants, number):
-        """Time all on one picture, and look whether they gave the same areas."""
-        seconds, areas = in_turn(contestants, number)
-        areas = {one: np.asarray(given) for one, given in areas.items()}
-        apart = {one: float(abs(areas[one] - areas[OURS]).max()) for one in areas if one != OURS}
-        return {
-            "seconds": seconds,
-            "difference": apart,
-            "agrees": {one: value <= NEAR for one, value in apart.items()},
-        }
+                yield {"picture": name, **row(model, x, target, number, ask, self.steps, (1, 32))}
 
     def figures(self, rows):
         """Sum up, against each and against the fastest of them on each picture."""
         others = (TORCHCAM, ONE, MANY)
         told = [figures.figure(name, [row["seconds"][name] for row in rows], "s") for name in (OURS, *others)]
         told += [figures.figure(f"times as fast as {one}", figures.ratios(rows, one, OURS), "x") for one in others]
-        agreeing = [row for row in rows if all(row["agrees"].values())]
-        best = [min(row["seconds"][one] for one in (TORCHCAM, ONE)) / row["seconds"][OURS] for row in agreeing]
+        best = over_faster(rows)
         what = f"{OURS}, {self.steps} steps: times as fast as the faster of torch-cam's and the plain loop at batch 1"
         told.append(figures.figure(what, best, "x", aims={"median": ">= 2.5"}))
         apart = [max(row["difference"].values()) for row in rows]
@@ -88,3 +69,24 @@ def ours(model, x, target, heatmap, steps):
     pixels = -(-x[0, 0].numel() // steps)
     both = (Insertion(pixels=pixels, fill="mean"), Deletion(pixels=pixels, fill="mean"))
     return torch.stack([metric(model, x, target, heatmap)[0].cpu() for metric in both])
+
+
+def row(model, x, target, number, ask, steps, batches):
+    """Time all on one picture, plain loops of these batch sizes too, and look whether they gave the same areas."""
+    asked = (x, target, METHODS["grad-cam"](model, x, target), steps)
+    contestants = {OURS: partial(ours, model, *asked), TORCHCAM: ask(peers.torchcam_curves, *asked)}
+    contestants |= {LOOP.format(batch): ask(peers.plain_curves, *asked, batch) for batch in batches}
+    seconds, areas = in_turn(contestants, number)
+    areas = {one: np.asarray(given) for one, given in areas.items()}
+    apart = {one: float(abs(areas[one] - areas[OURS]).max()) for one in areas if one != OURS}
+    return {
+        "seconds": seconds,
+        "difference": apart,
+        "agrees": {one: value <= NEAR for one, value in apart.items()},
+    }
+
+
+def over_faster(rows):
+    """Give how many times as fast ours was as the faster of torch-cam's and the loop at batch 1, where all agree."""
+    agreeing = [row for row in rows if all(row["agrees"].values())]
+    return [min(row["seconds"][one] for one in (TORCHCAM, ONE)) / row["seconds"][OURS] for row in agreeing]

@@ -1,8 +1,9 @@
-"""Score-CAM of other networks against pytorch-grad-cam's, so that a gain is no accident of one of them.
+"""The same measurements of other networks, so that a gain is no accident of one of them.
 
-The weights are random: nothing is downloaded, and what a pass costs does not depend on them. Both score the same
-few channels, those that vary most, at the layer that fusioncam finds: what is compared is the time of a masked pass,
-without the passes that ours saves where channels are constant.
+The weights are random: nothing is downloaded, and what a pass costs does not depend on them. The peers' Score-CAM
+and ours score the same few channels, those that vary most, at the layer that fusioncam finds: what is compared is the
+time of a masked pass, without the passes that ours saves where channels are constant. Everything else is whole, and
+takes one picture.
 """
 
 from __future__ import annotations
@@ -14,15 +15,21 @@ from typing import ClassVar
 
 import figures
 import peers
+from fusioncam.doctor import examine
 from fusioncam.masks import ChannelMasks
 from fusioncam.methods import ScoreCAM
 from fusioncam.methods.region import most_varied
 from harness import Source, Subject, in_turn, samples, visiting
 from meta import say
 
+from . import ablation, budget, curves, memory
 from .exact import prepared
 
-OURS, PEER = "fusioncam score-cam", "pytorch-grad-cam score-cam"
+OURS = "fusioncam score-cam"
+PEERS = {
+    "pytorch-grad-cam score-cam": peers.gradcam_score_cam,
+    "torch-cam score-cam": peers.torchcam_score_cam,
+}
 # lower than with trained weights: channels of both signs nearly cancel, and the ReLU's place then tells more
 ALIKE = 0.8
 NETWORKS = ("resnet50", "vgg16", "mobilenetv2_100", "convnext_tiny", "vit_small_patch16_224")
@@ -30,13 +37,20 @@ NETWORKS = ("resnet50", "vgg16", "mobilenetv2_100", "convnext_tiny", "vit_small_
 
 @dataclass(frozen=True)
 class Networks(Subject):
-    """Milliseconds a masked pass; a row is a network and a picture."""
+    """A row is a network and a picture; the network's first has what is measured once, as ``whole``.
+
+    ``share_seconds`` is what finding the network's best rate may take, ``budget`` so many scored masks, ``steps``
+    those of insertion and deletion.
+    """
 
     name: ClassVar[str] = "networks"
-    what: ClassVar[str] = "Score-CAM of the same few channels, random weights, float32, batch 1"
+    what: ClassVar[str] = "other networks, random weights, float32, batch 1"
 
     networks: tuple[str, ...] = NETWORKS
     channels: int = 64
+    share_seconds: float = 10.0
+    budget: int = 64
+    steps: int = 113
     pictures: Path | None = None
     count: int = 3
     seed: int = 0
@@ -55,26 +69,39 @@ class Networks(Subject):
             with visiting(source, model, self.one_process) as ask:
                 for number, (name, x, target) in enumerate(samples(model, self.pictures, self.count)):
                     say(f"{self.name}: {network} {number + 1} of {self.count}: {name}")
-                    if not number:
-                        prepared(model, x)
-                    yield {"picture": name, "network": network, **self.row(model, ask, x, target, number)}
+                    row = {"picture": name, "network": network, **self.passes(model, ask, x, target, number)}
+                    yield row if number else row | {"whole": self.whole(model, source, ask, x, target)}
 
-    def row(self, model, ask, x, target, number):
-        """Time both on one picture, and look whether they gave the same map."""
+    def passes(self, model, ask, x, target, number):
+        """Time Score-CAM of a few channels on one picture, and look whether all gave the same map."""
+        if not number:
+            prepared(model, x)
         layer, activations = model.layer_for(x), model.record(x, target).activations
         alive = ChannelMasks(activations, x.shape[2:]).alive.T
         chosen = most_varied(activations, alive, self.channels)[0].nonzero()[:, 0]
-        ours = partial(ScoreCAM(channels=self.channels), model, x, target)
-        peer = ask(peers.gradcam_score_cam, x, target, layer, chosen)
-        seconds, given = in_turn({OURS: ours, PEER: peer}, number)
-        alike = figures.correlation(given[OURS][0].cpu(), given[PEER])
+        contestants = {OURS: partial(ScoreCAM(channels=self.channels), model, x, target)}
+        contestants |= {name: ask(peer, x, target, layer, chosen) for name, peer in PEERS.items()}
+        seconds, given = in_turn(contestants, number)
+        alike = {name: figures.correlation(given[OURS][0].cpu(), given[name]) for name in PEERS}
         return {
             "layer": layer,
             "channels": activations.shape[1],
             "scored": len(chosen),
             "seconds": seconds,
-            "correlation": {PEER: alike},
-            "agrees": {PEER: alike is not None and alike >= ALIKE},
+            "correlation": alike,
+            "agrees": {name: value is not None and value >= ALIKE for name, value in alike.items()},
+        }
+
+    def whole(self, model, source, ask, x, target):
+        """Measure what needs all channels, or the network alone."""
+        ablated = ask(peers.gradcam_ablation_cam, x, target, model.layer_for(x), True)
+        report = examine(source.load(), self.share_seconds, say)
+        return {
+            "share": next(one["share"] for one in report["masked"] if one["chosen"]),
+            "budget": budget.both(model, x, target, 0, self.budget)[0],
+            "ablation": ablation.row(model, x, target, 0, ablated),
+            "curves": curves.row(model, x, target, 0, ask, self.steps, (1,)),
+            "mib": None if self.device != "cpu" else memory.asked("fusioncam", source.name, self.seed)["mib"],
         }
 
     def figures(self, rows):
@@ -85,16 +112,46 @@ class Networks(Subject):
             for told in self.of(network, [row for row in rows if row["network"] == network])
         ]
 
-    @staticmethod
-    def of(network, rows):
+    def of(self, network, rows):
         """Sum up one network."""
-        told = [
-            figures.figure(
-                f"{network}: a masked pass of {name}",
-                [1000 * row["seconds"][name] / row["scored"] for row in rows],
-                "ms",
-            )
-            for name in (OURS, PEER)
+        told = [(f"a masked pass of {name}", passes(rows, name), "ms", {}) for name in (OURS, *PEERS)]
+        told += [
+            (f"a masked pass: times as fast as {name}", figures.ratios(rows, name, OURS), "x", {}) for name in PEERS
         ]
-        values = figures.ratios(rows, PEER, OURS)
-        return [*told, figures.figure(f"{network}: times as fast as {PEER}", values, "x")]
+        told += self.of_whole([row["whole"] for row in rows if "whole" in row])
+        return [figures.figure(f"{network}: {what}", values, unit, aims=aims) for what, values, unit, aims in told]
+
+    def of_whole(self, rows):
+        """Give what, values, unit and aims of what is measured once a network."""
+        few, ablated = [row["budget"] for row in rows], [row["ablation"] for row in rows]
+        name = f"fusion-cam(budget={self.budget})"
+        both = f"insertion and deletion, {self.steps} steps"
+        return [
+            (
+                "share of the best rate that a sweep reaches",
+                [100 * row["share"] for row in rows],
+                "%",
+                {"median": ">= 90"},
+            ),
+            ("fusion-cam", [row["seconds"][budget.EXACT] for row in few], "s", {}),
+            (f"{name}: times as fast as exact", figures.ratios(few, budget.EXACT, budget.FEW), "x", {}),
+            (f"{name}: correlation with the exact map", [row["correlation"] for row in few], "", {}),
+            (
+                f"ablation-cam: times as fast as {ablation.PEER}",
+                figures.ratios(ablated, ablation.PEER, ablation.OURS),
+                "x",
+                {"median": ">= 50"},
+            ),
+            (
+                f"{both}: times as fast as the faster of torch-cam's and the loop",
+                curves.over_faster([row["curves"] for row in rows]),
+                "x",
+                {"median": ">= 2.5"},
+            ),
+            ("fusion-cam: peak memory", [row["mib"] for row in rows], "MiB", {"highest": "<= 400"}),
+        ]
+
+
+def passes(rows, name):
+    """Give milliseconds a masked pass."""
+    return [1000 * row["seconds"][name] / row["scored"] for row in rows]

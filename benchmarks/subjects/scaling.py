@@ -22,6 +22,8 @@ from fusioncam.cluster import Here, Request, ray_pool
 from harness import Subject, chosen, timed
 from meta import say
 
+from .calls import Idle
+
 PLAIN = "this process"
 STEADY = 0.1  # of the pictures, which are done while workers still start
 
@@ -35,14 +37,6 @@ class Clock(Watch):
     def took(self, rows):
         """Note it."""
         self.times.append(time.perf_counter())
-
-
-class Idle:
-    """A worker's set-up for nothing to do."""
-
-    def __call__(self, jobs):
-        """Give the jobs back."""
-        return jobs
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ general it is the lower corner and then the upper one, each with the last side f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import MissingTruthError, ShapeError, require_known
+from .errors import MissingTruthError, ShapeError, UnknownNameError, require_known
 
 # where the truth lies: in the boxes, in the mask, or in the mask where one is known and else in the boxes
 REGIONS = ("finest", "box", "mask")
@@ -116,64 +117,31 @@ def rasterise(boxes: Tensor, size: Sequence[int]) -> Tensor:
 def components(masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Find the connected pieces of masks ``(N, *s)``: their picture ``(K,)``, box ``(K, 4)`` and pixels ``(K,)``.
 
-    They are in the order of their first pixel, row by row. Neighbours across a corner are connected. Found by
-    runs of pixels along the last side, which are few.
+    They are in the order of their first pixel, row by row. Neighbours across a corner are connected. Needs scipy, of
+    the extra ``benchmark``.
     """
-    begins, ends = _edge(masks, 1), _edge(masks, -1)
-    run = begins.flatten().cumsum(0).reshape(masks.shape) - 1
-    first, last = begins.nonzero(), ends.nonzero()
-    piece = _joined(len(first), _touching(masks, run))
-    length = last[:, -1] - first[:, -1] + 1
-    count = int(piece.max()) + 1 if len(piece) else 0
-    # corners with the last side first, the upper one behind its pixel
-    low, high = first[:, 1:].flip(1), last[:, 1:].flip(1) + 1
-    where = piece[:, None].expand_as(low)
-    box = [
-        corner.new_zeros(count, corner.shape[1]).scatter_reduce(0, where, corner, how, include_self=False)
-        for corner, how in ((low, "amin"), (high, "amax"))
-    ]
-    pixels = length.new_zeros(count).scatter_add(0, piece, length)
-    picture = length.new_zeros(count).scatter(0, piece, first[:, 0])
-    return picture, torch.cat(box, 1).double(), pixels
+    image = scipy_image()
+    around = np.zeros((3,) * masks.dim(), dtype=bool)
+    around[1] = True  # no neighbour lies in another picture
+    labels, count = image.label(masks.cpu().numpy(), around)
+    places = image.find_objects(labels)
+    sides = [place[:0:-1] for place in places]  # the last side first, the picture left out
+    boxes = [[edge.start for edge in one] + [edge.stop for edge in one] for one in sides]
+    pixels = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    return (
+        torch.tensor([place[0].start for place in places], dtype=torch.long, device=masks.device),
+        torch.tensor(boxes, dtype=torch.double, device=masks.device).reshape(count, 2 * (masks.dim() - 1)),
+        torch.from_numpy(pixels).to(masks.device),
+    )
 
 
-def _edge(masks: Tensor, step: int) -> Tensor:
-    """Mark where runs along the last side begin (``step`` 1) or end (-1)."""
-    neighbour = masks.roll(step, -1)
-    neighbour[..., slice(1) if step > 0 else slice(-1, None)] = False
-    return masks & ~neighbour
-
-
-def _touching(masks: Tensor, run: Tensor) -> Tensor:
-    """List the pairs ``(2, E)`` of runs that touch across the other sides."""
-    sides = masks.dim() - 1
-    pairs = [run.new_empty(2, 0)]
-    for step in product((-1, 0, 1), repeat=sides):
-        if step[:-1] > (0,) * (sides - 1):  # each neighbour once, and none along the run itself
-            here, there = (_shifted(step, sign) for sign in (1, -1))
-            # two runs touch along many pixels: the first is enough
-            both = _edge(masks[here] & masks[there], 1)
-            pairs.append(torch.stack([run[here][both], run[there][both]]))
-    return torch.cat(pairs, 1)
-
-
-def _shifted(step: Sequence[int], sign: int) -> tuple[slice, ...]:
-    cut = [sign * one for one in step]
-    return (slice(None), *(slice(max(0, -one), min(0, -one) or None) for one in cut))
-
-
-def _joined(count: int, pairs: Tensor) -> Tensor:
-    """Number the groups that the pairs ``(2, E)`` make of ``count`` things, ``(count,)``."""
-    root = torch.arange(count, device=pairs.device)
-    while True:
-        ends = root[pairs]
-        low = ends.amin(0, keepdim=True).expand_as(ends)
-        lower = root.scatter_reduce(0, ends.flatten(), low.flatten(), "amin")
-        while not torch.equal(lower, lower[lower]):
-            lower = lower[lower]
-        if torch.equal(lower, root):
-            return (root == torch.arange(count, device=root.device)).cumsum(0)[root] - 1
-        root = lower
+def scipy_image() -> Any:
+    """Give ``scipy.ndimage``, or say how to get it."""
+    try:
+        from scipy import ndimage
+    except ImportError:
+        raise UnknownNameError('boxes around pieces need scipy: pip install "fusioncam[benchmark]"') from None
+    return ndimage
 
 
 def _boxes_in(boxes: Tensor | Sequence[Sequence[float]] | None, size: tuple[int, ...], picture: int) -> Tensor:

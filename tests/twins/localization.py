@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 
 def pixels_of(map_):
@@ -41,17 +42,18 @@ def best_iou(H, inside):
 
 
 def pieces(shown):
-    """The connected pieces of a set of pixels, corners touch, by flooding."""
+    """The connected pieces of a set of pixels of any number of sides, corners touch, by flooding."""
     left, found = set(shown), []
     while left:
         edge = [min(left)]
         piece = set()
         while edge:
-            i, j = edge.pop()
-            if (i, j) in left:
-                left.remove((i, j))
-                piece.add((i, j))
-                edge += [(i + a, j + b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
+            pixel = edge.pop()
+            if pixel in left:
+                left.remove(pixel)
+                piece.add(pixel)
+                around = product((-1, 0, 1), repeat=len(pixel))
+                edge += [tuple(i + a for i, a in zip(pixel, step, strict=True)) for step in around]
         found.append(piece)
     return found
 

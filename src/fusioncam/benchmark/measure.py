@@ -19,7 +19,7 @@ from ..errors import MissingTruthError, NonFiniteError, TargetError, told
 from ..explanation import run_facts, whole
 from ..methods import Method
 from ..methods.common import layers_of, naming
-from ..metrics import Metric, protocol, shared
+from ..metrics import Metric, curve_of, protocol, shared
 from ..metrics import measure as ask
 from ..model import ExplainedModel
 from ..sharing import Cost, announcing, ledger, sharing
@@ -145,11 +145,11 @@ class Bench:
 
     def _asked(self, metric: Any, given: Input, heatmap: Tensor, method: Method) -> Row:
         """Give a metric's value, and its curve if it has one."""
-        about = (self.model, given.x, given.target, heatmap)
-        facts: Row = {"value": number(ask(metric, *about, given.truth, method)[0])}
-        # the curve is remembered from the value; outside of sharing it would be made twice
-        if hasattr(metric, "curve") and not getattr(metric, "needs_method", False):
-            facts["curve"] = [number(one) for one in metric.curve(*about)[:, 0]]
+        about = (self.model, given.x, given.target, heatmap, given.truth)
+        facts: Row = {"value": number(ask(metric, *about, method)[0])}
+        # passes are remembered from the value; outside of sharing they would be made twice
+        if (curve := curve_of(metric, *about)) is not None:
+            facts["curve"] = [number(one) for one in curve[:, 0]]
         return facts
 
     @contextmanager

@@ -130,10 +130,24 @@ def measure(
 
     So a callable of yours may take ``(model, x, target, heatmaps)`` and no more.
     """
-    needed: dict[str, Any] = {"truth": truth} if getattr(metric, "needs_truth", False) else {}
+    needed = _truth_for(metric, truth)
     if getattr(metric, "needs_method", False):
         needed["method"] = method
     return metric(model, x, target, heatmaps, **needed)
+
+
+def curve_of(
+    metric: Metric, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, truth: Truth | None = None
+) -> Tensor | None:
+    """Give a metric's curves ``(T, N)``; None of one that has none, or that asks the method again for its own."""
+    if not hasattr(metric, "curve") or getattr(metric, "needs_method", False):
+        return None
+    curve: Tensor = metric.curve(model, x, target, heatmaps, **_truth_for(metric, truth))
+    return curve
+
+
+def _truth_for(metric: Metric, truth: Truth | None) -> dict[str, Any]:
+    return {"truth": truth} if getattr(metric, "needs_truth", False) else {}
 
 
 def shared(metric: object, method: object) -> bool:

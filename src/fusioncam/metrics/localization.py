@@ -18,7 +18,7 @@ from ..maps import over
 from ..model import ExplainedModel
 from ..readout import Target, precise
 from ..truth import REGIONS, Truth, required
-from .boxes import PIECES, box_ious, reached
+from .boxes import PIECES, THRESHOLDS, box_ious, reached
 from .sanity import Maker
 
 
@@ -143,8 +143,8 @@ class BoxAccuracy:
     arXiv 2001.07437 and 2007.04178, weakly supervised localization. The boxes of the connected pieces of the pixels
     of at least ``threshold`` times the heatmap's maximum are compared with each true box; the value is the share of
     ``deltas`` that the best IoU reaches, its mean over pictures a box accuracy. ``pieces`` is "all", as in the second
-    paper, or "largest", as in the first. MaxBoxAcc chooses the threshold over the data set: keep :meth:`ious` of
-    every picture and give them to :func:`fusioncam.metrics.boxes.max_box_acc`.
+    paper, or "largest", as in the first. MaxBoxAcc chooses the threshold over the data set: :meth:`curve` has what a
+    picture reaches at each, and :func:`fusioncam.metrics.boxes.max_box_acc` makes it of all pictures' curves.
     """
 
     family: ClassVar[str] = "localization"
@@ -180,11 +180,17 @@ class BoxAccuracy:
         ious = self.ious(heatmaps, truth, (self.threshold,))
         return reached(ious, self.deltas).to(precise(heatmaps).dtype).mean((1, 2))
 
-    def ious(self, heatmaps: Tensor, truth: Truth | None, thresholds: Sequence[float] | None = None) -> Tensor:
-        """Give the best IoU of each picture at each threshold ``(N, T)``; by default 0.00, 0.01, ... 0.99."""
+    def curve(
+        self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, truth: Truth | None = None
+    ) -> Tensor:
+        """Give the share of the deltas that are reached at each of ``THRESHOLDS``, ``(T, N)``."""
+        ious = self.ious(heatmaps, truth, THRESHOLDS)
+        return reached(ious, self.deltas).to(precise(heatmaps).dtype).mean(2).T
+
+    def ious(self, heatmaps: Tensor, truth: Truth | None, thresholds: Sequence[float]) -> Tensor:
+        """Give the best IoU of each picture at each threshold ``(N, T)``."""
         heatmaps = checked(heatmaps)
         boxes = required(truth, self, heatmaps).boxes(self)
-        thresholds = [step / 100 for step in range(100)] if thresholds is None else thresholds
         rows = [box_ious(one, box.to(one), thresholds, self.pieces) for one, box in zip(heatmaps, boxes, strict=True)]
         return torch.stack(rows)
 

@@ -24,7 +24,11 @@ from .style import INK, Style, legend_outside, new_figure, styled, styles
 
 QUALITY = ("faithfulness", "localization")
 _LETTERS = 22  # of a title that is as wide as a picture
-_SHARES = {"insertion": "share of the pixels shown", "deletion": "share of the pixels removed"}
+_SHARES = {
+    "insertion": "share of the pixels shown",
+    "deletion": "share of the pixels removed",
+    "box-accuracy": "threshold, a share of the heatmap's maximum",
+}
 
 
 @styled()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..statistics import Interval, Leaders, compare, leaders
+from .boxes import max_box_page
 from .cells import NOTHING, Cell, Page, Table, decimals_of, is_baseline, ordered, parted, small, three_digits, written
 from .contests import paired, ranked
 from .notes import BOLD, INTERVALS, SHARES, counted, protocol_text, protocols, versions
@@ -26,6 +27,7 @@ def pages(results: Results) -> list[Page]:
     found = [
         means("faithfulness", "Faithfulness", results, methods, ("faithfulness",)),
         means("localization", "Localization", results, methods, ("localization",)),
+        max_box_page(results, methods),
         means("sanity", "Sanity and stability", results, methods, ("sanity",)),
         cost(results, methods),
         paired(results, methods),

@@ -1,0 +1,56 @@
+"""What it costs to hand pictures to workers on a local Ray that do nothing, by how many are handed at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import figures
+from fusioncam.cluster import Request, ray_pool
+from harness import Subject, timed
+from meta import say
+
+WORKERS, FIRST = 2, 10
+
+
+class Idle:
+    """A worker's set-up for nothing to do."""
+
+    def __call__(self, jobs):
+        """Give the jobs back."""
+        return jobs
+
+
+@dataclass(frozen=True)
+class Calls(Subject):
+    """Milliseconds a picture of so many ``jobs``, after a few that warm up."""
+
+    name: ClassVar[str] = "calls"
+    what: ClassVar[str] = f"handing pictures to {WORKERS} workers on a local Ray that do nothing"
+
+    batch_sizes: tuple[int, ...] = (1, 4, 16, 64)
+    jobs: int = 4000
+    repeats: int = 5
+
+    def planned(self):
+        """Count the rows to come."""
+        return self.repeats * len(self.batch_sizes)
+
+    def rows(self):
+        """Measure."""
+        for size in self.batch_sizes:
+            with ray_pool(request=Request(workers=WORKERS, batch_size=size), note=say) as pool:
+                list(pool.run(Idle, range(FIRST * size)))
+                for repeat in range(self.repeats):
+                    seconds, _ = timed(lambda: list(pool.run(Idle, range(self.jobs))))
+                    say(f"{self.name}: {size} at once, {repeat + 1} of {self.repeats}: {seconds:.2f} s")
+                    yield {"picture": f"repeat {repeat + 1}", "batch_size": size, "seconds": seconds / self.jobs}
+
+    def figures(self, rows):
+        """Sum up by batch size."""
+        by_size = {
+            size: [1000 * row["seconds"] for row in rows if row["batch_size"] == size] for size in self.batch_sizes
+        }
+        return [
+            figures.figure(f"handing on a picture, {size} at once", values, "ms") for size, values in by_size.items()
+        ]
