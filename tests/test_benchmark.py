@@ -28,6 +28,7 @@ from fusioncam.files import held
 from fusioncam.methods import GradCAM
 from fusioncam.methods.spec import as_methods
 from fusioncam.metrics import as_metrics, protocol
+from fusioncam.metrics.boxes import THRESHOLDS
 from fusioncam.sharing import once
 from fusioncam.sweep import metered
 
@@ -250,6 +251,19 @@ def test_the_truth_counts_where_it_is_of_the_class_that_is_explained(tmp_path):
     assert rows[rows["picture"] == "bare"]["error"].tolist() == [
         "bare has no label: say --target predicted, or leave it out"
     ]
+
+
+def test_box_accuracy_keeps_what_max_box_acc_is_made_of(tmp_path):
+    """What is reached at each threshold, and the value among it; nothing where no box is known."""
+    pictures = [labelled(predicted()), Sample("bare", painted(0))]
+    rows = measured(pictures, tmp_path / "run", ["grad-cam"], ["box-accuracy", "iou"])
+    rows = rows.set_index(["picture", "metric"])
+
+    known = rows.loc[("0", "box-accuracy")]
+    assert known["curve"].map(len).tolist() == [len(THRESHOLDS)] * 4
+    assert [curve[20] for curve in known["curve"]] == known["value"].tolist()
+    assert rows.loc["bare", "curve"].isna().all()
+    assert rows.xs("iou", level="metric")["curve"].isna().all()
 
 
 def test_metrics_that_need_truth_are_left_out_where_there_is_none(data, tmp_path):

@@ -264,7 +264,7 @@ def test_who_chooses_by_the_masked_score_is_marked(method):
         assert not shared(METRICS[name], method)
 
 
-@pytest.mark.parametrize("method", OTHERS, ids=str)
+@pytest.mark.parametrize("method", OTHERS, ids=lambda one: getattr(one, "__name__", str(one)))
 def test_the_others_are_not(method):
     """Channels, random masks and joined maps are scored or not, but the map as a whole is not chosen by it."""
     assert not any(shared(metric, method) for metric in METRICS.values())

@@ -55,7 +55,10 @@ def test_max_box_acc_is_no_mean_of_pictures():
     """Each IoU at the threshold that is best over all pictures; methods that have no curve are left out."""
     zeros = [0.0] * 97
     low, high, never = [0.5, 1.0, 0.0, *zeros], [0.0, 0.5, 1.0, *zeros], [0.0, 0.0, 0.5, *zeros]
-    found = results(boxes({"fusion-cam": [low, high, never], "grad-cam": [never] * 3, "random": [None] * 3}))
+    found = results(
+        boxes({"fusion-cam": [low, high, never], "grad-cam": [never] * 3, "random": [None] * 3}),
+        [row(picture="0.jpg", curve=[0.0, 1.0])],  # insertion, whose curve is none of boxes
+    )
 
     (table,) = page_of(found, "max-box-acc").tables
 
