@@ -147,6 +147,7 @@ def test_a_mistake_is_one_line_and_no_traceback(photos, tmp_path):
     assert len(result.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(tmp_path):
     """Interrupted, the program ends at once with 130, and explanations.json tells of all that was finished."""
     for n in range(30):

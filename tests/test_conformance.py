@@ -143,6 +143,7 @@ def test_every_difference_is_told():
     assert len({case.name for case in CASES}) == len(CASES)
 
 
+@pytest.mark.slow
 def test_page_is_up_to_date():
     """The page tells the cases as they stand here."""
     script = Path(__file__).parents[1] / "docs" / "conformance.py"

@@ -376,6 +376,7 @@ def test_a_benchmark_shows_its_tables_and_figures(tmp_path):
     assert "light-dark(#222222, #e8e6e3)" in text
 
 
+@pytest.mark.slow
 def test_a_benchmark_names_classes_and_values(tmp_path):
     """The class that is explained, that of the label, and the metrics' values below each heatmap."""
     _, page = page_of(measured(tmp_path / "run", ["a.png"], models=("one", "two")))
@@ -385,6 +386,7 @@ def test_a_benchmark_names_classes_and_values(tmp_path):
     assert [a["data-words"].split()[-1] for a in page.all("template")] == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_pictures_that_are_gone_leave_heatmaps_alone(tmp_path):
     """And it is said which and why."""
     names = ["a.png", "b.png"]
@@ -429,6 +431,7 @@ def test_runs_of_earlier_versions_have_a_report(tmp_path):
     assert "the run has no models.json; the same command adds it" in text
 
 
+@pytest.mark.slow
 def test_figures_of_pictures_side_by_side(tmp_path):
     """Figures 2 and 4 of the paper are made where heatmaps and pictures are there, and not else."""
     names = ["a.png", "b.png"]
@@ -444,6 +447,7 @@ def test_figures_of_pictures_side_by_side(tmp_path):
 # -- stale files -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_no_longer_made_is_removed(tmp_path):
     """A table of a metric that is gone goes, and nothing that anybody else wrote or changed."""
     values = dict(zip(("fusion-cam", "grad-cam", "score-cam"), apart(0, 0.1, 0.2), strict=True))

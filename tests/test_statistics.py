@@ -289,6 +289,7 @@ def test_comparisons_are_corrected_together():
     assert others[1].holds
 
 
+@pytest.mark.slow
 def test_chance_is_rarely_called_a_difference():
     """Of 200 tables of six equal methods, at most about one in twenty has a difference anywhere."""
     rng = np.random.default_rng(5)
