@@ -56,7 +56,8 @@ the class that it predicts. A texture is no class of ImageNet: the last map of e
 | --- | --- |
 | a first look, at once | [grad-cam](#grad-cam) |
 | a map that covers the object and points at its parts | [fusion-cam](#fusion-cam), with `budget=64` on a CPU |
-| fine borders | [layer-cam](#layer-cam) at an earlier layer, [fusion-cam:multiscale](#fusion-cammultiscale) |
+| the most faithful map, with fine borders | [fusion-cam:multiscale](#fusion-cammultiscale) |
+| fine borders at once | [layer-cam](#layer-cam) at an earlier layer |
 | what tells two classes apart | [finer-cam](#finer-cam) |
 | a vision transformer's own view | [legrad](#legrad) |
 | no gradients | [recipro-cam](#recipro-cam), [score-cam](#score-cam), [rise](#rise) |

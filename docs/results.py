@@ -5,8 +5,8 @@ python docs/results.py NAME RUN... [--untimed]    # first takes the rows of thes
 
 ``--untimed`` leaves the seconds out, for a run that shared its processor with other work.
 
-A run lies in docs/results/NAME as rows.parquet, without most curves, and plan.json. What its tables say in plain words
-is docs/results/NAME/findings.md, written by hand: read it again whenever the rows change.
+A run lies in docs/results/NAME as rows.parquet, without most curves, and plan.json. What its tables say in plain
+words is docs/results/NAME/findings.md, written by hand: read it again whenever the rows change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ from fusioncam.report.results import read_plan, read_rows
 
 ROOT = Path(__file__).parent
 PAGE = ROOT / "results.md"
-RUNS = {"paper": "The paper's experiments", "ablation": "What each part of Fusion-CAM does"}
+RUNS = {
+    "paper": "The paper's experiments",
+    "multiscale": "Fusion-CAM with finer layers",
+    "localization": "Does it lie on the object",
+    "ablation": "What each part of Fusion-CAM does",
+    "multiscale-choice": "How the weights of finer layers were chosen",
+}
 LISTS = ("models", "methods", "metrics")
 SAME = ("data", "layer", "target", "limit", "seed", "precision")
 HEAD = """\
