@@ -18,6 +18,7 @@ from fusioncam.methods.spec import described
 ROOT = Path(__file__).parents[1]
 # in the order in which they are told
 SUBJECTS = ("exact", "share", "budget", "ablation", "curves", "memory", "networks", "precision", "scaling", "calls")
+HEADS = ("| what | measured: median (lowest to highest) | pictures | aim | |", "| --- | --- | --: | --- | --- |")
 MARKS = {True: "met", False: "**missed**", None: ""}
 
 
@@ -29,7 +30,7 @@ def speed_table():
     found = [result for result in map(meta.read, SUBJECTS) if result and result["subject"] != "networks"]
     if not found:
         return "Not measured yet: `python benchmarks/speed.py`."
-    lines = ["| what | measured: median (lowest to highest) | pictures | aim | |", "| --- | --- | --: | --- | --- |"]
+    lines = [*HEADS]
     lines += [line(told) for result in found for told in result["figures"] if told["aims"] or raced(result, told)]
     return "\n".join([*lines, "", *machines(found)])
 
@@ -109,8 +110,7 @@ def findings():
 
 def listed(result):
     """Give a line a figure."""
-    heads = ["| what | measured: median (lowest to highest) | pictures | aim | |", "| --- | --- | --: | --- | --- |"]
-    return [*heads, *map(line, result["figures"])]
+    return [*HEADS, *map(line, result["figures"])]
 
 
 def networks(result):

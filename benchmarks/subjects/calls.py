@@ -39,12 +39,9 @@ class Calls(Subject):
     def rows(self):
         """Measure."""
         for size in self.batch_sizes:
-            with ray_pool(request=Request(workers=WORKERS, batch_size=size), note=say) as pool:
-                list(pool.run(Idle, range(FIRST * size)))
-                for repeat in range(self.repeats):
-                    seconds, _ = timed(lambda: list(pool.run(Idle, range(self.jobs))))
-                    say(f"{self.name}: {size} at once, {repeat + 1} of {self.repeats}: {seconds:.2f} s")
-                    yield {"picture": f"repeat {repeat + 1}", "batch_size": size, "seconds": seconds / self.jobs}
+            for repeat, seconds in enumerate(handing_on(self.jobs, size, self.repeats), start=1):
+                say(f"{self.name}: {size} at once, {repeat} of {self.repeats}: {1000 * seconds:.4f} ms")
+                yield {"picture": f"repeat {repeat}", "batch_size": size, "seconds": seconds}
 
     def figures(self, rows):
         """Sum up by batch size."""
@@ -54,3 +51,11 @@ class Calls(Subject):
         return [
             figures.figure(f"handing on a picture, {size} at once", values, "ms") for size, values in by_size.items()
         ]
+
+
+def handing_on(jobs, batch_size=1, repeats=1):
+    """Give the seconds a job of so many that nothing is done with, after a few that warm up, again and again."""
+    with ray_pool(request=Request(workers=WORKERS, batch_size=batch_size), note=say) as pool:
+        list(pool.run(Idle, range(FIRST * batch_size)))
+        for _ in range(repeats):
+            yield timed(lambda: list(pool.run(Idle, range(jobs))))[0] / jobs

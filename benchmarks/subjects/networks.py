@@ -23,13 +23,9 @@ from harness import Source, Subject, in_turn, samples, visiting
 from meta import say
 
 from . import ablation, budget, curves, memory
-from .exact import prepared
+from .exact import PEERS, prepared
 
 OURS = "fusioncam score-cam"
-PEERS = {
-    "pytorch-grad-cam score-cam": peers.gradcam_score_cam,
-    "torch-cam score-cam": peers.torchcam_score_cam,
-}
 # lower than with trained weights: channels of both signs nearly cancel, and the ReLU's place then tells more
 ALIKE = 0.8
 NETWORKS = ("resnet50", "vgg16", "mobilenetv2_100", "convnext_tiny", "vit_small_patch16_224")

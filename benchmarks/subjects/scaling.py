@@ -22,7 +22,7 @@ from fusioncam.cluster import Here, Request, ray_pool
 from harness import Subject, chosen, timed
 from meta import say
 
-from .calls import Idle
+from .calls import handing_on
 
 PLAIN = "this process"
 STEADY = 0.1  # of the pictures, which are done while workers still start
@@ -110,10 +110,8 @@ class Scaling(Subject):
         """Time calls of workers that have nothing to do: what the driver can bear."""
         say(f"{self.name}: calls of workers with nothing to do")
         calls = 10 * self.count
-        with ray_pool(request=Request(workers=2), note=say) as pool:
-            list(pool.run(Idle, range(10)))
-            seconds, _ = timed(lambda: list(pool.run(Idle, range(calls))))
-        return {"picture": f"{calls} calls", "call": seconds / calls}
+        (seconds,) = handing_on(calls)
+        return {"picture": f"{calls} calls", "call": seconds}
 
     def _measured(self, data, name, method, workers, batch_size, repeat):
         say(f"{self.name}: {method} by {name}, {batch_size} pictures at once, {repeat + 1} of {self.repeats}")
