@@ -1,9 +1,9 @@
 """Write docs/results.md, what runs of `fusioncam benchmark` came to, from their rows, or check that it is up to date.
 
 python docs/results.py [--check]
-python docs/results.py NAME RUN... [--untimed]    # first takes the rows of these runs, all of the same data
+python docs/results.py NAME RUN... [--untimed RUN...]    # first takes the rows of these runs, all of the same data
 
-``--untimed`` leaves the seconds out, for a run that shared its processor with other work.
+Runs after ``--untimed`` lose their seconds: they shared the processor with other work, or ran on another machine.
 
 A run lies in docs/results/NAME as rows.parquet, without most curves, and plan.json. What its tables say in plain
 words is docs/results/NAME/findings.md, written by hand: read it again whenever the rows change.
@@ -14,12 +14,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
 
 from fusioncam.benchmark.rows import write_parquet
 from fusioncam.report import markdown, pages, read_results
+from fusioncam.report.cells import is_baseline
 from fusioncam.report.results import read_plan, read_rows
 
 ROOT = Path(__file__).parent
@@ -52,31 +54,40 @@ def section(name, title):
     return f"## {title}\n\n{findings}\n{re.sub('^#', '###', tables, flags=re.MULTILINE)}"
 
 
-def store(name, runs, *, timed=True):
+def store(name, timed, untimed):
     """Take the rows of runs that differ in methods and metrics alone; what several have is taken of the first."""
-    plans = [read_plan(run / "plan.json") for run in runs]
+    runs = [*timed, *untimed]
+    plans = [plan | {"data": Path(plan["data"]).name} for plan in (read_plan(run / "plan.json") for run in runs)]
     joined = plans[0] | {word: list(dict.fromkeys(one for plan in plans for one in plan[word])) for word in LISTS}
+    joined["methods"].sort(key=is_baseline)
     for run, plan in zip(runs, plans, strict=True):
         if unlike := [word for word in SAME if plan[word] != joined[word]]:
             sys.exit(f"{run} is of another {', '.join(unlike)} than {runs[0]}: its rows do not belong beside those")
-    rows = pd.concat([read_rows(run / "rows.parquet") for run in runs], ignore_index=True)
-    rows = rows.drop_duplicates(["model", "picture", "method", "metric"]).astype(object)
-    rows["curve"] = rows["curve"].where(rows["family"] == "localization", None)  # MaxBoxAcc is made of these
-    if not timed:
-        rows[["seconds", "metric_seconds"]] = None
+    rows = pd.concat([rows_of(run, run in timed) for run in runs], ignore_index=True)
+    rows = rows.drop_duplicates(["model", "picture", "method", "metric"])
     folder = ROOT / "results" / name
     folder.mkdir(parents=True, exist_ok=True)
     write_parquet(rows.where(rows.notna(), None).to_dict("records"), folder / "rows.parquet")
-    told = {word: joined[word] for word in (*LISTS, *SAME)} | {"data": Path(joined["data"]).name}
-    (folder / "plan.json").write_text(json.dumps(told, indent=2))
+    (folder / "plan.json").write_text(json.dumps({word: joined[word] for word in (*LISTS, *SAME)}, indent=2))
+
+
+def rows_of(run, timed):
+    """Give a run's rows without most curves, and without seconds unless they count."""
+    rows = read_rows(run / "rows.parquet").astype(object)
+    rows["curve"] = rows["curve"].where(rows["family"] == "localization", None)  # MaxBoxAcc is made of these
+    if not timed:
+        rows[["seconds", "metric_seconds"]] = None
+    return rows
 
 
 def main():
-    if "--check" in sys.argv:
-        sys.exit(0 if PAGE.exists() and PAGE.read_text() == page() else "docs/results.md: run python docs/results.py")
-    if words := [one for one in sys.argv[1:] if one != "--untimed"]:
-        name, *runs = words
-        store(name, [*map(Path, runs)], timed="--untimed" not in sys.argv)
+    match sys.argv[1:]:
+        case ["--check"]:
+            current = PAGE.exists() and PAGE.read_text() == page()
+            sys.exit(0 if current else "docs/results.md: run python docs/results.py")
+        case [name, *runs]:
+            timed = list(takewhile("--untimed".__ne__, runs))
+            store(name, [*map(Path, timed)], [*map(Path, runs[len(timed) + 1 :])])
     PAGE.write_text(page())
 
 

@@ -19,10 +19,11 @@ import fusioncam.html.sheet as sheet
 from fusioncam.errors import OutputError, ResultsError
 from fusioncam.html import write_report
 from fusioncam.html.explained import read_explained
+from fusioncam.html.measured import compared
 from fusioncam.render import overlay, uncovered
 from fusioncam.report.manifest import keep_only
 from reports import CHECK, explained, heat, measured, photos, pixels
-from runs import apart, rows_of, save
+from runs import apart, results, rows_of, save
 
 NASTY = '<script>alert("1")<img src=x onerror=alert(2)>.png'
 
@@ -442,6 +443,17 @@ def test_figures_of_pictures_side_by_side(tmp_path):
     (tmp_path / "photos").rename(tmp_path / "moved")
     assert run / "figures" / "side-by-side-lite0.png" not in write_report(run)
     assert not (run / "figures" / "side-by-side-lite0.png").exists()
+
+
+@pytest.mark.parametrize("place", [0, 5, 8, 9, 12])
+def test_the_reference_is_side_by_side_with_the_others_wherever_it_stands(place):
+    """Nine methods have room, in order, and the one that all are compared with is one of them."""
+    methods = [*"abcdefghijkl"]
+    assert compared(results(rows_of({one: [0.5] for one in methods}))) == methods[:9]
+
+    methods.insert(place, "fusion-cam")
+    wanted = methods[:9] if place < 9 else [*methods[:8], "fusion-cam"]
+    assert compared(results(rows_of({one: [0.5] for one in ["ones", *methods]}))) == wanted
 
 
 # -- stale files -----------------------------------------------------------------------------------------------
