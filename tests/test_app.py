@@ -466,7 +466,7 @@ def test_without_gradio_the_command_says_what_to_install(monkeypatch, capsys):
         main()
 
     assert ended.value.code == 2
-    assert capsys.readouterr().err == 'error: the web page needs Gradio: pip install "fusioncam[app]"\n'
+    assert capsys.readouterr().err == 'error: web pages need gradio: pip install "fusioncam[app]"\n'
 
 
 # -- the door --------------------------------------------------------------------------------------------------

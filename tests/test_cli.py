@@ -26,7 +26,7 @@ from PIL import Image
 import samples
 from fusioncam import METHODS, Speed, explain_each
 from fusioncam.cli import main
-from fusioncam.explanation import by_picture
+from fusioncam.explaining import by_picture
 from fusioncam.run import Run
 from samples import CAT, COFFEE, ROCKET, Small, photo
 
@@ -706,7 +706,7 @@ def test_the_demo_explains_three_photographs(cli):
 
 def test_the_demo_without_its_pictures_says_what_to_install(cli, monkeypatch):
     """scikit-image is not a dependency of the library: the demo says how to get it."""
-    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
     result = cli("demo")
     assert result.code == 2
     assert 'pip install "fusioncam[demo]"' in result.err

@@ -17,7 +17,7 @@ from PIL import Image
 
 from fusioncam.datasets import KINDS, Sample, draw, open_dataset
 from fusioncam.datasets.classes import described, synset_indices
-from fusioncam.errors import DatasetError, ImageError, TargetError, UnknownNameError
+from fusioncam.errors import DatasetError, ImageError, MissingExtraError, TargetError, UnknownNameError
 from samples import LABELS
 
 BIRD, FISH = "n01514668", "n01440764"  # a cock, class 7, and a tench, class 0
@@ -562,7 +562,7 @@ def test_hugging_face_without_its_package(monkeypatch, tmp_path):
     write(tmp_path / "dataset_info.json", "{}")
     monkeypatch.setitem(sys.modules, "datasets", None)
 
-    with pytest.raises(DatasetError, match=r'Hugging Face.* need datasets: pip install "fusioncam\[data\]"'):
+    with pytest.raises(MissingExtraError, match=r'Hugging Face.* need datasets: pip install "fusioncam\[data\]"'):
         open_dataset(tmp_path)
 
 

@@ -13,6 +13,7 @@ import fusioncam
 SOURCE = Path(fusioncam.__file__).parent
 FLOORS = [
     {"errors"},
+    {"extras"},
     {
         "allocator",
         "checkpoints",
@@ -31,8 +32,9 @@ FLOORS = [
     | {"readout", "render", "sharing", "specs", "speed", "sweep", "truth"},
     {"ablation", "attention", "caller", "model"},
     {"methods", "metrics", "tasks"},
-    {"datasets", "images", "labels", "targets", "trust", "zoo"},
+    {"datasets", "images", "labels", "outcome", "targets", "trust", "zoo"},
     {"explanation", "statistics"},
+    {"explaining"},
     {"comparison"},
     {"cluster", "doctor", "doctor_tables", "report", "run", "studio"},
     {"app", "benchmark", "bulk", "cli_words"},

@@ -11,8 +11,8 @@ from PIL import ExifTags, Image, ImageOps
 from pycocotools import mask as coco_mask
 
 from fusioncam.datasets import Sample
-from fusioncam.datasets.placing import TURNS, drawn_mask, extra, turned_box, unpacked
-from fusioncam.errors import DatasetError, ImageError
+from fusioncam.datasets.placing import TURNS, drawn_mask, turned_box, unpacked
+from fusioncam.errors import DatasetError, ImageError, MissingExtraError
 from fusioncam.preprocessing import Preprocessing
 
 PLAIN = Preprocessing((20, 20), 20, "nearest", (0,) * 3, (1,) * 3)
@@ -228,9 +228,8 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     """Who has not installed what reads masks is told how to."""
     monkeypatch.setitem(__import__("sys").modules, "pycocotools.mask", None)
 
-    with pytest.raises(DatasetError, match=r'masks of COCO need pycocotools: pip install "fusioncam\[data\]"'):
+    with pytest.raises(MissingExtraError, match=r'masks of COCO need pycocotools: pip install "fusioncam\[data\]"'):
         drawn_mask([polygon((2, 1, 7, 4))], (8, 6), "a")
-    assert extra("json", "nothing") is __import__("json")
 
 
 def test_a_picture_that_is_none_is_told(tmp_path):

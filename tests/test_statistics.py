@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import fusioncam
-from fusioncam.errors import ResultsError
+from fusioncam.errors import MissingExtraError
 from fusioncam.statistics import (
     Leaders,
     band,
@@ -432,9 +432,9 @@ def test_cliques_are_the_largest():
 
 def test_without_scipy_the_extra_is_named(monkeypatch):
     """What needs it says what to install."""
-    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
 
-    with pytest.raises(ResultsError, match=r'pip install "fusioncam\[benchmark\]"'):
+    with pytest.raises(MissingExtraError, match=r'statistics need scipy: pip install "fusioncam\[benchmark\]"'):
         interval([1.0, 2.0])
 
 

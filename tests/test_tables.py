@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fusioncam import METHODS
-from fusioncam.errors import OutputError, ResultsError, UnknownNameError
+from fusioncam.errors import MissingExtraError, OutputError, ResultsError, UnknownNameError
 from fusioncam.report import latex, markdown, pages, read_results, results_of, write_report
 from fusioncam.report.results import COLUMNS
 from fusioncam.report.specs import BASELINES, ablations, base_name, grids, main_methods, settings, sweeps
@@ -580,5 +580,5 @@ def test_without_pandas_the_extra_is_named(tmp_path, monkeypatch):
     folder = save(tmp_path / "run", rows_of({"a": [0.1, 0.2]}))
     with monkeypatch.context() as without:
         without.setitem(__import__("sys").modules, "pandas", None)
-        with pytest.raises(ResultsError, match=r'tables need pandas: pip install "fusioncam\[benchmark\]"'):
+        with pytest.raises(MissingExtraError, match=r'tables need pandas: pip install "fusioncam\[benchmark\]"'):
             write_report(folder)

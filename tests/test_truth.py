@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusioncam.errors import MissingTruthError, ShapeError, UnknownNameError
+from fusioncam.errors import MissingExtraError, MissingTruthError, ShapeError, UnknownNameError
 from fusioncam.truth import REGIONS, Truth, components, rasterise, required
 from twins import localization as twin
 
@@ -170,8 +170,10 @@ def test_components_of_signals_and_volumes(shape):
 
 def test_pieces_need_scipy(monkeypatch):
     """Which is told, and is not taken for a picture without a truth."""
-    monkeypatch.setitem(sys.modules, "scipy", None)
-    with pytest.raises(UnknownNameError, match=r"pip install \"fusioncam\[benchmark\]\""):
+    monkeypatch.setitem(sys.modules, "scipy.ndimage", None)
+    with pytest.raises(
+        MissingExtraError, match=r'boxes around pieces need scipy: pip install "fusioncam\[benchmark\]"'
+    ):
         components(torch.ones(1, 2, 2, dtype=torch.bool))
 
 

@@ -3,7 +3,8 @@
 from .bulk import read_heatmaps
 from .comparison import Comparison, compare
 from .errors import FusionCamError, FusionCamWarning
-from .explanation import Explanation, explain, explain_each
+from .explaining import explain, explain_each
+from .explanation import Explanation
 from .methods import METHODS, fuse
 from .metrics import METRICS
 from .model import ExplainedModel

@@ -37,8 +37,9 @@ from .cli_words import (
 )
 from .doctor import examine
 from .doctor_tables import tables
-from .errors import FusionCamError, ImageError, LayerError, UnknownNameError, WeightsError
-from .explanation import by_picture, named_methods
+from .errors import FusionCamError, ImageError, LayerError, UnknownNameError
+from .explaining import by_picture, named_methods
+from .extras import extra
 from .files import to_json
 from .images import find_pictures
 from .methods import METHODS
@@ -321,10 +322,7 @@ def _inside(found: Path | ImageError, out: Path) -> bool:
 
 
 def _demo_pictures() -> list[Path | ImageError]:
-    try:
-        from skimage import data  # its pictures are free and lie in its wheel
-    except ImportError:
-        raise WeightsError('the demo\'s pictures come with scikit-image: pip install "fusioncam[demo]"') from None
+    data = extra("demo", "skimage.data", "the demo's pictures")  # which are free and lie in its wheel
     folder = Path(data.__file__).parent
     return [folder / name for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .cli_words import Device, MethodsOrNone, ModelNames
-from .errors import UnknownNameError
+from .extras import extra
 from .studio import Studio
 from .zoo import DEFAULT_MODEL
 
@@ -33,10 +33,7 @@ def app(
 
     fusioncam app -m "fusion-cam(budget=64)" -m grad-cam -m "fuse(partners=[grad-cam, recipro-cam])"
     """
-    try:
-        from .app import serve
-    except ModuleNotFoundError as error:
-        if error.name != "gradio":
-            raise
-        raise UnknownNameError('the web page needs Gradio: pip install "fusioncam[app]"') from None
+    extra("app", "gradio", "web pages")
+    from .app import serve
+
     serve(Studio.open(model or [DEFAULT_MODEL], method or (), device), host, port)

@@ -10,7 +10,8 @@ from PIL import Image
 from torch import nn
 
 from .errors import UnknownNameError
-from .explanation import Explanation, explain_each
+from .explaining import explain_each
+from .explanation import Explanation
 from .files import printable, replacing, short, slug, writable_folder
 from .images import Picture
 from .methods import Method

@@ -2,6 +2,7 @@
 
 FusionCamError(Exception)
   UnknownNameError(ValueError)    a method, setting, model or choice that does not exist
+  MissingExtraError(ImportError)  a package of an extra that is not installed
   LayerError(ValueError)          a layer that is missing, ran 0 or 2 times, or gives no maps
   MethodError(ValueError)         a method that this network cannot serve
   ShapeError(ValueError)          a tensor of another shape than asked for
@@ -45,6 +46,10 @@ class FusionCamError(Exception):
 
 class UnknownNameError(FusionCamError, ValueError):
     """A name or value that is not among the known ones."""
+
+
+class MissingExtraError(FusionCamError, ImportError):
+    """What is asked for needs a package that is not installed; the message names the extra."""
 
 
 class LayerError(FusionCamError, ValueError):

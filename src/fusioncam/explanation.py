@@ -1,53 +1,33 @@
-"""From pictures to heatmaps that can be looked at, saved and traced back to how they were made."""
+"""One heatmap of one picture, which can be looked at, checked, saved and traced back to how it was made."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
-from itertools import chain, islice, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from .errors import (
-    FusionCamError,
-    ImageError,
-    LayerError,
-    MethodError,
-    NonFiniteError,
-    ShapeError,
-    TargetError,
-    UnknownNameError,
-)
+from .errors import MethodError
 from .files import replacing, short, slug, to_json, writable_folder
-from .hooks import find
-from .images import Picture, open_picture
 from .methods import Ingredients, Method
-from .methods.common import layers_of, naming
-from .methods.spec import as_method, as_methods
+from .methods.spec import as_method
 from .model import ExplainedModel
+from .outcome import Outcome
 from .preprocessing import Preprocessing
 from .render import as_png, overlay
-from .sharing import announcing, sharing
-from .sweep import metered
-from .targets import choose, fitting, top
+from .sharing import sharing
 from .trust import TrustCard
 from .trust import check as trust_check
 from .trust.shown import to_html
-from .zoo import DEFAULT_MODEL, as_model
 
 SCHEMA_VERSION = 1
-
-# what is wrong with the request is wrong for every picture
-_REQUEST = (TargetError, LayerError, MethodError, ShapeError, UnknownNameError)
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # told apart by which one it is; shown in a line
@@ -74,7 +54,7 @@ class Explanation:
     partial_passes: int
     seconds: float
     preprocessing: Preprocessing
-    _made_by: _MadeBy | None = field(default=None, kw_only=True)
+    _made_by: MadeBy | None = field(default=None, kw_only=True)
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
         """Give the picture with the heatmap laid over it: red is 1, blue is 0."""
@@ -111,10 +91,10 @@ class Explanation:
         name, asked = as_method(method)
         made_by = self._with_network()
         with sharing():
-            maps = _Maps.of(made_by.model, made_by.x, torch.tensor([self.target]), asked)
-        return replace(self, method=name, _made_by=replace(made_by, method=asked), **maps.of_picture(0))
+            outcome = Outcome.of(made_by.model, made_by.x, torch.tensor([self.target]), asked)
+        return replace(self, method=name, _made_by=replace(made_by, method=asked), **outcome.of_picture(0))
 
-    def _with_network(self) -> _MadeBy:
+    def _with_network(self) -> MadeBy:
         if self._made_by is None:
             raise MethodError(
                 "this explanation's network is not with it, as in one that was pickled: check it before, or hand "
@@ -180,7 +160,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class _MadeBy:
+class MadeBy:
     """What an explanation needs to be checked."""
 
     model: ExplainedModel
@@ -197,208 +177,3 @@ def run_facts(model: str, preprocessing: Preprocessing) -> dict[str, Any]:
         "preprocessing": asdict(preprocessing),
         "versions": {"python": sys.version.split()[0]} | {name: version(name) for name in packages},
     }
-
-
-def explain(
-    picture: Picture,
-    *,
-    model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
-    layer: str | None = None,
-    method: str | Method = "fusion-cam",
-    target: int | str | None = None,
-    device: str | None = None,
-    check: bool = False,
-) -> Explanation:
-    """Explain what a network sees of one class in one picture.
-
-    ``picture`` is a path, a PIL image or a uint8 array ``(H, W, 3)``. ``model`` is a name (:func:`load_model`), a
-    network or an :class:`ExplainedModel`; ``layer`` a dotted name, by default the last spatial map before pooling.
-    ``device`` moves the network there, also one that was handed over.
-    ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class.
-    ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`.
-
-    Errors are :class:`FusionCamError`: of the picture, the model's weights, the layer, the target or a name.
-    """
-    if isinstance(target, str) and top(target) != 1:
-        raise TargetError(f"'{target}' asks for several heatmaps: use explain_each(..., target='{target}')")
-    as_method(method)
-    explained = as_model(model, layer, device)
-    return next(explain_each([picture], model=explained, methods=[method], target=target, check=check))
-
-
-def explain_each(
-    pictures: Iterable[Picture],
-    *,
-    model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
-    layer: str | None = None,
-    methods: Sequence[str | Method] = ("fusion-cam",),
-    target: int | str | None = None,
-    device: str | None = None,
-    batch_size: int = 1,
-    check: bool = False,
-    on_error: Callable[[Picture, Exception], None] | None = None,
-) -> Iterator[Explanation]:
-    """Explain many pictures by several methods, which share all that they have in common.
-
-    Gives the explanations picture by picture, for each class asked for, for each method. ``target`` may also be
-    ``"top3"`` (any number): the most probable classes. ``check`` also measures how far each can be trusted. Without
-    ``on_error`` the first failure is raised; with it a picture that fails is handed to it and the others go on. A
-    wrong request (layer, class, method) is raised.
-    """
-    if isinstance(pictures, (str, Path)):
-        raise ImageError(f"expected a list of pictures, got {pictures!r}: write [{pictures!r}], or use explain(...)")
-    if isinstance(methods, str):
-        raise UnknownNameError(f"expected a list of methods, got {methods!r}: write [{methods!r}]")
-    explained = as_model(model, layer, device)
-    found = by_picture(pictures, explained, methods, target, batch_size, check=check, on_error=on_error)
-    return chain.from_iterable(found)
-
-
-def by_picture(
-    pictures: Iterable[Picture],
-    model: ExplainedModel,
-    methods: Sequence[str | Method],
-    target: int | str | None,
-    batch_size: int = 1,
-    *,
-    check: bool = False,
-    on_error: Callable[[Picture, Exception], None] | None = None,
-) -> Iterator[list[Explanation]]:
-    """Do what :func:`explain_each` does, with the explanations of each picture together."""
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ShapeError(f"batch_size is a number of pictures, at least 1, got {batch_size!r}")
-    named = named_methods(model, methods)
-    remaining = iter(pictures)
-    batches = iter(lambda: list(islice(remaining, batch_size)), [])
-    return chain.from_iterable(_tolerant(model, batch, named, target, check, on_error) for batch in batches)
-
-
-def named_methods(model: ExplainedModel, methods: Sequence[str | Method]) -> list[tuple[str, Method]]:
-    """Give the methods with their names, each once; raise an error if a layer that one asks for does not exist."""
-    named = dict(chain.from_iterable(map(as_methods, methods)))
-    for layer in set().union(*map(layers_of, named.values())):
-        if layer is not None:
-            find(model.network, layer)
-    return list(named.items())
-
-
-def _tolerant(
-    model: ExplainedModel,
-    batch: list[Picture],
-    methods: list[tuple[str, Method]],
-    target: int | str | None,
-    check: bool,
-    on_error: Callable[[Picture, Exception], None] | None,
-) -> Iterator[list[Explanation]]:
-    """Explain a batch; if it fails, each of its pictures alone, so that one spoils no other."""
-    try:
-        explanations = _explain_batch(model, batch, methods, target)
-        for explanation in chain.from_iterable(explanations) if check else ():
-            explanation.check()
-        yield from explanations
-    except _REQUEST:
-        raise
-    except Exception as error:  # of the network too: the user's code may raise anything
-        if len(batch) > 1:
-            for one in batch:
-                yield from _tolerant(model, [one], methods, target, check, on_error)
-            return
-        if isinstance(error, FusionCamError):
-            error.add_note(f"picture: {name_of(batch[0])}, model: {model.name}")
-        if on_error is None:
-            raise
-        on_error(batch[0], error)
-
-
-def _explain_batch(
-    model: ExplainedModel, batch: list[Picture], methods: list[tuple[str, Method]], target: int | str | None
-) -> list[list[Explanation]]:
-    pictures = [open_picture(one) for one in batch]
-    views = [model.preprocessing.view(picture) for picture in pictures]
-    x = torch.stack([model.preprocessing(picture) for picture in pictures])
-    names = [name_of(one) for one in batch]
-    layers = set().union(*(layers_of(method) for _, method in methods))
-    with sharing(), naming(names), announcing(x, layers):
-        probabilities = model.logits(x).float().softmax(1).cpu()
-        if not probabilities.isfinite().all():
-            raise NonFiniteError("the network gave NaN or infinity among its scores")
-        labels = fitting(model.labels, probabilities.shape[1])
-        chosen = product(choose(target, probabilities, labels), methods)
-        made = [(classes, name, method, _Maps.of(model, x, classes, method)) for classes, (name, method) in chosen]
-    return [
-        [
-            Explanation(
-                source=source,
-                picture=view,
-                method=name,
-                model=model.name,
-                target=int(classes[n]),
-                label=labels[int(classes[n])] if labels else None,
-                probability=float(probabilities[n, classes[n]]),
-                preprocessing=model.preprocessing,
-                _made_by=_MadeBy(model, x[n : n + 1], method),
-                **maps.of_picture(n),
-            )
-            for classes, name, method, maps in made
-        ]
-        for n, (source, view) in enumerate(zip(names, views, strict=True))
-    ]
-
-
-@dataclass(frozen=True)
-class _Maps:
-    """What one method gave for one batch, on the CPU, where, and what it cost."""
-
-    heatmaps: Tensor
-    ingredients: Ingredients | None
-    layer: str
-    passes: int
-    partial: int
-    seconds: float
-
-    @classmethod
-    def of(cls, model: ExplainedModel, x: Tensor, target: Tensor, method: Method) -> _Maps:
-        began = time.perf_counter()
-        with metered() as meter:
-            heatmaps = whole(method(model, x, target), x, method)
-            ask = getattr(method, "ingredients", None)
-            ingredients = ask(model, x, target) if ask else None
-            layer = getattr(method, "layer", None) or model.layer_for(x)
-        return cls(heatmaps, ingredients, layer, meter.passes, meter.partial, time.perf_counter() - began)
-
-    def of_picture(self, n: int) -> dict[str, Any]:
-        """Give one picture's part of it."""
-        pictures = len(self.heatmaps)
-        return {
-            "heatmap": self.heatmaps[n],
-            "ingredients": None if self.ingredients is None else _part(self.ingredients, n),
-            "layer": self.layer,
-            "passes": self.passes // pictures,
-            "partial_passes": self.partial // pictures,
-            "seconds": self.seconds / pictures,
-        }
-
-
-def whole(heatmaps: Tensor, x: Tensor, method: Method) -> Tensor:
-    """Check what a method gave, which may be the user's own, and bring it to the CPU."""
-    want = (len(x), *x.shape[2:])
-    if not isinstance(heatmaps, Tensor) or tuple(heatmaps.shape) != want:
-        got = tuple(heatmaps.shape) if isinstance(heatmaps, Tensor) else type(heatmaps).__name__
-        raise ShapeError(f"{method!r} gave {got}, not heatmaps {want}")
-    heatmaps = heatmaps.detach().float().cpu()
-    if not ((heatmaps >= 0) & (heatmaps <= 1)).all():
-        low, high = heatmaps.min().item(), heatmaps.max().item()
-        raise ShapeError(f"{method!r} gave values from {low:.4g} to {high:.4g}, not heatmaps in [0, 1]")
-    return heatmaps
-
-
-def _part(ingredients: Ingredients, n: int) -> Ingredients:
-    maps = {one.name: getattr(ingredients, one.name) for one in fields(ingredients)}
-    gains = {name: gain[n].cpu() for name, gain in maps.pop("gains").items()}
-    return Ingredients(gains=gains, **{name: value[n].cpu() for name, value in maps.items()})
-
-
-def name_of(picture: Picture) -> str:
-    """Give a picture's path, or what it is where it has none."""
-    path = picture if isinstance(picture, (str, Path)) else getattr(picture, "filename", None)
-    return str(path or type(picture).__name__.lower())

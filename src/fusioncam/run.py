@@ -29,7 +29,8 @@ from rich.text import Text
 
 from .comparison import Comparison
 from .errors import ImageError, told
-from .explanation import Explanation, name_of, run_facts
+from .explaining import name_of
+from .explanation import Explanation, run_facts
 from .files import printable, replacing, short, slug, to_json, writable_folder
 from .images import Picture
 from .model import ExplainedModel

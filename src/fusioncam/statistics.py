@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import ResultsError
+from .extras import extra
 
 Values = NDArray[np.float64]
 
@@ -330,8 +330,4 @@ def is_rate(values: ArrayLike) -> bool:
 
 def scipy_stats() -> Any:
     """Give ``scipy.stats``, or say how to get it."""
-    try:
-        from scipy import stats
-    except ImportError:
-        raise ResultsError('statistics need scipy: pip install "fusioncam[benchmark]"') from None
-    return stats
+    return extra("benchmark", "scipy.stats", "statistics")

@@ -20,7 +20,8 @@ from PIL import Image
 from torch import Tensor
 
 from .errors import ImageError, MethodError, NonFiniteError, require_known
-from .explanation import Explanation, by_picture
+from .explaining import by_picture
+from .explanation import Explanation
 from .images import open_picture
 from .methods import FusionCAM, Method
 from .methods.spec import as_method

@@ -8,13 +8,13 @@ general it is the lower corner and then the upper one, each with the last side f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import MissingTruthError, ShapeError, UnknownNameError, require_known
+from .errors import MissingTruthError, ShapeError, require_known
+from .extras import extra
 
 # where the truth lies: in the boxes, in the mask, or in the mask where one is known and else in the boxes
 REGIONS = ("finest", "box", "mask")
@@ -120,7 +120,7 @@ def components(masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     They are in the order of their first pixel, row by row. Neighbours across a corner are connected. Needs scipy, of
     the extra ``benchmark``.
     """
-    image = scipy_image()
+    image = extra("benchmark", "scipy.ndimage", "boxes around pieces")
     around = np.zeros((3,) * masks.dim(), dtype=bool)
     around[1] = True  # no neighbour lies in another picture
     labels, count = image.label(masks.cpu().numpy(), around)
@@ -133,15 +133,6 @@ def components(masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         torch.tensor(boxes, dtype=torch.double, device=masks.device).reshape(count, 2 * (masks.dim() - 1)),
         torch.from_numpy(pixels).to(masks.device),
     )
-
-
-def scipy_image() -> Any:
-    """Give ``scipy.ndimage``, or say how to get it."""
-    try:
-        from scipy import ndimage
-    except ImportError:
-        raise UnknownNameError('boxes around pieces need scipy: pip install "fusioncam[benchmark]"') from None
-    return ndimage
 
 
 def _boxes_in(boxes: Tensor | Sequence[Sequence[float]] | None, size: tuple[int, ...], picture: int) -> Tensor:

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from ..datasets import Sample
 from ..errors import MissingTruthError, NonFiniteError, TargetError, told
-from ..explanation import run_facts, whole
+from ..explanation import run_facts
 from ..methods import Method
 from ..methods.common import layers_of, naming
 from ..metrics import Metric, curve_of, protocol, shared
 from ..metrics import measure as ask
 from ..model import ExplainedModel
+from ..outcome import whole
 from ..sharing import Cost, announcing, ledger, sharing
 from ..truth import Truth
 from .rows import COLUMNS, Key, Row

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ResultsError, UnknownNameError, require_known, suggestion
+from ..extras import extra
 from ..files import replacing
 from ..methods.spec import as_methods
 from ..metrics import as_metrics
@@ -158,10 +159,7 @@ def _expanded(
 def read_words(source: str | Path) -> dict[str, Any]:
     """Read a preset or a YAML file into the settings that it names."""
     text = _text_of(source)
-    try:
-        import yaml  # type: ignore[import-untyped]
-    except ImportError:
-        raise UnknownNameError('plans need PyYAML: pip install "fusioncam[benchmark]"') from None
+    yaml = extra("benchmark", "yaml", "plans")
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         words = yaml.safe_load(text)

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ..errors import OutputError, ResultsError
+from ..extras import extra
 from ..files import replacing
 
 Row = dict[str, Any]
@@ -174,14 +174,10 @@ class Means:
 # -- the final form --------------------------------------------------------------------------------------------
 
 
-def parquet() -> ModuleType:
+def parquet() -> Any:
     """Give pyarrow with its Parquet, or say how to get it."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ResultsError('a benchmark\'s rows need pyarrow: pip install "fusioncam[benchmark]"') from None
-    return pyarrow  # type: ignore[no-any-return]
+    extra("benchmark", "pyarrow.parquet", "a benchmark's rows")
+    return extra("benchmark", "pyarrow", "a benchmark's rows")
 
 
 def write_parquet(rows: Iterable[Row], path: Path) -> int:

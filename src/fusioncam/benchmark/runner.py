@@ -14,7 +14,7 @@ from typing import Any
 from ..cluster import Here, Workers
 from ..datasets import Sample, draw, open_dataset
 from ..errors import MissingTruthError, ResultsError
-from ..explanation import named_methods
+from ..explaining import named_methods
 from ..files import held
 from ..methods import Method
 from ..methods.spec import as_methods

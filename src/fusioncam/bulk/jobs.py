@@ -13,7 +13,8 @@ from PIL import Image
 
 from ..cluster import Work
 from ..errors import told
-from ..explanation import Explanation, by_picture
+from ..explaining import by_picture
+from ..explanation import Explanation
 from ..files import short, slug
 from ..model import ExplainedModel
 from ..preprocessing import Preprocessing

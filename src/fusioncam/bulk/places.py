@@ -11,7 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import ImageError, OutputError, ResultsError, UnknownNameError
+from ..errors import ImageError, OutputError, UnknownNameError
+from ..extras import extra
 from ..files import replacing
 from ..images import SUFFIXES, find_pictures, open_picture, read_picture
 
@@ -44,11 +45,7 @@ def is_local(url: str) -> bool:
 
 def arrow_files() -> Any:
     """Give pyarrow's file systems, or say how to get them."""
-    try:
-        import pyarrow.fs
-    except ImportError:
-        raise ResultsError('heatmaps in bulk need pyarrow: pip install "fusioncam[ray]"') from None
-    return pyarrow.fs
+    return extra("ray", "pyarrow.fs", "heatmaps in bulk")
 
 
 @cache

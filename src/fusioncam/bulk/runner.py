@@ -12,7 +12,8 @@ from typing import Any
 from ..cluster import Here, Lost, Workers
 from ..cluster.work import batches
 from ..errors import ImageError, ResultsError
-from ..explanation import named_methods, run_facts
+from ..explaining import named_methods
+from ..explanation import run_facts
 from ..files import held, to_json
 from .jobs import ExplainSetUp, PictureJob, failure
 from .places import Folder, Found, is_local, pictures_at

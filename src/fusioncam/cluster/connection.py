@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 from ..errors import ClusterError
+from ..extras import extra
 from .pool import Pool, Request
 
 LOCAL = "local"
@@ -39,15 +39,11 @@ def ray_pool(
             pool.close()
 
 
-def _ray() -> ModuleType:
+def _ray() -> Any:
     # read by Ray as it is imported: what ended a worker is told once, by the pool, and not on standard output
     settings = {} if "ray" in sys.modules else {"RAY_DEDUP_LOGS_SKIP_REGEX": "."}
-    try:
-        with patch.dict(os.environ, settings):
-            import ray
-    except ImportError:
-        raise ClusterError('work on a cluster needs Ray: pip install "fusioncam[ray]"') from None
-    return ray
+    with patch.dict(os.environ, settings):
+        return extra("ray", "ray", "clusters")
 
 
 @contextmanager

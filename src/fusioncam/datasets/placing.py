@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import warnings
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from ..errors import DatasetError, ImageError
+from ..extras import extra
 from ..images import Picture
 from ..preprocessing import Preprocessing
 from ..truth import Truth
@@ -128,7 +127,7 @@ def _in_view(mask: Image.Image, resized: tuple[int, int], view: tuple[int, int, 
 
 def drawn_mask(segments: Sequence[Any], size: tuple[int, int], name: str) -> Image.Image:
     """Draw COCO's segments, lists of polygons or run lengths, as one picture of 0 and 255."""
-    coco = extra("pycocotools.mask", "the masks of COCO")
+    coco = extra("data", "pycocotools.mask", "the masks of COCO")
     width, height = size
     union = np.zeros((height, width), np.uint8)
     for segment in segments:
@@ -186,12 +185,3 @@ def _are_numbers(values: Any, kind: type = float) -> bool:
     kinds = (int,) if kind is int else (int, float)
     numbers = isinstance(values, list) and all(type(one) in kinds and math.isfinite(one) for one in values)
     return numbers and len(values) > 0
-
-
-def extra(module: str, what: str) -> ModuleType:
-    """Import a module of the extra `data`; raise :class:`DatasetError` where it is not installed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        package = module.partition(".")[0]
-        raise DatasetError(f'{what} need {package}: pip install "fusioncam[data]"') from None

@@ -13,9 +13,10 @@ from typing import Any
 from PIL import Image
 
 from ..errors import DatasetError
+from ..extras import extra
 from .classes import Network, Numbers, rows_of
 from .folders import labelled
-from .placing import Box, extra
+from .placing import Box
 from .sample import Sample, Samples
 
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -165,7 +166,7 @@ def hugging_face(root: Path, network: Network, split: str | None = None) -> Samp
 
 @cache
 def _loaded(folder: str, split: str | None) -> Any:
-    library = extra("datasets", "data sets of Hugging Face's `datasets`")
+    library = extra("data", "datasets", "data sets of Hugging Face's `datasets`")
     try:
         data = library.load_from_disk(folder)
     except Exception as error:  # arrow's, fsspec's and json's

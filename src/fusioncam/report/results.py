@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ResultsError, require_known, suggestion
+from ..extras import extra
 from ..statistics import Interval, Values, interval, is_rate
 from .specs import BASELINES, base_name
 
@@ -269,14 +270,13 @@ def require_columns(found: Iterable[str]) -> None:
 def read_rows(path: Path) -> pd.DataFrame:
     """Read a Parquet file of rows."""
     frames = pandas()
+    extra("benchmark", "pyarrow", "rows")
     if not path.is_file():
         raise ResultsError(f"{path} is not there: give the folder of a run of `fusioncam benchmark` that has ended")
     try:
         rows: pd.DataFrame = frames.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:  # pyarrow's own errors are among these
         raise ResultsError(f"{path} cannot be read, it is torn or no Parquet file: {error}") from error
-    except ImportError:
-        raise ResultsError('rows need pyarrow: pip install "fusioncam[benchmark]"') from None
     return rows
 
 
@@ -295,8 +295,4 @@ def read_plan(path: Path) -> dict[str, Any]:
 
 def pandas() -> Any:
     """Give pandas, or say how to get it."""
-    try:
-        import pandas
-    except ImportError:
-        raise ResultsError('tables need pandas: pip install "fusioncam[benchmark]"') from None
-    return pandas
+    return extra("benchmark", "pandas", "tables")

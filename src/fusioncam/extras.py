@@ -1,0 +1,21 @@
+"""Packages that come with an extra: imported when they are needed, and named where they are missing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .errors import MissingExtraError
+
+
+def extra(name: str, module: str, what: str) -> Any:
+    """Import a module of the extra ``name``, or raise :class:`MissingExtraError` that says ``what`` needs it.
+
+    >>> extra("benchmark", "json", "texts").dumps([1])
+    '[1]'
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        package = module.partition(".")[0]
+        raise MissingExtraError(f'{what} need {package}: pip install "fusioncam[{name}]"') from None
