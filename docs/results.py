@@ -34,7 +34,7 @@ RUNS = {
     "multiscale-choice": "How the weights of finer layers were chosen",
 }
 LISTS = ("models", "methods", "metrics")
-SAME = ("data", "layer", "target", "limit", "seed", "precision")
+SAME = ("data", "layer", "target", "seed", "precision")
 HEAD = """\
 # Results
 
