@@ -22,3 +22,11 @@ def test_what_is_missing_is_told_with_its_extra(monkeypatch, missing, caught):
     monkeypatch.setitem(sys.modules, "wave", None)
     with pytest.raises(caught, match=r'^sounds need wave: pip install "fusioncam\[audio\]"$'):
         extra("audio", missing, "sounds")
+
+
+def test_what_is_there_and_lacks_another_package_is_not_called_missing(monkeypatch, tmp_path):
+    """To install the extra again would not help."""
+    (tmp_path / "half_there.py").write_text("import no_such_package")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="No module named 'no_such_package'"):
+        extra("audio", "half_there", "sounds")

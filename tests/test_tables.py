@@ -575,10 +575,11 @@ def test_a_row_twice_is_told():
         pages(results(rows))
 
 
-def test_without_pandas_the_extra_is_named(tmp_path, monkeypatch):
-    """The same for pyarrow."""
+@pytest.mark.parametrize(("package", "what"), [("pandas", "tables"), ("pyarrow", "rows")])
+def test_without_its_packages_the_extra_is_named(tmp_path, monkeypatch, package, what):
+    """Whichever of the two is not there."""
     folder = save(tmp_path / "run", rows_of({"a": [0.1, 0.2]}))
     with monkeypatch.context() as without:
-        without.setitem(__import__("sys").modules, "pandas", None)
-        with pytest.raises(MissingExtraError, match=r'tables need pandas: pip install "fusioncam\[benchmark\]"'):
+        without.setitem(__import__("sys").modules, package, None)
+        with pytest.raises(MissingExtraError, match=rf'{what} need {package}: pip install "fusioncam\[benchmark\]"'):
             write_report(folder)
