@@ -160,6 +160,21 @@ def test_copies_that_are_taken_for_something_else_fall_back_to_whole_passes():
     assert meter.partial == 0
 
 
+def test_rounding_by_the_size_of_the_batch_is_no_difference():
+    """A GPU rounds one picture otherwise than two, by more than the square root of what a number can tell."""
+
+    class Rounded(Branches):
+        def forward(self, x):
+            return super().forward(x) * (1 + 1e-6 * (len(x) == 1))
+
+    network, x, target = branches(torch.add, Rounded)
+
+    with metered() as meter:
+        METHODS["ablation-cam"](ExplainedModel(network, "left"), x, target)
+
+    assert meter.partial > 0
+
+
 def test_a_branch_of_googlenet_falls_back_to_whole_passes():
     """A branch of an Inception block of torchvision's GoogLeNet, with other networks' means."""
     block = families.tv.googlenet(num_classes=CLASSES, aux_logits=False, init_weights=False).inception3a

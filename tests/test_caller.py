@@ -109,6 +109,19 @@ def test_any_number_of_workers_gives_the_same_scores(workers):
     assert torch.allclose(scores(toy, x, target, masks, workers=workers, chunk=3), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("device", "went"), [("cpu", [1, 3, 5, 9]), ("meta", [1, 4, 8, 12])])
+def test_a_gpu_sees_few_sizes(device, went):
+    """It is set up anew for each: chunks are filled up to a power of two, no further than to what goes at once."""
+    network, seen = linear().to(device), []
+    network.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    x = torch.zeros(9, 3, 8, 8, dtype=torch.float64, device=device)
+    (call,), _ = Caller(network, Speed(chunk=12, workers=1)).workers(x, 10)
+
+    for jobs in (1, 3, 5, 9):
+        assert call(x[:jobs]).shape == (jobs, CLASSES)
+    assert seen == went
+
+
 # -- precision ------------------------------------------------------------------------------------------------
 
 
@@ -155,6 +168,8 @@ def test_speed_by_device():
     assert (Speed().side_by_side(gpu), Speed(workers=3).side_by_side(gpu)) == (1, 3)
     assert Speed().side_by_side(cpu) == min(16, torch.get_num_threads())
     assert Speed(chunk=5).sizes(cpu) == (5,)
+    assert [Speed().folds(cpu, 16), Speed().folds(cpu, 15), Speed(fold=False).folds(cpu, 16)] == [True, False, False]
+    assert not Speed().folds(gpu, 1000)
 
 
 # -- compiling ------------------------------------------------------------------------------------------------

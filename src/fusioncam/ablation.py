@@ -100,7 +100,8 @@ class Ablation:
     def _measured(self, x: Tensor, layer: str) -> int:
         """Compare two changed copies handed on by the layer with two whole passes.
 
-        Where the layer's output is joined with that of a neighbour the sizes clash, or are taken for others.
+        Where the layer's output is joined with that of a neighbour the sizes clash, or are taken for others. What a
+        picture's scores change by where another goes with it is rounding, which on a GPU is that of 10 bits.
         """
         with hooks.capture(self._call.network, [layer]) as outputs:
             plain = self._call(x)
@@ -111,7 +112,8 @@ class Ablation:
             started = self._changed(x, both, halves, layer, whole=False)
         except (RuntimeError, ShapeError):
             return 0
-        close = torch.finfo(plain.dtype).eps ** 0.5 * expected.abs().max().item()
-        same = torch.allclose(started, expected, rtol=0, atol=close)
+        close = torch.finfo(plain.dtype).eps ** 0.5 * expected.abs().max()
+        rounding = (expected[:1] - plain).abs().max()
+        same = torch.allclose(started, expected, rtol=0, atol=max(close, 4 * rounding).item())
         (output,) = outputs[layer]
         return output.numel() * output.element_size() if same else 0

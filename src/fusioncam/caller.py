@@ -18,9 +18,6 @@ from .sharing import once
 from .speed import Speed
 from .sweep import Pace, count
 
-# folding takes as long as some four passes, and shortens each by a sixth
-_WORTH_FOLDING = 16
-
 
 class Caller:
     """A network behind a door: what goes in is checked and brought to it, a row of scores comes out."""
@@ -80,10 +77,11 @@ class Caller:
         if self.speed.compiles(x.device, jobs * (pace.best or 0)):
             compiled = self._compiled_for(x, pace.size, max(1, torch.get_num_threads() // wanted))
             if compiled.ready:
-                return [partial(self._fast, compiled, rows=compiled.size)] * wanted, Pace((compiled.size,))
-        folds = self.speed.fold and jobs >= _WORTH_FOLDING and self._can_fold(x)
+                return [partial(self._fast, compiled, lambda jobs: compiled.size)] * wanted, Pace((compiled.size,))
+        folds = self.speed.folds(x.device, jobs) and self._can_fold(x)
         network = self._folded() if folds else self.network
-        return [partial(self._fast, one) for one in self._copies(network, wanted)], pace
+        size = partial(_filled_up, pace, x.device)
+        return [partial(self._fast, one, size) for one in self._copies(network, wanted)], pace
 
     def _can_fold(self, x: Tensor) -> bool:
         """Look, once for a network, for BatchNorms that can be put into the convolution before them."""
@@ -116,19 +114,30 @@ class Caller:
         last = self._channels_last and x.dim() == 4
         return x.contiguous(memory_format=torch.channels_last) if last else x.contiguous()
 
-    def _fast(self, network: Callable[[Tensor], object], x: Tensor, rows: int | None = None) -> Tensor:
+    def _fast(self, network: Callable[[Tensor], object], size: Callable[[int], int], x: Tensor) -> Tensor:
+        """Give the logits of ``x``, whose last input is repeated to make up the ``size`` of so many."""
+        missing = size(len(x)) - len(x)
+        filled = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing else x
         try:
             with self._reduced(x.device):
-                return _rows(network(self._ordered(x)), rows or len(x))[: len(x)]
+                return _rows(network(self._ordered(filled)), len(filled))[: len(x)]
         except RuntimeError as error:
             if not self._channels_last or "view size is not compatible" not in str(error):
                 raise
         self._channels_last = False
-        return self._fast(network, x, rows)
+        return self._fast(network, size, x)
 
     def _reduced(self, device: torch.device) -> AbstractContextManager[object]:
         dtype = self.speed.dtype(device)
         return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
+def _filled_up(pace: Pace, device: torch.device, jobs: int) -> int:
+    """Give how many inputs so many jobs are filled up to: on a GPU, set up anew for every size, a power of two.
+
+    Never more than go at once.
+    """
+    return jobs if device.type == "cpu" else min(2 ** (jobs - 1).bit_length(), max(pace.sizes))
 
 
 def _rows(output: object, rows: int) -> Tensor:

@@ -72,7 +72,6 @@ class Compiled:
         return True
 
     def __call__(self, x: Tensor) -> object:
-        """Run on up to ``size`` inputs, of which the last is repeated to make up the number."""
-        missing = self.size - len(x)
-        output: object = self._fast(torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing else x)
+        """Run on ``size`` inputs."""
+        output: object = self._fast(x)
         return output

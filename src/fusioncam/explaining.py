@@ -151,7 +151,7 @@ def _explain_batch(
 ) -> list[list[Explanation]]:
     pictures = [open_picture(one) for one in batch]
     views = [model.preprocessing.view(picture) for picture in pictures]
-    x = torch.stack([model.preprocessing(picture) for picture in pictures])
+    x = torch.stack([model.preprocessing(picture) for picture in pictures]).to(model.device)
     names = [name_of(one) for one in batch]
     layers = set().union(*(layers_of(method) for _, method in methods))
     with sharing(), naming(names), announcing(x, layers):

@@ -174,12 +174,14 @@ class ExplainedModel:
             if tuple(masks.shape[1:]) != (len(x), *x.shape[2:]):
                 want = f"(M, {len(x)}, {', '.join(map(str, x.shape[2:]))})"
                 raise ShapeError(f"masks for x {tuple(x.shape)} are {want}, got {tuple(masks.shape)}")
+            if isinstance(masks, Tensor):
+                masks = masks.to(x.device)
             targets = as_targets(target, x)
             behind = self._behind(x, fill)
 
             def score(call: Callable[[Tensor], Tensor], pairs: Tensor) -> Tensor:
                 which, picture = pairs.unbind(1)
-                mask = masks[which, picture]
+                mask = masks[which, picture].to(x.device)
                 shown = blend(at(x, picture), mask, behind(picture, mask))
                 return read(call(shown), targets[picture], readout)
 

@@ -17,6 +17,9 @@ _CPU_CHUNKS, _GPU_CHUNKS = (4,), (64, 128, 256)
 # by what share compiling shortens a pass on a GPU, and how many seconds it takes: guesses on the safe side. On a CPU
 # it was measured to save nothing beyond folding, see benchmarks/README.md
 _COMPILED_SAVES, _COMPILING_TAKES = 0.1, 40.0
+# folding takes as long as some four passes, and shortens each by a sixth. On a GPU it was measured to save nothing:
+# the bias that comes in the BatchNorm's place is added in a pass over the maps of its own
+_WORTH_FOLDING = 16
 # more threads than this wait for Python's lock rather than compute
 _MOST_WORKERS = 16
 
@@ -30,8 +33,8 @@ class Speed:
     "bfloat16" and "float16" compute convolutions and products in half of it, "auto" takes bfloat16 where the
     processor computes with it; what that costs in accuracy tells ``benchmarks/README.md``. ``compile`` has torch
     compile the network for one shape: True at once, "auto" on a GPU when the time that it saves is longer than that
-    it takes, False never. ``fold`` puts every BatchNorm into the convolution before it where many passes come, if
-    that was seen to leave the scores alone.
+    it takes, False never. ``fold`` puts every BatchNorm into the convolution before it where many passes come on a
+    CPU, if that was seen to leave the scores alone.
     """
 
     chunk: int | None = None
@@ -65,6 +68,10 @@ class Speed:
         if self.compile != "auto":
             return self.compile is True
         return device.type != "cpu" and seconds * _COMPILED_SAVES > _COMPILING_TAKES
+
+    def folds(self, device: torch.device, jobs: int) -> bool:
+        """Say whether so many passes are worth folding for."""
+        return self.fold and device.type == "cpu" and jobs >= _WORTH_FOLDING
 
     def dtype(self, device: torch.device) -> torch.dtype | None:
         """Give the reduced precision of masked passes; None is the network's own."""

@@ -72,7 +72,7 @@ class Bench:
 
     def given(self, sample: Sample) -> Input:
         """Open a picture and choose its class; where that is not the one that the truth is of, there is none."""
-        x = self.model.preprocessing(sample.open())[None]
+        x = self.model.preprocessing(sample.open())[None].to(self.model.device)
         scores = self.model.logits(x)[0].float().cpu()
         if not scores.isfinite().all():
             raise NonFiniteError("the network gave NaN or infinity among its scores")

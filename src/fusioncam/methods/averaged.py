@@ -116,6 +116,7 @@ class IntegratedGradients:
     @once
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
+        x = x.to(model.device)
         away = precise(x) - model.background(precise(x), self.fill)
         total = torch.zeros_like(away)
         for way in middles(self.steps):

@@ -37,7 +37,7 @@ class FullGrad:
     @once
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
-        biases = model.biases(x)
+        x, biases = x.to(model.device), model.biases(x)
         terms = [precise(x) * model.input_gradients(x, target)]
         if biases:
             records = model.records(x, target, biases)

@@ -192,6 +192,7 @@ class SSCAM:
     @once
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
+        x = x.to(model.device)
         drawn = self.std * noise(x[:, 0] if self.noise == "maps" else x, self.samples, self.seed)
 
         def scored(masks: ChannelMasks) -> Iterator[Tensor]:

@@ -211,15 +211,15 @@ def asked(metric: object, method: Maker | None) -> Maker:
 
 
 def beside(heatmaps: Tensor, x: Tensor) -> Tensor:
-    """Give the heatmaps in full precision; raise :class:`ShapeError` if they are not of the pictures ``x``.
+    """Give the heatmaps in full precision, on the device of the pictures ``x``.
 
-    Raises :class:`NonFiniteError` for NaN and infinity.
+    Raises :class:`ShapeError` if they are not of these pictures, :class:`NonFiniteError` for NaN and infinity.
     """
     if tuple(heatmaps.shape) != (len(x), *x.shape[2:]):
         raise ShapeError(f"heatmaps of x {tuple(x.shape)} are {(len(x), *x.shape[2:])}, got {tuple(heatmaps.shape)}")
     if not heatmaps.isfinite().all():
         raise NonFiniteError("the heatmaps have NaN or infinity: nothing can be compared with them")
-    return precise(heatmaps.detach())
+    return precise(heatmaps.detach()).to(x.device)
 
 
 def remade(method: Maker, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
