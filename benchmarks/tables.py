@@ -101,8 +101,18 @@ def link(paper):
 
 def findings():
     """Tell all figures of all subjects."""
+    return told(meta.RESULTS)
+
+
+def findings_on_a_gpu():
+    """Tell those that were measured on a GPU."""
+    return told(meta.RESULTS / "cuda")
+
+
+def told(folder):
+    """Tell the figures of all subjects that a folder holds."""
     sections = []
-    for result in filter(None, map(meta.read, SUBJECTS)):
+    for result in filter(None, (meta.read(subject, folder) for subject in SUBJECTS)):
         sections += [f"### `{result['subject']}`", "", f"{sentence(result)}", ""]
         sections += [*(networks(result) if result["subject"] == "networks" else listed(result)), ""]
     return "\n".join(sections).rstrip("\n") or "Nothing is stored yet."
@@ -198,7 +208,7 @@ def simulation():
 
 PAGES = {
     "README.md": {"methods": methods_table, "speed": speed_table},
-    "benchmarks/README.md": {"chunks": chunks_table, "findings": findings},
+    "benchmarks/README.md": {"chunks": chunks_table, "findings": findings, "gpu": findings_on_a_gpu},
     "docs/scaling.md": {"curve": curve, "paper": on_paper, "simulation": simulation},
 }
 

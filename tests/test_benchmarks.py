@@ -30,11 +30,11 @@ from subjects.budget import Budget  # noqa: E402
 from subjects.exact import COMPILED, OURS, PEERS, Exact  # noqa: E402
 from subjects.networks import Networks  # noqa: E402
 
-STORED = sorted(meta.RESULTS.glob("*.json"))
+STORED = sorted(meta.RESULTS.glob("**/*.json"))
 GRADCAM, TORCHCAM = PEERS
 
 
-@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STORED, ids=lambda path: str(path.relative_to(meta.RESULTS)))
 def test_stored_results_are_as_they_say(path):
     """Every stored file has all fields, is of the subject that it is named after, and its figures follow from it."""
     result = json.loads(path.read_text())

@@ -109,17 +109,38 @@ def test_any_number_of_workers_gives_the_same_scores(workers):
     assert torch.allclose(scores(toy, x, target, masks, workers=workers, chunk=3), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("device", "went"), [("cpu", [1, 3, 5, 9]), ("meta", [1, 4, 8, 12])])
-def test_a_gpu_sees_few_sizes(device, went):
-    """It is set up anew for each: chunks are filled up to a power of two, no further than to what goes at once."""
-    network, seen = linear().to(device), []
-    network.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
-    x = torch.zeros(9, 3, 8, 8, dtype=torch.float64, device=device)
-    (call,), _ = Caller(network, Speed(chunk=12, workers=1)).workers(x, 10)
+@pytest.mark.parametrize(
+    ("device", "jobs", "went", "last"),
+    [("cpu", 100, [1, 3, 5, 12], True), ("meta", 12, [12, 12, 12, 12], True), ("meta", 11, [1, 3, 5, 12], False)],
+)
+def test_a_gpu_sees_one_size_with_its_channels_last(device, jobs, went, last):
+    """It is set up anew for every size in that order: chunks are filled up, and a few inputs go as they are."""
+    network, seen, orders = linear().to(device), [], set()
 
-    for jobs in (1, 3, 5, 9):
-        assert call(x[:jobs]).shape == (jobs, CLASSES)
-    assert seen == went
+    def look(module, given):
+        seen.append(len(given[0]))
+        orders.add(given[0].is_contiguous(memory_format=torch.channels_last))
+
+    network.register_forward_pre_hook(look)
+    x = torch.zeros(12, 3, 8, 8, dtype=torch.float64, device=device)
+    (call,), _ = Caller(network, Speed(chunk=12, workers=1)).workers(x, jobs)
+
+    for some in (1, 3, 5, 12):
+        assert call(x[:some]).shape == (some, CLASSES)
+    assert (seen, orders) == (went, {last})
+
+
+def test_chunks_are_filled_up_to_the_next_size_that_is_tried():
+    """Where several are."""
+    network, seen = linear().to("meta"), []
+    network.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    x = torch.zeros(256, 3, 8, 8, dtype=torch.float64, device="meta")
+    (call,), pace = Caller(network, Speed()).workers(x, 64)
+
+    assert tuple(pace.sizes) == (64, 128, 256)
+    for some in (1, 64, 65, 200, 256):
+        call(x[:some])
+    assert seen == [64, 64, 128, 256, 256]
 
 
 # -- precision ------------------------------------------------------------------------------------------------

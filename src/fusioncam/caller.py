@@ -78,9 +78,12 @@ class Caller:
             compiled = self._compiled_for(x, pace.size, max(1, torch.get_num_threads() // wanted))
             if compiled.ready:
                 return [partial(self._fast, compiled, lambda jobs: compiled.size)] * wanted, Pace((compiled.size,))
+        if x.device.type != "cpu" and jobs < min(pace.sizes):
+            # too few to be worth setting the GPU up for another size with its channels last
+            return [partial(self._plain, self.network)], pace
         folds = self.speed.folds(x.device, jobs) and self._can_fold(x)
         network = self._folded() if folds else self.network
-        size = partial(_filled_up, pace, x.device)
+        size = partial(_full, pace, x.device)
         return [partial(self._fast, one, size) for one in self._copies(network, wanted)], pace
 
     def _can_fold(self, x: Tensor) -> bool:
@@ -114,6 +117,10 @@ class Caller:
         last = self._channels_last and x.dim() == 4
         return x.contiguous(memory_format=torch.channels_last) if last else x.contiguous()
 
+    def _plain(self, network: Callable[[Tensor], object], x: Tensor) -> Tensor:
+        with self._reduced(x.device):
+            return _rows(network(x), len(x))
+
     def _fast(self, network: Callable[[Tensor], object], size: Callable[[int], int], x: Tensor) -> Tensor:
         """Give the logits of ``x``, whose last input is repeated to make up the ``size`` of so many."""
         missing = size(len(x)) - len(x)
@@ -132,12 +139,9 @@ class Caller:
         return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
-def _filled_up(pace: Pace, device: torch.device, jobs: int) -> int:
-    """Give how many inputs so many jobs are filled up to: on a GPU, set up anew for every size, a power of two.
-
-    Never more than go at once.
-    """
-    return jobs if device.type == "cpu" else min(2 ** (jobs - 1).bit_length(), max(pace.sizes))
+def _full(pace: Pace, device: torch.device, jobs: int) -> int:
+    """Give to how many inputs jobs are filled up: a full chunk on a GPU, which is set up anew for every size."""
+    return jobs if device.type == "cpu" else min((size for size in pace.sizes if size >= jobs), default=jobs)
 
 
 def _rows(output: object, rows: int) -> Tensor:
