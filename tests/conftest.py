@@ -50,6 +50,15 @@ def browser():
         started.close()
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """What is this small is done by one thread before two have agreed."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True)
 def _same_random_numbers() -> None:
     torch.manual_seed(0)

@@ -12,6 +12,8 @@ from fusioncam.errors import MethodError
 from fusioncam.maps import minmax, upsample, weigh
 from twins import attention
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def of(names):
     """Give families as parameters: those of the long list are slow, those that miss a package are left out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
@@ -32,6 +33,8 @@ from fusioncam.sharing import sharing
 from fusioncam.sweep import metered
 from toys import TOYS, Exploding, problem
 from twins import attention, ensembles, fusion, gradient, others, region
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # layers of several sizes, first to last, as they are found by shapes; of all other toys the one layer alone
 SIZES = {"curved": ("features.1", "features"), "pyramid": ("features.1", "features.3", "features")}
@@ -136,8 +139,15 @@ def test_every_method_has_a_twin():
     assert set(TWINS) == set(METHODS)
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("name", "toy_name"), PROBLEMS)
+def seeded(name, toy_name, seed):
+    """Give a problem with a seed; the loops over the Hessian of a volume take seconds for each."""
+    slow = (name, toy_name) == ("shapley-cam", "volume") and seed > 0
+    return pytest.param(name, toy_name, seed, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "toy_name", "seed"), [seeded(*one, seed) for one, seed in product(PROBLEMS, range(3))]
+)
 def test_method_equals_its_twin(name, toy_name, seed):
     """The fast method gives what the paper's loops give, picture by picture."""
     toy, x, target = problem(toy_name, seed=seed)

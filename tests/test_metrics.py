@@ -42,6 +42,8 @@ from fusioncam.truth import Truth
 from test_faithfulness import heatmaps_for
 from toys import problem
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 METHOD = METHODS["grad-cam"]
 # the mosaics are of pictures of different classes, and costs are of the clock
 ALONE = [name for name in METRICS if name not in ("grid-pointing-game", "seconds", "peak-memory")]

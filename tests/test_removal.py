@@ -16,6 +16,8 @@ from test_faithfulness import heatmaps_for, linear_case
 from toys import TOYS, problem
 from twins import metrics as twins
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def test_removal_by_hand():
     """The logit is a quarter of 4 + 2 + 2 + 0; the area over its curve is the mean loss, the first step included."""
