@@ -101,15 +101,15 @@ def link(paper):
 
 def findings():
     """Tell all figures of all subjects."""
-    return told(meta.RESULTS)
+    return stored_in(meta.RESULTS)
 
 
 def findings_on_a_gpu():
     """Tell those that were measured on a GPU."""
-    return told(meta.RESULTS / "cuda")
+    return stored_in(meta.RESULTS / "cuda")
 
 
-def told(folder):
+def stored_in(folder):
     """Tell the figures of all subjects that a folder holds."""
     sections = []
     for result in filter(None, (meta.read(subject, folder) for subject in SUBJECTS)):

@@ -17,8 +17,8 @@ _CPU_CHUNKS, _GPU_CHUNKS = (4,), (64, 128, 256)
 # by what share compiling shortens a pass on a GPU, and how many seconds it takes: guesses on the safe side. On a CPU
 # it was measured to save nothing beyond folding, see benchmarks/README.md
 _COMPILED_SAVES, _COMPILING_TAKES = 0.1, 40.0
-# folding takes as long as some four passes, and shortens each by a sixth. On a GPU it was measured to save nothing:
-# the bias that comes in the BatchNorm's place is added in a pass over the maps of its own
+# folding takes as long as some four passes, and shortens each by a sixth. On a GPU it was measured to save nothing
+# where a chunk is large, see benchmarks/README.md
 _WORTH_FOLDING = 16
 # more threads than this wait for Python's lock rather than compute
 _MOST_WORKERS = 16
