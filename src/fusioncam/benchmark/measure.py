@@ -146,7 +146,8 @@ class Bench:
 
     def _asked(self, metric: Any, given: Input, heatmap: Tensor, method: Method) -> Row:
         """Give a metric's value, and its curve if it has one."""
-        about = (self.model, given.x, given.target, heatmap, given.truth)
+        # heatmaps are kept on the CPU; a metric of the user's may compare them with what a method gives
+        about = (self.model, given.x, given.target, heatmap.to(given.x.device), given.truth)
         facts: Row = {"value": number(ask(metric, *about, method)[0])}
         # passes are remembered from the value; outside of sharing they would be made twice
         if (curve := curve_of(metric, *about)) is not None:
