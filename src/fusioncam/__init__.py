@@ -1,17 +1,17 @@
 """Fusion-CAM and its kin: class activation maps that say what a vision model looked at."""
 
-from .bulk import read_heatmaps
-from .comparison import Comparison, compare
-from .errors import FusionCamError, FusionCamWarning
-from .explaining import explain, explain_each
-from .explanation import Explanation
-from .methods import METHODS, fuse
-from .metrics import METRICS
-from .model import ExplainedModel
-from .preprocessing import Preprocessing
-from .sharing import sharing
-from .speed import Speed
-from .zoo import load_model
+from fusioncam.bulk import read_heatmaps
+from fusioncam.comparison import Comparison, compare
+from fusioncam.errors import FusionCamError, FusionCamWarning
+from fusioncam.explaining import explain, explain_each
+from fusioncam.explanation import Explanation
+from fusioncam.methods import METHODS, fuse
+from fusioncam.metrics import METRICS
+from fusioncam.model import ExplainedModel
+from fusioncam.preprocessing import Preprocessing
+from fusioncam.sharing import sharing
+from fusioncam.speed import Speed
+from fusioncam.zoo import load_model
 
 __all__ = [
     "METHODS",

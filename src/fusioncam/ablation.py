@@ -11,13 +11,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from . import hooks
-from .caller import Caller
-from .errors import ShapeError
-from .layouts import named_layout
-from .masks import alive_pairs
-from .readout import precise, read
-from .sweep import Pace, count, sweep
+from fusioncam import hooks
+from fusioncam.caller import Caller
+from fusioncam.errors import ShapeError
+from fusioncam.layouts import named_layout
+from fusioncam.masks import alive_pairs
+from fusioncam.readout import precise, read
+from fusioncam.sweep import Pace, count, sweep
 
 # changed copies of a layer's output that go on together may take this much memory
 _BYTES = 2**28

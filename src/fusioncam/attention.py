@@ -8,11 +8,11 @@ from math import prod
 import torch
 from torch import Tensor
 
-from . import hooks
-from .caller import Caller
-from .errors import MethodError, ShapeError
-from .layouts import Layout, layout_of
-from .readout import read
+from fusioncam import hooks
+from fusioncam.caller import Caller
+from fusioncam.errors import MethodError, ShapeError
+from fusioncam.layouts import Layout, layout_of
+from fusioncam.readout import read
 
 _REFUSED = (
     "legrad needs a vision transformer whose blocks attend from all tokens to all, by scaled_dot_product_attention; "

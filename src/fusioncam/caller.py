@@ -9,14 +9,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from .allocator import keep_freed
-from .copies import Compiled, copies, may_be_copied
-from .errors import ShapeError
-from .folding import Folding
-from .quiet import quiet
-from .sharing import once
-from .speed import Speed
-from .sweep import Pace, count
+from fusioncam.allocator import keep_freed
+from fusioncam.copies import Compiled, copies, may_be_copied
+from fusioncam.errors import ShapeError
+from fusioncam.folding import Folding
+from fusioncam.quiet import quiet
+from fusioncam.sharing import once
+from fusioncam.speed import Speed
+from fusioncam.sweep import Pace, count
 
 
 class Caller:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from .errors import FusionCamWarning, WeightsError
+from fusioncam.errors import FusionCamWarning, WeightsError
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

@@ -16,12 +16,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .bulk import BulkPlan
-from .cli_app import CODES
-from .cli_app import app as serve
-from .cli_benchmark import benchmark, list_metrics, report, reported
-from .cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, in_bulk, require_ray, with_address, workers_for
-from .cli_words import (
+from fusioncam.bulk import BulkPlan
+from fusioncam.cli_app import CODES
+from fusioncam.cli_app import app as serve
+from fusioncam.cli_benchmark import benchmark, list_metrics, report, reported
+from fusioncam.cli_cluster import (
+    Cpus,
+    Gpus,
+    Patience,
+    Ray,
+    WorkerCount,
+    in_bulk,
+    require_ray,
+    with_address,
+    workers_for,
+)
+from fusioncam.cli_words import (
     EXIT_CODES,
     SHORT_CODES,
     BatchSize,
@@ -35,20 +45,20 @@ from .cli_words import (
     Quiet,
     Report,
 )
-from .doctor import examine
-from .doctor_tables import tables
-from .errors import FusionCamError, ImageError, LayerError, UnknownNameError
-from .explaining import by_picture, named_methods
-from .extras import extra
-from .files import to_json
-from .images import find_pictures
-from .methods import METHODS
-from .methods.common import passes_at
-from .methods.spec import as_methods, described, settings_of
-from .model import ExplainedModel
-from .run import Run
-from .speed import Speed
-from .zoo import DEFAULT_MODEL, MODELS, architecture, load_model
+from fusioncam.doctor import examine
+from fusioncam.doctor_tables import tables
+from fusioncam.errors import FusionCamError, ImageError, LayerError, UnknownNameError
+from fusioncam.explaining import by_picture, named_methods
+from fusioncam.extras import extra
+from fusioncam.files import to_json
+from fusioncam.images import find_pictures
+from fusioncam.methods import METHODS
+from fusioncam.methods.common import passes_at
+from fusioncam.methods.spec import as_methods, described, settings_of
+from fusioncam.model import ExplainedModel
+from fusioncam.run import Run
+from fusioncam.speed import Speed
+from fusioncam.zoo import DEFAULT_MODEL, MODELS, architecture, load_model
 
 ABOUT = """Show what a vision model looked at: Fusion-CAM and its kin.
 

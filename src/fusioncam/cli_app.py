@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from .cli_words import Device, MethodsOrNone, ModelNames
-from .extras import extra
-from .studio import Studio
-from .zoo import DEFAULT_MODEL
+from fusioncam.cli_words import Device, MethodsOrNone, ModelNames
+from fusioncam.extras import extra
+from fusioncam.studio import Studio
+from fusioncam.zoo import DEFAULT_MODEL
 
 CODES = "Exit codes: 0 ended by Ctrl-C; 2 the request is wrong, or there is no such address to serve at."
 
@@ -34,6 +34,6 @@ def app(
     fusioncam app -m "fusion-cam(budget=64)" -m grad-cam -m "fuse(partners=[grad-cam, recipro-cam])"
     """
     extra("app", "gradio", "web pages")
-    from .app import serve
+    from fusioncam.app import serve
 
     serve(Studio.open(model or [DEFAULT_MODEL], method or (), device), host, port)

@@ -11,15 +11,26 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .benchmark import Outcome, as_plan, gathered, run
-from .benchmark.plan import TARGETS
-from .benchmark.progress import Screen, table_of
-from .cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, workers_for
-from .cli_words import BatchSize, Device, Json, Layer, MethodsOrNone, Metrics, ModelNames, Precision, Quiet, Report
-from .errors import OutputError, ResultsError
-from .files import to_json
-from .html import write_report
-from .metrics import METRICS, described, settings_of
+from fusioncam.benchmark import Outcome, as_plan, gathered, run
+from fusioncam.benchmark.plan import TARGETS
+from fusioncam.benchmark.progress import Screen, table_of
+from fusioncam.cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, workers_for
+from fusioncam.cli_words import (
+    BatchSize,
+    Device,
+    Json,
+    Layer,
+    MethodsOrNone,
+    Metrics,
+    ModelNames,
+    Precision,
+    Quiet,
+    Report,
+)
+from fusioncam.errors import OutputError, ResultsError
+from fusioncam.files import to_json
+from fusioncam.html import write_report
+from fusioncam.metrics import METRICS, described, settings_of
 
 _FEW = 20
 

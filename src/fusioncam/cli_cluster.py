@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .bulk import BulkPlan, Outcome, explain_in_bulk
-from .bulk.progress import Screen
-from .cluster import LOCAL, Here, Request, Workers, ray_pool
-from .errors import ClusterError
-from .files import to_json
+from fusioncam.bulk import BulkPlan, Outcome, explain_in_bulk
+from fusioncam.bulk.progress import Screen
+from fusioncam.cluster import LOCAL, Here, Request, Workers, ray_pool
+from fusioncam.errors import ClusterError
+from fusioncam.files import to_json
 
 Ray = Annotated[
     str | None,

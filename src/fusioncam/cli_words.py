@@ -9,11 +9,11 @@ import timm
 import torchvision
 import typer
 
-from .methods import METHODS
-from .methods.spec import described
-from .metrics import METRICS
-from .metrics import described as described_metric
-from .zoo import MODELS
+from fusioncam.methods import METHODS
+from fusioncam.methods.spec import described
+from fusioncam.metrics import METRICS
+from fusioncam.metrics import described as described_metric
+from fusioncam.zoo import MODELS
 
 EXIT_CODES = (
     "Exit codes: 0 all went well; 1 some pictures failed, the others are done; 2 the request is wrong, or there is "

@@ -9,15 +9,15 @@ from pathlib import Path
 from PIL import Image
 from torch import nn
 
-from .errors import UnknownNameError
-from .explaining import explain_each
-from .explanation import Explanation
-from .files import printable, replacing, short, slug, writable_folder
-from .images import Picture
-from .methods import Method
-from .model import ExplainedModel
-from .render import as_png, side_by_side
-from .zoo import DEFAULT_MODEL
+from fusioncam.errors import UnknownNameError
+from fusioncam.explaining import explain_each
+from fusioncam.explanation import Explanation
+from fusioncam.files import printable, replacing, short, slug, writable_folder
+from fusioncam.images import Picture
+from fusioncam.methods import Method
+from fusioncam.model import ExplainedModel
+from fusioncam.render import as_png, side_by_side
+from fusioncam.zoo import DEFAULT_MODEL
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # told apart by which one it is, as explanations are

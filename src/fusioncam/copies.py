@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .errors import FusionCamWarning
+from fusioncam.errors import FusionCamWarning
 
 
 def copies(network: nn.Module, wanted: int) -> Sequence[nn.Module]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .errors import (
+from fusioncam.errors import (
     FusionCamError,
     ImageError,
     LayerError,
@@ -19,17 +19,17 @@ from .errors import (
     TargetError,
     UnknownNameError,
 )
-from .explanation import Explanation, MadeBy
-from .hooks import find
-from .images import Picture, open_picture
-from .methods import Method
-from .methods.common import layers_of, naming
-from .methods.spec import as_method, as_methods
-from .model import ExplainedModel
-from .outcome import Outcome
-from .sharing import announcing, sharing
-from .targets import choose, fitting, top
-from .zoo import DEFAULT_MODEL, as_model
+from fusioncam.explanation import Explanation, MadeBy
+from fusioncam.hooks import find
+from fusioncam.images import Picture, open_picture
+from fusioncam.methods import Method
+from fusioncam.methods.common import layers_of, naming
+from fusioncam.methods.spec import as_method, as_methods
+from fusioncam.model import ExplainedModel
+from fusioncam.outcome import Outcome
+from fusioncam.sharing import announcing, sharing
+from fusioncam.targets import choose, fitting, top
+from fusioncam.zoo import DEFAULT_MODEL, as_model
 
 # what is wrong with the request is wrong for every picture
 _REQUEST = (TargetError, LayerError, MethodError, ShapeError, UnknownNameError)

@@ -14,18 +14,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .errors import MethodError
-from .files import replacing, short, slug, to_json, writable_folder
-from .methods import Ingredients, Method
-from .methods.spec import as_method
-from .model import ExplainedModel
-from .outcome import Outcome
-from .preprocessing import Preprocessing
-from .render import as_png, overlay
-from .sharing import sharing
-from .trust import TrustCard
-from .trust import check as trust_check
-from .trust.shown import to_html
+from fusioncam.errors import MethodError
+from fusioncam.files import replacing, short, slug, to_json, writable_folder
+from fusioncam.methods import Ingredients, Method
+from fusioncam.methods.spec import as_method
+from fusioncam.model import ExplainedModel
+from fusioncam.outcome import Outcome
+from fusioncam.preprocessing import Preprocessing
+from fusioncam.render import as_png, overlay
+from fusioncam.sharing import sharing
+from fusioncam.trust import TrustCard
+from fusioncam.trust import check as trust_check
+from fusioncam.trust.shown import to_html
 
 SCHEMA_VERSION = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from .errors import MissingExtraError
+from fusioncam.errors import MissingExtraError
 
 
 def extra(name: str, module: str, what: str) -> Any:

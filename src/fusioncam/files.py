@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import OutputError
+from fusioncam.errors import OutputError
 
 if sys.platform == "win32":
     import msvcrt

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
-from .errors import TargetError, suggestion
+from fusioncam.errors import TargetError, suggestion
 
 
 @cache

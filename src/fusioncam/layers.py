@@ -13,9 +13,9 @@ from math import log2
 from torch import nn
 from torch.nn.modules import pooling
 
-from .errors import LayerError
-from .hooks import Ran
-from .layouts import Layout, layout_of, named_layout
+from fusioncam.errors import LayerError
+from fusioncam.hooks import Ran
+from fusioncam.layouts import Layout, layout_of, named_layout
 
 # what hands on, and what ends the maps: no place to read them
 _PASSING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)

@@ -13,7 +13,7 @@ from math import ceil, floor, prod
 
 from torch import Tensor
 
-from .errors import LayerError
+from fusioncam.errors import LayerError
 
 # class, distillation and register tokens: more than this before the places is no known network
 MAX_PREFIX = 16

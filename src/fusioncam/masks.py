@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .maps import is_flat, minmax, upsample
+from fusioncam.maps import is_flat, minmax, upsample
 
 
 class MaskSource(Protocol):

@@ -11,20 +11,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from . import hooks
-from .ablation import Ablation, Changes
-from .attention import attention_gradients
-from .caller import Caller
-from .errors import LayerError, MethodError, NonFiniteError, ShapeError, require_known
-from .layers import Candidate, candidates, finer, last_maps
-from .layouts import named_layout
-from .masks import FILLS, Fill, MaskSource, alive_pairs, at, blend
-from .parameters import added_bias, linear_head
-from .preprocessing import Preprocessing
-from .readout import Target, as_targets, precise, read
-from .sharing import announced, once
-from .speed import Speed
-from .sweep import sweep
+from fusioncam import hooks
+from fusioncam.ablation import Ablation, Changes
+from fusioncam.attention import attention_gradients
+from fusioncam.caller import Caller
+from fusioncam.errors import LayerError, MethodError, NonFiniteError, ShapeError, require_known
+from fusioncam.layers import Candidate, candidates, finer, last_maps
+from fusioncam.layouts import named_layout
+from fusioncam.masks import FILLS, Fill, MaskSource, alive_pairs, at, blend
+from fusioncam.parameters import added_bias, linear_head
+from fusioncam.preprocessing import Preprocessing
+from fusioncam.readout import Target, as_targets, precise, read
+from fusioncam.sharing import announced, once
+from fusioncam.speed import Speed
+from fusioncam.sweep import sweep
 
 
 @dataclass(frozen=True)

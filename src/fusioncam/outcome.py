@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .errors import ShapeError
-from .methods import Ingredients, Method
-from .model import ExplainedModel
-from .sweep import metered
+from fusioncam.errors import ShapeError
+from fusioncam.methods import Ingredients, Method
+from fusioncam.model import ExplainedModel
+from fusioncam.sweep import metered
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from .errors import ShapeError, require_known
+from fusioncam.errors import ShapeError, require_known
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .errors import NonFiniteError, TargetError, require_known
+from fusioncam.errors import NonFiniteError, TargetError, require_known
 
 READOUTS = ("logit", "probability")
 _READERS: dict[str, Callable[[Tensor], Tensor]] = {

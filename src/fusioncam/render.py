@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from .errors import UnknownNameError
+from fusioncam.errors import UnknownNameError
 
 # what the field's papers show; blue is 0, red is 1
 _COLOURS = colormaps["jet"](np.arange(256))[:, :3]

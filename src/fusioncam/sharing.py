@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-from .sweep import metered
+from fusioncam.sweep import metered
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import product
 from typing import Any, Generic, TypeVar
 
-from .errors import UnknownNameError, require_known, suggestion
+from fusioncam.errors import UnknownNameError, require_known, suggestion
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .errors import require_count, require_known
+from fusioncam.errors import require_count, require_known
 
 PRECISIONS = ("exact", "bfloat16", "float16", "auto")
 

@@ -19,16 +19,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .errors import ImageError, MethodError, NonFiniteError, require_known
-from .explaining import by_picture
-from .explanation import Explanation
-from .images import open_picture
-from .methods import FusionCAM, Method
-from .methods.spec import as_method
-from .model import ExplainedModel
-from .readout import Target, as_targets
-from .targets import fitting
-from .zoo import DEFAULT_MODEL, load_model
+from fusioncam.errors import ImageError, MethodError, NonFiniteError, require_known
+from fusioncam.explaining import by_picture
+from fusioncam.explanation import Explanation
+from fusioncam.images import open_picture
+from fusioncam.methods import FusionCAM, Method
+from fusioncam.methods.spec import as_method
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target, as_targets
+from fusioncam.targets import fitting
+from fusioncam.zoo import DEFAULT_MODEL, load_model
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000

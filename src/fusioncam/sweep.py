@@ -14,7 +14,7 @@ from queue import SimpleQueue
 import torch
 from torch import Tensor
 
-from .errors import FusionCamWarning
+from fusioncam.errors import FusionCamWarning
 
 Score = Callable[[Tensor], Tensor]
 

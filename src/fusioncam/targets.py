@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .errors import TargetError
-from .labels import find_class
+from fusioncam.errors import TargetError
+from fusioncam.labels import find_class
 
 
 def top(target: str) -> int:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from .errors import NonFiniteError, ShapeError, TargetError, UnknownNameError
-from .model import ExplainedModel
-from .readout import precise
+from fusioncam.errors import NonFiniteError, ShapeError, TargetError, UnknownNameError
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import precise
 
 # keeps the log-odds of a detection that is not there finite
 _FLOOR = 1e-6

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import MissingTruthError, ShapeError, require_known
-from .extras import extra
+from fusioncam.errors import MissingTruthError, ShapeError, require_known
+from fusioncam.extras import extra
 
 # where the truth lies: in the boxes, in the mask, or in the mask where one is known and else in the boxes
 REGIONS = ("finest", "box", "mask")

@@ -23,12 +23,12 @@ from huggingface_hub import constants as hub
 from timm.data import infer_imagenet_subset, resolve_model_data_config
 from torch import nn
 
-from .checkpoints import brief, fit, read_checkpoint
-from .errors import UnknownNameError, WeightsError, suggestion
-from .labels import imagenet_labels, of_subset, read_labels
-from .model import ExplainedModel
-from .preprocessing import Preprocessing
-from .speed import Speed
+from fusioncam.checkpoints import brief, fit, read_checkpoint
+from fusioncam.errors import UnknownNameError, WeightsError, suggestion
+from fusioncam.labels import imagenet_labels, of_subset, read_labels
+from fusioncam.model import ExplainedModel
+from fusioncam.preprocessing import Preprocessing
+from fusioncam.speed import Speed
 
 DEFAULT_MODEL = "efficientnet_lite0"
 _OFFLINE = f"Without them use {DEFAULT_MODEL}, whose weights are built in, or bring your own (--checkpoint FILE)"

@@ -1,5 +1,5 @@
 """The web page: `fusioncam app`."""
 
-from .serving import serve, served
+from fusioncam.app.serving import serve, served
 
 __all__ = ["serve", "served"]

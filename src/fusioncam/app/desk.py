@@ -18,11 +18,11 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from ..errors import FusionCamError, ImageError, UnknownNameError
-from ..explanation import Explanation
-from ..files import short
-from ..studio import Made, Studio, open_upload, packed
-from . import words
+from fusioncam.app import words
+from fusioncam.errors import FusionCamError, ImageError, UnknownNameError
+from fusioncam.explanation import Explanation
+from fusioncam.files import short
+from fusioncam.studio import Made, Studio, open_upload, packed
 
 _SIDE = 512  # of a map among others
 

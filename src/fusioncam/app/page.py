@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from ..studio import Studio
-from . import words
-from .desk import BLANK, NO_CLASSES, SAME, Desk, noted, refusing
+from fusioncam.app import words
+from fusioncam.app.desk import BLANK, NO_CLASSES, SAME, Desk, noted, refusing
+from fusioncam.studio import Studio
 
 # one explanation after another; a fusion of maps that are there already need not wait for them, only for the one
 # before it, so that the last theta is the one that stays

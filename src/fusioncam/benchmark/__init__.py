@@ -8,17 +8,17 @@ from typing import Any
 
 from torch import nn
 
-from ..cluster import Workers
-from ..datasets import Sample
-from ..errors import ResultsError
-from ..methods import Method
-from ..methods.spec import as_method
-from ..metrics import Metric, as_metric
-from ..model import ExplainedModel
-from ..zoo import as_model
-from .folder import journal_of
-from .plan import Plan, as_plan, presets, stored_plan
-from .runner import Outcome, Own, Watch, finished, run
+from fusioncam.benchmark.folder import journal_of
+from fusioncam.benchmark.plan import Plan, as_plan, presets, stored_plan
+from fusioncam.benchmark.runner import Outcome, Own, Watch, finished, run
+from fusioncam.cluster import Workers
+from fusioncam.datasets import Sample
+from fusioncam.errors import ResultsError
+from fusioncam.methods import Method
+from fusioncam.methods.spec import as_method
+from fusioncam.metrics import Metric, as_metric
+from fusioncam.model import ExplainedModel
+from fusioncam.zoo import as_model
 
 Models = Sequence[str | nn.Module | ExplainedModel]
 

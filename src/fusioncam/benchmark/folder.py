@@ -11,10 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ..errors import OutputError, ResultsError
-from ..files import replacing, short, slug
-from .plan import Plan, differences, only_adds, only_adds_metrics, stored_plan
-from .rows import Journal
+from fusioncam.benchmark.plan import Plan, differences, only_adds, only_adds_metrics, stored_plan
+from fusioncam.benchmark.rows import Journal
+from fusioncam.errors import OutputError, ResultsError
+from fusioncam.files import replacing, short, slug
 
 
 def journal_of(folder: Path) -> Journal:

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from ..datasets import Sample
-from ..errors import told
-from ..metrics import Metric
-from ..metrics.mosaics import groups
-from ..sharing import ledger
-from .measure import Bench, number
-from .rows import Journal, Row
+from fusioncam.benchmark.measure import Bench, number
+from fusioncam.benchmark.rows import Journal, Row
+from fusioncam.datasets import Sample
+from fusioncam.errors import told
+from fusioncam.metrics import Metric
+from fusioncam.metrics.mosaics import groups
+from fusioncam.sharing import ledger
 
 
 def games_in(metrics: Mapping[str, Metric]) -> list[str]:

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ..cluster import Lost, Work
-from ..datasets import Sample
-from ..errors import told
-from ..model import ExplainedModel
-from .games import play
-from .measure import Bench, Made, acquaint
-from .rows import Key, Row
+from fusioncam.benchmark.games import play
+from fusioncam.benchmark.measure import Bench, Made, acquaint
+from fusioncam.benchmark.rows import Key, Row
+from fusioncam.cluster import Lost, Work
+from fusioncam.datasets import Sample
+from fusioncam.errors import told
+from fusioncam.model import ExplainedModel
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..datasets import Sample
-from ..errors import MissingTruthError, NonFiniteError, TargetError, told
-from ..explanation import run_facts
-from ..methods import Method
-from ..methods.common import layers_of, naming
-from ..metrics import Metric, curve_of, protocol, shared
-from ..metrics import measure as ask
-from ..model import ExplainedModel
-from ..outcome import whole
-from ..sharing import Cost, announcing, ledger, sharing
-from ..truth import Truth
-from .rows import COLUMNS, Key, Row
+from fusioncam.benchmark.rows import COLUMNS, Key, Row
+from fusioncam.datasets import Sample
+from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, told
+from fusioncam.explanation import run_facts
+from fusioncam.methods import Method
+from fusioncam.methods.common import layers_of, naming
+from fusioncam.metrics import Metric, curve_of, protocol, shared
+from fusioncam.metrics import measure as ask
+from fusioncam.model import ExplainedModel
+from fusioncam.outcome import whole
+from fusioncam.sharing import Cost, announcing, ledger, sharing
+from fusioncam.truth import Truth
 
 
 @dataclass(frozen=True)

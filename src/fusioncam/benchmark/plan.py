@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ResultsError, UnknownNameError, require_known, suggestion
-from ..extras import extra
-from ..files import replacing
-from ..methods.spec import as_methods
-from ..metrics import as_metrics
-from ..speed import PRECISIONS
-from ..zoo import DEFAULT_MODEL
+from fusioncam.errors import ResultsError, UnknownNameError, require_known, suggestion
+from fusioncam.extras import extra
+from fusioncam.files import replacing
+from fusioncam.methods.spec import as_methods
+from fusioncam.metrics import as_metrics
+from fusioncam.speed import PRECISIONS
+from fusioncam.zoo import DEFAULT_MODEL
 
 BASELINES = ("ones", "center", "random")
 TARGETS = ("predicted", "label")

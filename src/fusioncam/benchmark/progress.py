@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ..files import printable
-from ..run import Rate
-from .rows import Means, Row
-from .runner import Watch
+from fusioncam.benchmark.rows import Means, Row
+from fusioncam.benchmark.runner import Watch
+from fusioncam.files import printable
+from fusioncam.run import Rate
 
 
 class Screen(Watch):

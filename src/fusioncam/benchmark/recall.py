@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..datasets import Samples, open_dataset
-from ..errors import ResultsError
-from ..files import replacing, to_json
-from ..model import ExplainedModel
-from ..preprocessing import Preprocessing
-from .measure import classes_in
-from .plan import Plan
+from fusioncam.benchmark.measure import classes_in
+from fusioncam.benchmark.plan import Plan
+from fusioncam.datasets import Samples, open_dataset
+from fusioncam.errors import ResultsError
+from fusioncam.files import replacing, to_json
+from fusioncam.model import ExplainedModel
+from fusioncam.preprocessing import Preprocessing
 
 FILE = "models.json"
 

@@ -14,9 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputError, ResultsError
-from ..extras import extra
-from ..files import replacing
+from fusioncam.errors import OutputError, ResultsError
+from fusioncam.extras import extra
+from fusioncam.files import replacing
 
 Row = dict[str, Any]
 Key = tuple[str, str]

@@ -11,25 +11,25 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-from ..cluster import Here, Workers
-from ..datasets import Sample, draw, open_dataset
-from ..errors import MissingTruthError, ResultsError
-from ..explaining import named_methods
-from ..files import held
-from ..methods import Method
-from ..methods.spec import as_methods
-from ..metrics import Metric, as_metrics
-from ..model import ExplainedModel
-from ..sharing import Cost
-from ..speed import Speed
-from ..zoo import as_model, load_model
-from .folder import Heatmaps, begun
-from .games import classes_of, games_in, groups_for
-from .jobs import BenchSetUp, ClassJob, Done, GameJob, Job, PictureJob, what_became
-from .measure import Bench, Made, as_columns, classes_in
-from .plan import Plan
-from .recall import note
-from .rows import Journal, Key, Means, Row, in_order, parquet, write_parquet
+from fusioncam.benchmark.folder import Heatmaps, begun
+from fusioncam.benchmark.games import classes_of, games_in, groups_for
+from fusioncam.benchmark.jobs import BenchSetUp, ClassJob, Done, GameJob, Job, PictureJob, what_became
+from fusioncam.benchmark.measure import Bench, Made, as_columns, classes_in
+from fusioncam.benchmark.plan import Plan
+from fusioncam.benchmark.recall import note
+from fusioncam.benchmark.rows import Journal, Key, Means, Row, in_order, parquet, write_parquet
+from fusioncam.cluster import Here, Workers
+from fusioncam.datasets import Sample, draw, open_dataset
+from fusioncam.errors import MissingTruthError, ResultsError
+from fusioncam.explaining import named_methods
+from fusioncam.files import held
+from fusioncam.methods import Method
+from fusioncam.methods.spec import as_methods
+from fusioncam.metrics import Metric, as_metrics
+from fusioncam.model import ExplainedModel
+from fusioncam.sharing import Cost
+from fusioncam.speed import Speed
+from fusioncam.zoo import as_model, load_model
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from ..maps import upsample
+from fusioncam.maps import upsample
 
 Size = tuple[int, int]
 

@@ -11,17 +11,17 @@ from pathlib import PurePosixPath
 import torch
 from PIL import Image
 
-from ..cluster import Work
-from ..errors import told
-from ..explaining import by_picture
-from ..explanation import Explanation
-from ..files import short, slug
-from ..model import ExplainedModel
-from ..preprocessing import Preprocessing
-from .grids import Size, as_grid, sizes_for
-from .places import Folder, Found
-from .plan import BulkPlan
-from .shards import Row, grid_facts
+from fusioncam.bulk.grids import Size, as_grid, sizes_for
+from fusioncam.bulk.places import Folder, Found
+from fusioncam.bulk.plan import BulkPlan
+from fusioncam.bulk.shards import Row, grid_facts
+from fusioncam.cluster import Work
+from fusioncam.errors import told
+from fusioncam.explaining import by_picture
+from fusioncam.explanation import Explanation
+from fusioncam.files import short, slug
+from fusioncam.model import ExplainedModel
+from fusioncam.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

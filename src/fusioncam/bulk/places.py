@@ -11,10 +11,10 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import ImageError, OutputError, UnknownNameError
-from ..extras import extra
-from ..files import replacing
-from ..images import SUFFIXES, find_pictures, open_picture, read_picture
+from fusioncam.errors import ImageError, OutputError, UnknownNameError
+from fusioncam.extras import extra
+from fusioncam.files import replacing
+from fusioncam.images import SUFFIXES, find_pictures, open_picture, read_picture
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import ResultsError, UnknownNameError, require_count
-from ..model import ExplainedModel
-from ..speed import Speed
-from ..zoo import DEFAULT_MODEL, load_model
-from .places import Folder
+from fusioncam.bulk.places import Folder
+from fusioncam.errors import ResultsError, UnknownNameError, require_count
+from fusioncam.model import ExplainedModel
+from fusioncam.speed import Speed
+from fusioncam.zoo import DEFAULT_MODEL, load_model
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

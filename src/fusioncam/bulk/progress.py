@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..run import Rate
-from .runner import Watch
-from .shards import Row
+from fusioncam.bulk.runner import Watch
+from fusioncam.bulk.shards import Row
+from fusioncam.run import Rate
 
 
 class Screen(Watch):

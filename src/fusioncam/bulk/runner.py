@@ -9,16 +9,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..cluster import Here, Lost, Workers
-from ..cluster.work import batches
-from ..errors import ImageError, ResultsError
-from ..explaining import named_methods
-from ..explanation import run_facts
-from ..files import held, to_json
-from .jobs import ExplainSetUp, PictureJob, failure
-from .places import Folder, Found, is_local, pictures_at
-from .plan import MANIFEST, SCHEMA_VERSION, BulkPlan, require_same
-from .shards import COLUMNS, Row, counts, shard_name, shards_in, to_parquet
+from fusioncam.bulk.jobs import ExplainSetUp, PictureJob, failure
+from fusioncam.bulk.places import Folder, Found, is_local, pictures_at
+from fusioncam.bulk.plan import MANIFEST, SCHEMA_VERSION, BulkPlan, require_same
+from fusioncam.bulk.shards import COLUMNS, Row, counts, shard_name, shards_in, to_parquet
+from fusioncam.cluster import Here, Lost, Workers
+from fusioncam.cluster.work import batches
+from fusioncam.errors import ImageError, ResultsError
+from fusioncam.explaining import named_methods
+from fusioncam.explanation import run_facts
+from fusioncam.files import held, to_json
 
 _TOLD = 20  # failures that are named at the end
 

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import ResultsError
-from ..render import overlay
-from .grids import Grid, from_grid
-from .places import Folder, Found
+from fusioncam.bulk.grids import Grid, from_grid
+from fusioncam.bulk.places import Folder, Found
+from fusioncam.errors import ResultsError
+from fusioncam.render import overlay
 
 # what a column holds, for whoever reads the manifest
 COLUMNS = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .connection import LOCAL, ray_pool
-from .pool import Pool, Request
-from .work import Here, Lost, SetUp, Work, Workers
+from fusioncam.cluster.connection import LOCAL, ray_pool
+from fusioncam.cluster.pool import Pool, Request
+from fusioncam.cluster.work import Here, Lost, SetUp, Work, Workers
 
 __all__ = ["LOCAL", "Here", "Lost", "Pool", "Request", "SetUp", "Work", "Workers", "ray_pool"]

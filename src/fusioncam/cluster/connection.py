@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from ..errors import ClusterError
-from ..extras import extra
-from .pool import Pool, Request
+from fusioncam.cluster.pool import Pool, Request
+from fusioncam.errors import ClusterError
+from fusioncam.extras import extra
 
 LOCAL = "local"
 _STORE = 2**28  # bytes; jobs and rows are small

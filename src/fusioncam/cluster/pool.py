@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from ..errors import ClusterError
-from .work import Lost, SetUp, T, Work, batches
+from fusioncam.cluster.work import Lost, SetUp, T, Work, batches
+from fusioncam.errors import ClusterError
 
 TRIES = 3  # of a job that was alone in hand when its worker's process ended
 _AHEAD = 2  # batches that a worker has, so that it never waits for the next one

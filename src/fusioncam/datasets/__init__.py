@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DatasetError, require_known
-from .classes import ClassMap, Network, described
-from .coco import coco, instance_files
-from .folders import class_folders, has_class_folders, pictures
-from .markup import has_imagenet_files, imagenet, voc
-from .sample import Sample, Samples, draw
-from .tables import has_table, hugging_face, table
+from fusioncam.datasets.classes import ClassMap, Network, described
+from fusioncam.datasets.coco import coco, instance_files
+from fusioncam.datasets.folders import class_folders, has_class_folders, pictures
+from fusioncam.datasets.markup import has_imagenet_files, imagenet, voc
+from fusioncam.datasets.sample import Sample, Samples, draw
+from fusioncam.datasets.tables import has_table, hugging_face, table
+from fusioncam.errors import DatasetError, require_known
 
 __all__ = ["KINDS", "Sample", "Samples", "draw", "open_dataset"]
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import DatasetError
-from .classes import Network
-from .folders import labelled
-from .placing import Box
-from .sample import Sample, Samples
+from fusioncam.datasets.classes import Network
+from fusioncam.datasets.folders import labelled
+from fusioncam.datasets.placing import Box
+from fusioncam.datasets.sample import Sample, Samples
+from fusioncam.errors import DatasetError
 
 
 def coco(path: Path, network: Network, split: str | None = None) -> Samples:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
-from ..errors import DatasetError
-from ..images import SUFFIXES
-from .classes import Network, is_synset
-from .folders import labelled, pictures_in
-from .placing import Box
-from .sample import Sample, Samples, name_of
+from fusioncam.datasets.classes import Network, is_synset
+from fusioncam.datasets.folders import labelled, pictures_in
+from fusioncam.datasets.placing import Box
+from fusioncam.datasets.sample import Sample, Samples, name_of
+from fusioncam.errors import DatasetError
+from fusioncam.images import SUFFIXES
 
 IMAGENET = (Path("Data/CLS-LOC/val"), Path("Annotations/CLS-LOC/val"))
 

@@ -12,11 +12,11 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from ..errors import DatasetError, ImageError
-from ..extras import extra
-from ..images import Picture
-from ..preprocessing import Preprocessing
-from ..truth import Truth
+from fusioncam.errors import DatasetError, ImageError
+from fusioncam.extras import extra
+from fusioncam.images import Picture
+from fusioncam.preprocessing import Preprocessing
+from fusioncam.truth import Truth
 
 Box = tuple[float, float, float, float]
 Turn = Image.Transpose

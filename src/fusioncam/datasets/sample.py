@@ -13,11 +13,11 @@ from typing import Any, overload
 from PIL import Image
 from torch import Tensor
 
-from ..errors import ImageError, TargetError
-from ..images import Picture, open_picture
-from ..preprocessing import Preprocessing
-from ..truth import Truth
-from .placing import Box, placed
+from fusioncam.datasets.placing import Box, placed
+from fusioncam.errors import ImageError, TargetError
+from fusioncam.images import Picture, open_picture
+from fusioncam.preprocessing import Preprocessing
+from fusioncam.truth import Truth
 
 # a callable opens a picture that is no file of its own
 Source = Picture | Callable[[], Image.Image]

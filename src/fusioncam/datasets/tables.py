@@ -12,12 +12,12 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import DatasetError
-from ..extras import extra
-from .classes import Network, Numbers, rows_of
-from .folders import labelled
-from .placing import Box
-from .sample import Sample, Samples
+from fusioncam.datasets.classes import Network, Numbers, rows_of
+from fusioncam.datasets.folders import labelled
+from fusioncam.datasets.placing import Box
+from fusioncam.datasets.sample import Sample, Samples
+from fusioncam.errors import DatasetError
+from fusioncam.extras import extra
 
 CORNERS = ("x0", "y0", "x1", "y1")
 COLUMNS = ("path", "label", *CORNERS)

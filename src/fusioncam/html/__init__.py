@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import ResultsError
-from .explained import FACTS, write_explained
-from .measured import write_measured
+from fusioncam.errors import ResultsError
+from fusioncam.html.explained import FACTS, write_explained
+from fusioncam.html.measured import write_measured
 
 __all__ = ["FILE", "write_report"]
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError, ResultsError
-from ..images import open_picture
-from ..render import uncovered
-from ..report import Cell, Page, Table
-from .pixels import as_uri, heat_uri, side_for
-from .sheet import FAILURES, LINES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
-from .trust import Card, card_of
-from .written import write
+from fusioncam.errors import ImageError, ResultsError
+from fusioncam.html.pixels import as_uri, heat_uri, side_for
+from fusioncam.html.sheet import FAILURES, LINES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
+from fusioncam.html.trust import Card, card_of
+from fusioncam.html.written import write
+from fusioncam.images import open_picture
+from fusioncam.render import uncovered
+from fusioncam.report import Cell, Page, Table
 
 FACTS = "explanations.json"
 COST = "Passes and seconds are what a heatmap took beyond what it shared with those before it."

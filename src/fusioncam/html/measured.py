@@ -14,16 +14,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..benchmark.folder import Heatmaps
-from ..benchmark.recall import Noted, noted
-from ..datasets import Samples
-from ..errors import FusionCamError
-from ..report import Results, main_of, read_results, side_by_side_figure, write_tables_and_figures
-from ..report.cells import is_baseline
-from .drawings import drawing
-from .pixels import as_uri, heat_uri, side_for
-from .sheet import FAILURES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
-from .written import write
+from fusioncam.benchmark.folder import Heatmaps
+from fusioncam.benchmark.recall import Noted, noted
+from fusioncam.datasets import Samples
+from fusioncam.errors import FusionCamError
+from fusioncam.html.drawings import drawing
+from fusioncam.html.pixels import as_uri, heat_uri, side_for
+from fusioncam.html.sheet import FAILURES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
+from fusioncam.html.written import write
+from fusioncam.report import Results, main_of, read_results, side_by_side_figure, write_tables_and_figures
+from fusioncam.report.cells import is_baseline
 
 # of figures 2 and 4 of the paper, which has nine methods
 _ROWS, _COLUMNS = 6, 9

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from ..render import coloured
+from fusioncam.render import coloured
 
 _FORMAT = "WEBP" if features.check("webp") else "JPEG"
 _HEAT_SIDE = 128

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..report.cells import minus
-from ..trust.shown import MARKS, cost
+from fusioncam.report.cells import minus
+from fusioncam.trust.shown import MARKS, cost
 
 UNKNOWN = "unknown"
 _WIDE, _HIGH = 160, 72

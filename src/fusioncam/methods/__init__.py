@@ -6,14 +6,14 @@ reproduces a public code: ``official`` is the Fusion-CAM paper's, ``xplaincam`` 
 
 from __future__ import annotations
 
-from .ablation import AblationCAM, ReciproCAM
-from .attention import LeGrad
-from .averaged import ExpectedGradCAM, IntegratedGradients, SmoothGradCAMPlusPlus
-from .baselines import Center, Edges, Ones, Random
-from .common import Method
-from .ensembles import RULES, Fuse, MetaCAM, fuse
-from .fusion import FusionCAM, Ingredients, UnionCAM
-from .gradient import (
+from fusioncam.methods.ablation import AblationCAM, ReciproCAM
+from fusioncam.methods.attention import LeGrad
+from fusioncam.methods.averaged import ExpectedGradCAM, IntegratedGradients, SmoothGradCAMPlusPlus
+from fusioncam.methods.baselines import Center, Edges, Ones, Random
+from fusioncam.methods.common import Method
+from fusioncam.methods.ensembles import RULES, Fuse, MetaCAM, fuse
+from fusioncam.methods.fusion import FusionCAM, Ingredients, UnionCAM
+from fusioncam.methods.gradient import (
     CAM,
     DenoisedGradCAM,
     EigenCAM,
@@ -27,11 +27,11 @@ from .gradient import (
     ShapleyCAM,
     XGradCAM,
 )
-from .groups import GroupCAM
-from .layered import FullGrad, MultiLayer, Multiscale, PolyCAM, RefineCAM
-from .optimised import OptiCAM
-from .region import ISCAM, RISE, SSCAM, ScoreCAM
-from .wrappers import Augmented
+from fusioncam.methods.groups import GroupCAM
+from fusioncam.methods.layered import FullGrad, MultiLayer, Multiscale, PolyCAM, RefineCAM
+from fusioncam.methods.optimised import OptiCAM
+from fusioncam.methods.region import ISCAM, RISE, SSCAM, ScoreCAM
+from fusioncam.methods.wrappers import Augmented
 
 _XPLAINCAM = ScoreCAM(readout="probability", softmax=False, normalise="before", maps="normalised")
 

@@ -10,12 +10,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import require_known
-from ..maps import minmax, upsample, weigh
-from ..model import ExplainedModel
-from ..readout import READOUTS, Target
-from ..sharing import once
-from .common import checked, to_heatmap
+from fusioncam.errors import require_known
+from fusioncam.maps import minmax, upsample, weigh
+from fusioncam.methods.common import checked, to_heatmap
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import READOUTS, Target
+from fusioncam.sharing import once
 
 
 class WithoutChannel:

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..maps import minmax, upsample
-from ..model import ExplainedModel
-from ..readout import Target
-from ..sharing import once
-from .common import checked
+from fusioncam.maps import minmax, upsample
+from fusioncam.methods.common import checked
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target
+from fusioncam.sharing import once
 
 
 @dataclass(frozen=True)

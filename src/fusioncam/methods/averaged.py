@@ -8,14 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import require_count, require_known
-from ..maps import minmax
-from ..masks import FILLS
-from ..model import ExplainedModel
-from ..readout import Target, precise
-from ..sharing import once
-from .common import checked, noise, to_heatmap
-from .weightings import grad_cam, grad_cam_plus_plus
+from fusioncam.errors import require_count, require_known
+from fusioncam.maps import minmax
+from fusioncam.masks import FILLS
+from fusioncam.methods.common import checked, noise, to_heatmap
+from fusioncam.methods.weightings import grad_cam, grad_cam_plus_plus
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target, precise
+from fusioncam.sharing import once
 
 
 @dataclass(frozen=True)

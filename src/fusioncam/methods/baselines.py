@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import UnknownNameError
-from ..maps import minmax
-from ..model import ExplainedModel
-from ..readout import Target, precise
-from .common import checked
+from fusioncam.errors import UnknownNameError
+from fusioncam.maps import minmax
+from fusioncam.methods.common import checked
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target, precise
 
 
 @dataclass(frozen=True)

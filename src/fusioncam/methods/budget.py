@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import UnknownNameError, require_count
-from ..maps import minmax, positive, weigh
+from fusioncam.errors import UnknownNameError, require_count
+from fusioncam.maps import minmax, positive, weigh
 
 AUTO = "auto"
 # masks are compared at so many places a side: finer detail hardly moves the score

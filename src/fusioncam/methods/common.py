@@ -13,10 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..errors import FlatHeatmapWarning, UnknownNameError
-from ..maps import is_flat, minmax, positive, upsample
-from ..model import ExplainedModel
-from ..readout import Target
+from fusioncam.errors import FlatHeatmapWarning, UnknownNameError
+from fusioncam.maps import is_flat, minmax, positive, upsample
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target
 
 
 class Method(Protocol):

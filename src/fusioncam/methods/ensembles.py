@@ -10,16 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import UnknownNameError, require_known
-from ..maps import minmax, over, percentile
-from ..masks import FILLS
-from ..model import ExplainedModel
-from ..readout import Target, precise
-from ..sharing import announcing, once, sharing
-from .ablation import AblationCAM
-from .common import JOINS, Method, checked, cost_of, layers_of
-from .fusion import FusionCAM, UnionCAM
-from .gradient import (
+from fusioncam.errors import UnknownNameError, require_known
+from fusioncam.maps import minmax, over, percentile
+from fusioncam.masks import FILLS
+from fusioncam.methods.ablation import AblationCAM
+from fusioncam.methods.common import JOINS, Method, checked, cost_of, layers_of
+from fusioncam.methods.fusion import FusionCAM, UnionCAM
+from fusioncam.methods.gradient import (
     EigenCAM,
     EigenGradCAM,
     ElementwiseGradCAM,
@@ -29,8 +26,11 @@ from .gradient import (
     LayerCAM,
     XGradCAM,
 )
-from .layered import FullGrad
-from .region import ScoreCAM
+from fusioncam.methods.layered import FullGrad
+from fusioncam.methods.region import ScoreCAM
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target, precise
+from fusioncam.sharing import announcing, once, sharing
 
 
 @dataclass(frozen=True)

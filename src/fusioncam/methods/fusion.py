@@ -9,15 +9,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import require_known
-from ..maps import agree, denoise, is_flat, minmax, over
-from ..masks import FILLS
-from ..model import ExplainedModel
-from ..readout import Target
-from ..sharing import announcing, once, sharing
-from .common import Method, checked, cost_of, layers_of, require_percentile, with_setting
-from .gradient import DenoisedGradCAM, GradCAM
-from .region import ScoreCAM
+from fusioncam.errors import require_known
+from fusioncam.maps import agree, denoise, is_flat, minmax, over
+from fusioncam.masks import FILLS
+from fusioncam.methods.common import Method, checked, cost_of, layers_of, require_percentile, with_setting
+from fusioncam.methods.gradient import DenoisedGradCAM, GradCAM
+from fusioncam.methods.region import ScoreCAM
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target
+from fusioncam.sharing import announcing, once, sharing
 
 Pair = tuple[Tensor, Tensor]
 

@@ -8,13 +8,10 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from ..errors import MethodError, require_count, require_known
-from ..maps import denoise, minmax, over, upsample, weigh
-from ..model import ExplainedModel
-from ..readout import Target, as_targets
-from ..sharing import once
-from .common import checked, require_percentile, to_heatmap
-from .weightings import (
+from fusioncam.errors import MethodError, require_count, require_known
+from fusioncam.maps import denoise, minmax, over, upsample, weigh
+from fusioncam.methods.common import checked, require_percentile, to_heatmap
+from fusioncam.methods.weightings import (
     eigen_cam,
     eigen_grad_cam,
     elementwise_grad_cam,
@@ -25,6 +22,9 @@ from .weightings import (
     places,
     xgrad_cam,
 )
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target, as_targets
+from fusioncam.sharing import once
 
 
 class FromRecord(Protocol):

@@ -8,15 +8,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import require_count, require_known
-from ..maps import denoise, minmax, over, positive, upsample
-from ..masks import FILLS, ChannelMasks
-from ..model import ExplainedModel
-from ..readout import READOUTS, Target
-from ..sharing import once
-from .clusters import k_means
-from .common import checked, require_percentile
-from .region import empty_scores
+from fusioncam.errors import require_count, require_known
+from fusioncam.maps import denoise, minmax, over, positive, upsample
+from fusioncam.masks import FILLS, ChannelMasks
+from fusioncam.methods.clusters import k_means
+from fusioncam.methods.common import checked, require_percentile
+from fusioncam.methods.region import empty_scores
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import READOUTS, Target
+from fusioncam.sharing import once
 
 
 @dataclass(frozen=True)

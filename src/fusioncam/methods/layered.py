@@ -9,16 +9,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import require_known
-from ..maps import minmax, upsample, weigh
-from ..masks import FILLS, Changed, ChannelMasks
-from ..model import ExplainedModel, Record
-from ..readout import Target, precise
-from ..sharing import announcing, once, sharing
-from .common import JOINS, Method, at_layer, checked, cost_of, layers_of
-from .fusion import FusionCAM
-from .gradient import GradCAMPlusPlus, LayerCAM
-from .weightings import divide
+from fusioncam.errors import require_known
+from fusioncam.maps import minmax, upsample, weigh
+from fusioncam.masks import FILLS, Changed, ChannelMasks
+from fusioncam.methods.common import JOINS, Method, at_layer, checked, cost_of, layers_of
+from fusioncam.methods.fusion import FusionCAM
+from fusioncam.methods.gradient import GradCAMPlusPlus, LayerCAM
+from fusioncam.methods.weightings import divide
+from fusioncam.model import ExplainedModel, Record
+from fusioncam.readout import Target, precise
+from fusioncam.sharing import announcing, once, sharing
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import UnknownNameError, require_count, require_known
-from ..maps import minmax, upsample, weigh
-from ..masks import FILLS
-from ..model import ExplainedModel
-from ..readout import READOUTS, Target
-from ..sharing import once
-from .common import checked
+from fusioncam.errors import UnknownNameError, require_count, require_known
+from fusioncam.maps import minmax, upsample, weigh
+from fusioncam.masks import FILLS
+from fusioncam.methods.common import checked
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import READOUTS, Target
+from fusioncam.sharing import once
 
 
 @dataclass(frozen=True)

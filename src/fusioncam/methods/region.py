@@ -11,14 +11,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import require_count, require_known
-from ..maps import minmax, positive, upsample, weigh
-from ..masks import FILLS, CellMasks, Changed, ChannelMasks
-from ..model import ExplainedModel
-from ..readout import READOUTS, Target, precise
-from ..sharing import once
-from .budget import AUTO, estimate, require_budget
-from .common import checked, noise
+from fusioncam.errors import require_count, require_known
+from fusioncam.maps import minmax, positive, upsample, weigh
+from fusioncam.masks import FILLS, CellMasks, Changed, ChannelMasks
+from fusioncam.methods.budget import AUTO, estimate, require_budget
+from fusioncam.methods.common import checked, noise
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import READOUTS, Target, precise
+from fusioncam.sharing import once
 
 
 def shared_out(scores: Tensor, alive: Tensor) -> Tensor:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..specs import Specs
-from . import METHODS
-from .common import Method
+from fusioncam.methods import METHODS
+from fusioncam.methods.common import Method
+from fusioncam.specs import Specs
 
 _SPECS: Specs[Method] = Specs("method", METHODS, "give one, or use explain_each(...)")
 

@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import UnknownNameError
-from ..maps import minmax
-from ..model import ExplainedModel
-from ..readout import Target, precise
-from ..sharing import once
-from .common import Method, checked, cost_of, noise
-from .gradient import GradCAM
+from fusioncam.errors import UnknownNameError
+from fusioncam.maps import minmax
+from fusioncam.methods.common import Method, checked, cost_of, noise
+from fusioncam.methods.gradient import GradCAM
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target, precise
+from fusioncam.sharing import once
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,20 @@ from typing import Any
 
 from torch import Tensor
 
-from ..methods import METHODS, Fuse
-from ..model import ExplainedModel
-from ..readout import Target
-from ..specs import Specs
-from ..truth import Truth
-from .adcc import ADCC, Coherency, Complexity
-from .common import Metric, protocol
-from .cost import Cost
-from .curves import Deletion, Insertion
-from .faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
-from .localization import BoxAccuracy, EnergyShare, IoU, PointingGame
-from .mosaics import GridPointingGame
-from .removal import ROAD, LeRF, MoRF
-from .sanity import Maker, MaxSensitivity, ModelRandomisation, NoiseStability
+from fusioncam.methods import METHODS, Fuse
+from fusioncam.metrics.adcc import ADCC, Coherency, Complexity
+from fusioncam.metrics.common import Metric, protocol
+from fusioncam.metrics.cost import Cost
+from fusioncam.metrics.curves import Deletion, Insertion
+from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
+from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame
+from fusioncam.metrics.mosaics import GridPointingGame
+from fusioncam.metrics.removal import ROAD, LeRF, MoRF
+from fusioncam.metrics.sanity import Maker, MaxSensitivity, ModelRandomisation, NoiseStability
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target
+from fusioncam.specs import Specs
+from fusioncam.truth import Truth
 
 METRICS: dict[str, Metric] = {
     "average-drop": AverageDrop(),

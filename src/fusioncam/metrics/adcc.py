@@ -8,15 +8,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..maps import is_flat
-from ..masks import blend
-from ..model import ExplainedModel
-from ..readout import Target
-from ..truth import Truth
-from .common import as_masks, judged, require_protocol
-from .faithfulness import CHOOSERS, AverageDrop
-from .sanity import Maker, asked, remade
-from .similarity import pearson
+from fusioncam.maps import is_flat
+from fusioncam.masks import blend
+from fusioncam.metrics.common import as_masks, judged, require_protocol
+from fusioncam.metrics.faithfulness import CHOOSERS, AverageDrop
+from fusioncam.metrics.sanity import Maker, asked, remade
+from fusioncam.metrics.similarity import pearson
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target
+from fusioncam.truth import Truth
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ..maps import over
-from ..truth import components
+from fusioncam.maps import over
+from fusioncam.truth import components
 
 # which of a heatmap's connected pieces have a box
 PIECES = ("all", "largest")

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import NonFiniteError, ShapeError, UnknownNameError, require_known
-from ..maps import upsample
-from ..masks import FILLS
-from ..model import ExplainedModel
-from ..readout import READOUTS, Target, precise
-from ..sharing import once
-from ..truth import Truth
-from .sanity import Maker
+from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
+from fusioncam.maps import upsample
+from fusioncam.masks import FILLS
+from fusioncam.metrics.sanity import Maker
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import READOUTS, Target, precise
+from fusioncam.sharing import once
+from fusioncam.truth import Truth
 
 
 class Metric(Protocol):

@@ -13,13 +13,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import require_known
-from ..model import ExplainedModel
-from ..readout import Target, as_targets
-from ..sharing import once
-from ..sweep import metered
-from ..truth import Truth
-from .sanity import Maker, asked, beside, remade
+from fusioncam.errors import require_known
+from fusioncam.metrics.sanity import Maker, asked, beside, remade
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target, as_targets
+from fusioncam.sharing import once
+from fusioncam.sweep import metered
+from fusioncam.truth import Truth
 
 QUANTITIES = ("seconds", "passes", "partial passes", "peak memory")
 

@@ -12,15 +12,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import require_count
-from ..maps import over
-from ..masks import gaussian
-from ..model import ExplainedModel
-from ..readout import Target, precise
-from ..sharing import once
-from ..truth import Truth
-from .common import fitted, judged, ranks, require_between, require_protocol
-from .sanity import Maker
+from fusioncam.errors import require_count
+from fusioncam.maps import over
+from fusioncam.masks import gaussian
+from fusioncam.metrics.common import fitted, judged, ranks, require_between, require_protocol
+from fusioncam.metrics.sanity import Maker
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target, precise
+from fusioncam.sharing import once
+from fusioncam.truth import Truth
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import UnknownNameError
-from ..model import ExplainedModel
-from ..readout import Target
-from ..sharing import once
-from ..truth import Truth
-from .common import as_masks, judged, ranks, require_between, require_protocol, whole_scores
-from .sanity import Maker
+from fusioncam.errors import UnknownNameError
+from fusioncam.metrics.common import as_masks, judged, ranks, require_between, require_protocol, whole_scores
+from fusioncam.metrics.sanity import Maker
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target
+from fusioncam.sharing import once
+from fusioncam.truth import Truth
 
 # methods that choose or weigh whole maps by the score of the picture seen through them, as is measured here
 CHOOSERS = ("union-cam", "fusion-cam", "opti-cam", "meta-cam")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..maps import over
-from ..readout import precise
+from fusioncam.maps import over
+from fusioncam.readout import precise
 
 # of the residual, by the norm of the right-hand side; steps that no picture needs
 _TOLERANCE, _MOST_STEPS = 1e-5, 200

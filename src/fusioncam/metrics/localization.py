@@ -13,13 +13,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import NonFiniteError, ShapeError, UnknownNameError, require_known
-from ..maps import over
-from ..model import ExplainedModel
-from ..readout import Target, precise
-from ..truth import REGIONS, Truth, required
-from .boxes import PIECES, THRESHOLDS, box_ious, reached
-from .sanity import Maker
+from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
+from fusioncam.maps import over
+from fusioncam.metrics.boxes import PIECES, THRESHOLDS, box_ious, reached
+from fusioncam.metrics.sanity import Maker
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target, precise
+from fusioncam.truth import REGIONS, Truth, required
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import UnknownNameError, require_count
-from ..masks import Fill
-from ..model import ExplainedModel
-from ..readout import Target
-from ..sharing import once
-from ..truth import Truth
-from .common import fitted, judged, ranks, require_between, require_protocol
-from .curves import RankMasks
-from .imputation import Imputation
-from .sanity import Maker
+from fusioncam.errors import UnknownNameError, require_count
+from fusioncam.masks import Fill
+from fusioncam.metrics.common import fitted, judged, ranks, require_between, require_protocol
+from fusioncam.metrics.curves import RankMasks
+from fusioncam.metrics.imputation import Imputation
+from fusioncam.metrics.sanity import Maker
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target
+from fusioncam.sharing import once
+from fusioncam.truth import Truth
 
 
 @dataclass(frozen=True)

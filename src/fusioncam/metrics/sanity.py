@@ -18,7 +18,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..errors import (
+from fusioncam.errors import (
     FlatHeatmapWarning,
     LayerError,
     MethodError,
@@ -27,12 +27,12 @@ from ..errors import (
     UnknownNameError,
     require_known,
 )
-from ..maps import over
-from ..model import ExplainedModel
-from ..readout import Target, as_targets, precise
-from ..sharing import apart
-from ..truth import Truth
-from .similarity import SIMILARITIES, relative_change, similar
+from fusioncam.maps import over
+from fusioncam.metrics.similarity import SIMILARITIES, relative_change, similar
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target, as_targets, precise
+from fusioncam.sharing import apart
+from fusioncam.truth import Truth
 
 
 class Maker(Protocol):

@@ -20,17 +20,17 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..files import replacing, slug, writable_folder
-from .cells import Cell, Page, Table
-from .contests import rankable
-from .diagrams import critical_difference_figure
-from .figures import cost_figure, curves_figure, grid_figure, side_by_side_figure, sweep_figure
-from .formats import latex, markdown
-from .manifest import keep_only
-from .results import Column, Results, pandas, read_results, results_of
-from .specs import ablations, base_name, grids, main_methods, sweeps
-from .style import saved
-from .tables import pages
+from fusioncam.files import replacing, slug, writable_folder
+from fusioncam.report.cells import Cell, Page, Table
+from fusioncam.report.contests import rankable
+from fusioncam.report.diagrams import critical_difference_figure
+from fusioncam.report.figures import cost_figure, curves_figure, grid_figure, side_by_side_figure, sweep_figure
+from fusioncam.report.formats import latex, markdown
+from fusioncam.report.manifest import keep_only
+from fusioncam.report.results import Column, Results, pandas, read_results, results_of
+from fusioncam.report.specs import ablations, base_name, grids, main_methods, sweeps
+from fusioncam.report.style import saved
+from fusioncam.report.tables import pages
 
 __all__ = [
     "Cell", "Column", "Page", "Results", "Table", "Written", "cost_figure", "critical_difference_figure",

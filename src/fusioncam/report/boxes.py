@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics.boxes import RESAMPLES, THRESHOLDS, MaxBoxAcc, max_box_acc
-from ..statistics import Interval
-from .cells import Cell, Page, Table, decimals_of, parted, written
-from .notes import protocols, versions
-from .results import Column, Results
-from .specs import base_name
+from fusioncam.metrics.boxes import RESAMPLES, THRESHOLDS, MaxBoxAcc, max_box_acc
+from fusioncam.report.cells import Cell, Page, Table, decimals_of, parted, written
+from fusioncam.report.notes import protocols, versions
+from fusioncam.report.results import Column, Results
+from fusioncam.report.specs import base_name
+from fusioncam.statistics import Interval
 
 BOXES = "box-accuracy"
 CHOSEN = (

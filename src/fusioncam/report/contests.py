@@ -6,10 +6,22 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
-from ..statistics import Comparison, Ranks, comparisons, rank
-from .cells import NOTHING, Cell, Page, Table, decimals_of, is_baseline, minus, ordered, parted, small, written
-from .notes import PAIRED, RANKS, SHARES, listed, protocol_text, protocols, versions
-from .results import Column, Results
+from fusioncam.report.cells import (
+    NOTHING,
+    Cell,
+    Page,
+    Table,
+    decimals_of,
+    is_baseline,
+    minus,
+    ordered,
+    parted,
+    small,
+    written,
+)
+from fusioncam.report.notes import PAIRED, RANKS, SHARES, listed, protocol_text, protocols, versions
+from fusioncam.report.results import Column, Results
+from fusioncam.statistics import Comparison, Ranks, comparisons, rank
 
 
 def paired(results: Results, methods: Sequence[str]) -> Page:

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..statistics import Ranks, cliques, rank
-from .cells import small
-from .results import Column
-from .style import INK, Style, new_figure, styled, styles
+from fusioncam.report.cells import small
+from fusioncam.report.results import Column
+from fusioncam.report.style import INK, Style, new_figure, styled, styles
+from fusioncam.statistics import Ranks, cliques, rank
 
 _LINE = 0.24  # inches between names
 

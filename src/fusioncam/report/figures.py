@@ -14,13 +14,13 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import ShapeError
-from ..render import overlay
-from ..statistics import Values, band
-from .cells import NOTHING, decimals_of, is_baseline
-from .results import Column, Results
-from .specs import GridOf, SweepOf, base_name
-from .style import INK, Style, legend_outside, new_figure, styled, styles
+from fusioncam.errors import ShapeError
+from fusioncam.render import overlay
+from fusioncam.report.cells import NOTHING, decimals_of, is_baseline
+from fusioncam.report.results import Column, Results
+from fusioncam.report.specs import GridOf, SweepOf, base_name
+from fusioncam.report.style import INK, Style, legend_outside, new_figure, styled, styles
+from fusioncam.statistics import Values, band
 
 QUALITY = ("faithfulness", "localization")
 _LETTERS = 22  # of a title that is as wide as a picture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .results import Column, Results, parsed
+from fusioncam.report.results import Column, Results, parsed
 
 SHARES = "† This method chooses by what the metric measures: its value is by construction, no evidence of its own."
 BOLD = (

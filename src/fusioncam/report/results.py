@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ResultsError, require_known, suggestion
-from ..extras import extra
-from ..statistics import Interval, Values, interval, is_rate
-from .specs import BASELINES, base_name
+from fusioncam.errors import ResultsError, require_known, suggestion
+from fusioncam.extras import extra
+from fusioncam.report.specs import BASELINES, base_name
+from fusioncam.statistics import Interval, Values, interval, is_rate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,13 +9,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..statistics import Interval, Leaders, compare, leaders
-from .boxes import max_box_page
-from .cells import NOTHING, Cell, Page, Table, decimals_of, is_baseline, ordered, parted, small, three_digits, written
-from .contests import paired, ranked
-from .notes import BOLD, INTERVALS, SHARES, counted, protocol_text, protocols, versions
-from .results import Column, Results
-from .specs import ablations, main_methods
+from fusioncam.report.boxes import max_box_page
+from fusioncam.report.cells import (
+    NOTHING,
+    Cell,
+    Page,
+    Table,
+    decimals_of,
+    is_baseline,
+    ordered,
+    parted,
+    small,
+    three_digits,
+    written,
+)
+from fusioncam.report.contests import paired, ranked
+from fusioncam.report.notes import BOLD, INTERVALS, SHARES, counted, protocol_text, protocols, versions
+from fusioncam.report.results import Column, Results
+from fusioncam.report.specs import ablations, main_methods
+from fusioncam.statistics import Interval, Leaders, compare, leaders
 
 STYLES = {"alone": "bold", "with others": "italic", "": ""}
 

@@ -19,18 +19,18 @@ from math import isnan
 
 from torch import Tensor
 
-from ..errors import FlatHeatmapWarning, FusionCamError, ShapeError, TargetError
-from ..maps import is_flat
-from ..methods import Ingredients, Method
-from ..methods.spec import as_method
-from ..metrics.sanity import beside
-from ..model import ExplainedModel
-from ..readout import Target, as_targets
-from ..sharing import apart, sharing
-from ..sweep import metered
-from . import judge
-from .card import LEVELS, Question, TrustCard
-from .measure import BUDGET, MOST_PASSES, SHARE, Again, Case, Contest, TooDear, agreement
+from fusioncam.errors import FlatHeatmapWarning, FusionCamError, ShapeError, TargetError
+from fusioncam.maps import is_flat
+from fusioncam.methods import Ingredients, Method
+from fusioncam.methods.spec import as_method
+from fusioncam.metrics.sanity import beside
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import Target, as_targets
+from fusioncam.sharing import apart, sharing
+from fusioncam.sweep import metered
+from fusioncam.trust import judge
+from fusioncam.trust.card import LEVELS, Question, TrustCard
+from fusioncam.trust.measure import BUDGET, MOST_PASSES, SHARE, Again, Case, Contest, TooDear, agreement
 
 SAME = 0.9
 

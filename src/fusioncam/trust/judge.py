@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
-from .card import Curves, Question
-from .measure import DRAWS, NOISE, RANDOM_MAPS, SHARE, Figures
+from fusioncam.trust.card import Curves, Question
+from fusioncam.trust.measure import DRAWS, NOISE, RANDOM_MAPS, SHARE, Figures
 
 ALIKE = 0.88
 UNLIKE = 0.5

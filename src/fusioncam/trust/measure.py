@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import MethodError
-from ..maps import minmax, upsample
-from ..methods import Center, Ingredients, Method
-from ..methods.budget import AUTO
-from ..metrics import Deletion, Insertion
-from ..metrics.common import fitted, ranks
-from ..metrics.curves import RankMasks, area
-from ..metrics.sanity import drawn, randomised, remade, settled
-from ..metrics.similarity import similar
-from ..model import ExplainedModel
-from ..readout import precise
-from ..sweep import Meter, metered
+from fusioncam.errors import MethodError
+from fusioncam.maps import minmax, upsample
+from fusioncam.methods import Center, Ingredients, Method
+from fusioncam.methods.budget import AUTO
+from fusioncam.metrics import Deletion, Insertion
+from fusioncam.metrics.common import fitted, ranks
+from fusioncam.metrics.curves import RankMasks, area
+from fusioncam.metrics.sanity import drawn, randomised, remade, settled
+from fusioncam.metrics.similarity import similar
+from fusioncam.model import ExplainedModel
+from fusioncam.readout import precise
+from fusioncam.sweep import Meter, metered
 
 SHARE = 0.3  # of the pixels, the highest: the highlighted part
 RANDOM_MAPS = 5

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .card import TrustCard
+from fusioncam.trust.card import TrustCard
 
 MARKS = {"good": "●", "mixed": "◐", "poor": "○", "unknown": "?"}
 _COLOURS = {"good": "green", "mixed": "yellow", "poor": "red", "unknown": "dim"}
