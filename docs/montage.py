@@ -21,7 +21,7 @@ from skimage import data
 
 import fusioncam as fc
 from fusioncam.files import slug
-from fusioncam.render import overlay
+from fusioncam.visualization import overlay
 
 IMAGES = Path(__file__).parent / "images"
 PICTURES = {"cat": "chelsea.png", "cup and spoon": "coffee.png", "small rocket": "rocket.jpg", "texture": "brick.png"}

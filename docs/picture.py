@@ -11,7 +11,7 @@ from PIL import Image
 from skimage import data
 
 import fusioncam as fc
-from fusioncam.render import side_by_side
+from fusioncam.visualization import side_by_side
 
 METHODS = {"grad-cam": "Grad-CAM", "score-cam": "Score-CAM", "fusion-cam": "Fusion-CAM"}
 

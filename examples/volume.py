@@ -18,7 +18,7 @@ from torchvision.models.video import r3d_18
 
 import fusioncam as fc
 from fusioncam.methods import FusionCAM, GradCAM
-from fusioncam.render import overlay, side_by_side
+from fusioncam.visualization import overlay, side_by_side
 
 DEPTH, SIDE = 16, 48
 

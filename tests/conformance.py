@@ -35,17 +35,7 @@ from fusioncam import METHODS, ExplainedModel, load_model
 from fusioncam.errors import FlatHeatmapWarning
 from fusioncam.maps import minmax, over, positive, upsample, weigh
 from fusioncam.masks import ChannelMasks
-from fusioncam.methods import (
-    ISCAM,
-    SSCAM,
-    Augmented,
-    GradCAM,
-    LayerCAM,
-    MultiLayer,
-    RefineCAM,
-    ScoreCAM,
-    ShapleyCAM,
-)
+from fusioncam.methods import ISCAM, SSCAM, Augmented, GradCAM, LayerCAM, MultiLayer, RefineCAM, ScoreCAM, ShapleyCAM
 from fusioncam.methods.common import noise
 
 PEERS = ("grad-cam", "torchcam", "captum", "official", "xplaincam")

@@ -12,7 +12,7 @@ from PIL import Image
 from fusioncam import Preprocessing
 from fusioncam.benchmark.folder import Heatmaps
 from fusioncam.benchmark.plan import Plan
-from fusioncam.render import overlay
+from fusioncam.visualization import overlay
 from runs import row, save
 
 METHODS = ("grad-cam", "fusion-cam")

@@ -11,9 +11,9 @@ from PIL import Image
 import fusioncam as fc
 import samples
 from fusioncam.errors import UnknownNameError
-from fusioncam.render import side_by_side
 from fusioncam.report import markdown
 from fusioncam.report.cells import Cell, Page, Table
+from fusioncam.visualization import side_by_side
 from samples import CAT, photo
 
 METHODS = ("grad-cam", "layer-cam", "eigen-cam")

@@ -20,8 +20,8 @@ from fusioncam.errors import OutputError, ResultsError
 from fusioncam.html import write_report
 from fusioncam.html.explained import read_explained
 from fusioncam.html.measured import compared
-from fusioncam.render import overlay, uncovered
 from fusioncam.report.manifest import keep_only
+from fusioncam.visualization import overlay, uncovered
 from reports import CHECK, explained, heat, measured, photos, pixels
 from runs import apart, results, rows_of, save
 

@@ -16,7 +16,7 @@ from fusioncam.files import printable, replacing, short, slug, writable_folder
 from fusioncam.images import Picture
 from fusioncam.methods import Method
 from fusioncam.model import ExplainedModel
-from fusioncam.render import as_png, side_by_side
+from fusioncam.visualization import as_png, side_by_side
 from fusioncam.zoo import DEFAULT_MODEL
 
 

@@ -21,11 +21,11 @@ from fusioncam.methods.spec import as_method
 from fusioncam.model import ExplainedModel
 from fusioncam.outcome import Outcome
 from fusioncam.preprocessing import Preprocessing
-from fusioncam.render import as_png, overlay
 from fusioncam.sharing import sharing
 from fusioncam.trust import TrustCard
 from fusioncam.trust import check as trust_check
 from fusioncam.trust.shown import to_html
+from fusioncam.visualization import as_png, overlay
 
 SCHEMA_VERSION = 1
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from fusioncam.bulk.grids import Grid, from_grid
 from fusioncam.bulk.places import Folder, Found
 from fusioncam.errors import ResultsError
-from fusioncam.render import overlay
+from fusioncam.visualization import overlay
 
 # what a column holds, for whoever reads the manifest
 COLUMNS = {

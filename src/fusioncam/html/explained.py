@@ -18,8 +18,8 @@ from fusioncam.html.sheet import FAILURES, LINES, Failure, Gallery, Layer, Sheet
 from fusioncam.html.trust import Card, card_of
 from fusioncam.html.written import write
 from fusioncam.images import open_picture
-from fusioncam.render import uncovered
 from fusioncam.report import Cell, Page, Table
+from fusioncam.visualization import uncovered
 
 FACTS = "explanations.json"
 COST = "Passes and seconds are what a heatmap took beyond what it shared with those before it."

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from fusioncam.render import coloured
+from fusioncam.visualization import coloured
 
 _FORMAT = "WEBP" if features.check("webp") else "JPEG"
 _HEAT_SIDE = 128

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fusioncam.errors import ShapeError
-from fusioncam.render import overlay
 from fusioncam.report.cells import NOTHING, decimals_of, is_baseline
 from fusioncam.report.results import Column, Results
 from fusioncam.report.specs import GridOf, SweepOf, base_name
 from fusioncam.report.style import INK, Style, legend_outside, new_figure, styled, styles
 from fusioncam.statistics import Values, band
+from fusioncam.visualization import overlay
 
 QUALITY = ("faithfulness", "localization")
 _LETTERS = 22  # of a title that is as wide as a picture
