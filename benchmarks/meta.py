@@ -13,7 +13,7 @@ from pathlib import Path
 import figures
 from fusioncam import load_model
 from fusioncam.doctor import machine
-from fusioncam.files import replacing, to_json
+from fusioncam.utils.files import replacing, to_json
 
 SCHEMA_VERSION = 2
 RESULTS = Path(__file__).parent / "results"

@@ -17,11 +17,11 @@ from typer.main import get_command
 
 from fusioncam import metrics
 from fusioncam.cli import app
-from fusioncam.files import slug
 from fusioncam.methods import METHODS
 from fusioncam.methods import spec as methods
 from fusioncam.methods.common import passes_at
 from fusioncam.metrics import METRICS, PROTOCOLS
+from fusioncam.utils.files import slug
 
 ROOT = Path(__file__).parent
 METHOD_WORDS: dict[str, dict[str, str]] = yaml.safe_load((ROOT / "methods.yaml").read_text())

@@ -24,13 +24,13 @@ from fusioncam.benchmark.measure import Bench, acquaint, told
 from fusioncam.benchmark.runner import Watch
 from fusioncam.datasets import Sample
 from fusioncam.errors import MissingTruthError, OutputError, ResultsError, UnknownNameError
-from fusioncam.files import held
 from fusioncam.methods import GradCAM
 from fusioncam.methods.spec import as_methods
 from fusioncam.metrics import as_metrics, protocol
 from fusioncam.metrics.boxes import THRESHOLDS
 from fusioncam.sharing import once
 from fusioncam.sweep import metered
+from fusioncam.utils.files import held
 
 TIMES = ["seconds", "metric_seconds"]
 BASELINES = ["ones", "center", "random"]

@@ -350,7 +350,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(data, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fusioncam.files.Path.replace", full)
+    monkeypatch.setattr("fusioncam.utils.files.Path.replace", full)
     with pytest.raises(OutputError, match="No space left"):
         explain_in_bulk(plan_of("photos"), "other")
     assert [one.name for one in Path("other").iterdir() if "part" in one.name] == []

@@ -28,7 +28,7 @@ from fusioncam.errors import (
     UnknownNameError,
     WeightsError,
 )
-from fusioncam.files import slug, to_json
+from fusioncam.utils.files import slug, to_json
 from samples import CAT, COFFEE, LABELS, ROCKET, corners, photo
 
 PHOTOS = [CAT, COFFEE, ROCKET]

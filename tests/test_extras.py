@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fusioncam.errors import FusionCamError
-from fusioncam.extras import extra
+from fusioncam.utils.optional import extra
 
 
 def test_what_is_installed_is_given():

@@ -23,7 +23,7 @@ from fusioncam.methods import (
     UnionCAM,
 )
 from fusioncam.methods.spec import as_method, as_methods, expand, parse
-from fusioncam.specs import Specs
+from fusioncam.utils.spec_grammar import Specs
 
 
 @pytest.mark.parametrize(

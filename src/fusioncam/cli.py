@@ -49,8 +49,6 @@ from fusioncam.doctor import examine
 from fusioncam.doctor_tables import tables
 from fusioncam.errors import FusionCamError, ImageError, LayerError, UnknownNameError
 from fusioncam.explaining import by_picture, named_methods
-from fusioncam.extras import extra
-from fusioncam.files import to_json
 from fusioncam.images import find_pictures
 from fusioncam.methods import METHODS
 from fusioncam.methods.common import passes_at
@@ -58,6 +56,8 @@ from fusioncam.methods.spec import as_methods, described, settings_of
 from fusioncam.model import ExplainedModel
 from fusioncam.run import Run
 from fusioncam.speed import Speed
+from fusioncam.utils.files import to_json
+from fusioncam.utils.optional import extra
 from fusioncam.zoo import DEFAULT_MODEL, MODELS, architecture, load_model
 
 ABOUT = """Show what a vision model looked at: Fusion-CAM and its kin.

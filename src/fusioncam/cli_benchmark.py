@@ -28,9 +28,9 @@ from fusioncam.cli_words import (
     Report,
 )
 from fusioncam.errors import OutputError, ResultsError
-from fusioncam.files import to_json
 from fusioncam.html import write_report
 from fusioncam.metrics import METRICS, described, settings_of
+from fusioncam.utils.files import to_json
 
 _FEW = 20
 

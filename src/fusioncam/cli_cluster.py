@@ -15,7 +15,7 @@ from fusioncam.bulk import BulkPlan, Outcome, explain_in_bulk
 from fusioncam.bulk.progress import Screen
 from fusioncam.cluster import LOCAL, Here, Request, Workers, ray_pool
 from fusioncam.errors import ClusterError
-from fusioncam.files import to_json
+from fusioncam.utils.files import to_json
 
 Ray = Annotated[
     str | None,

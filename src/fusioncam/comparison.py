@@ -12,10 +12,10 @@ from torch import nn
 from fusioncam.errors import UnknownNameError
 from fusioncam.explaining import explain_each
 from fusioncam.explanation import Explanation
-from fusioncam.files import printable, replacing, short, slug, writable_folder
 from fusioncam.images import Picture
 from fusioncam.methods import Method
 from fusioncam.model import ExplainedModel
+from fusioncam.utils.files import printable, replacing, short, slug, writable_folder
 from fusioncam.visualization import as_png, side_by_side
 from fusioncam.zoo import DEFAULT_MODEL
 

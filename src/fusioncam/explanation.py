@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 from fusioncam.errors import MethodError
-from fusioncam.files import replacing, short, slug, to_json, writable_folder
 from fusioncam.methods import Ingredients, Method
 from fusioncam.methods.spec import as_method
 from fusioncam.model import ExplainedModel
@@ -25,6 +24,7 @@ from fusioncam.sharing import sharing
 from fusioncam.trust import TrustCard
 from fusioncam.trust import check as trust_check
 from fusioncam.trust.shown import to_html
+from fusioncam.utils.files import replacing, short, slug, to_json, writable_folder
 from fusioncam.visualization import as_png, overlay
 
 SCHEMA_VERSION = 1

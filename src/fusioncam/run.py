@@ -31,11 +31,11 @@ from fusioncam.comparison import Comparison
 from fusioncam.errors import ImageError, told
 from fusioncam.explaining import name_of
 from fusioncam.explanation import Explanation, run_facts
-from fusioncam.files import printable, replacing, short, slug, to_json, writable_folder
 from fusioncam.images import Picture
 from fusioncam.model import ExplainedModel
 from fusioncam.sweep import Meter, metered
 from fusioncam.trust.shown import MARKS, to_table
+from fusioncam.utils.files import printable, replacing, short, slug, to_json, writable_folder
 
 _CARDS = 6  # more of them nobody reads on a terminal
 _FEW = 50  # with fewer passes in sight it cannot be told how far a picture is

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fusioncam.extras import extra
+from fusioncam.utils.optional import extra
 
 Values = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import MissingTruthError, ShapeError, require_known
-from fusioncam.extras import extra
+from fusioncam.utils.optional import extra
 
 # where the truth lies: in the boxes, in the mask, or in the mask where one is known and else in the boxes
 REGIONS = ("finest", "box", "mask")

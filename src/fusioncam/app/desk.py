@@ -21,8 +21,8 @@ from PIL import Image
 from fusioncam.app import words
 from fusioncam.errors import FusionCamError, ImageError, UnknownNameError
 from fusioncam.explanation import Explanation
-from fusioncam.files import short
 from fusioncam.studio import Made, Studio, open_upload, packed
+from fusioncam.utils.files import short
 
 _SIDE = 512  # of a map among others
 

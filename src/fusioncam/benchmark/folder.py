@@ -14,7 +14,7 @@ from torch import Tensor
 from fusioncam.benchmark.plan import Plan, differences, only_adds, only_adds_metrics, stored_plan
 from fusioncam.benchmark.rows import Journal
 from fusioncam.errors import OutputError, ResultsError
-from fusioncam.files import replacing, short, slug
+from fusioncam.utils.files import replacing, short, slug
 
 
 def journal_of(folder: Path) -> Journal:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from fusioncam.errors import ResultsError, UnknownNameError, require_known, suggestion
-from fusioncam.extras import extra
-from fusioncam.files import replacing
 from fusioncam.methods.spec import as_methods
 from fusioncam.metrics import as_metrics
 from fusioncam.speed import PRECISIONS
+from fusioncam.utils.files import replacing
+from fusioncam.utils.optional import extra
 from fusioncam.zoo import DEFAULT_MODEL
 
 BASELINES = ("ones", "center", "random")

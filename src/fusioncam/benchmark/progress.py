@@ -14,8 +14,8 @@ from rich.text import Text
 
 from fusioncam.benchmark.rows import Means, Row
 from fusioncam.benchmark.runner import Watch
-from fusioncam.files import printable
 from fusioncam.run import Rate
+from fusioncam.utils.files import printable
 
 
 class Screen(Watch):

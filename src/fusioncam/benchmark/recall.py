@@ -13,9 +13,9 @@ from fusioncam.benchmark.measure import classes_in
 from fusioncam.benchmark.plan import Plan
 from fusioncam.datasets import Samples, open_dataset
 from fusioncam.errors import ResultsError
-from fusioncam.files import replacing, to_json
 from fusioncam.model import ExplainedModel
 from fusioncam.preprocessing import Preprocessing
+from fusioncam.utils.files import replacing, to_json
 
 FILE = "models.json"
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fusioncam.errors import OutputError, ResultsError
-from fusioncam.extras import extra
-from fusioncam.files import replacing
+from fusioncam.utils.files import replacing
+from fusioncam.utils.optional import extra
 
 Row = dict[str, Any]
 Key = tuple[str, str]

@@ -19,9 +19,9 @@ from fusioncam.cluster import Work
 from fusioncam.errors import told
 from fusioncam.explaining import by_picture
 from fusioncam.explanation import Explanation
-from fusioncam.files import short, slug
 from fusioncam.model import ExplainedModel
 from fusioncam.preprocessing import Preprocessing
+from fusioncam.utils.files import short, slug
 
 
 @dataclass(frozen=True)

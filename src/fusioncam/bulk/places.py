@@ -12,9 +12,9 @@ from typing import Any
 from PIL import Image
 
 from fusioncam.errors import ImageError, OutputError, UnknownNameError
-from fusioncam.extras import extra
-from fusioncam.files import replacing
 from fusioncam.images import SUFFIXES, find_pictures, open_picture, read_picture
+from fusioncam.utils.files import replacing
+from fusioncam.utils.optional import extra
 
 
 @dataclass(frozen=True)

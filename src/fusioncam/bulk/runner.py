@@ -18,7 +18,7 @@ from fusioncam.cluster.work import batches
 from fusioncam.errors import ImageError, ResultsError
 from fusioncam.explaining import named_methods
 from fusioncam.explanation import run_facts
-from fusioncam.files import held, to_json
+from fusioncam.utils.files import held, to_json
 
 _TOLD = 20  # failures that are named at the end
 

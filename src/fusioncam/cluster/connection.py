@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from fusioncam.cluster.pool import Pool, Request
 from fusioncam.errors import ClusterError
-from fusioncam.extras import extra
+from fusioncam.utils.optional import extra
 
 LOCAL = "local"
 _STORE = 2**28  # bytes; jobs and rows are small

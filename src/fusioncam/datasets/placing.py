@@ -13,10 +13,10 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from fusioncam.errors import DatasetError, ImageError
-from fusioncam.extras import extra
 from fusioncam.images import Picture
 from fusioncam.preprocessing import Preprocessing
 from fusioncam.truth import Truth
+from fusioncam.utils.optional import extra
 
 Box = tuple[float, float, float, float]
 Turn = Image.Transpose

@@ -17,7 +17,7 @@ from fusioncam.datasets.folders import labelled
 from fusioncam.datasets.placing import Box
 from fusioncam.datasets.sample import Sample, Samples
 from fusioncam.errors import DatasetError
-from fusioncam.extras import extra
+from fusioncam.utils.optional import extra
 
 CORNERS = ("x0", "y0", "x1", "y1")
 COLUMNS = ("path", "label", *CORNERS)

@@ -11,9 +11,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fusioncam.files import replacing
 from fusioncam.html.sheet import Sheet
 from fusioncam.html.trust import signed
+from fusioncam.utils.files import replacing
 
 _TEMPLATES = "templates"
 _NUMBER = re.compile(r"[+-]?\d[\d,]*\.?\d*(?:e[+-]?\d+)?")

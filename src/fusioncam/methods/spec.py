@@ -1,10 +1,10 @@
-"""A method by what users type: a SPEC of ``METHODS``, see :mod:`fusioncam.specs`."""
+"""A method by what users type: a SPEC of ``METHODS``, see :mod:`fusioncam.utils.spec_grammar`."""
 
 from __future__ import annotations
 
 from fusioncam.methods import METHODS
 from fusioncam.methods.common import Method
-from fusioncam.specs import Specs
+from fusioncam.utils.spec_grammar import Specs
 
 _SPECS: Specs[Method] = Specs("method", METHODS, "give one, or use explain_each(...)")
 

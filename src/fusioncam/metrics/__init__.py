@@ -23,8 +23,8 @@ from fusioncam.metrics.removal import ROAD, LeRF, MoRF
 from fusioncam.metrics.sanity import Maker, MaxSensitivity, ModelRandomisation, NoiseStability
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target
-from fusioncam.specs import Specs
 from fusioncam.truth import Truth
+from fusioncam.utils.spec_grammar import Specs
 
 METRICS: dict[str, Metric] = {
     "average-drop": AverageDrop(),

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fusioncam.files import replacing, slug, writable_folder
 from fusioncam.report.cells import Cell, Page, Table
 from fusioncam.report.contests import rankable
 from fusioncam.report.diagrams import critical_difference_figure
@@ -31,6 +30,7 @@ from fusioncam.report.results import Column, Results, pandas, read_results, resu
 from fusioncam.report.specs import ablations, base_name, grids, main_methods, sweeps
 from fusioncam.report.style import saved
 from fusioncam.report.tables import pages
+from fusioncam.utils.files import replacing, slug, writable_folder
 
 __all__ = [
     "Cell", "Column", "Page", "Results", "Table", "Written", "cost_figure", "critical_difference_figure",

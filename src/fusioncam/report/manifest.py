@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from fusioncam.files import replacing, to_json
+from fusioncam.utils.files import replacing, to_json
 
 FILE = ".report-files.json"
 _FOLDERS = ("tables", "figures")

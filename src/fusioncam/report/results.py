@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusioncam.errors import ResultsError, require_known, suggestion
-from fusioncam.extras import extra
 from fusioncam.report.specs import BASELINES, base_name
 from fusioncam.statistics import Interval, Values, interval, is_rate
+from fusioncam.utils.optional import extra
 
 if TYPE_CHECKING:
     import pandas as pd
