@@ -33,8 +33,8 @@ from torchvision.models import VisionTransformer
 import toys
 from fusioncam import METHODS, ExplainedModel, load_model
 from fusioncam.errors import FlatHeatmapWarning
-from fusioncam.maps import minmax, over, positive, upsample, weigh
-from fusioncam.masks import ChannelMasks
+from fusioncam.functional.heatmaps import minmax, over, positive, upsample, weigh
+from fusioncam.functional.masks import ChannelMasks
 from fusioncam.methods import ISCAM, SSCAM, Augmented, GradCAM, LayerCAM, MultiLayer, RefineCAM, ScoreCAM, ShapleyCAM
 from fusioncam.methods.common import noise
 
@@ -420,7 +420,7 @@ def early_relu(activations: Tensor, weights: Tensor, x: Tensor, method: object) 
 def aligned_corners(problem: Problem) -> Tensor:
     """Score-CAM with masks upsampled with aligned corners, and the ReLU before the map is upsampled."""
     with (
-        mock.patch("fusioncam.masks.upsample", aligned),
+        mock.patch("fusioncam.functional.masks.upsample", aligned),
         mock.patch("fusioncam.methods.region.from_channels", early_relu),
     ):
         return ours(METHODS["score-cam"])(problem)

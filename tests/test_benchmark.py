@@ -24,10 +24,10 @@ from fusioncam.benchmark.measure import Bench, acquaint, told
 from fusioncam.benchmark.runner import Watch
 from fusioncam.datasets import Sample
 from fusioncam.errors import MissingTruthError, OutputError, ResultsError, UnknownNameError
+from fusioncam.functional.boxes import THRESHOLDS
 from fusioncam.methods import GradCAM
 from fusioncam.methods.spec import as_methods
 from fusioncam.metrics import as_metrics, protocol
-from fusioncam.metrics.boxes import THRESHOLDS
 from fusioncam.sharing import once
 from fusioncam.sweep import metered
 from fusioncam.utils.files import held

@@ -9,8 +9,8 @@ import torch
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import UnknownNameError
-from fusioncam.maps import minmax
-from fusioncam.masks import ChannelMasks
+from fusioncam.functional.heatmaps import minmax
+from fusioncam.functional.masks import ChannelMasks
 from fusioncam.methods import ISCAM, SSCAM, FusionCAM, ReciproCAM, ScoreCAM
 from fusioncam.methods.budget import AUTO, Kernel, _points, choose, estimate, map_error, predict
 from fusioncam.methods.region import shared_out

@@ -23,7 +23,7 @@ from fusioncam.cli import main
 from fusioncam.cli_cluster import with_address
 from fusioncam.cluster import Here, Lost
 from fusioncam.errors import ImageError, OutputError, ResultsError, TargetError, UnknownNameError
-from fusioncam.maps import minmax, positive, upsample
+from fusioncam.functional.heatmaps import minmax, positive, upsample
 from test_benchmark import painted, photos
 
 METHODS = ("grad-cam", "fusion-cam")

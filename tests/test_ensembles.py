@@ -8,7 +8,7 @@ import torch
 import fusioncam as fc
 from fusioncam import ExplainedModel, fuse
 from fusioncam.errors import MethodError, UnknownNameError
-from fusioncam.maps import minmax
+from fusioncam.functional.heatmaps import minmax
 from fusioncam.methods import (
     Augmented,
     FusionCAM,

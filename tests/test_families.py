@@ -9,7 +9,7 @@ from torch import nn
 from families import ALL, FAMILIES, heatmaps_of, problem, quick
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError
-from fusioncam.maps import minmax, upsample, weigh
+from fusioncam.functional.heatmaps import minmax, upsample, weigh
 from twins import attention
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusioncam.metrics import imputation
-from fusioncam.metrics.imputation import Imputation, imputed, neighbours
+from fusioncam.functional import imputation
+from fusioncam.functional.imputation import Imputation, imputed, neighbours
 from twins import metrics as twins
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from fusioncam.maps import agree, denoise, is_flat, minmax, percentile, upsample, weigh
+from fusioncam.functional.heatmaps import agree, denoise, is_flat, minmax, percentile, upsample, weigh
 
 unit = st.floats(0, 1, width=32)
 any_number = st.floats(-1e6, 1e6, width=32)

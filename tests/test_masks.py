@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from fusioncam.maps import minmax, upsample
-from fusioncam.masks import FILLS, CellMasks, ChannelMasks, alive_pairs, blend, gaussian
+from fusioncam.functional.heatmaps import minmax, upsample
+from fusioncam.functional.masks import FILLS, CellMasks, ChannelMasks, alive_pairs, blend, gaussian
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]).reshape(1, 3, 1, 1), torch.tensor([0.2, 0.2, 0.2]).reshape(1, 3, 1, 1)
 

@@ -26,7 +26,8 @@ from torch.nn import functional as F
 from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
 
 from fusioncam import METHODS, ExplainedModel
-from fusioncam.masks import gaussian
+from fusioncam.functional.imputation import imputed
+from fusioncam.functional.masks import gaussian
 from fusioncam.metrics import (
     METRICS,
     ROAD,
@@ -38,7 +39,6 @@ from fusioncam.metrics import (
     MaxSensitivity,
     MoRF,
 )
-from fusioncam.metrics.imputation import imputed
 from fusioncam.metrics.removal import removed
 from test_faithfulness import heatmaps_for, linear_case
 from toys import problem

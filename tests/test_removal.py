@@ -9,8 +9,8 @@ import torch
 
 from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, UnknownNameError
+from fusioncam.functional.imputation import Imputation
 from fusioncam.metrics import METRICS, ROAD, LeRF, MoRF
-from fusioncam.metrics.imputation import Imputation
 from fusioncam.sweep import metered
 from test_faithfulness import heatmaps_for, linear_case
 from toys import TOYS, problem

@@ -18,7 +18,8 @@ from torch import nn
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, UnknownNameError
-from fusioncam.maps import upsample
+from fusioncam.functional.heatmaps import upsample
+from fusioncam.functional.similarity import pearson, ranks, relative_change, similar, spearman
 from fusioncam.metrics.sanity import (
     MaxSensitivity,
     ModelRandomisation,
@@ -30,7 +31,6 @@ from fusioncam.metrics.sanity import (
     settled,
     shuffle,
 )
-from fusioncam.metrics.similarity import pearson, ranks, relative_change, similar, spearman
 from fusioncam.sharing import sharing
 from fusioncam.sweep import metered
 from toys import Toy, problem

@@ -15,11 +15,11 @@ from torch import nn
 import samples
 from fusioncam import METHODS, ExplainedModel, explain, explain_each
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, TargetError, UnknownNameError
-from fusioncam.masks import gaussian
+from fusioncam.functional.masks import gaussian
+from fusioncam.functional.similarity import spearman
 from fusioncam.methods import Ingredients
 from fusioncam.methods.spec import parse
 from fusioncam.metrics import Deletion, Insertion, ModelRandomisation, NoiseStability
-from fusioncam.metrics.similarity import spearman
 from fusioncam.sweep import metered
 from fusioncam.tasks import MultiLabel
 from fusioncam.trust import Question, TrustCard, check, judge

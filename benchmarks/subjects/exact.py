@@ -12,7 +12,7 @@ import torch
 import figures
 import peers
 from fusioncam import METHODS, ExplainedModel, Speed
-from fusioncam.masks import ChannelMasks
+from fusioncam.functional.masks import ChannelMasks
 from harness import Source, Subject, in_turn, samples, timed, visiting
 from meta import say
 

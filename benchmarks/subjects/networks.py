@@ -16,7 +16,7 @@ from typing import ClassVar
 import figures
 import peers
 from fusioncam.doctor import examine
-from fusioncam.masks import ChannelMasks
+from fusioncam.functional.masks import ChannelMasks
 from fusioncam.methods import ScoreCAM
 from fusioncam.methods.region import most_varied
 from harness import Source, Subject, in_turn, samples, visiting

@@ -14,8 +14,8 @@ from torch import Tensor
 from fusioncam import hooks
 from fusioncam.caller import Caller
 from fusioncam.errors import ShapeError
+from fusioncam.functional.masks import alive_pairs
 from fusioncam.layouts import named_layout
-from fusioncam.masks import alive_pairs
 from fusioncam.readout import precise, read
 from fusioncam.sweep import Pace, count, sweep
 

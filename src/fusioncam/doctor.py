@@ -26,8 +26,8 @@ from torch import Tensor
 
 from fusioncam.allocator import keep_freed
 from fusioncam.errors import NonFiniteError
-from fusioncam.maps import upsample
-from fusioncam.masks import ChannelMasks
+from fusioncam.functional.heatmaps import upsample
+from fusioncam.functional.masks import ChannelMasks
 from fusioncam.model import ExplainedModel
 from fusioncam.speed import Speed, computes_bfloat16
 

@@ -16,9 +16,9 @@ from fusioncam.ablation import Ablation, Changes
 from fusioncam.attention import attention_gradients
 from fusioncam.caller import Caller
 from fusioncam.errors import LayerError, MethodError, NonFiniteError, ShapeError, require_known
+from fusioncam.functional.masks import FILLS, Fill, MaskSource, alive_pairs, at, blend
 from fusioncam.layers import Candidate, candidates, finer, last_maps
 from fusioncam.layouts import named_layout
-from fusioncam.masks import FILLS, Fill, MaskSource, alive_pairs, at, blend
 from fusioncam.parameters import added_bias, linear_head
 from fusioncam.preprocessing import Preprocessing
 from fusioncam.readout import Target, as_targets, precise, read
@@ -164,7 +164,7 @@ class ExplainedModel:
     ) -> Tensor:
         """Give the target's score of every picture under every mask, ``(M, N)``.
 
-        ``masks`` is ``(M, N, *s)``, a tensor or any source of :mod:`fusioncam.masks`; one chunk of masked
+        ``masks`` is ``(M, N, *s)``, a tensor or any source of :mod:`fusioncam.functional.masks`; one chunk of masked
         pictures is in memory at a time. Where the source says that a mask is not alive the score is NaN, and
         no pass is spent. ``fill`` shows where a mask is 0: a name of ``FILLS``, pixels ``(N, C, *s)``, or a
         callable that makes them from pictures ``(B, C, *s)`` and the masks ``(B, *s)`` in front of them.

@@ -15,7 +15,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from fusioncam.maps import upsample
+from fusioncam.functional.heatmaps import upsample
 
 Size = tuple[int, int]
 

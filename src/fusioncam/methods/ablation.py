@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_known
-from fusioncam.maps import minmax, upsample, weigh
+from fusioncam.functional.heatmaps import minmax, upsample, weigh
 from fusioncam.methods.common import checked, to_heatmap
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import READOUTS, Target

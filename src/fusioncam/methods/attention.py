@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from fusioncam.maps import minmax, upsample
+from fusioncam.functional.heatmaps import minmax, upsample
 from fusioncam.methods.common import checked
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_count, require_known
-from fusioncam.maps import minmax
-from fusioncam.masks import FILLS
+from fusioncam.functional.cam import grad_cam, grad_cam_plus_plus
+from fusioncam.functional.heatmaps import minmax
+from fusioncam.functional.masks import FILLS
 from fusioncam.methods.common import checked, noise, to_heatmap
-from fusioncam.methods.weightings import grad_cam, grad_cam_plus_plus
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, precise
 from fusioncam.sharing import once

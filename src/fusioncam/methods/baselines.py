@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusioncam.errors import UnknownNameError
-from fusioncam.maps import minmax
+from fusioncam.functional.heatmaps import minmax
 from fusioncam.methods.common import checked
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, precise

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusioncam.errors import UnknownNameError, require_count
-from fusioncam.maps import minmax, positive, weigh
+from fusioncam.functional.heatmaps import minmax, positive, weigh
 
 AUTO = "auto"
 # masks are compared at so many places a side: finer detail hardly moves the score

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import FlatHeatmapWarning, UnknownNameError
-from fusioncam.maps import is_flat, minmax, positive, upsample
+from fusioncam.functional.heatmaps import is_flat, minmax, positive, upsample
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import UnknownNameError, require_known
-from fusioncam.maps import minmax, over, percentile
-from fusioncam.masks import FILLS
+from fusioncam.functional.heatmaps import minmax, over, percentile
+from fusioncam.functional.masks import FILLS
 from fusioncam.methods.ablation import AblationCAM
 from fusioncam.methods.common import JOINS, Method, checked, cost_of, layers_of
 from fusioncam.methods.fusion import FusionCAM, UnionCAM

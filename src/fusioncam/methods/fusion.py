@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_known
-from fusioncam.maps import agree, denoise, is_flat, minmax, over
-from fusioncam.masks import FILLS
+from fusioncam.functional.heatmaps import agree, denoise, is_flat, minmax, over
+from fusioncam.functional.masks import FILLS
 from fusioncam.methods.common import Method, checked, cost_of, layers_of, require_percentile, with_setting
 from fusioncam.methods.gradient import DenoisedGradCAM, GradCAM
 from fusioncam.methods.region import ScoreCAM

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import MethodError, require_count, require_known
-from fusioncam.maps import denoise, minmax, over, upsample, weigh
-from fusioncam.methods.common import checked, require_percentile, to_heatmap
-from fusioncam.methods.weightings import (
+from fusioncam.functional.cam import (
     eigen_cam,
     eigen_grad_cam,
     elementwise_grad_cam,
@@ -22,6 +20,8 @@ from fusioncam.methods.weightings import (
     places,
     xgrad_cam,
 )
+from fusioncam.functional.heatmaps import denoise, minmax, over, upsample, weigh
+from fusioncam.methods.common import checked, require_percentile, to_heatmap
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, as_targets
 from fusioncam.sharing import once

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_count, require_known
-from fusioncam.maps import denoise, minmax, over, positive, upsample
-from fusioncam.masks import FILLS, ChannelMasks
-from fusioncam.methods.clusters import k_means
+from fusioncam.functional.heatmaps import denoise, minmax, over, positive, upsample
+from fusioncam.functional.kmeans import k_means
+from fusioncam.functional.masks import FILLS, ChannelMasks
 from fusioncam.methods.common import checked, require_percentile
 from fusioncam.methods.region import empty_scores
 from fusioncam.model import ExplainedModel

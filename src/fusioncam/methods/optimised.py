@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import UnknownNameError, require_count, require_known
-from fusioncam.maps import minmax, upsample, weigh
-from fusioncam.masks import FILLS
+from fusioncam.functional.heatmaps import minmax, upsample, weigh
+from fusioncam.functional.masks import FILLS
 from fusioncam.methods.common import checked
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import READOUTS, Target

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_count, require_known
-from fusioncam.maps import minmax, positive, upsample, weigh
-from fusioncam.masks import FILLS, CellMasks, Changed, ChannelMasks
+from fusioncam.functional.heatmaps import minmax, positive, upsample, weigh
+from fusioncam.functional.masks import FILLS, CellMasks, Changed, ChannelMasks
 from fusioncam.methods.budget import AUTO, estimate, require_budget
 from fusioncam.methods.common import checked, noise
 from fusioncam.model import ExplainedModel
@@ -257,7 +257,7 @@ class ISCAM:
 class RISE:
     """RISE: random masks weighted by the probability of the picture seen through them (Petsiuk et al. 2018).
 
-    arXiv 1806.07421; see :class:`fusioncam.masks.CellMasks`. No layer is looked at: any network will do.
+    arXiv 1806.07421; see :class:`fusioncam.functional.masks.CellMasks`. No layer is looked at: any network will do.
     """
 
     family: ClassVar[str] = "region"

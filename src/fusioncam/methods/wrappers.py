@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import UnknownNameError
-from fusioncam.maps import minmax
+from fusioncam.functional.heatmaps import minmax
 from fusioncam.methods.common import Method, checked, cost_of, noise
 from fusioncam.methods.gradient import GradCAM
 from fusioncam.model import ExplainedModel

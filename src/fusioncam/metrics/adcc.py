@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.maps import is_flat
-from fusioncam.masks import blend
+from fusioncam.functional.heatmaps import is_flat
+from fusioncam.functional.masks import blend
+from fusioncam.functional.similarity import pearson
 from fusioncam.metrics.common import as_masks, judged, require_protocol
 from fusioncam.metrics.faithfulness import CHOOSERS, AverageDrop
 from fusioncam.metrics.sanity import Maker, asked, remade
-from fusioncam.metrics.similarity import pearson
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target
 from fusioncam.truth import Truth

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
-from fusioncam.maps import upsample
-from fusioncam.masks import FILLS
+from fusioncam.functional.heatmaps import upsample
+from fusioncam.functional.masks import FILLS
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import READOUTS, Target, precise

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_count
-from fusioncam.maps import over
-from fusioncam.masks import gaussian
+from fusioncam.functional.heatmaps import over
+from fusioncam.functional.masks import gaussian
 from fusioncam.metrics.common import fitted, judged, ranks, require_between, require_protocol
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model import ExplainedModel
@@ -143,7 +143,7 @@ class Deletion:
 class RankMasks:
     """Masks ``(M, N, *s)`` by the rank of each pixel ``(N, *s)``: mask ``m`` shows those below ``counts[m]``.
 
-    ``hide`` turns them around. They are made when asked: see :mod:`fusioncam.masks`.
+    ``hide`` turns them around. They are made when asked: see :mod:`fusioncam.functional.masks`.
     """
 
     def __init__(self, ranks: Tensor, counts: Sequence[int], *, hide: bool = False) -> None:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
-from fusioncam.maps import over
-from fusioncam.metrics.boxes import PIECES, THRESHOLDS, box_ious, reached
+from fusioncam.functional.boxes import PIECES, THRESHOLDS, box_ious, reached
+from fusioncam.functional.heatmaps import over
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, precise
@@ -144,7 +144,7 @@ class BoxAccuracy:
     of at least ``threshold`` times the heatmap's maximum are compared with each true box; the value is the share of
     ``deltas`` that the best IoU reaches, its mean over pictures a box accuracy. ``pieces`` is "all", as in the second
     paper, or "largest", as in the first. MaxBoxAcc chooses the threshold over the data set: :meth:`curve` has what a
-    picture reaches at each, and :func:`fusioncam.metrics.boxes.max_box_acc` makes it of all pictures' curves.
+    picture reaches at each, and :func:`fusioncam.functional.boxes.max_box_acc` makes it of all pictures' curves.
     """
 
     family: ClassVar[str] = "localization"

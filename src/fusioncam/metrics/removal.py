@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import UnknownNameError, require_count
-from fusioncam.masks import Fill
+from fusioncam.functional.imputation import Imputation
+from fusioncam.functional.masks import Fill
 from fusioncam.metrics.common import fitted, judged, ranks, require_between, require_protocol
 from fusioncam.metrics.curves import RankMasks
-from fusioncam.metrics.imputation import Imputation
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target
@@ -34,7 +34,7 @@ class MoRF:
     The area over the perturbation curve of arXiv 1509.06321, for one picture: the mean of ``s(x) - s(x_k)`` over the
     steps, the first one, at which nothing is removed, included. ``upto`` is the share of pixels that is removed in
     the end. ``fill`` shows where pixels are removed: one of ``FILLS``, or "linear" for the imputation of ROAD with
-    ``noise``, see :class:`fusioncam.metrics.imputation.Imputation`. ``readout`` and ``classes`` say which score;
+    ``noise``, see :class:`fusioncam.functional.imputation.Imputation`. ``readout`` and ``classes`` say which score;
     "top-1" is 1 where the class has the highest, as in ROAD's paper, whose accuracy :meth:`curve` is then. Which of
     equal pixels goes first ``ties`` says: see ``TIES``.
     """
@@ -146,7 +146,7 @@ class ROAD:
 
     arXiv 2202.00449; both orders in one number as pytorch-grad-cam combines them, ``(LeRF - MoRF) / 2``, averaged
     over the ``removed`` shares of pixels. Removed pixels are imputed, so that neither blackness nor the shape of what
-    is removed tells the network anything: ``noise`` as in :class:`fusioncam.metrics.imputation.Imputation`. The other
+    is removed tells the network anything: ``noise`` as in :class:`fusioncam.functional.imputation.Imputation`. The other
     settings are those of :class:`MoRF`.
     """
 

@@ -27,8 +27,8 @@ from fusioncam.errors import (
     UnknownNameError,
     require_known,
 )
-from fusioncam.maps import over
-from fusioncam.metrics.similarity import SIMILARITIES, relative_change, similar
+from fusioncam.functional.heatmaps import over
+from fusioncam.functional.similarity import SIMILARITIES, relative_change, similar
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, as_targets, precise
 from fusioncam.sharing import apart

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fusioncam.metrics.boxes import RESAMPLES, THRESHOLDS, MaxBoxAcc, max_box_acc
+from fusioncam.functional.boxes import RESAMPLES, THRESHOLDS, MaxBoxAcc, max_box_acc
 from fusioncam.report.cells import Cell, Page, Table, decimals_of, parted, written
 from fusioncam.report.notes import protocols, versions
 from fusioncam.report.results import Column, Results

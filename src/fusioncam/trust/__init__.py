@@ -20,7 +20,7 @@ from math import isnan
 from torch import Tensor
 
 from fusioncam.errors import FlatHeatmapWarning, FusionCamError, ShapeError, TargetError
-from fusioncam.maps import is_flat
+from fusioncam.functional.heatmaps import is_flat
 from fusioncam.methods import Ingredients, Method
 from fusioncam.methods.spec import as_method
 from fusioncam.metrics.sanity import beside

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import MethodError
-from fusioncam.maps import minmax, upsample
+from fusioncam.functional.heatmaps import minmax, upsample
+from fusioncam.functional.similarity import similar
 from fusioncam.methods import Center, Ingredients, Method
 from fusioncam.methods.budget import AUTO
 from fusioncam.metrics import Deletion, Insertion
 from fusioncam.metrics.common import fitted, ranks
 from fusioncam.metrics.curves import RankMasks, area
 from fusioncam.metrics.sanity import drawn, randomised, remade, settled
-from fusioncam.metrics.similarity import similar
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import precise
 from fusioncam.sweep import Meter, metered

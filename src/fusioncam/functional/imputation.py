@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fusioncam.maps import over
+from fusioncam.functional.heatmaps import over
 from fusioncam.readout import precise
 
 # of the residual, by the norm of the right-hand side; steps that no picture needs

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusioncam.maps import is_flat, minmax, upsample
+from fusioncam.functional.heatmaps import is_flat, minmax, upsample
 
 
 class MaskSource(Protocol):

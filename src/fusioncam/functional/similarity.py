@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fusioncam.maps import is_flat
+from fusioncam.functional.heatmaps import is_flat
 
 
 def relative_change(heatmaps: Tensor, others: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from fusioncam.maps import over
+from fusioncam.functional.heatmaps import over
 from fusioncam.truth import components
 
 # which of a heatmap's connected pieces have a box

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fusioncam.maps import over, weigh
+from fusioncam.functional.heatmaps import over, weigh
 
 
 def places(maps: Tensor) -> Tensor:
