@@ -9,9 +9,9 @@ from torch import nn
 import families
 from fusioncam import METHODS, ExplainedModel, Speed, ablation
 from fusioncam.errors import LayerError
+from fusioncam.inference.batching import metered
 from fusioncam.layouts import named_layout
 from fusioncam.methods.ablation import OnePlace, WithoutChannel
-from fusioncam.sweep import metered
 from toys import CLASSES, TOYS, Pool, Twice, problem
 
 SMALL = ["timm ResNet", "timm ViT", "torchvision Swin", "1-D CNN", "3-D CNN"]

@@ -25,11 +25,11 @@ from fusioncam.benchmark.runner import Watch
 from fusioncam.datasets import Sample
 from fusioncam.errors import MissingTruthError, OutputError, ResultsError, UnknownNameError
 from fusioncam.functional.boxes import THRESHOLDS
+from fusioncam.inference.batching import metered
+from fusioncam.inference.cache import once
 from fusioncam.methods import GradCAM
 from fusioncam.methods.spec import as_methods
 from fusioncam.metrics import as_metrics, protocol
-from fusioncam.sharing import once
-from fusioncam.sweep import metered
 from fusioncam.utils.files import held
 
 TIMES = ["seconds", "metric_seconds"]

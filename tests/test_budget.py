@@ -11,11 +11,11 @@ from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import UnknownNameError
 from fusioncam.functional.heatmaps import minmax
 from fusioncam.functional.masks import ChannelMasks
+from fusioncam.inference.batching import metered
 from fusioncam.methods import ISCAM, SSCAM, FusionCAM, ReciproCAM, ScoreCAM
 from fusioncam.methods.budget import AUTO, Kernel, _points, choose, estimate, map_error, predict
 from fusioncam.methods.region import shared_out
 from fusioncam.methods.spec import parse
-from fusioncam.sweep import metered
 from toys import problem, small
 
 

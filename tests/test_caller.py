@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from fusioncam import ExplainedModel, Speed
-from fusioncam.allocator import keep_freed
-from fusioncam.caller import Caller
-from fusioncam.copies import copies
 from fusioncam.errors import FusionCamWarning, UnknownNameError
-from fusioncam.speed import computes_bfloat16
+from fusioncam.inference.allocator import keep_freed
+from fusioncam.inference.forward import Caller
+from fusioncam.inference.replicas import copies
+from fusioncam.inference.settings import computes_bfloat16
 from toys import CLASSES, linear, problem
 
 

@@ -10,10 +10,10 @@ import torch
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, ShapeError, UnknownNameError
+from fusioncam.inference.batching import metered
+from fusioncam.inference.cache import sharing
 from fusioncam.metrics import cost
 from fusioncam.metrics.cost import QUANTITIES, Cost
-from fusioncam.sharing import sharing
-from fusioncam.sweep import metered
 from toys import problem
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError
+from fusioncam.inference.batching import metered
+from fusioncam.inference.cache import sharing
 from fusioncam.metrics import METRICS, Deletion, Insertion
 from fusioncam.metrics.curves import RankMasks, area, counts_of
-from fusioncam.sharing import sharing
-from fusioncam.sweep import metered
 from test_faithfulness import heatmaps_for, linear_case
 from toys import TOYS, problem
 from twins import metrics as twins

@@ -17,8 +17,8 @@ import samples
 from fusioncam import doctor, doctor_tables
 from fusioncam.doctor import Plain, compared, examine, in_turns, machine, precisions, raw_rate, raw_rates, spots
 from fusioncam.errors import NonFiniteError
-from fusioncam.speed import computes_bfloat16
-from fusioncam.sweep import metered
+from fusioncam.inference.batching import metered
+from fusioncam.inference.settings import computes_bfloat16
 from samples import Small
 
 THREADS = torch.get_num_threads()

@@ -9,6 +9,8 @@ import fusioncam as fc
 from fusioncam import ExplainedModel, fuse
 from fusioncam.errors import MethodError, UnknownNameError
 from fusioncam.functional.heatmaps import minmax
+from fusioncam.inference.batching import metered
+from fusioncam.inference.cache import announcing
 from fusioncam.methods import (
     Augmented,
     FusionCAM,
@@ -23,8 +25,6 @@ from fusioncam.methods import (
     UnionCAM,
 )
 from fusioncam.methods.ensembles import consensus
-from fusioncam.sharing import announcing
-from fusioncam.sweep import metered
 from toys import problem
 
 PARTNERS = (GradCAM(), LayerCAM(), ScoreCAM())

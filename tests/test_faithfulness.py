@@ -13,11 +13,11 @@ from torch import nn
 
 from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError
+from fusioncam.inference.batching import metered
+from fusioncam.inference.cache import sharing
 from fusioncam.metrics import METRICS, AverageDrop, AverageGain, IncreaseInConfidence
 from fusioncam.metrics.common import fitted, ranks
 from fusioncam.metrics.faithfulness import drop, gain, highest, increase
-from fusioncam.sharing import sharing
-from fusioncam.sweep import metered
 from toys import TOYS, problem
 from twins import metrics as twins
 

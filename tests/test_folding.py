@@ -9,8 +9,8 @@ from timm.layers import BatchNormAct2d, StdConv2d
 from torch import nn
 
 from fusioncam import ExplainedModel, Speed, sharing
-from fusioncam.folding import Folding
-from fusioncam.hooks import follow
+from fusioncam.inference.batchnorm_folding import Folding
+from fusioncam.inference.hooks import follow
 
 
 def lively(network):

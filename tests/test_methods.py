@@ -13,6 +13,8 @@ from torch import nn
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import FlatHeatmapWarning, NonFiniteError, TargetError
+from fusioncam.inference.batching import metered
+from fusioncam.inference.cache import sharing
 from fusioncam.methods import (
     ISCAM,
     SSCAM,
@@ -29,8 +31,6 @@ from fusioncam.methods import (
     UnionCAM,
 )
 from fusioncam.methods.common import passes_at
-from fusioncam.sharing import sharing
-from fusioncam.sweep import metered
 from toys import TOYS, Exploding, problem
 from twins import attention, ensembles, fusion, gradient, others, region
 

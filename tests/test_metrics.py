@@ -11,6 +11,8 @@ import torch
 from fusioncam import METHODS, ExplainedModel
 from fusioncam import metrics as package
 from fusioncam.errors import UnknownNameError
+from fusioncam.inference.batching import metered
+from fusioncam.inference.cache import sharing
 from fusioncam.methods import (
     RULES,
     Augmented,
@@ -36,8 +38,6 @@ from fusioncam.metrics import (
     shared,
 )
 from fusioncam.metrics.common import Metric
-from fusioncam.sharing import sharing
-from fusioncam.sweep import metered
 from fusioncam.truth import Truth
 from test_faithfulness import heatmaps_for
 from toys import problem

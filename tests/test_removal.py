@@ -10,8 +10,8 @@ import torch
 from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, UnknownNameError
 from fusioncam.functional.imputation import Imputation
+from fusioncam.inference.batching import metered
 from fusioncam.metrics import METRICS, ROAD, LeRF, MoRF
-from fusioncam.sweep import metered
 from test_faithfulness import heatmaps_for, linear_case
 from toys import TOYS, problem
 from twins import metrics as twins

@@ -20,6 +20,8 @@ from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, UnknownNameError
 from fusioncam.functional.heatmaps import upsample
 from fusioncam.functional.similarity import pearson, ranks, relative_change, similar, spearman
+from fusioncam.inference.batching import metered
+from fusioncam.inference.cache import sharing
 from fusioncam.metrics.sanity import (
     MaxSensitivity,
     ModelRandomisation,
@@ -31,8 +33,6 @@ from fusioncam.metrics.sanity import (
     settled,
     shuffle,
 )
-from fusioncam.sharing import sharing
-from fusioncam.sweep import metered
 from toys import Toy, problem
 from twins import localization as twin
 
@@ -257,7 +257,7 @@ def test_sharing_keeps_nothing_of_it():
     alone = values(metric, METHODS["fusion-cam"], model, x, target)
 
     with sharing():
-        answers = sys.modules["fusioncam.sharing"]._answers.get()
+        answers = sys.modules["fusioncam.inference.cache"]._answers.get()
         heatmaps = METHODS["fusion-cam"](model, x, target)
         count = len(answers)
         assert metric(model, x, target, heatmaps, method=METHODS["fusion-cam"]).equal(alone)

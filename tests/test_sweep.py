@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fusioncam.errors import FusionCamWarning
-from fusioncam.sweep import Pace, metered, sweep
+from fusioncam.inference.batching import Pace, metered, sweep
 
 JOBS = torch.arange(20).reshape(10, 2)
 

@@ -17,10 +17,10 @@ from fusioncam import METHODS, ExplainedModel, explain, explain_each
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, TargetError, UnknownNameError
 from fusioncam.functional.masks import gaussian
 from fusioncam.functional.similarity import spearman
+from fusioncam.inference.batching import metered
 from fusioncam.methods import Ingredients
 from fusioncam.methods.spec import parse
 from fusioncam.metrics import Deletion, Insertion, ModelRandomisation, NoiseStability
-from fusioncam.sweep import metered
 from fusioncam.tasks import MultiLabel
 from fusioncam.trust import Question, TrustCard, check, judge
 from fusioncam.trust.measure import BUDGET, MOST_PASSES, RANDOM_MAPS, SHARE, Case, Contest, agreement, thrifty

@@ -5,12 +5,12 @@ from fusioncam.comparison import Comparison, compare
 from fusioncam.errors import FusionCamError, FusionCamWarning
 from fusioncam.explaining import explain, explain_each
 from fusioncam.explanation import Explanation
+from fusioncam.inference.cache import sharing
+from fusioncam.inference.settings import Speed
 from fusioncam.methods import METHODS, fuse
 from fusioncam.metrics import METRICS
 from fusioncam.model import ExplainedModel
 from fusioncam.preprocessing import Preprocessing
-from fusioncam.sharing import sharing
-from fusioncam.speed import Speed
 from fusioncam.zoo import load_model
 
 __all__ = [

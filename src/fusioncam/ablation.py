@@ -11,13 +11,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fusioncam import hooks
-from fusioncam.caller import Caller
 from fusioncam.errors import ShapeError
 from fusioncam.functional.masks import alive_pairs
+from fusioncam.inference import hooks
+from fusioncam.inference.batching import Pace, count, sweep
+from fusioncam.inference.forward import Caller
 from fusioncam.layouts import named_layout
 from fusioncam.readout import precise, read
-from fusioncam.sweep import Pace, count, sweep
 
 # changed copies of a layer's output that go on together may take this much memory
 _BYTES = 2**28

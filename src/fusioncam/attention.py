@@ -8,9 +8,9 @@ from math import prod
 import torch
 from torch import Tensor
 
-from fusioncam import hooks
-from fusioncam.caller import Caller
 from fusioncam.errors import MethodError, ShapeError
+from fusioncam.inference import hooks
+from fusioncam.inference.forward import Caller
 from fusioncam.layouts import Layout, layout_of
 from fusioncam.readout import read
 

@@ -50,12 +50,12 @@ from fusioncam.doctor_tables import tables
 from fusioncam.errors import FusionCamError, ImageError, LayerError, UnknownNameError
 from fusioncam.explaining import by_picture, named_methods
 from fusioncam.images import find_pictures
+from fusioncam.inference.settings import Speed
 from fusioncam.methods import METHODS
 from fusioncam.methods.common import passes_at
 from fusioncam.methods.spec import as_methods, described, settings_of
 from fusioncam.model import ExplainedModel
 from fusioncam.run import Run
-from fusioncam.speed import Speed
 from fusioncam.utils.files import to_json
 from fusioncam.utils.optional import extra
 from fusioncam.zoo import DEFAULT_MODEL, MODELS, architecture, load_model

@@ -24,12 +24,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from fusioncam.allocator import keep_freed
 from fusioncam.errors import NonFiniteError
 from fusioncam.functional.heatmaps import upsample
 from fusioncam.functional.masks import ChannelMasks
+from fusioncam.inference.allocator import keep_freed
+from fusioncam.inference.settings import Speed, computes_bfloat16
 from fusioncam.model import ExplainedModel
-from fusioncam.speed import Speed, computes_bfloat16
 
 SCHEMA_VERSION = 1
 _CPU_CHUNKS, _GPU_CHUNKS = (1, 2, 4, 8, 16), (1, 16, 32, 64, 128, 256)

@@ -20,14 +20,14 @@ from fusioncam.errors import (
     UnknownNameError,
 )
 from fusioncam.explanation import Explanation, MadeBy
-from fusioncam.hooks import find
 from fusioncam.images import Picture, open_picture
+from fusioncam.inference.cache import announcing, sharing
+from fusioncam.inference.hooks import find
 from fusioncam.methods import Method
 from fusioncam.methods.common import layers_of, naming
 from fusioncam.methods.spec import as_method, as_methods
 from fusioncam.model import ExplainedModel
 from fusioncam.outcome import Outcome
-from fusioncam.sharing import announcing, sharing
 from fusioncam.targets import choose, fitting, top
 from fusioncam.zoo import DEFAULT_MODEL, as_model
 

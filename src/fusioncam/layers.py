@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules import pooling
 
 from fusioncam.errors import LayerError
-from fusioncam.hooks import Ran
+from fusioncam.inference.hooks import Ran
 from fusioncam.layouts import Layout, layout_of, named_layout
 
 # what hands on, and what ends the maps: no place to read them

@@ -11,20 +11,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from fusioncam import hooks
 from fusioncam.ablation import Ablation, Changes
 from fusioncam.attention import attention_gradients
-from fusioncam.caller import Caller
 from fusioncam.errors import LayerError, MethodError, NonFiniteError, ShapeError, require_known
 from fusioncam.functional.masks import FILLS, Fill, MaskSource, alive_pairs, at, blend
+from fusioncam.inference import hooks
+from fusioncam.inference.batching import sweep
+from fusioncam.inference.cache import announced, once
+from fusioncam.inference.forward import Caller
+from fusioncam.inference.settings import Speed
 from fusioncam.layers import Candidate, candidates, finer, last_maps
 from fusioncam.layouts import named_layout
 from fusioncam.parameters import added_bias, linear_head
 from fusioncam.preprocessing import Preprocessing
 from fusioncam.readout import Target, as_targets, precise, read
-from fusioncam.sharing import announced, once
-from fusioncam.speed import Speed
-from fusioncam.sweep import sweep
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from fusioncam.errors import ShapeError
+from fusioncam.inference.batching import metered
 from fusioncam.methods import Ingredients, Method
 from fusioncam.model import ExplainedModel
-from fusioncam.sweep import metered
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ from fusioncam.errors import ImageError, told
 from fusioncam.explaining import name_of
 from fusioncam.explanation import Explanation, run_facts
 from fusioncam.images import Picture
+from fusioncam.inference.batching import Meter, metered
 from fusioncam.model import ExplainedModel
-from fusioncam.sweep import Meter, metered
 from fusioncam.trust.shown import MARKS, to_table
 from fusioncam.utils.files import printable, replacing, short, slug, to_json, writable_folder
 

@@ -25,10 +25,10 @@ from torch import nn
 
 from fusioncam.checkpoints import brief, fit, read_checkpoint
 from fusioncam.errors import UnknownNameError, WeightsError, suggestion
+from fusioncam.inference.settings import Speed
 from fusioncam.labels import imagenet_labels, of_subset, read_labels
 from fusioncam.model import ExplainedModel
 from fusioncam.preprocessing import Preprocessing
-from fusioncam.speed import Speed
 
 DEFAULT_MODEL = "efficientnet_lite0"
 _OFFLINE = f"Without them use {DEFAULT_MODEL}, whose weights are built in, or bring your own (--checkpoint FILE)"

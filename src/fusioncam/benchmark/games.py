@@ -11,9 +11,9 @@ from fusioncam.benchmark.measure import Bench, number
 from fusioncam.benchmark.rows import Journal, Row
 from fusioncam.datasets import Sample
 from fusioncam.errors import told
+from fusioncam.inference.cache import ledger
 from fusioncam.metrics import Metric
 from fusioncam.metrics.mosaics import groups
-from fusioncam.sharing import ledger
 
 
 def games_in(metrics: Mapping[str, Metric]) -> list[str]:

@@ -18,13 +18,13 @@ from fusioncam.benchmark.rows import COLUMNS, Key, Row
 from fusioncam.datasets import Sample
 from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, told
 from fusioncam.explanation import run_facts
+from fusioncam.inference.cache import Cost, announcing, ledger, sharing
 from fusioncam.methods import Method
 from fusioncam.methods.common import layers_of, naming
 from fusioncam.metrics import Metric, curve_of, protocol, shared
 from fusioncam.metrics import measure as ask
 from fusioncam.model import ExplainedModel
 from fusioncam.outcome import whole
-from fusioncam.sharing import Cost, announcing, ledger, sharing
 from fusioncam.truth import Truth
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from fusioncam.errors import ResultsError, UnknownNameError, require_known, suggestion
+from fusioncam.inference.settings import PRECISIONS
 from fusioncam.methods.spec import as_methods
 from fusioncam.metrics import as_metrics
-from fusioncam.speed import PRECISIONS
 from fusioncam.utils.files import replacing
 from fusioncam.utils.optional import extra
 from fusioncam.zoo import DEFAULT_MODEL

@@ -22,12 +22,12 @@ from fusioncam.cluster import Here, Workers
 from fusioncam.datasets import Sample, draw, open_dataset
 from fusioncam.errors import MissingTruthError, ResultsError
 from fusioncam.explaining import named_methods
+from fusioncam.inference.cache import Cost
+from fusioncam.inference.settings import Speed
 from fusioncam.methods import Method
 from fusioncam.methods.spec import as_methods
 from fusioncam.metrics import Metric, as_metrics
 from fusioncam.model import ExplainedModel
-from fusioncam.sharing import Cost
-from fusioncam.speed import Speed
 from fusioncam.utils.files import held
 from fusioncam.zoo import as_model, load_model
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from fusioncam.errors import require_known
 from fusioncam.functional.heatmaps import minmax, upsample, weigh
+from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked, to_heatmap
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import READOUTS, Target
-from fusioncam.sharing import once
 
 
 class WithoutChannel:

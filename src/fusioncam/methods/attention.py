@@ -8,10 +8,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from fusioncam.functional.heatmaps import minmax, upsample
+from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target
-from fusioncam.sharing import once
 
 
 @dataclass(frozen=True)

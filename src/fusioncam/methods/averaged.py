@@ -12,10 +12,10 @@ from fusioncam.errors import require_count, require_known
 from fusioncam.functional.cam import grad_cam, grad_cam_plus_plus
 from fusioncam.functional.heatmaps import minmax
 from fusioncam.functional.masks import FILLS
+from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked, noise, to_heatmap
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, precise
-from fusioncam.sharing import once
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from fusioncam.errors import UnknownNameError, require_known
 from fusioncam.functional.heatmaps import minmax, over, percentile
 from fusioncam.functional.masks import FILLS
+from fusioncam.inference.cache import announcing, once, sharing
 from fusioncam.methods.ablation import AblationCAM
 from fusioncam.methods.common import JOINS, Method, checked, cost_of, layers_of
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
@@ -30,7 +31,6 @@ from fusioncam.methods.layered import FullGrad
 from fusioncam.methods.region import ScoreCAM
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, precise
-from fusioncam.sharing import announcing, once, sharing
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from torch import Tensor
 from fusioncam.errors import require_known
 from fusioncam.functional.heatmaps import agree, denoise, is_flat, minmax, over
 from fusioncam.functional.masks import FILLS
+from fusioncam.inference.cache import announcing, once, sharing
 from fusioncam.methods.common import Method, checked, cost_of, layers_of, require_percentile, with_setting
 from fusioncam.methods.gradient import DenoisedGradCAM, GradCAM
 from fusioncam.methods.region import ScoreCAM
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target
-from fusioncam.sharing import announcing, once, sharing
 
 Pair = tuple[Tensor, Tensor]
 

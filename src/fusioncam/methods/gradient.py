@@ -21,10 +21,10 @@ from fusioncam.functional.cam import (
     xgrad_cam,
 )
 from fusioncam.functional.heatmaps import denoise, minmax, over, upsample, weigh
+from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked, require_percentile, to_heatmap
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, as_targets
-from fusioncam.sharing import once
 
 
 class FromRecord(Protocol):

@@ -12,11 +12,11 @@ from fusioncam.errors import require_count, require_known
 from fusioncam.functional.heatmaps import denoise, minmax, over, positive, upsample
 from fusioncam.functional.kmeans import k_means
 from fusioncam.functional.masks import FILLS, ChannelMasks
+from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked, require_percentile
 from fusioncam.methods.region import empty_scores
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import READOUTS, Target
-from fusioncam.sharing import once
 
 
 @dataclass(frozen=True)

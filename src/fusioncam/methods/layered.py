@@ -13,12 +13,12 @@ from fusioncam.errors import require_known
 from fusioncam.functional.cam import divide
 from fusioncam.functional.heatmaps import minmax, upsample, weigh
 from fusioncam.functional.masks import FILLS, Changed, ChannelMasks
+from fusioncam.inference.cache import announcing, once, sharing
 from fusioncam.methods.common import JOINS, Method, at_layer, checked, cost_of, layers_of
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.gradient import GradCAMPlusPlus, LayerCAM
 from fusioncam.model import ExplainedModel, Record
 from fusioncam.readout import Target, precise
-from fusioncam.sharing import announcing, once, sharing
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from torch import Tensor
 from fusioncam.errors import UnknownNameError, require_count, require_known
 from fusioncam.functional.heatmaps import minmax, upsample, weigh
 from fusioncam.functional.masks import FILLS
+from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import READOUTS, Target
-from fusioncam.sharing import once
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from torch import Tensor
 from fusioncam.errors import require_count, require_known
 from fusioncam.functional.heatmaps import minmax, positive, upsample, weigh
 from fusioncam.functional.masks import FILLS, CellMasks, Changed, ChannelMasks
+from fusioncam.inference.cache import once
 from fusioncam.methods.budget import AUTO, estimate, require_budget
 from fusioncam.methods.common import checked, noise
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import READOUTS, Target, precise
-from fusioncam.sharing import once
 
 
 def shared_out(scores: Tensor, alive: Tensor) -> Tensor:

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from fusioncam.errors import UnknownNameError
 from fusioncam.functional.heatmaps import minmax
+from fusioncam.inference.cache import once
 from fusioncam.methods.common import Method, checked, cost_of, noise
 from fusioncam.methods.gradient import GradCAM
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, precise
-from fusioncam.sharing import once
 
 
 @dataclass(frozen=True)

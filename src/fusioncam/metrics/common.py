@@ -13,10 +13,10 @@ from torch import Tensor
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
 from fusioncam.functional.heatmaps import upsample
 from fusioncam.functional.masks import FILLS
+from fusioncam.inference.cache import once
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import READOUTS, Target, precise
-from fusioncam.sharing import once
 from fusioncam.truth import Truth
 
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_known
+from fusioncam.inference.batching import metered
+from fusioncam.inference.cache import once
 from fusioncam.metrics.sanity import Maker, asked, beside, remade
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, as_targets
-from fusioncam.sharing import once
-from fusioncam.sweep import metered
 from fusioncam.truth import Truth
 
 QUANTITIES = ("seconds", "passes", "partial passes", "peak memory")
@@ -29,12 +29,12 @@ class Cost:
     """What the heatmap of each picture costs when it is made alone.
 
     ``quantity`` is "seconds" of wall time, whole "passes" or "partial passes" (those that start at the layer, see
-    :class:`fusioncam.sweep.Meter`), or "peak memory": the MiB in use at the worst moment beyond those in use before.
+    :class:`fusioncam.inference.batching.Meter`), or "peak memory": the MiB in use at the worst moment beyond those in use before.
     That is what the GPU's tensors take, whose peak statistics are set back for it; on a CPU it is resident memory of
     the whole process, measured on Linux alone and NaN elsewhere. It is known to some MiB, and other threads' memory
     counts too.
 
-    Each picture is measured once, behind one that warms up. Within :func:`fusioncam.sharing` all quantities of one
+    Each picture is measured once, behind one that warms up. Within :func:`fusioncam.inference.cache` all quantities of one
     method and batch come of one measurement.
     """
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from fusioncam.errors import require_count
 from fusioncam.functional.heatmaps import over
 from fusioncam.functional.masks import gaussian
+from fusioncam.inference.cache import once
 from fusioncam.metrics.common import fitted, judged, ranks, require_between, require_protocol
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, precise
-from fusioncam.sharing import once
 from fusioncam.truth import Truth
 
 

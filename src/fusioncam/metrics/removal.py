@@ -18,12 +18,12 @@ from torch import Tensor
 from fusioncam.errors import UnknownNameError, require_count
 from fusioncam.functional.imputation import Imputation
 from fusioncam.functional.masks import Fill
+from fusioncam.inference.cache import once
 from fusioncam.metrics.common import fitted, judged, ranks, require_between, require_protocol
 from fusioncam.metrics.curves import RankMasks
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target
-from fusioncam.sharing import once
 from fusioncam.truth import Truth
 
 

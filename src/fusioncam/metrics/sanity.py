@@ -2,7 +2,7 @@
 
 These metrics ask the method for more heatmaps: ``metric(model, x, target, heatmaps, method=method)``, where
 ``heatmaps`` are those that ``method`` gave for ``x``. Random numbers come from ``seed`` and are the same for every
-picture. Within :func:`fusioncam.sharing` nothing of what they ask is kept: nobody would ask for it again.
+picture. Within :func:`fusioncam.inference.cache` nothing of what they ask is kept: nobody would ask for it again.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from fusioncam.errors import (
 )
 from fusioncam.functional.heatmaps import over
 from fusioncam.functional.similarity import SIMILARITIES, relative_change, similar
+from fusioncam.inference.cache import apart
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, as_targets, precise
-from fusioncam.sharing import apart
 from fusioncam.truth import Truth
 
 

@@ -21,13 +21,13 @@ from torch import Tensor
 
 from fusioncam.errors import FlatHeatmapWarning, FusionCamError, ShapeError, TargetError
 from fusioncam.functional.heatmaps import is_flat
+from fusioncam.inference.batching import metered
+from fusioncam.inference.cache import apart, sharing
 from fusioncam.methods import Ingredients, Method
 from fusioncam.methods.spec import as_method
 from fusioncam.metrics.sanity import beside
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, as_targets
-from fusioncam.sharing import apart, sharing
-from fusioncam.sweep import metered
 from fusioncam.trust import judge
 from fusioncam.trust.card import LEVELS, Question, TrustCard
 from fusioncam.trust.measure import BUDGET, MOST_PASSES, SHARE, Again, Case, Contest, TooDear, agreement

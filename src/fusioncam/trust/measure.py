@@ -14,6 +14,7 @@ from torch import Tensor
 from fusioncam.errors import MethodError
 from fusioncam.functional.heatmaps import minmax, upsample
 from fusioncam.functional.similarity import similar
+from fusioncam.inference.batching import Meter, metered
 from fusioncam.methods import Center, Ingredients, Method
 from fusioncam.methods.budget import AUTO
 from fusioncam.metrics import Deletion, Insertion
@@ -22,7 +23,6 @@ from fusioncam.metrics.curves import RankMasks, area
 from fusioncam.metrics.sanity import drawn, randomised, remade, settled
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import precise
-from fusioncam.sweep import Meter, metered
 
 SHARE = 0.3  # of the pixels, the highest: the highlighted part
 RANDOM_MAPS = 5

@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-from fusioncam.sweep import metered
+from fusioncam.inference.batching import metered
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -105,7 +105,7 @@ def _identity(argument: Any) -> Any:
 
 @dataclass
 class Cost:
-    """Seconds, passes, and passes that start at the layer, counted as by :class:`fusioncam.sweep.Meter`."""
+    """Seconds, passes, and passes that start at the layer, counted as by :class:`fusioncam.inference.batching.Meter`."""
 
     seconds: float = 0.0
     passes: int = 0

@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from fusioncam import hooks
-from fusioncam.copies import Modules, sharing_copy
+from fusioncam.inference import hooks
+from fusioncam.inference.replicas import Modules, sharing_copy
 
 _PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

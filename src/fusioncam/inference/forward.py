@@ -9,14 +9,14 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from fusioncam.allocator import keep_freed
-from fusioncam.copies import Compiled, copies, may_be_copied
 from fusioncam.errors import ShapeError
-from fusioncam.folding import Folding
-from fusioncam.quiet import quiet
-from fusioncam.sharing import once
-from fusioncam.speed import Speed
-from fusioncam.sweep import Pace, count
+from fusioncam.inference.allocator import keep_freed
+from fusioncam.inference.batching import Pace, count
+from fusioncam.inference.batchnorm_folding import Folding
+from fusioncam.inference.cache import once
+from fusioncam.inference.eval_mode import quiet
+from fusioncam.inference.replicas import Compiled, copies, may_be_copied
+from fusioncam.inference.settings import Speed
 
 
 class Caller:
