@@ -18,8 +18,8 @@ import torch
 from skimage import data
 
 from fusioncam import ExplainedModel, load_model
+from fusioncam.data.images import find_pictures, open_picture
 from fusioncam.errors import FlatHeatmapWarning
-from fusioncam.images import find_pictures, open_picture
 from fusioncam.zoo import architecture
 from meta import say
 

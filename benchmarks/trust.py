@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 import fusioncam as fc
+from fusioncam.data.images import find_pictures
 from fusioncam.functional.similarity import spearman
-from fusioncam.images import find_pictures
 from fusioncam.trust import LEVELS, judge
 
 METHODS = ("fusion-cam(budget=64)", "grad-cam", "center", "random")

@@ -22,7 +22,7 @@ from fusioncam.benchmark import as_plan, benchmark, gathered, run
 from fusioncam.benchmark.folder import Heatmaps
 from fusioncam.benchmark.measure import Bench, acquaint, told
 from fusioncam.benchmark.runner import Watch
-from fusioncam.datasets import Sample
+from fusioncam.data.datasets.opening import Sample
 from fusioncam.errors import MissingTruthError, OutputError, ResultsError, UnknownNameError
 from fusioncam.functional.boxes import THRESHOLDS
 from fusioncam.inference.batching import metered

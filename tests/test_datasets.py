@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fusioncam.datasets import KINDS, Sample, draw, open_dataset
-from fusioncam.datasets.classes import described, synset_indices
+from fusioncam.data.datasets.class_mapping import described, synset_indices
+from fusioncam.data.datasets.opening import KINDS, Sample, draw, open_dataset
 from fusioncam.errors import DatasetError, ImageError, MissingExtraError, TargetError, UnknownNameError
 from samples import LABELS
 

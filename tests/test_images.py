@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from fusioncam.data.images import find_pictures, open_picture
 from fusioncam.errors import ImageError
-from fusioncam.images import find_pictures, open_picture
 from samples import corners, photo
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fusioncam.data.labels import find_class, imagenet_labels, of_subset, read_labels
 from fusioncam.errors import TargetError
-from fusioncam.labels import find_class, imagenet_labels, of_subset, read_labels
 
 
 @pytest.mark.parametrize(

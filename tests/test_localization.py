@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, ShapeError, UnknownNameError
 from fusioncam.functional.boxes import THRESHOLDS, box_ious, max_box_acc, of_boxes, reached
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame, best_iou, widened
-from fusioncam.truth import Truth
 from twins import localization as twin
 
 METRICS = [

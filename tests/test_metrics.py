@@ -10,6 +10,7 @@ import torch
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam import metrics as package
+from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import UnknownNameError
 from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
@@ -38,7 +39,6 @@ from fusioncam.metrics import (
     shared,
 )
 from fusioncam.metrics.common import Metric
-from fusioncam.truth import Truth
 from test_faithfulness import heatmaps_for
 from toys import problem
 

@@ -232,7 +232,7 @@ def test_what_makes_no_mosaic_is_told():
 @pytest.mark.slow
 def test_on_the_default_model(lite0, shared):
     """In mosaics of pictures that the network knows, Grad-CAM finds the tile far more often than chance does."""
-    from fusioncam.datasets import draw, open_dataset
+    from fusioncam.data.datasets.opening import draw, open_dataset
 
     samples = draw(open_dataset(shared / "data" / "imagenet-samples", classes=1000), 9, seed=2)
     x = torch.stack([lite0.preprocessing(one.open()) for one in samples])

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 from pycocotools import mask as coco_mask
 
-from fusioncam.datasets import Sample
-from fusioncam.datasets.placing import TURNS, drawn_mask, turned_box, unpacked
+from fusioncam.data.datasets.annotations import TURNS, drawn_mask, turned_box, unpacked
+from fusioncam.data.datasets.opening import Sample
+from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import DatasetError, ImageError, MissingExtraError
-from fusioncam.preprocessing import Preprocessing
 
 PLAIN = Preprocessing((20, 20), 20, "nearest", (0,) * 3, (1,) * 3)
 
@@ -242,7 +242,7 @@ def test_a_picture_that_is_none_is_told(tmp_path):
 
 def test_on_coco(shared):
     """On the real pictures a mask fills part of its boxes and hardly anything beside them."""
-    from fusioncam.datasets import open_dataset
+    from fusioncam.data.datasets.opening import open_dataset
 
     samples = open_dataset(shared / "data" / "coco128")
     inside, outside, pictures = torch.zeros(()), torch.zeros(()), 0

@@ -2,6 +2,7 @@
 
 from fusioncam.bulk import read_heatmaps
 from fusioncam.comparison import Comparison, compare
+from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import FusionCamError, FusionCamWarning
 from fusioncam.explaining import explain, explain_each
 from fusioncam.explanation import Explanation
@@ -10,7 +11,6 @@ from fusioncam.inference.settings import Speed
 from fusioncam.methods import METHODS, fuse
 from fusioncam.metrics import METRICS
 from fusioncam.model import ExplainedModel
-from fusioncam.preprocessing import Preprocessing
 from fusioncam.zoo import load_model
 
 __all__ = [

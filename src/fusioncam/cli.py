@@ -45,11 +45,11 @@ from fusioncam.cli_words import (
     Quiet,
     Report,
 )
+from fusioncam.data.images import find_pictures
 from fusioncam.doctor import examine
 from fusioncam.doctor_tables import tables
 from fusioncam.errors import FusionCamError, ImageError, LayerError, UnknownNameError
 from fusioncam.explaining import by_picture, named_methods
-from fusioncam.images import find_pictures
 from fusioncam.inference.settings import Speed
 from fusioncam.methods import METHODS
 from fusioncam.methods.common import passes_at

@@ -9,10 +9,10 @@ from pathlib import Path
 from PIL import Image
 from torch import nn
 
+from fusioncam.data.images import Picture
 from fusioncam.errors import UnknownNameError
 from fusioncam.explaining import explain_each
 from fusioncam.explanation import Explanation
-from fusioncam.images import Picture
 from fusioncam.methods import Method
 from fusioncam.model import ExplainedModel
 from fusioncam.utils.files import printable, replacing, short, slug, writable_folder

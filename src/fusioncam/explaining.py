@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from fusioncam.data.images import Picture, open_picture
 from fusioncam.errors import (
     FusionCamError,
     ImageError,
@@ -20,7 +21,6 @@ from fusioncam.errors import (
     UnknownNameError,
 )
 from fusioncam.explanation import Explanation, MadeBy
-from fusioncam.images import Picture, open_picture
 from fusioncam.inference.cache import announcing, sharing
 from fusioncam.inference.hooks import find
 from fusioncam.methods import Method

@@ -14,13 +14,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import MethodError
 from fusioncam.inference.cache import sharing
 from fusioncam.methods import Ingredients, Method
 from fusioncam.methods.spec import as_method
 from fusioncam.model import ExplainedModel
 from fusioncam.outcome import Outcome
-from fusioncam.preprocessing import Preprocessing
 from fusioncam.trust import TrustCard
 from fusioncam.trust import check as trust_check
 from fusioncam.trust.shown import to_html

@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fusioncam.ablation import Ablation, Changes
 from fusioncam.attention import attention_gradients
+from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import LayerError, MethodError, NonFiniteError, ShapeError, require_known
 from fusioncam.functional.masks import FILLS, Fill, MaskSource, alive_pairs, at, blend
 from fusioncam.inference import hooks
@@ -23,7 +24,6 @@ from fusioncam.inference.settings import Speed
 from fusioncam.layers import Candidate, candidates, finer, last_maps
 from fusioncam.layouts import named_layout
 from fusioncam.parameters import added_bias, linear_head
-from fusioncam.preprocessing import Preprocessing
 from fusioncam.readout import Target, as_targets, precise, read
 
 

@@ -28,10 +28,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fusioncam.comparison import Comparison
+from fusioncam.data.images import Picture
 from fusioncam.errors import ImageError, told
 from fusioncam.explaining import name_of
 from fusioncam.explanation import Explanation, run_facts
-from fusioncam.images import Picture
 from fusioncam.inference.batching import Meter, metered
 from fusioncam.model import ExplainedModel
 from fusioncam.trust.shown import MARKS, to_table

@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fusioncam.data.images import open_picture
 from fusioncam.errors import ImageError, MethodError, NonFiniteError, require_known
 from fusioncam.explaining import by_picture
 from fusioncam.explanation import Explanation
-from fusioncam.images import open_picture
 from fusioncam.methods import FusionCAM, Method
 from fusioncam.methods.spec import as_method
 from fusioncam.model import ExplainedModel

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fusioncam.data.labels import find_class
 from fusioncam.errors import TargetError
-from fusioncam.labels import find_class
 
 
 def top(target: str) -> int:

@@ -12,7 +12,7 @@ from fusioncam.benchmark.folder import journal_of
 from fusioncam.benchmark.plan import Plan, as_plan, presets, stored_plan
 from fusioncam.benchmark.runner import Outcome, Own, Watch, finished, run
 from fusioncam.cluster import Workers
-from fusioncam.datasets import Sample
+from fusioncam.data.datasets.opening import Sample
 from fusioncam.errors import ResultsError
 from fusioncam.methods import Method
 from fusioncam.methods.spec import as_method

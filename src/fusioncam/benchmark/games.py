@@ -9,7 +9,7 @@ import torch
 
 from fusioncam.benchmark.measure import Bench, number
 from fusioncam.benchmark.rows import Journal, Row
-from fusioncam.datasets import Sample
+from fusioncam.data.datasets.opening import Sample
 from fusioncam.errors import told
 from fusioncam.inference.cache import ledger
 from fusioncam.metrics import Metric

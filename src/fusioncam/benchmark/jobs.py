@@ -13,7 +13,7 @@ from fusioncam.benchmark.games import play
 from fusioncam.benchmark.measure import Bench, Made, acquaint
 from fusioncam.benchmark.rows import Key, Row
 from fusioncam.cluster import Lost, Work
-from fusioncam.datasets import Sample
+from fusioncam.data.datasets.opening import Sample
 from fusioncam.errors import told
 from fusioncam.model import ExplainedModel
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from fusioncam.benchmark.rows import COLUMNS, Key, Row
-from fusioncam.datasets import Sample
+from fusioncam.data.datasets.opening import Sample
+from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, told
 from fusioncam.explanation import run_facts
 from fusioncam.inference.cache import Cost, announcing, ledger, sharing
@@ -25,7 +26,6 @@ from fusioncam.metrics import Metric, curve_of, protocol, shared
 from fusioncam.metrics import measure as ask
 from fusioncam.model import ExplainedModel
 from fusioncam.outcome import whole
-from fusioncam.truth import Truth
 
 
 @dataclass(frozen=True)

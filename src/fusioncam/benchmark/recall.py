@@ -11,10 +11,10 @@ from typing import Any
 
 from fusioncam.benchmark.measure import classes_in
 from fusioncam.benchmark.plan import Plan
-from fusioncam.datasets import Samples, open_dataset
+from fusioncam.data.datasets.opening import Samples, open_dataset
+from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ResultsError
 from fusioncam.model import ExplainedModel
-from fusioncam.preprocessing import Preprocessing
 from fusioncam.utils.files import replacing, to_json
 
 FILE = "models.json"

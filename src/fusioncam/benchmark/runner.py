@@ -19,7 +19,7 @@ from fusioncam.benchmark.plan import Plan
 from fusioncam.benchmark.recall import note
 from fusioncam.benchmark.rows import Journal, Key, Means, Row, in_order, parquet, write_parquet
 from fusioncam.cluster import Here, Workers
-from fusioncam.datasets import Sample, draw, open_dataset
+from fusioncam.data.datasets.opening import Sample, draw, open_dataset
 from fusioncam.errors import MissingTruthError, ResultsError
 from fusioncam.explaining import named_methods
 from fusioncam.inference.cache import Cost

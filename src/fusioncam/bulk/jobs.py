@@ -16,11 +16,11 @@ from fusioncam.bulk.places import Folder, Found
 from fusioncam.bulk.plan import BulkPlan
 from fusioncam.bulk.shards import Row, grid_facts
 from fusioncam.cluster import Work
+from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import told
 from fusioncam.explaining import by_picture
 from fusioncam.explanation import Explanation
 from fusioncam.model import ExplainedModel
-from fusioncam.preprocessing import Preprocessing
 from fusioncam.utils.files import short, slug
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image
 
+from fusioncam.data.images import SUFFIXES, find_pictures, open_picture, read_picture
 from fusioncam.errors import ImageError, OutputError, UnknownNameError
-from fusioncam.images import SUFFIXES, find_pictures, open_picture, read_picture
 from fusioncam.utils.files import replacing
 from fusioncam.utils.optional import extra
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from fusioncam.data.ground_truth import components
 from fusioncam.functional.heatmaps import over
-from fusioncam.truth import components
 
 # which of a heatmap's connected pieces have a box
 PIECES = ("all", "largest")

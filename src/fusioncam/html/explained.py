@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusioncam.data.images import open_picture
 from fusioncam.errors import ImageError, ResultsError
 from fusioncam.html.pixels import as_uri, heat_uri, side_for
 from fusioncam.html.sheet import FAILURES, LINES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
 from fusioncam.html.trust import Card, card_of
 from fusioncam.html.written import write
-from fusioncam.images import open_picture
 from fusioncam.report import Cell, Page, Table
 from fusioncam.visualization import uncovered
 

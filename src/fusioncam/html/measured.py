@@ -16,7 +16,7 @@ from PIL import Image
 
 from fusioncam.benchmark.folder import Heatmaps
 from fusioncam.benchmark.recall import Noted, noted
-from fusioncam.datasets import Samples
+from fusioncam.data.datasets.opening import Samples
 from fusioncam.errors import FusionCamError
 from fusioncam.html.drawings import drawing
 from fusioncam.html.pixels import as_uri, heat_uri, side_for

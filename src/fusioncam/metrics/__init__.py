@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fusioncam.data.ground_truth import Truth
 from fusioncam.methods import METHODS, Fuse
 from fusioncam.metrics.adcc import ADCC, Coherency, Complexity
 from fusioncam.metrics.common import Metric, protocol
@@ -23,7 +24,6 @@ from fusioncam.metrics.removal import ROAD, LeRF, MoRF
 from fusioncam.metrics.sanity import Maker, MaxSensitivity, ModelRandomisation, NoiseStability
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target
-from fusioncam.truth import Truth
 from fusioncam.utils.spec_grammar import Specs
 
 METRICS: dict[str, Metric] = {

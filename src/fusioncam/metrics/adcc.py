@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from fusioncam.data.ground_truth import Truth
 from fusioncam.functional.heatmaps import is_flat
 from fusioncam.functional.masks import blend
 from fusioncam.functional.similarity import pearson
@@ -16,7 +17,6 @@ from fusioncam.metrics.faithfulness import CHOOSERS, AverageDrop
 from fusioncam.metrics.sanity import Maker, asked, remade
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target
-from fusioncam.truth import Truth
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
 from fusioncam.functional.heatmaps import upsample
 from fusioncam.functional.masks import FILLS
@@ -17,7 +18,6 @@ from fusioncam.inference.cache import once
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import READOUTS, Target, precise
-from fusioncam.truth import Truth
 
 
 class Metric(Protocol):

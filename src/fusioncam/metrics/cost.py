@@ -13,13 +13,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import require_known
 from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import once
 from fusioncam.metrics.sanity import Maker, asked, beside, remade
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, as_targets
-from fusioncam.truth import Truth
 
 QUANTITIES = ("seconds", "passes", "partial passes", "peak memory")
 

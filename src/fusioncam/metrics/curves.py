@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import require_count
 from fusioncam.functional.heatmaps import over
 from fusioncam.functional.masks import gaussian
@@ -20,7 +21,6 @@ from fusioncam.metrics.common import fitted, judged, ranks, require_between, req
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, precise
-from fusioncam.truth import Truth
 
 
 @dataclass(frozen=True)

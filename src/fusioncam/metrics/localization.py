@@ -13,13 +13,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from fusioncam.data.ground_truth import REGIONS, Truth, required
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
 from fusioncam.functional.boxes import PIECES, THRESHOLDS, box_ious, reached
 from fusioncam.functional.heatmaps import over
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, precise
-from fusioncam.truth import REGIONS, Truth, required
 
 
 @dataclass(frozen=True)

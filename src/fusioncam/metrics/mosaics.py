@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import ShapeError, TargetError
 from fusioncam.metrics.localization import energy_share
 from fusioncam.metrics.sanity import Maker, asked, beside, remade, require_number
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, as_targets
-from fusioncam.truth import Truth
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import UnknownNameError, require_count
 from fusioncam.functional.imputation import Imputation
 from fusioncam.functional.masks import Fill
@@ -24,7 +25,6 @@ from fusioncam.metrics.curves import RankMasks
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target
-from fusioncam.truth import Truth
 
 
 @dataclass(frozen=True)

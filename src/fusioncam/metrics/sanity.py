@@ -18,6 +18,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import (
     FlatHeatmapWarning,
     LayerError,
@@ -32,7 +33,6 @@ from fusioncam.functional.similarity import SIMILARITIES, relative_change, simil
 from fusioncam.inference.cache import apart
 from fusioncam.model import ExplainedModel
 from fusioncam.readout import Target, as_targets, precise
-from fusioncam.truth import Truth
 
 
 class Maker(Protocol):

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fusioncam.datasets.classes import Network
-from fusioncam.datasets.folders import labelled
-from fusioncam.datasets.placing import Box
-from fusioncam.datasets.sample import Sample, Samples
+from fusioncam.data.datasets.annotations import Box
+from fusioncam.data.datasets.class_mapping import Network
+from fusioncam.data.datasets.folders import labelled
+from fusioncam.data.datasets.sample import Sample, Samples
 from fusioncam.errors import DatasetError
 
 

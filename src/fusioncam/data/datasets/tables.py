@@ -12,10 +12,10 @@ from typing import Any
 
 from PIL import Image
 
-from fusioncam.datasets.classes import Network, Numbers, rows_of
-from fusioncam.datasets.folders import labelled
-from fusioncam.datasets.placing import Box
-from fusioncam.datasets.sample import Sample, Samples
+from fusioncam.data.datasets.annotations import Box
+from fusioncam.data.datasets.class_mapping import Network, Numbers, rows_of
+from fusioncam.data.datasets.folders import labelled
+from fusioncam.data.datasets.sample import Sample, Samples
 from fusioncam.errors import DatasetError
 from fusioncam.utils.optional import extra
 

@@ -12,10 +12,10 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from fusioncam.data.ground_truth import Truth
+from fusioncam.data.images import Picture
+from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import DatasetError, ImageError
-from fusioncam.images import Picture
-from fusioncam.preprocessing import Preprocessing
-from fusioncam.truth import Truth
 from fusioncam.utils.optional import extra
 
 Box = tuple[float, float, float, float]

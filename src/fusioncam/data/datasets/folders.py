@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fusioncam.datasets.classes import Network
-from fusioncam.datasets.sample import Sample, Samples, name_of
+from fusioncam.data.datasets.class_mapping import Network
+from fusioncam.data.datasets.sample import Sample, Samples, name_of
+from fusioncam.data.images import find_pictures
 from fusioncam.errors import DatasetError
-from fusioncam.images import find_pictures
 
 
 def pictures_in(folder: Path) -> list[Path]:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
-from fusioncam.datasets.classes import Network, is_synset
-from fusioncam.datasets.folders import labelled, pictures_in
-from fusioncam.datasets.placing import Box
-from fusioncam.datasets.sample import Sample, Samples, name_of
+from fusioncam.data.datasets.annotations import Box
+from fusioncam.data.datasets.class_mapping import Network, is_synset
+from fusioncam.data.datasets.folders import labelled, pictures_in
+from fusioncam.data.datasets.sample import Sample, Samples, name_of
+from fusioncam.data.images import SUFFIXES
 from fusioncam.errors import DatasetError
-from fusioncam.images import SUFFIXES
 
 IMAGENET = (Path("Data/CLS-LOC/val"), Path("Annotations/CLS-LOC/val"))
 

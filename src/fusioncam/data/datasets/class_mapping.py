@@ -12,8 +12,8 @@ from pathlib import Path
 
 from timm.data import ImageNetInfo
 
+from fusioncam.data.labels import find_class
 from fusioncam.errors import DatasetError, TargetError, suggestion
-from fusioncam.labels import find_class
 
 # the indices of the network's classes that count as a category
 Numbers = Mapping[str, tuple[int, ...]]

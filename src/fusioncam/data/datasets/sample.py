@@ -13,11 +13,11 @@ from typing import Any, overload
 from PIL import Image
 from torch import Tensor
 
-from fusioncam.datasets.placing import Box, placed
+from fusioncam.data.datasets.annotations import Box, placed
+from fusioncam.data.ground_truth import Truth
+from fusioncam.data.images import Picture, open_picture
+from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ImageError, TargetError
-from fusioncam.images import Picture, open_picture
-from fusioncam.preprocessing import Preprocessing
-from fusioncam.truth import Truth
 
 # a callable opens a picture that is no file of its own
 Source = Picture | Callable[[], Image.Image]
