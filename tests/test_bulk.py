@@ -21,7 +21,7 @@ from fusioncam.bulk.jobs import seen
 from fusioncam.bulk.places import Folder, pictures_at
 from fusioncam.cli import main
 from fusioncam.cli_cluster import with_address
-from fusioncam.cluster import Here, Lost
+from fusioncam.distributed.ray_errors import Here, Lost
 from fusioncam.errors import ImageError, OutputError, ResultsError, TargetError, UnknownNameError
 from fusioncam.functional.heatmaps import minmax, positive, upsample
 from test_benchmark import painted, photos

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fusioncam.cluster import Here, Lost, Pool, Request, ray_pool
-from fusioncam.cluster.connection import placed
-from fusioncam.cluster.pool import TRIES
+from fusioncam.distributed.ray_connection import placed
+from fusioncam.distributed.ray_errors import Here, Lost, Pool, Request, ray_pool
+from fusioncam.distributed.ray_pool import TRIES
 from fusioncam.errors import ClusterError, MissingExtraError, UnknownNameError
 
 # whichever way a file imports it

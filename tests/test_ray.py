@@ -21,7 +21,7 @@ from fusioncam import read_heatmaps
 from fusioncam.benchmark import as_plan, run
 from fusioncam.benchmark.runner import Watch
 from fusioncam.bulk import BulkPlan, explain_in_bulk
-from fusioncam.cluster import Request, ray_pool
+from fusioncam.distributed.ray_errors import Request, ray_pool
 from fusioncam.errors import ClusterError, WeightsError
 from test_benchmark import photos, same
 

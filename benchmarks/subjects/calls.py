@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import figures
-from fusioncam.cluster import Request, ray_pool
+from fusioncam.distributed.ray_errors import Request, ray_pool
 from harness import Subject, timed
 from meta import say
 

@@ -18,7 +18,7 @@ from fusioncam.bulk import BulkPlan, Watch, explain_in_bulk
 from fusioncam.bulk.grids import as_grid, sizes_for
 from fusioncam.bulk.places import pictures_at
 from fusioncam.bulk.shards import grid_facts, to_parquet
-from fusioncam.cluster import Here, Request, ray_pool
+from fusioncam.distributed.ray_errors import Here, Request, ray_pool
 from harness import Subject, chosen, timed
 from meta import say
 

@@ -11,8 +11,8 @@ from torch import nn
 from fusioncam.benchmark.folder import journal_of
 from fusioncam.benchmark.plan import Plan, as_plan, presets, stored_plan
 from fusioncam.benchmark.runner import Outcome, Own, Watch, finished, run
-from fusioncam.cluster import Workers
 from fusioncam.data.datasets.opening import Sample
+from fusioncam.distributed.ray_errors import Workers
 from fusioncam.errors import ResultsError
 from fusioncam.methods import Method
 from fusioncam.methods.spec import as_method

@@ -12,8 +12,8 @@ from torch import Tensor
 from fusioncam.benchmark.games import play
 from fusioncam.benchmark.measure import Bench, Made, acquaint
 from fusioncam.benchmark.rows import Key, Row
-from fusioncam.cluster import Lost, Work
 from fusioncam.data.datasets.opening import Sample
+from fusioncam.distributed.ray_errors import Lost, Work
 from fusioncam.errors import told
 from fusioncam.model import ExplainedModel
 

@@ -18,8 +18,8 @@ from fusioncam.benchmark.measure import Bench, Made, as_columns, classes_in
 from fusioncam.benchmark.plan import Plan
 from fusioncam.benchmark.recall import note
 from fusioncam.benchmark.rows import Journal, Key, Means, Row, in_order, parquet, write_parquet
-from fusioncam.cluster import Here, Workers
 from fusioncam.data.datasets.opening import Sample, draw, open_dataset
+from fusioncam.distributed.ray_errors import Here, Workers
 from fusioncam.errors import MissingTruthError, ResultsError
 from fusioncam.explaining import named_methods
 from fusioncam.inference.cache import Cost

@@ -15,8 +15,8 @@ from fusioncam.bulk.grids import Size, as_grid, sizes_for
 from fusioncam.bulk.places import Folder, Found
 from fusioncam.bulk.plan import BulkPlan
 from fusioncam.bulk.shards import Row, grid_facts
-from fusioncam.cluster import Work
 from fusioncam.data.preprocessing import Preprocessing
+from fusioncam.distributed.ray_errors import Work
 from fusioncam.errors import told
 from fusioncam.explaining import by_picture
 from fusioncam.explanation import Explanation

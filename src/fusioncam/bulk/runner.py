@@ -13,8 +13,8 @@ from fusioncam.bulk.jobs import ExplainSetUp, PictureJob, failure
 from fusioncam.bulk.places import Folder, Found, is_local, pictures_at
 from fusioncam.bulk.plan import MANIFEST, SCHEMA_VERSION, BulkPlan, require_same
 from fusioncam.bulk.shards import COLUMNS, Row, counts, shard_name, shards_in, to_parquet
-from fusioncam.cluster import Here, Lost, Workers
-from fusioncam.cluster.work import batches
+from fusioncam.distributed.ray_errors import Here, Lost, Workers
+from fusioncam.distributed.workers import batches
 from fusioncam.errors import ImageError, ResultsError
 from fusioncam.explaining import named_methods
 from fusioncam.explanation import run_facts

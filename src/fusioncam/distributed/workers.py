@@ -1,7 +1,7 @@
 """What is to be done, and who does it: jobs, a worker's set-up, and workers in this process.
 
 A set-up is called once by each worker and gives what does the jobs: ``work(jobs)`` gives what each came to, in order.
-``Here`` and the pool of :mod:`fusioncam.cluster.pool` have the same ``run``, so that who has jobs need not know where
+``Here`` and the pool of :mod:`fusioncam.distributed.ray_pool` have the same ``run``, so that who has jobs need not know where
 they are done.
 """
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from fusioncam.cluster.work import Lost, SetUp, T, Work, batches
+from fusioncam.distributed.workers import Lost, SetUp, T, Work, batches
 from fusioncam.errors import ClusterError
 
 TRIES = 3  # of a job that was alone in hand when its worker's process ended

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from fusioncam.cluster.pool import Pool, Request
+from fusioncam.distributed.ray_pool import Pool, Request
 from fusioncam.errors import ClusterError
 from fusioncam.utils.optional import extra
 
