@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 import families
-from fusioncam import METHODS, ExplainedModel, Speed, ablation
+from fusioncam import METHODS, ExplainedModel, Speed
 from fusioncam.errors import LayerError
 from fusioncam.inference.batching import metered
-from fusioncam.layouts import named_layout
 from fusioncam.methods.ablation import OnePlace, WithoutChannel
+from fusioncam.model import layer_ablation
+from fusioncam.model.layouts import named_layout
 from toys import CLASSES, TOYS, Pool, Twice, problem
 
 SMALL = ["timm ResNet", "timm ViT", "torchvision Swin", "1-D CNN", "3-D CNN"]
@@ -243,7 +244,7 @@ def test_chunks_by_memory_give_the_same_scores(copies, monkeypatch):
     expected, sizes = ask(), []
     size = toy.features(x[:1]).numel() * 8
     toy.head.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
-    monkeypatch.setattr(ablation, "_BYTES", copies * size + size // 2 if copies > 1 else 1)
+    monkeypatch.setattr(layer_ablation, "_BYTES", copies * size + size // 2 if copies > 1 else 1)
 
     scores = ask()
 
@@ -258,7 +259,7 @@ def test_ablation_cam_of_the_default_network_costs_a_handful_of_whole_passes(lay
     model = lite0.at(layer)  # one that has not tried out its layer yet
     activations = model.record(x, 281).activations
     alive = int((activations != 0).flatten(2).any(2).sum())
-    chunks = -(-alive // (ablation._BYTES // (activations.numel() * 4)))
+    chunks = -(-alive // (layer_ablation._BYTES // (activations.numel() * 4)))
 
     with metered() as meter:
         METHODS["ablation-cam"](model, x, 281)

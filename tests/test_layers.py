@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fusioncam.errors import LayerError
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo import architecture
 
 Shape = tuple[int, ...]

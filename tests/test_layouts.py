@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fusioncam.errors import LayerError
-from fusioncam.layouts import MAX_PREFIX, Layout, even, layout_of, named_layout, token_grid
+from fusioncam.model.layouts import MAX_PREFIX, Layout, even, layout_of, named_layout, token_grid
 
 # sides of pictures, and of their maps
 SIZES = [((32, 32), (4, 4)), ((256, 128), (16, 8)), ((96, 288), (6, 18)), ((224, 224), (14, 14))]

@@ -10,7 +10,7 @@ from fusioncam.inference.cache import sharing
 from fusioncam.inference.settings import Speed
 from fusioncam.methods import METHODS, fuse
 from fusioncam.metrics import METRICS
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo import load_model
 
 __all__ = [

@@ -54,7 +54,7 @@ from fusioncam.inference.settings import Speed
 from fusioncam.methods import METHODS
 from fusioncam.methods.common import passes_at
 from fusioncam.methods.spec import as_methods, described, settings_of
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.run import Run
 from fusioncam.utils.files import to_json
 from fusioncam.utils.optional import extra

@@ -14,7 +14,7 @@ from fusioncam.errors import UnknownNameError
 from fusioncam.explaining import explain_each
 from fusioncam.explanation import Explanation
 from fusioncam.methods import Method
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import printable, replacing, short, slug, writable_folder
 from fusioncam.visualization import as_png, side_by_side
 from fusioncam.zoo import DEFAULT_MODEL

@@ -29,7 +29,7 @@ from fusioncam.functional.heatmaps import upsample
 from fusioncam.functional.masks import ChannelMasks
 from fusioncam.inference.allocator import keep_freed
 from fusioncam.inference.settings import Speed, computes_bfloat16
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 
 SCHEMA_VERSION = 1
 _CPU_CHUNKS, _GPU_CHUNKS = (1, 2, 4, 8, 16), (1, 16, 32, 64, 128, 256)

@@ -26,7 +26,7 @@ from fusioncam.inference.hooks import find
 from fusioncam.methods import Method
 from fusioncam.methods.common import layers_of, naming
 from fusioncam.methods.spec import as_method, as_methods
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.outcome import Outcome
 from fusioncam.targets import choose, fitting, top
 from fusioncam.zoo import DEFAULT_MODEL, as_model

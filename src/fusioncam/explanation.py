@@ -19,7 +19,7 @@ from fusioncam.errors import MethodError
 from fusioncam.inference.cache import sharing
 from fusioncam.methods import Ingredients, Method
 from fusioncam.methods.spec import as_method
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.outcome import Outcome
 from fusioncam.trust import TrustCard
 from fusioncam.trust import check as trust_check

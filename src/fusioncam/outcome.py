@@ -11,7 +11,7 @@ from torch import Tensor
 from fusioncam.errors import ShapeError
 from fusioncam.inference.batching import metered
 from fusioncam.methods import Ingredients, Method
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 
 
 @dataclass(frozen=True)

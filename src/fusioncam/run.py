@@ -33,7 +33,7 @@ from fusioncam.errors import ImageError, told
 from fusioncam.explaining import name_of
 from fusioncam.explanation import Explanation, run_facts
 from fusioncam.inference.batching import Meter, metered
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.shown import MARKS, to_table
 from fusioncam.utils.files import printable, replacing, short, slug, to_json, writable_folder
 

@@ -25,8 +25,8 @@ from fusioncam.explaining import by_picture
 from fusioncam.explanation import Explanation
 from fusioncam.methods import FusionCAM, Method
 from fusioncam.methods.spec import as_method
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target, as_targets
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target, as_targets
 from fusioncam.targets import fitting
 from fusioncam.zoo import DEFAULT_MODEL, load_model
 

@@ -1,4 +1,4 @@
-"""A name -> an :class:`~fusioncam.model.ExplainedModel`, with the preprocessing and class names of its weights."""
+"""A name -> an :class:`~fusioncam.model.explained_model.ExplainedModel`, with the preprocessing and class names of its weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fusioncam.data.labels import imagenet_labels, of_subset, read_labels
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import UnknownNameError, WeightsError, suggestion
 from fusioncam.inference.settings import Speed
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 
 DEFAULT_MODEL = "efficientnet_lite0"
 _OFFLINE = f"Without them use {DEFAULT_MODEL}, whose weights are built in, or bring your own (--checkpoint FILE)"

@@ -15,7 +15,7 @@ from fusioncam.benchmark.rows import Key, Row
 from fusioncam.data.datasets.opening import Sample
 from fusioncam.distributed.ray_errors import Lost, Work
 from fusioncam.errors import told
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 
 
 @dataclass(frozen=True)

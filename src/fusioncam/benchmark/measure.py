@@ -24,7 +24,7 @@ from fusioncam.methods import Method
 from fusioncam.methods.common import layers_of, naming
 from fusioncam.metrics import Metric, curve_of, protocol, shared
 from fusioncam.metrics import measure as ask
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.outcome import whole
 
 

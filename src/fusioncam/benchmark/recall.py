@@ -14,7 +14,7 @@ from fusioncam.benchmark.plan import Plan
 from fusioncam.data.datasets.opening import Samples, open_dataset
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ResultsError
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import replacing, to_json
 
 FILE = "models.json"

@@ -27,7 +27,7 @@ from fusioncam.inference.settings import Speed
 from fusioncam.methods import Method
 from fusioncam.methods.spec import as_methods
 from fusioncam.metrics import Metric, as_metrics
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import held
 from fusioncam.zoo import as_model, load_model
 

@@ -20,7 +20,7 @@ from fusioncam.distributed.ray_errors import Work
 from fusioncam.errors import told
 from fusioncam.explaining import by_picture
 from fusioncam.explanation import Explanation
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import short, slug
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from fusioncam.bulk.places import Folder
 from fusioncam.errors import ResultsError, UnknownNameError, require_count
 from fusioncam.inference.settings import Speed
-from fusioncam.model import ExplainedModel
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo import DEFAULT_MODEL, load_model
 
 SCHEMA_VERSION = 1

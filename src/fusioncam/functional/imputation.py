@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.functional.heatmaps import over
-from fusioncam.readout import precise
+from fusioncam.model.scores import precise
 
 # of the residual, by the norm of the right-hand side; steps that no picture needs
 _TOLERANCE, _MOST_STEPS = 1e-5, 200

@@ -14,8 +14,8 @@ from fusioncam.errors import require_known
 from fusioncam.functional.heatmaps import minmax, upsample, weigh
 from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked, to_heatmap
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import READOUTS, Target
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import READOUTS, Target
 
 
 class WithoutChannel:

@@ -10,8 +10,8 @@ from torch import Tensor
 from fusioncam.functional.heatmaps import minmax, upsample
 from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from fusioncam.functional.heatmaps import minmax
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked, noise, to_heatmap
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target, precise
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target, precise
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch import Tensor
 from fusioncam.errors import UnknownNameError
 from fusioncam.functional.heatmaps import minmax
 from fusioncam.methods.common import checked
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target, precise
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target, precise
 
 
 @dataclass(frozen=True)

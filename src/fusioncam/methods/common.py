@@ -15,8 +15,8 @@ from torch import Tensor
 
 from fusioncam.errors import FlatHeatmapWarning, UnknownNameError
 from fusioncam.functional.heatmaps import is_flat, minmax, positive, upsample
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target
 
 
 class Method(Protocol):

@@ -29,8 +29,8 @@ from fusioncam.methods.gradient import (
 )
 from fusioncam.methods.layered import FullGrad
 from fusioncam.methods.region import ScoreCAM
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target, precise
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target, precise
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from fusioncam.inference.cache import announcing, once, sharing
 from fusioncam.methods.common import Method, checked, cost_of, layers_of, require_percentile, with_setting
 from fusioncam.methods.gradient import DenoisedGradCAM, GradCAM
 from fusioncam.methods.region import ScoreCAM
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target
 
 Pair = tuple[Tensor, Tensor]
 

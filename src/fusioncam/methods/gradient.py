@@ -23,8 +23,8 @@ from fusioncam.functional.cam import (
 from fusioncam.functional.heatmaps import denoise, minmax, over, upsample, weigh
 from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked, require_percentile, to_heatmap
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target, as_targets
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target, as_targets
 
 
 class FromRecord(Protocol):

@@ -15,8 +15,8 @@ from fusioncam.functional.masks import FILLS, ChannelMasks
 from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked, require_percentile
 from fusioncam.methods.region import empty_scores
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import READOUTS, Target
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import READOUTS, Target
 
 
 @dataclass(frozen=True)

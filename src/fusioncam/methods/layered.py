@@ -17,8 +17,8 @@ from fusioncam.inference.cache import announcing, once, sharing
 from fusioncam.methods.common import JOINS, Method, at_layer, checked, cost_of, layers_of
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.gradient import GradCAMPlusPlus, LayerCAM
-from fusioncam.model import ExplainedModel, Record
-from fusioncam.readout import Target, precise
+from fusioncam.model.explained_model import ExplainedModel, Record
+from fusioncam.model.scores import Target, precise
 
 
 @dataclass(frozen=True)

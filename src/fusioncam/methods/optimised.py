@@ -13,8 +13,8 @@ from fusioncam.functional.heatmaps import minmax, upsample, weigh
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import once
 from fusioncam.methods.common import checked
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import READOUTS, Target
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import READOUTS, Target
 
 
 @dataclass(frozen=True)

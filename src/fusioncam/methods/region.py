@@ -17,8 +17,8 @@ from fusioncam.functional.masks import FILLS, CellMasks, Changed, ChannelMasks
 from fusioncam.inference.cache import once
 from fusioncam.methods.budget import AUTO, estimate, require_budget
 from fusioncam.methods.common import checked, noise
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import READOUTS, Target, precise
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import READOUTS, Target, precise
 
 
 def shared_out(scores: Tensor, alive: Tensor) -> Tensor:

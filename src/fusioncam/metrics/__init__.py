@@ -22,8 +22,8 @@ from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, Pointi
 from fusioncam.metrics.mosaics import GridPointingGame
 from fusioncam.metrics.removal import ROAD, LeRF, MoRF
 from fusioncam.metrics.sanity import Maker, MaxSensitivity, ModelRandomisation, NoiseStability
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target
 from fusioncam.utils.spec_grammar import Specs
 
 METRICS: dict[str, Metric] = {

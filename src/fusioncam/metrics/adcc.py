@@ -15,8 +15,8 @@ from fusioncam.functional.similarity import pearson
 from fusioncam.metrics.common import as_masks, judged, require_protocol
 from fusioncam.metrics.faithfulness import CHOOSERS, AverageDrop
 from fusioncam.metrics.sanity import Maker, asked, remade
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target
 
 
 @dataclass(frozen=True)

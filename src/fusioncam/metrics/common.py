@@ -16,8 +16,8 @@ from fusioncam.functional.heatmaps import upsample
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import once
 from fusioncam.metrics.sanity import Maker
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import READOUTS, Target, precise
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import READOUTS, Target, precise
 
 
 class Metric(Protocol):

@@ -18,8 +18,8 @@ from fusioncam.errors import require_known
 from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import once
 from fusioncam.metrics.sanity import Maker, asked, beside, remade
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target, as_targets
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target, as_targets
 
 QUANTITIES = ("seconds", "passes", "partial passes", "peak memory")
 

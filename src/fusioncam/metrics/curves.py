@@ -19,8 +19,8 @@ from fusioncam.functional.masks import gaussian
 from fusioncam.inference.cache import once
 from fusioncam.metrics.common import fitted, judged, ranks, require_between, require_protocol
 from fusioncam.metrics.sanity import Maker
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target, precise
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target, precise
 
 
 @dataclass(frozen=True)

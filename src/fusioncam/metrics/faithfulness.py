@@ -13,8 +13,8 @@ from fusioncam.errors import UnknownNameError
 from fusioncam.inference.cache import once
 from fusioncam.metrics.common import as_masks, judged, ranks, require_between, require_protocol, whole_scores
 from fusioncam.metrics.sanity import Maker
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target
 
 # methods that choose or weigh whole maps by the score of the picture seen through them, as is measured here
 CHOOSERS = ("union-cam", "fusion-cam", "opti-cam", "meta-cam")

@@ -18,8 +18,8 @@ from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, requi
 from fusioncam.functional.boxes import PIECES, THRESHOLDS, box_ious, reached
 from fusioncam.functional.heatmaps import over
 from fusioncam.metrics.sanity import Maker
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target, precise
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target, precise
 
 
 @dataclass(frozen=True)

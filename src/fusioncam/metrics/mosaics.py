@@ -24,8 +24,8 @@ from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import ShapeError, TargetError
 from fusioncam.metrics.localization import energy_share
 from fusioncam.metrics.sanity import Maker, asked, beside, remade, require_number
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target, as_targets
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target, as_targets
 
 
 @dataclass(frozen=True)

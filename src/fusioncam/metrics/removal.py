@@ -23,8 +23,8 @@ from fusioncam.inference.cache import once
 from fusioncam.metrics.common import fitted, judged, ranks, require_between, require_protocol
 from fusioncam.metrics.curves import RankMasks
 from fusioncam.metrics.sanity import Maker
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ from fusioncam.errors import (
 from fusioncam.functional.heatmaps import over
 from fusioncam.functional.similarity import SIMILARITIES, relative_change, similar
 from fusioncam.inference.cache import apart
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target, as_targets, precise
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target, as_targets, precise
 
 
 class Maker(Protocol):

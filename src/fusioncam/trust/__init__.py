@@ -26,8 +26,8 @@ from fusioncam.inference.cache import apart, sharing
 from fusioncam.methods import Ingredients, Method
 from fusioncam.methods.spec import as_method
 from fusioncam.metrics.sanity import beside
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import Target, as_targets
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target, as_targets
 from fusioncam.trust import judge
 from fusioncam.trust.card import LEVELS, Question, TrustCard
 from fusioncam.trust.measure import BUDGET, MOST_PASSES, SHARE, Again, Case, Contest, TooDear, agreement

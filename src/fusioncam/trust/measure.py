@@ -21,8 +21,8 @@ from fusioncam.metrics import Deletion, Insertion
 from fusioncam.metrics.common import fitted, ranks
 from fusioncam.metrics.curves import RankMasks, area
 from fusioncam.metrics.sanity import drawn, randomised, remade, settled
-from fusioncam.model import ExplainedModel
-from fusioncam.readout import precise
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import precise
 
 SHARE = 0.3  # of the pixels, the highest: the highlighted part
 RANDOM_MAPS = 5

@@ -16,8 +16,8 @@ from fusioncam.functional.masks import alive_pairs
 from fusioncam.inference import hooks
 from fusioncam.inference.batching import Pace, count, sweep
 from fusioncam.inference.forward import Caller
-from fusioncam.layouts import named_layout
-from fusioncam.readout import precise, read
+from fusioncam.model.layouts import named_layout
+from fusioncam.model.scores import precise, read
 
 # changed copies of a layer's output that go on together may take this much memory
 _BYTES = 2**28

@@ -15,7 +15,7 @@ from torch.nn.modules import pooling
 
 from fusioncam.errors import LayerError
 from fusioncam.inference.hooks import Ran
-from fusioncam.layouts import Layout, layout_of, named_layout
+from fusioncam.model.layouts import Layout, layout_of, named_layout
 
 # what hands on, and what ends the maps: no place to read them
 _PASSING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)

@@ -11,8 +11,8 @@ from torch import Tensor
 from fusioncam.errors import MethodError, ShapeError
 from fusioncam.inference import hooks
 from fusioncam.inference.forward import Caller
-from fusioncam.layouts import Layout, layout_of
-from fusioncam.readout import read
+from fusioncam.model.layouts import Layout, layout_of
+from fusioncam.model.scores import read
 
 _REFUSED = (
     "legrad needs a vision transformer whose blocks attend from all tokens to all, by scaled_dot_product_attention; "

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from fusioncam.ablation import Ablation, Changes
-from fusioncam.attention import attention_gradients
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import LayerError, MethodError, NonFiniteError, ShapeError, require_known
 from fusioncam.functional.masks import FILLS, Fill, MaskSource, alive_pairs, at, blend
@@ -21,10 +19,12 @@ from fusioncam.inference.batching import sweep
 from fusioncam.inference.cache import announced, once
 from fusioncam.inference.forward import Caller
 from fusioncam.inference.settings import Speed
-from fusioncam.layers import Candidate, candidates, finer, last_maps
-from fusioncam.layouts import named_layout
-from fusioncam.parameters import added_bias, linear_head
-from fusioncam.readout import Target, as_targets, precise, read
+from fusioncam.model.attention_gradients import attention_gradients
+from fusioncam.model.layer_ablation import Ablation, Changes
+from fusioncam.model.layer_search import Candidate, candidates, finer, last_maps
+from fusioncam.model.layouts import named_layout
+from fusioncam.model.parameters import added_bias, linear_head
+from fusioncam.model.scores import Target, as_targets, precise, read
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class ExplainedModel:
     ) -> tuple[Record, Tensor]:
         """Give a record, and the Hessian of the score by the activations times these, ``(N, K, *s)``.
 
-        ``readout`` may be "rest" beside those of every score: see :mod:`fusioncam.readout`.
+        ``readout`` may be "rest" beside those of every score: see :mod:`fusioncam.model.scores`.
         """
         layer = layer or self.layer_for(x)
         # of the attentions only the plain one has a second derivative
