@@ -20,7 +20,7 @@ from skimage import data
 from fusioncam import ExplainedModel, load_model
 from fusioncam.data.images import find_pictures, open_picture
 from fusioncam.errors import FlatHeatmapWarning
-from fusioncam.zoo import architecture
+from fusioncam.zoo.loading import architecture
 from meta import say
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from fusioncam import METHODS
-from fusioncam.zoo import architecture
+from fusioncam.zoo.loading import architecture
 
 STATUS, SET_BACK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

@@ -99,7 +99,7 @@ def test_a_report_is_made_again_without_a_network(cli, photos, monkeypatch):
     assert len(files) > 3
     for path in files:
         path.unlink()
-    monkeypatch.setattr("fusioncam.zoo.load_model", None)
+    monkeypatch.setattr("fusioncam.zoo.loading.load_model", None)
     code, out, _ = cli("report", "run")
 
     assert code == 0

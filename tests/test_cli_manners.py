@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from fusioncam import METHODS, METRICS
 from fusioncam.cli import app, main
-from fusioncam.zoo import MODELS
+from fusioncam.zoo.loading import MODELS
 
 PROGRAM = Path(sys.executable).with_name("fusioncam")
 COLOUR = re.compile(r"\x1b\[[0-9;]*[34]\d")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fusioncam.errors import LayerError
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.zoo import architecture
+from fusioncam.zoo.loading import architecture
 
 Shape = tuple[int, ...]
 

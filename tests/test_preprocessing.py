@@ -17,7 +17,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from fusioncam import Preprocessing
 from fusioncam.errors import FusionCamError, ShapeError, UnknownNameError, WeightsError
-from fusioncam.zoo import as_model
+from fusioncam.zoo.loading import as_model
 from samples import CAT, COFFEE, ROCKET, photo
 
 SIZES = {

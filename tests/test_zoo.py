@@ -21,10 +21,11 @@ from timm.data import ImageNetInfo
 from torch import nn
 
 import samples
-from fusioncam import ExplainedModel, Preprocessing, Speed, explain, load_model, zoo
-from fusioncam.checkpoints import fit, read_checkpoint
+from fusioncam import ExplainedModel, Preprocessing, Speed, explain, load_model
 from fusioncam.errors import FusionCamError, FusionCamWarning, LayerError, TargetError, UnknownNameError, WeightsError
-from fusioncam.zoo import DEFAULT_MODEL, architecture, as_model
+from fusioncam.zoo import loading
+from fusioncam.zoo.checkpoints import fit, read_checkpoint
+from fusioncam.zoo.loading import DEFAULT_MODEL, architecture, as_model
 from samples import CAT, COFFEE, LABELS, ROCKET, Small, photo
 
 TIMM, CLASSES = "timm:test_resnet", 3
@@ -145,7 +146,7 @@ def no_weights(*args: object, **kwargs: object) -> nn.Module:
 )
 def test_weights_out_of_reach_are_told_with_a_way_out(name, module, function, monkeypatch):
     """Without a network the error names the model and the default, whose weights are built in."""
-    monkeypatch.setattr(zoo, "_reachable", lambda address: False)
+    monkeypatch.setattr(loading, "_reachable", lambda address: False)
     monkeypatch.setattr(module, function, no_weights)
     with pytest.raises(WeightsError, match=f"{name}: no pretrained weights: cannot reach the hub") as caught:
         load_model(name)
@@ -158,7 +159,7 @@ def test_weights_out_of_reach_are_told_with_a_way_out(name, module, function, mo
 def test_pixels_that_cannot_be_made_are_no_matter_of_the_download(monkeypatch):
     """A pretrained network that wants padded pictures is refused for that, not for want of weights."""
     padded = timm.create_model("test_resnet", pretrained_cfg_overlay={"crop_mode": "border"})
-    monkeypatch.setattr(zoo, "_reachable", lambda address: False)
+    monkeypatch.setattr(loading, "_reachable", lambda address: False)
     monkeypatch.setattr(timm, "create_model", lambda name, **settings: padded)
     with pytest.raises(WeightsError, match=r"not supported.*preprocessing of your own") as caught:
         load_model(TIMM)
@@ -176,13 +177,13 @@ def test_a_hub_out_of_reach_is_not_tried_again_and_again(monkeypatch):
     monkeypatch.setattr(timm, "create_model", create)
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
     monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
-    monkeypatch.setattr(zoo, "getproxies", dict)
-    monkeypatch.setattr(zoo, "_reachable", lambda address: False)
+    monkeypatch.setattr(loading, "getproxies", dict)
+    monkeypatch.setattr(loading, "_reachable", lambda address: False)
     load_model(TIMM)
     assert seen == {"pretrained": True, "offline": True, "safe": "1"}
     assert hub.HF_HUB_OFFLINE is False
     assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
-    monkeypatch.setattr(zoo, "_reachable", lambda address: True)
+    monkeypatch.setattr(loading, "_reachable", lambda address: True)
     load_model(TIMM)
     assert seen["offline"] is False
 
@@ -190,7 +191,7 @@ def test_a_hub_out_of_reach_is_not_tried_again_and_again(monkeypatch):
 @pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_vit", "torchvision:squeezenet1_1", DEFAULT_MODEL])
 def test_an_architecture_needs_no_weights(name, monkeypatch):
     """Layers can be listed without a network."""
-    monkeypatch.setattr(zoo, "_reachable", lambda address: pytest.fail("asked the network"))
+    monkeypatch.setattr(loading, "_reachable", lambda address: pytest.fail("asked the network"))
     explained = architecture(name)
     size = explained.preprocessing.size
     assert explained.candidates(torch.zeros(1, 3, *size))
@@ -645,7 +646,7 @@ def test_other_things_are_no_networks(thing):
 def test_a_network_without_classes_is_told(monkeypatch):
     """Features are no classes: a map of "class 532" of an embedding would mislead."""
     features = timm.create_model("test_resnet", num_classes=0)
-    monkeypatch.setattr("fusioncam.zoo.timm.create_model", lambda name, **settings: features)
-    monkeypatch.setattr("fusioncam.zoo._reachable", lambda address: True)
+    monkeypatch.setattr("fusioncam.zoo.loading.timm.create_model", lambda name, **settings: features)
+    monkeypatch.setattr("fusioncam.zoo.loading._reachable", lambda address: True)
     with pytest.raises(WeightsError, match="comes without classes"):
         load_model("timm:test_resnet")

@@ -11,7 +11,7 @@ from fusioncam.inference.settings import Speed
 from fusioncam.methods import METHODS, fuse
 from fusioncam.metrics import METRICS
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.zoo import load_model
+from fusioncam.zoo.loading import load_model
 
 __all__ = [
     "METHODS",

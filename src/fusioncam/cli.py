@@ -58,7 +58,7 @@ from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.run import Run
 from fusioncam.utils.files import to_json
 from fusioncam.utils.optional import extra
-from fusioncam.zoo import DEFAULT_MODEL, MODELS, architecture, load_model
+from fusioncam.zoo.loading import DEFAULT_MODEL, MODELS, architecture, load_model
 
 ABOUT = """Show what a vision model looked at: Fusion-CAM and its kin.
 

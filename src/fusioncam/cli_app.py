@@ -9,7 +9,7 @@ import typer
 from fusioncam.cli_words import Device, MethodsOrNone, ModelNames
 from fusioncam.studio import Studio
 from fusioncam.utils.optional import extra
-from fusioncam.zoo import DEFAULT_MODEL
+from fusioncam.zoo.loading import DEFAULT_MODEL
 
 CODES = "Exit codes: 0 ended by Ctrl-C; 2 the request is wrong, or there is no such address to serve at."
 

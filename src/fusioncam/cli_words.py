@@ -13,7 +13,7 @@ from fusioncam.methods import METHODS
 from fusioncam.methods.spec import described
 from fusioncam.metrics import METRICS
 from fusioncam.metrics import described as described_metric
-from fusioncam.zoo import MODELS
+from fusioncam.zoo.loading import MODELS
 
 EXIT_CODES = (
     "Exit codes: 0 all went well; 1 some pictures failed, the others are done; 2 the request is wrong, or there is "

@@ -17,7 +17,7 @@ from fusioncam.methods import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import printable, replacing, short, slug, writable_folder
 from fusioncam.visualization import as_png, side_by_side
-from fusioncam.zoo import DEFAULT_MODEL
+from fusioncam.zoo.loading import DEFAULT_MODEL
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # told apart by which one it is, as explanations are

@@ -29,7 +29,7 @@ from fusioncam.methods.spec import as_method, as_methods
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.outcome import Outcome
 from fusioncam.targets import choose, fitting, top
-from fusioncam.zoo import DEFAULT_MODEL, as_model
+from fusioncam.zoo.loading import DEFAULT_MODEL, as_model
 
 # what is wrong with the request is wrong for every picture
 _REQUEST = (TargetError, LayerError, MethodError, ShapeError, UnknownNameError)

@@ -28,7 +28,7 @@ from fusioncam.methods.spec import as_method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 from fusioncam.targets import fitting
-from fusioncam.zoo import DEFAULT_MODEL, load_model
+from fusioncam.zoo.loading import DEFAULT_MODEL, load_model
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000

@@ -18,7 +18,7 @@ from fusioncam.methods import Method
 from fusioncam.methods.spec import as_method
 from fusioncam.metrics import Metric, as_metric
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.zoo import as_model
+from fusioncam.zoo.loading import as_model
 
 Models = Sequence[str | nn.Module | ExplainedModel]
 

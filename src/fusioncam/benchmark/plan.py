@@ -16,7 +16,7 @@ from fusioncam.methods.spec import as_methods
 from fusioncam.metrics import as_metrics
 from fusioncam.utils.files import replacing
 from fusioncam.utils.optional import extra
-from fusioncam.zoo import DEFAULT_MODEL
+from fusioncam.zoo.loading import DEFAULT_MODEL
 
 BASELINES = ("ones", "center", "random")
 TARGETS = ("predicted", "label")

@@ -29,7 +29,7 @@ from fusioncam.methods.spec import as_methods
 from fusioncam.metrics import Metric, as_metrics
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import held
-from fusioncam.zoo import as_model, load_model
+from fusioncam.zoo.loading import as_model, load_model
 
 
 @dataclass(frozen=True)

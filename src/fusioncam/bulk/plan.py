@@ -11,7 +11,7 @@ from fusioncam.bulk.places import Folder
 from fusioncam.errors import ResultsError, UnknownNameError, require_count
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.zoo import DEFAULT_MODEL, load_model
+from fusioncam.zoo.loading import DEFAULT_MODEL, load_model
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

@@ -23,12 +23,12 @@ from huggingface_hub import constants as hub
 from timm.data import infer_imagenet_subset, resolve_model_data_config
 from torch import nn
 
-from fusioncam.checkpoints import brief, fit, read_checkpoint
 from fusioncam.data.labels import imagenet_labels, of_subset, read_labels
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import UnknownNameError, WeightsError, suggestion
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.zoo.checkpoints import brief, fit, read_checkpoint
 
 DEFAULT_MODEL = "efficientnet_lite0"
 _OFFLINE = f"Without them use {DEFAULT_MODEL}, whose weights are built in, or bring your own (--checkpoint FILE)"
