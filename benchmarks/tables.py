@@ -13,7 +13,7 @@ import figures
 import meta
 import scaling
 from fusioncam import METHODS
-from fusioncam.methods.spec import described
+from fusioncam.methods.registry import described
 
 ROOT = Path(__file__).parents[1]
 # in the order in which they are told

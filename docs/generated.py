@@ -17,9 +17,9 @@ from typer.main import get_command
 
 from fusioncam import metrics
 from fusioncam.cli import app
-from fusioncam.methods import METHODS
-from fusioncam.methods import spec as methods
-from fusioncam.methods.common import passes_at
+from fusioncam.methods import registry as methods
+from fusioncam.methods.base import passes_at
+from fusioncam.methods.names import METHODS
 from fusioncam.metrics import METRICS, PROTOCOLS
 from fusioncam.utils.files import slug
 

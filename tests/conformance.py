@@ -35,8 +35,18 @@ from fusioncam import METHODS, ExplainedModel, load_model
 from fusioncam.errors import FlatHeatmapWarning
 from fusioncam.functional.heatmaps import minmax, over, positive, upsample, weigh
 from fusioncam.functional.masks import ChannelMasks
-from fusioncam.methods import ISCAM, SSCAM, Augmented, GradCAM, LayerCAM, MultiLayer, RefineCAM, ScoreCAM, ShapleyCAM
-from fusioncam.methods.common import noise
+from fusioncam.methods.base import noise
+from fusioncam.methods.names import (
+    ISCAM,
+    SSCAM,
+    Augmented,
+    GradCAM,
+    LayerCAM,
+    MultiLayer,
+    RefineCAM,
+    ScoreCAM,
+    ShapleyCAM,
+)
 
 PEERS = ("grad-cam", "torchcam", "captum", "official", "xplaincam")
 SHARED = Path(__file__).parents[2] / "shared" / "oracles"
@@ -421,7 +431,7 @@ def aligned_corners(problem: Problem) -> Tensor:
     """Score-CAM with masks upsampled with aligned corners, and the ReLU before the map is upsampled."""
     with (
         mock.patch("fusioncam.functional.masks.upsample", aligned),
-        mock.patch("fusioncam.methods.region.from_channels", early_relu),
+        mock.patch("fusioncam.methods.score_cam.from_channels", early_relu),
     ):
         return ours(METHODS["score-cam"])(problem)
 
@@ -432,8 +442,8 @@ def stretched_before(method: ISCAM | ScoreCAM | SSCAM) -> Maker:
     def rule(problem: Problem) -> Tensor:
         before = functools.partial(ChannelMasks, normalise="before")
         with (
-            mock.patch("fusioncam.methods.region.ChannelMasks", lambda maps, size, *_: before(maps, size)),
-            mock.patch("fusioncam.methods.region.from_channels", early_relu),
+            mock.patch("fusioncam.methods.score_cam.ChannelMasks", lambda maps, size, *_: before(maps, size)),
+            mock.patch("fusioncam.methods.score_cam.from_channels", early_relu),
         ):
             return ours(method)(problem)
 

@@ -32,7 +32,7 @@ from torchvision.models.resnet import BasicBlock
 
 from fusioncam import METHODS, ExplainedModel, Preprocessing, load_model
 from fusioncam.errors import FlatHeatmapWarning, MethodError
-from fusioncam.methods import ISCAM, SSCAM, AblationCAM, FullGrad, GradCAM, PolyCAM, ScoreCAM
+from fusioncam.methods.names import ISCAM, SSCAM, AblationCAM, FullGrad, GradCAM, PolyCAM, ScoreCAM
 
 CLASSES = 5
 

@@ -27,8 +27,8 @@ from fusioncam.errors import MissingTruthError, OutputError, ResultsError, Unkno
 from fusioncam.functional.boxes import THRESHOLDS
 from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import once
-from fusioncam.methods import GradCAM
-from fusioncam.methods.spec import as_methods
+from fusioncam.methods.names import GradCAM
+from fusioncam.methods.registry import as_methods
 from fusioncam.metrics import as_metrics, protocol
 from fusioncam.utils.files import held
 

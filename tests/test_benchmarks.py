@@ -23,8 +23,8 @@ import speed  # noqa: E402
 import tables  # noqa: E402
 from fusioncam import METHODS  # noqa: E402
 from fusioncam.errors import FusionCamError  # noqa: E402
-from fusioncam.methods import ScoreCAM  # noqa: E402
-from fusioncam.methods.region import most_varied  # noqa: E402
+from fusioncam.methods.names import ScoreCAM  # noqa: E402
+from fusioncam.methods.score_cam import most_varied  # noqa: E402
 from subjects import SUBJECTS, ablation, curves, networks  # noqa: E402
 from subjects.budget import Budget  # noqa: E402
 from subjects.exact import COMPILED, OURS, PEERS, Exact  # noqa: E402

@@ -12,10 +12,10 @@ from fusioncam.errors import UnknownNameError
 from fusioncam.functional.heatmaps import minmax
 from fusioncam.functional.masks import ChannelMasks
 from fusioncam.inference.batching import metered
-from fusioncam.methods import ISCAM, SSCAM, FusionCAM, ReciproCAM, ScoreCAM
-from fusioncam.methods.budget import AUTO, Kernel, _points, choose, estimate, map_error, predict
-from fusioncam.methods.region import shared_out
-from fusioncam.methods.spec import parse
+from fusioncam.methods.names import ISCAM, SSCAM, FusionCAM, ReciproCAM, ScoreCAM
+from fusioncam.methods.registry import parse
+from fusioncam.methods.score_cam import shared_out
+from fusioncam.methods.score_prediction import AUTO, Kernel, _points, choose, estimate, map_error, predict
 from toys import problem, small
 
 

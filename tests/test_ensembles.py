@@ -11,7 +11,8 @@ from fusioncam.errors import MethodError, UnknownNameError
 from fusioncam.functional.heatmaps import minmax
 from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import announcing
-from fusioncam.methods import (
+from fusioncam.methods.ensembles import consensus
+from fusioncam.methods.names import (
     Augmented,
     FusionCAM,
     GradCAM,
@@ -24,7 +25,6 @@ from fusioncam.methods import (
     ScoreCAM,
     UnionCAM,
 )
-from fusioncam.methods.ensembles import consensus
 from toys import problem
 
 PARTNERS = (GradCAM(), LayerCAM(), ScoreCAM())

@@ -15,7 +15,8 @@ from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import FlatHeatmapWarning, NonFiniteError, TargetError
 from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
-from fusioncam.methods import (
+from fusioncam.methods.base import passes_at
+from fusioncam.methods.names import (
     ISCAM,
     SSCAM,
     AblationCAM,
@@ -30,7 +31,6 @@ from fusioncam.methods import (
     ShapleyCAM,
     UnionCAM,
 )
-from fusioncam.methods.common import passes_at
 from toys import TOYS, Exploding, problem
 from twins import attention, ensembles, fusion, gradient, others, region
 

@@ -14,7 +14,7 @@ from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import UnknownNameError
 from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
-from fusioncam.methods import (
+from fusioncam.methods.names import (
     RULES,
     Augmented,
     Fuse,

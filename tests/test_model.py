@@ -12,8 +12,8 @@ from torch import nn
 from fusioncam import ExplainedModel, Preprocessing, Speed
 from fusioncam.errors import LayerError, NonFiniteError, ShapeError, TargetError, UnknownNameError
 from fusioncam.inference.batching import metered
-from fusioncam.methods import METHODS, GradCAM
 from fusioncam.methods.ablation import WithoutChannel
+from fusioncam.methods.names import METHODS, GradCAM
 from toys import CLASSES, Fixed, Pool, Toy, Twice, Viewing, linear, problem, signal, volume
 
 # -- what it answers ------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ import torch
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.inference.batching import count, metered
 from fusioncam.inference.cache import Bill, Cost, announcing, ledger, once, sharing
-from fusioncam.methods import GradCAM
-from fusioncam.methods.common import layers_of
+from fusioncam.methods.base import layers_of
+from fusioncam.methods.names import GradCAM
 from toys import problem
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from fusioncam import METHODS
 from fusioncam.errors import UnknownNameError
-from fusioncam.methods import (
+from fusioncam.methods.names import (
     RISE,
     DenoisedGradCAM,
     Fuse,
@@ -22,7 +22,7 @@ from fusioncam.methods import (
     ScoreCAM,
     UnionCAM,
 )
-from fusioncam.methods.spec import as_method, as_methods, expand, parse
+from fusioncam.methods.registry import as_method, as_methods, expand, parse
 from fusioncam.utils.spec_grammar import Specs
 
 

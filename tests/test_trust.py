@@ -18,8 +18,8 @@ from fusioncam.errors import MethodError, NonFiniteError, ShapeError, TargetErro
 from fusioncam.functional.masks import gaussian
 from fusioncam.functional.similarity import spearman
 from fusioncam.inference.batching import metered
-from fusioncam.methods import Ingredients
-from fusioncam.methods.spec import parse
+from fusioncam.methods.names import Ingredients
+from fusioncam.methods.registry import parse
 from fusioncam.metrics import Deletion, Insertion, ModelRandomisation, NoiseStability
 from fusioncam.tasks import MultiLabel
 from fusioncam.trust import Question, TrustCard, check, judge

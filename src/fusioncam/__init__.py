@@ -8,7 +8,7 @@ from fusioncam.explaining import explain, explain_each
 from fusioncam.explanation import Explanation
 from fusioncam.inference.cache import sharing
 from fusioncam.inference.settings import Speed
-from fusioncam.methods import METHODS, fuse
+from fusioncam.methods.names import METHODS, fuse
 from fusioncam.metrics import METRICS
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import load_model

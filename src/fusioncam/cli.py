@@ -51,9 +51,9 @@ from fusioncam.doctor_tables import tables
 from fusioncam.errors import FusionCamError, ImageError, LayerError, UnknownNameError
 from fusioncam.explaining import by_picture, named_methods
 from fusioncam.inference.settings import Speed
-from fusioncam.methods import METHODS
-from fusioncam.methods.common import passes_at
-from fusioncam.methods.spec import as_methods, described, settings_of
+from fusioncam.methods.base import passes_at
+from fusioncam.methods.names import METHODS
+from fusioncam.methods.registry import as_methods, described, settings_of
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.run import Run
 from fusioncam.utils.files import to_json

@@ -9,8 +9,8 @@ import timm
 import torchvision
 import typer
 
-from fusioncam.methods import METHODS
-from fusioncam.methods.spec import described
+from fusioncam.methods.names import METHODS
+from fusioncam.methods.registry import described
 from fusioncam.metrics import METRICS
 from fusioncam.metrics import described as described_metric
 from fusioncam.zoo.loading import MODELS

@@ -13,7 +13,7 @@ from fusioncam.data.images import Picture
 from fusioncam.errors import UnknownNameError
 from fusioncam.explaining import explain_each
 from fusioncam.explanation import Explanation
-from fusioncam.methods import Method
+from fusioncam.methods.names import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import printable, replacing, short, slug, writable_folder
 from fusioncam.visualization import as_png, side_by_side

@@ -23,9 +23,9 @@ from fusioncam.errors import (
 from fusioncam.explanation import Explanation, MadeBy
 from fusioncam.inference.cache import announcing, sharing
 from fusioncam.inference.hooks import find
-from fusioncam.methods import Method
-from fusioncam.methods.common import layers_of, naming
-from fusioncam.methods.spec import as_method, as_methods
+from fusioncam.methods.base import layers_of, naming
+from fusioncam.methods.names import Method
+from fusioncam.methods.registry import as_method, as_methods
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.outcome import Outcome
 from fusioncam.targets import choose, fitting, top

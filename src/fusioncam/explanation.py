@@ -17,8 +17,8 @@ from torch import Tensor
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import MethodError
 from fusioncam.inference.cache import sharing
-from fusioncam.methods import Ingredients, Method
-from fusioncam.methods.spec import as_method
+from fusioncam.methods.names import Ingredients, Method
+from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.outcome import Outcome
 from fusioncam.trust import TrustCard

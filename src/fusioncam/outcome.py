@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fusioncam.errors import ShapeError
 from fusioncam.inference.batching import metered
-from fusioncam.methods import Ingredients, Method
+from fusioncam.methods.names import Ingredients, Method
 from fusioncam.model.explained_model import ExplainedModel
 
 

@@ -23,8 +23,8 @@ from fusioncam.data.images import open_picture
 from fusioncam.errors import ImageError, MethodError, NonFiniteError, require_known
 from fusioncam.explaining import by_picture
 from fusioncam.explanation import Explanation
-from fusioncam.methods import FusionCAM, Method
-from fusioncam.methods.spec import as_method
+from fusioncam.methods.names import FusionCAM, Method
+from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 from fusioncam.targets import fitting

@@ -14,8 +14,8 @@ from fusioncam.benchmark.runner import Outcome, Own, Watch, finished, run
 from fusioncam.data.datasets.opening import Sample
 from fusioncam.distributed.ray_errors import Workers
 from fusioncam.errors import ResultsError
-from fusioncam.methods import Method
-from fusioncam.methods.spec import as_method
+from fusioncam.methods.names import Method
+from fusioncam.methods.registry import as_method
 from fusioncam.metrics import Metric, as_metric
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import as_model

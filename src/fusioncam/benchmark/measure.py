@@ -20,8 +20,8 @@ from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, told
 from fusioncam.explanation import run_facts
 from fusioncam.inference.cache import Cost, announcing, ledger, sharing
-from fusioncam.methods import Method
-from fusioncam.methods.common import layers_of, naming
+from fusioncam.methods.base import layers_of, naming
+from fusioncam.methods.names import Method
 from fusioncam.metrics import Metric, curve_of, protocol, shared
 from fusioncam.metrics import measure as ask
 from fusioncam.model.explained_model import ExplainedModel

@@ -12,7 +12,7 @@ from typing import Any
 
 from fusioncam.errors import ResultsError, UnknownNameError, require_known, suggestion
 from fusioncam.inference.settings import PRECISIONS
-from fusioncam.methods.spec import as_methods
+from fusioncam.methods.registry import as_methods
 from fusioncam.metrics import as_metrics
 from fusioncam.utils.files import replacing
 from fusioncam.utils.optional import extra

@@ -24,8 +24,8 @@ from fusioncam.errors import MissingTruthError, ResultsError
 from fusioncam.explaining import named_methods
 from fusioncam.inference.cache import Cost
 from fusioncam.inference.settings import Speed
-from fusioncam.methods import Method
-from fusioncam.methods.spec import as_methods
+from fusioncam.methods.names import Method
+from fusioncam.methods.registry import as_methods
 from fusioncam.metrics import Metric, as_metrics
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import held

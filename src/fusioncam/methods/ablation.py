@@ -13,7 +13,7 @@ from torch import Tensor
 from fusioncam.errors import require_known
 from fusioncam.functional.heatmaps import minmax, upsample, weigh
 from fusioncam.inference.cache import once
-from fusioncam.methods.common import checked, to_heatmap
+from fusioncam.methods.base import checked, to_heatmap
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fusioncam.errors import UnknownNameError
 from fusioncam.functional.heatmaps import minmax
-from fusioncam.methods.common import checked
+from fusioncam.methods.base import checked
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, precise
 

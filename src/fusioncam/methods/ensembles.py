@@ -15,7 +15,7 @@ from fusioncam.functional.heatmaps import minmax, over, percentile
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import announcing, once, sharing
 from fusioncam.methods.ablation import AblationCAM
-from fusioncam.methods.common import JOINS, Method, checked, cost_of, layers_of
+from fusioncam.methods.base import JOINS, Method, checked, cost_of, layers_of
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
 from fusioncam.methods.gradient import (
     EigenCAM,
@@ -27,8 +27,8 @@ from fusioncam.methods.gradient import (
     LayerCAM,
     XGradCAM,
 )
-from fusioncam.methods.layered import FullGrad
-from fusioncam.methods.region import ScoreCAM
+from fusioncam.methods.multi_layer import FullGrad
+from fusioncam.methods.score_cam import ScoreCAM
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, precise
 

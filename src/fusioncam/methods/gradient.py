@@ -22,7 +22,7 @@ from fusioncam.functional.cam import (
 )
 from fusioncam.functional.heatmaps import denoise, minmax, over, upsample, weigh
 from fusioncam.inference.cache import once
-from fusioncam.methods.common import checked, require_percentile, to_heatmap
+from fusioncam.methods.base import checked, require_percentile, to_heatmap
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 

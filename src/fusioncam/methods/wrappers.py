@@ -12,7 +12,7 @@ from torch import Tensor
 from fusioncam.errors import UnknownNameError
 from fusioncam.functional.heatmaps import minmax
 from fusioncam.inference.cache import once
-from fusioncam.methods.common import Method, checked, cost_of, noise
+from fusioncam.methods.base import Method, checked, cost_of, noise
 from fusioncam.methods.gradient import GradCAM
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, precise

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
-from fusioncam.methods import METHODS, Fuse
+from fusioncam.methods.names import METHODS, Fuse
 from fusioncam.metrics.adcc import ADCC, Coherency, Complexity
 from fusioncam.metrics.common import Metric, protocol
 from fusioncam.metrics.cost import Cost

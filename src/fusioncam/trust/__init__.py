@@ -23,8 +23,8 @@ from fusioncam.errors import FlatHeatmapWarning, FusionCamError, ShapeError, Tar
 from fusioncam.functional.heatmaps import is_flat
 from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import apart, sharing
-from fusioncam.methods import Ingredients, Method
-from fusioncam.methods.spec import as_method
+from fusioncam.methods.names import Ingredients, Method
+from fusioncam.methods.registry import as_method
 from fusioncam.metrics.sanity import beside
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets

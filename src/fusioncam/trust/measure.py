@@ -15,8 +15,8 @@ from fusioncam.errors import MethodError
 from fusioncam.functional.heatmaps import minmax, upsample
 from fusioncam.functional.similarity import similar
 from fusioncam.inference.batching import Meter, metered
-from fusioncam.methods import Center, Ingredients, Method
-from fusioncam.methods.budget import AUTO
+from fusioncam.methods.names import Center, Ingredients, Method
+from fusioncam.methods.score_prediction import AUTO
 from fusioncam.metrics import Deletion, Insertion
 from fusioncam.metrics.common import fitted, ranks
 from fusioncam.metrics.curves import RankMasks, area

@@ -13,7 +13,7 @@ from fusioncam.functional.cam import grad_cam, grad_cam_plus_plus
 from fusioncam.functional.heatmaps import minmax
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import once
-from fusioncam.methods.common import checked, noise, to_heatmap
+from fusioncam.methods.base import checked, noise, to_heatmap
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, precise
 

@@ -15,8 +15,8 @@ from fusioncam.errors import require_count, require_known
 from fusioncam.functional.heatmaps import minmax, positive, upsample, weigh
 from fusioncam.functional.masks import FILLS, CellMasks, Changed, ChannelMasks
 from fusioncam.inference.cache import once
-from fusioncam.methods.budget import AUTO, estimate, require_budget
-from fusioncam.methods.common import checked, noise
+from fusioncam.methods.base import checked, noise
+from fusioncam.methods.score_prediction import AUTO, estimate, require_budget
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target, precise
 
@@ -46,7 +46,7 @@ class ScoreCAM:
     and ``maps`` whether the weights multiply the "raw" or the "normalised" channels. Public codes differ in all
     of them. ``channels`` keeps only so many, those of the largest deviation (Faster Score-CAM). ``budget`` scores
     only so many and predicts the others: nearly the same map for far fewer passes, see
-    :mod:`fusioncam.methods.budget`. "auto" adds masks until the error of the map, as estimated from masks that were
+    :mod:`fusioncam.methods.score_prediction`. "auto" adds masks until the error of the map, as estimated from masks that were
     predicted before they were scored, is under ``tolerance`` times the map's deviation. ``fill`` shows where a mask
     is 0. ``layer`` defaults to the model's.
     """

@@ -13,8 +13,8 @@ from fusioncam.functional.heatmaps import denoise, minmax, over, positive, upsam
 from fusioncam.functional.kmeans import k_means
 from fusioncam.functional.masks import FILLS, ChannelMasks
 from fusioncam.inference.cache import once
-from fusioncam.methods.common import checked, require_percentile
-from fusioncam.methods.region import empty_scores
+from fusioncam.methods.base import checked, require_percentile
+from fusioncam.methods.score_cam import empty_scores
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fusioncam.functional.heatmaps import minmax, upsample
 from fusioncam.inference.cache import once
-from fusioncam.methods.common import checked
+from fusioncam.methods.base import checked
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 

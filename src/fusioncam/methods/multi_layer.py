@@ -14,7 +14,7 @@ from fusioncam.functional.cam import divide
 from fusioncam.functional.heatmaps import minmax, upsample, weigh
 from fusioncam.functional.masks import FILLS, Changed, ChannelMasks
 from fusioncam.inference.cache import announcing, once, sharing
-from fusioncam.methods.common import JOINS, Method, at_layer, checked, cost_of, layers_of
+from fusioncam.methods.base import JOINS, Method, at_layer, checked, cost_of, layers_of
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.gradient import GradCAMPlusPlus, LayerCAM
 from fusioncam.model.explained_model import ExplainedModel, Record

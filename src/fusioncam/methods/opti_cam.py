@@ -12,7 +12,7 @@ from fusioncam.errors import UnknownNameError, require_count, require_known
 from fusioncam.functional.heatmaps import minmax, upsample, weigh
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import once
-from fusioncam.methods.common import checked
+from fusioncam.methods.base import checked
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 

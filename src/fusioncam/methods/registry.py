@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fusioncam.methods import METHODS
-from fusioncam.methods.common import Method
+from fusioncam.methods.base import Method
+from fusioncam.methods.names import METHODS
 from fusioncam.utils.spec_grammar import Specs
 
 _SPECS: Specs[Method] = Specs("method", METHODS, "give one, or use explain_each(...)")
