@@ -15,12 +15,12 @@ from typing import Any
 import yaml
 from typer.main import get_command
 
-from fusioncam import metrics
 from fusioncam.cli import app
 from fusioncam.methods import registry as methods
 from fusioncam.methods.base import passes_at
 from fusioncam.methods.names import METHODS
-from fusioncam.metrics import METRICS, PROTOCOLS
+from fusioncam.metrics import registry
+from fusioncam.metrics.registry import METRICS, PROTOCOLS
 from fusioncam.utils.files import slug
 
 ROOT = Path(__file__).parent
@@ -180,8 +180,8 @@ def metric_section(name: str, presets: tuple[str, ...]) -> Iterator[str]:
     better = "higher is better" if metric.higher_is_better else "lower is better"
     needs = "needs truth" * metric.needs_truth + "needs the method" * metric.needs_method
     yield facts(better, needs, f"passes a picture: {metric.cost}", link(metric.paper)) + "\n"
-    settings = ", ".join(metrics.settings_of(metric))
-    yield details(rest, settings, {preset: metrics.described(preset) for preset in presets})
+    settings = ", ".join(registry.settings_of(metric))
+    yield details(rest, settings, {preset: registry.described(preset) for preset in presets})
 
 
 def protocols() -> Iterator[str]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, UnknownNameError
-from fusioncam.metrics import ADCC, AverageDrop, Coherency, Complexity
 from fusioncam.metrics.adcc import adcc, coherency
+from fusioncam.metrics.registry import ADCC, AverageDrop, Coherency, Complexity
 from test_faithfulness import heatmaps_for, linear_case
 from toys import problem
 from twins import gradient

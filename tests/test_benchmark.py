@@ -29,7 +29,7 @@ from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import once
 from fusioncam.methods.names import GradCAM
 from fusioncam.methods.registry import as_methods
-from fusioncam.metrics import as_metrics, protocol
+from fusioncam.metrics.registry import as_metrics, protocol
 from fusioncam.utils.files import held
 
 TIMES = ["seconds", "metric_seconds"]

@@ -23,7 +23,7 @@ from fusioncam.benchmark.progress import Screen, table_of
 from fusioncam.benchmark.rows import Means
 from fusioncam.cli import main
 from fusioncam.errors import ResultsError
-from fusioncam.metrics import METRICS
+from fusioncam.metrics.registry import METRICS
 from test_rows import row
 
 Cli = Callable[..., tuple[int, str, str]]

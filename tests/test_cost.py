@@ -12,8 +12,8 @@ from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, ShapeError, UnknownNameError
 from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
-from fusioncam.metrics import cost
 from fusioncam.metrics.cost import QUANTITIES, Cost
+from fusioncam.metrics.registry import cost
 from toys import problem
 
 

@@ -13,8 +13,8 @@ from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError
 from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
-from fusioncam.metrics import METRICS, Deletion, Insertion
 from fusioncam.metrics.curves import RankMasks, area, counts_of
+from fusioncam.metrics.registry import METRICS, Deletion, Insertion
 from test_faithfulness import heatmaps_for, linear_case
 from toys import TOYS, problem
 from twins import metrics as twins

@@ -15,9 +15,9 @@ from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError
 from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
-from fusioncam.metrics import METRICS, AverageDrop, AverageGain, IncreaseInConfidence
-from fusioncam.metrics.common import fitted, ranks
+from fusioncam.metrics.base import fitted, ranks
 from fusioncam.metrics.faithfulness import drop, gain, highest, increase
+from fusioncam.metrics.registry import METRICS, AverageDrop, AverageGain, IncreaseInConfidence
 from toys import TOYS, problem
 from twins import metrics as twins
 

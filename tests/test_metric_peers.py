@@ -28,7 +28,7 @@ from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.functional.imputation import imputed
 from fusioncam.functional.masks import gaussian
-from fusioncam.metrics import (
+from fusioncam.metrics.registry import (
     METRICS,
     ROAD,
     AverageDrop,

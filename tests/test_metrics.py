@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from fusioncam import METHODS, ExplainedModel
-from fusioncam import metrics as package
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import UnknownNameError
 from fusioncam.inference.batching import metered
@@ -26,7 +25,9 @@ from fusioncam.methods.names import (
     ScoreCAM,
     UnionCAM,
 )
-from fusioncam.metrics import (
+from fusioncam.metrics import registry as package
+from fusioncam.metrics.base import Metric
+from fusioncam.metrics.registry import (
     METRICS,
     PROTOCOLS,
     ROAD,
@@ -38,7 +39,6 @@ from fusioncam.metrics import (
     protocol,
     shared,
 )
-from fusioncam.metrics.common import Metric
 from test_faithfulness import heatmaps_for
 from toys import problem
 

@@ -15,8 +15,8 @@ from torch import nn
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, TargetError, UnknownNameError
 from fusioncam.inference.batching import metered
+from fusioncam.metrics.grid_pointing_game import GridPointingGame, groups, mosaic, shrunk, tile_masks
 from fusioncam.metrics.localization import energy_share
-from fusioncam.metrics.mosaics import GridPointingGame, groups, mosaic, shrunk, tile_masks
 from toys import Pool, Toy, problem
 
 PAIRS = GridPointingGame(side=2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusioncam.metrics import METRICS, PROTOCOLS
+from fusioncam.metrics.registry import METRICS, PROTOCOLS
 from test_oracles import FILES, Oracle
 
 METHODS = ("gradcam", "scorecam", "fusioncam")

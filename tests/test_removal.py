@@ -11,7 +11,7 @@ from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, UnknownNameError
 from fusioncam.functional.imputation import Imputation
 from fusioncam.inference.batching import metered
-from fusioncam.metrics import METRICS, ROAD, LeRF, MoRF
+from fusioncam.metrics.registry import METRICS, ROAD, LeRF, MoRF
 from test_faithfulness import heatmaps_for, linear_case
 from toys import TOYS, problem
 from twins import metrics as twins

@@ -20,7 +20,7 @@ from fusioncam.functional.similarity import spearman
 from fusioncam.inference.batching import metered
 from fusioncam.methods.names import Ingredients
 from fusioncam.methods.registry import parse
-from fusioncam.metrics import Deletion, Insertion, ModelRandomisation, NoiseStability
+from fusioncam.metrics.registry import Deletion, Insertion, ModelRandomisation, NoiseStability
 from fusioncam.tasks import MultiLabel
 from fusioncam.trust import Question, TrustCard, check, judge
 from fusioncam.trust.measure import BUDGET, MOST_PASSES, RANDOM_MAPS, SHARE, Case, Contest, agreement, thrifty

@@ -9,7 +9,7 @@ from fusioncam.explanation import Explanation
 from fusioncam.inference.cache import sharing
 from fusioncam.inference.settings import Speed
 from fusioncam.methods.names import METHODS, fuse
-from fusioncam.metrics import METRICS
+from fusioncam.metrics.registry import METRICS
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import load_model
 

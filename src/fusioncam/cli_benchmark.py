@@ -29,7 +29,7 @@ from fusioncam.cli_words import (
 )
 from fusioncam.errors import OutputError, ResultsError
 from fusioncam.html import write_report
-from fusioncam.metrics import METRICS, described, settings_of
+from fusioncam.metrics.registry import METRICS, described, settings_of
 from fusioncam.utils.files import to_json
 
 _FEW = 20

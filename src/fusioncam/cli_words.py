@@ -11,8 +11,8 @@ import typer
 
 from fusioncam.methods.names import METHODS
 from fusioncam.methods.registry import described
-from fusioncam.metrics import METRICS
-from fusioncam.metrics import described as described_metric
+from fusioncam.metrics.registry import METRICS
+from fusioncam.metrics.registry import described as described_metric
 from fusioncam.zoo.loading import MODELS
 
 EXIT_CODES = (

@@ -16,7 +16,7 @@ from fusioncam.distributed.ray_errors import Workers
 from fusioncam.errors import ResultsError
 from fusioncam.methods.names import Method
 from fusioncam.methods.registry import as_method
-from fusioncam.metrics import Metric, as_metric
+from fusioncam.metrics.registry import Metric, as_metric
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import as_model
 

@@ -12,8 +12,8 @@ from fusioncam.benchmark.rows import Journal, Row
 from fusioncam.data.datasets.opening import Sample
 from fusioncam.errors import told
 from fusioncam.inference.cache import ledger
-from fusioncam.metrics import Metric
-from fusioncam.metrics.mosaics import groups
+from fusioncam.metrics.grid_pointing_game import groups
+from fusioncam.metrics.registry import Metric
 
 
 def games_in(metrics: Mapping[str, Metric]) -> list[str]:

@@ -22,8 +22,8 @@ from fusioncam.explanation import run_facts
 from fusioncam.inference.cache import Cost, announcing, ledger, sharing
 from fusioncam.methods.base import layers_of, naming
 from fusioncam.methods.names import Method
-from fusioncam.metrics import Metric, curve_of, protocol, shared
-from fusioncam.metrics import measure as ask
+from fusioncam.metrics.registry import Metric, curve_of, protocol, shared
+from fusioncam.metrics.registry import measure as ask
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.outcome import whole
 

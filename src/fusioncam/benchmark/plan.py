@@ -13,7 +13,7 @@ from typing import Any
 from fusioncam.errors import ResultsError, UnknownNameError, require_known, suggestion
 from fusioncam.inference.settings import PRECISIONS
 from fusioncam.methods.registry import as_methods
-from fusioncam.metrics import as_metrics
+from fusioncam.metrics.registry import as_metrics
 from fusioncam.utils.files import replacing
 from fusioncam.utils.optional import extra
 from fusioncam.zoo.loading import DEFAULT_MODEL

@@ -26,7 +26,7 @@ from fusioncam.inference.cache import Cost
 from fusioncam.inference.settings import Speed
 from fusioncam.methods.names import Method
 from fusioncam.methods.registry import as_methods
-from fusioncam.metrics import Metric, as_metrics
+from fusioncam.metrics.registry import Metric, as_metrics
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import held
 from fusioncam.zoo.loading import as_model, load_model

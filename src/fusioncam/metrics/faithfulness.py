@@ -11,7 +11,7 @@ from torch import Tensor
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import UnknownNameError
 from fusioncam.inference.cache import once
-from fusioncam.metrics.common import as_masks, judged, ranks, require_between, require_protocol, whole_scores
+from fusioncam.metrics.base import as_masks, judged, ranks, require_between, require_protocol, whole_scores
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target

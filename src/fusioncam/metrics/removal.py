@@ -20,7 +20,7 @@ from fusioncam.errors import UnknownNameError, require_count
 from fusioncam.functional.imputation import Imputation
 from fusioncam.functional.masks import Fill
 from fusioncam.inference.cache import once
-from fusioncam.metrics.common import fitted, judged, ranks, require_between, require_protocol
+from fusioncam.metrics.base import fitted, judged, ranks, require_between, require_protocol
 from fusioncam.metrics.curves import RankMasks
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel

@@ -17,9 +17,9 @@ from fusioncam.functional.similarity import similar
 from fusioncam.inference.batching import Meter, metered
 from fusioncam.methods.names import Center, Ingredients, Method
 from fusioncam.methods.score_prediction import AUTO
-from fusioncam.metrics import Deletion, Insertion
-from fusioncam.metrics.common import fitted, ranks
+from fusioncam.metrics.base import fitted, ranks
 from fusioncam.metrics.curves import RankMasks, area
+from fusioncam.metrics.registry import Deletion, Insertion
 from fusioncam.metrics.sanity import drawn, randomised, remade, settled
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import precise

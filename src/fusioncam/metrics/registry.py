@@ -1,0 +1,191 @@
+"""The metrics, by the names that the field gives them.
+
+``METRICS[name](model, x, target, heatmaps)`` gives values ``(N,)``; some also need ``truth=`` or ``method=``. A name
+with a colon is a named protocol: a metric as another library or a paper measures it. ``PROTOCOLS`` lists them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from torch import Tensor
+
+from fusioncam.data.ground_truth import Truth
+from fusioncam.methods.names import METHODS, Fuse
+from fusioncam.metrics.adcc import ADCC, Coherency, Complexity
+from fusioncam.metrics.base import Metric, protocol
+from fusioncam.metrics.cost import Cost
+from fusioncam.metrics.curves import Deletion, Insertion
+from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
+from fusioncam.metrics.grid_pointing_game import GridPointingGame
+from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame
+from fusioncam.metrics.removal import ROAD, LeRF, MoRF
+from fusioncam.metrics.sanity import Maker, MaxSensitivity, ModelRandomisation, NoiseStability
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Target
+from fusioncam.utils.spec_grammar import Specs
+
+METRICS: dict[str, Metric] = {
+    "average-drop": AverageDrop(),
+    "average-drop:xplaincam": AverageDrop(epsilon=1e-8),
+    "average-drop:torchcam": AverageDrop(readout="logit", classes="predicted", epsilon=1e-7),
+    "average-drop:adcc": AverageDrop(classes="predicted"),
+    "average-drop:score-cam": AverageDrop(keep=0.5),
+    "increase": IncreaseInConfidence(),
+    "increase:xplaincam": IncreaseInConfidence(),
+    "increase:torchcam": IncreaseInConfidence(readout="logit", classes="predicted"),
+    "increase:score-cam": IncreaseInConfidence(keep=0.5),
+    "average-gain": AverageGain(),
+    "insertion": Insertion(),
+    "insertion:rise": Insertion(classes="predicted", sigma=5, size=11, pixels=224, ties="last"),
+    "insertion:xplaincam": Insertion(pixels=448, ties="any"),
+    "insertion:torchcam": Insertion(readout="logit", classes="predicted", fill="mean", steps=20),
+    "deletion": Deletion(),
+    "deletion:rise": Deletion(classes="predicted", pixels=224, ties="last"),
+    "deletion:xplaincam": Deletion(pixels=448, ties="any"),
+    "deletion:torchcam": Deletion(readout="logit", classes="predicted", steps=20),
+    "morf": MoRF(),
+    "morf:road": MoRF(readout="top-1", fill="linear", steps=9, upto=0.9),
+    "lerf": LeRF(),
+    "lerf:road": LeRF(readout="top-1", fill="linear", steps=9, upto=0.9),
+    "road": ROAD(),
+    "road:pgc": ROAD(readout="logit", removed=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+    "coherency": Coherency(),
+    "coherency:adcc": Coherency(classes="predicted"),
+    "complexity": Complexity(),
+    "adcc": ADCC(),
+    "adcc:official": ADCC(classes="predicted"),
+    "pointing-game": PointingGame(),
+    "energy-in-box": EnergyShare(),
+    "energy-in-mask": EnergyShare("mask"),
+    "iou": IoU(),
+    "best-iou": IoU(threshold=None),
+    "box-accuracy": BoxAccuracy(),
+    "grid-pointing-game": GridPointingGame(),
+    "model-randomisation": ModelRandomisation(),
+    "noise-stability": NoiseStability(),
+    "max-sensitivity": MaxSensitivity(),
+    "seconds": Cost(),
+    "passes": Cost("passes"),
+    "partial-passes": Cost("partial passes"),
+    "peak-memory": Cost("peak memory"),
+}
+
+# the named protocols, and the metrics that each of them says how to measure; RISE's code folds the tails of its blur
+# back into 11 pixels and lets it fade to 0 at the border, which ours does not
+PROTOCOLS: dict[str, tuple[str, ...]] = {
+    "ours": tuple(name for name in METRICS if ":" not in name),
+    "rise": ("insertion:rise", "deletion:rise"),
+    "xplaincam": ("average-drop:xplaincam", "increase:xplaincam", "insertion:xplaincam", "deletion:xplaincam"),
+    "torchcam": ("average-drop:torchcam", "increase:torchcam", "insertion:torchcam", "deletion:torchcam"),
+    "adcc": ("average-drop:adcc", "coherency:adcc", "complexity", "adcc:official"),
+    "road": ("morf:road", "lerf:road"),
+    "pgc": ("road:pgc",),
+    "score-cam": ("average-drop:score-cam", "increase:score-cam"),
+}
+
+_SPECS: Specs[Metric] = Specs("metric", METRICS)
+
+
+def as_metrics(spec: str | Metric) -> list[tuple[str, Metric]]:
+    """Give the metrics that a SPEC asks for, and the names under which tables show them.
+
+    >>> as_metrics("insertion(fill=mean|blur, steps=20)")[0]
+    ... # doctest: +ELLIPSIS
+    ('insertion(fill=mean, steps=20)', Insertion(readout='probability', classes='target', fill='mean', ...
+    """
+    return _SPECS.many(spec)
+
+
+def as_metric(spec: str | Metric) -> tuple[str, Metric]:
+    """Give the one metric that a SPEC asks for, and its name; a callable is its own metric."""
+    return _SPECS.one(spec)
+
+
+def described(name: str) -> str:
+    """Say what a metric of METRICS is; of a named protocol, of which metric with which settings.
+
+    >>> described("average-drop:score-cam")
+    'average-drop with keep=0.5'
+    """
+    return _SPECS.described(name)
+
+
+def settings_of(metric: object) -> list[str]:
+    """List a metric's settings as a SPEC writes them, with their values."""
+    return _SPECS.settings_of(metric)
+
+
+def measure(
+    metric: Metric,
+    model: ExplainedModel,
+    x: Tensor,
+    target: Target,
+    heatmaps: Tensor,
+    truth: Truth | None = None,
+    method: Maker | None = None,
+) -> Tensor:
+    """Give a metric's values ``(N,)``, handing on ``truth`` and ``method`` to those alone that need them.
+
+    So a callable of yours may take ``(model, x, target, heatmaps)`` and no more.
+    """
+    needed = _truth_for(metric, truth)
+    if getattr(metric, "needs_method", False):
+        needed["method"] = method
+    return metric(model, x, target, heatmaps, **needed)
+
+
+def curve_of(
+    metric: Metric, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, truth: Truth | None = None
+) -> Tensor | None:
+    """Give a metric's curves ``(T, N)``; None of one that has none, or that asks the method again for its own."""
+    if not hasattr(metric, "curve") or getattr(metric, "needs_method", False):
+        return None
+    curve: Tensor = metric.curve(model, x, target, heatmaps, **_truth_for(metric, truth))
+    return curve
+
+
+def _truth_for(metric: Metric, truth: Truth | None) -> dict[str, Any]:
+    return {"truth": truth} if getattr(metric, "needs_truth", False) else {}
+
+
+def shared(metric: object, method: object) -> bool:
+    """Say whether the method chooses its map by what the metric measures, which then favours it.
+
+    So do Union-CAM, Fusion-CAM, Opti-CAM and MetaCAM, with any settings and within other methods, and drop,
+    increase, gain and ADCC: they score the picture seen through a whole map. Score-CAM and its kin score it through
+    single channels and are not counted.
+
+    >>> [shared(METRICS[name], METHODS["fusion-cam:multiscale"]) for name in ("average-drop", "insertion")]
+    [True, False]
+    """
+    names = getattr(metric, "shares_objective", ())
+    kinds = tuple(type(METHODS[name]) for name in names)
+    return any(_chooses(one, kinds, names) for one in _parts(method))
+
+
+def _chooses(method: object, kinds: tuple[type, ...], names: tuple[str, ...]) -> bool:
+    if isinstance(method, Fuse):  # its rule may be one of them
+        return f"{method.rule}-cam" in names
+    # MetaCAM with one threshold has nothing to choose
+    return isinstance(method, kinds) and len(getattr(method, "top", (0, 0))) > 1
+
+
+def _parts(method: object) -> list[object]:
+    """List a method and those within it."""
+    found = [method]
+    if is_dataclass(method):
+        for one in fields(method):
+            value = getattr(method, one.name)
+            for part in value if isinstance(value, tuple) else (value,):
+                found += _parts(part) if is_dataclass(part) else []
+    return found
+
+
+__all__ = [
+    "ADCC", "METRICS", "PROTOCOLS", "ROAD", "AverageDrop", "AverageGain", "BoxAccuracy", "Coherency", "Complexity",
+    "Cost", "Deletion", "EnergyShare", "GridPointingGame", "IncreaseInConfidence", "Insertion", "IoU", "LeRF",
+    "MaxSensitivity", "Metric", "MoRF", "ModelRandomisation", "NoiseStability", "PointingGame", "as_metric",
+    "as_metrics", "described", "measure", "protocol", "settings_of", "shared",
+]  # fmt: skip
