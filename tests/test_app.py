@@ -36,7 +36,7 @@ from fusioncam.cli import main
 from fusioncam.errors import AddressError, ImageError, MethodError, NonFiniteError, TargetError, UnknownNameError
 from fusioncam.methods.names import METHODS, FusionCAM
 from fusioncam.studio import MAX_BYTES, MAX_PIXELS, OFFERED, Kept, Made, Studio, open_upload, packed
-from fusioncam.trust import Question, TrustCard
+from fusioncam.trust.assess import Question, TrustCard
 from samples import CAT, COFFEE, LABELS, ROCKET, photo
 
 MODEL = "samples:small"

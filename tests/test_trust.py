@@ -22,13 +22,14 @@ from fusioncam.methods.names import Ingredients
 from fusioncam.methods.registry import parse
 from fusioncam.metrics.registry import Deletion, Insertion, ModelRandomisation, NoiseStability
 from fusioncam.tasks import MultiLabel
-from fusioncam.trust import Question, TrustCard, check, judge
-from fusioncam.trust.measure import BUDGET, MOST_PASSES, RANDOM_MAPS, SHARE, Case, Contest, agreement, thrifty
-from fusioncam.trust.shown import to_html, to_table
+from fusioncam.trust import levels
+from fusioncam.trust.assess import Question, TrustCard, check
+from fusioncam.trust.measurements import BUDGET, MOST_PASSES, RANDOM_MAPS, SHARE, Case, Contest, agreement, thrifty
+from fusioncam.trust.rendering import to_html, to_table
 from samples import CAT, COFFEE
 from toys import problem
 
-NAMES = tuple(judge.ASKED)
+NAMES = tuple(levels.ASKED)
 GRAD_CAM = METHODS["grad-cam"]
 
 
@@ -101,7 +102,7 @@ def question(card, name):
 def test_half_must_be_kept_and_half_be_lost(only, without, level):
     """Of a probability of 0.8 the highlighted part keeps 0.4, and without it no more than 0.4 is left."""
     figures = {"whole": 0.8, "only": only, "without": without, "only_random": 0.1, "without_random": 0.6}
-    answer = judge.carries(figures, "ash")
+    answer = levels.carries(figures, "ash")
     assert (answer.name, answer.level) == ("carries-the-class", level)
     for told in ("ash is 80.0%", f"{only:.1%} for the highest 30%", f"{without:.1%} without", "10.0% and 60.0%"):
         assert told in answer.words
@@ -115,43 +116,43 @@ def test_every_map_that_knows_nothing_must_be_beaten(mine, center, level):
     """Random maps have 0.1 in the mean and 0.3 at most: good is above all, poor is not above that mean."""
     figures = {"insertion": 0.5, "deletion": 0.5 - mine, "difference": mine, "difference_center": center}
     figures |= {"difference_random": 0.1, "difference_random_highest": 0.3}
-    assert judge.beats(figures, {}).level == level
+    assert levels.beats(figures, {}).level == level
 
 
 @pytest.mark.parametrize(
     ("alike", "gradient", "region", "level"),
     [
-        (judge.ALIKE, 0.1, 0.1, "good"),
-        (judge.ALIKE, 0.1, 0.0, "mixed"),
+        (levels.ALIKE, 0.1, 0.1, "good"),
+        (levels.ALIKE, 0.1, 0.0, "mixed"),
         (0.7, 0.1, 0.1, "mixed"),
-        (judge.UNLIKE - 0.01, 0.1, 0.1, "poor"),
+        (levels.UNLIKE - 0.01, 0.1, 0.1, "poor"),
         (1.0, 0.0, -0.1, "poor"),
     ],
 )
 def test_both_maps_must_agree_and_add(alike, gradient, region, level):
     """Alike maps of which both add to the probability are good; unlike ones, or two that add nothing, poor."""
     figures = {"agreement": alike, "gain_denoised": gradient, "gain_region": region}
-    assert judge.agrees(figures).level == level
+    assert levels.agrees(figures).level == level
 
 
 @pytest.mark.parametrize(
     ("alike", "stable", "depends"),
     [
         (1.0, "good", "poor"),
-        (judge.ALIKE, "good", "mixed"),
+        (levels.ALIKE, "good", "mixed"),
         (0.7, "mixed", "mixed"),
-        (judge.UNLIKE, "mixed", "good"),
-        (judge.UNLIKE - 0.01, "poor", "good"),
+        (levels.UNLIKE, "mixed", "good"),
+        (levels.UNLIKE - 0.01, "poor", "good"),
         (-1.0, "poor", "good"),
     ],
 )
 def test_alike_is_good_under_noise_and_poor_without_the_network(alike, stable, depends):
     """The same two thresholds, the other way round."""
     figures = {"similarity": alike, "probability": 0.5, "probability_noisy": 0.4, "shuffled": 0.2}
-    assert judge.stays(figures, "").level == stable
-    assert judge.depends(figures, "").level == depends
-    assert "from 50.0% to 40.0% (so)." in judge.stays(figures, " (so)").words
-    assert "last 20% of layers" in judge.depends(figures, "").words
+    assert levels.stays(figures, "").level == stable
+    assert levels.depends(figures, "").level == depends
+    assert "from 50.0% to 40.0% (so)." in levels.stays(figures, " (so)").words
+    assert "last 20% of layers" in levels.depends(figures, "").words
 
 
 @pytest.mark.parametrize(
@@ -159,14 +160,14 @@ def test_alike_is_good_under_noise_and_poor_without_the_network(alike, stable, d
     [
         (0.95, 0.95, "poor"),
         (0.95, 0.96, "mixed"),
-        (judge.ALIKE, 0.96, "good"),
+        (levels.ALIKE, 0.96, "good"),
         (0.3, 0.2, "poor"),
         (1.0, 1.0, "poor"),
     ],
 )
 def test_another_class_must_differ_by_more_than_noise(alike, itself, level):
     """A next class whose map is as alike as the same class's under noise is not told apart."""
-    answer = judge.differs({"similarity": alike, "other_probability": 0.25}, itself, "birch", "")
+    answer = levels.differs({"similarity": alike, "other_probability": 0.25}, itself, "birch", "")
     assert answer.level == level
     assert "birch (25.0%)" in answer.words
 
@@ -194,14 +195,14 @@ GOOD = dict.fromkeys(NAMES, "good")
 def test_all_in_all(changed, level):
     """What is needed decides; a map that does not beat those that know nothing is never good."""
     questions = [Question(name, "?", one, "") for name, one in (GOOD | changed).items()]
-    got, words = judge.overall(questions)
+    got, words = levels.overall(questions)
     assert got == level
     known = sum(one.level != "unknown" for one in questions)
     if known:
         assert f"{sum(one.level == 'good' for one in questions)} of {known} questions came out good" in words
     for name in NAMES:  # what is poor and decides is said
-        if (GOOD | changed)[name] == "poor" and level == "poor" and name in judge._NEEDED:
-            assert judge._FAILS[name] in words
+        if (GOOD | changed)[name] == "poor" and level == "poor" and name in levels._NEEDED:
+            assert levels._FAILS[name] in words
 
 
 # -- figures by hand -------------------------------------------------------------------------------------------
@@ -300,7 +301,7 @@ def test_a_map_of_the_right_place_and_class():
         "of-this-class": "good",
     }
     assert card.level == "poor"
-    assert judge._FAILS["depends-on-the-network"] in card.words
+    assert levels._FAILS["depends-on-the-network"] in card.words
     wrong = check(model, x, target, heatmap.flip(0, 1), of_class)
     assert {levels(wrong)[name] for name in NAMES[:2]} == {"poor"}
 

@@ -21,9 +21,9 @@ from fusioncam.methods.names import Ingredients, Method
 from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.outcome import Outcome
-from fusioncam.trust import TrustCard
-from fusioncam.trust import check as trust_check
-from fusioncam.trust.shown import to_html
+from fusioncam.trust.assess import TrustCard
+from fusioncam.trust.assess import check as trust_check
+from fusioncam.trust.rendering import to_html
 from fusioncam.utils.files import replacing, short, slug, to_json, writable_folder
 from fusioncam.visualization import as_png, overlay
 

@@ -34,7 +34,7 @@ from fusioncam.explaining import name_of
 from fusioncam.explanation import Explanation, run_facts
 from fusioncam.inference.batching import Meter, metered
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.trust.shown import MARKS, to_table
+from fusioncam.trust.rendering import MARKS, to_table
 from fusioncam.utils.files import printable, replacing, short, slug, to_json, writable_folder
 
 _CARDS = 6  # more of them nobody reads on a terminal

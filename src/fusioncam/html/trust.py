@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fusioncam.report.cells import minus
-from fusioncam.trust.shown import MARKS, cost
+from fusioncam.trust.rendering import MARKS, cost
 
 UNKNOWN = "unknown"
 _WIDE, _HIGH = 160, 72

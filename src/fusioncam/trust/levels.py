@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import isfinite
 
 from fusioncam.trust.card import Curves, Question
-from fusioncam.trust.measure import DRAWS, NOISE, RANDOM_MAPS, SHARE, Figures
+from fusioncam.trust.measurements import DRAWS, NOISE, RANDOM_MAPS, SHARE, Figures
 
 ALIKE = 0.88
 UNLIKE = 0.5
