@@ -26,7 +26,7 @@ from PIL import Image
 import samples
 from fusioncam import METHODS, Speed, explain_each
 from fusioncam.cli import main
-from fusioncam.explaining import by_picture
+from fusioncam.explanations.explain import by_picture
 from fusioncam.run import Run
 from samples import CAT, COFFEE, ROCKET, Small, photo
 

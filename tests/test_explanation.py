@@ -96,7 +96,7 @@ def test_a_picture_that_was_opened_from_a_file_keeps_its_name():
 
 def test_the_default_is_the_default_model_and_fusion_cam(lite0, monkeypatch):
     """Who gives a picture alone gets the built-in network and the method of the paper."""
-    monkeypatch.setattr("fusioncam.explaining.as_model", lambda *asked: samples.small())
+    monkeypatch.setattr("fusioncam.explanations.explain.as_model", lambda *asked: samples.small())
     assert explain(CAT).method == "fusion-cam"
     monkeypatch.undo()
     assert explain(CAT, method=FAST).model == lite0.name

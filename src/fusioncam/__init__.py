@@ -1,11 +1,11 @@
 """Fusion-CAM and its kin: class activation maps that say what a vision model looked at."""
 
 from fusioncam.bulk import read_heatmaps
-from fusioncam.comparison import Comparison, compare
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import FusionCamError, FusionCamWarning
-from fusioncam.explaining import explain, explain_each
-from fusioncam.explanation import Explanation
+from fusioncam.explanations.comparison import Comparison, compare
+from fusioncam.explanations.explain import explain, explain_each
+from fusioncam.explanations.explanation import Explanation
 from fusioncam.inference.cache import sharing
 from fusioncam.inference.settings import Speed
 from fusioncam.methods.names import METHODS, fuse

@@ -49,7 +49,7 @@ from fusioncam.data.images import find_pictures
 from fusioncam.doctor import examine
 from fusioncam.doctor_tables import tables
 from fusioncam.errors import FusionCamError, ImageError, LayerError, UnknownNameError
-from fusioncam.explaining import by_picture, named_methods
+from fusioncam.explanations.explain import by_picture, named_methods
 from fusioncam.inference.settings import Speed
 from fusioncam.methods.base import passes_at
 from fusioncam.methods.names import METHODS

@@ -27,11 +27,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from fusioncam.comparison import Comparison
 from fusioncam.data.images import Picture
 from fusioncam.errors import ImageError, told
-from fusioncam.explaining import name_of
-from fusioncam.explanation import Explanation, run_facts
+from fusioncam.explanations.comparison import Comparison
+from fusioncam.explanations.explain import name_of
+from fusioncam.explanations.explanation import Explanation, run_facts
 from fusioncam.inference.batching import Meter, metered
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.rendering import MARKS, to_table

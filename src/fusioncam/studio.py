@@ -21,13 +21,13 @@ from torch import Tensor
 
 from fusioncam.data.images import open_picture
 from fusioncam.errors import ImageError, MethodError, NonFiniteError, require_known
-from fusioncam.explaining import by_picture
-from fusioncam.explanation import Explanation
+from fusioncam.explanations.class_selection import fitting
+from fusioncam.explanations.explain import by_picture
+from fusioncam.explanations.explanation import Explanation
 from fusioncam.methods.names import FusionCAM, Method
 from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
-from fusioncam.targets import fitting
 from fusioncam.zoo.loading import DEFAULT_MODEL, load_model
 
 MAX_BYTES = 20 * 2**20

@@ -20,7 +20,7 @@ from PIL import Image
 
 from fusioncam.app import words
 from fusioncam.errors import FusionCamError, ImageError, UnknownNameError
-from fusioncam.explanation import Explanation
+from fusioncam.explanations.explanation import Explanation
 from fusioncam.studio import Made, Studio, open_upload, packed
 from fusioncam.utils.files import short
 

@@ -18,14 +18,14 @@ from fusioncam.benchmark.rows import COLUMNS, Key, Row
 from fusioncam.data.datasets.opening import Sample
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, told
-from fusioncam.explanation import run_facts
+from fusioncam.explanations.explanation import run_facts
+from fusioncam.explanations.method_output import whole
 from fusioncam.inference.cache import Cost, announcing, ledger, sharing
 from fusioncam.methods.base import layers_of, naming
 from fusioncam.methods.names import Method
 from fusioncam.metrics.registry import Metric, curve_of, protocol, shared
 from fusioncam.metrics.registry import measure as ask
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.outcome import whole
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from fusioncam.benchmark.rows import Journal, Key, Means, Row, in_order, parquet
 from fusioncam.data.datasets.opening import Sample, draw, open_dataset
 from fusioncam.distributed.ray_errors import Here, Workers
 from fusioncam.errors import MissingTruthError, ResultsError
-from fusioncam.explaining import named_methods
+from fusioncam.explanations.explain import named_methods
 from fusioncam.inference.cache import Cost
 from fusioncam.inference.settings import Speed
 from fusioncam.methods.names import Method

@@ -18,8 +18,8 @@ from fusioncam.bulk.shards import Row, grid_facts
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.distributed.ray_errors import Work
 from fusioncam.errors import told
-from fusioncam.explaining import by_picture
-from fusioncam.explanation import Explanation
+from fusioncam.explanations.explain import by_picture
+from fusioncam.explanations.explanation import Explanation
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import short, slug
 

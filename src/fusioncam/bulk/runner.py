@@ -16,8 +16,8 @@ from fusioncam.bulk.shards import COLUMNS, Row, counts, shard_name, shards_in, t
 from fusioncam.distributed.ray_errors import Here, Lost, Workers
 from fusioncam.distributed.workers import batches
 from fusioncam.errors import ImageError, ResultsError
-from fusioncam.explaining import named_methods
-from fusioncam.explanation import run_facts
+from fusioncam.explanations.explain import named_methods
+from fusioncam.explanations.explanation import run_facts
 from fusioncam.utils.files import held, to_json
 
 _TOLD = 20  # failures that are named at the end

@@ -11,8 +11,8 @@ from torch import nn
 
 from fusioncam.data.images import Picture
 from fusioncam.errors import UnknownNameError
-from fusioncam.explaining import explain_each
-from fusioncam.explanation import Explanation
+from fusioncam.explanations.explain import explain_each
+from fusioncam.explanations.explanation import Explanation
 from fusioncam.methods.names import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import printable, replacing, short, slug, writable_folder

@@ -20,15 +20,15 @@ from fusioncam.errors import (
     TargetError,
     UnknownNameError,
 )
-from fusioncam.explanation import Explanation, MadeBy
+from fusioncam.explanations.class_selection import choose, fitting, top
+from fusioncam.explanations.explanation import Explanation, MadeBy
+from fusioncam.explanations.method_output import Outcome
 from fusioncam.inference.cache import announcing, sharing
 from fusioncam.inference.hooks import find
 from fusioncam.methods.base import layers_of, naming
 from fusioncam.methods.names import Method
 from fusioncam.methods.registry import as_method, as_methods
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.outcome import Outcome
-from fusioncam.targets import choose, fitting, top
 from fusioncam.zoo.loading import DEFAULT_MODEL, as_model
 
 # what is wrong with the request is wrong for every picture

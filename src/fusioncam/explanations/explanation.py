@@ -16,11 +16,11 @@ from torch import Tensor
 
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import MethodError
+from fusioncam.explanations.method_output import Outcome
 from fusioncam.inference.cache import sharing
 from fusioncam.methods.names import Ingredients, Method
 from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.outcome import Outcome
 from fusioncam.trust.assess import TrustCard
 from fusioncam.trust.assess import check as trust_check
 from fusioncam.trust.rendering import to_html
