@@ -12,7 +12,7 @@ from pathlib import Path
 
 import figures
 from fusioncam import load_model
-from fusioncam.doctor import machine
+from fusioncam.benchmark.throughput import machine
 from fusioncam.utils.files import replacing, to_json
 
 SCHEMA_VERSION = 2

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fusioncam.benchmark.rows import write_parquet
+from fusioncam.benchmark.results_store import write_parquet
 from fusioncam.report import markdown, pages, read_results
 from fusioncam.report.cells import is_baseline
 from fusioncam.report.results import read_plan, read_rows

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from fusioncam.benchmark import as_plan, run
+from fusioncam.benchmark.api import as_plan, run
 
 
 def child(plan, out: Path) -> int:

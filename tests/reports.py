@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from fusioncam import Preprocessing
-from fusioncam.benchmark.folder import Heatmaps
 from fusioncam.benchmark.plan import Plan
+from fusioncam.benchmark.run_folder import Heatmaps
 from fusioncam.visualization import overlay
 from runs import row, save
 

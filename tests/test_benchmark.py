@@ -18,9 +18,9 @@ from PIL import Image
 
 import samples
 from fusioncam import METHODS, ExplainedModel, sharing
-from fusioncam.benchmark import as_plan, benchmark, gathered, run
-from fusioncam.benchmark.folder import Heatmaps
-from fusioncam.benchmark.measure import Bench, acquaint, told
+from fusioncam.benchmark.api import as_plan, benchmark, gathered, run
+from fusioncam.benchmark.evaluator import Bench, acquaint, told
+from fusioncam.benchmark.run_folder import Heatmaps
 from fusioncam.benchmark.runner import Watch
 from fusioncam.data.datasets.opening import Sample
 from fusioncam.errors import MissingTruthError, OutputError, ResultsError, UnknownNameError

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from fusioncam import METHODS, cli_benchmark
 from fusioncam.benchmark.progress import Screen, table_of
-from fusioncam.benchmark.rows import Means
+from fusioncam.benchmark.results_store import Means
 from fusioncam.cli import main
 from fusioncam.errors import ResultsError
 from fusioncam.metrics.registry import METRICS

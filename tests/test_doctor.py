@@ -14,8 +14,19 @@ from rich.console import Console
 from torch import nn
 
 import samples
-from fusioncam import doctor, doctor_tables
-from fusioncam.doctor import Plain, compared, examine, in_turns, machine, precisions, raw_rate, raw_rates, spots
+from fusioncam import doctor_tables
+from fusioncam.benchmark import throughput
+from fusioncam.benchmark.throughput import (
+    Plain,
+    compared,
+    examine,
+    in_turns,
+    machine,
+    precisions,
+    raw_rate,
+    raw_rates,
+    spots,
+)
 from fusioncam.errors import NonFiniteError
 from fusioncam.inference.batching import metered
 from fusioncam.inference.settings import computes_bfloat16
@@ -78,7 +89,7 @@ class Narrow(Small):
 def asked(network=None):
     """Give a model and its example."""
     model = samples.explained(network or Small())
-    return model, doctor.example(model)
+    return model, throughput.example(model)
 
 
 @pytest.fixture
@@ -90,7 +101,7 @@ def clock(monkeypatch):
         do()
         return seconds.pop(0)
 
-    monkeypatch.setattr(doctor, "_timed", timed)
+    monkeypatch.setattr(throughput, "_timed", timed)
     return seconds
 
 
@@ -178,9 +189,9 @@ def test_the_example_fits_the_network(dtype, channels):
     model = samples.explained(Small(channels=channels).to(dtype))
     wants = samples.Preprocessing((32, 24), 32, mean=(0.5,) * channels, std=(0.5,) * channels)
     model.preprocessing = wants
-    x = doctor.example(model)
+    x = throughput.example(model)
     assert (x.shape, x.dtype) == ((1, channels, 32, 24), dtype)
-    assert x.equal(doctor.example(model))
+    assert x.equal(throughput.example(model))
 
 
 @pytest.mark.parametrize(("workers", "chunk"), [(1, 3), (2, 4)])
@@ -204,7 +215,7 @@ def test_a_rate_is_pictures_by_seconds(workers, chunk, clock):
 
 def test_the_best_setting_is_that_of_the_highest_median(monkeypatch):
     """Not of the highest turn."""
-    monkeypatch.setattr(doctor, "in_turns", lambda *_: {(1, 1): [5.0, 1.0, 2.0], (1, 2): [3.0, 3.0, 4.0]})
+    monkeypatch.setattr(throughput, "in_turns", lambda *_: {(1, 1): [5.0, 1.0, 2.0], (1, 2): [3.0, 3.0, 4.0]})
     assert raw_rates(*asked(), [], 1) == [Plain(1, 1, 2.0), Plain(1, 2, 3.0, best=True)]
 
 
@@ -217,7 +228,7 @@ def test_where_memory_ends_the_others_go_on():
 @pytest.mark.parametrize(("seconds", "most"), [(1e9, 16), (0.0, 1)])
 def test_a_slow_network_tries_few_settings(seconds, most):
     """With time enough all chunks are tried, with none the first alone."""
-    tried = doctor.settings(*asked(), seconds)
+    tried = throughput.settings(*asked(), seconds)
     assert {chunk for _, chunk in tried} == {size for size in (1, 2, 4, 8, 16) if size <= most}
     assert {workers for workers, _ in tried} == {1, min(16, THREADS)}
 
@@ -226,7 +237,7 @@ def test_a_network_that_cannot_be_copied_has_one_worker():
     """There is nothing to compare with."""
     network = Small()
     network.lock = threading.Lock()
-    assert {workers for workers, _ in doctor.settings(*asked(network), 1e9)} == {1}
+    assert {workers for workers, _ in throughput.settings(*asked(network), 1e9)} == {1}
 
 
 # -- masked passes ---------------------------------------------------------------------------------------------
@@ -237,14 +248,14 @@ def test_a_sweep_s_rate_is_masks_by_seconds(clock):
     model, x = asked()
     clock.append(4.0)
     with metered() as meter:
-        assert doctor.sweep_rate(model, x, torch.tensor([1]), spots(10, x)) == 2.5
+        assert throughput.sweep_rate(model, x, torch.tensor([1]), spots(10, x)) == 2.5
     assert meter.passes == 10
 
 
 def test_the_share_is_that_of_the_same_round(monkeypatch):
     """The median of the rounds' quotients: a slow spell hits both."""
     rates = {"exact": [1.0, 4.0, 3.0], "bfloat16": [8.0, 9.0, 7.0], "plain": [4.0, 4.0, 1.0]}
-    monkeypatch.setattr(doctor, "in_turns", lambda *_: rates)
+    monkeypatch.setattr(throughput, "in_turns", lambda *_: rates)
     (exact, reduced), failed = precisions(*asked(), Plain(1, 1, 100.0), 1)
     assert (exact.rate, exact.share) == (3.0, 1.0)
     assert (reduced.rate, reduced.share) == (8.0, None)
@@ -267,12 +278,12 @@ def test_a_precision_that_was_asked_for_must_not_fail():
     """There would be nothing to tell."""
     model, x = asked(Narrow(None))
     with pytest.raises(NonFiniteError):
-        precisions(doctor._with(model, precision="bfloat16"), x, Plain(1, 1, 100.0), 0.1)
+        precisions(throughput._with(model, precision="bfloat16"), x, Plain(1, 1, 100.0), 0.1)
 
 
 def test_sweeps_are_of_full_passes():
     """Of every worker, at least one."""
-    assert [doctor._full(count, 2, 4) for count in (0, 7, 8, 30)] == [8, 8, 8, 24]
+    assert [throughput._full(count, 2, 4) for count in (0, 7, 8, 30)] == [8, 8, 8, 24]
 
 
 def test_masks_are_alive_and_the_same_each_time():
@@ -326,7 +337,7 @@ def test_workers_are_lent_as_sweeps_have_them():
     """In evaluation while they are lent, no longer afterwards."""
     network = nn.Sequential(Small(), nn.Dropout(0.5)).train()
     model, x = asked(network)
-    with doctor._with(model, workers=2, chunk=4).workers(x, 100) as (calls, chunk):
+    with throughput._with(model, workers=2, chunk=4).workers(x, 100) as (calls, chunk):
         assert (len(calls), chunk) == (2, 4)
         assert calls[1](x).equal(calls[0](x))
         assert not network.training

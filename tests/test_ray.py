@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from fusioncam import read_heatmaps
-from fusioncam.benchmark import as_plan, run
+from fusioncam.benchmark.api import as_plan, run
 from fusioncam.benchmark.runner import Watch
 from fusioncam.bulk import BulkPlan, explain_in_bulk
 from fusioncam.distributed.ray_errors import Request, ray_pool

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusioncam.benchmark.rows import COLUMNS, Journal, Means, in_order, merged, write_parquet
+from fusioncam.benchmark.results_store import COLUMNS, Journal, Means, in_order, merged, write_parquet
 from fusioncam.errors import OutputError, ResultsError
 
 resource = pytest.importorskip("resource")

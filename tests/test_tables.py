@@ -544,7 +544,7 @@ def test_wrong_columns_are_told():
 
 def test_columns_are_those_of_the_benchmark():
     """The report reads what the benchmark writes."""
-    rows = pytest.importorskip("fusioncam.benchmark.rows")
+    rows = pytest.importorskip("fusioncam.benchmark.results_store")
 
     assert tuple(COLUMNS) == tuple(rows.COLUMNS)
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import figures
 import peers
-from fusioncam.doctor import examine
+from fusioncam.benchmark.throughput import examine
 from fusioncam.functional.masks import ChannelMasks
 from fusioncam.methods.names import ScoreCAM
 from fusioncam.methods.score_cam import most_varied

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import figures
 from fusioncam import load_model
-from fusioncam.doctor import examine
+from fusioncam.benchmark.throughput import examine
 from harness import Subject
 from meta import say
 

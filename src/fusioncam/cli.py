@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fusioncam.benchmark.throughput import examine
 from fusioncam.bulk import BulkPlan
 from fusioncam.cli_app import CODES
 from fusioncam.cli_app import app as serve
@@ -46,7 +47,6 @@ from fusioncam.cli_words import (
     Report,
 )
 from fusioncam.data.images import find_pictures
-from fusioncam.doctor import examine
 from fusioncam.doctor_tables import tables
 from fusioncam.errors import FusionCamError, ImageError, LayerError, UnknownNameError
 from fusioncam.explanations.explain import by_picture, named_methods

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fusioncam.benchmark import Outcome, as_plan, gathered, run
+from fusioncam.benchmark.api import Outcome, as_plan, gathered, run
 from fusioncam.benchmark.plan import TARGETS
 from fusioncam.benchmark.progress import Screen, table_of
 from fusioncam.cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, workers_for

@@ -11,7 +11,7 @@ _WORDS = {None: "none", True: "yes", False: "no"}
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
-    """Show what :func:`fusioncam.doctor.examine` gave."""
+    """Show what :func:`fusioncam.benchmark.throughput.examine` gave."""
     return [_of_machine(report["machine"]), _of_plain(report), _of_masked(report)]
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from fusioncam.benchmark.games import play
-from fusioncam.benchmark.measure import Bench, Made, acquaint
-from fusioncam.benchmark.rows import Key, Row
+from fusioncam.benchmark.evaluator import Bench, Made, acquaint
+from fusioncam.benchmark.multi_image import play
+from fusioncam.benchmark.results_store import Key, Row
 from fusioncam.data.datasets.opening import Sample
 from fusioncam.distributed.ray_errors import Lost, Work
 from fusioncam.errors import told

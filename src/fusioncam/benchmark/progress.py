@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from fusioncam.benchmark.rows import Means, Row
+from fusioncam.benchmark.results_store import Means, Row
 from fusioncam.benchmark.runner import Watch
 from fusioncam.run import Rate
 from fusioncam.utils.files import printable

@@ -11,13 +11,13 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-from fusioncam.benchmark.folder import Heatmaps, begun
-from fusioncam.benchmark.games import classes_of, games_in, groups_for
+from fusioncam.benchmark.evaluator import Bench, Made, as_columns, classes_in
 from fusioncam.benchmark.jobs import BenchSetUp, ClassJob, Done, GameJob, Job, PictureJob, what_became
-from fusioncam.benchmark.measure import Bench, Made, as_columns, classes_in
+from fusioncam.benchmark.models_file import note
+from fusioncam.benchmark.multi_image import classes_of, games_in, groups_for
 from fusioncam.benchmark.plan import Plan
-from fusioncam.benchmark.recall import note
-from fusioncam.benchmark.rows import Journal, Key, Means, Row, in_order, parquet, write_parquet
+from fusioncam.benchmark.results_store import Journal, Key, Means, Row, in_order, parquet, write_parquet
+from fusioncam.benchmark.run_folder import Heatmaps, begun
 from fusioncam.data.datasets.opening import Sample, draw, open_dataset
 from fusioncam.distributed.ray_errors import Here, Workers
 from fusioncam.errors import MissingTruthError, ResultsError

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from fusioncam.benchmark.folder import Heatmaps
-from fusioncam.benchmark.recall import Noted, noted
+from fusioncam.benchmark.models_file import Noted, noted
+from fusioncam.benchmark.run_folder import Heatmaps
 from fusioncam.data.datasets.opening import Samples
 from fusioncam.errors import FusionCamError
 from fusioncam.html.drawings import drawing

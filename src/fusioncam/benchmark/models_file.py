@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fusioncam.benchmark.measure import classes_in
+from fusioncam.benchmark.evaluator import classes_in
 from fusioncam.benchmark.plan import Plan
 from fusioncam.data.datasets.opening import Samples, open_dataset
 from fusioncam.data.preprocessing import Preprocessing

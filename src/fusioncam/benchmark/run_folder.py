@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from fusioncam.benchmark.plan import Plan, differences, only_adds, only_adds_metrics, stored_plan
-from fusioncam.benchmark.rows import Journal
+from fusioncam.benchmark.results_store import Journal
 from fusioncam.errors import OutputError, ResultsError
 from fusioncam.utils.files import replacing, short, slug
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from fusioncam.benchmark.measure import Bench, number
-from fusioncam.benchmark.rows import Journal, Row
+from fusioncam.benchmark.evaluator import Bench, number
+from fusioncam.benchmark.results_store import Journal, Row
 from fusioncam.data.datasets.opening import Sample
 from fusioncam.errors import told
 from fusioncam.inference.cache import ledger

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusioncam.benchmark.rows import COLUMNS, Key, Row
+from fusioncam.benchmark.results_store import COLUMNS, Key, Row
 from fusioncam.data.datasets.opening import Sample
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, told
