@@ -16,9 +16,9 @@ from PIL import Image
 import samples
 from fusioncam import Preprocessing, explain_each, read_heatmaps
 from fusioncam.bulk import BulkPlan, Watch, explain_in_bulk
-from fusioncam.bulk.grids import as_grid, from_grid, sizes_for
+from fusioncam.bulk.compression import as_grid, from_grid, sizes_for
 from fusioncam.bulk.jobs import seen
-from fusioncam.bulk.places import Folder, pictures_at
+from fusioncam.bulk.storage import Folder, pictures_at
 from fusioncam.cli import main
 from fusioncam.cli_cluster import with_address
 from fusioncam.distributed.ray_errors import Here, Lost

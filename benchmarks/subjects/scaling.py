@@ -15,9 +15,9 @@ import torch
 import figures
 from fusioncam import METHODS, load_model
 from fusioncam.bulk import BulkPlan, Watch, explain_in_bulk
-from fusioncam.bulk.grids import as_grid, sizes_for
-from fusioncam.bulk.places import pictures_at
-from fusioncam.bulk.shards import grid_facts, to_parquet
+from fusioncam.bulk.compression import as_grid, sizes_for
+from fusioncam.bulk.parquet import grid_facts, to_parquet
+from fusioncam.bulk.storage import pictures_at
 from fusioncam.distributed.ray_errors import Here, Request, ray_pool
 from harness import Subject, chosen, timed
 from meta import say

@@ -11,10 +11,10 @@ from pathlib import PurePosixPath
 import torch
 from PIL import Image
 
-from fusioncam.bulk.grids import Size, as_grid, sizes_for
-from fusioncam.bulk.places import Folder, Found
+from fusioncam.bulk.compression import Size, as_grid, sizes_for
+from fusioncam.bulk.parquet import Row, grid_facts
 from fusioncam.bulk.plan import BulkPlan
-from fusioncam.bulk.shards import Row, grid_facts
+from fusioncam.bulk.storage import Folder, Found
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.distributed.ray_errors import Work
 from fusioncam.errors import told

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fusioncam.bulk.places import Folder
+from fusioncam.bulk.storage import Folder
 from fusioncam.errors import ResultsError, UnknownNameError, require_count
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel

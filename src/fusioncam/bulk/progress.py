@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from fusioncam.bulk.parquet import Row
 from fusioncam.bulk.runner import Watch
-from fusioncam.bulk.shards import Row
 from fusioncam.run import Rate
 
 

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fusioncam.bulk.grids import Grid, from_grid
-from fusioncam.bulk.places import Folder, Found
+from fusioncam.bulk.compression import Grid, from_grid
+from fusioncam.bulk.storage import Folder, Found
 from fusioncam.errors import ResultsError
 from fusioncam.visualization import overlay
 
