@@ -28,14 +28,14 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from fusioncam import explain, studio
-from fusioncam.app import served, words
-from fusioncam.app.desk import SAME, Desk, noted
-from fusioncam.app.door import MOST, Door
+from fusioncam import explain
+from fusioncam.app import html, served, session
+from fusioncam.app.handlers import SAME, Desk, noted
+from fusioncam.app.request_filter import MOST, Door
+from fusioncam.app.session import MAX_BYTES, MAX_PIXELS, OFFERED, Kept, Made, Studio, open_upload, packed
 from fusioncam.cli import main
 from fusioncam.errors import AddressError, ImageError, MethodError, NonFiniteError, TargetError, UnknownNameError
 from fusioncam.methods.names import METHODS, FusionCAM
-from fusioncam.studio import MAX_BYTES, MAX_PIXELS, OFFERED, Kept, Made, Studio, open_upload, packed
 from fusioncam.trust.assess import Question, TrustCard
 from samples import CAT, COFFEE, LABELS, ROCKET, photo
 
@@ -116,7 +116,7 @@ def test_another_theta_gives_what_asking_anew_gives_and_takes_four_passes(small,
 def test_partners_are_asked_once(small):
     """Neither map is made again for another theta."""
     counted = Counted(METHODS["grad-cam"]), Counted(METHODS["score-cam"])
-    with patch.object(studio, "as_method", lambda spec: (spec, FusionCAM(gradient=counted[0], region=counted[1]))):
+    with patch.object(session, "as_method", lambda spec: (spec, FusionCAM(gradient=counted[0], region=counted[1]))):
         one = small.explain(photo(), "cat.png", model=MODEL)
     one.at_theta(30).at_theta(60)
 
@@ -346,7 +346,7 @@ def test_nothing_is_asked_of_no_picture(desk):
     with pytest.raises(ImageError, match="no longer here"):
         desk.fuse(None, 10)
     assert [note for note, *_ in desk.compare(None, ["grad-cam"])] == [
-        words.note("Drop a picture, and choose the methods that are to be compared.")
+        html.note("Drop a picture, and choose the methods that are to be compared.")
     ]
     with pytest.raises(UnknownNameError, match="nothing to download"):
         desk.pack(None, ())
@@ -376,7 +376,7 @@ def test_wrong_requests_become_notes(capsys):
         raise KeyError("secret")
 
     told, *rest = noted(wrong, SAME)()
-    assert told == words.note("<b>class</b> 7 of 5")
+    assert told == html.note("<b>class</b> 7 of 5")
     assert "<b>" not in told
     assert len(rest) == len(SAME)
     assert capsys.readouterr().err == ""
@@ -393,7 +393,7 @@ def test_names_stay_text(tmp_path):
     one = odd.explain(photo(), "<script>.png", model=name)
     card = TrustCard("<i>", "<b>words</b>", (Question("<b>", "<b>", "<b>", "<b>", {"<b>": 1.0}),), 1.0, 3, 0)
 
-    for text in (words.facts(one), words.card(card), words.note("<script>")):
+    for text in (html.facts(one), html.card(card), html.note("<script>")):
         assert not re.search(r"<(script|i>|b>)", text.replace("<i></i>", ""))
 
 
@@ -439,7 +439,7 @@ def test_what_is_kept_is_the_first_answer(small):
         (["--model", MODEL, "-m", "gradcam"], "'gradcam' is no method"),
     ],
 )
-def test_a_wrong_command_is_told(monkeypatch, capsys, words, message):
+def test_a_wrong_command_is_told(monkeypatch, capsys, html, message):
     """With exit code 2, and nothing is served."""
     monkeypatch.setattr(sys, "argv", ["fusioncam", "app", *words])
     with pytest.raises(SystemExit) as ended:
@@ -663,7 +663,7 @@ def test_the_page_itself_may_be_asked_anything(site, capfd, place, value):
     assert ended["success"]
     fine = (place, value) in ((2, None), (4, None), (5, 7), (5, None))
     assert ("fc-note" in ended["output"]["data"][0]) != fine
-    assert words.BROKEN not in ended["output"]["data"][0]
+    assert html.BROKEN not in ended["output"]["data"][0]
     assert "Traceback" not in capfd.readouterr().err
 
 

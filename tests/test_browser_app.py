@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from fusioncam.app import served
-from fusioncam.studio import Studio
+from fusioncam.app.session import Studio
 from samples import CAT, COFFEE, ROCKET, photo
 
 pytestmark = pytest.mark.slow

@@ -1,5 +1,5 @@
 """The web page: `fusioncam app`."""
 
-from fusioncam.app.serving import serve, served
+from fusioncam.app.server import serve, served
 
 __all__ = ["serve", "served"]

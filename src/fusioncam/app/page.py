@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from fusioncam.app import words
-from fusioncam.app.desk import BLANK, NO_CLASSES, SAME, Desk, noted, refusing
-from fusioncam.studio import Studio
+from fusioncam.app import html
+from fusioncam.app.handlers import BLANK, NO_CLASSES, SAME, Desk, noted, refusing
+from fusioncam.app.session import Studio
 
 # one explanation after another; a fusion of maps that are there already need not wait for them, only for the one
 # before it, so that the last theta is the one that stays
@@ -42,7 +42,7 @@ class _Choices:
             type="filepath",
             label="Picture",
             sources=["upload", "clipboard"],
-            placeholder=f"# Drop a picture here\n{words.LIMITS}",
+            placeholder=f"# Drop a picture here\n{html.LIMITS}",
             buttons=[],
             height=300,
             elem_id="fc-picture",
@@ -76,7 +76,7 @@ class _Results:
 
     @classmethod
     def laid_out(cls) -> _Results:
-        note, empty = gr.HTML("", elem_id="fc-note"), gr.HTML(words.EMPTY, elem_id="fc-empty")
+        note, empty = gr.HTML("", elem_id="fc-note"), gr.HTML(html.EMPTY, elem_id="fc-empty")
         with gr.Column(visible=False, elem_id="fc-some") as some:
             view = gr.Image(
                 show_label=False,
@@ -149,14 +149,14 @@ def build(studio: Studio, folder: Path) -> gr.Blocks:
     with gr.Blocks(
         title="fusioncam", analytics_enabled=False, delete_cache=(_KEPT // 6, _KEPT), elem_id="fc"
     ) as page:
-        gr.HTML(words.HEAD)
+        gr.HTML(html.HEAD)
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
                 choices = _Choices.laid_out(studio)
             with gr.Column(scale=3, min_width=300):
                 results = _Results.laid_out()
         comparison = _Comparison.laid_out(studio)
-        gr.HTML(words.FOOT)
+        gr.HTML(html.FOOT)
         gr.api(refusing(desk.answer), api_name="explain", **_NETWORK)
         _wire(desk, choices, results, comparison)
     return page

@@ -13,10 +13,10 @@ from unittest.mock import patch
 import gradio as gr
 from starlette.middleware import Middleware
 
-from fusioncam.app.door import Door
 from fusioncam.app.page import build
+from fusioncam.app.request_filter import Door
+from fusioncam.app.session import MAX_BYTES, Studio
 from fusioncam.errors import AddressError
-from fusioncam.studio import MAX_BYTES, Studio
 
 HOST = "127.0.0.1"
 _SESSIONS = 100  # whose maps are remembered at once: some MB each

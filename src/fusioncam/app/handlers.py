@@ -18,10 +18,10 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from fusioncam.app import words
+from fusioncam.app import html
+from fusioncam.app.session import Made, Studio, open_upload, packed
 from fusioncam.errors import FusionCamError, ImageError, UnknownNameError
 from fusioncam.explanations.explanation import Explanation
-from fusioncam.studio import Made, Studio, open_upload, packed
 from fusioncam.utils.files import short
 
 _SIDE = 512  # of a map among others
@@ -38,7 +38,7 @@ class Desk:
         """Name the classes that come into question, and the network's layers."""
         layers = self.studio.layers(model)
         guesses = [] if sent is None else self.studio.guesses(self._picture(sent)[0], model)
-        choices = [(words.choice(one), str(one.index)) for one in guesses]
+        choices = [(html.choice(one), str(one.index)) for one in guesses]
         return (
             gr.update(choices=choices, value=choices[0][1] if choices else None, visible=bool(choices)),
             gr.update(choices=[(f"{layers[0]} (default)", layers[0]), *layers[1:]], value=layers[0]),
@@ -59,7 +59,7 @@ class Desk:
         if made.theta == theta:
             return None
         again = made.at_theta(theta)
-        return again.explanation.overlay(), words.facts(again), words.MOVED, gr.skip(), again
+        return again.explanation.overlay(), html.facts(again), html.MOVED, gr.skip(), again
 
     def check(self, made: Made | None) -> tuple[()] | None:
         """Measure how far to trust the heatmap, unless that is known."""
@@ -70,7 +70,7 @@ class Desk:
 
     def present(self, made: Made | None, shown: str) -> str:
         """Show the card of the heatmap that is there now, if it was measured."""
-        return shown if made is None or made.explanation.card is None else words.card(made.explanation.card)
+        return shown if made is None or made.explanation.card is None else html.card(made.explanation.card)
 
     def compare(
         self, made: Made | None, methods: object
@@ -81,7 +81,7 @@ class Desk:
         problems: list[str] = []
         chosen = methods[: len(self.studio.methods)] if isinstance(methods, list) else []
         if made is None or not chosen:
-            yield words.note("Drop a picture, and choose the methods that are to be compared."), [], ()
+            yield html.note("Drop a picture, and choose the methods that are to be compared."), [], ()
             return
         for method in chosen:
             try:
@@ -91,8 +91,8 @@ class Desk:
                 problems.append(f"{method}: {error}")
             except Exception:
                 traceback.print_exc()
-                problems.append(f"{method}: {words.BROKEN}")
-            yield words.note("\n".join(problems)) if problems else "", list(shown), tuple(others)
+                problems.append(f"{method}: {html.BROKEN}")
+            yield html.note("\n".join(problems)) if problems else "", list(shown), tuple(others)
 
     def pack(self, made: Made | None, others: tuple[Explanation, ...]) -> tuple[str]:
         """Write all that was made into a zip file, and give its path."""
@@ -147,14 +147,14 @@ class Desk:
 # in the order of the page: heatmap, facts, card, theta, what was made; the boxes around them and around the others,
 # what is there instead, the others and what is remembered of them
 _GONE = gr.update(visible=False)
-BLANK: tuple[Any, ...] = (None, "", "", _GONE, None, _GONE, _GONE, words.EMPTY, [], ())
+BLANK: tuple[Any, ...] = (None, "", "", _GONE, None, _GONE, _GONE, html.EMPTY, [], ())
 SAME = (gr.skip(),) * 5
 NO_CLASSES = (gr.update(choices=[], value=None, visible=False), gr.skip())
 
 
 def _shown(made: Made) -> tuple[Any, ...]:
     theta = gr.update(visible=False) if made.theta is None else gr.update(visible=True, value=made.theta)
-    shown = made.explanation.overlay(), words.facts(made), words.MEASURING, theta, made
+    shown = made.explanation.overlay(), html.facts(made), html.MEASURING, theta, made
     return *shown, gr.update(visible=True), gr.update(visible=True), "", [], ()
 
 
@@ -175,10 +175,10 @@ def noted(answer: Callable[..., tuple[Any, ...] | None], blank: tuple[Any, ...])
             given = answer(*sent)
             return (gr.skip(),) * (1 + len(blank)) if given is None else ("", *given)
         except FusionCamError as error:
-            return words.note(str(error)), *blank
+            return html.note(str(error)), *blank
         except Exception:
             traceback.print_exc()
-            return words.note(words.BROKEN), *blank
+            return html.note(html.BROKEN), *blank
 
     return safe
 
@@ -194,6 +194,6 @@ def refusing(answer: Callable[..., Any]) -> Callable[..., Any]:
             raise gr.Error(escape(str(error)), print_exception=False) from None
         except Exception:
             traceback.print_exc()
-            raise gr.Error(words.BROKEN, print_exception=False) from None
+            raise gr.Error(html.BROKEN, print_exception=False) from None
 
     return safe

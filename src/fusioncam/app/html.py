@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from fusioncam.studio import MAX_BYTES, MAX_PIXELS, Guess, Made
+from fusioncam.app.session import MAX_BYTES, MAX_PIXELS, Guess, Made
 from fusioncam.trust.assess import Question, TrustCard
 
 HEAD = """<header class="fc-head"><h1>What did the network look at?</h1>
