@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from fusioncam.report import results_of
+from fusioncam.report.write import results_of
 
 ERROR = {"method": "", "metric": "", "value": None, "error": "torn.jpg: truncated", "picture": "torn.jpg"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fusioncam.html import write_report
+from fusioncam.report.html.page import write_report
 from reports import CHECK, explained, measured, photos
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ from PIL import Image
 import fusioncam as fc
 import samples
 from fusioncam.errors import UnknownNameError
-from fusioncam.report import markdown
-from fusioncam.report.cells import Cell, Page, Table
+from fusioncam.report.tables.model import Cell, Page, Table
+from fusioncam.report.write import markdown
 from fusioncam.visualization import side_by_side
 from samples import CAT, photo
 

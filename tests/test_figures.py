@@ -11,7 +11,10 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from fusioncam.errors import ResultsError, ShapeError
-from fusioncam.report import (
+from fusioncam.report.figures.style import saved, styled, styles
+from fusioncam.report.method_names import grids, sweeps
+from fusioncam.report.statistics import interval
+from fusioncam.report.write import (
     cost_figure,
     critical_difference_figure,
     curves_figure,
@@ -20,9 +23,6 @@ from fusioncam.report import (
     side_by_side_figure,
     sweep_figure,
 )
-from fusioncam.report.specs import grids, sweeps
-from fusioncam.report.style import saved, styled, styles
-from fusioncam.statistics import interval
 from runs import apart, results, row, rows_of
 
 NAMES = ("fusion-cam", "union-cam", "grad-cam", "ones")

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import fusioncam.html.sheet as sheet
+import fusioncam.report.html.page_model as sheet
 from fusioncam.errors import OutputError, ResultsError
-from fusioncam.html import write_report
-from fusioncam.html.explained import read_explained
-from fusioncam.html.measured import compared
+from fusioncam.report.html.benchmark_page import compared
+from fusioncam.report.html.explanations_page import read_explained
+from fusioncam.report.html.page import write_report
 from fusioncam.report.manifest import keep_only
 from fusioncam.visualization import overlay, uncovered
 from reports import CHECK, explained, heat, measured, photos, pixels

@@ -16,7 +16,7 @@ from scipy import stats
 
 import fusioncam
 from fusioncam.errors import MissingExtraError
-from fusioncam.statistics import (
+from fusioncam.report.statistics import (
     Leaders,
     band,
     cliques,

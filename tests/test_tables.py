@@ -12,10 +12,10 @@ import pytest
 
 from fusioncam import METHODS
 from fusioncam.errors import MissingExtraError, OutputError, ResultsError, UnknownNameError
-from fusioncam.report import latex, markdown, pages, read_results, results_of, write_report
+from fusioncam.report.method_names import BASELINES, ablations, base_name, grids, main_methods, settings, sweeps
 from fusioncam.report.results import COLUMNS
-from fusioncam.report.specs import BASELINES, ablations, base_name, grids, main_methods, settings, sweeps
-from fusioncam.statistics import interval
+from fusioncam.report.statistics import interval
+from fusioncam.report.write import latex, markdown, pages, read_results, results_of, write_report
 from runs import ERROR, apart, results, row, rows_of, save
 
 NAN = float("nan")

@@ -28,8 +28,8 @@ from fusioncam.cli_words import (
     Report,
 )
 from fusioncam.errors import OutputError, ResultsError
-from fusioncam.html import write_report
 from fusioncam.metrics.registry import METRICS, described, settings_of
+from fusioncam.report.html.page import write_report
 from fusioncam.utils.files import to_json
 
 _FEW = 20

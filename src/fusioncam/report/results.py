@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusioncam.errors import ResultsError, require_known, suggestion
-from fusioncam.report.specs import BASELINES, base_name
-from fusioncam.statistics import Interval, Values, interval, is_rate
+from fusioncam.report.method_names import BASELINES, base_name
+from fusioncam.report.statistics import Interval, Values, interval, is_rate
 from fusioncam.utils.optional import extra
 
 if TYPE_CHECKING:

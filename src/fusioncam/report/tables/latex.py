@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from fusioncam.report.cells import Cell, Page, Table
+from fusioncam.report.tables.model import Cell, Page, Table
 
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -11,8 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fusioncam.html.sheet import Sheet
-from fusioncam.html.trust import signed
+from fusioncam.report.html.page_model import Sheet
+from fusioncam.report.html.trust import signed
 from fusioncam.utils.files import replacing
 
 _TEMPLATES = "templates"

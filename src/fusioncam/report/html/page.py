@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fusioncam.errors import ResultsError
-from fusioncam.html.explained import FACTS, write_explained
-from fusioncam.html.measured import write_measured
+from fusioncam.report.html.benchmark_page import write_measured
+from fusioncam.report.html.explanations_page import FACTS, write_explained
 
 __all__ = ["FILE", "write_report"]
 

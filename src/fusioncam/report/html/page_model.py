@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fusioncam.html.trust import Card
-from fusioncam.report import Page
+from fusioncam.report.html.trust import Card
+from fusioncam.report.write import Page
 
 # so much opens in a browser in under three seconds, on a phone too
 PICTURES = 1000

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from fusioncam.functional.boxes import RESAMPLES, THRESHOLDS, MaxBoxAcc, max_box_acc
-from fusioncam.report.cells import Cell, Page, Table, decimals_of, parted, written
-from fusioncam.report.notes import protocols, versions
+from fusioncam.report.method_names import base_name
 from fusioncam.report.results import Column, Results
-from fusioncam.report.specs import base_name
-from fusioncam.statistics import Interval
+from fusioncam.report.statistics import Interval
+from fusioncam.report.tables.model import Cell, Page, Table, decimals_of, parted, written
+from fusioncam.report.tables.notes import protocols, versions
 
 BOXES = "box-accuracy"
 CHOSEN = (

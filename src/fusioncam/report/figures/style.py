@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fusioncam.report.specs import BASELINES, base_name
+from fusioncam.report.method_names import BASELINES, base_name
 
 # Okabe and Ito's colours without the yellow, which pales on white, and three of Paul Tol's
 _COLOURS = (

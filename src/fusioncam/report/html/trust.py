@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fusioncam.report.cells import minus
+from fusioncam.report.tables.model import minus
 from fusioncam.trust.rendering import MARKS, cost
 
 UNKNOWN = "unknown"

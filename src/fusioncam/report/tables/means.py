@@ -1,6 +1,6 @@
 """Tables of a run: means with intervals, who leads, what is marked, and what a baseline does better.
 
-How pages are written as Markdown and LaTeX is told in :mod:`fusioncam.report.formats`.
+How pages are written as Markdown and LaTeX is told in :mod:`fusioncam.report.tables.latex`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fusioncam.report.boxes import max_box_page
-from fusioncam.report.cells import (
+from fusioncam.report.method_names import ablations, main_methods
+from fusioncam.report.results import Column, Results
+from fusioncam.report.statistics import Interval, Leaders, compare, leaders
+from fusioncam.report.tables.comparisons import paired, ranked
+from fusioncam.report.tables.max_box_acc import max_box_page
+from fusioncam.report.tables.model import (
     NOTHING,
     Cell,
     Page,
@@ -23,11 +27,7 @@ from fusioncam.report.cells import (
     three_digits,
     written,
 )
-from fusioncam.report.contests import paired, ranked
-from fusioncam.report.notes import BOLD, INTERVALS, SHARES, counted, protocol_text, protocols, versions
-from fusioncam.report.results import Column, Results
-from fusioncam.report.specs import ablations, main_methods
-from fusioncam.statistics import Interval, Leaders, compare, leaders
+from fusioncam.report.tables.notes import BOLD, INTERVALS, SHARES, counted, protocol_text, protocols, versions
 
 STYLES = {"alone": "bold", "with others": "italic", "": ""}
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
-from fusioncam.report.cells import (
+from fusioncam.report.results import Column, Results
+from fusioncam.report.statistics import Comparison, Ranks, comparisons, rank
+from fusioncam.report.tables.model import (
     NOTHING,
     Cell,
     Page,
@@ -19,9 +21,7 @@ from fusioncam.report.cells import (
     small,
     written,
 )
-from fusioncam.report.notes import PAIRED, RANKS, SHARES, listed, protocol_text, protocols, versions
-from fusioncam.report.results import Column, Results
-from fusioncam.statistics import Comparison, Ranks, comparisons, rank
+from fusioncam.report.tables.notes import PAIRED, RANKS, SHARES, listed, protocol_text, protocols, versions
 
 
 def paired(results: Results, methods: Sequence[str]) -> Page:

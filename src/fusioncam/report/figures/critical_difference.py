@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fusioncam.report.cells import small
+from fusioncam.report.figures.style import INK, Style, new_figure, styled, styles
 from fusioncam.report.results import Column
-from fusioncam.report.style import INK, Style, new_figure, styled, styles
-from fusioncam.statistics import Ranks, cliques, rank
+from fusioncam.report.statistics import Ranks, cliques, rank
+from fusioncam.report.tables.model import small
 
 _LINE = 0.24  # inches between names
 

@@ -18,12 +18,12 @@ from fusioncam.benchmark.models_file import Noted, noted
 from fusioncam.benchmark.run_folder import Heatmaps
 from fusioncam.data.datasets.opening import Samples
 from fusioncam.errors import FusionCamError
-from fusioncam.html.drawings import drawing
-from fusioncam.html.pixels import as_uri, heat_uri, side_for
-from fusioncam.html.sheet import FAILURES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
-from fusioncam.html.written import write
-from fusioncam.report import Results, main_of, read_results, side_by_side_figure, write_tables_and_figures
-from fusioncam.report.cells import is_baseline
+from fusioncam.report.html.data_uris import as_uri, heat_uri, side_for
+from fusioncam.report.html.page_model import FAILURES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
+from fusioncam.report.html.svg import drawing
+from fusioncam.report.html.writer import write
+from fusioncam.report.tables.model import is_baseline
+from fusioncam.report.write import Results, main_of, read_results, side_by_side_figure, write_tables_and_figures
 
 # of figures 2 and 4 of the paper, which has nine methods
 _ROWS, _COLUMNS = 6, 9

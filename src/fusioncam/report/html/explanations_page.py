@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from fusioncam.data.images import open_picture
 from fusioncam.errors import ImageError, ResultsError
-from fusioncam.html.pixels import as_uri, heat_uri, side_for
-from fusioncam.html.sheet import FAILURES, LINES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
-from fusioncam.html.trust import Card, card_of
-from fusioncam.html.written import write
-from fusioncam.report import Cell, Page, Table
+from fusioncam.report.html.data_uris import as_uri, heat_uri, side_for
+from fusioncam.report.html.page_model import FAILURES, LINES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
+from fusioncam.report.html.trust import Card, card_of
+from fusioncam.report.html.writer import write
+from fusioncam.report.write import Cell, Page, Table
 from fusioncam.visualization import uncovered
 
 FACTS = "explanations.json"

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fusioncam.report.specs import BASELINES, base_name
-from fusioncam.statistics import Interval
+from fusioncam.report.method_names import BASELINES, base_name
+from fusioncam.report.statistics import Interval
 
 NOTHING = "\N{EN DASH}"
 
@@ -38,7 +38,7 @@ class Table:
 
     def _repr_markdown_(self) -> str:
         """Show the table in a notebook."""
-        from fusioncam.report.formats import grid  # it knows tables, so it stands above
+        from fusioncam.report.tables.latex import grid  # it knows tables, so it stands above
 
         return grid(self)
 
@@ -55,7 +55,7 @@ class Page:
 
     def _repr_markdown_(self) -> str:
         """Show the page in a notebook."""
-        from fusioncam.report.formats import markdown
+        from fusioncam.report.tables.latex import markdown
 
         return markdown(self)
 

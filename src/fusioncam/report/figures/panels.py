@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fusioncam.errors import ShapeError
-from fusioncam.report.cells import NOTHING, decimals_of, is_baseline
+from fusioncam.report.figures.style import INK, Style, legend_outside, new_figure, styled, styles
+from fusioncam.report.method_names import GridOf, SweepOf, base_name
 from fusioncam.report.results import Column, Results
-from fusioncam.report.specs import GridOf, SweepOf, base_name
-from fusioncam.report.style import INK, Style, legend_outside, new_figure, styled, styles
-from fusioncam.statistics import Values, band
+from fusioncam.report.statistics import Values, band
+from fusioncam.report.tables.model import NOTHING, decimals_of, is_baseline
 from fusioncam.visualization import overlay
 
 QUALITY = ("faithfulness", "localization")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from fusioncam.html.sheet import Drawing
+from fusioncam.report.html.page_model import Drawing
 
 # what lies on a dark page in the place of each of the report's colours
 _DARK = {
