@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from typer.main import get_command
 
-from fusioncam.cli import app
+from fusioncam.cli.main import app
 from fusioncam.methods import registry as methods
 from fusioncam.methods.base import passes_at
 from fusioncam.methods.names import METHODS

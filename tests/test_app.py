@@ -33,7 +33,7 @@ from fusioncam.app import html, served, session
 from fusioncam.app.handlers import SAME, Desk, noted
 from fusioncam.app.request_filter import MOST, Door
 from fusioncam.app.session import MAX_BYTES, MAX_PIXELS, OFFERED, Kept, Made, Studio, open_upload, packed
-from fusioncam.cli import main
+from fusioncam.cli.main import main
 from fusioncam.errors import AddressError, ImageError, MethodError, NonFiniteError, TargetError, UnknownNameError
 from fusioncam.methods.names import METHODS, FusionCAM
 from fusioncam.trust.assess import Question, TrustCard

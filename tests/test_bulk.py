@@ -19,8 +19,8 @@ from fusioncam.bulk import BulkPlan, Watch, explain_in_bulk
 from fusioncam.bulk.compression import as_grid, from_grid, sizes_for
 from fusioncam.bulk.jobs import seen
 from fusioncam.bulk.storage import Folder, pictures_at
-from fusioncam.cli import main
-from fusioncam.cli_cluster import with_address
+from fusioncam.cli.main import main
+from fusioncam.cli.ray_options import with_address
 from fusioncam.distributed.ray_errors import Here, Lost
 from fusioncam.errors import ImageError, OutputError, ResultsError, TargetError, UnknownNameError
 from fusioncam.functional.heatmaps import minmax, positive, upsample

@@ -25,9 +25,9 @@ from PIL import Image
 
 import samples
 from fusioncam import METHODS, Speed, explain_each
-from fusioncam.cli import main
+from fusioncam.cli.explain_output import Run
+from fusioncam.cli.main import main
 from fusioncam.explanations.explain import by_picture
-from fusioncam.run import Run
 from samples import CAT, COFFEE, ROCKET, Small, photo
 
 SMALL = ("--model", "samples:small")
@@ -606,7 +606,7 @@ def test_the_demo_takes_a_precision(cli, monkeypatch):
         asked.append(settings["speed"])
         return samples.small()
 
-    monkeypatch.setattr("fusioncam.cli.load_model", load)
+    monkeypatch.setattr("fusioncam.cli.main.load_model", load)
     assert cli("demo", "-m", "grad-cam", "--precision", "bfloat16").code == 0
     assert cli("demo", "-m", "grad-cam").code == 0
     assert asked == [Speed(precision="bfloat16"), None]

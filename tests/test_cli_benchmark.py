@@ -18,10 +18,11 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from fusioncam import METHODS, cli_benchmark
-from fusioncam.benchmark.progress import Screen, table_of
+from fusioncam import METHODS
 from fusioncam.benchmark.results_store import Means
-from fusioncam.cli import main
+from fusioncam.cli import benchmark
+from fusioncam.cli.main import main
+from fusioncam.cli.progress import Screen, table_of
 from fusioncam.errors import ResultsError
 from fusioncam.metrics.registry import METRICS
 from test_rows import row
@@ -60,7 +61,7 @@ def cli(monkeypatch, capsys, tmp_path) -> Cli:
 @pytest.fixture
 def no_report(monkeypatch):
     """Leave tables and figures out, which take their time and have tests of their own."""
-    monkeypatch.setattr(cli_benchmark, "write_report", lambda folder: [Path(folder, "tables", "one.md")])
+    monkeypatch.setattr(benchmark, "write_report", lambda folder: [Path(folder, "tables", "one.md")])
 
 
 @pytest.fixture
@@ -271,7 +272,7 @@ def test_a_run_without_tables_is_a_run(cli, photos, monkeypatch):
     def fails(folder):
         raise ResultsError("the run has no row with a value")
 
-    monkeypatch.setattr(cli_benchmark, "write_report", fails)
+    monkeypatch.setattr(benchmark, "write_report", fails)
     code, out, err = cli("benchmark", photos, *FAST, "-o", "run")
 
     assert (code, err) == (0, f"{taken(photos)}no report: the run has no row with a value\n")

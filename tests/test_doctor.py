@@ -14,7 +14,6 @@ from rich.console import Console
 from torch import nn
 
 import samples
-from fusioncam import doctor_tables
 from fusioncam.benchmark import throughput
 from fusioncam.benchmark.throughput import (
     Plain,
@@ -27,6 +26,7 @@ from fusioncam.benchmark.throughput import (
     raw_rates,
     spots,
 )
+from fusioncam.cli import doctor_tables
 from fusioncam.errors import NonFiniteError
 from fusioncam.inference.batching import metered
 from fusioncam.inference.settings import computes_bfloat16

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fusioncam.benchmark.results_store import Means, Row
 from fusioncam.benchmark.runner import Watch
-from fusioncam.run import Rate
+from fusioncam.cli.explain_output import Rate
 from fusioncam.utils.files import printable
 
 

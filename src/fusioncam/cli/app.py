@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fusioncam.app.session import Studio
-from fusioncam.cli_words import Device, MethodsOrNone, ModelNames
+from fusioncam.cli.options import Device, MethodsOrNone, ModelNames
 from fusioncam.utils.optional import extra
 from fusioncam.zoo.loading import DEFAULT_MODEL
 

@@ -13,9 +13,7 @@ from rich.table import Table
 
 from fusioncam.benchmark.api import Outcome, as_plan, gathered, run
 from fusioncam.benchmark.plan import TARGETS
-from fusioncam.benchmark.progress import Screen, table_of
-from fusioncam.cli_cluster import Cpus, Gpus, Patience, Ray, WorkerCount, workers_for
-from fusioncam.cli_words import (
+from fusioncam.cli.options import (
     BatchSize,
     Device,
     Json,
@@ -27,6 +25,8 @@ from fusioncam.cli_words import (
     Quiet,
     Report,
 )
+from fusioncam.cli.progress import Screen, table_of
+from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, WorkerCount, workers_for
 from fusioncam.errors import OutputError, ResultsError
 from fusioncam.metrics.registry import METRICS, described, settings_of
 from fusioncam.report.html.page import write_report

@@ -18,21 +18,12 @@ from rich.table import Table
 
 from fusioncam.benchmark.throughput import examine
 from fusioncam.bulk import BulkPlan
-from fusioncam.cli_app import CODES
-from fusioncam.cli_app import app as serve
-from fusioncam.cli_benchmark import benchmark, list_metrics, report, reported
-from fusioncam.cli_cluster import (
-    Cpus,
-    Gpus,
-    Patience,
-    Ray,
-    WorkerCount,
-    in_bulk,
-    require_ray,
-    with_address,
-    workers_for,
-)
-from fusioncam.cli_words import (
+from fusioncam.cli.app import CODES
+from fusioncam.cli.app import app as serve
+from fusioncam.cli.benchmark import benchmark, list_metrics, report, reported
+from fusioncam.cli.doctor_tables import tables
+from fusioncam.cli.explain_output import Run
+from fusioncam.cli.options import (
     EXIT_CODES,
     SHORT_CODES,
     BatchSize,
@@ -46,8 +37,18 @@ from fusioncam.cli_words import (
     Quiet,
     Report,
 )
+from fusioncam.cli.ray_options import (
+    Cpus,
+    Gpus,
+    Patience,
+    Ray,
+    WorkerCount,
+    in_bulk,
+    require_ray,
+    with_address,
+    workers_for,
+)
 from fusioncam.data.images import find_pictures
-from fusioncam.doctor_tables import tables
 from fusioncam.errors import FusionCamError, ImageError, LayerError, UnknownNameError
 from fusioncam.explanations.explain import by_picture, named_methods
 from fusioncam.inference.settings import Speed
@@ -55,7 +56,6 @@ from fusioncam.methods.base import passes_at
 from fusioncam.methods.names import METHODS
 from fusioncam.methods.registry import as_methods, described, settings_of
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.run import Run
 from fusioncam.utils.files import to_json
 from fusioncam.utils.optional import extra
 from fusioncam.zoo.loading import DEFAULT_MODEL, MODELS, architecture, load_model

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from fusioncam.bulk import BulkPlan, Outcome, explain_in_bulk
-from fusioncam.bulk.progress import Screen
+from fusioncam.cli.bulk_progress import Screen
 from fusioncam.distributed.ray_errors import LOCAL, Here, Request, Workers, ray_pool
 from fusioncam.errors import ClusterError
 from fusioncam.utils.files import to_json
