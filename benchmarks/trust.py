@@ -18,8 +18,8 @@ import torch
 import fusioncam as fc
 from fusioncam.data.images import find_pictures
 from fusioncam.functional.similarity import spearman
-from fusioncam.trust import levels
 from fusioncam.trust.assess import LEVELS
+from fusioncam.trust.levels import ALIKE, ASKED, UNLIKE
 
 METHODS = ("fusion-cam(budget=64)", "grad-cam", "center", "random")
 
@@ -37,7 +37,7 @@ def measured(pictures: list[Path], methods: list[str]) -> dict[str, list[fc.Expl
 def levels(found: dict[str, list[fc.Explanation]]) -> list[str]:
     """Count good / mixed / poor (/ unknown) of each question and all in all, a row each."""
     rows = ["| question | " + " | ".join(found) + " |", "| --- |" + " --- |" * len(found)]
-    for name in (*levels.ASKED, "all in all"):
+    for name in (*ASKED, "all in all"):
         cells = []
         for explanations in found.values():
             counts = Counter(
@@ -54,8 +54,8 @@ def alike(explanations: list[fc.Explanation]) -> str:
     maps = [torch.nn.functional.avg_pool2d(one.heatmap[None], 4) for one in explanations]
     pairs = np.array([spearman(first, second).item() for first, second in combinations(maps, 2)])
     quantiles = ", ".join(f"{np.quantile(pairs, q):.2f} at {q:.0%}" for q in (0.05, 0.25, 0.5, 0.75, 0.95))
-    above, below = np.mean(pairs > levels.ALIKE), np.mean(pairs < levels.UNLIKE)
-    return f"{len(pairs)} pairs: {quantiles}; {above:.1%} above {levels.ALIKE}, {below:.1%} below {levels.UNLIKE}"
+    above, below = np.mean(pairs > ALIKE), np.mean(pairs < UNLIKE)
+    return f"{len(pairs)} pairs: {quantiles}; {above:.1%} above {ALIKE}, {below:.1%} below {UNLIKE}"
 
 
 def main() -> None:

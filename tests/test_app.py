@@ -439,7 +439,7 @@ def test_what_is_kept_is_the_first_answer(small):
         (["--model", MODEL, "-m", "gradcam"], "'gradcam' is no method"),
     ],
 )
-def test_a_wrong_command_is_told(monkeypatch, capsys, html, message):
+def test_a_wrong_command_is_told(monkeypatch, capsys, words, message):
     """With exit code 2, and nothing is served."""
     monkeypatch.setattr(sys, "argv", ["fusioncam", "app", *words])
     with pytest.raises(SystemExit) as ended:
