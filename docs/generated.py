@@ -17,11 +17,11 @@ from typer.main import get_command
 
 from fusioncam.cli.main import app
 from fusioncam.methods import registry as methods
-from fusioncam.methods.base import passes_at
+from fusioncam.methods.costs import passes_at
 from fusioncam.methods.names import METHODS
 from fusioncam.metrics import registry
 from fusioncam.metrics.registry import METRICS, PROTOCOLS
-from fusioncam.utils.files import slug
+from fusioncam.utils.text import slug
 
 ROOT = Path(__file__).parent
 METHOD_WORDS: dict[str, dict[str, str]] = yaml.safe_load((ROOT / "methods.yaml").read_text())

@@ -20,7 +20,7 @@ from PIL import Image
 from skimage import data
 
 import fusioncam as fc
-from fusioncam.utils.files import slug
+from fusioncam.utils.text import slug
 from fusioncam.visualization import overlay
 
 IMAGES = Path(__file__).parent / "images"

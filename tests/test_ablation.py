@@ -9,7 +9,7 @@ from torch import nn
 import families
 from fusioncam import METHODS, ExplainedModel, Speed
 from fusioncam.errors import LayerError
-from fusioncam.inference.batching import metered
+from fusioncam.inference.costs import metered
 from fusioncam.methods.ablation import OnePlace, WithoutChannel
 from fusioncam.model import layer_ablation
 from fusioncam.model.layouts import named_layout

@@ -25,8 +25,8 @@ from fusioncam.benchmark.runner import Watch
 from fusioncam.data.datasets.opening import Sample
 from fusioncam.errors import MissingTruthError, OutputError, ResultsError, UnknownNameError
 from fusioncam.functional.boxes import THRESHOLDS
-from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import once
+from fusioncam.inference.costs import metered
 from fusioncam.methods.names import GradCAM
 from fusioncam.methods.registry import as_methods
 from fusioncam.metrics.registry import as_metrics, protocol

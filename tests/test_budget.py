@@ -9,13 +9,14 @@ import torch
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import UnknownNameError
+from fusioncam.functional.gaussian_process import Kernel, choose, predict
 from fusioncam.functional.heatmaps import minmax
 from fusioncam.functional.masks import ChannelMasks
-from fusioncam.inference.batching import metered
+from fusioncam.inference.costs import metered
 from fusioncam.methods.names import ISCAM, SSCAM, FusionCAM, ReciproCAM, ScoreCAM
 from fusioncam.methods.registry import parse
 from fusioncam.methods.score_cam import shared_out
-from fusioncam.methods.score_prediction import AUTO, Kernel, _points, choose, estimate, map_error, predict
+from fusioncam.methods.score_prediction import AUTO, _points, estimate, map_error
 from toys import problem, small
 
 

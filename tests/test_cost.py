@@ -10,8 +10,8 @@ import torch
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, ShapeError, UnknownNameError
-from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
+from fusioncam.inference.costs import metered
 from fusioncam.metrics.cost import QUANTITIES, Cost
 from fusioncam.metrics.registry import cost
 from toys import problem

@@ -7,7 +7,7 @@ import torch
 
 from fusioncam import ExplainedModel, Speed, explain, load_model
 from fusioncam.errors import FusionCamWarning
-from fusioncam.inference.batching import metered
+from fusioncam.inference.costs import metered
 from fusioncam.metrics.registry import METRICS, measure
 from test_methods import PROBLEMS, attention, heatmaps_of
 from test_metrics import ALONE, RANKING, case

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError
-from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
+from fusioncam.inference.costs import metered
 from fusioncam.metrics.curves import RankMasks, area, counts_of
 from fusioncam.metrics.registry import METRICS, Deletion, Insertion
 from test_faithfulness import heatmaps_for, linear_case

@@ -28,7 +28,7 @@ from fusioncam.benchmark.throughput import (
 )
 from fusioncam.cli import doctor_tables
 from fusioncam.errors import NonFiniteError
-from fusioncam.inference.batching import metered
+from fusioncam.inference.costs import metered
 from fusioncam.inference.settings import computes_bfloat16
 from samples import Small
 

@@ -9,8 +9,8 @@ import fusioncam as fc
 from fusioncam import ExplainedModel, fuse
 from fusioncam.errors import MethodError, UnknownNameError
 from fusioncam.functional.heatmaps import minmax
-from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import announcing
+from fusioncam.inference.costs import metered
 from fusioncam.methods.ensembles import consensus
 from fusioncam.methods.names import (
     Augmented,

@@ -28,7 +28,8 @@ from fusioncam.errors import (
     UnknownNameError,
     WeightsError,
 )
-from fusioncam.utils.files import slug, to_json
+from fusioncam.utils.files import to_json
+from fusioncam.utils.text import slug
 from samples import CAT, COFFEE, LABELS, ROCKET, corners, photo
 
 PHOTOS = [CAT, COFFEE, ROCKET]

@@ -13,8 +13,8 @@ from torch import nn
 
 from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError
-from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
+from fusioncam.inference.costs import metered
 from fusioncam.metrics.base import fitted, ranks
 from fusioncam.metrics.faithfulness import drop, gain, highest, increase
 from fusioncam.metrics.registry import METRICS, AverageDrop, AverageGain, IncreaseInConfidence

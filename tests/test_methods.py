@@ -13,9 +13,9 @@ from torch import nn
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import FlatHeatmapWarning, NonFiniteError, TargetError
-from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
-from fusioncam.methods.base import passes_at
+from fusioncam.inference.costs import metered
+from fusioncam.methods.costs import passes_at
 from fusioncam.methods.names import (
     ISCAM,
     SSCAM,

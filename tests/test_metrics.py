@@ -11,8 +11,8 @@ import torch
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import UnknownNameError
-from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
+from fusioncam.inference.costs import metered
 from fusioncam.methods.names import (
     RULES,
     Augmented,

@@ -11,7 +11,7 @@ from torch import nn
 
 from fusioncam import ExplainedModel, Preprocessing, Speed
 from fusioncam.errors import LayerError, NonFiniteError, ShapeError, TargetError, UnknownNameError
-from fusioncam.inference.batching import metered
+from fusioncam.inference.costs import metered
 from fusioncam.methods.ablation import WithoutChannel
 from fusioncam.methods.names import METHODS, GradCAM
 from toys import CLASSES, Fixed, Pool, Toy, Twice, Viewing, linear, problem, signal, volume

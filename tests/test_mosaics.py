@@ -14,7 +14,7 @@ from torch import nn
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, TargetError, UnknownNameError
-from fusioncam.inference.batching import metered
+from fusioncam.inference.costs import metered
 from fusioncam.metrics.grid_pointing_game import GridPointingGame, groups, mosaic, shrunk, tile_masks
 from fusioncam.metrics.localization import energy_share
 from toys import Pool, Toy, problem

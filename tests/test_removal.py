@@ -10,7 +10,7 @@ import torch
 from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, UnknownNameError
 from fusioncam.functional.imputation import Imputation
-from fusioncam.inference.batching import metered
+from fusioncam.inference.costs import metered
 from fusioncam.metrics.registry import METRICS, ROAD, LeRF, MoRF
 from test_faithfulness import heatmaps_for, linear_case
 from toys import TOYS, problem

@@ -20,19 +20,11 @@ from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, UnknownNameError
 from fusioncam.functional.heatmaps import upsample
 from fusioncam.functional.similarity import pearson, ranks, relative_change, similar, spearman
-from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import sharing
-from fusioncam.metrics.sanity import (
-    MaxSensitivity,
-    ModelRandomisation,
-    NoiseStability,
-    drawn,
-    randomised,
-    reset,
-    seeded,
-    settled,
-    shuffle,
-)
+from fusioncam.inference.costs import metered
+from fusioncam.metrics.base import drawn
+from fusioncam.metrics.randomisation import randomised, reset, seeded, settled, shuffle
+from fusioncam.metrics.sanity import MaxSensitivity, ModelRandomisation, NoiseStability
 from toys import Toy, problem
 from twins import localization as twin
 

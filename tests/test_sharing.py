@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from fusioncam import METHODS, ExplainedModel
-from fusioncam.inference.batching import count, metered
-from fusioncam.inference.cache import Bill, Cost, announcing, ledger, once, sharing
+from fusioncam.inference.cache import announcing, once, sharing
+from fusioncam.inference.costs import Bill, Cost, count, ledger, metered
 from fusioncam.methods.base import layers_of
 from fusioncam.methods.names import GradCAM
 from toys import problem

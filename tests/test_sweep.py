@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from fusioncam.errors import FusionCamWarning
-from fusioncam.inference.batching import Pace, metered, sweep
+from fusioncam.inference.batching import Pace, sweep
+from fusioncam.inference.costs import metered
 
 JOBS = torch.arange(20).reshape(10, 2)
 

@@ -17,7 +17,7 @@ from fusioncam import METHODS, ExplainedModel, explain, explain_each
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, TargetError, UnknownNameError
 from fusioncam.functional.masks import gaussian
 from fusioncam.functional.similarity import spearman
-from fusioncam.inference.batching import metered
+from fusioncam.inference.costs import metered
 from fusioncam.methods.names import Ingredients
 from fusioncam.methods.registry import parse
 from fusioncam.metrics.registry import Deletion, Insertion, ModelRandomisation, NoiseStability

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusioncam.data.ground_truth import REGIONS, Truth, components, rasterise, required
+from fusioncam.data.ground_truth import REGIONS, Truth, required
 from fusioncam.errors import MissingExtraError, MissingTruthError, ShapeError, UnknownNameError
+from fusioncam.functional.boxes import components, rasterise
 from twins import localization as twin
 
 SIZE = (3, 4)

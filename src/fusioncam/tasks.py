@@ -21,8 +21,8 @@ from torch.nn import functional as F
 from torchvision.ops import box_iou
 
 from fusioncam.errors import NonFiniteError, ShapeError, TargetError, UnknownNameError
+from fusioncam.functional.heatmaps import precise
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import precise
 
 # keeps the log-odds of a detection that is not there finite
 _FLOOR = 1e-6

@@ -22,7 +22,7 @@ from fusioncam.app import html
 from fusioncam.app.session import Made, Studio, open_upload, packed
 from fusioncam.errors import FusionCamError, ImageError, UnknownNameError
 from fusioncam.explanations.explanation import Explanation
-from fusioncam.utils.files import short
+from fusioncam.utils.text import short
 
 _SIDE = 512  # of a map among others
 

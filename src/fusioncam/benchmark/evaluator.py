@@ -20,7 +20,8 @@ from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, told
 from fusioncam.explanations.explanation import run_facts
 from fusioncam.explanations.method_output import whole
-from fusioncam.inference.cache import Cost, announcing, ledger, sharing
+from fusioncam.inference.cache import announcing, sharing
+from fusioncam.inference.costs import Cost, ledger
 from fusioncam.methods.base import layers_of, naming
 from fusioncam.methods.names import Method
 from fusioncam.metrics.registry import Metric, curve_of, protocol, shared

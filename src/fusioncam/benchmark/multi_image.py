@@ -11,7 +11,7 @@ from fusioncam.benchmark.evaluator import Bench, number
 from fusioncam.benchmark.results_store import Journal, Row
 from fusioncam.data.datasets.opening import Sample
 from fusioncam.errors import told
-from fusioncam.inference.cache import ledger
+from fusioncam.inference.costs import ledger
 from fusioncam.metrics.grid_pointing_game import groups
 from fusioncam.metrics.registry import Metric
 

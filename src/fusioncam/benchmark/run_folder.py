@@ -14,7 +14,8 @@ from torch import Tensor
 from fusioncam.benchmark.plan import Plan, differences, only_adds, only_adds_metrics, stored_plan
 from fusioncam.benchmark.results_store import Journal
 from fusioncam.errors import OutputError, ResultsError
-from fusioncam.utils.files import replacing, short, slug
+from fusioncam.utils.files import replacing
+from fusioncam.utils.text import short, slug
 
 
 def journal_of(folder: Path) -> Journal:

@@ -22,7 +22,7 @@ from fusioncam.data.datasets.opening import Sample, draw, open_dataset
 from fusioncam.distributed.ray_errors import Here, Workers
 from fusioncam.errors import MissingTruthError, ResultsError
 from fusioncam.explanations.explain import named_methods
-from fusioncam.inference.cache import Cost
+from fusioncam.inference.costs import Cost
 from fusioncam.inference.settings import Speed
 from fusioncam.methods.names import Method
 from fusioncam.methods.registry import as_methods

@@ -21,7 +21,7 @@ from fusioncam.errors import told
 from fusioncam.explanations.explain import by_picture
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.utils.files import short, slug
+from fusioncam.utils.text import short, slug
 
 
 @dataclass(frozen=True)

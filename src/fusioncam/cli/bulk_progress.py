@@ -12,7 +12,7 @@ from rich.text import Text
 
 from fusioncam.bulk.parquet import Row
 from fusioncam.bulk.runner import Watch
-from fusioncam.cli.explain_output import Rate
+from fusioncam.cli.progress import Rate
 
 
 class Screen(Watch):

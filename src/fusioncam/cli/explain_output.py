@@ -14,31 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
+from fusioncam.cli.progress import _Bar
 from fusioncam.data.images import Picture
 from fusioncam.errors import ImageError, told
 from fusioncam.explanations.comparison import Comparison
 from fusioncam.explanations.explain import name_of
 from fusioncam.explanations.explanation import Explanation, run_facts
-from fusioncam.inference.batching import Meter, metered
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.rendering import MARKS, to_table
-from fusioncam.utils.files import printable, replacing, short, slug, to_json, writable_folder
+from fusioncam.utils.files import replacing, to_json, writable_folder
+from fusioncam.utils.text import printable, short, slug
 
 _CARDS = 6  # more of them nobody reads on a terminal
-_FEW = 50  # with fewer passes in sight it cannot be told how far a picture is
 
 
 class Run:
@@ -163,41 +153,3 @@ def _unused(name: str, used: set[str]) -> str:
     return next(
         one for one in itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2))) if one not in used
     )
-
-
-class Rate(ProgressColumn):
-    """Pictures a second of late."""
-
-    def render(self, task: Task) -> Text:
-        """Show it, where something is done already."""
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.1f} a second")
-
-
-class _Bar:
-    """A progress bar of pictures that also moves with the passes of the picture in hand."""
-
-    def __init__(self, pictures: int, *, hidden: bool) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        left = (TextColumn("pictures, left"), TimeRemainingColumn())
-        self._bar = Progress(*columns, *left, console=Console(stderr=True), disable=hidden)
-        self._task = self._bar.add_task("starting", total=pictures)
-        self._meter = Meter()
-        self._done, self._seen, self._planned = 0, 0, 0
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        with self._bar, metered(self._move) as self._meter:
-            yield
-            self._bar.update(self._task, completed=self._done)
-
-    def each(self, pictures: list[Path]) -> Iterator[Path]:
-        for self._done, picture in enumerate(pictures):
-            self._seen, self._planned = self._meter.passes + self._meter.partial, self._meter.planned
-            yield picture
-        self._done = len(pictures)
-
-    def _move(self, meter: Meter) -> None:
-        planned = meter.planned - self._planned
-        part = (meter.passes + meter.partial - self._seen) / planned if planned >= _FEW else 0
-        self._bar.update(self._task, description=f"{meter.passes:,} passes", completed=self._done + part)

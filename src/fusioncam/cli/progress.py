@@ -5,17 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 from fusioncam.benchmark.results_store import Means, Row
 from fusioncam.benchmark.runner import Watch
-from fusioncam.cli.explain_output import Rate
-from fusioncam.utils.files import printable
+from fusioncam.inference.costs import Meter, metered
+from fusioncam.utils.text import printable
 
 
 class Screen(Watch):
@@ -88,3 +98,44 @@ def table_of(means: Means) -> Table:
         cells = [f"{one[metric]:.3f}" if metric in one else "" for metric in metrics]
         table.add_row(*map(Text, [*[model] * several, method, *cells]))  # names are text, not markup
     return table
+
+
+_FEW = 50  # with fewer passes in sight it cannot be told how far a picture is
+
+
+class Rate(ProgressColumn):
+    """Pictures a second of late."""
+
+    def render(self, task: Task) -> Text:
+        """Show it, where something is done already."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f} a second")
+
+
+class _Bar:
+    """A progress bar of pictures that also moves with the passes of the picture in hand."""
+
+    def __init__(self, pictures: int, *, hidden: bool) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        left = (TextColumn("pictures, left"), TimeRemainingColumn())
+        self._bar = Progress(*columns, *left, console=Console(stderr=True), disable=hidden)
+        self._task = self._bar.add_task("starting", total=pictures)
+        self._meter = Meter()
+        self._done, self._seen, self._planned = 0, 0, 0
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        with self._bar, metered(self._move) as self._meter:
+            yield
+            self._bar.update(self._task, completed=self._done)
+
+    def each(self, pictures: list[Path]) -> Iterator[Path]:
+        for self._done, picture in enumerate(pictures):
+            self._seen, self._planned = self._meter.passes + self._meter.partial, self._meter.planned
+            yield picture
+        self._done = len(pictures)
+
+    def _move(self, meter: Meter) -> None:
+        planned = meter.planned - self._planned
+        part = (meter.passes + meter.partial - self._seen) / planned if planned >= _FEW else 0
+        self._bar.update(self._task, description=f"{meter.passes:,} passes", completed=self._done + part)

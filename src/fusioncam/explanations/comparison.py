@@ -15,7 +15,8 @@ from fusioncam.explanations.explain import explain_each
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.methods.names import Method
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.utils.files import printable, replacing, short, slug, writable_folder
+from fusioncam.utils.files import replacing, writable_folder
+from fusioncam.utils.text import printable, short, slug
 from fusioncam.visualization import as_png, side_by_side
 from fusioncam.zoo.loading import DEFAULT_MODEL
 

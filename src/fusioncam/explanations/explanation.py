@@ -24,7 +24,8 @@ from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.assess import TrustCard
 from fusioncam.trust.assess import check as trust_check
 from fusioncam.trust.rendering import to_html
-from fusioncam.utils.files import replacing, short, slug, to_json, writable_folder
+from fusioncam.utils.files import replacing, to_json, writable_folder
+from fusioncam.utils.text import short, slug
 from fusioncam.visualization import as_png, overlay
 
 SCHEMA_VERSION = 1

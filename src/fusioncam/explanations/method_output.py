@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from fusioncam.errors import ShapeError
-from fusioncam.inference.batching import metered
+from fusioncam.inference.costs import metered
 from fusioncam.methods.names import Ingredients, Method
 from fusioncam.model.explained_model import ExplainedModel
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from fusioncam.data.ground_truth import components
 from fusioncam.functional.heatmaps import over
+from fusioncam.utils.optional import extra
 
 # which of a heatmap's connected pieces have a box
 PIECES = ("all", "largest")
@@ -88,4 +88,43 @@ def max_box_acc(curves: ArrayLike, deltas: Sequence[float] = (0.3, 0.5, 0.7)) ->
     best = rates.max(0)
     return MaxBoxAcc(
         float(best.mean()), float(low), float(high), tuple(best.tolist()), tuple(rates.argmax(0).tolist())
+    )
+
+
+def rasterise(boxes: Tensor, size: Sequence[int]) -> Tensor:
+    """Mark the pixels ``(*size)`` whose centre lies in any of the boxes ``(B, 4)``.
+
+    A box between the centres marks the one pixel in which its own centre lies, so that no object is lost.
+
+    >>> rasterise(torch.tensor([[0.4, 2.6]]), [4]).tolist()
+    [True, True, True, False]
+    """
+    inside = torch.ones(len(boxes), *size, dtype=torch.bool, device=boxes.device)
+    for axis, side in enumerate(size):
+        low, high = boxes[:, len(size) - 1 - axis], boxes[:, 2 * len(size) - 1 - axis]
+        pixel = torch.arange(side, device=boxes.device)
+        within = (low[:, None] <= pixel + 0.5) & (pixel + 0.5 < high[:, None])
+        within |= (pixel == ((low + high) / 2).floor()[:, None]) & ~within.any(1, keepdim=True)
+        inside &= within.reshape(len(boxes), *[side if one == axis else 1 for one in range(len(size))])
+    return inside.any(0)
+
+
+def components(masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the connected pieces of masks ``(N, *s)``: their picture ``(K,)``, box ``(K, 4)`` and pixels ``(K,)``.
+
+    They are in the order of their first pixel, row by row. Neighbours across a corner are connected. Needs scipy, of
+    the extra ``benchmark``.
+    """
+    image = extra("benchmark", "scipy.ndimage", "boxes around pieces")
+    around = np.zeros((3,) * masks.dim(), dtype=bool)
+    around[1] = True  # no neighbour lies in another picture
+    labels, count = image.label(masks.cpu().numpy(), around)
+    places = image.find_objects(labels)
+    sides = [place[:0:-1] for place in places]  # the last side first, the picture left out
+    boxes = [[edge.start for edge in one] + [edge.stop for edge in one] for one in sides]
+    pixels = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    return (
+        torch.tensor([place[0].start for place in places], dtype=torch.long, device=masks.device),
+        torch.tensor(boxes, dtype=torch.double, device=masks.device).reshape(count, 2 * (masks.dim() - 1)),
+        torch.from_numpy(pixels).to(masks.device),
     )

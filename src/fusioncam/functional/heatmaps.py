@@ -105,3 +105,8 @@ def agree(first: Tensor, second: Tensor) -> Tensor:
     """
     similarity = (1 - (first - second).abs()).clamp(0, 1)
     return similarity * torch.maximum(first, second) + (1 - similarity) * (first + second) / 2
+
+
+def precise(values: Tensor) -> Tensor:
+    """Give float32 in place of half precision, so that sums and softmaxes over many channels hold."""
+    return values if values.dtype == torch.float64 else values.float()

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fusioncam.functional.heatmaps import over
-from fusioncam.model.scores import precise
+from fusioncam.functional.heatmaps import over, precise
 
 # of the residual, by the norm of the right-hand side; steps that no picture needs
 _TOLERANCE, _MOST_STEPS = 1e-5, 200

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -15,50 +14,9 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import FusionCamWarning
+from fusioncam.inference.costs import count
 
 Score = Callable[[Tensor], Tensor]
-
-
-@dataclass
-class Meter:
-    """Counts the pictures that went through the network, and how many are known to come.
-
-    One forward pass of one picture is one pass; a backward pass is not counted apart. A pass that starts at
-    the layer is ``partial``, and counted there alone; ``planned`` counts both kinds.
-    """
-
-    passes: int = 0
-    planned: int = 0
-    partial: int = 0
-    report: Callable[[Meter], None] | None = None
-
-    def add(self, passes: int = 0, planned: int = 0, partial: int = 0) -> None:
-        """Count, and tell whoever watches."""
-        self.passes += passes
-        self.planned += planned
-        self.partial += partial
-        if self.report:
-            self.report(self)
-
-
-_meters: ContextVar[tuple[Meter, ...]] = ContextVar("meters", default=())
-
-
-@contextmanager
-def metered(report: Callable[[Meter], None] | None = None) -> Iterator[Meter]:
-    """Count all passes of the block in a :class:`Meter`, which calls ``report`` after each chunk."""
-    meter = Meter(report=report)
-    token = _meters.set((*_meters.get(), meter))
-    try:
-        yield meter
-    finally:
-        _meters.reset(token)
-
-
-def count(passes: int = 0, planned: int = 0, partial: int = 0) -> None:
-    """Tell every meter that is running."""
-    for meter in _meters.get():
-        meter.add(passes, planned, partial)
 
 
 @dataclass

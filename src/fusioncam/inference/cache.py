@@ -10,23 +10,18 @@ What one of them costs where nobody asked before it is told by ``with ledger() a
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
-import torch
-
-from fusioncam.inference.batching import metered
+from fusioncam.inference.costs import _bill, ledger
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _answers: ContextVar[dict[Any, Any] | None] = ContextVar("answers", default=None)
 _announced: ContextVar[tuple[object, frozenset[str | None]] | None] = ContextVar("announced", default=None)
-_bill: ContextVar[Bill | None] = ContextVar("bill", default=None)
 
 
 @contextmanager
@@ -101,62 +96,3 @@ def _identity(argument: Any) -> Any:
 
 
 # -- what it costs ---------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Cost:
-    """Seconds, passes, and passes that start at the layer, counted as by :class:`fusioncam.inference.batching.Meter`."""
-
-    seconds: float = 0.0
-    passes: int = 0
-    partial: int = 0
-
-    def add(self, other: Cost, sign: int = 1) -> None:
-        """Add another cost, or take it off."""
-        self.seconds += sign * other.seconds
-        self.passes += sign * other.passes
-        self.partial += sign * other.partial
-
-
-@dataclass(eq=False)  # told apart by which one it is
-class Bill:
-    """What a block cost by itself, and the bills of what it asked for, computed or remembered."""
-
-    own: Cost = field(default_factory=Cost)
-    asked: list[Bill] = field(default_factory=list)
-
-    def alone(self) -> Cost:
-        """Give what the block costs where nobody asked before it: passes exactly, seconds as they were measured."""
-        total, found, left = Cost(), {self}, [self]
-        while left:
-            bill = left.pop()
-            total.add(bill.own)
-            new = set(bill.asked) - found
-            found |= new
-            left += new
-        return total
-
-
-@contextmanager
-def ledger() -> Iterator[Bill]:
-    """Write down what the block costs, and what of :func:`once` it asks for within :func:`sharing`."""
-    bill, outer = Bill(), _bill.get()
-    token = _bill.set(bill)
-    began = _now()
-    try:
-        with metered() as meter:
-            yield bill
-    finally:
-        _bill.reset(token)
-        whole = Cost(_now() - began, meter.passes, meter.partial)
-        bill.own.add(whole)
-        if outer is not None:
-            outer.own.add(whole, -1)
-            outer.asked.append(bill)
-
-
-def _now() -> float:
-    """Read the clock when the GPU is done with what it was told to do."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.synchronize()
-    return time.perf_counter()

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from fusioncam.errors import ShapeError
 from fusioncam.inference.allocator import keep_freed
-from fusioncam.inference.batching import Pace, count
+from fusioncam.inference.batching import Pace
 from fusioncam.inference.batchnorm_folding import Folding
 from fusioncam.inference.cache import once
+from fusioncam.inference.costs import count
 from fusioncam.inference.eval_mode import quiet
 from fusioncam.inference.replicas import Compiled, copies, may_be_copied
 from fusioncam.inference.settings import Speed

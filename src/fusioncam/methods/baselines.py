@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusioncam.errors import UnknownNameError
-from fusioncam.functional.heatmaps import minmax
+from fusioncam.functional.heatmaps import minmax, precise
 from fusioncam.methods.base import checked
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import Target, precise
+from fusioncam.model.scores import Target
 
 
 @dataclass(frozen=True)

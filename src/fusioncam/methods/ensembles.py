@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import UnknownNameError, require_known
-from fusioncam.functional.heatmaps import minmax, over, percentile
+from fusioncam.functional.heatmaps import minmax, over, percentile, precise
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import announcing, once, sharing
 from fusioncam.methods.ablation import AblationCAM
-from fusioncam.methods.base import JOINS, Method, checked, cost_of, layers_of
+from fusioncam.methods.base import JOINS, Method, checked, layers_of
+from fusioncam.methods.costs import cost_of
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
 from fusioncam.methods.gradient import (
     EigenCAM,
@@ -30,7 +31,7 @@ from fusioncam.methods.gradient import (
 from fusioncam.methods.multi_layer import FullGrad
 from fusioncam.methods.score_cam import ScoreCAM
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import Target, precise
+from fusioncam.model.scores import Target
 
 
 @dataclass(frozen=True)

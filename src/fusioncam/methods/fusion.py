@@ -13,7 +13,8 @@ from fusioncam.errors import require_known
 from fusioncam.functional.heatmaps import agree, denoise, is_flat, minmax, over
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import announcing, once, sharing
-from fusioncam.methods.base import Method, checked, cost_of, layers_of, require_percentile, with_setting
+from fusioncam.methods.base import Method, checked, layers_of, require_percentile, with_setting
+from fusioncam.methods.costs import cost_of
 from fusioncam.methods.gradient import DenoisedGradCAM, GradCAM
 from fusioncam.methods.score_cam import ScoreCAM
 from fusioncam.model.explained_model import ExplainedModel

@@ -11,14 +11,15 @@ from torch import Tensor
 
 from fusioncam.errors import require_known
 from fusioncam.functional.cam import divide
-from fusioncam.functional.heatmaps import minmax, upsample, weigh
+from fusioncam.functional.heatmaps import minmax, precise, upsample, weigh
 from fusioncam.functional.masks import FILLS, Changed, ChannelMasks
 from fusioncam.inference.cache import announcing, once, sharing
-from fusioncam.methods.base import JOINS, Method, at_layer, checked, cost_of, layers_of
+from fusioncam.methods.base import JOINS, Method, at_layer, checked, layers_of
+from fusioncam.methods.costs import cost_of
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.gradient import GradCAMPlusPlus, LayerCAM
 from fusioncam.model.explained_model import ExplainedModel, Record
-from fusioncam.model.scores import Target, precise
+from fusioncam.model.scores import Target
 
 
 @dataclass(frozen=True)

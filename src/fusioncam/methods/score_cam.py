@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_count, require_known
-from fusioncam.functional.heatmaps import minmax, positive, upsample, weigh
+from fusioncam.functional.heatmaps import minmax, positive, precise, upsample, weigh
 from fusioncam.functional.masks import FILLS, CellMasks, Changed, ChannelMasks
 from fusioncam.inference.cache import once
 from fusioncam.methods.base import checked, noise
 from fusioncam.methods.score_prediction import AUTO, estimate, require_budget
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import READOUTS, Target, precise
+from fusioncam.model.scores import READOUTS, Target
 
 
 def shared_out(scores: Tensor, alive: Tensor) -> Tensor:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from fusioncam.errors import require_count, require_known
 from fusioncam.functional.cam import grad_cam, grad_cam_plus_plus
-from fusioncam.functional.heatmaps import minmax
+from fusioncam.functional.heatmaps import minmax, precise
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import once
 from fusioncam.methods.base import checked, noise, to_heatmap
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import Target, precise
+from fusioncam.model.scores import Target
 
 
 @dataclass(frozen=True)

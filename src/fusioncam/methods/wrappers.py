@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import UnknownNameError
-from fusioncam.functional.heatmaps import minmax
+from fusioncam.functional.heatmaps import minmax, precise
 from fusioncam.inference.cache import once
-from fusioncam.methods.base import Method, checked, cost_of, noise
+from fusioncam.methods.base import Method, checked, noise
+from fusioncam.methods.costs import cost_of
 from fusioncam.methods.gradient import GradCAM
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import Target, precise
+from fusioncam.model.scores import Target
 
 
 @dataclass(frozen=True)

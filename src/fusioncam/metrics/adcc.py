@@ -12,9 +12,9 @@ from fusioncam.data.ground_truth import Truth
 from fusioncam.functional.heatmaps import is_flat
 from fusioncam.functional.masks import blend
 from fusioncam.functional.similarity import pearson
-from fusioncam.metrics.base import as_masks, judged, require_protocol
+from fusioncam.metrics.base import as_masks, asked, judged, remade, require_protocol
 from fusioncam.metrics.faithfulness import CHOOSERS, AverageDrop
-from fusioncam.metrics.sanity import Maker, asked, remade
+from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -11,13 +12,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
-from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
-from fusioncam.functional.heatmaps import upsample
+from fusioncam.errors import (
+    FlatHeatmapWarning,
+    MethodError,
+    NonFiniteError,
+    ShapeError,
+    UnknownNameError,
+    require_known,
+)
+from fusioncam.functional.heatmaps import precise, upsample
 from fusioncam.functional.masks import FILLS
-from fusioncam.inference.cache import once
+from fusioncam.inference.cache import apart, once
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import READOUTS, Target, precise
+from fusioncam.model.scores import READOUTS, Target, as_targets
 
 
 class Metric(Protocol):
@@ -167,3 +175,46 @@ def protocol(metric: object) -> dict[str, Any]:
     settings = {one.name: getattr(metric, one.name) for one in fields(metric)}
     data = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     return {"metric": type(metric).__name__, **data}
+
+
+def asked(metric: object, method: Maker | None) -> Maker:
+    """Hand on the method; raise :class:`MethodError` if none was given."""
+    if method is None:
+        raise MethodError(
+            f"{metric!r} asks the method for more heatmaps, and none was given: say method=METHODS['grad-cam'], or "
+            "whatever (model, x, target) -> heatmaps made these"
+        )
+    return method
+
+
+def beside(heatmaps: Tensor, x: Tensor) -> Tensor:
+    """Give the heatmaps in full precision, on the device of the pictures ``x``.
+
+    Raises :class:`ShapeError` if they are not of these pictures, :class:`NonFiniteError` for NaN and infinity.
+    """
+    if tuple(heatmaps.shape) != (len(x), *x.shape[2:]):
+        raise ShapeError(f"heatmaps of x {tuple(x.shape)} are {(len(x), *x.shape[2:])}, got {tuple(heatmaps.shape)}")
+    if not heatmaps.isfinite().all():
+        raise NonFiniteError("the heatmaps have NaN or infinity: nothing can be compared with them")
+    return precise(heatmaps.detach()).to(x.device)
+
+
+def remade(method: Maker, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+    """Make heatmaps of what is no picture of the user's, so without warnings of those that are flat."""
+    with apart(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FlatHeatmapWarning)
+        return beside(method(model, x, as_targets(target, x)), x)
+
+
+def drawn(draw: Callable[..., Tensor], x: Tensor, samples: int, seed: int) -> Iterator[Tensor]:
+    """Draw numbers ``(C, *s)``, the same for every picture of a batch, on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    return (draw(x.shape[1:], generator=generator).to(x) for _ in range(samples))
+
+
+def require_number(name: str, value: object, kind: type, least: float) -> None:
+    """Raise :class:`UnknownNameError` unless the setting is a number of its kind, finite and at least ``least``."""
+    fits = isinstance(value, int) or (kind is float and isinstance(value, float))
+    if isinstance(value, bool) or not fits or not least <= value < float("inf"):  # type: ignore[operator]
+        whole = "whole " if kind is int else ""
+        raise UnknownNameError(f"{name} is a {whole}number from {least}, got {value!r}")

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import require_known
-from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import once
-from fusioncam.metrics.sanity import Maker, asked, beside, remade
+from fusioncam.inference.costs import metered
+from fusioncam.metrics.base import asked, beside, remade
+from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 
@@ -29,7 +30,7 @@ class Cost:
     """What the heatmap of each picture costs when it is made alone.
 
     ``quantity`` is "seconds" of wall time, whole "passes" or "partial passes" (those that start at the layer, see
-    :class:`fusioncam.inference.batching.Meter`), or "peak memory": the MiB in use at the worst moment beyond those in use before.
+    :class:`fusioncam.inference.costs.Meter`), or "peak memory": the MiB in use at the worst moment beyond those in use before.
     That is what the GPU's tensors take, whose peak statistics are set back for it; on a CPU it is resident memory of
     the whole process, measured on Linux alone and NaN elsewhere. It is known to some MiB, and other threads' memory
     counts too.

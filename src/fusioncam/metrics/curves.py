@@ -14,13 +14,13 @@ from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import require_count
-from fusioncam.functional.heatmaps import over
+from fusioncam.functional.heatmaps import over, precise
 from fusioncam.functional.masks import gaussian
 from fusioncam.inference.cache import once
 from fusioncam.metrics.base import fitted, judged, ranks, require_between, require_protocol
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import Target, precise
+from fusioncam.model.scores import Target
 
 
 @dataclass(frozen=True)

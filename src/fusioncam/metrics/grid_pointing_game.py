@@ -22,8 +22,9 @@ from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import ShapeError, TargetError
+from fusioncam.metrics.base import asked, beside, remade, require_number
 from fusioncam.metrics.localization import energy_share
-from fusioncam.metrics.sanity import Maker, asked, beside, remade, require_number
+from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 

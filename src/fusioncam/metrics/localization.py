@@ -16,10 +16,10 @@ from torch import Tensor
 from fusioncam.data.ground_truth import REGIONS, Truth, required
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
 from fusioncam.functional.boxes import PIECES, THRESHOLDS, box_ious, reached
-from fusioncam.functional.heatmaps import over
+from fusioncam.functional.heatmaps import over, precise
 from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import Target, precise
+from fusioncam.model.scores import Target
 
 
 @dataclass(frozen=True)

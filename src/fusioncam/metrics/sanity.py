@@ -7,32 +7,22 @@ picture. Within :func:`fusioncam.inference.cache` nothing of what they ask is ke
 
 from __future__ import annotations
 
-import copy
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from math import ceil
 from typing import ClassVar, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import (
-    FlatHeatmapWarning,
-    LayerError,
-    MethodError,
-    NonFiniteError,
-    ShapeError,
-    UnknownNameError,
     require_known,
 )
 from fusioncam.functional.heatmaps import over
 from fusioncam.functional.similarity import SIMILARITIES, relative_change, similar
-from fusioncam.inference.cache import apart
+from fusioncam.metrics.base import asked, beside, drawn, remade, require_number
+from fusioncam.metrics.randomisation import DRAWS, randomised, settled
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import Target, as_targets, precise
+from fusioncam.model.scores import Target
 
 
 class Maker(Protocol):
@@ -198,107 +188,3 @@ class MaxSensitivity:
 
 
 # -- more heatmaps ---------------------------------------------------------------------------------------------
-
-
-def asked(metric: object, method: Maker | None) -> Maker:
-    """Hand on the method; raise :class:`MethodError` if none was given."""
-    if method is None:
-        raise MethodError(
-            f"{metric!r} asks the method for more heatmaps, and none was given: say method=METHODS['grad-cam'], or "
-            "whatever (model, x, target) -> heatmaps made these"
-        )
-    return method
-
-
-def beside(heatmaps: Tensor, x: Tensor) -> Tensor:
-    """Give the heatmaps in full precision, on the device of the pictures ``x``.
-
-    Raises :class:`ShapeError` if they are not of these pictures, :class:`NonFiniteError` for NaN and infinity.
-    """
-    if tuple(heatmaps.shape) != (len(x), *x.shape[2:]):
-        raise ShapeError(f"heatmaps of x {tuple(x.shape)} are {(len(x), *x.shape[2:])}, got {tuple(heatmaps.shape)}")
-    if not heatmaps.isfinite().all():
-        raise NonFiniteError("the heatmaps have NaN or infinity: nothing can be compared with them")
-    return precise(heatmaps.detach()).to(x.device)
-
-
-def remade(method: Maker, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-    """Make heatmaps of what is no picture of the user's, so without warnings of those that are flat."""
-    with apart(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FlatHeatmapWarning)
-        return beside(method(model, x, as_targets(target, x)), x)
-
-
-def drawn(draw: Callable[..., Tensor], x: Tensor, samples: int, seed: int) -> Iterator[Tensor]:
-    """Draw numbers ``(C, *s)``, the same for every picture of a batch, on every device."""
-    generator = torch.Generator().manual_seed(seed)
-    return (draw(x.shape[1:], generator=generator).to(x) for _ in range(samples))
-
-
-def randomised(model: ExplainedModel, stages: int, draw: str, seed: int) -> Iterator[ExplainedModel]:
-    """Give copies of the model with ever more of its layers random, the last ones first."""
-    network = model.network
-    layers = [name for name, module in network.named_modules() if next(module.parameters(False), None) is not None]
-    layers.reverse()
-    done = 0
-    for stage in range(1, stages + 1):
-        network = copy.deepcopy(network)
-        upto = ceil(len(layers) * stage / stages)
-        with seeded(seed + stage, model.device):
-            for name in layers[done:upto]:
-                DRAWS[draw](network.get_submodule(name))
-        done = upto
-        yield ExplainedModel(
-            network,
-            model.layer,
-            grid=model.grid,
-            preprocessing=model.preprocessing,
-            labels=model.labels,
-            name=model.name,
-            speed=model.speed,
-        )
-
-
-def settled(model: ExplainedModel, x: Tensor) -> ExplainedModel:
-    """Give the model with its layer named: a network that has forgotten might lead to another one."""
-    with suppress(LayerError):  # there are methods that need none
-        return model.at(model.layer_for(x))
-    return model
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from ``seed`` in this block, on the CPU and on the device, and leave the caller's draws as they were."""
-    cuda = device.type == "cuda"
-    with torch.random.fork_rng([device] if cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
-@torch.no_grad()
-def shuffle(module: nn.Module) -> None:
-    """Put the values of each of a module's own parameters in random order, in place."""
-    for parameter in module.parameters(recurse=False):
-        order = torch.randperm(parameter.numel()).to(parameter.device)
-        parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
-
-
-@torch.no_grad()
-def reset(module: nn.Module) -> None:
-    """Let a module initialise its own parameters, in place; shuffle them if it cannot."""
-    own = getattr(module, "reset_parameters", None)
-    own() if callable(own) else shuffle(module)
-
-
-DRAWS: dict[str, Callable[[nn.Module], None]] = {"shuffle": shuffle, "reset": reset}
-
-
-def require_number(name: str, value: object, kind: type, least: float) -> None:
-    """Raise :class:`UnknownNameError` unless the setting is a number of its kind, finite and at least ``least``."""
-    fits = isinstance(value, int) or (kind is float and isinstance(value, float))
-    if isinstance(value, bool) or not fits or not least <= value < float("inf"):  # type: ignore[operator]
-        whole = "whole " if kind is int else ""
-        raise UnknownNameError(f"{name} is a {whole}number from {least}, got {value!r}")

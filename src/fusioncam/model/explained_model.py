@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import LayerError, MethodError, NonFiniteError, ShapeError, require_known
+from fusioncam.functional.heatmaps import precise
 from fusioncam.functional.masks import FILLS, Fill, MaskSource, alive_pairs, at, blend
 from fusioncam.inference import hooks
 from fusioncam.inference.batching import sweep
@@ -24,7 +25,7 @@ from fusioncam.model.layer_ablation import Ablation, Changes
 from fusioncam.model.layer_search import Candidate, candidates, finer, last_maps
 from fusioncam.model.layouts import named_layout
 from fusioncam.model.parameters import added_bias, linear_head
-from fusioncam.model.scores import Target, as_targets, precise, read
+from fusioncam.model.scores import Target, as_targets, read
 
 
 @dataclass(frozen=True)

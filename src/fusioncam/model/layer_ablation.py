@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import ShapeError
+from fusioncam.functional.heatmaps import precise
 from fusioncam.functional.masks import alive_pairs
 from fusioncam.inference import hooks
-from fusioncam.inference.batching import Pace, count, sweep
+from fusioncam.inference.batching import Pace, sweep
+from fusioncam.inference.costs import count
 from fusioncam.inference.forward import Caller
 from fusioncam.model.layouts import named_layout
-from fusioncam.model.scores import precise, read
+from fusioncam.model.scores import read
 
 # changed copies of a layer's output that go on together may take this much memory
 _BYTES = 2**28

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from fusioncam.model.scores import precise
+from fusioncam.functional.heatmaps import precise
 
 
 def added_bias(name: str, module: nn.Module) -> tuple[str, Tensor | None]:

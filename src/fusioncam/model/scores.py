@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import NonFiniteError, TargetError, require_known
+from fusioncam.functional.heatmaps import precise
 
 READOUTS = ("logit", "probability")
 _READERS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -64,8 +65,3 @@ def _weighted(values: Tensor, weights: Tensor) -> Tensor:
     if weights.shape != values.shape:
         raise TargetError(f"weights for {tuple(values.shape)} scores, got {tuple(weights.shape)}")
     return (values * weights).sum(1)
-
-
-def precise(values: Tensor) -> Tensor:
-    """Give float32 in place of half precision, so that sums and softmaxes over many channels hold."""
-    return values if values.dtype == torch.float64 else values.float()

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+
+from fusioncam.utils.spec_grammar import split
 
 BASELINES = ("ones", "center", "random", "edges")
 
@@ -53,16 +55,6 @@ def settings(spec: str) -> tuple[str, Settings]:
     name, _, rest = spec.strip().removesuffix(")").partition("(")
     pairs = (part.partition("=") for part in split(rest)) if spec.endswith(")") else ()
     return name.strip(), tuple((key.strip(), value.strip()) for key, _, value in pairs)
-
-
-def split(text: str) -> Iterator[str]:
-    """Split at the commas outside of parentheses and brackets."""
-    depth, start = 0, 0
-    for place, letter in enumerate(text + ","):
-        depth += (letter in "([") - (letter in ")]")
-        if letter == "," and depth == 0:
-            yield text[start:place]
-            start = place + 1
 
 
 def number(text: str) -> float | None:

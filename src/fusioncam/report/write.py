@@ -27,10 +27,11 @@ from fusioncam.report.manifest import keep_only
 from fusioncam.report.method_names import ablations, base_name, grids, main_methods, sweeps
 from fusioncam.report.results import Column, Results, pandas, read_results, results_of
 from fusioncam.report.tables.comparisons import rankable
-from fusioncam.report.tables.latex import latex, markdown
+from fusioncam.report.tables.latex import latex
 from fusioncam.report.tables.means import pages
-from fusioncam.report.tables.model import Cell, Page, Table
-from fusioncam.utils.files import replacing, slug, writable_folder
+from fusioncam.report.tables.model import Cell, Page, Table, markdown
+from fusioncam.utils.files import replacing, writable_folder
+from fusioncam.utils.text import slug
 
 __all__ = [
     "Cell", "Column", "Page", "Results", "Table", "Written", "cost_figure", "critical_difference_figure",

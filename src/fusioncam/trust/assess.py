@@ -21,11 +21,11 @@ from torch import Tensor
 
 from fusioncam.errors import FlatHeatmapWarning, FusionCamError, ShapeError, TargetError
 from fusioncam.functional.heatmaps import is_flat
-from fusioncam.inference.batching import metered
 from fusioncam.inference.cache import apart, sharing
+from fusioncam.inference.costs import metered
 from fusioncam.methods.names import Ingredients, Method
 from fusioncam.methods.registry import as_method
-from fusioncam.metrics.sanity import beside
+from fusioncam.metrics.base import beside
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 from fusioncam.trust import levels

@@ -12,17 +12,16 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import MethodError
-from fusioncam.functional.heatmaps import minmax, upsample
+from fusioncam.functional.heatmaps import minmax, precise, upsample
 from fusioncam.functional.similarity import similar
-from fusioncam.inference.batching import Meter, metered
+from fusioncam.inference.costs import Meter, metered
 from fusioncam.methods.names import Center, Ingredients, Method
 from fusioncam.methods.score_prediction import AUTO
-from fusioncam.metrics.base import fitted, ranks
+from fusioncam.metrics.base import drawn, fitted, ranks, remade
 from fusioncam.metrics.curves import RankMasks, area
+from fusioncam.metrics.randomisation import randomised, settled
 from fusioncam.metrics.registry import Deletion, Insertion
-from fusioncam.metrics.sanity import drawn, randomised, remade, settled
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import precise
 
 SHARE = 0.3  # of the pixels, the highest: the highlighted part
 RANDOM_MAPS = 5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -75,25 +74,6 @@ def held(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()}".encode())
         file.flush()
         yield
-
-
-def slug(text: str) -> str:
-    """Make a text fit for a file name.
-
-    >>> slug("fusion-cam:official(theta=20)")
-    'fusion-cam_official_theta=20'
-    """
-    return re.sub(r"[^\w.+=-]+", "_", text).strip("_.")[:80] or "_"
-
-
-def short(stem: str, limit: int = 120) -> str:
-    """Cut a file's stem to so many bytes, to leave room for what comes behind it (255 in all)."""
-    return os.fsencode(stem)[:limit].decode(errors="surrogateescape")
-
-
-def printable(text: str) -> str:
-    """Put a mark for bytes of a file name that are no text."""
-    return text.encode(errors="replace").decode()
 
 
 def to_json(facts: dict[str, Any]) -> bytes:

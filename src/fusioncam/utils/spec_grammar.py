@@ -166,3 +166,13 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "str": lambda key, text: text,
     "int | str": lambda key, text: int(text) if text.isdecimal() else text,
 }
+
+
+def split(text: str) -> Iterator[str]:
+    """Split at the commas outside of parentheses and brackets."""
+    depth, start = 0, 0
+    for place, letter in enumerate(text + ","):
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0:
+            yield text[start:place]
+            start = place + 1

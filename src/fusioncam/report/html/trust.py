@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fusioncam.report.tables.model import minus
 from fusioncam.trust.rendering import MARKS, cost
+from fusioncam.utils.text import minus
 
 UNKNOWN = "unknown"
 _WIDE, _HIGH = 160, 72

@@ -15,13 +15,13 @@ from fusioncam.report.tables.model import (
     Table,
     decimals_of,
     is_baseline,
-    minus,
     ordered,
     parted,
     small,
     written,
 )
 from fusioncam.report.tables.notes import PAIRED, RANKS, SHARES, listed, protocol_text, protocols, versions
+from fusioncam.utils.text import minus
 
 
 def paired(results: Results, methods: Sequence[str]) -> Page:

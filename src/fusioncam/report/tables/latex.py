@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain
 
 from fusioncam.report.tables.model import Cell, Page, Table
@@ -23,62 +23,6 @@ _LATEX = {
     "↓": r"$\downarrow$",
     "…": r"\dots{}",
 }
-
-
-def markdown(page: Page) -> str:
-    """Write a page as Markdown, its tables aligned in the source too."""
-    blocks = [f"# {markdown_text(page.title)}"]
-    for table in page.tables:
-        blocks += [f"## {markdown_text(table.title)}", grid(table)]
-        if table.notes:
-            blocks.append(bullets(table.notes))
-    return "\n\n".join([*blocks, "## Notes", bullets(page.notes)]) + "\n"
-
-
-def grid(table: Table) -> str:
-    """Write a table's grid; baselines stand below a row of dashes."""
-    rows = [[markdown_text(name), *map(markdown_cell, cells)] for name, cells in table.body]
-    apart = [[markdown_text(name), *map(markdown_cell, cells)] for name, cells in table.apart]
-    header = [markdown_text(text) for text in table.header]
-    rule = [["—"] * len(header)] if rows and apart else []
-    lines = [header, *rows, *rule, *apart]
-    widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(header))]
-    under = "|".join(["", f" {'-' * widths[0]} ", *(f" {'-' * (width - 1)}: " for width in widths[1:]), ""])
-    written = [aligned(line, widths) for line in lines]
-    return "\n".join([written[0], under, *written[1:]])
-
-
-def aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    """Write one line of a grid: names to the left, numbers to the right."""
-    first, *others = zip(line, widths, strict=True)
-    cells = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
-    return f"| {' | '.join(cells)} |"
-
-
-def bullets(notes: Iterable[str]) -> str:
-    """Write notes as a list."""
-    return "\n".join(f"- {markdown_text(note)}" for note in notes)
-
-
-def markdown_cell(cell: Cell) -> str:
-    """Write a cell: number, mark, interval.
-
-    >>> markdown_cell(Cell("0.50", "[0.25, 0.75]", marked=True, style="bold"))
-    '**0.50**† [0.25, 0.75]'
-    """
-    stars = {"bold": "**", "italic": "*"}.get(cell.style, "")
-    number = f"{stars}{markdown_text(cell.text)}{stars}{'†' if cell.marked else ''}"
-    return f"{number} {cell.interval}".rstrip()
-
-
-def markdown_text(text: str) -> str:
-    """Escape what Markdown would read as its own.
-
-    >>> print(markdown_text("a_b|c* _d_ p < 0.001, <b>"))
-    a_b\\|c\\* \\_d\\_ p < 0.001, &lt;b>
-    """
-    text = re.sub(r"([\\|*`]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
-    return re.sub(r"<(?=\S)", "&lt;", text)
 
 
 def latex(page: Page) -> str:

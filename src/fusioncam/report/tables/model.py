@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import floor, isnan, log10
@@ -11,6 +12,7 @@ import numpy as np
 
 from fusioncam.report.method_names import BASELINES, base_name
 from fusioncam.report.statistics import Interval
+from fusioncam.utils.text import minus
 
 NOTHING = "\N{EN DASH}"
 
@@ -38,7 +40,7 @@ class Table:
 
     def _repr_markdown_(self) -> str:
         """Show the table in a notebook."""
-        from fusioncam.report.tables.latex import grid  # it knows tables, so it stands above
+        from fusioncam.report.tables.model import grid  # it knows tables, so it stands above
 
         return grid(self)
 
@@ -55,7 +57,7 @@ class Page:
 
     def _repr_markdown_(self) -> str:
         """Show the page in a notebook."""
-        from fusioncam.report.tables.latex import markdown
+        from fusioncam.report.tables.model import markdown
 
         return markdown(self)
 
@@ -114,11 +116,6 @@ def written(one: Interval, decimals: int, signed: bool = False) -> tuple[str, st
     return minus(f"{one.mean:{form}}"), minus(around)
 
 
-def minus(text: str) -> str:
-    """Write the sign of negative numbers as a minus, not a hyphen."""
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
 def small(p: float) -> str:
     """Write a p.
 
@@ -128,3 +125,59 @@ def small(p: float) -> str:
     if isnan(p):
         return NOTHING
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.995 else "1"
+
+
+def markdown(page: Page) -> str:
+    """Write a page as Markdown, its tables aligned in the source too."""
+    blocks = [f"# {markdown_text(page.title)}"]
+    for table in page.tables:
+        blocks += [f"## {markdown_text(table.title)}", grid(table)]
+        if table.notes:
+            blocks.append(bullets(table.notes))
+    return "\n\n".join([*blocks, "## Notes", bullets(page.notes)]) + "\n"
+
+
+def grid(table: Table) -> str:
+    """Write a table's grid; baselines stand below a row of dashes."""
+    rows = [[markdown_text(name), *map(markdown_cell, cells)] for name, cells in table.body]
+    apart = [[markdown_text(name), *map(markdown_cell, cells)] for name, cells in table.apart]
+    header = [markdown_text(text) for text in table.header]
+    rule = [["—"] * len(header)] if rows and apart else []
+    lines = [header, *rows, *rule, *apart]
+    widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(header))]
+    under = "|".join(["", f" {'-' * widths[0]} ", *(f" {'-' * (width - 1)}: " for width in widths[1:]), ""])
+    written = [aligned(line, widths) for line in lines]
+    return "\n".join([written[0], under, *written[1:]])
+
+
+def aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    """Write one line of a grid: names to the left, numbers to the right."""
+    first, *others = zip(line, widths, strict=True)
+    cells = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
+    return f"| {' | '.join(cells)} |"
+
+
+def bullets(notes: Iterable[str]) -> str:
+    """Write notes as a list."""
+    return "\n".join(f"- {markdown_text(note)}" for note in notes)
+
+
+def markdown_cell(cell: Cell) -> str:
+    """Write a cell: number, mark, interval.
+
+    >>> markdown_cell(Cell("0.50", "[0.25, 0.75]", marked=True, style="bold"))
+    '**0.50**† [0.25, 0.75]'
+    """
+    stars = {"bold": "**", "italic": "*"}.get(cell.style, "")
+    number = f"{stars}{markdown_text(cell.text)}{stars}{'†' if cell.marked else ''}"
+    return f"{number} {cell.interval}".rstrip()
+
+
+def markdown_text(text: str) -> str:
+    """Escape what Markdown would read as its own.
+
+    >>> print(markdown_text("a_b|c* _d_ p < 0.001, <b>"))
+    a_b\\|c\\* \\_d\\_ p < 0.001, &lt;b>
+    """
+    text = re.sub(r"([\\|*`]|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    return re.sub(r"<(?=\S)", "&lt;", text)

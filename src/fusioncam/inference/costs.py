@@ -1,0 +1,115 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass
+class Meter:
+    """Counts the pictures that went through the network, and how many are known to come.
+
+    One forward pass of one picture is one pass; a backward pass is not counted apart. A pass that starts at
+    the layer is ``partial``, and counted there alone; ``planned`` counts both kinds.
+    """
+
+    passes: int = 0
+    planned: int = 0
+    partial: int = 0
+    report: Callable[[Meter], None] | None = None
+
+    def add(self, passes: int = 0, planned: int = 0, partial: int = 0) -> None:
+        """Count, and tell whoever watches."""
+        self.passes += passes
+        self.planned += planned
+        self.partial += partial
+        if self.report:
+            self.report(self)
+
+
+_meters: ContextVar[tuple[Meter, ...]] = ContextVar("meters", default=())
+
+
+@contextmanager
+def metered(report: Callable[[Meter], None] | None = None) -> Iterator[Meter]:
+    """Count all passes of the block in a :class:`Meter`, which calls ``report`` after each chunk."""
+    meter = Meter(report=report)
+    token = _meters.set((*_meters.get(), meter))
+    try:
+        yield meter
+    finally:
+        _meters.reset(token)
+
+
+def count(passes: int = 0, planned: int = 0, partial: int = 0) -> None:
+    """Tell every meter that is running."""
+    for meter in _meters.get():
+        meter.add(passes, planned, partial)
+
+
+_bill: ContextVar[Bill | None] = ContextVar("bill", default=None)
+
+
+@dataclass
+class Cost:
+    """Seconds, passes, and passes that start at the layer, counted as by :class:`fusioncam.inference.costs.Meter`."""
+
+    seconds: float = 0.0
+    passes: int = 0
+    partial: int = 0
+
+    def add(self, other: Cost, sign: int = 1) -> None:
+        """Add another cost, or take it off."""
+        self.seconds += sign * other.seconds
+        self.passes += sign * other.passes
+        self.partial += sign * other.partial
+
+
+@dataclass(eq=False)  # told apart by which one it is
+class Bill:
+    """What a block cost by itself, and the bills of what it asked for, computed or remembered."""
+
+    own: Cost = field(default_factory=Cost)
+    asked: list[Bill] = field(default_factory=list)
+
+    def alone(self) -> Cost:
+        """Give what the block costs where nobody asked before it: passes exactly, seconds as they were measured."""
+        total, found, left = Cost(), {self}, [self]
+        while left:
+            bill = left.pop()
+            total.add(bill.own)
+            new = set(bill.asked) - found
+            found |= new
+            left += new
+        return total
+
+
+@contextmanager
+def ledger() -> Iterator[Bill]:
+    """Write down what the block costs, and what of :func:`once` it asks for within :func:`sharing`."""
+    bill, outer = Bill(), _bill.get()
+    token = _bill.set(bill)
+    began = _now()
+    try:
+        with metered() as meter:
+            yield bill
+    finally:
+        _bill.reset(token)
+        whole = Cost(_now() - began, meter.passes, meter.partial)
+        bill.own.add(whole)
+        if outer is not None:
+            outer.own.add(whole, -1)
+            outer.asked.append(bill)
+
+
+def _now() -> float:
+    """Read the clock when the GPU is done with what it was told to do."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+    return time.perf_counter()
