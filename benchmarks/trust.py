@@ -18,7 +18,7 @@ import torch
 import fusioncam as fc
 from fusioncam.data.images import find_pictures
 from fusioncam.functional.similarity import spearman
-from fusioncam.trust.assess import LEVELS
+from fusioncam.trust.card import LEVELS
 from fusioncam.trust.levels import ALIKE, ASKED, UNLIKE
 
 METHODS = ("fusion-cam(budget=64)", "grad-cam", "center", "random")

@@ -18,7 +18,7 @@ from typer.main import get_command
 from fusioncam.cli.main import app
 from fusioncam.methods import registry as methods
 from fusioncam.methods.costs import passes_at
-from fusioncam.methods.names import METHODS
+from fusioncam.methods.registry import METHODS
 from fusioncam.metrics import registry
 from fusioncam.metrics.registry import METRICS, PROTOCOLS
 from fusioncam.utils.text import slug

@@ -15,7 +15,7 @@ from skimage import data
 from torch import Tensor
 
 import fusioncam as fc
-from fusioncam.metrics.registry import Deletion
+from fusioncam.metrics.curves import Deletion
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # its imports warn of what is not installed

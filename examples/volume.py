@@ -17,7 +17,8 @@ from torch import nn
 from torchvision.models.video import r3d_18
 
 import fusioncam as fc
-from fusioncam.methods.names import FusionCAM, GradCAM
+from fusioncam.methods.fusion import FusionCAM
+from fusioncam.methods.gradient import GradCAM
 from fusioncam.visualization import overlay, side_by_side
 
 DEPTH, SIDE = 16, 48

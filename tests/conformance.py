@@ -36,17 +36,10 @@ from fusioncam.errors import FlatHeatmapWarning
 from fusioncam.functional.heatmaps import minmax, over, positive, upsample, weigh
 from fusioncam.functional.masks import ChannelMasks
 from fusioncam.methods.base import noise
-from fusioncam.methods.names import (
-    ISCAM,
-    SSCAM,
-    Augmented,
-    GradCAM,
-    LayerCAM,
-    MultiLayer,
-    RefineCAM,
-    ScoreCAM,
-    ShapleyCAM,
-)
+from fusioncam.methods.gradient import GradCAM, LayerCAM, ShapleyCAM
+from fusioncam.methods.multi_layer import MultiLayer, RefineCAM
+from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM
+from fusioncam.methods.smoothing import Augmented
 
 PEERS = ("grad-cam", "torchcam", "captum", "official", "xplaincam")
 SHARED = Path(__file__).parents[2] / "shared" / "oracles"

@@ -32,7 +32,10 @@ from torchvision.models.resnet import BasicBlock
 
 from fusioncam import METHODS, ExplainedModel, Preprocessing, load_model
 from fusioncam.errors import FlatHeatmapWarning, MethodError
-from fusioncam.methods.names import ISCAM, SSCAM, AblationCAM, FullGrad, GradCAM, PolyCAM, ScoreCAM
+from fusioncam.methods.ablation import AblationCAM
+from fusioncam.methods.gradient import GradCAM
+from fusioncam.methods.multi_layer import FullGrad, PolyCAM
+from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM
 
 CLASSES = 5
 

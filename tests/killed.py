@@ -13,7 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from fusioncam.benchmark.api import as_plan, run
+from fusioncam.benchmark.plan import as_plan
+from fusioncam.benchmark.runner import run
 
 
 def child(plan, out: Path) -> int:

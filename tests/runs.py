@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pandas as pd
 
-from fusioncam.report.write import results_of
+from fusioncam.benchmark.results_store import COLUMNS
+from fusioncam.report.results import results_of
 
 ERROR = {"method": "", "metric": "", "value": None, "error": "torn.jpg: truncated", "picture": "torn.jpg"}
 
@@ -67,3 +68,18 @@ def save(folder, rows, plan=None):
     pd.DataFrame(rows).to_parquet(folder / "rows.parquet")
     (folder / "plan.json").write_text(json.dumps(plan or {}))
     return folder
+
+
+def stored_row(picture="a", method="grad-cam", metric="increase", value=0.5, error=None, **facts):
+    """Give a row as the journal stores it, with all columns."""
+    whole = dict.fromkeys(COLUMNS)
+    known = {"model": "m", "picture": picture, "method": method, "metric": metric, "value": value, "error": error}
+    return whole | known | {"versions": "{}"} | facts
+
+
+TIMES = ["seconds", "metric_seconds"]
+
+
+def same(first, second):
+    """Check that rows are equal but for times."""
+    pd.testing.assert_frame_equal(first.drop(columns=TIMES), second.drop(columns=TIMES))

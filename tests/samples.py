@@ -210,3 +210,17 @@ def text() -> str:
 
 
 number = 3
+
+
+def painted(seed, size=(40, 36)):
+    """Give a small picture of coloured noise, coarse enough to differ from others for a network."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
+    return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+
+def photos(folder, count=4):
+    """Make a folder of such pictures."""
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        painted(number).save(folder / f"{number:02}.png")
+    return folder

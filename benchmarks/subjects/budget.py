@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import figures
 from fusioncam import METHODS, load_model
-from fusioncam.methods.names import FusionCAM
+from fusioncam.methods.fusion import FusionCAM
 from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.faithfulness import AverageDrop, IncreaseInConfidence
 from harness import Subject, in_turn, samples

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import figures
-from fusioncam.distributed.ray_errors import Request, ray_pool
+from fusioncam.distributed.ray_connection import ray_pool
+from fusioncam.distributed.ray_pool import Request
 from harness import Subject, timed
 from meta import say
 

@@ -17,8 +17,7 @@ import figures
 import peers
 from fusioncam.benchmark.throughput import examine
 from fusioncam.functional.masks import ChannelMasks
-from fusioncam.methods.names import ScoreCAM
-from fusioncam.methods.score_cam import most_varied
+from fusioncam.methods.score_cam import ScoreCAM, most_varied
 from harness import Source, Subject, in_turn, samples, visiting
 from meta import say
 

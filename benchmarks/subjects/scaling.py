@@ -18,7 +18,9 @@ from fusioncam.bulk import BulkPlan, Watch, explain_in_bulk
 from fusioncam.bulk.compression import as_grid, sizes_for
 from fusioncam.bulk.parquet import grid_facts, to_parquet
 from fusioncam.bulk.storage import pictures_at
-from fusioncam.distributed.ray_errors import Here, Request, ray_pool
+from fusioncam.distributed.ray_connection import ray_pool
+from fusioncam.distributed.ray_pool import Request
+from fusioncam.distributed.workers import Here
 from harness import Subject, chosen, timed
 from meta import say
 

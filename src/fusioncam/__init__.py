@@ -1,17 +1,42 @@
-"""Fusion-CAM and its kin: class activation maps that say what a vision model looked at."""
+"""Class activation maps that show what a vision model looks at: Fusion-CAM and the methods around it."""
 
-from fusioncam.bulk import read_heatmaps
-from fusioncam.data.preprocessing import Preprocessing
-from fusioncam.errors import FusionCamError, FusionCamWarning
-from fusioncam.explanations.comparison import Comparison, compare
-from fusioncam.explanations.explain import explain, explain_each
-from fusioncam.explanations.explanation import Explanation
-from fusioncam.inference.cache import sharing
-from fusioncam.inference.settings import Speed
-from fusioncam.methods.names import METHODS, fuse
-from fusioncam.metrics.registry import METRICS
-from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.zoo.loading import load_model
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fusioncam.bulk.parquet import read_heatmaps
+    from fusioncam.data.preprocessing import Preprocessing
+    from fusioncam.errors import FusionCamError, FusionCamWarning
+    from fusioncam.explanations.comparison import Comparison, compare
+    from fusioncam.explanations.explain import explain, explain_each
+    from fusioncam.explanations.explanation import Explanation
+    from fusioncam.inference.cache import sharing
+    from fusioncam.inference.settings import Speed
+    from fusioncam.methods.ensembles import fuse
+    from fusioncam.methods.registry import METHODS
+    from fusioncam.metrics.registry import METRICS
+    from fusioncam.model.explained_model import ExplainedModel
+    from fusioncam.zoo.loading import load_model
+
+# where each public name lives; the module is imported when the name is first used (PEP 562)
+_HOMES = {
+    "METHODS": "methods.registry",
+    "METRICS": "metrics.registry",
+    "Comparison": "explanations.comparison",
+    "ExplainedModel": "model.explained_model",
+    "Explanation": "explanations.explanation",
+    "FusionCamError": "errors",
+    "FusionCamWarning": "errors",
+    "Preprocessing": "data.preprocessing",
+    "Speed": "inference.settings",
+    "compare": "explanations.comparison",
+    "explain": "explanations.explain",
+    "explain_each": "explanations.explain",
+    "fuse": "methods.ensembles",
+    "load_model": "zoo.loading",
+    "read_heatmaps": "bulk.parquet",
+    "sharing": "inference.cache",
+}
 
 __all__ = [
     "METHODS",
@@ -31,3 +56,19 @@ __all__ = [
     "read_heatmaps",
     "sharing",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name, or a module of the package such as ``fusioncam.tasks``, when it is first used."""
+    if name in _HOMES:
+        return getattr(import_module(f"fusioncam.{_HOMES[name]}"), name)
+    try:
+        return import_module(f"fusioncam.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"fusioncam.{name}":
+            raise
+        raise AttributeError(f"module 'fusioncam' has no attribute '{name}'") from None
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,4 +1,4 @@
-"""`python -m fusioncam`: the command line where its program is not on the path."""
+"""Run the command line by `python -m fusioncam`."""
 
 from fusioncam.cli.main import main
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from fusioncam.app.session import MAX_BYTES, MAX_PIXELS, Guess, Made
-from fusioncam.trust.assess import Question, TrustCard
+from fusioncam.trust.card import Question, TrustCard
 
 HEAD = """<header class="fc-head"><h1>What did the network look at?</h1>
 <p>Drop a picture. The heatmap shows which part of it speaks for a class, and the card how far to trust that.</p>

@@ -24,7 +24,8 @@ from fusioncam.errors import ImageError, MethodError, NonFiniteError, require_kn
 from fusioncam.explanations.class_selection import fitting
 from fusioncam.explanations.explain import by_picture
 from fusioncam.explanations.explanation import Explanation
-from fusioncam.methods.names import FusionCAM, Method
+from fusioncam.methods.base import Method
+from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets

@@ -8,15 +8,16 @@ from typing import Any
 
 from torch import nn
 
-from fusioncam.benchmark.plan import Plan, as_plan, presets, stored_plan
+from fusioncam.benchmark.plan import as_plan, stored_plan
 from fusioncam.benchmark.run_folder import journal_of
 from fusioncam.benchmark.runner import Outcome, Own, Watch, finished, run
-from fusioncam.data.datasets.opening import Sample
-from fusioncam.distributed.ray_errors import Workers
+from fusioncam.data.datasets.sample import Sample
+from fusioncam.distributed.workers import Workers
 from fusioncam.errors import ResultsError
-from fusioncam.methods.names import Method
+from fusioncam.methods.base import Method
 from fusioncam.methods.registry import as_method
-from fusioncam.metrics.registry import Metric, as_metric
+from fusioncam.metrics.base import Metric
+from fusioncam.metrics.registry import as_metric
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import as_model
 
@@ -43,7 +44,7 @@ def benchmark(
     ``layer``, ``target``, ``limit``, ``seed``, ``class_map``, ``device``, ``precision``, ``keep_heatmaps``. Models,
     methods and metrics are names or your own objects. Called again with the same plan it goes on where it was
     stopped; ``extend`` lets it ask for more. A picture that fails has a row with its error. ``workers`` do the work,
-    by default this process; :func:`fusioncam.cluster.ray_pool` gives others.
+    by default this process; :func:`fusioncam.distributed.ray_connection.ray_pool` gives others.
 
     Raises :class:`UnknownNameError`, :class:`ResultsError` for a folder of another plan, :class:`OutputError`.
     """
@@ -85,6 +86,3 @@ def gathered(folder: Path) -> Outcome:
         raise ResultsError(f"{folder} is no folder of a benchmark: it has no plan.json")
     journal = journal_of(folder)
     return finished(folder, journal, plan, journal.pictures())
-
-
-__all__ = ["Outcome", "Plan", "Watch", "as_plan", "benchmark", "gathered", "presets", "run"]

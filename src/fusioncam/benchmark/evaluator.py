@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 
 from fusioncam.benchmark.results_store import COLUMNS, Key, Row
-from fusioncam.data.datasets.opening import Sample
+from fusioncam.data.datasets.sample import Sample
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, told
 from fusioncam.explanations.explanation import run_facts
 from fusioncam.explanations.method_output import whole
 from fusioncam.inference.cache import announcing, sharing
 from fusioncam.inference.costs import Cost, ledger
-from fusioncam.methods.base import layers_of, naming
-from fusioncam.methods.names import Method
-from fusioncam.metrics.registry import Metric, curve_of, protocol, shared
+from fusioncam.methods.base import Method, layers_of, naming
+from fusioncam.metrics.base import Metric, protocol
+from fusioncam.metrics.registry import curve_of, shared
 from fusioncam.metrics.registry import measure as ask
 from fusioncam.model.explained_model import ExplainedModel
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from fusioncam.benchmark.evaluator import Bench, Made, acquaint
 from fusioncam.benchmark.multi_image import play
 from fusioncam.benchmark.results_store import Key, Row
-from fusioncam.data.datasets.opening import Sample
-from fusioncam.distributed.ray_errors import Lost, Work
+from fusioncam.data.datasets.sample import Sample
+from fusioncam.distributed.workers import Lost, Work
 from fusioncam.errors import told
 from fusioncam.model.explained_model import ExplainedModel
 

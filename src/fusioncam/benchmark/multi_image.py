@@ -9,11 +9,11 @@ import torch
 
 from fusioncam.benchmark.evaluator import Bench, number
 from fusioncam.benchmark.results_store import Journal, Row
-from fusioncam.data.datasets.opening import Sample
+from fusioncam.data.datasets.sample import Sample
 from fusioncam.errors import told
 from fusioncam.inference.costs import ledger
+from fusioncam.metrics.base import Metric
 from fusioncam.metrics.grid_pointing_game import groups
-from fusioncam.metrics.registry import Metric
 
 
 def games_in(metrics: Mapping[str, Metric]) -> list[str]:

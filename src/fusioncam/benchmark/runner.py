@@ -18,15 +18,17 @@ from fusioncam.benchmark.multi_image import classes_of, games_in, groups_for
 from fusioncam.benchmark.plan import Plan
 from fusioncam.benchmark.results_store import Journal, Key, Means, Row, in_order, parquet, write_parquet
 from fusioncam.benchmark.run_folder import Heatmaps, begun
-from fusioncam.data.datasets.opening import Sample, draw, open_dataset
-from fusioncam.distributed.ray_errors import Here, Workers
+from fusioncam.data.datasets.opening import open_dataset
+from fusioncam.data.datasets.sample import Sample, draw
+from fusioncam.distributed.workers import Here, Workers
 from fusioncam.errors import MissingTruthError, ResultsError
 from fusioncam.explanations.explain import named_methods
 from fusioncam.inference.costs import Cost
 from fusioncam.inference.settings import Speed
-from fusioncam.methods.names import Method
+from fusioncam.methods.base import Method
 from fusioncam.methods.registry import as_methods
-from fusioncam.metrics.registry import Metric, as_metrics
+from fusioncam.metrics.base import Metric
+from fusioncam.metrics.registry import as_metrics
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import held
 from fusioncam.zoo.loading import as_model, load_model

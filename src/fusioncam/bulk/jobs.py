@@ -16,7 +16,7 @@ from fusioncam.bulk.parquet import Row, grid_facts
 from fusioncam.bulk.plan import BulkPlan
 from fusioncam.bulk.storage import Folder, Found
 from fusioncam.data.preprocessing import Preprocessing
-from fusioncam.distributed.ray_errors import Work
+from fusioncam.distributed.workers import Work
 from fusioncam.errors import told
 from fusioncam.explanations.explain import by_picture
 from fusioncam.explanations.explanation import Explanation

@@ -13,8 +13,7 @@ from fusioncam.bulk.jobs import ExplainSetUp, PictureJob, failure
 from fusioncam.bulk.parquet import COLUMNS, Row, counts, shard_name, shards_in, to_parquet
 from fusioncam.bulk.plan import MANIFEST, SCHEMA_VERSION, BulkPlan, require_same
 from fusioncam.bulk.storage import Folder, Found, is_local, pictures_at
-from fusioncam.distributed.ray_errors import Here, Lost, Workers
-from fusioncam.distributed.workers import batches
+from fusioncam.distributed.workers import Here, Lost, Workers, batches
 from fusioncam.errors import ImageError, ResultsError
 from fusioncam.explanations.explain import named_methods
 from fusioncam.explanations.explanation import run_facts

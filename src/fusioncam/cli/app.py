@@ -34,6 +34,6 @@ def app(
     fusioncam app -m "fusion-cam(budget=64)" -m grad-cam -m "fuse(partners=[grad-cam, recipro-cam])"
     """
     extra("app", "gradio", "web pages")
-    from fusioncam.app import serve
+    from fusioncam.app.server import serve
 
     serve(Studio.open(model or [DEFAULT_MODEL], method or (), device), host, port)

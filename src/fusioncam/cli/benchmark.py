@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fusioncam.benchmark.api import Outcome, as_plan, gathered, run
-from fusioncam.benchmark.plan import TARGETS
+from fusioncam.benchmark.api import gathered
+from fusioncam.benchmark.plan import TARGETS, as_plan
+from fusioncam.benchmark.runner import Outcome, run
 from fusioncam.cli.options import (
     BatchSize,
     Device,

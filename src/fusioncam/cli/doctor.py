@@ -9,13 +9,12 @@ from rich.console import Console
 
 from fusioncam.benchmark.throughput import examine
 from fusioncam.cli.doctor_tables import tables
-from fusioncam.cli.main import _print, _speed, app
-from fusioncam.cli.options import SHORT_CODES, Device, Json, ModelName, Precision
+from fusioncam.cli.options import Device, Json, ModelName, Precision, speed_of
+from fusioncam.cli.output import print_table
 from fusioncam.utils.files import to_json
 from fusioncam.zoo.loading import DEFAULT_MODEL, load_model
 
 
-@app.command(epilog=SHORT_CODES)
 def doctor(
     model: ModelName = DEFAULT_MODEL,
     device: Device = None,
@@ -29,10 +28,10 @@ def doctor(
 
     fusioncam doctor --model timm:resnet50 --precision auto --seconds 60
     """
-    loaded = load_model(model, device=device, speed=_speed(precision))
+    loaded = load_model(model, device=device, speed=speed_of(precision))
     with Console(stderr=True).status("measuring") as status:
         report = examine(loaded, seconds, lambda doing: status.update(f"measuring: {doing}"))
     if json:
         print(to_json(report).decode())
     for table in [] if json else tables(report):
-        _print(table)
+        print_table(table)

@@ -9,12 +9,10 @@ from typing import Annotated
 
 import typer
 
-from fusioncam.bulk import BulkPlan
+from fusioncam.bulk.plan import BulkPlan
 from fusioncam.cli.benchmark import reported
 from fusioncam.cli.explain_output import Run
-from fusioncam.cli.main import _checked, _speed, app
 from fusioncam.cli.options import (
-    EXIT_CODES,
     BatchSize,
     Device,
     Json,
@@ -25,6 +23,8 @@ from fusioncam.cli.options import (
     Precision,
     Quiet,
     Report,
+    require_methods,
+    speed_of,
 )
 from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, WorkerCount, in_bulk, require_ray, workers_for
 from fusioncam.data.images import find_pictures
@@ -35,7 +35,6 @@ from fusioncam.utils.optional import extra
 from fusioncam.zoo.loading import DEFAULT_MODEL, load_model
 
 
-@app.command(epilog=EXIT_CODES)
 def explain(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATHS", help="pictures, folders of pictures, or glob patterns")
@@ -85,7 +84,7 @@ def explain(
 
     fusioncam explain s3://bucket/photos --ray head:6379 --gpus-per-worker 1 --batch-size 8 --out s3://bucket/maps
     """
-    _checked(method)
+    require_methods(method)
     if bulk or ray is not None:
         if check:
             raise UnknownNameError(
@@ -101,14 +100,13 @@ def explain(
     if overlays:
         raise UnknownNameError("--overlays is of bulk runs, others write them anyway: leave it out, or say --bulk")
     weights = {"checkpoint": checkpoint, "labels": labels}
-    loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=_speed(precision))
+    loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=speed_of(precision))
     named_methods(loaded, list(method))
     found = [one for one in find_pictures(paths) if str(one) in paths or not _inside(one, Path(out))]
     run = Run(Path(out), quiet=quiet, as_json=json)
     _run(found, loaded, method, target, run, batch_size, check=check, report=report)
 
 
-@app.command(epilog=EXIT_CODES)
 def demo(
     method: Methods = ["grad-cam", "score-cam", "fusion-cam"],  # noqa: B006 # typer copies it
     out: Out = "fusioncam-demo",
@@ -124,8 +122,8 @@ def demo(
 
     fusioncam demo -m layer-cam -m "fusion-cam(budget=64)" --out maps/
     """
-    _checked(method)
-    pictures, loaded = _demo_pictures(), load_model(device=device, speed=_speed(precision))
+    require_methods(method)
+    pictures, loaded = _demo_pictures(), load_model(device=device, speed=speed_of(precision))
     _run(pictures, loaded, method, None, Run(Path(out), quiet=quiet, as_json=json), 1, report=report)
 
 

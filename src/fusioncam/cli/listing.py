@@ -6,12 +6,11 @@ import torch
 import typer
 from rich.table import Table
 
-from fusioncam.cli.main import _print
 from fusioncam.cli.options import SHORT_CODES, ModelName
+from fusioncam.cli.output import print_table
 from fusioncam.errors import LayerError
 from fusioncam.methods.costs import passes_at
-from fusioncam.methods.names import METHODS
-from fusioncam.methods.registry import described, settings_of
+from fusioncam.methods.registry import METHODS, described, settings_of
 from fusioncam.zoo.loading import DEFAULT_MODEL, MODELS, architecture
 
 listing = typer.Typer(
@@ -38,7 +37,7 @@ def list_methods() -> None:
         family, paper = getattr(method, "family", ""), getattr(method, "paper", "")
         table.add_row(name, family, cost + exact, paper, described(name), ", ".join(settings_of(method)))
     table.caption = "K: channels of the layer, P: its places; partial passes start at the layer and cost little"
-    _print(table)
+    print_table(table)
 
 
 def _passes(whole: int, partial: int) -> str:
@@ -60,7 +59,7 @@ def list_models() -> None:
     table.add_row("timm:NAME", "any classifier of timm, e.g. timm:resnet50; weights are downloaded once")
     table.add_row("torchvision:NAME", "any classifier of torchvision, e.g. torchvision:vgg16; the same")
     table.add_row("package.module:factory", "your own: a function without arguments that gives an nn.Module")
-    _print(table)
+    print_table(table)
 
 
 @listing.command("layers", epilog=SHORT_CODES)
@@ -84,4 +83,4 @@ def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
         sides = " x ".join(map(str, candidate.shape[1:]))
         mark = " (default)" if candidate.name == default else ""
         table.add_row(candidate.name + mark, candidate.kind, str(candidate.shape[0]), sides)
-    _print(table)
+    print_table(table)

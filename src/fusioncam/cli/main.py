@@ -9,23 +9,16 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from fusioncam.cli.app import CODES
 from fusioncam.cli.app import app as serve
 from fusioncam.cli.benchmark import benchmark, list_metrics, report
+from fusioncam.cli.doctor import doctor
+from fusioncam.cli.explain import demo, explain
 from fusioncam.cli.listing import listing
-from fusioncam.cli.options import (
-    EXIT_CODES,
-    SHORT_CODES,
-)
-from fusioncam.cli.ray_options import (
-    with_address,
-)
+from fusioncam.cli.options import EXIT_CODES, SHORT_CODES
+from fusioncam.cli.ray_options import with_address
 from fusioncam.errors import FusionCamError
-from fusioncam.inference.settings import Speed
-from fusioncam.methods.registry import as_methods
 
 ABOUT = """Show what a vision model looked at: Fusion-CAM and its kin.
 
@@ -61,25 +54,13 @@ def _root(
     pass
 
 
+app.command(epilog=EXIT_CODES)(demo)
+app.command(epilog=EXIT_CODES)(explain)
 app.command(epilog=EXIT_CODES)(benchmark)
 app.command(epilog=EXIT_CODES)(report)
 app.command("app", epilog=CODES)(serve)
+app.command(epilog=SHORT_CODES)(doctor)
 listing.command("metrics", epilog=SHORT_CODES)(list_metrics)
-
-
-def _speed(precision: str | None) -> Speed | None:
-    """Give the speed that was asked for; without a wish the model keeps its own."""
-    return None if precision is None else Speed(precision=precision)
-
-
-def _checked(methods: list[str]) -> None:
-    """Tell a wrong method before anything is loaded."""
-    for method in methods:
-        as_methods(method)
-
-
-def _print(table: Table) -> None:
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:

@@ -9,8 +9,8 @@ import timm
 import torchvision
 import typer
 
-from fusioncam.methods.names import METHODS
-from fusioncam.methods.registry import described
+from fusioncam.inference.settings import Speed
+from fusioncam.methods.registry import METHODS, as_methods, described
 from fusioncam.metrics.registry import METRICS
 from fusioncam.metrics.registry import described as described_metric
 from fusioncam.zoo.loading import MODELS
@@ -94,3 +94,14 @@ BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="pictures th
 Report = Annotated[bool, typer.Option("--report/--no-report", help="make report.html at the end")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no table")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")]
+
+
+def speed_of(precision: str | None) -> Speed | None:
+    """Give the speed that was asked for; without a wish the model keeps its own."""
+    return None if precision is None else Speed(precision=precision)
+
+
+def require_methods(methods: list[str]) -> None:
+    """Tell a wrong method before anything is loaded."""
+    for method in methods:
+        as_methods(method)

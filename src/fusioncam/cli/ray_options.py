@@ -11,9 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from fusioncam.bulk import BulkPlan, Outcome, explain_in_bulk
+from fusioncam.bulk.plan import BulkPlan
+from fusioncam.bulk.runner import Outcome, explain_in_bulk
 from fusioncam.cli.bulk_progress import Screen
-from fusioncam.distributed.ray_errors import LOCAL, Here, Request, Workers, ray_pool
+from fusioncam.distributed.ray_connection import LOCAL, ray_pool
+from fusioncam.distributed.ray_pool import Request
+from fusioncam.distributed.workers import Here, Workers
 from fusioncam.errors import ClusterError
 from fusioncam.utils.files import to_json
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Images, preprocessing, labels, ground truth and data sets."""

@@ -13,7 +13,7 @@ from fusioncam.data.images import Picture
 from fusioncam.errors import UnknownNameError
 from fusioncam.explanations.explain import explain_each
 from fusioncam.explanations.explanation import Explanation
-from fusioncam.methods.names import Method
+from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import replacing, writable_folder
 from fusioncam.utils.text import printable, short, slug

@@ -25,8 +25,7 @@ from fusioncam.explanations.explanation import Explanation, MadeBy
 from fusioncam.explanations.method_output import Outcome
 from fusioncam.inference.cache import announcing, sharing
 from fusioncam.inference.hooks import find
-from fusioncam.methods.base import layers_of, naming
-from fusioncam.methods.names import Method
+from fusioncam.methods.base import Method, layers_of, naming
 from fusioncam.methods.registry import as_method, as_methods
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import DEFAULT_MODEL, as_model

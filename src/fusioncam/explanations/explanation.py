@@ -18,11 +18,12 @@ from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import MethodError
 from fusioncam.explanations.method_output import Outcome
 from fusioncam.inference.cache import sharing
-from fusioncam.methods.names import Ingredients, Method
+from fusioncam.methods.base import Method
+from fusioncam.methods.fusion import Ingredients
 from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.trust.assess import TrustCard
 from fusioncam.trust.assess import check as trust_check
+from fusioncam.trust.card import TrustCard
 from fusioncam.trust.rendering import to_html
 from fusioncam.utils.files import replacing, to_json, writable_folder
 from fusioncam.utils.text import short, slug

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fusioncam.errors import ShapeError
 from fusioncam.inference.costs import metered
-from fusioncam.methods.names import Ingredients, Method
+from fusioncam.methods.base import Method
+from fusioncam.methods.fusion import Ingredients
 from fusioncam.model.explained_model import ExplainedModel
 
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pure tensor functions: no network, no files."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Call networks: forward passes, hooks, batching, caching, pass counting."""

@@ -1,1 +1,74 @@
-"""TODO."""
+"""CAM methods, by the names that the field gives them: ``METHODS[name](model, x, target)``."""
+
+from fusioncam.methods.ablation import AblationCAM, ReciproCAM
+from fusioncam.methods.base import Method
+from fusioncam.methods.baselines import Center, Edges, Ones, Random
+from fusioncam.methods.ensembles import RULES, Fuse, MetaCAM, fuse
+from fusioncam.methods.fusion import FusionCAM, Ingredients, UnionCAM
+from fusioncam.methods.gradient import (
+    CAM,
+    DenoisedGradCAM,
+    EigenCAM,
+    EigenGradCAM,
+    ElementwiseGradCAM,
+    FinerCAM,
+    GradCAM,
+    GradCAMPlusPlus,
+    HiResCAM,
+    LayerCAM,
+    ShapleyCAM,
+    XGradCAM,
+)
+from fusioncam.methods.group_cam import GroupCAM
+from fusioncam.methods.legrad import LeGrad
+from fusioncam.methods.multi_layer import FullGrad, MultiLayer, Multiscale, PolyCAM, RefineCAM
+from fusioncam.methods.opti_cam import OptiCAM
+from fusioncam.methods.registry import METHODS
+from fusioncam.methods.score_cam import ISCAM, RISE, SSCAM, ScoreCAM
+from fusioncam.methods.smoothing import Augmented, ExpectedGradCAM, IntegratedGradients, SmoothGradCAMPlusPlus
+
+__all__ = [
+    "AblationCAM",
+    "Augmented",
+    "CAM",
+    "Center",
+    "DenoisedGradCAM",
+    "Edges",
+    "EigenCAM",
+    "EigenGradCAM",
+    "ElementwiseGradCAM",
+    "ExpectedGradCAM",
+    "FinerCAM",
+    "FullGrad",
+    "Fuse",
+    "FusionCAM",
+    "GradCAM",
+    "GradCAMPlusPlus",
+    "GroupCAM",
+    "HiResCAM",
+    "ISCAM",
+    "Ingredients",
+    "IntegratedGradients",
+    "LayerCAM",
+    "LeGrad",
+    "METHODS",
+    "MetaCAM",
+    "Method",
+    "MultiLayer",
+    "Multiscale",
+    "Ones",
+    "OptiCAM",
+    "PolyCAM",
+    "RISE",
+    "RULES",
+    "Random",
+    "ReciproCAM",
+    "RefineCAM",
+    "SSCAM",
+    "ScoreCAM",
+    "ShapleyCAM",
+    "SmoothGradCAMPlusPlus",
+    "UnionCAM",
+    "XGradCAM",
+    "fuse",
+]

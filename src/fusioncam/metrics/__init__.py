@@ -1,1 +1,54 @@
-"""TODO."""
+"""Metrics that say how far to trust a heatmap: ``METRICS[name](model, x, target, heatmaps)``."""
+
+from fusioncam.metrics.adcc import ADCC, Coherency, Complexity
+from fusioncam.metrics.base import Metric, protocol
+from fusioncam.metrics.cost import Cost
+from fusioncam.metrics.curves import Deletion, Insertion
+from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
+from fusioncam.metrics.grid_pointing_game import GridPointingGame
+from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame
+from fusioncam.metrics.registry import (
+    METRICS,
+    PROTOCOLS,
+    as_metric,
+    as_metrics,
+    described,
+    measure,
+    settings_of,
+    shared,
+)
+from fusioncam.metrics.removal import ROAD, LeRF, MoRF
+from fusioncam.metrics.sanity import MaxSensitivity, ModelRandomisation, NoiseStability
+
+__all__ = [
+    "ADCC",
+    "AverageDrop",
+    "AverageGain",
+    "BoxAccuracy",
+    "Coherency",
+    "Complexity",
+    "Cost",
+    "Deletion",
+    "EnergyShare",
+    "GridPointingGame",
+    "IncreaseInConfidence",
+    "Insertion",
+    "IoU",
+    "LeRF",
+    "METRICS",
+    "MaxSensitivity",
+    "Metric",
+    "MoRF",
+    "ModelRandomisation",
+    "NoiseStability",
+    "PROTOCOLS",
+    "PointingGame",
+    "ROAD",
+    "as_metric",
+    "as_metrics",
+    "described",
+    "measure",
+    "protocol",
+    "settings_of",
+    "shared",
+]

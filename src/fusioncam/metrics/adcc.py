@@ -12,9 +12,9 @@ from fusioncam.data.ground_truth import Truth
 from fusioncam.functional.heatmaps import is_flat
 from fusioncam.functional.masks import blend
 from fusioncam.functional.similarity import pearson
+from fusioncam.methods.base import Method
 from fusioncam.metrics.base import as_masks, asked, judged, remade, require_protocol
 from fusioncam.metrics.faithfulness import CHOOSERS, AverageDrop
-from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -50,7 +50,7 @@ class Coherency:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the coherency ``(N,)`` in [0, 1]."""
         method = asked(self, method)
@@ -85,7 +85,7 @@ class Complexity:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the complexity ``(N,)`` in [0, 1]."""
         return complexity(as_masks(heatmaps, model, x, self.resize))
@@ -123,7 +123,7 @@ class ADCC:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the harmonic mean ``(N,)`` in [0, 1]."""
         dropped = AverageDrop(self.readout, self.classes, self.fill, resize=self.resize)

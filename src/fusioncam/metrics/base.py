@@ -23,7 +23,7 @@ from fusioncam.errors import (
 from fusioncam.functional.heatmaps import precise, upsample
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import apart, once
-from fusioncam.metrics.sanity import Maker
+from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target, as_targets
 
@@ -53,7 +53,7 @@ class Metric(Protocol):
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give values ``(N,)``."""
         ...
@@ -177,7 +177,7 @@ def protocol(metric: object) -> dict[str, Any]:
     return {"metric": type(metric).__name__, **data}
 
 
-def asked(metric: object, method: Maker | None) -> Maker:
+def asked(metric: object, method: Method | None) -> Method:
     """Hand on the method; raise :class:`MethodError` if none was given."""
     if method is None:
         raise MethodError(
@@ -199,7 +199,7 @@ def beside(heatmaps: Tensor, x: Tensor) -> Tensor:
     return precise(heatmaps.detach()).to(x.device)
 
 
-def remade(method: Maker, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+def remade(method: Method, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
     """Make heatmaps of what is no picture of the user's, so without warnings of those that are flat."""
     with apart(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FlatHeatmapWarning)

@@ -17,8 +17,8 @@ from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import require_known
 from fusioncam.inference.cache import once
 from fusioncam.inference.costs import metered
+from fusioncam.methods.base import Method
 from fusioncam.metrics.base import asked, beside, remade
-from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 
@@ -59,7 +59,7 @@ class Cost:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the quantity for each picture ``(N,)``."""
         heatmaps = beside(heatmaps, x)
@@ -68,14 +68,14 @@ class Cost:
 
 
 @once
-def measured(method: Maker, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+def measured(method: Method, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
     """Give what each picture's heatmap costs ``(N, 4)``, in the order of ``QUANTITIES``."""
     targets = as_targets(target, x)
     remade(method, model, x[:1].clone(), targets[:1])  # whatever is only done once is no cost of a picture
     return torch.stack([_spent(method, model, x[n : n + 1], targets[n : n + 1]) for n in range(len(x))])
 
 
-def _spent(method: Maker, model: ExplainedModel, x: Tensor, target: Tensor) -> Tensor:
+def _spent(method: Method, model: ExplainedModel, x: Tensor, target: Tensor) -> Tensor:
     # a copy, for answers are remembered by which tensor was asked about
     x = x.clone()
     peak = _watched_memory(model.device)

@@ -17,8 +17,8 @@ from fusioncam.errors import require_count
 from fusioncam.functional.heatmaps import over, precise
 from fusioncam.functional.masks import gaussian
 from fusioncam.inference.cache import once
+from fusioncam.methods.base import Method
 from fusioncam.metrics.base import fitted, judged, ranks, require_between, require_protocol
-from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -66,7 +66,7 @@ class Insertion:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the area ``(N,)``, of probabilities in [0, 1]."""
         return area(self.curve(model, x, target, heatmaps), self.shares(x))
@@ -122,7 +122,7 @@ class Deletion:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the area ``(N,)``, of probabilities in [0, 1]."""
         return area(self.curve(model, x, target, heatmaps), self.shares(x))

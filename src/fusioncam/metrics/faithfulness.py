@@ -11,8 +11,8 @@ from torch import Tensor
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import UnknownNameError
 from fusioncam.inference.cache import once
+from fusioncam.methods.base import Method
 from fusioncam.metrics.base import as_masks, judged, ranks, require_between, require_protocol, whole_scores
-from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -59,7 +59,7 @@ class AverageDrop:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the fraction that is lost ``(N,)`` in [0, 1]."""
         return drop(*both_scores(self, model, x, target, heatmaps), self.epsilon)
@@ -99,7 +99,7 @@ class IncreaseInConfidence:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give 1 for an increase and 0 for none ``(N,)``."""
         return increase(*both_scores(self, model, x, target, heatmaps))
@@ -143,7 +143,7 @@ class AverageGain:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the fraction that is won ``(N,)`` in [0, 1]."""
         return gain(*both_scores(self, model, x, target, heatmaps), self.epsilon)

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import ShapeError, TargetError
+from fusioncam.methods.base import Method
 from fusioncam.metrics.base import asked, beside, remade, require_number
 from fusioncam.metrics.localization import energy_share
-from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 
@@ -67,7 +67,7 @@ class GridPointingGame:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give each picture's share ``(N,)`` in [0, 1]."""
         method, heatmaps = asked(self, method), beside(heatmaps, x)
@@ -82,7 +82,7 @@ class GridPointingGame:
         ]
         return torch.cat(values).to(heatmaps)
 
-    def _mosaic(self, model: ExplainedModel, pictures: Tensor, classes: Tensor, method: Maker) -> Tensor:
+    def _mosaic(self, model: ExplainedModel, pictures: Tensor, classes: Tensor, method: Method) -> Tensor:
         if len(set(classes.tolist())) < len(classes):
             raise TargetError(
                 f"a mosaic has pictures of different classes, got {classes.tolist()}: choose them by groups"

@@ -17,7 +17,7 @@ from fusioncam.data.ground_truth import REGIONS, Truth, required
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
 from fusioncam.functional.boxes import PIECES, THRESHOLDS, box_ious, reached
 from fusioncam.functional.heatmaps import over, precise
-from fusioncam.metrics.sanity import Maker
+from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -54,7 +54,7 @@ class PointingGame:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the share of the maxima that hit ``(N,)``, in [0, 1]."""
         heatmaps, mask = compared(heatmaps, truth, self, self.region)
@@ -89,7 +89,7 @@ class EnergyShare:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the shares ``(N,)`` in [0, 1]."""
         return energy_share(*compared(heatmaps, truth, self, self.region))
@@ -127,7 +127,7 @@ class IoU:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the IoU ``(N,)`` in [0, 1]."""
         heatmaps, mask = compared(heatmaps, truth, self, self.region)
@@ -174,7 +174,7 @@ class BoxAccuracy:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the share of the deltas that are reached ``(N,)``."""
         ious = self.ious(heatmaps, truth, (self.threshold,))

@@ -12,16 +12,18 @@ from typing import Any
 from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
-from fusioncam.methods.names import METHODS, Fuse
+from fusioncam.methods.base import Method
+from fusioncam.methods.ensembles import Fuse
+from fusioncam.methods.registry import METHODS
 from fusioncam.metrics.adcc import ADCC, Coherency, Complexity
-from fusioncam.metrics.base import Metric, protocol
+from fusioncam.metrics.base import Metric
 from fusioncam.metrics.cost import Cost
 from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
 from fusioncam.metrics.grid_pointing_game import GridPointingGame
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame
 from fusioncam.metrics.removal import ROAD, LeRF, MoRF
-from fusioncam.metrics.sanity import Maker, MaxSensitivity, ModelRandomisation, NoiseStability
+from fusioncam.metrics.sanity import MaxSensitivity, ModelRandomisation, NoiseStability
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 from fusioncam.utils.spec_grammar import Specs
@@ -124,7 +126,7 @@ def measure(
     target: Target,
     heatmaps: Tensor,
     truth: Truth | None = None,
-    method: Maker | None = None,
+    method: Method | None = None,
 ) -> Tensor:
     """Give a metric's values ``(N,)``, handing on ``truth`` and ``method`` to those alone that need them.
 
@@ -183,9 +185,4 @@ def _parts(method: object) -> list[object]:
     return found
 
 
-__all__ = [
-    "ADCC", "METRICS", "PROTOCOLS", "ROAD", "AverageDrop", "AverageGain", "BoxAccuracy", "Coherency", "Complexity",
-    "Cost", "Deletion", "EnergyShare", "GridPointingGame", "IncreaseInConfidence", "Insertion", "IoU", "LeRF",
-    "MaxSensitivity", "Metric", "MoRF", "ModelRandomisation", "NoiseStability", "PointingGame", "as_metric",
-    "as_metrics", "described", "measure", "protocol", "settings_of", "shared",
-]  # fmt: skip
+# fmt: skip

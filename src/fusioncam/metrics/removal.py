@@ -20,9 +20,9 @@ from fusioncam.errors import UnknownNameError, require_count
 from fusioncam.functional.imputation import Imputation
 from fusioncam.functional.masks import Fill
 from fusioncam.inference.cache import once
+from fusioncam.methods.base import Method
 from fusioncam.metrics.base import fitted, judged, ranks, require_between, require_protocol
 from fusioncam.metrics.curves import RankMasks
-from fusioncam.metrics.sanity import Maker
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -71,7 +71,7 @@ class MoRF:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the mean loss of score ``(N,)``, of probabilities in [-1, 1]."""
         return lost(self.curve(model, x, target, heatmaps))
@@ -125,7 +125,7 @@ class LeRF:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the mean loss of score ``(N,)``, of probabilities in [-1, 1]."""
         return lost(self.curve(model, x, target, heatmaps))
@@ -186,7 +186,7 @@ class ROAD:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give half of the mean difference ``(N,)``, of probabilities in [-0.5, 0.5]."""
         return self.curve(model, x, target, heatmaps).mean(0)

@@ -8,29 +8,20 @@ picture. Within :func:`fusioncam.inference.cache` nothing of what they ask is ke
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
-from fusioncam.errors import (
-    require_known,
-)
+from fusioncam.errors import require_known
 from fusioncam.functional.heatmaps import over
 from fusioncam.functional.similarity import SIMILARITIES, relative_change, similar
+from fusioncam.methods.base import Method
 from fusioncam.metrics.base import asked, beside, drawn, remade, require_number
 from fusioncam.metrics.randomisation import DRAWS, randomised, settled
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
-
-
-class Maker(Protocol):
-    """What makes heatmaps: a method, or any callable of its form."""
-
-    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -79,13 +70,13 @@ class ModelRandomisation:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the mean similarity ``(N,)`` in [-1, 1]."""
         return self.curve(model, x, target, heatmaps, method).mean(0)
 
     def curve(
-        self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Maker | None = None
+        self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method | None = None
     ) -> Tensor:
         """Give the similarity after each stage, the least changed network first, ``(stages, N)``."""
         method, heatmaps = asked(self, method), beside(heatmaps, x)
@@ -132,7 +123,7 @@ class NoiseStability:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the mean similarity ``(N,)`` in [-1, 1]."""
         method, heatmaps = asked(self, method), beside(heatmaps, x)
@@ -179,7 +170,7 @@ class MaxSensitivity:
         target: Target,
         heatmaps: Tensor,
         truth: Truth | None = None,
-        method: Maker | None = None,
+        method: Method | None = None,
     ) -> Tensor:
         """Give the largest relative change ``(N,)``, from 0."""
         method, heatmaps = asked(self, method), beside(heatmaps, x)

@@ -1,1 +1,5 @@
-"""TODO."""
+"""A network, where its feature maps are, and how an image becomes its input."""
+
+from fusioncam.model.explained_model import ExplainedModel, Record
+
+__all__ = ["ExplainedModel", "Record"]

@@ -21,23 +21,17 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from fusioncam.report.figures.critical_difference import critical_difference_figure
-from fusioncam.report.figures.panels import cost_figure, curves_figure, grid_figure, side_by_side_figure, sweep_figure
+from fusioncam.report.figures.panels import cost_figure, curves_figure, grid_figure, sweep_figure
 from fusioncam.report.figures.style import saved
 from fusioncam.report.manifest import keep_only
 from fusioncam.report.method_names import ablations, base_name, grids, main_methods, sweeps
-from fusioncam.report.results import Column, Results, pandas, read_results, results_of
+from fusioncam.report.results import Results, pandas, read_results
 from fusioncam.report.tables.comparisons import rankable
 from fusioncam.report.tables.latex import latex
 from fusioncam.report.tables.means import pages
-from fusioncam.report.tables.model import Cell, Page, Table, markdown
+from fusioncam.report.tables.model import Page, markdown
 from fusioncam.utils.files import replacing, writable_folder
 from fusioncam.utils.text import slug
-
-__all__ = [
-    "Cell", "Column", "Page", "Results", "Table", "Written", "cost_figure", "critical_difference_figure",
-    "curves_figure", "figures", "grid_figure", "latex", "main_of", "markdown", "pages", "read_results", "results_of",
-    "side_by_side_figure", "sweep_figure", "write_report", "write_tables_and_figures",
-]  # fmt: skip
 
 _PICTURES = "side-by-side"  # their name begins so, and their SVG is pixels
 

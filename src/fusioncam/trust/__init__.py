@@ -1,1 +1,7 @@
-"""TODO."""
+"""Measure how far one heatmap can be trusted."""
+
+from fusioncam.trust.assess import check
+from fusioncam.trust.card import LEVELS, Question, TrustCard
+from fusioncam.trust.measurements import SHARE
+
+__all__ = ["LEVELS", "Question", "SHARE", "TrustCard", "check"]

@@ -23,14 +23,15 @@ from fusioncam.errors import FlatHeatmapWarning, FusionCamError, ShapeError, Tar
 from fusioncam.functional.heatmaps import is_flat
 from fusioncam.inference.cache import apart, sharing
 from fusioncam.inference.costs import metered
-from fusioncam.methods.names import Ingredients, Method
+from fusioncam.methods.base import Method
+from fusioncam.methods.fusion import Ingredients
 from fusioncam.methods.registry import as_method
 from fusioncam.metrics.base import beside
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 from fusioncam.trust import levels
-from fusioncam.trust.card import LEVELS, Question, TrustCard
-from fusioncam.trust.measurements import BUDGET, MOST_PASSES, SHARE, Again, Case, Contest, TooDear, agreement
+from fusioncam.trust.card import Question, TrustCard
+from fusioncam.trust.measurements import BUDGET, MOST_PASSES, Again, Case, Contest, TooDear, agreement
 
 SAME = 0.9
 
@@ -154,6 +155,3 @@ def _why(error: Exception) -> str:
 def class_name(model: ExplainedModel, index: int) -> str:
     """Name a class as sentences do: the first of its names, or its index."""
     return model.labels[index].split(",")[0] if model.labels else f"class {index}"
-
-
-__all__ = ["LEVELS", "SHARE", "Question", "TrustCard", "check"]

@@ -15,12 +15,13 @@ from fusioncam.errors import MethodError
 from fusioncam.functional.heatmaps import minmax, precise, upsample
 from fusioncam.functional.similarity import similar
 from fusioncam.inference.costs import Meter, metered
-from fusioncam.methods.names import Center, Ingredients, Method
+from fusioncam.methods.base import Method
+from fusioncam.methods.baselines import Center
+from fusioncam.methods.fusion import Ingredients
 from fusioncam.methods.score_prediction import AUTO
 from fusioncam.metrics.base import drawn, fitted, ranks, remade
-from fusioncam.metrics.curves import RankMasks, area
+from fusioncam.metrics.curves import Deletion, Insertion, RankMasks, area
 from fusioncam.metrics.randomisation import randomised, settled
-from fusioncam.metrics.registry import Deletion, Insertion
 from fusioncam.model.explained_model import ExplainedModel
 
 SHARE = 0.3  # of the pixels, the highest: the highlighted part

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Files, text, optional imports and the grammar of specs."""

@@ -9,12 +9,10 @@ from pathlib import Path
 from fusioncam.data.datasets.class_mapping import ClassMap, Network, described
 from fusioncam.data.datasets.coco import coco, instance_files
 from fusioncam.data.datasets.folders import class_folders, has_class_folders, pictures
-from fusioncam.data.datasets.sample import Sample, Samples, draw
+from fusioncam.data.datasets.sample import Samples
 from fusioncam.data.datasets.tables import has_table, hugging_face, table
 from fusioncam.data.datasets.xml import has_imagenet_files, imagenet, voc
 from fusioncam.errors import DatasetError, require_known
-
-__all__ = ["KINDS", "Sample", "Samples", "draw", "open_dataset"]
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,16 @@ from PIL import Image
 
 from fusioncam.benchmark.models_file import Noted, noted
 from fusioncam.benchmark.run_folder import Heatmaps
-from fusioncam.data.datasets.opening import Samples
+from fusioncam.data.datasets.sample import Samples
 from fusioncam.errors import FusionCamError
+from fusioncam.report.figures.panels import side_by_side_figure
 from fusioncam.report.html.data_uris import as_uri, heat_uri, side_for
 from fusioncam.report.html.page_model import FAILURES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
 from fusioncam.report.html.svg import drawing
 from fusioncam.report.html.writer import write
+from fusioncam.report.results import Results, read_results
 from fusioncam.report.tables.model import is_baseline
-from fusioncam.report.write import Results, main_of, read_results, side_by_side_figure, write_tables_and_figures
+from fusioncam.report.write import main_of, write_tables_and_figures
 
 # of figures 2 and 4 of the paper, which has nine methods
 _ROWS, _COLUMNS = 6, 9

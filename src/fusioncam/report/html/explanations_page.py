@@ -18,7 +18,7 @@ from fusioncam.report.html.data_uris import as_uri, heat_uri, side_for
 from fusioncam.report.html.page_model import FAILURES, LINES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
 from fusioncam.report.html.trust import Card, card_of
 from fusioncam.report.html.writer import write
-from fusioncam.report.write import Cell, Page, Table
+from fusioncam.report.tables.model import Cell, Page, Table
 from fusioncam.visualization import uncovered
 
 FACTS = "explanations.json"

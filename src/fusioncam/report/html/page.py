@@ -12,8 +12,6 @@ from fusioncam.errors import ResultsError
 from fusioncam.report.html.benchmark_page import write_measured
 from fusioncam.report.html.explanations_page import FACTS, write_explained
 
-__all__ = ["FILE", "write_report"]
-
 FILE = "report.html"
 
 

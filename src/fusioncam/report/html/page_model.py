@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fusioncam.report.html.trust import Card
-from fusioncam.report.write import Page
+from fusioncam.report.tables.model import Page
 
 # so much opens in a browser in under three seconds, on a phone too
 PICTURES = 1000

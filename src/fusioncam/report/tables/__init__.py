@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tables of a benchmark."""

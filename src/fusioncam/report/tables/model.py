@@ -40,8 +40,6 @@ class Table:
 
     def _repr_markdown_(self) -> str:
         """Show the table in a notebook."""
-        from fusioncam.report.tables.model import grid  # it knows tables, so it stands above
-
         return grid(self)
 
 
@@ -57,8 +55,6 @@ class Page:
 
     def _repr_markdown_(self) -> str:
         """Show the page in a notebook."""
-        from fusioncam.report.tables.model import markdown
-
         return markdown(self)
 
 

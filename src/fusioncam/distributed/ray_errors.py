@@ -1,9 +1,0 @@
-"""Jobs done in this process or on a Ray cluster."""
-
-from __future__ import annotations
-
-from fusioncam.distributed.ray_connection import LOCAL, ray_pool
-from fusioncam.distributed.ray_pool import Pool, Request
-from fusioncam.distributed.workers import Here, Lost, SetUp, Work, Workers
-
-__all__ = ["LOCAL", "Here", "Lost", "Pool", "Request", "SetUp", "Work", "Workers", "ray_pool"]

@@ -1,0 +1,426 @@
+"""Heatmaps in bulk: how near small grids come, what a row says, where shards lie, and how a run goes on."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+import samples
+from fusioncam import Preprocessing, explain_each, read_heatmaps
+from fusioncam.bulk import BulkPlan, Watch, explain_in_bulk
+from fusioncam.bulk.compression import as_grid, from_grid, sizes_for
+from fusioncam.bulk.jobs import seen
+from fusioncam.bulk.storage import Folder, pictures_at
+from fusioncam.cli.main import main
+from fusioncam.cli.ray_options import with_address
+from fusioncam.distributed.workers import Here, Lost
+from fusioncam.errors import ImageError, OutputError, ResultsError, TargetError, UnknownNameError
+from fusioncam.functional.heatmaps import minmax, positive, upsample
+from samples import painted, photos
+
+METHODS = ("grad-cam", "fusion-cam")
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Seven small pictures in a folder where the test stands."""
+    monkeypatch.chdir(tmp_path)
+    return photos(tmp_path / "photos", 7)
+
+
+def plan_of(*pictures, **settings):
+    """Make a plan for the small network."""
+    settings = {"model": "samples:small", "methods": METHODS, "shard": 3} | settings
+    return BulkPlan(tuple(map(str, pictures)), **settings)
+
+
+class Counted(Watch):
+    """Keeps what it hears."""
+
+    def __init__(self):
+        self.total, self.before, self.done = 0, 0, []
+
+    def begin(self, pictures):
+        """Keep the number."""
+        self.total = pictures
+
+    def known(self, pictures):
+        """Count."""
+        self.before += pictures
+
+    def took(self, rows):
+        """Keep the picture."""
+        self.done.append(Path(rows[0]["picture"]).name)
+
+
+# -- grids ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(7, 7), (9, 5), (14, 14)])
+def test_a_layers_heatmap_comes_back_from_its_own_size(size):
+    """ReLU, upsampled, stretched: what is off is half precision's rounding."""
+    torch.manual_seed(1)
+    heatmap = minmax(upsample(positive(torch.randn(1, *size)), (224, 160)))[0]
+    grid = as_grid(heatmap, sizes_for((224, 160), [size]), 0.005)
+
+    assert tuple(grid.values.shape) == size
+    assert grid.largest < 1e-3
+    assert (from_grid(grid.values, (224, 160)) - heatmap).abs().max().item() == pytest.approx(grid.largest)
+
+
+def test_what_no_small_grid_gives_back_is_kept_whole():
+    """Noise takes the input's size; a wider tolerance takes less."""
+    heatmap = torch.rand(32, 32)
+    fine = as_grid(heatmap, sizes_for((32, 32)), 0.005)
+    assert tuple(fine.values.shape) == (32, 32)
+    assert fine.largest < 1e-3
+    coarse = as_grid(heatmap, sizes_for((32, 32)), 0.5)
+    assert coarse.values.numel() == 1
+    assert coarse.rms == pytest.approx((from_grid(coarse.values, (32, 32)) - heatmap).square().mean().sqrt().item())
+
+
+def test_flat_heatmaps_are_one_number():
+    """Zeros too."""
+    assert as_grid(torch.zeros(64, 48), sizes_for((64, 48)), 0.0).values.numel() == 4
+
+
+def test_the_window_is_what_the_network_sees():
+    """In the picture's own pixels, as the view cuts it."""
+    preprocessing = Preprocessing((20, 20), 32)
+    picture = samples.corners(60, 40)
+    left, top, right, bottom = seen(preprocessing, picture.size)
+    assert (left, right) == (pytest.approx(17.5), pytest.approx(42.5))
+    assert (top, bottom) == (pytest.approx(7.5), pytest.approx(32.5))
+    view = np.asarray(preprocessing.view(picture).convert("RGB"))
+    assert view[0, 0].tolist()[0] > 200
+
+
+# -- runs -----------------------------------------------------------------------------------------------------
+
+
+def test_rows_are_the_explanations(data):
+    """Every fact, the heatmap within what is said of it, in the order of the names."""
+    outcome = explain_in_bulk(plan_of("photos", target="top2"), "maps")
+    assert (outcome.pictures, outcome.heatmaps, outcome.failures) == (7, 28, 0)
+    stored = list(read_heatmaps("maps"))
+    paths = [f"photos/{n:02}.png" for n in range(7)]
+    made = list(explain_each(paths, model=samples.small(), methods=METHODS, target="top2"))
+
+    for one, explanation in zip(stored, made, strict=True):
+        facts = explanation.facts()
+        for name in ("picture", "method", "layer", "target", "label", "passes", "partial_passes", "gains"):
+            assert one.facts[name] == facts[name]
+        assert one.probability == facts["probability"]
+        assert (one.heatmap - explanation.heatmap).abs().max().item() == pytest.approx(one.largest, abs=1e-6)
+        assert one.rms <= 0.005
+        assert (one.facts["width"], one.facts["height"]) == (40, 36)
+    assert len({one.facts["rows"] for one in stored}) == 1
+    overlay = stored[0].overlay(painted(0))
+    assert overlay.size == tuple(
+        round(b - a) for a, b in zip(stored[0].window[:2], stored[0].window[2:], strict=True)
+    )
+
+
+def test_rows_are_read_by_picture_and_method_and_by_others(data):
+    """One call for one heatmap; pandas and the manifest tell the rest."""
+    explain_in_bulk(plan_of("photos"), "maps")
+
+    (one,) = read_heatmaps("maps", picture="photos/04.png", method="fusion-cam")
+    assert (one.picture, one.method) == ("photos/04.png", "fusion-cam")
+    table = pd.concat(map(pd.read_parquet, sorted(Path("maps").glob("part-*.parquet"))))
+    assert len(table) == 14
+    row = table[(table["picture"] == "photos/04.png") & (table["method"] == "fusion-cam")].iloc[0]
+    grid = np.frombuffer(row["heatmap"], "<f2").reshape(row["rows"], row["columns"])
+    assert np.array_equal(grid, one.grid.numpy())
+    manifest = json.loads(Path("maps/manifest.json").read_text())
+    assert {*manifest["columns"]} == {*table.columns}
+    assert (manifest["pictures"], manifest["heatmaps"], manifest["shards"]) == (7, 14, 3)
+    assert manifest["preprocessing"]["size"] == [32, 32]
+    assert "torch" in manifest["versions"]
+
+
+def test_pictures_that_fail_are_rows(data):
+    """Torn ones and those that no decoder knows; the others of their batch go on."""
+    (data / "02.png").write_bytes((data / "02.png").read_bytes()[:80])
+    (data / "03b.jpg").write_bytes(b"")
+    outcome = explain_in_bulk(plan_of("photos"), "maps", workers=Here(4))
+
+    assert (outcome.pictures, outcome.heatmaps, outcome.failures) == (8, 12, 2)
+    assert [Path(row["picture"]).name for row in outcome.told] == ["02.png", "03b.jpg"]
+    assert "0 bytes" in outcome.told[1]["error"]
+    table = pd.concat(map(pd.read_parquet, sorted(Path("maps").glob("part-*.parquet"))))
+    assert sorted(table.loc[table["error"].notna(), "picture"]) == ["photos/02.png", "photos/03b.jpg"]
+    assert [Path(one.picture).name for one in read_heatmaps("maps", method="grad-cam")] == [
+        f"{n:02}.png" for n in (0, 1, 3, 4, 5, 6)
+    ]
+    again = explain_in_bulk(plan_of("photos"), "maps")
+    assert (again.heatmaps, again.failures, again.told) == (12, 2, ())
+
+
+def test_a_lost_picture_is_a_row(data):
+    """What a worker does not survive."""
+
+    class Losing(Here):
+        def run(self, set_up, jobs):
+            for job, found in super().run(set_up, jobs):
+                yield job, Lost("it ended") if str(job).endswith("05.png") else found
+
+    outcome = explain_in_bulk(plan_of("photos"), "maps", workers=Losing())
+    assert (outcome.heatmaps, outcome.told) == (12, ({"picture": "photos/05.png", "error": "it ended"},))
+
+
+def test_a_wrong_request_ends_the_run(data):
+    """Rather than a million error rows."""
+    with pytest.raises(TargetError, match=r"class 99"):
+        explain_in_bulk(plan_of("photos", target="99"), "maps")
+    with pytest.raises(UnknownNameError, match="tolerance"):
+        plan_of("photos", tolerance=2)
+
+
+@pytest.mark.parametrize("at", [0, 2, 5])
+def test_a_stopped_run_goes_on_at_its_shard(data, at):
+    """Whole shards stay, no picture of them is made again, and the end is that of an undisturbed run."""
+    explain_in_bulk(plan_of("photos"), "whole")
+
+    class Stopped(Counted):
+        def took(self, rows):
+            super().took(rows)
+            if len(self.done) == at + 1:
+                raise KeyboardInterrupt
+
+    outcome = explain_in_bulk(plan_of("photos"), "maps", watch=Stopped())
+    assert outcome.interrupted
+    kept = (at + 1) // 3 * 3
+    assert outcome.pictures == kept
+    watch = Counted()
+    assert explain_in_bulk(plan_of("photos"), "maps", watch=watch).pictures == 7
+    assert (watch.total, watch.before, len(watch.done)) == (7, kept, 7 - kept)
+    for one, other in zip(read_heatmaps("maps"), read_heatmaps("whole"), strict=True):
+        assert (one.picture, one.method) == (other.picture, other.method)
+        assert one.grid.equal(other.grid)
+
+
+def test_a_folder_of_another_plan_or_of_other_pictures_is_refused(data):
+    """With the difference."""
+    explain_in_bulk(plan_of("photos"), "maps")
+    with pytest.raises(ResultsError, match=r"tolerance: 0\.005 -> 0\.1"):
+        explain_in_bulk(plan_of("photos", tolerance=0.1), "maps")
+    painted(9).save(data / "00a.png")
+    with pytest.raises(ResultsError, match=r"part-0000000\..* is of other pictures"):
+        explain_in_bulk(plan_of("photos"), "maps")
+
+
+def test_pictures_that_are_added_behind_are_done(data):
+    """Whole shards before them are as they were."""
+    plan = plan_of("photos", shard=7)
+    explain_in_bulk(plan, "maps")
+    painted(9).save(data / "z.png")
+    watch = Counted()
+    assert explain_in_bulk(plan, "maps", watch=watch).pictures == 8
+    assert watch.done == ["z.png"]
+
+
+def test_overlays_are_written_where_they_are_asked_for(data):
+    """A JPEG each, whose names the rows tell, and which are no pictures to explain."""
+    plan = plan_of(".", overlays=True, target="top2")
+    explain_in_bulk(plan, "maps")
+    names = [one.facts["overlay"] for one in read_heatmaps("maps")]
+
+    assert len({*names}) == len(names) == 28
+    assert {*names} == {str(one.relative_to("maps")) for one in Path("maps").rglob("*.jpg")}
+    with Image.open(Path("maps", names[0])) as picture:
+        assert picture.format == "JPEG"
+    assert explain_in_bulk(plan, "maps").pictures == 7
+
+
+def test_nothing_to_explain_is_told(data):
+    """Paths that are not there, and folders without pictures."""
+    Path("empty").mkdir()
+    for wrong, told in (("none.png", "no such file"), ("empty", "no picture in empty"), ("no/*.png", "matches")):
+        with pytest.raises(ImageError, match=told):
+            explain_in_bulk(plan_of(wrong), "maps")
+    with pytest.raises(ResultsError, match="has no heatmaps"):
+        next(iter(read_heatmaps("empty")))
+
+
+def test_pictures_are_listed_in_one_order(data):
+    """Folder by folder, hidden ones and other files left out, patterns and single files too."""
+    for name in ("b/c.png", "a/d.jpg", ".hidden/e.png", "a/notes.txt"):
+        path = data / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    names = [one.name for one in pictures_at("photos", "maps")]
+    assert names == [f"photos/0{n}.png" for n in range(7)] + ["photos/a/d.jpg", "photos/b/c.png"]
+    assert [one.name for one in pictures_at("photos/0[12].png", "maps")] == ["photos/01.png", "photos/02.png"]
+    assert [one.name for one in pictures_at("photos/03.png", "maps")] == ["photos/03.png"]
+
+
+# -- elsewhere ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def memory(data):
+    """The pictures in a file system that is no disk."""
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+    for path in data.iterdir():
+        system.pipe_file(f"/bucket/in/deep/{path.name}", path.read_bytes())
+    yield "memory://bucket"
+    system.store.clear()
+
+
+def test_pictures_and_heatmaps_may_be_elsewhere(data, memory):
+    """Any URL that pyarrow or fsspec knows: the same grids as on the disk."""
+    explain_in_bulk(plan_of("photos"), "maps")
+    outcome = explain_in_bulk(plan_of(f"{memory}/in", overlays=True), f"{memory}/maps")
+
+    assert (outcome.pictures, outcome.heatmaps) == (7, 14)
+    for one, other in zip(read_heatmaps(f"{memory}/maps"), read_heatmaps("maps"), strict=True):
+        assert one.picture == other.picture.replace("photos/", "memory://bucket/in/deep/")
+        assert one.grid.equal(other.grid)
+        assert Folder(f"{memory}/maps").read(one.facts["overlay"])[:2] == b"\xff\xd8"
+    watch = Counted()
+    explain_in_bulk(plan_of(f"{memory}/in", overlays=True), f"{memory}/maps", watch=watch)
+    assert (watch.before, watch.done) == (7, [])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of those who play S3
+def test_an_object_store_is_read_and_written(data, monkeypatch):
+    """S3, played by a server of this test's own: whole files, no markers for folders."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    secrets = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**secrets, "AWS_ENDPOINT_URL": address, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    store = boto3.client("s3", endpoint_url=address)
+    store.create_bucket(Bucket="bucket")
+    for path in data.iterdir():
+        store.upload_file(str(path), "bucket", f"in/{path.name}")
+    plan = plan_of("s3://bucket/in")
+
+    assert explain_in_bulk(plan, "s3://bucket/maps").heatmaps == 14
+    watch = Counted()
+    assert explain_in_bulk(plan, "s3://bucket/maps", watch=watch).heatmaps == 14
+    assert watch.before == 7
+    assert len(list(read_heatmaps("s3://bucket/maps", picture="s3://bucket/in/03.png"))) == 2
+    names = [one["Key"] for one in store.list_objects_v2(Bucket="bucket", Prefix="maps")["Contents"]]
+    assert [name.partition(".")[0] for name in names] == [
+        "maps/manifest",
+        *(f"maps/part-000000{n}" for n in range(3)),
+    ]
+    with pytest.raises(OutputError, match=r"s3://none/maps: .*'none'"):
+        explain_in_bulk(plan, "s3://none/maps")
+    server.stop()
+
+
+def test_what_is_wrong_elsewhere_is_told(data, memory):
+    """Empty files as rows, places that are not there as errors."""
+    import fsspec
+
+    fsspec.filesystem("memory").pipe_file("/bucket/in/deep/03.png", b"")
+    (failure,) = explain_in_bulk(plan_of(f"{memory}/in"), f"{memory}/maps").told
+    assert failure["error"] == "memory://bucket/in/deep/03.png: the file is empty (0 bytes)"
+    with pytest.raises(ImageError, match="memory://bucket/none: no such file or folder"):
+        explain_in_bulk(plan_of(f"{memory}/none"), f"{memory}/maps2")
+    with pytest.raises(UnknownNameError, match="'nothing://x' cannot be reached"):
+        explain_in_bulk(plan_of("nothing://x"), "maps")
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_shard(data, monkeypatch):
+    """What was written before stays."""
+    explain_in_bulk(plan_of("photos"), "maps")
+    Path("maps/part-0000009").mkdir()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fusioncam.utils.files.Path.replace", full)
+    with pytest.raises(OutputError, match="No space left"):
+        explain_in_bulk(plan_of("photos"), "other")
+    assert [one.name for one in Path("other").iterdir() if "part" in one.name] == []
+
+
+# -- the command line -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Call the program in this process."""
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["fusioncam", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return ended.value.code or 0, out, err
+
+    return call
+
+
+SMALL = ("--model", "samples:small", "-m", "grad-cam")
+
+
+def test_the_program_explains_in_bulk(cli, data):
+    """And goes on, and says what failed."""
+    (data / "06.png").write_bytes(b"torn")
+    code, out, err = cli("explain", "photos", *SMALL, "--bulk", "--shard", 4, "-o", "maps")
+    assert (code, out) == (1, "6 heatmaps of 7 pictures: maps\n")
+    assert err == "failed: photos/06.png: not a picture in a known format (4 bytes)\n"
+    code, out, err = cli("explain", "photos", *SMALL, "--bulk", "--shard", 4, "-o", "maps", "--json")
+    assert (code, json.loads(out)["failures"]) == (1, 1)
+    assert "1 in all, see the column 'error'" in err
+
+
+def test_words_for_clusters_are_checked(cli, data):
+    """Each wrong request is one clear line."""
+    for words, told in (
+        (("--workers", 2), "--workers: of workers on a cluster: say --ray, too"),
+        (("--bulk", "--gpus-per-worker", 1), "--gpus-per-worker: of workers on a cluster"),
+        (("--ray", "127.0.0.1:9"), "no Ray cluster at '127.0.0.1:9'"),
+        (("-o", "s3://bucket/maps"), "'s3://bucket/maps' is no path of this machine: say --bulk"),
+        (("--overlays",), "--overlays is of bulk runs"),
+        (("--bulk", "--check"), "--check is not of bulk runs"),
+    ):
+        code, _, err = cli("explain", "photos", *SMALL, *words)
+        assert (code, told in err) == (2, True), err
+    for words, told in ((("--workers", 2), "say --ray, too"), (("--ray", "127.0.0.1:9"), "no Ray cluster")):
+        code, _, err = cli("benchmark", "photos", *SMALL, *words)
+        assert (code, told in err) == (2, True), err
+
+
+@pytest.mark.parametrize(
+    ("words", "spelled"),
+    [
+        ("explain --ray photos", "explain --ray=local photos"),
+        ("explain photos --ray", "explain photos --ray=local"),
+        ("explain photos --ray --workers 2", "explain photos --ray=local --workers 2"),
+        ("explain photos --ray auto", "explain photos --ray=auto"),
+        ("explain --ray 10.0.0.1:6379 photos", "explain --ray=10.0.0.1:6379 photos"),
+        ("explain --ray ray://head:10001 photos", "explain --ray=ray://head:10001 photos"),
+        ("explain --ray [::1]:6379", "explain --ray=[::1]:6379"),
+        ("explain --ray=head:6379 photos", "explain --ray=head:6379 photos"),
+        ("explain --ray s3://bucket/photos", "explain --ray=local s3://bucket/photos"),
+        ("", ""),
+    ],
+)
+def test_an_address_may_be_left_out(words, spelled):
+    """Whatever stands behind it."""
+    assert with_address(words.split()) == spelled.split()

@@ -1,0 +1,256 @@
+"""Boxes and masks of annotated pictures, carried to where their pixels are in the network's input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageOps
+from pycocotools import mask as coco_mask
+
+from fusioncam.data.datasets.annotations import TURNS, drawn_mask, turned_box, unpacked
+from fusioncam.data.datasets.sample import Sample
+from fusioncam.data.preprocessing import Preprocessing
+from fusioncam.errors import DatasetError, ImageError, MissingExtraError
+
+PLAIN = Preprocessing((20, 20), 20, "nearest", (0,) * 3, (1,) * 3)
+
+
+def painted(size, box, orientation=None, path=None):
+    """Give a black picture with a white box, as a file if there is a path, turned by EXIF if that is said."""
+    picture = Image.new("RGB", size)
+    x0, y0, x1, y1 = box
+    picture.paste((255, 255, 255), (x0, y0, x1, y1))
+    if path is None:
+        return picture
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[ExifTags.Base.Orientation] = orientation
+    picture.save(path, exif=exif.tobytes())
+    return path
+
+
+def polygon(box):
+    """Give a box as COCO's list of polygons."""
+    x0, y0, x1, y1 = box
+    return [[x0, y0, x1, y0, x1, y1, x0, y1]]
+
+
+def white(sample, preprocessing):
+    """Say which pixels of the network's input are white."""
+    return preprocessing(sample.open())[0] > 0.5
+
+
+def test_a_box_by_hand():
+    """A picture of 80 x 40 becomes 40 x 20, of which columns 10 to 30 are seen: halve, and take 10 off x."""
+    truth = Sample("a", painted((80, 40), (0, 0, 80, 40)), boxes=((30.0, 10.0, 50.0, 20.0),)).truth(PLAIN)
+
+    assert truth.size == (20, 20)
+    assert truth.boxes("test")[0].tolist() == [[5, 5, 15, 10]]
+
+
+def test_the_shorter_side_is_cut_to_whole_pixels():
+    """Of 50 x 33 the longer side becomes int(20 x 50 / 33) = 30, not 30.3, as torchvision does."""
+    truth = Sample("a", painted((50, 33), (0, 0, 1, 1)), boxes=((10.0, 0.0, 40.0, 33.0),)).truth(PLAIN)
+
+    assert truth.boxes("test")[0].tolist() == [[10 * 30 / 50 - 5, 0, 40 * 30 / 50 - 5, 20]]
+
+
+@pytest.mark.parametrize("orientation", [None, 1, *TURNS])
+@pytest.mark.parametrize(
+    "preprocessing",
+    [PLAIN, Preprocessing((20, 24), (32, 40), "nearest", (0,) * 3, (1,) * 3)],
+    ids=["cropped", "squashed"],
+)
+def test_boxes_and_masks_go_where_the_pixels_go(orientation, preprocessing, tmp_path):
+    """Whatever EXIF says, what was annotated in the stored picture lies on its pixels in the input."""
+    box = (16, 8, 40, 20)
+    path = painted((72, 40), box, orientation, tmp_path / "a.png")
+    boxed = Sample("a", path, boxes=(tuple(map(float, box)),))
+    masked = Sample("a", path, segments=(polygon(box),), size=(72, 40))
+
+    assert white(boxed, preprocessing).any()
+    assert boxed.truth(preprocessing).mask("test")[0].equal(white(boxed, preprocessing))
+    assert masked.truth(preprocessing).mask("test", "mask")[0].equal(white(boxed, preprocessing))
+
+
+def test_what_was_annotated_upright_is_not_turned(tmp_path):
+    """Where the annotation says the upright picture's size, its boxes are those of the upright picture."""
+    path = painted((72, 40), (0, 0, 32, 40), 6, tmp_path / "a.png")
+
+    as_stored = Sample("a", path, boxes=((0.0, 0.0, 32.0, 40.0),), size=(72, 40)).truth(PLAIN)
+    as_shown = Sample("a", path, boxes=((0.0, 0.0, 40.0, 32.0),), size=(40, 72)).truth(PLAIN)
+    as_shown_smaller = Sample("a", path, boxes=((0.0, 0.0, 20.0, 16.0),), size=(20, 36)).truth(PLAIN)
+
+    for one in (as_stored, as_shown, as_shown_smaller):
+        assert one.boxes("test")[0].tolist() == [[0, 0, 20, 8]]
+
+
+def test_upright_annotations_lie_on_their_pixels(tmp_path):
+    """The same by the pixels, for a box in the middle that the crop leaves."""
+    path = painted((72, 40), (30, 8, 42, 20), 6, tmp_path / "a.png")
+    sample = Sample("a", path, boxes=((20.0, 30.0, 32.0, 42.0),), size=(40, 72))
+
+    assert sample.truth(PLAIN).mask("test")[0].equal(white(sample, PLAIN))
+    assert white(sample, PLAIN).any()
+
+
+@pytest.mark.parametrize("turn", TURNS.values(), ids=lambda turn: turn.name)
+@given(data=st.data())
+def test_a_turned_box_is_the_box_of_the_turned_pixels(turn, data):
+    """Boxes turn as pictures do."""
+    width, height = data.draw(st.integers(2, 12)), data.draw(st.integers(2, 12))
+    x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
+
+    turned = painted((width, height), (x0, y0, x1, y1)).transpose(turn)
+
+    assert turned_box((x0, y0, x1, y1), (width, height), turn) == turned.getbbox()
+
+
+def test_turns_are_those_of_pil(tmp_path):
+    """Each EXIF entry turns a picture as ImageOps does."""
+    for orientation, turn in TURNS.items():
+        path = painted((7, 4), (1, 0, 3, 1), orientation, tmp_path / "a.png")
+        with Image.open(path) as picture:
+            assert np.array_equal(np.asarray(ImageOps.exif_transpose(picture)), np.asarray(picture.transpose(turn)))
+
+
+@given(st.integers(20, 60), st.integers(20, 60), st.integers(0, 3))
+def test_view_and_window_tell_of_the_same_crop(width, height, border):
+    """Preprocessing's own picture of what the network sees, and the box of that part, agree."""
+    preprocessing = Preprocessing((16, 16), 16 + border)
+    columns, rows, left, top = preprocessing.window((width, height))
+
+    assert (columns, rows) == tuple(int((16 + border) * side / min(width, height)) for side in (width, height))
+    assert 0 <= left <= columns - 16
+    assert 0 <= top <= rows - 16
+    pixels = preprocessing(painted((width, height), (0, 0, width, height)))
+    assert pixels.shape == (3, 16, 16)
+
+
+def test_a_smaller_picture_than_was_annotated_is_followed():
+    """Files that were made smaller since keep their boxes; those of other proportions are of another picture."""
+    sample = Sample("a", painted((80, 40), (0, 0, 1, 1)), boxes=((300.0, 100.0, 500.0, 200.0),), size=(800, 400))
+    assert sample.truth(PLAIN).boxes("test")[0].tolist() == [[5, 5, 15, 10]]
+
+    other = Sample("b.jpg", painted((80, 40), (0, 0, 1, 1)), boxes=((0.0, 0.0, 5.0, 5.0),), size=(400, 800))
+    with pytest.raises(DatasetError, match=r"b\.jpg: annotated at 400 x 800 pixels, and the picture has 80 x 40"):
+        other.truth(PLAIN)
+
+
+def test_what_is_outside_the_crop_is_not_seen():
+    """A class beside the crop gives no truth, nor does one of which only a corner of its box is inside."""
+    picture = painted((80, 40), (0, 0, 1, 1))
+    triangle = [[0, 0, 38, 0, 0, 38, 0, 0]]
+
+    assert Sample("a", picture).truth(PLAIN) is None
+    assert Sample("a", picture, boxes=((0.0, 0.0, 19.0, 40.0),)).truth(PLAIN) is None
+    box = (0.0, 0.0, 38.0, 38.0)
+    assert Sample("a", picture, boxes=(box,), segments=(polygon((0, 0, 19, 40)),)).truth(PLAIN) is None
+    assert Sample("a", picture, boxes=(box,), segments=(triangle,)).truth(PLAIN) is not None
+
+
+def test_what_is_smaller_than_a_pixel_of_the_input_keeps_its_box():
+    """An object that no pixel of the input hits is seen all the same: by its box."""
+    preprocessing = Preprocessing((4, 4), 4, "nearest", (0,) * 3, (1,) * 3)
+    picture, box = painted((40, 40), (0, 0, 1, 1)), (11.0, 11.0, 13.0, 13.0)
+
+    truth = Sample("a", picture, boxes=(box,), segments=(polygon(box),)).truth(preprocessing)
+
+    assert truth.mask("test")[0].nonzero().tolist() == [[1, 1]]
+
+
+# -- segments --------------------------------------------------------------------------------------------------
+
+
+def test_polygons_and_run_lengths_of_one_shape_agree():
+    """COCO's three ways to write a mask, and the union of two."""
+    pixels = np.zeros((6, 8), np.uint8, order="F")
+    pixels[1:4, 2:7] = 1
+    packed = coco_mask.encode(pixels)
+    text = {"size": [6, 8], "counts": packed["counts"].decode()}
+    columns = pixels.flatten(order="F")
+    edges = np.flatnonzero(np.diff(columns)) + 1
+    counts = np.diff([0, *edges, columns.size]).tolist()
+
+    for segment in (polygon((2, 1, 7, 4)), text, {"size": [6, 8], "counts": counts}):
+        assert np.array_equal(np.asarray(drawn_mask([segment], (8, 6), "a")) > 0, pixels > 0)
+    both = np.asarray(drawn_mask([polygon((2, 1, 7, 4)), polygon((0, 5, 2, 6))], (8, 6), "a"))
+    assert (both > 0).sum() == 15 + 2
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        [[0, 0, 5, 5]],
+        [[0, 0, 5, 5, 1, 2, 3]],
+        [[0, 0, 5, 5, "1", 2]],
+        [[0, 0, 5, 5, float("nan"), 2]],
+        [[]],
+        [[0, 0, 1e9, 5, 1, 2]],
+        [[0, 0, True, 5, 1, 2]],
+        {"size": [6, 8], "counts": [24.0, 24.0]},
+        {"size": [8, 6], "counts": [48]},
+        {"size": [6, 8], "counts": [40]},
+        {"size": [6, 8], "counts": [-1, 49]},
+        {"size": [6, 8]},
+        {"size": [6, 8], "counts": []},
+        "polygon",
+        7,
+    ],
+    ids=str,
+)
+def test_what_is_no_segment_is_told(segment):
+    """The compiled code behind is given only what it can read; the message names the sample."""
+    with pytest.raises(DatasetError, match=r"a\.jpg#dog: a segment is a list of polygons .* of 8 x 6 pixels, got"):
+        drawn_mask([segment], (8, 6), "a.jpg#dog")
+
+
+@pytest.mark.parametrize("counts", ["zzzz~~", "02", "", "P", "\u1234", b"\xff", "Q" * 1000])
+def test_damaged_run_lengths_are_told(counts):
+    """Text that packs no counts, or those of another picture, for which pycocotools would show stray memory."""
+    with pytest.raises(DatasetError, match=r"a\.jpg#dog: a segment is .* run lengths of 8 x 6 pixels, got"):
+        drawn_mask([{"size": [6, 8], "counts": counts}], (8, 6), "a.jpg#dog")
+
+
+@given(st.lists(st.integers(0, 100_000), min_size=1, max_size=20))
+def test_run_lengths_are_unpacked(counts):
+    """Packed by pycocotools, unpacked by us."""
+    packed = coco_mask.frPyObjects({"size": [1, max(1, sum(counts))], "counts": counts}, 1, max(1, sum(counts)))
+
+    assert unpacked(packed["counts"]) == counts
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+    """Who has not installed what reads masks is told how to."""
+    monkeypatch.setitem(__import__("sys").modules, "pycocotools.mask", None)
+
+    with pytest.raises(MissingExtraError, match=r'masks of COCO need pycocotools: pip install "fusioncam\[data\]"'):
+        drawn_mask([polygon((2, 1, 7, 4))], (8, 6), "a")
+
+
+def test_a_picture_that_is_none_is_told(tmp_path):
+    """Boxes of missing and damaged files give the error that opening them would."""
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    for name in ("a.jpg", "b.jpg"):
+        with pytest.raises(ImageError, match=name):
+            Sample(name, tmp_path / name, boxes=((0.0, 0.0, 1.0, 1.0),)).truth(PLAIN)
+
+
+def test_on_coco(shared):
+    """On the real pictures a mask fills part of its boxes and hardly anything beside them."""
+    from fusioncam.data.datasets.opening import open_dataset
+
+    samples = open_dataset(shared / "data" / "coco128")
+    inside, outside, pictures = torch.zeros(()), torch.zeros(()), 0
+    for sample in samples[::8]:
+        truth = sample.truth(Preprocessing())
+        if truth is not None and truth.known("mask").all():
+            mask, boxes = truth.mask("test", "mask"), truth.mask("test", "box")
+            inside, outside = inside + (mask & boxes).sum(), outside + (mask & ~boxes).sum()
+            pictures += 1
+    assert pictures > 30
+    assert outside < 0.02 * inside

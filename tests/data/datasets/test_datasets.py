@@ -1,0 +1,709 @@
+"""What a folder or file is taken for, the samples in it, and what is said of those that are damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+from pathlib import Path
+
+import datasets as hugging
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from fusioncam.data.datasets.class_mapping import described, synset_indices
+from fusioncam.data.datasets.opening import KINDS, open_dataset
+from fusioncam.data.datasets.sample import Sample, draw
+from fusioncam.errors import DatasetError, ImageError, MissingExtraError, TargetError, UnknownNameError
+from samples import LABELS
+
+BIRD, FISH = "n01514668", "n01440764"  # a cock, class 7, and a tench, class 0
+
+
+def write(path, content="", size=(8, 6)):
+    """Write text or, for a picture's name, a picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
+        Image.new("RGB", size, content or "red").save(path)
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def xml(*objects, size=(8, 6)):
+    """Give an annotation with objects of name and corners."""
+    things = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax>"
+        "</bndbox><part><name>head</name></part></object>"
+        for name, x0, y0, x1, y1 in objects
+    )
+    return f"<annotation><size><width>{size[0]}</width><height>{size[1]}</height></size>{things}</annotation>"
+
+
+def names(samples):
+    """Give the samples' names, of which the data set's list tells too."""
+    assert list(samples.names) == [one.name for one in samples]
+    return list(samples.names)
+
+
+# -- folders ---------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_pictures(tmp_path):
+    """Pictures at any depth, in the order of their names, classes unknown; hidden and other files are left out."""
+    for name in ("b.jpg", "a/z.PNG", "a/b/c.jpeg", ".hidden/d.jpg", "a b'ü#%.jpg"):
+        write(tmp_path / name)
+    write(tmp_path / "notes.txt", "no picture")
+
+    samples = open_dataset(tmp_path)
+
+    assert names(samples) == ["a b'ü#%.jpg", "a/b/c.jpeg", "a/z.PNG", "b.jpg"]
+    assert samples[0].label is None
+    assert samples[-1].open().size == (8, 6)
+    assert "4 pictures, classes unknown" in samples.kind
+    assert repr(samples).startswith("<4 samples: a folder of 4 pictures")
+
+
+def test_a_name_that_is_no_text(tmp_path):
+    """Bytes of a file's name become escapes, so that rows and tables can hold them; the file opens all the same."""
+    name = os.fsdecode(b"caf\xe9.jpg")
+    try:
+        write(tmp_path / "a.jpg").rename(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system takes text alone")
+
+    (sample,) = open_dataset(tmp_path)
+
+    assert sample.name == r"caf\xe9.jpg"
+    assert sample.open().size == (8, 6)
+
+
+def test_wordnet_folders_are_imagenet_classes(tmp_path):
+    """Few folders do not tell the indices: the WordNet ids of all 1,000 do."""
+    for name in (f"{BIRD}/b.jpg", f"{FISH}/deeper/a.jpg", f"{BIRD}/a.jpg"):
+        write(tmp_path / name)
+
+    for known in ({}, {"classes": 1000}):
+        samples = open_dataset(tmp_path, **known)
+        assert names(samples) == [f"{FISH}/deeper/a.jpg", f"{BIRD}/a.jpg", f"{BIRD}/b.jpg"]
+        assert [one.label for one in samples] == [0, 7, 7]
+        assert samples[1].classes == (7,)
+        assert samples[1].category == BIRD
+    with pytest.raises(DatasetError, match=r"2 of 2 categories are no classes of the network .* which has 10"):
+        open_dataset(tmp_path, kind="image-folder", classes=10)
+
+
+def test_the_order_of_all_wordnet_ids():
+    """The first, one in between and the last, as every ImageNet model has them."""
+    indices = synset_indices()
+
+    assert len(indices) == 1000
+    assert [indices[one] for one in (FISH, BIRD, "n02123045", "n15075141")] == [0, 7, 281, 999]
+    assert sorted(indices) == list(indices)
+
+
+def test_folders_named_for_the_classes(tmp_path):
+    """By name or synonym, whatever the case; underscores are spaces."""
+    for name in ("Elm/a.jpg", "white_birch/a.jpg"):
+        write(tmp_path / name)
+
+    assert [one.label for one in open_dataset(tmp_path, labels=LABELS)] == [4, 1]
+
+
+def test_as_many_folders_as_classes(tmp_path):
+    """Sorted, as torchvision's ImageFolder has them."""
+    for name in ("x/a.jpg", "y/a.jpg", "v/a.jpg"):
+        write(tmp_path / name)
+
+    assert [(one.category, one.label) for one in open_dataset(tmp_path, classes=3)] == [("v", 0), ("x", 1), ("y", 2)]
+    assert [one.label for one in open_dataset(tmp_path, kind="image-folder")] == [0, 1, 2]
+    assert open_dataset(tmp_path, classes=4)[0].label is None
+    assert open_dataset(tmp_path)[0].label is None
+
+
+def test_an_order_that_the_names_contradict_is_no_order(tmp_path):
+    """Five folders for five classes, one of them named for another class than its place."""
+    for name in ("ash", "birk", "cedar", "dogwood", "elm"):
+        write(tmp_path / name / "a.jpg")
+    assert [one.label for one in open_dataset(tmp_path, labels=LABELS)] == [0, 1, 2, 3, 4]
+
+    (tmp_path / "birk").rename(tmp_path / "zelkova")
+    with pytest.raises(DatasetError, match=r"1 of 5 categories are no classes of the network \(zelkova\)"):
+        open_dataset(tmp_path, labels=LABELS)
+
+
+def test_one_odd_folder_is_told(tmp_path):
+    """Where most folders are classes, one that is none is an error, and so is a picture beside them."""
+    for name in ("elm/a.jpg", "ash/a.jpg", "oak/a.jpg"):
+        write(tmp_path / name)
+    with pytest.raises(DatasetError, match=r"1 of 3 categories .* \(oak\), which has 5: give a class map"):
+        open_dataset(tmp_path, labels=LABELS)
+
+    (tmp_path / "oak" / "a.jpg").rename(tmp_path / "loose.jpg")
+    with pytest.raises(DatasetError, match=r"'loose\.jpg' lies beside the class folders"):
+        open_dataset(tmp_path, labels=LABELS)
+
+
+def test_a_class_map_for_folders(tmp_path):
+    """Folders may be named as the class map has it, and the others are left out."""
+    for name in ("tree/a.jpg", "stone/a.jpg"):
+        write(tmp_path / name)
+
+    samples = open_dataset(tmp_path, labels=LABELS, class_map={"tree": (0, 4)})
+
+    assert names(samples) == ["tree/a.jpg"]
+    assert (samples[0].label, samples[0].classes) == (None, (0, 4))
+
+
+# -- ImageNet and VOC ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pictures", "files"),
+    [("Data/CLS-LOC/val", "Annotations/CLS-LOC/val"), ("", ""), ("val", "bbox/val")],
+    ids=["official", "beside", "apart"],
+)
+def test_imagenet_layout(pictures, files, tmp_path):
+    """Each picture has its XML of the same name; boxes name the last pixel inside, from 0."""
+    for name in ("ILSVRC2012_val_00000001.JPEG", "ILSVRC2012_val_00000002.JPEG", "ILSVRC2012_val_00000003.JPEG"):
+        write(tmp_path / pictures / name)
+    write(tmp_path / files / "ILSVRC2012_val_00000001.xml", xml((BIRD, 0, 1, 3, 5), (BIRD, 4, 4, 7, 5)))
+    write(tmp_path / files / "ILSVRC2012_val_00000002.xml", xml((FISH, 2, 2, 2, 2), size=(0, 0)))
+
+    first, second, third = open_dataset(tmp_path, classes=1000)
+
+    assert first.name.endswith("ILSVRC2012_val_00000001.JPEG")
+    assert (first.label, first.size) == (7, (8, 6))
+    assert first.boxes == ((0, 1, 4, 6), (4, 4, 8, 6))
+    assert (second.label, second.boxes, second.size) == (0, ((2, 2, 3, 3),), None)
+    assert (third.label, third.boxes) == (None, ())
+
+
+def test_imagenet_pictures_in_folders_of_their_class(tmp_path):
+    """The folder names the class; boxes of others in the file are not its own."""
+    write(tmp_path / "val" / BIRD / "a.JPEG")
+    write(tmp_path / "val" / BIRD / "b.JPEG")
+    write(tmp_path / "boxes" / "a.xml", xml((FISH, 0, 0, 1, 1), (BIRD, 2, 2, 3, 3)))
+
+    first, second = open_dataset(tmp_path)
+
+    assert (first.label, first.boxes) == (7, ((2, 2, 4, 4),))
+    assert (second.label, second.boxes) == (7, ())
+
+
+def test_imagenet_files_are_read_when_they_are_asked_for(tmp_path):
+    """A damaged file is found by its sample, and named with the line."""
+    write(tmp_path / "a.JPEG")
+    write(tmp_path / "b.JPEG")
+    write(tmp_path / "a.xml", xml((BIRD, 0, 0, 1, 1)))
+    write(tmp_path / "b.xml", "<annotation>\n<object>\n</annotation>")
+
+    samples = open_dataset(tmp_path)
+
+    assert samples[0].label == 7
+    with pytest.raises(DatasetError, match=r"b\.xml, line 3: no XML: mismatched tag"):
+        samples[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"a\.xml, line 1: no XML"),
+        (xml(("", 0, 0, 1, 1)), r"a\.xml, object 1: it has no name"),
+        (xml((BIRD, 0, 0, 1, 1), (BIRD, 5, 0, 1, 1)), r"object 2: its box ends before it begins: 5, 0, 1, 1"),
+        (xml((BIRD, 0, "one", 1, 1)), r"object 1: bndbox/ymin is a number, got 'one'"),
+        (xml((BIRD, 0, "nan", 1, 1)), r"object 1: bndbox/ymin is a number, got 'nan'"),
+        (f"<annotation><object><name>{BIRD}</name></object></annotation>", r"bndbox/xmin is a number, got None"),
+        (xml(("dog", 0, 0, 1, 1)), r"a\.xml: 1 of 1 categories are no classes of the network \(dog\)"),
+        ("<?xml version='1.0' encoding='nonsense'?><annotation/>", r"a\.xml"),
+    ],
+)
+def test_damaged_xml(text, message, tmp_path):
+    """The file, the object and what was got."""
+    write(tmp_path / "a.JPEG")
+    write(tmp_path / "a.xml", text)
+
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(tmp_path, classes=1000)[0]
+
+
+def voc(folder):
+    """Make a small VOC of two pictures in its list "val", one in "train" and one in none."""
+    for stem in ("1", "2", "3", "4"):
+        write(folder / "JPEGImages" / f"{stem}.jpg")
+    write(folder / "Annotations" / "1.xml", xml(("dog", 1, 1, 4, 3), ("bird", 2, 2, 8, 6), ("dog", 5, 5, 5, 5)))
+    write(folder / "Annotations" / "2.xml", xml(("cat", 1, 1, 8, 6)))
+    write(folder / "Annotations" / "3.xml", xml(("bird", 1, 1, 8, 6)))
+    write(folder / "ImageSets" / "Main" / "val.txt", "2\n1\n\n")
+    write(folder / "ImageSets" / "Main" / "train.txt", "3\n")
+    write(folder / "ImageSets" / "Main" / "bird_val.txt", "1  1\n2 -1\n")
+    return folder
+
+
+def test_pascal_voc(tmp_path):
+    """A sample for each category in a picture; boxes count pixels from 1 and name the last inside."""
+    samples = open_dataset(voc(tmp_path))
+
+    assert names(samples) == ["2#cat", "1#dog", "1#bird"]
+    assert samples[1].boxes == ((0, 0, 4, 3), (4, 4, 5, 5))
+    assert samples[2].boxes == ((1, 1, 8, 6),)
+    assert [one.label for one in samples] == [1, 2, 0]
+    assert samples[0].open().size == (8, 6)
+    assert names(open_dataset(tmp_path, split="train")) == ["3#bird"]
+    assert names(open_dataset(tmp_path, split="bird_val")) == ["1#dog", "1#bird", "2#cat"]
+    with pytest.raises(DatasetError, match="no list 'test' in ImageSets/Main, but bird_val, train, val"):
+        open_dataset(tmp_path, split="test")
+
+
+def test_pascal_voc_of_a_class_map_and_without_lists(tmp_path):
+    """Categories without a class are left out; without lists all that is annotated counts."""
+    for one in (voc(tmp_path) / "ImageSets" / "Main").glob("*.txt"):
+        one.unlink()
+
+    samples = open_dataset(tmp_path, class_map={"bird": (7, 8)}, classes=1000)
+
+    assert names(samples) == ["1#bird", "3#bird"]
+    assert samples[0].classes == (7, 8)
+    with pytest.raises(DatasetError, match=r"3 of 3 categories are no classes of the network .* give a class map"):
+        open_dataset(tmp_path, classes=1000)
+
+
+def test_pascal_voc_that_misses_files(tmp_path):
+    """A listed picture without annotation is told at once, one without a picture when it is opened."""
+    folder = voc(tmp_path)
+    (folder / "JPEGImages" / "2.jpg").unlink()
+    with pytest.raises(ImageError, match=r"2\.jpg: no such file"):
+        open_dataset(folder)[0].open()
+
+    write(folder / "ImageSets" / "Main" / "val.txt", "1\n4\n")
+    with pytest.raises(DatasetError, match=r"cannot read .*4\.xml: No such file"):
+        open_dataset(folder)
+
+
+# -- COCO ------------------------------------------------------------------------------------------------------
+
+
+def instances(**changes):
+    """Give small instances: a dog and a cat in the first picture, two dogs in the second."""
+    polygon = [[1, 1, 4, 1, 4, 3]]
+    content = {
+        "images": [
+            {"id": 1, "file_name": "a.jpg", "width": 8, "height": 6},
+            {"id": 2, "file_name": "b.jpg", "width": 8, "height": 6},
+            {"id": 3, "file_name": "c.jpg"},
+        ],
+        "categories": [{"id": 18, "name": "dog"}, {"id": 17, "name": "cat"}],
+        "annotations": [
+            {"id": 5, "image_id": 2, "category_id": 18, "bbox": [1, 1, 3, 2], "segmentation": polygon},
+            {"id": 6, "image_id": 1, "category_id": 18, "bbox": [0, 0, 2.5, 2]},
+            {"id": 7, "image_id": 2, "category_id": 18, "bbox": [1, 1, 0, 2], "segmentation": []},
+            {"id": 8, "image_id": 1, "category_id": 17, "bbox": [0, 0, 8, 6]},
+        ],
+    }
+    return {**content, **changes}
+
+
+@pytest.mark.parametrize(
+    ("file", "pictures"),
+    [
+        ("instances.json", "images"),
+        ("instances.json", "."),
+        ("annotations/instances_val2017.json", "val2017"),
+        ("annotations/instances_val2017.json", "images/val2017"),
+    ],
+)
+def test_coco(file, pictures, tmp_path):
+    """A sample for each category in a picture, with all of its boxes; those without area do not count."""
+    write(tmp_path / file, instances())
+    for name in ("a.jpg", "b.jpg"):
+        write(tmp_path / pictures / name)
+
+    for path in (tmp_path, tmp_path / file):
+        samples = open_dataset(path)
+        assert names(samples) == ["b.jpg#dog", "a.jpg#dog", "a.jpg#cat"]
+        assert [one.label for one in samples] == [1, 1, 0]
+        assert samples[0].boxes == ((1, 1, 4, 3),)
+        assert samples[0].segments == ([[1, 1, 4, 1, 4, 3]],)
+        assert samples[1].boxes == ((0, 0, 2.5, 2),)
+        assert samples[0].size == (8, 6)
+        assert samples[0].open().size == (8, 6)
+
+
+def test_coco_by_a_class_map(tmp_path):
+    """The right classes are all that count as the category; of them the most probable is explained."""
+    write(tmp_path / "instances.json", instances())
+    for name in ("a.jpg", "b.jpg"):
+        write(tmp_path / "images" / name)
+    class_map = write(tmp_path / "map.csv", "imagenet_index,coco_category\n2,dog\n4,dog\n1,bird\n")
+
+    samples = open_dataset(tmp_path, class_map=class_map, classes=5)
+
+    assert names(samples) == ["b.jpg#dog", "a.jpg#dog"]
+    assert (samples[0].label, samples[0].classes) == (None, (2, 4))
+    assert samples[0].target(torch.tensor([9.0, 8, 1, 7, 2])) == 4
+    assert samples[0].target(torch.tensor([9.0, 8, 2, 7, 2])) == 2
+
+
+def test_which_instances(tmp_path):
+    """Of several files the validation's, or the one that is asked for."""
+    for part in ("train2017", "val2017"):
+        write(tmp_path / "annotations" / f"instances_{part}.json", instances())
+        write(tmp_path / part / "a.jpg")
+        write(tmp_path / part / "b.jpg")
+
+    assert open_dataset(tmp_path)[0].picture == tmp_path / "val2017" / "b.jpg"
+    assert open_dataset(tmp_path, split="train")[0].picture == tmp_path / "train2017" / "b.jpg"
+    with pytest.raises(DatasetError, match=r"which of instances_train2017\.json, instances_val2017\.json\?"):
+        open_dataset(tmp_path, split="test")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{\n"images": [', r"instances\.json, line 2: no JSON"),
+        ("[]", "the lists images, annotations, categories, got list"),
+        ({"images": []}, r"got \['images'\]"),
+        (instances(images=[7]), "each of images has file_name, got 7"),
+        (instances(images=[{"id": 1}]), "each of images has file_name, got {'id': 1}"),
+        (instances(images=[{"file_name": "a.jpg"}]), "each of images has id"),
+        (instances(images=[{"id": 1, "file_name": 3}]), "file_name is text, got 3"),
+        (instances(categories=[{"id": 1}]), "each of categories has name"),
+        (instances(annotations=[{"id": 9}]), "each of annotations has image_id"),
+        (instances(annotations=[{"id": 9, "image_id": 4, "category_id": 18}]), "annotation 9 is of image 4"),
+        (instances(annotations=[{"id": 9, "image_id": 1, "category_id": 1}]), "annotation 9 .* category 1"),
+        *(
+            (
+                instances(annotations=[{"id": 9, "image_id": 1, "category_id": 18, "bbox": box}]),
+                "bbox of annotation 9 is x, y, width, height, got",
+            )
+            for box in ([1, 2, 3], [1, 2, -3, 4], [1, 2, "3", 4], [1, 2, float("nan"), 4], 7)
+        ),
+        (instances(annotations=[]), "nothing to explain in it"),
+    ],
+    ids=str,
+)
+def test_damaged_coco(content, message, tmp_path):
+    """The file, the annotation and what was got."""
+    write(tmp_path / "images" / "a.jpg")
+    write(tmp_path / "instances.json", content)
+
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(tmp_path)
+
+
+def test_coco_without_its_pictures(tmp_path):
+    """All folders that were looked in are named."""
+    write(tmp_path / "annotations" / "instances_val2017.json", instances())
+
+    with pytest.raises(DatasetError, match=r"its picture b\.jpg is in none of .*val2017"):
+        open_dataset(tmp_path)
+
+
+# -- CSV -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Give a folder with pictures for tables."""
+    for name in ("a.jpg", "b, c.jpg", "d/e.jpg"):
+        write(tmp_path / name)
+    return tmp_path
+
+
+def test_a_table(pictures):
+    """With a line of names and without, quoted paths, class indices and names, boxes of one picture together."""
+    rows = 'a.jpg,3,1,1,4,3.5\n"b, c.jpg",elm,,,,\nd/e.jpg,,,,,\n\na.jpg,3,5,5,6,6\na.jpg,birch\n'
+    for text in (rows, "path,label,x0,y0,x1,y1\n" + rows, "\ufeffPath,Label,x0,y0,x1,y1\r\n" + rows):
+        samples = open_dataset(write(pictures / "t.csv", text), labels=LABELS)
+        assert names(samples) == ["a.jpg#3", "b, c.jpg", "d/e.jpg", "a.jpg#birch"]
+        assert [one.label for one in samples] == [3, 4, None, 1]
+        assert samples[0].boxes == ((1, 1, 4, 3.5), (5, 5, 6, 6))
+        assert samples[1].open().size == (8, 6)
+
+
+def test_tables_in_folders(pictures):
+    """A folder's one table that begins with path,label is found; other tables are none."""
+    write(pictures / "colours.csv", "red,1\n")
+    assert open_dataset(pictures).kind.startswith("a folder of 3 pictures")
+    write(pictures / "t.csv", "label,path\n1,a.jpg\n")
+    assert open_dataset(pictures / "t.csv")[0].label == 1
+    write(pictures / "t.csv", "path,label\na.jpg,1\n")
+    assert open_dataset(pictures)[0].label == 1
+
+    write(pictures / "u.csv", "path,label\na.jpg,1\n")
+    with pytest.raises(DatasetError, match=r"2 files \*\.csv begin with path,label"):
+        open_dataset(pictures)
+
+
+def test_labels_of_tables_by_class_map_and_wordnet_id(pictures):
+    """What tells categories elsewhere tells them here; their order does not."""
+    table = write(pictures / "t.csv", f"a.jpg,{BIRD}\nd/e.jpg,tree\n")
+
+    assert [one.classes for one in open_dataset(table, class_map={BIRD: 3, "tree": [0, 1]})] == [(3,), (0, 1)]
+    with pytest.raises(DatasetError, match=r"1 of 2 categories are no classes of the network \(tree\)"):
+        open_dataset(table)
+    with pytest.raises(DatasetError, match=r"2 of 2 categories are no classes of the network \(stone, tree\)"):
+        open_dataset(write(pictures / "u.csv", "a.jpg,stone\nd/e.jpg,tree\n"), classes=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.jpg,1\nno.jpg,1\n", r"t\.csv, line 2: no such file: .*no\.jpg"),
+        ("a.jpg,5\n", r"t\.csv, line 1: class 5 of 5 classes: indices count from 0"),
+        ("a.jpg,1\na.jpg,-1\n", r"t\.csv, line 2: class -1 of 5 classes"),
+        ("a.jpg,oak\n", r"t\.csv: 1 of 1 categories are no classes of the network \(oak\)"),
+        ("a.jpg,1,1,1,4\n", r"line 1: expected path,label,x0,y0,x1,y1, got 'a\.jpg,1,1,1,4'"),
+        ("a.jpg,1,4,1,4,3\n", "line 1: a box is x0,y0,x1,y1 with x0 < x1 and y0 < y1, got '4,1,4,3'"),
+        ("a.jpg,1,1,1,inf,3\n", "line 1: a box is .* got '1,1,inf,3'"),
+        ("a.jpg,1,1,one,4,3\n", "line 1: a box is .* got '1,one,4,3'"),
+        ("a.jpg,1,1,,4,3\n", "line 1: a box is .* got '1,,4,3'"),
+        (",1\n", "line 1: expected path,label,x0,y0,x1,y1, got ',1'"),
+        ("path,label,weight\na.jpg,1,2\n", "line 1: the columns are path, label, .* got weight"),
+        ("path,label\na.jpg,1,2\n", "line 2: expected path,label, got 'a.jpg,1,2'"),
+        ("path,label\n", "no line has path,label"),
+        ("", "no line has path,label"),
+        ('a.jpg,"1\n', r"t\.csv, line 1: unexpected end of data"),
+    ],
+)
+def test_damaged_tables(text, message, pictures):
+    """The file, the line and what was got."""
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(write(pictures / "t.csv", text), labels=LABELS)
+
+
+def test_a_table_that_is_no_text(pictures):
+    """Bytes that are no UTF-8 are told."""
+    (pictures / "t.csv").write_bytes(b"a.jpg,\xff\n")
+
+    with pytest.raises(DatasetError, match=r"t\.csv is no UTF-8 text"):
+        open_dataset(pictures / "t.csv")
+
+
+# -- Hugging Face ----------------------------------------------------------------------------------------------
+
+
+def hugging_data(count=3, labels=(1, 0, 1), feature=None, **columns):
+    """Make a Hugging Face data set of pictures and labels."""
+    features = {"picture": hugging.Image(), "label": feature or hugging.ClassLabel(names=["ash", "elm"])}
+    pictures = [Image.new("RGB", (8 + one, 6), "red") for one in range(count)]
+    data = {"picture": pictures, "label": list(labels), **columns}
+    features |= {name: hugging.Value("int64") for name in columns}
+    return hugging.Dataset.from_dict(data, features=hugging.Features(features))
+
+
+def test_hugging_face(tmp_path):
+    """Pictures and labels are found by what the columns are; a picture is read when it is opened."""
+    hugging_data(other=[1, 2, 3]).save_to_disk(tmp_path / "set")
+
+    samples = open_dataset(tmp_path / "set", labels=LABELS)
+
+    assert names(samples) == ["data/00000000", "data/00000001", "data/00000002"]
+    assert [one.label for one in samples] == [4, 0, 4]
+    assert [one.open().size for one in samples] == [(8, 6), (9, 6), (10, 6)]
+    assert pickle.loads(pickle.dumps(samples[2])).open().size == (10, 6)
+    assert [one.label for one in open_dataset(tmp_path / "set", classes=2)] == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("feature", "labels", "expected"),
+    [
+        (hugging.Value("int64"), [3, None, 0], [3, None, 0]),
+        (hugging.Value("string"), ["elm", "2", "ash"], [4, 2, 0]),
+        (hugging.ClassLabel(names=["a", "b", "c", "d", "e"]), [4, -1, 0], [4, None, 0]),
+    ],
+)
+def test_labels_of_hugging_face(feature, labels, expected, tmp_path):
+    """Indices, names, and class labels in the order of the network's classes; -1 and nothing are unknown."""
+    hugging_data(labels=labels, feature=feature).save_to_disk(tmp_path / "set")
+
+    assert [one.label for one in open_dataset(tmp_path / "set", labels=LABELS)] == expected
+
+
+def test_splits_of_hugging_face(tmp_path):
+    """Of several parts the validation, or the one that is asked for."""
+    parts = {"train": hugging_data(), "validation": hugging_data(1, [0])}
+    hugging.DatasetDict(parts).save_to_disk(tmp_path / "set")
+    assert names(open_dataset(tmp_path / "set")) == ["validation/00000000"]
+    assert len(open_dataset(tmp_path / "set", split="train")) == 3
+    with pytest.raises(DatasetError, match="which of the splits train, validation"):
+        open_dataset(tmp_path / "set", split="dev")
+
+    hugging.DatasetDict({"a": hugging_data(), "b": hugging_data()}).save_to_disk(tmp_path / "other")
+    with pytest.raises(DatasetError, match="which of the splits a, b"):
+        open_dataset(tmp_path / "other")
+
+
+def test_damaged_hugging_face(tmp_path):
+    """Labels that are no classes, no pictures, several of them, pictures that are none, half a data set."""
+    hugging_data(labels=[0, 7, 0], feature=hugging.Value("int64")).save_to_disk(tmp_path / "a")
+    with pytest.raises(DatasetError, match="a, row 1: class 7 of 5 classes"):
+        open_dataset(tmp_path / "a", labels=LABELS)
+    hugging_data().remove_columns("picture").save_to_disk(tmp_path / "b")
+    with pytest.raises(DatasetError, match=r"one column of pictures is needed, got \['label'\]"):
+        open_dataset(tmp_path / "b")
+    hugging.Dataset.from_dict(
+        {"picture": [{"bytes": b"no picture", "path": None}, None]},
+        features=hugging.Features(picture=hugging.Image()),
+    ).save_to_disk(tmp_path / "c")
+    for sample in open_dataset(tmp_path / "c"):
+        with pytest.raises(ImageError, match=sample.name):
+            sample.open()
+    write(tmp_path / "d" / "dataset_info.json", "{}")
+    with pytest.raises(DatasetError, match=r"cannot read .*d: "):
+        open_dataset(tmp_path / "d")
+
+
+def test_hugging_face_without_its_package(monkeypatch, tmp_path):
+    """Who has not installed it is told how to."""
+    write(tmp_path / "dataset_info.json", "{}")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+
+    with pytest.raises(MissingExtraError, match=r'Hugging Face.* need datasets: pip install "fusioncam\[data\]"'):
+        open_dataset(tmp_path)
+
+
+# -- whatever the kind -----------------------------------------------------------------------------------------
+
+
+def test_what_is_no_data_set_is_told(tmp_path):
+    """The message lists what was looked for."""
+    for path in (tmp_path, write(tmp_path.parent / f"{tmp_path.name}.txt", "text")):
+        with pytest.raises(DatasetError) as told:
+            open_dataset(path)
+        for sign in ("save_to_disk", "JPEGImages", "instances", "path,label", "XML", "folder for each class"):
+            assert sign in str(told.value)
+    with pytest.raises(DatasetError, match="nowhere: no such file or folder"):
+        open_dataset(tmp_path / "nowhere")
+    with pytest.raises(UnknownNameError, match=r"'voc2012' is no kind of data set. Did you mean 'voc'"):
+        open_dataset(tmp_path, kind="voc2012")
+    for kind in KINDS:
+        with pytest.raises(DatasetError):
+            open_dataset(tmp_path, kind=kind)
+        with pytest.raises(DatasetError):
+            open_dataset(write(tmp_path / "file.txt"), kind=kind)
+
+
+def test_no_picture_is_opened_before_it_is_needed(tmp_path, monkeypatch):
+    """Files that are no pictures are samples all the same, until they are opened."""
+    for number in range(300):
+        (tmp_path / f"{number:03}.jpg").write_bytes(b"")
+    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("a picture was opened"))
+
+    samples = open_dataset(tmp_path)
+    assert len(draw(samples, 10)) == 10
+
+    monkeypatch.undo()
+    with pytest.raises(ImageError, match=r"007\.jpg: the file is empty"):
+        samples[7].open()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a,dog\n", None),
+        ("0,dog\ndog,1\n", r"map\.csv, line 2: expected class index,category, got 'dog,1'"),
+        ("0,dog,cat\n", "line 1: expected class index,category"),
+        ("index,category\n", "no line says class index,category"),
+        ("5,dog\n", r"the class map has \[5\] for 'dog': indices of 5 classes are expected"),
+    ],
+)
+def test_damaged_class_maps(rows, message, tmp_path):
+    """The file, the line and what was got."""
+    path = write(tmp_path / "map.csv", rows)
+
+    with pytest.raises(DatasetError, match=message or "no line says"):
+        described(5, None, path)
+
+
+def test_class_maps_given_as_mappings():
+    """Numbers and lists of them; none, and those below 0, are told."""
+    assert described(5, None, {"dog": 1, "cat": [2, 3]}).class_map == {"dog": (1,), "cat": (2, 3)}
+    for wrong in ({"dog": []}, {"dog": -1}):
+        with pytest.raises(DatasetError, match="for 'dog': indices of 5 classes are expected"):
+            described(5, None, wrong)
+
+
+def test_targets():
+    """The label, the best of the right classes, or the best of all; one that the network lacks is told."""
+    scores = torch.tensor([0.1, 0.7, 0.2])
+    picture = Path("a.jpg")
+
+    assert Sample("a", picture).target(scores) == 1
+    assert Sample("a", picture, label=2).target(scores) == 2
+    assert Sample("a", picture, classes=(0, 2)).target(scores) == 2
+    with pytest.raises(TargetError, match="a is of class 3, and the network has 3"):
+        Sample("a", picture, label=3).target(scores)
+
+
+def test_samples_are_a_sequence(tmp_path):
+    """Slices and negative places are what they are for lists."""
+    for name in "abcdef":
+        write(tmp_path / f"{name}.png")
+    samples = open_dataset(tmp_path)
+
+    assert names(samples[4:1:-2]) == ["e.png", "c.png"]
+    assert names(samples[1:][::2]) == ["b.png", "d.png", "f.png"]
+    assert samples[-1].name == "f.png"
+    assert hash(samples[0]) == hash(samples[0])
+    with pytest.raises(IndexError):
+        samples[6]
+
+
+# -- draws -----------------------------------------------------------------------------------------------------
+
+
+def made(count):
+    """Give so many samples."""
+    return [Sample(f"{one}.jpg", Path(f"{one}.jpg")) for one in range(count)]
+
+
+def test_a_draw_is_the_same_on_every_machine():
+    """It goes by names and seed alone: these were drawn once and for all."""
+    assert [one.name for one in draw(made(100), 5, seed=0)] == ["46.jpg", "53.jpg", "67.jpg", "68.jpg", "77.jpg"]
+    assert [one.name for one in draw(made(100), 5, seed=1)] == ["2.jpg", "3.jpg", "8.jpg", "69.jpg", "96.jpg"]
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 5), st.randoms(use_true_random=False))
+def test_a_larger_draw_has_the_smaller_one(small, large, seed, random):
+    """The same seed and more pictures: those, and some more, whatever the order in which the data set has them."""
+    small, large = sorted((small, large))
+    samples = made(30)
+    shuffled = random.sample(samples, len(samples))
+
+    few, many = draw(samples, small, seed), draw(samples, large, seed)
+
+    assert len(few) == min(small, 30)
+    assert set(few) <= set(many)
+    assert few == [one for one in samples if one in few]
+    assert set(draw(shuffled, small, seed)) == set(few)
+
+
+def test_a_draw_of_all_is_all():
+    """Without a limit nothing is left out; a limit is told apart from none."""
+    assert draw(made(7)) == made(7)
+    assert draw(made(7), 0) == []
+    assert draw(made(7), 100, seed=3) == made(7)
+
+
+def test_accents_do_not_change_the_draw():
+    """Some file systems give letters and accents apart."""
+    together, apart = ([Sample(name, Path(name)) for name in names] for names in (["é", "a"], ["e\u0301", "a"]))
+
+    assert [one.name == "a" for one in draw(together, 1)] == [one.name == "a" for one in draw(apart, 1)]
+
+
+def test_on_the_shared_pictures(shared):
+    """The two data sets beside the project are what their page says."""
+    imagenet = open_dataset(shared / "data" / "imagenet-samples", classes=1000)
+    assert [one.label for one in imagenet] == list(range(7, 1000, 10))
+
+    coco = shared / "data" / "coco128"
+    samples = open_dataset(coco, class_map=shared / "data" / "imagenet-to-coco.csv", classes=1000)
+    assert (len(samples), len({one.picture for one in samples})) == (248, 107)
+    with pytest.raises(DatasetError, match="80 of 80 categories are no classes"):
+        open_dataset(coco, classes=1000)

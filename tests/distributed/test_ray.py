@@ -1,0 +1,387 @@
+"""On Ray itself: the same rows as here, whatever ends in the middle of a run; and that nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from fusioncam import read_heatmaps
+from fusioncam.benchmark.plan import as_plan
+from fusioncam.benchmark.runner import Watch, run
+from fusioncam.bulk import BulkPlan, explain_in_bulk
+from fusioncam.distributed.ray_connection import ray_pool
+from fusioncam.distributed.ray_pool import Request
+from fusioncam.errors import ClusterError, WeightsError
+from runs import same
+from samples import photos
+
+pytest.importorskip("ray")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are found in /proc"),
+    # Ray leaves sockets and files to the end of the process
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+METHODS = ["grad-cam", "fusion-cam", "is-cam(samples=2)"]
+METRICS = ["average-drop", "insertion(steps=8)"]
+# how soon the head takes a node that is silent for gone
+HEALTH = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 6,
+}
+
+
+@contextmanager
+def clustered(**environment):
+    """Have a cluster of one node with two processors, which others may add nodes to."""
+    from ray.cluster_utils import Cluster
+
+    # it is of this test alone
+    environment |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        settings = {"num_cpus": 2, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+        made = Cluster(initialize_head=True, head_node_args={**settings, "_system_config": HEALTH})
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster for all tests that leave it as they found it."""
+    with clustered() as made:
+        yield made
+
+
+def free():
+    """Give the share of the memory that is free."""
+    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) / int(lines["MemTotal"].split()[0])
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Have as many threads here as a worker has: with others, sums are rounded otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    """Stand in a folder of one's own, by which workers are known."""
+    monkeypatch.chdir(tmp_path)
+
+
+def workers(folder):
+    """List the workers that stand in this folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and (process / "cmdline").read_bytes().startswith(b"ray::_Worker"):
+                found += [int(process.name)] if (process / "cwd").readlink() == folder else []
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+class Killer(Watch):
+    """Ends a worker each time that so many rows have come."""
+
+    def __init__(self, folder, when):
+        self.folder, self.when, self.rows, self.killed = folder, sorted(when), 0, 0
+
+    def took(self, rows):
+        """Count, and end one."""
+        self.rows += len(rows)
+        while self.when and self.rows >= self.when[0]:
+            self.when.pop(0)
+            for pid in workers(self.folder)[:1]:
+                os.kill(pid, signal.SIGKILL)
+                self.killed += 1
+
+
+def plan_of(data, model="samples:small", methods=METHODS, metrics=METRICS, **settings):
+    """Make a plan for a small network."""
+    return as_plan(data=str(data), models=[model], methods=methods, metrics=metrics, **settings)
+
+
+def rows_of(folder):
+    """Read a run's rows."""
+    return pd.read_parquet(Path(folder) / "rows.parquet")
+
+
+def black(folder, name):
+    """Add a picture that is black."""
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(folder / name)
+
+
+def test_a_hundred_pictures_and_two_workers_killed_give_the_rows_of_an_undisturbed_run(cluster, tmp_path):
+    """Three methods, and games of several pictures: equal values, each row once."""
+    plan = plan_of(photos(tmp_path / "photos", 100), metrics=[*METRICS, "grid-pointing-game"])
+    run(plan, tmp_path / "here")
+    watch, notes = Killer(tmp_path, [200, 700]), []
+    with ray_pool(cluster.address, Request(workers=2, batch_size=4), notes.append) as pool:
+        outcome = run(plan, tmp_path / "there", watch=watch, workers=pool)
+
+    assert watch.killed == len(notes) == 2
+    assert outcome.failures == ()
+    same(rows_of(tmp_path / "there"), rows_of(tmp_path / "here"))
+    assert not rows_of(tmp_path / "there").duplicated(["picture", "method", "metric"]).any()
+    until(lambda: workers(tmp_path) == [])
+
+
+def test_kept_heatmaps_and_failures_are_those_of_a_run_here(cluster, tmp_path):
+    """Torn pictures are rows, heatmaps are kept, and a metric that is added later runs no method."""
+    data = photos(tmp_path / "photos", 6)
+    (data / "03.png").write_bytes((data / "03.png").read_bytes()[:90])
+    first, second = plan_of(data, metrics=METRICS[:1], keep_heatmaps=True), plan_of(data, keep_heatmaps=True)
+    with ray_pool(cluster.address, Request(workers=2), print) as pool:
+        for folder, hands in (("here", None), ("there", pool)):
+            run(first, tmp_path / folder, workers=hands)
+            run(second, tmp_path / folder, workers=hands)
+
+    same(rows_of(tmp_path / "there"), rows_of(tmp_path / "here"))
+    assert rows_of(tmp_path / "there")["error"].notna().sum() == 1
+    kept = [
+        sorted(one.relative_to(tmp_path / f) for one in (tmp_path / f).rglob("*.safetensors"))
+        for f in ("here", "there")
+    ]
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == 5
+
+
+def test_a_picture_that_ends_its_worker_becomes_a_row(cluster, tmp_path):
+    """After three tries, and no other picture suffers."""
+    data = photos(tmp_path / "photos", 12)
+    black(data, "05b.png")
+    plan = plan_of(data, "samples:deadly", ["grad-cam"], ["average-drop(fill=mean)"])
+    with ray_pool(cluster.address, Request(workers=2, batch_size=3), print) as pool:
+        outcome = run(plan, tmp_path / "there", workers=pool)
+
+    (failure,) = outcome.failures
+    assert failure["picture"] == "05b.png"
+    assert "3 workers' processes ended with this picture alone in hand" in failure["error"]
+    (data / "05b.png").unlink()
+    run(plan_of(data, "samples:deadly", ["grad-cam"], ["average-drop(fill=mean)"]), tmp_path / "here")
+    found = rows_of(tmp_path / "there")
+    found = found[found["error"].isna()].reset_index(drop=True).astype(rows_of(tmp_path / "here").dtypes)
+    same(found, rows_of(tmp_path / "here"))
+
+
+def test_a_worker_out_of_memory_is_replaced(tmp_path):
+    """Ray ends it when the node's memory runs out; its picture is done by another."""
+    data = photos(tmp_path / "photos", 8)
+    run(plan_of(data, "samples:small", ["grad-cam"]), tmp_path / "here")
+    notes = []
+    limits = {"RAY_memory_monitor_refresh_ms": "100", "RAY_memory_usage_threshold": f"{1 - free() + 0.15:.3f}"}
+    with clustered(**limits) as own, ray_pool(own.address, Request(workers=1), notes.append) as pool:
+        run(plan_of(data, "samples:hungry", ["grad-cam"]), tmp_path / "there", workers=pool)
+
+    assert Path("hungry.mark").exists()
+    assert any("memory" in note for note in notes)
+    same(rows_of("there").drop(columns="model"), rows_of("here").drop(columns="model"))
+
+
+def test_a_node_that_goes_takes_no_row_with_it(cluster, tmp_path):
+    """The run goes on with what is left."""
+    plan = plan_of(photos(tmp_path / "photos", 60))
+    run(plan, tmp_path / "here")
+    node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    cluster.wait_for_nodes()
+
+    class Remover(Watch):
+        def took(self, rows, left=[5]):  # noqa: B006 # counts over calls
+            left[0] -= 1
+            if left[0] == 0:
+                cluster.remove_node(node, allow_graceful=False)
+
+    notes = []
+    with ray_pool(cluster.address, Request(workers=3), notes.append) as pool:
+        run(plan, tmp_path / "there", watch=Remover(), workers=pool)
+
+    assert notes
+    same(rows_of("there"), rows_of("here"))
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from fusioncam.benchmark import run
+from fusioncam.cluster import Request, ray_pool
+from test_ray import plan_of
+with ray_pool(sys.argv[1], Request(workers=2), print) as pool:
+    run(plan_of(sys.argv[2]), Path("there"), workers=pool)
+"""
+
+
+def test_a_driver_that_is_killed_goes_on_where_it_was(cluster, tmp_path):
+    """Its workers end with it, and the next run does what is left."""
+    data = photos(tmp_path / "photos", 60)
+    run(plan_of(data), tmp_path / "here")
+    words = [sys.executable, "-c", DRIVER, cluster.address, str(data)]
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    driver, journal = (
+        subprocess.Popen(words, env={**os.environ, "PYTHONPATH": paths}),
+        tmp_path / "there" / "rows.jsonl",
+    )
+    until(lambda: driver.poll() is not None or (journal.exists() and journal.read_bytes().count(b"\n") > 5))
+    driver.kill()
+    driver.wait()
+    done = journal.read_bytes().count(b"\n")
+    assert 5 < done < 60
+    until(lambda: workers(tmp_path) == [])
+
+    with ray_pool(cluster.address, Request(workers=2), print) as pool:
+        run(plan_of(data), tmp_path / "there", workers=pool)
+    same(rows_of("there"), rows_of("here"))
+    assert journal.read_bytes().count(b"\n") == 60
+
+
+def until(holds, seconds=120):
+    """Wait for something."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.02)
+
+
+def test_a_run_that_stands_still_is_given_up(cluster, tmp_path):
+    """With what is in hand; what was done is kept."""
+    data = photos(tmp_path / "photos", 4)
+    black(data, "02b.png")
+    plan = plan_of(data, "samples:sleepy", ["grad-cam"], ["average-drop(fill=mean)"])
+    told = r"no picture was done for 5 seconds\. In hand: 02b\.png"
+    with ray_pool(cluster.address, Request(workers=2, patience=60), print) as pool:
+        run(plan_of(data, "samples:sleepy", limit=1), tmp_path / "started", workers=pool)
+        pool.request = Request(workers=2, patience=5)  # for a picture, not for a start
+        with pytest.raises(ClusterError, match=told):
+            run(plan, tmp_path / "there", workers=pool)
+    # one picture may wait behind the one that never ends
+    assert (tmp_path / "there" / "rows.jsonl").read_bytes().count(b"\n") >= 3
+    until(lambda: workers(tmp_path) == [])
+
+
+def test_a_cluster_that_others_fill_is_no_riddle(cluster):
+    """No room comes: an error that says so, and not a run that hangs."""
+    import ray
+
+    class Greedy:  # in here, so that it is sent by value
+        def here(self):
+            return True
+
+    with ray_pool(cluster.address, Request(workers=2), print):
+        other = ray.remote(Greedy).options(num_cpus=2).remote()
+        ray.get(other.here.remote())
+        pool_of_two = ray_pool(cluster.address, Request(workers=1, patience=3), print)
+        with (
+            pool_of_two as pool,
+            pytest.raises(ClusterError, match=r"1 of 1 workers wait for room .* free are 0 CPU"),
+        ):
+            list(pool.run(lambda: list, range(3)))
+        ray.kill(other)
+    with (
+        pytest.raises(ClusterError, match="room for 2 workers of 1 CPU"),
+        ray_pool(cluster.address, Request(workers=9)),
+    ):
+        pass
+
+
+def test_what_is_wrong_on_a_worker_alone_is_told(cluster, tmp_path):
+    """As an error of the library."""
+
+    def set_up():
+        raise WeightsError("mine.pt: no such file")
+
+    with (
+        ray_pool(cluster.address, Request(workers=1), print) as pool,
+        pytest.raises(WeightsError, match="no such file"),
+    ):
+        list(pool.run(set_up, range(3)))
+
+
+def test_heatmaps_in_bulk_are_those_of_a_run_here(cluster, tmp_path):
+    """The same shards, with a worker killed; the bytes of the heatmaps are equal."""
+    data = photos(tmp_path / "photos", 40)
+    (data / "07.png").write_bytes(b"no picture")
+    plan = BulkPlan((str(data),), "samples:small", methods=("grad-cam", "fusion-cam"), shard=8)
+    here = explain_in_bulk(plan, tmp_path / "here")
+
+    class Once(Killer):
+        def begin(self, pictures):
+            self.pictures = pictures
+
+        def known(self, pictures):
+            raise AssertionError("nothing is known")
+
+    watch, notes = Once(tmp_path, [10]), []
+    with ray_pool(cluster.address, Request(workers=2), notes.append) as pool:
+        there = explain_in_bulk(plan, tmp_path / "there", workers=pool, watch=watch)
+
+    assert watch.killed == len(notes) == 1
+    assert (
+        (there.pictures, there.heatmaps, there.failures)
+        == (here.pictures, here.heatmaps, here.failures)
+        == (40, 78, 1)
+    )
+    names = [sorted(one.name for one in (tmp_path / folder).glob("part-*")) for folder in ("here", "there")]
+    assert names[0] == names[1]
+    assert len(names[0]) == 5
+    for one, other in zip(read_heatmaps(tmp_path / "here"), read_heatmaps(tmp_path / "there"), strict=True):
+        assert (one.picture, one.method, one.target) == (other.picture, other.method, other.target)
+        assert one.grid.equal(other.grid)
+
+
+def test_a_ray_of_ones_own_starts_and_ends_with_the_run(tmp_path):
+    """By the command line; no process of it is left."""
+    data = photos(tmp_path / "photos", 5)
+    program = "import sys; from fusioncam.cli import main; sys.argv[0] = 'fusioncam'; main()"
+    words = [
+        "explain",
+        str(data),
+        "--model",
+        "samples:small",
+        "-m",
+        "grad-cam",
+        "--ray",
+        "--workers",
+        "1",
+        "-o",
+        "maps",
+    ]
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as short:  # a socket's path may have 107 letters
+        env = {**os.environ, "PYTHONPATH": paths, "HOME": str(tmp_path), "RAY_TMPDIR": short}
+        done = subprocess.run([sys.executable, "-c", program, *words], env=env, capture_output=True, text=True)
+        until(lambda: not any(short in line for line in command_lines()))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "5 heatmaps of 5 pictures: maps" in done.stdout
+    assert len(list(read_heatmaps("maps"))) == 5
+
+
+def command_lines():
+    """Give what all processes were called with."""
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and int(process.name) != os.getpid():
+                yield (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it ended meanwhile
+            continue

@@ -1,0 +1,134 @@
+"""What a heatmap costs: passes to the one, seconds and memory as far as a test may say."""
+
+from __future__ import annotations
+
+import mmap
+import sys
+
+import pytest
+import torch
+
+from fusioncam import METHODS, ExplainedModel
+from fusioncam.errors import MethodError, ShapeError, UnknownNameError
+from fusioncam.inference.cache import sharing
+from fusioncam.inference.costs import metered
+from fusioncam.metrics import cost
+from fusioncam.metrics.cost import QUANTITIES, Cost
+from toys import problem
+
+
+def explained(pictures=2):
+    """Give a toy's model, inputs, targets and heatmaps."""
+    toy, x, target = problem("small", pictures)
+    return ExplainedModel(toy, "features"), x, target, torch.zeros(pictures, 8, 8, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("method", "whole", "partial"),
+    [("grad-cam", 1, 0), ("score-cam", 7, 0), ("ablation-cam", 2, 6), ("random", 0, 0)],
+)
+def test_passes(method, whole, partial):
+    """One pass of Grad-CAM, one and six masked ones of Score-CAM, two and six from the layer on of Ablation-CAM."""
+    model, x, target, heatmaps = explained()
+
+    passes = Cost("passes")(model, x, target, heatmaps, method=METHODS[method])
+    parts = Cost("partial passes")(model, x, target, heatmaps, method=METHODS[method])
+
+    assert passes.tolist() == [whole, whole]
+    assert passes.dtype == heatmaps.dtype
+    assert parts.tolist() == [partial, partial]
+
+
+def test_each_picture_is_made_alone_behind_one_that_warms_up():
+    """A batch of three is asked for as one, and one, and one; the first twice."""
+    model, x, target, heatmaps = explained(3)
+    seen = []
+
+    def watch(model, x, target):
+        seen.append((x.clone(), target.tolist()))
+        return x[:, 0]
+
+    Cost()(model, x, target, heatmaps, method=watch)
+
+    assert [len(one) for one, _ in seen] == [1] * 4
+    for (one, index), n in zip(seen, (0, 0, 1, 2), strict=True):
+        assert one.equal(x[n : n + 1])
+        assert index == [target[n].item()]
+
+
+def test_seconds_are_those_of_the_clock(monkeypatch):
+    """Between the clock before and the clock behind, and none of the warm-up."""
+    model, x, target, heatmaps = explained()
+    clock = [0.0]
+    took = iter([100.0, 2.0, 5.0])
+    monkeypatch.setattr(cost, "perf_counter", lambda: clock[0])
+
+    def slow(model, x, target):
+        clock[0] += next(took)
+        return x[:, 0]
+
+    assert Cost("seconds")(model, x, target, heatmaps, method=slow).tolist() == [2, 5]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measured on Linux alone")
+def test_peak_memory_of_a_large_tensor():
+    """A method that takes 200 MiB for a moment is seen to; one that takes nothing is not."""
+    model, x, target, heatmaps = explained(1)
+
+    def large(model, x, target):
+        with mmap.mmap(-1, 200 * 2**20) as memory:  # goes back at once, where an allocator might keep it
+            for page in range(0, len(memory), mmap.PAGESIZE):
+                memory[page] = 1
+        return x[:, 0]
+
+    def small(model, x, target):
+        return x[:, 0]
+
+    much, little = (Cost("peak memory")(model, x, target, heatmaps, method=one).item() for one in (large, small))
+    if much != much:
+        pytest.skip("this kernel does not let the peak be set back")
+    assert 190 < much < 400
+    assert 0 <= little < 50
+
+
+def test_memory_where_it_cannot_be_measured(monkeypatch):
+    """NaN, and the other quantities all the same."""
+    model, x, target, heatmaps = explained()
+    monkeypatch.setattr(cost, "_set_back_peak", lambda: False)
+
+    assert Cost("peak memory")(model, x, target, heatmaps, method=METHODS["grad-cam"]).isnan().all()
+    assert Cost("passes")(model, x, target, heatmaps, method=METHODS["grad-cam"]).tolist() == [1, 1]
+
+
+def test_one_measurement_serves_all_quantities():
+    """Within sharing the method is asked once a picture, and what was remembered before does not make it cheap."""
+    model, x, target, _ = explained()
+    method = METHODS["fusion-cam"]
+    calls = []
+
+    def watch(model, x, target):
+        calls.append(1)
+        return method(model, x, target)
+
+    with sharing():
+        heatmaps = method(model, x, target)
+        passes = Cost("passes")(model, x, target, heatmaps, method=watch)
+        for quantity in QUANTITIES:
+            Cost(quantity)(model, x, target, heatmaps, method=watch)
+
+    assert len(calls) == 3
+    with metered() as meter:
+        method(model, x[:1], target[:1])
+    assert passes.tolist() == [meter.passes] * 2
+
+
+def test_what_cannot_be_measured_is_told():
+    """No method, heatmaps of other pictures, an unknown quantity."""
+    model, x, target, heatmaps = explained()
+
+    with pytest.raises(MethodError, match="asks the method for more heatmaps"):
+        Cost()(model, x, target, heatmaps)
+    with pytest.raises(ShapeError, match="heatmaps of x"):
+        Cost()(model, x, target, heatmaps[:1], method=METHODS["grad-cam"])
+    with pytest.raises(UnknownNameError, match=r"'memory' is no quantity. Did you mean 'peak memory'"):
+        Cost("memory")

@@ -1,0 +1,80 @@
+"""The metrics of Fusion-CAM's authors on their own heatmaps of real pictures, reproduced by the preset ``xplaincam``.
+
+The files lie beside the project and are not part of it; where they are not, these tests skip.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fusioncam.metrics.registry import METRICS, PROTOCOLS
+from oracles import FILES, Oracle
+
+METHODS = ("gradcam", "scorecam", "fusioncam")
+TOLERANCE = 1e-3
+
+
+def stored_maps(oracle):
+    """Give the stored heatmaps of the three methods ``(3, H, W)``, and the picture for each of them."""
+    maps = [torch.from_numpy(oracle.stored[f"xplaincam/{name}"]).squeeze() for name in METHODS]
+    return torch.stack(maps), oracle.x.expand(len(METHODS), *oracle.x.shape[1:])
+
+
+def clean_steps(maps, shares):
+    """Say for each map after which steps ``(3, steps + 1)`` no pixel is changed that equals one which is not."""
+    falling = maps.flatten(1).sort(1, descending=True).values
+    counts = (shares * falling.shape[1]).round().long()[1:-1]
+    clean = torch.ones(len(maps), len(shares), dtype=torch.bool)
+    clean[:, 1:-1] = falling[:, counts - 1] > falling[:, counts]
+    return clean.numpy()
+
+
+def stored(oracle, key):
+    """Give the stored values of the three methods ``(3, ...)``."""
+    return np.stack([oracle.stored[f"metric/{name}/{key}"].squeeze() for name in METHODS])
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_drop_and_increase(shared, lite0, file):
+    """Drops and increases are those stored."""
+    oracle = Oracle(shared, file, lite0)
+    maps, x = stored_maps(oracle)
+
+    drops, increases = (
+        METRICS[name](oracle.model, x, oracle.target, maps)
+        for name in ("average-drop:xplaincam", "increase:xplaincam")
+    )
+
+    np.testing.assert_allclose(drops, stored(oracle, "drop"), atol=TOLERANCE)
+    np.testing.assert_array_equal(increases, stored(oracle, "increase"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["insertion", "deletion"])
+@pytest.mark.parametrize("file", FILES)
+def test_insertion_and_deletion(shared, lite0, file, name):
+    """Areas are those stored, and curves where no step parts equal pixels: their code has no rule for these."""
+    oracle = Oracle(shared, file, lite0)
+    maps, x = stored_maps(oracle)
+    metric = METRICS[f"{name}:xplaincam"]
+
+    curves = metric.curve(oracle.model, x, oracle.target, maps)
+    areas = torch.trapezoid(curves, metric.shares(x).float(), dim=0)
+
+    differences = np.abs(curves.T.numpy() - stored(oracle, f"{name}_curve"))
+    print(file, name, differences.max(1))
+    np.testing.assert_allclose(areas, stored(oracle, name), atol=TOLERANCE)
+    assert differences.max() < 0.05
+    assert differences[clean_steps(maps, metric.shares(x))].max() < TOLERANCE
+
+
+def test_the_preset_is_of_these_metrics():
+    """The preset family names the four metrics that are stored."""
+    assert [name.partition(":")[0] for name in PROTOCOLS["xplaincam"]] == [
+        "average-drop",
+        "increase",
+        "insertion",
+        "deletion",
+    ]

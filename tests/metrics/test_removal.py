@@ -1,0 +1,190 @@
+"""Pixel removal and ROAD: by hand, against their twins, and maps with many equal pixels."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+
+from fusioncam import ExplainedModel
+from fusioncam.errors import NonFiniteError, UnknownNameError
+from fusioncam.functional.imputation import Imputation
+from fusioncam.inference.costs import metered
+from fusioncam.metrics.registry import METRICS
+from fusioncam.metrics.removal import ROAD, LeRF, MoRF
+from linear_case import heatmaps_for, linear_case
+from toys import TOYS, problem
+from twins import metrics as twins
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_removal_by_hand():
+    """The logit is a quarter of 4 + 2 + 2 + 0; the area over its curve is the mean loss, the first step included."""
+    model, x = linear_case()
+    heatmap = torch.tensor([[[0.9, 0.5], [0.3, 0.1]]])
+    most, least = MoRF(readout="logit", steps=4), LeRF(readout="logit", steps=4)
+
+    assert most.curve(model, x, 0, heatmap)[:, 0].tolist() == [2, 1, 0.5, 0, 0]
+    assert least.curve(model, x, 0, heatmap)[:, 0].tolist() == [2, 2, 1.5, 1, 0]
+    assert most(model, x, 0, heatmap).tolist() == pytest.approx([(0 + 1 + 1.5 + 2 + 2) / 5])
+    assert least(model, x, 0, heatmap).tolist() == pytest.approx([(0 + 0 + 0.5 + 1 + 2) / 5])
+    half = MoRF(readout="logit", steps=2, upto=0.5)
+    assert half.shares(x).tolist() == [0, 0.25, 0.5]
+    assert half(model, x, 0, heatmap).tolist() == pytest.approx([(0 + 1 + 1.5) / 3])
+
+
+def test_road_by_hand():
+    """Without its first pixel, imputed as (2 + 2 + 0 / 2) / 2.5, the picture is worth less, without its last more."""
+    model, x = linear_case()
+    heatmap = torch.tensor([[[0.9, 0.5], [0.3, 0.1]]])
+    metric = ROAD(readout="logit", removed=(0.25,), noise=0)
+    without_first, without_last = (2 + 2 + 0 / 2) / 2.5, (2 + 2 + 4 / 2) / 2.5
+
+    most, least = metric.curves(model, x, 0, heatmap)[:, 0, 0].tolist()
+
+    assert most == pytest.approx((without_first + 4) / 4)
+    assert least == pytest.approx((8 + without_last) / 4)
+    assert metric(model, x, 0, heatmap).tolist() == pytest.approx([(least - most) / 2])
+
+
+def test_what_can_be_imputed_loses_nothing():
+    """A picture of one colour is whole again after any removal but that of everything."""
+    model, x = linear_case((3.0,) * 4)
+    metric = MoRF(readout="logit", fill="linear", noise=0, steps=4)
+
+    assert metric.curve(model, x, 0, torch.rand(1, 2, 2))[:, 0].tolist() == pytest.approx([3, 3, 3, 3, 0], abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("toy_name", TOYS)
+def test_removal_equals_its_twin(toy_name, seed):
+    """Removed or imputed, most or least relevant first, one picture and one step at a time."""
+    toy, x, target = problem(toy_name, seed=seed)
+    maps, model = (heatmaps_for(x, seed) * 20).round() / 20, ExplainedModel(toy)
+    counts = [round(share * maps[0].numel()) for share in (0, 0.2, 0.4, 0.6, 0.8)]
+    for kind, sign in ((MoRF, 1), (LeRF, -1)):
+        for fill, readout in (("mean", "logit"), ("mean", "top-1"), ("linear", "probability")):
+            metric = kind(readout, fill=fill, noise=0, steps=4, upto=0.8, ties="first")
+
+            values, curves = metric(model, x, target, maps), metric.curve(model, x, target, maps)
+
+            for n, one in enumerate(x):
+                order, impute = twins.falling(sign * maps[n]), fill == "linear"
+                slow = twins.perturbed(toy, one, int(target[n]), order, counts, readout, impute)
+                assert curves[:, n].tolist() == pytest.approx(slow, abs=1e-4 if impute else 1e-9)
+                assert float(values[n]) == pytest.approx(twins.aopc(slow), abs=1e-4 if impute else 1e-9)
+
+
+@pytest.mark.parametrize("toy_name", TOYS)
+def test_road_equals_its_twin(toy_name):
+    """Half of what the least relevant pixels leave over what the most relevant ones do."""
+    toy, x, target = problem(toy_name)
+    maps = heatmaps_for(x)
+    shares = (0.1, 0.5, 0.8)
+
+    fast = ROAD(removed=shares, noise=0, ties="first")(ExplainedModel(toy), x, target, maps)
+
+    slow = [twins.road(toy, one, int(c), L, shares) for one, c, L in zip(x, target, maps, strict=True)]
+    assert fast.tolist() == pytest.approx(slow, abs=1e-4)
+
+
+def counting(seen):
+    """Give a fill that writes down what share of each picture is hidden."""
+
+    def fill(x, masks):
+        seen.extend((1 - masks.flatten(1).float().mean(1)).tolist())
+        return torch.zeros_like(x)
+
+    return fill
+
+
+@pytest.mark.parametrize("ties", ["first", "last", "random"])
+@pytest.mark.parametrize("zeros", [0.0, 0.75, 1.0])
+def test_the_share_that_is_asked_for_is_removed(zeros, ties, monkeypatch):
+    """Also by maps with many zeros, which have no threshold at which a tenth goes."""
+    toy, x, target = problem("pyramid", pictures=1)
+    maps, seen = heatmaps_for(x), []
+    maps[maps < torch.quantile(maps, zeros)] = 0
+    monkeypatch.setattr("fusioncam.metrics.removal.Imputation", lambda noise, seed: counting(seen))
+
+    ROAD(removed=(0.1, 0.5, 0.9), ties=ties)(ExplainedModel(toy), x, target, maps)
+
+    assert sorted(seen) == pytest.approx(sorted(2 * [26 / 256, 128 / 256, 230 / 256]))
+
+
+def test_most_and_least_relevant_are_opposites_by_one_rule():
+    """Of equal pixels the same ones go first in both orders, so that a constant map is worth 0."""
+    toy, x, target = problem("small", pictures=2)
+    flat = torch.full((2, 8, 8), 0.5, dtype=x.dtype)
+
+    for ties in ("first", "last", "random"):
+        assert ROAD(ties=ties, removed=(0.2, 0.6))(ExplainedModel(toy), x, target, flat).tolist() == [0, 0]
+
+
+def test_seeds_draw_noise_and_ties():
+    """The same seed, the same value; another, another."""
+    toy, x, target = problem("small", pictures=1)
+    model, flat = ExplainedModel(toy), torch.zeros(1, 8, 8, dtype=x.dtype)
+    curve = partial(MoRF.curve, model=model, x=x, target=target, heatmaps=flat)
+
+    assert curve(MoRF(fill="linear")).equal(curve(MoRF(fill="linear")))
+    assert not curve(MoRF(fill="linear")).equal(curve(MoRF(fill="linear", seed=1)))
+    assert not curve(MoRF(fill="linear", ties="first")).equal(curve(MoRF(fill="linear", ties="first", seed=1)))
+    assert curve(MoRF(ties="first")).equal(curve(MoRF(ties="first", seed=1)))
+
+
+def test_top_1_is_the_accuracy_of_the_paper():
+    """1 while the class has the highest score, 0 after."""
+    model, x = linear_case((4.0, -1.0, -1.0, -1.0))
+    heatmap = torch.tensor([[[0.9, 0.3], [0.2, 0.1]]])
+
+    curve = MoRF(readout="top-1", steps=4).curve(model, x, 0, heatmap)[:, 0]
+
+    assert curve.tolist() == [1, 0, 0, 0, 1]  # nothing is left in the end, and of equal scores the first class is it
+
+
+def test_passes_are_what_cost_says():
+    """A pass for each step and one more, two for each share of ROAD."""
+    toy, x, target = problem("small", pictures=2)
+    for metric in (MoRF(steps=3), LeRF(fill="linear"), ROAD(), METRICS["road:pgc"]):
+        with metered() as meter:
+            metric(ExplainedModel(toy), x, target, heatmaps_for(x))
+        assert meter.passes == 2 * int(metric.cost)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (partial(MoRF, fill="imputed"), "Known: mean, black, blur, light-blur, linear"),
+        (partial(MoRF, readout="accuracy"), "Known: logit, probability, top-1"),
+        (partial(LeRF, steps=0), "steps is a whole number above 0"),
+        (partial(LeRF, upto=0), "upto is a number above 0 to 1"),
+        (partial(MoRF, upto=1.5), "got 1.5"),
+        (partial(MoRF, noise=-0.1), "noise is a number from 0"),
+        (partial(ROAD, noise="little"), "noise is a number from 0, got 'little'"),
+        (partial(ROAD, removed=()), "removed is a list of shares"),
+        (partial(ROAD, removed=(10, 20)), "removed is a number from 0 to 1, got 10"),
+        (partial(ROAD, seed=None), "seed is a whole number"),
+    ],
+)
+def test_wrong_settings_are_told(make, told):
+    """At once, and with what would be right."""
+    with pytest.raises(UnknownNameError, match=told):
+        make()
+
+
+@pytest.mark.parametrize("metric", [MoRF(), LeRF(), ROAD()], ids=lambda metric: type(metric).__name__)
+def test_nan_has_no_order(metric):
+    """It would be removed first or last, whichever the sort pleases."""
+    model, x = linear_case()
+
+    with pytest.raises(NonFiniteError, match="heatmap 0 of 1"):
+        metric(model, x, 0, torch.full((1, 2, 2), torch.nan))
+
+
+def test_the_default_fill_of_road_is_the_papers():
+    """Noise of 0.01 on linearly imputed pixels."""
+    assert Imputation() == Imputation(noise=ROAD().noise, seed=ROAD().seed) == Imputation(0.01, 0)
+    assert METRICS["morf:road"].shares(torch.zeros(1, 1, 1)).tolist() == pytest.approx([i / 10 for i in range(10)])

@@ -1,0 +1,474 @@
+"""What `benchmarks/` makes of numbers, and what lies there: no test here measures anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import samples
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import figures  # noqa: E402
+import harness  # noqa: E402
+import meta  # noqa: E402
+import peers  # noqa: E402
+import speed  # noqa: E402
+import tables  # noqa: E402
+from fusioncam import METHODS  # noqa: E402
+from fusioncam.errors import FusionCamError  # noqa: E402
+from fusioncam.methods.score_cam import ScoreCAM, most_varied
+from subjects import SUBJECTS, ablation, curves, networks  # noqa: E402
+from subjects.budget import Budget  # noqa: E402
+from subjects.exact import COMPILED, OURS, PEERS, Exact  # noqa: E402
+from subjects.networks import Networks  # noqa: E402
+
+STORED = sorted(meta.RESULTS.glob("**/*.json"))
+GRADCAM, TORCHCAM = PEERS
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: str(path.relative_to(meta.RESULTS)))
+def test_stored_results_are_as_they_say(path):
+    """Every stored file has all fields, is of the subject that it is named after, and its figures follow from it."""
+    result = json.loads(path.read_text())
+
+    assert meta.problems(result) == []
+    assert result["subject"] == path.stem
+    known = {field.name for field in dataclasses.fields(SUBJECTS[path.stem])}
+    given = {name: value for name, value in result["settings"].items() if name in known - {"pictures"}}
+    frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    again = SUBJECTS[path.stem](**frozen).figures(result["rows"])
+    assert [one["what"] for one in again] == [one["what"] for one in result["figures"]]
+    for one, stored in zip(again, result["figures"], strict=True):
+        assert one["median"] == pytest.approx(stored["median"], rel=1e-9)
+        assert one["met"] == stored["met"]
+
+
+def result(**changes):
+    """Give a small result that is as it should be."""
+    rows = [{"picture": "cat", "setup": {OURS: 1.0}, "seconds": {OURS: 2.0, GRADCAM: 9.0}}]
+    facts = {name: kind() if isinstance(kind, type) else kind[0]() for name, kind in meta.METADATA.items()}
+    facts |= {"versions": {"torch": "2"}, "load_before": 0.5, "load_after": 0.5}
+    kept = {"planned": 1, "pictures": 1, "complete": True, "rows": rows, "settings": {}}
+    named = {"schema_version": meta.SCHEMA_VERSION, "subject": "exact", "what": "seconds", "metadata": facts}
+    return named | kept | {"figures": [figures.figure("times", [4.5], aims={"median": ">= 4"})]} | changes
+
+
+def test_a_good_result_has_no_problems():
+    """The example is as the schema says."""
+    assert meta.problems(result()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"pictures": 2}, "2 pictures, and 1 rows"),
+        ({"planned": 3}, "complete does not say"),
+        ({"schema_version": 1}, "schema_version is 1"),
+        ({"rows": [{}]}, "row 0 names no picture"),
+        ({"settings": []}, "settings is no dict"),
+        ({"metadata": {}}, "metadata.commit is missing"),
+        ({"metadata": result()["metadata"] | {"threads": "two"}}, "metadata.threads is 'two'"),
+        ({"figures": [{"what": "times"}]}, "times: unit is missing"),
+        ({"figures": [figures.figure("times", [1.0]) | {"met": True}]}, "met is True, by its aims it is None"),
+        ({"figures": [figures.figure("times", [1.0]) | {"median": 9.0}]}, "out of order"),
+        ({"figures": [figures.figure("times", [1.0]) | {"count": "1"}]}, "count is '1', not int"),
+        ({"figures": [figures.figure("times", [1.0]) | {"extra": 1}]}, "extra is not known"),
+    ],
+)
+def test_what_is_wrong_with_a_result_is_told(changes, told):
+    """Each rule of the schema can be broken."""
+    assert any(told in one for one in meta.problems(result(**changes)))
+
+
+def test_a_figure_of_three_numbers():
+    """Median, lowest, highest and mean, those left out that are not there."""
+    told = figures.figure("times", [4, None, 1, 7], "x", aims={"median": ">= 4", "lowest": ">= 2"})
+
+    assert [told[name] for name in ("count", "median", "lowest", "highest", "mean")] == [3, 4, 1, 7, 4]
+    assert told["met"] is False
+    assert figures.figure("times", [2, 3], aims={"lowest": ">= 2"})["met"] is True
+    assert figures.figure("nothing", [], aims={"median": ">= 4"})["met"] is None
+    assert figures.figure("no aim", [1])["met"] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "aim", "holds"),
+    [
+        (4, ">= 4", True),
+        (3.9, ">= 4", False),
+        (400, "<= 400", True),
+        (401, "<= 400", False),
+        ([-1, 2], "in 0", True),
+        ([0.1, 2], "in 0", False),
+        ([-2, -0.1], "in 0", False),
+    ],
+)
+def test_aims(value, aim, holds):
+    """An aim is a comparison, its border included."""
+    assert figures.holds(value, aim) is holds
+
+
+ROWS = [
+    {"seconds": {"a": 6.0, "b": 2.0}, "agrees": {"a": True}},
+    {"seconds": {"a": 8.0, "b": 1.0}, "agrees": {"a": True}},
+    {"seconds": {"a": 99.0, "b": 1.0}, "agrees": {"a": False}},
+    {"seconds": {"b": 5.0}, "agrees": {}},
+]
+
+
+def test_ratios_are_of_one_picture_and_of_equal_maps():
+    """A picture without the peer, or with another map of it, has no ratio."""
+    assert figures.ratios(ROWS, "a", "b") == [3, 8]
+    assert figures.whole_ratio(ROWS, "a", "b") == 14 / 3
+    assert figures.whole_ratio(ROWS, "a", "b", setup=4) == 2
+    assert figures.whole_ratio(ROWS[2:], "a", "b") is None
+
+
+def test_correlation():
+    """1 for the same shape of map, -1 upside down, None for a constant or broken one."""
+    up = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+
+    assert figures.correlation(up, 5 * up + 1) == pytest.approx(1)
+    assert figures.correlation(up, -up) == pytest.approx(-1)
+    assert figures.correlation(up, torch.ones(2, 2)) is None
+    assert figures.correlation(up, up * torch.nan) is None
+    with pytest.raises(ValueError, match="4 and 1 pixels"):
+        figures.correlation(up, up[:1, :1])
+
+
+def test_intervals():
+    """The interval of a mean holds it, is the same at every call, and shrinks to a point where all are equal."""
+    values = [0.1, -0.2, 0.3, 0.05, 0.0, None, 0.12]
+
+    low, high = figures.interval(values, seed=1)
+
+    assert low < sum(filter(None, values)) / 6 < high
+    assert [low, high] == figures.interval(values, seed=1)
+    assert figures.interval([0.5, 0.5, 0.5]) == [0.5, 0.5]
+    assert figures.interval([0.5]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (5.678, "5.68"),
+        (367.2, "367"),
+        (12345.6, "12,346"),
+        (2.2e-7, "2.2e-07"),
+        (0.9994, "0.9994"),
+        (0.999999999, "1.000000"),
+        (1, "1"),
+        (-0.0123, "-0.0123"),
+        (-367.2, "-367"),
+    ],
+)
+def test_numbers_are_short(value, text):
+    """About three digits, more of them near 1."""
+    assert figures.number(value) == text
+
+
+def test_figures_in_words():
+    """A spread where there is one, the interval where that counts, and nothing for nothing."""
+    assert figures.shown(figures.figure("", [1, 2, 4], "s")) == "2 s (1 to 4)"
+    assert figures.shown(figures.figure("", [3])) == "3"
+    assert figures.shown(figures.figure("", [1, 2], interval=[0.5, 2.5])) == "mean 1.5, 95 % interval 0.5 to 2.5"
+    assert figures.shown(figures.figure("", [])) == "not measured"
+
+
+def test_exact_counts_what_is_done_once():
+    """Ratios are the pictures' own, the whole one has the compile time in it, and belongs to each of ours."""
+    rows = [
+        {
+            "living": 600,
+            "setup": {OURS: 0.0, COMPILED: compiling},
+            "seconds": {OURS: 3.0, COMPILED: 2.0, GRADCAM: peer, TORCHCAM: 2 * peer},
+            "correlation": {GRADCAM: 0.99, TORCHCAM: alike, COMPILED: 1.0},
+            "agrees": {GRADCAM: True, TORCHCAM: alike > 0.9, COMPILED: True},
+        }
+        for compiling, peer, alike in ((6.0, 12.0, 0.99), (0.0, 18.0, 0.2))
+    ]
+
+    told = {one["what"]: one for one in Exact().figures(rows)}
+
+    ratio = told[f"{COMPILED}: times as fast as {GRADCAM}"]
+    assert (ratio["median"], ratio["lowest"], ratio["highest"], ratio["met"]) == (7.5, 6, 9, True)
+    other = told[f"{OURS}: times as fast as {TORCHCAM}"]
+    assert (other["median"], other["count"]) == (8, 1)
+    whole = Exact.against(rows, COMPILED, GRADCAM)[1]
+    assert (whole["median"], whole["count"], whole["met"]) == (3, 2, True)
+    assert told["to compile, once"]["median"] == 6
+
+
+def test_the_budget_moves_no_metric_if_0_is_inside():
+    """Layers without an aim have none; a metric that always moves one way is missed."""
+    values = [0.5, 0.7, 0.1, 0.4, 0.6]
+    rows = [
+        {
+            "seconds": {"exact": 12.0, "budget": 1.0},
+            "correlation": 0.99,
+            "values": {
+                name: {"exact": one, "budget": one + shift}
+                for name, shift in zip(
+                    ("average drop", "increase in confidence", "insertion", "deletion"),
+                    (0.1 + one / 10, 0.0, one - 0.45, 0.0),
+                    strict=True,
+                )
+            },
+        }
+        for one in values
+    ]
+
+    told = Budget().at("bn2", rows)
+    met = {one["what"].split(": ")[-1].split(",")[0]: one["met"] for one in told}
+
+    assert met["times as fast as exact"] is True
+    assert met["correlation with the exact map"] is False
+    assert (met["average drop"], met["insertion"], met["deletion"]) == (False, True, True)
+    assert all(one["met"] is None for one in Budget().at("conv1", rows)[:4])
+
+
+def measured(network, seconds, **whole):
+    """Give a row of a network, all of whose contestants scored ten masks in so many seconds, or twice as many."""
+    given = {name: seconds * times for name, times in zip((networks.OURS, *networks.PEERS), (1, 2, 4), strict=True)}
+    row = {"picture": "cat", "network": network, "scored": 10, "seconds": given, "agrees": {TORCHCAM: network == "a"}}
+    return row | ({"whole": whole} if whole else {})
+
+
+def test_networks_are_told_side_by_side():
+    """A column each, the aims behind; what is measured once a network is of its first row."""
+    part = {
+        "budget": {"seconds": {"exact": 8.0, "budget": 2.0}, "correlation": 0.99},
+        "ablation": {"seconds": {ablation.OURS: 1.0, ablation.PEER: 60.0}, "agrees": {ablation.PEER: True}},
+        "curves": {"seconds": {curves.OURS: 2.0, curves.TORCHCAM: 9.0, curves.ONE: 6.0}, "agrees": {"one": True}},
+    }
+    rows = [
+        measured("a", 1.0, share=0.8, mib=300.0, **part),
+        measured("a", 3.0),
+        measured("b", 5.0, share=0.95, mib=500.0, **part),
+    ]
+
+    told = Networks().figures(rows)
+    lines = tables.networks({"figures": told})
+
+    assert all(figures.problems(one) == [] for one in told)
+    assert lines[0] == "| what | a | b | aim |"
+    by_what = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in lines[2:]}
+    assert by_what[f"a masked pass of {networks.OURS}"][:2] == ["200 ms (100 to 300)", "500 ms"]
+    assert by_what[f"a masked pass: times as fast as {GRADCAM}"][:2] == ["2 x", "2 x"]
+    assert by_what[f"a masked pass: times as fast as {TORCHCAM}"][:2] == ["4 x", "not measured"]
+    assert by_what["share of the best rate that a sweep reaches"] == ["80 %, **missed**", "95 %", "90 % or more"]
+    assert by_what["fusion-cam(budget=64): times as fast as exact"][0] == "4 x"
+    assert by_what["fusion-cam(budget=64): correlation with the exact map"][0] == "0.99"
+    assert by_what[f"ablation-cam: times as fast as {ablation.PEER}"] == ["60 x", "60 x", "50 x or more"]
+    faster = "insertion and deletion, 113 steps: times as fast as the faster of torch-cam's and the loop"
+    assert by_what[faster] == ["3 x", "3 x", "2.5 x or more"]
+    assert by_what["fusion-cam: peak memory"] == ["300 MiB", "500 MiB, **missed**", "highest 400 MiB or less"]
+
+
+@pytest.mark.parametrize("peer", networks.PEERS.values(), ids=networks.PEERS)
+def test_peers_score_the_channels_that_they_are_told(peer):
+    """Two of six: the map is theirs alone."""
+    model = samples.small()
+    x = model.preprocessing(samples.photo())[None]
+    target = model.logits(x).argmax(1)
+    layer, activations = model.layer_for(x), model.record(x, target).activations
+    chosen = most_varied(activations, activations.flatten(2).std(2) > 0, 2)[0].nonzero()[:, 0]
+
+    given = peer(model, x, target, layer, chosen)
+
+    assert given.shape == x.shape[2:]
+    assert figures.correlation(given, ScoreCAM(channels=2)(model, x, target)[0]) > 0.99
+    assert figures.correlation(given, peer(model, x, target, layer)) < 0.99
+
+
+def test_the_peer_ablates_as_the_paper_says():
+    """To 0, with maps that have negative values too, which its own way takes 10 million off."""
+    model = samples.small()
+    model.network.act = torch.nn.Identity()
+    x = model.preprocessing(samples.photo())[None]
+    target = model.logits(x).argmax(1)
+    ours = METHODS["ablation-cam"](model, x, target)[0]
+
+    zeroed, own = (peers.gradcam_ablation_cam(model, x, target, model.layer_for(x), one) for one in (True, False))
+
+    assert figures.correlation(zeroed, ours) > 0.99
+    assert figures.correlation(own, ours) < 0.99
+
+
+def test_contestants_take_turns(monkeypatch):
+    """Who begins changes, what is told is in one order, and what another process measured is taken over."""
+    order = []
+
+    def worked(name):
+        return lambda: order.append(name) or name.upper()
+
+    contestants = {name: worked(name) for name in "abc"} | {"d": lambda: harness.Elsewhere(7.0, "there")}
+    monkeypatch.setattr(harness, "say", lambda text: None)
+
+    seconds, given = harness.in_turn(contestants, first=5)
+
+    assert order == ["b", "c", "a"]
+    assert list(seconds) == ["a", "b", "c", "d"]
+    assert seconds["d"] == 7
+    assert given == {"a": "A", "b": "B", "c": "C", "d": "there"}
+
+
+def test_pictures_are_evenly_spaced(tmp_path):
+    """Over all of the folder; without a folder they are scikit-image's."""
+    assert harness.evenly("abcdefghij", 3) == ["a", "d", "g"]
+    assert harness.evenly("ab", 3) == ["a", "b"]
+    for name in "cab":
+        (tmp_path / f"{name}.png").touch()
+    assert [path.name for path in harness.chosen(tmp_path, 9)] == ["a.png", "b.png", "c.png"]
+    assert len(harness.chosen(None, 4)) == 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Toy(harness.Subject):
+    """Measures nothing on three pictures, and stops as the second is done if that is asked for."""
+
+    name = "toy"
+    what = "nothing"
+    count: int = 3
+    found: int = 3
+    stop: bool = False
+
+    def planned(self):
+        """Say how many are wanted."""
+        return self.count
+
+    def rows(self):
+        """Give a row a picture."""
+        for number in range(self.found):
+            if number == 2 and self.stop:
+                raise KeyboardInterrupt
+            yield {"picture": str(number)}
+
+    def figures(self, rows):
+        """Count the rows."""
+        return [figures.figure("rows", [len(rows)])]
+
+
+@pytest.fixture
+def facts(monkeypatch):
+    """What is told of the machine, without a look at it."""
+    monkeypatch.setattr(meta, "metadata", lambda device: dict(result()["metadata"]))
+
+
+def test_a_run_that_is_cut_off_keeps_what_it_has(tmp_path, facts):
+    """The file holds the pictures that were done, and says that some are missing."""
+    with pytest.raises(KeyboardInterrupt):
+        speed.run(Toy(stop=True), tmp_path, "cpu")
+
+    kept = meta.read("toy", tmp_path)
+    assert (kept["pictures"], kept["planned"], kept["complete"]) == (2, 3, False)
+    assert meta.problems(kept) == []
+    assert tables.unfinished(kept) == " (2 of 3 pictures)"
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.json"]
+
+
+def test_a_folder_with_fewer_pictures_is_done_when_they_are(tmp_path, facts):
+    """All that there is, is all; nothing at all is an error."""
+    assert speed.run(Toy(count=9), tmp_path, "cpu")["complete"] is True
+    assert meta.read("toy", tmp_path)["planned"] == 3
+    with pytest.raises(FusionCamError, match="toy: nothing to measure"):
+        speed.run(Toy(found=0), tmp_path / "none", "cpu")
+    assert meta.read("toy", tmp_path / "none") is None
+
+
+def test_settings_go_to_the_subjects_that_have_them(tmp_path):
+    """What is not given stays each subject's own default, and no path of this machine is stored."""
+    words = ["--what", "exact", "budget", "memory", "--count", "4", "--layers", "bn2", "--pictures", str(tmp_path)]
+
+    exact, budget, memory = speed.chosen(speed.parsed([*words, "--peer-count", "2", "--compile"]))
+
+    assert (exact.count, exact.peer_count, exact.compile) == (4, 2, True)
+    assert (budget.count, budget.layers, budget.budget) == (4, ("bn2",), 64)
+    assert memory == SUBJECTS["memory"]()
+    assert exact.settings()["pictures"] == tmp_path.name
+    assert next(speed.chosen(speed.parsed(["--what", "curves"]))).settings()["pictures"] == "scikit-image's"
+
+
+@pytest.mark.parametrize(
+    "words", [["--count", "0"], ["--count", "x"], ["--what", "speed"], ["--pictures", "no such folder"]]
+)
+def test_wrong_words_are_told(words, capsys):
+    """As argparse does, without a traceback."""
+    with pytest.raises(SystemExit) as stopped:
+        speed.parsed(words)
+    assert stopped.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+class Brightness(torch.nn.Module):
+    """Scores a picture by how bright it is."""
+
+    def forward(self, x):
+        """Give scores ``(N, 2)``: the sum of the pixels, and 0."""
+        return torch.stack([x.sum((1, 2, 3)), x.sum((1, 2, 3)) * 0], 1)
+
+
+def test_plain_curves_by_hand():
+    """Four pixels of which one counts: insertion has it from the first step on, deletion only before it."""
+
+    class Given:
+        network = Brightness()
+
+    x = torch.zeros(1, 1, 2, 2)
+    x[0, 0, 0, 1] = 100.0
+    heatmap = torch.tensor([[[0.2, 0.9], [0.1, 0.0]]])
+    # the score is a half without the bright pixel and 1 with it; trapezoids over quarters
+
+    for batch in (1, 3, 32):
+        insertion, deletion = peers.plain_curves(Given, x, 0, heatmap, 4, batch).tolist()
+        assert insertion == pytest.approx((0.75 + 3) / 4)
+        assert deletion == pytest.approx((0.75 + 1.5) / 4)
+    assert peers.torchcam_curves(Given, x, 0, heatmap, 4).tolist() == pytest.approx([0.9375, 0.5625])
+
+
+def test_pages_keep_what_is_not_theirs():
+    """Only what stands between the marks is written anew, and missing marks are told."""
+    page = "a\n<!-- x: begin, written by benchmarks/tables.py -->\nold\n<!-- x: end -->\nb\n"
+
+    once = tables.written(page, {"x": lambda: "new"})
+
+    assert once == page.replace("old", "new")
+    assert tables.written(once, {"x": lambda: "new"}) == once
+    with pytest.raises(SystemExit, match="no section y"):
+        tables.written(page, {"y": lambda: "new"})
+
+
+def test_lines_of_tables():
+    """What was measured, what was aimed at, and whether it was met."""
+    told = figures.figure("correlation", [0.999, 0.96], aims={"median": ">= 0.97", "lowest": ">= 0.97"})
+
+    assert tables.line(told) == (
+        "| correlation | 0.98 (0.96 to 0.999) | 2 | 0.97 or more, lowest 0.97 or more | **missed** |"
+    )
+    assert tables.aim(figures.figure("", [1], "MiB", aims={"highest": "<= 400"})) == "highest 400 MiB or less"
+    assert tables.aim(figures.figure("", [1], "x", interval=[0, 1], aims={"interval": "in 0"})) == "0 in the interval"
+
+
+def test_the_machine_is_told_once(monkeypatch):
+    """Subjects that were measured alike share a line."""
+    first, second = result(), result(subject="share", pictures=0, complete=False, rows=[])
+
+    (line,) = tables.machines([first, second])
+
+    assert line.startswith("`exact`, `share` (0 of 1 pictures): ")
+    assert "2" in line
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_every_subject_is_described(name):
+    """The page says what each measures, in the table of subjects, and the tables know it."""
+    assert f"| `{name}` |" in (BENCHMARKS / "README.md").read_text()
+    assert name in tables.SUBJECTS

@@ -1,0 +1,87 @@
+"""The examples run as they stand, and the page that shows them shows what they say."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+TASKS = ("Segmentation", "Detection", "Embedding", "Regression", "MultiLabel")
+RECIPES = ("checkpoint", "fine_grained", "hugging_face", "quantus_captum", "volume")
+# those that take more than about ten seconds
+LONG = ("quantus_captum", "volume")
+PARAMETERS = [pytest.param(one, marks=[pytest.mark.slow] * (one.stem in LONG), id=one.stem) for one in EXAMPLES]
+LINE = re.compile(r"<Explanation of .+, .+ at \S+ of \S+>|[\w-]+(\(.*\))?: .*\d.*")
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tasks.md").read_text(), re.DOTALL)
+
+
+def run(path, folder, monkeypatch, *words):
+    """Run an example as a program, in an empty folder."""
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.argv", [str(path), *words])
+    runpy.run_path(str(path), run_name="__main__")
+
+
+def test_all_examples_are_found():
+    """An empty list would pass every test below."""
+    assert {*map(str.lower, TASKS), *RECIPES, "first"} == {path.stem for path in EXAMPLES}
+
+
+@pytest.mark.parametrize("path", PARAMETERS)
+def test_examples_print_lines_and_write_nothing(path, tmp_path, monkeypatch, capsys):
+    """As the docstring's command runs it, without a folder; any warning is an error here."""
+    run(path, tmp_path, monkeypatch)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(map(LINE.fullmatch, lines))
+    assert list(tmp_path.iterdir()) == []
+    assert f"python examples/{path.name} [FOLDER]" in path.read_text()
+
+
+@pytest.mark.parametrize("path", PARAMETERS)
+def test_examples_write_into_a_folder(path, tmp_path, monkeypatch, capsys):
+    """One overlay with its map and facts for each line that is printed."""
+    run(path, tmp_path, monkeypatch, "maps")
+
+    lines = capsys.readouterr().out.splitlines()
+    written = [path.stem for path in sorted(tmp_path.glob("maps/*.npy"))]
+    assert len(written) == len(lines)
+    assert set(written) <= {path.stem for path in tmp_path.glob("maps/*.png")}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_recipes_are_shown_whole(name):
+    """The page includes the files themselves."""
+    assert f'--8<-- "examples/{name}.py"' in (ROOT / "docs" / "recipes.md").read_text()
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[block.split(" ")[0] for block in BLOCKS])
+def test_the_page_shows_the_examples(block):
+    """Each block stands in an example line by line, so that it is known to run."""
+    assert any(unindented(block) in unindented(path.read_text()) for path in EXAMPLES)
+
+
+def test_the_first_page_shows_the_first_example():
+    """Its lines of Python, as they stand there."""
+    page, example = ((ROOT / path).read_text() for path in ("docs/index.md", "examples/first.py"))
+    (block,) = re.findall(r"    ```python\n(    explanation = .*?)    ```", page, re.DOTALL)
+    assert unindented(block) in unindented(example)
+
+
+def unindented(text):
+    """Strip every line."""
+    return "\n".join(map(str.strip, text.strip().splitlines()))
+
+
+def test_the_page_shows_every_task():
+    """One block at least for each."""
+    shown = "".join(BLOCKS)
+
+    assert len(BLOCKS) >= 5
+    assert all(f"{task}(" in shown or f"{task}." in shown for task in TASKS)

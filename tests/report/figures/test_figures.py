@@ -1,0 +1,318 @@
+"""Figures of rows whose truth is known: what is drawn, not how it looks."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from fusioncam.errors import ResultsError, ShapeError
+from fusioncam.report.figures.critical_difference import critical_difference_figure
+from fusioncam.report.figures.panels import cost_figure, curves_figure, grid_figure, side_by_side_figure, sweep_figure
+from fusioncam.report.figures.style import saved, styled, styles
+from fusioncam.report.method_names import grids, sweeps
+from fusioncam.report.statistics import interval
+from fusioncam.report.write import figures
+from runs import apart, results, row, rows_of
+
+NAMES = ("fusion-cam", "union-cam", "grad-cam", "ones")
+
+
+def curved(metric="insertion", methods=NAMES, steps=5, **facts):
+    """Give rows with curves: method m's picture p has the points p + m t."""
+    t = np.linspace(0, 1, steps)
+    return [
+        row(
+            method=method,
+            picture=f"{p}.jpg",
+            metric=metric,
+            curve=[float(one) for one in p + m * t],
+            value=p,
+            **facts,
+        )
+        for m, method in enumerate(methods)
+        for p in range(4)
+    ]
+
+
+def lines_of(axes):
+    """Give the lines of a panel by name."""
+    return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+
+
+def texts_of(figure):
+    """Give all that is written in a figure, also outside of its panels."""
+    from matplotlib.text import Text
+
+    return [one.get_text() for one in figure.findobj(Text) if one.get_text()]
+
+
+# -- curves ----------------------------------------------------------------------------------------------------
+
+
+def test_curves_are_means_with_bands():
+    """Figure 3: a panel a metric, the mean at every share, a band around it."""
+    found = results(curved(), curved("deletion", higher_is_better=False))
+    figure = curves_figure(found, "lite0", ["insertion", "deletion"], NAMES)
+
+    insertion, deletion = figure.axes
+    assert insertion.get_title(loc="left") == "insertion ↑"
+    assert deletion.get_title(loc="left") == "deletion ↓"
+    assert insertion.get_xlabel() == "share of the pixels shown"
+    assert deletion.get_xlabel() == "share of the pixels removed"
+    lines = lines_of(insertion)
+    assert set(lines) == set(NAMES)
+    assert lines["grad-cam"].get_xdata() == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert lines["grad-cam"].get_ydata() == pytest.approx([1.5, 2, 2.5, 3, 3.5])
+    bands = [one.get_paths()[0].vertices for one in insertion.collections]
+    assert len(bands) == 4
+    assert all(band[:, 1].min() < line.get_ydata()[0] for band, line in zip(bands, insertion.lines, strict=True))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(NAMES)
+
+
+def test_thin_lines_lie_on_thick_ones():
+    """So that Fusion-CAM does not hide what is equal to it, nor a baseline a method."""
+    drawn = list(lines_of(curves_figure(results(curved()), "lite0", ["insertion"], NAMES).axes[0]))
+
+    assert drawn == ["ones", "fusion-cam", "union-cam", "grad-cam"]
+
+
+def test_two_methods_alone():
+    """Figure 5."""
+    figure = curves_figure(results(curved()), "lite0", ["insertion"], ["fusion-cam", "union-cam"])
+
+    assert set(lines_of(figure.axes[0])) == {"fusion-cam", "union-cam"}
+
+
+def test_curves_lie_where_the_protocol_says():
+    """At its list of as many numbers, else at their steps."""
+    protocol = json.dumps({"metric": "ROAD", "shares": [0.1, 0.2, 0.5], "fill": "noise"})
+    road = curved("road", steps=3, protocol=protocol)
+    figure = curves_figure(results(road, curved("randomisation")), "lite0", ["road", "randomisation"], NAMES)
+
+    assert lines_of(figure.axes[0])["ones"].get_xdata() == pytest.approx([0.1, 0.2, 0.5])
+    assert figure.axes[0].get_xlabel() == "shares"
+    assert lines_of(figure.axes[1])["ones"].get_xdata() == pytest.approx(range(5))
+
+
+def test_without_curves_there_is_no_figure():
+    """And of curves that do not fit together there is an error."""
+    assert curves_figure(results(rows_of({"a": [0.1, 0.2]})), "lite0", ["insertion"], ["a"]) is None
+    mixed = [*curved(methods=("a",)), *curved(methods=("b",), steps=7)]
+    with pytest.raises(ResultsError, match=r"the curves of 'insertion' have \[5, 7\] points"):
+        curves_figure(results(mixed), "lite0", ["insertion"], ["a", "b"])
+
+
+# -- cost, settings ----------------------------------------------------------------------------------------------
+
+
+def test_cost_lies_across_quality():
+    """A point for each method, at its mean seconds and its mean, hollow where it chooses by what is measured."""
+    best, other = apart(0.3, 0.0)
+    rows = [
+        *rows_of({"fusion-cam": best}, metric="average-drop", seconds=9.0, shares_objective=True),
+        *rows_of({"grad-cam": other}, metric="average-drop", seconds=0.03, passes=1.0),
+        *rows_of({"ones": other}, metric="average-drop", seconds=0.001, passes=0.0),
+    ]
+    figure = cost_figure(results(rows), "lite0", ("fusion-cam", "grad-cam", "ones"), "seconds")
+
+    axes = figure.axes[0]
+    points = {bar.get_label(): bar.lines[0] for bar in axes.containers}
+    assert axes.get_xscale() == "log"
+    assert points["fusion-cam"].get_xdata() == pytest.approx([9])
+    assert points["fusion-cam"].get_ydata() == pytest.approx([best.mean()])
+    assert to_hex(points["fusion-cam"].get_markerfacecolor()) == "#ffffff"
+    assert to_hex(points["grad-cam"].get_markerfacecolor()) != "#ffffff"
+    assert "hollow: chooses by\nwhat is measured" in texts_of(figure)
+    ends = next(bar for bar in axes.containers if bar.get_label() == "grad-cam").lines[2][1].get_segments()[0][:, 1]
+    assert ends == pytest.approx([interval(other).low, interval(other).high])
+
+    passes = cost_figure(results(rows), "lite0", ("fusion-cam", "grad-cam", "ones"), "passes").axes[0]
+    assert passes.get_xscale() == "symlog"  # a place for 0
+    assert passes.get_xlim()[0] < 0
+
+
+def test_partial_passes_stand_beside_the_name():
+    """Whoever takes 2 whole passes and 1,280 partial ones does not look as cheap as whoever takes 2."""
+    rows = [
+        *rows_of({"ablation-cam": [0.1, 0.2]}, passes=2.0, partial_passes=1280.0),
+        *rows_of({"grad-cam": [0.1, 0.2]}, passes=2.0),
+    ]
+    names = ("grad-cam", "ablation-cam")
+    figure = cost_figure(results(rows), "lite0", names, "passes")
+
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "grad-cam", "ablation-cam\n+ 1,280 partial",
+    ]  # fmt: skip
+    assert figure.axes[0].get_xlabel() == "whole passes a picture"
+    assert not any("partial" in one for one in texts_of(cost_figure(results(rows), "lite0", names, "seconds")))
+
+
+def test_without_quality_there_is_no_cost_figure():
+    """Sanity is no quality."""
+    assert cost_figure(results(rows_of({"a": [1, 2]}, family="sanity")), "lite0", ["a"]) is None
+
+
+def test_a_sweep_is_a_line_of_means():
+    """In the order of its numbers, beside the level of the method as it is."""
+    names = ["fusion-cam", "fusion-cam(theta=50)", "fusion-cam(theta=0)", "fusion-cam(theta=10)"]
+    values = dict(zip(names, apart(0.0, 0.1, 0.2, 0.3), strict=True))
+    found = results(rows_of(values))
+    axes = sweep_figure(found, "lite0", sweeps(names)[0], "fusion-cam").axes[0]
+
+    line, level = axes.lines
+    assert list(line.get_xdata()) == [0, 10, 50]
+    assert line.get_ydata() == pytest.approx([values[f"fusion-cam(theta={one})"].mean() for one in (0, 10, 50)])
+    assert level.get_ydata() == pytest.approx([values["fusion-cam"].mean()] * 2)
+    assert axes.get_xlabel() == "theta"
+
+
+@pytest.mark.parametrize(("higher", "where"), [(True, (1, 1)), (False, (0, 0))])
+def test_a_grid_is_a_table_of_means(higher, where):
+    """The best cell is the darkest and framed, whichever way is better; an empty one has a dash."""
+    cells = {("grad", "score"): 0.1, ("grad", "group"): 0.2, ("layer", "group"): 0.4}
+    names = {f"fusion-cam(gradient={one}, region={other})": value for (one, other), value in cells.items()}
+    found = results(rows_of({name: [value, value] for name, value in names.items()}, higher_is_better=higher))
+    axes = grid_figure(found, "lite0", grids(names)[0]).axes[0]
+
+    shades = axes.images[0].get_array()
+    assert np.unravel_index(np.nanargmax(shades), shades.shape) == where
+    assert [text.get_text() for text in axes.texts] == ["0.1000", "0.2000", "\N{EN DASH}", "0.4000"]
+    frame = axes.patches[0]
+    assert (round(frame.get_y()), round(frame.get_x())) == where
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["score", "group"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["grad", "layer"]
+
+
+# -- ranks -------------------------------------------------------------------------------------------------------
+
+
+def test_critical_differences_by_hand():
+    """Four methods always in one order: ranks 1 to 4 on 40 pictures, CD 0.74, so that no bar joins any."""
+    base = np.random.default_rng(0).random(40)
+    column = results(rows_of({name: base + place for place, name in enumerate("abcd")})).column("lite0", "insertion")
+    figure = critical_difference_figure(column)
+
+    written = texts_of(figure)
+    assert {"d  1.00", "c  2.00", "3.00  b", "4.00  a", "CD = 0.74"} <= set(written)
+    assert "Friedman p < 0.001, 40 pictures, lite0" in written
+    assert not bars_of(figure)
+    dots = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert dots == [1, 2, 3, 4]
+
+
+def bars_of(figure):
+    """Give from which rank to which the thick bars reach."""
+    return [tuple(line.get_xdata()) for line in figure.axes[0].lines if line.get_linewidth() == 3.5]
+
+
+def test_bars_join_what_does_not_differ():
+    """Two that take turns in front of the third are joined."""
+    base = np.random.default_rng(0).random(40)
+    turn = np.resize([0.1, -0.1], 40)
+    values = {"fusion-cam": base + 2 + turn, "b": base + 2, "c": base}
+    rows = [*rows_of({"fusion-cam": values.pop("fusion-cam")}, shares_objective=True), *rows_of(values)]
+    figure = critical_difference_figure(results(rows).column("lite0", "insertion"))
+
+    assert bars_of(figure) == [pytest.approx((1.5 - 0.04, 1.5 + 0.04))]
+    assert "fusion-cam †  1.50" in texts_of(figure)
+    assert "† chooses by what is measured" in " ".join(texts_of(figure))
+
+
+def test_two_methods_have_no_diagram():
+    """Friedman's test asks for three."""
+    assert (
+        critical_difference_figure(results(rows_of({"a": [1, 2], "b": [2, 3]})).column("lite0", "insertion")) is None
+    )
+
+
+# -- side by side ------------------------------------------------------------------------------------------------
+
+
+def test_pictures_side_by_side():
+    """A row a picture, a column a method, the picture itself first."""
+    pictures = [("cat", Image.new("RGB", (30, 20), "red")), ("dog", Image.new("L", (20, 30)))]
+    maps = {"grad-cam": [np.zeros((4, 4), np.float32)] * 2, "fusion-cam": [np.ones((4, 4), np.float32)] * 2}
+    figure = side_by_side_figure(pictures, maps)
+
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["picture", "grad-cam", "fusion-cam", "", "", ""]
+    assert [figure.axes[place].get_ylabel() for place in (0, 3)] == ["cat", "dog"]
+    assert figure.axes[0].images[0].get_array().shape == (20, 30, 3)
+    assert figure.axes[0].images[0].get_array()[0, 0].tolist() == [255, 0, 0]
+    assert figure.axes[4].images[0].get_array()[0, 0].tolist() == [0, 0, 64]  # jet's 0 over black, half of each
+    with pytest.raises(ShapeError, match="a heatmap of grad-cam for each of 2 pictures, got 1"):
+        side_by_side_figure(pictures, {"grad-cam": maps["grad-cam"][:1]})
+
+
+# -- style and files -----------------------------------------------------------------------------------------------
+
+
+def test_a_method_looks_alike_in_all_figures():
+    """The well-known ones in every run; all of them unlike each other."""
+    many = [*NAMES, *(f"method{place}" for place in range(25)), "center", "random", "edges"]
+    looks = styles(many)
+
+    assert styles(["grad-cam", "fusion-cam"])["fusion-cam"] == looks["fusion-cam"]
+    assert len({(look.colour, str(look.dashes)) for look in looks.values()}) == len(many)
+    assert len({styles(["a", "b", "c"])[name].marker for name in "abc"}) == 3
+    fine = cost_figure(results(rows_of({"grad-cam": [1, 2], "ones": [2, 3]})), "lite0", ("grad-cam", "ones"))
+    lines = {bar.get_label(): bar.lines[0] for bar in fine.axes[0].containers}
+    assert lines["grad-cam"].get_color() == looks["grad-cam"].colour
+
+
+def test_more_methods_than_styles_are_drawn_all_the_same():
+    """Some look alike then."""
+    assert len(styles([f"method{place}" for place in range(99)])) == 99
+
+
+def test_the_users_settings_do_not_show(monkeypatch):
+    """Nor are they changed."""
+    import matplotlib as mpl
+
+    monkeypatch.setitem(mpl.rcParams, "lines.linewidth", 17)
+    with styled():
+        assert mpl.rcParams["lines.linewidth"] != 17
+    assert mpl.rcParams["lines.linewidth"] == 17
+
+
+def test_all_figures_of_a_run_have_names():
+    """Those that the rows hold something for, each once; names with signs of mathematics are text."""
+    names = [*NAMES, "$x_1$", *(f"fusion-cam(theta={one})" for one in (0, 10, 20))]
+    names += [f"fusion-cam(gradient={one}, region={other})" for one in "ab" for other in "cd"]
+    found = results(
+        curved(methods=names), curved("road", methods=names), curved("adcc", methods=names, family="sanity")
+    )
+    made = dict(figures(found))
+
+    assert list(made) == [
+        "curves-lite0",
+        "curves-union-fusion-lite0",
+        "curves-others-lite0",
+        "cost-seconds-lite0",
+        "cost-passes-lite0",
+        "sweep-theta-fusion-cam-lite0",
+        "grid-gradient-region-fusion-cam-lite0",
+        "critical-difference-insertion-lite0",
+        "critical-difference-road-lite0",
+        "critical-difference-adcc-lite0",
+    ]
+    assert set(lines_of(made["curves-lite0"].axes[0])) == {*NAMES, "$x_1$"}
+    assert not any(text.get_parse_math() for text in made["curves-lite0"].legends[0].get_texts())
+    assert saved(made["curves-lite0"], "png")[1:4] == b"PNG"
+
+
+def test_files_are_the_same_at_every_call():
+    """No date, no chance in the ids."""
+    one, other = (
+        [saved(curves_figure(results(curved()), "lite0", ["insertion"], NAMES), kind) for kind in ("svg", "png")]
+        for _ in range(2)
+    )
+
+    assert one == other
+    assert b"<svg" in one[0]
+    assert not re.search(rb"<dc:date>|20\d\d-\d\d-\d\d", one[0])

@@ -1,0 +1,448 @@
+"""Means, paired tests and ranks: numbers worked by hand, published ones, and data whose truth is known."""
+
+from __future__ import annotations
+
+import ast
+import math
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+import fusioncam
+from fusioncam.errors import MissingExtraError
+from fusioncam.report.statistics import (
+    Leaders,
+    band,
+    cliques,
+    compare,
+    comparisons,
+    critical_difference,
+    differences,
+    holm,
+    interval,
+    is_rate,
+    leaders,
+    mcnemar,
+    rank,
+    rank_biserial,
+    wilcoxon,
+)
+
+NAN = math.nan
+
+
+# -- means ---------------------------------------------------------------------------------------------------
+
+
+def test_an_interval_of_many_normal_values_is_the_textbook_one():
+    """For a large sample the bootstrap comes to mean ± 1.96 s/√n."""
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    found = interval(values)
+
+    half = 1.96 * values.std(ddof=1) / 20
+    assert found.mean == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+    assert (found.count, found.undefined) == (400, 0)
+
+
+def test_skewed_values_have_a_skewed_interval():
+    """BCa reaches farther to the side of the long tail, which the percentiles alone do less."""
+    values = np.random.default_rng(1).exponential(1, 40)
+    found = interval(values)
+
+    percentile = stats.bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(0))
+    assert found.high - found.mean > found.mean - found.low
+    assert found.low > percentile.confidence_interval.low
+    assert found.high > percentile.confidence_interval.high
+
+
+def test_the_same_values_have_the_same_interval():
+    """The seed is fixed; another one draws other pictures."""
+    values = np.random.default_rng(9).random(40)
+
+    assert interval(values) == interval(values)
+    assert interval(values, seed=1) != interval(values)
+
+
+def test_nan_is_left_out_and_counted():
+    """An undefined picture is no 0."""
+    assert interval([1.0, NAN, 3.0, NAN]).mean == 2
+    assert interval([1.0, NAN, 3.0, NAN]).count == 2
+    assert interval([1.0, NAN, 3.0, NAN]).undefined == 2
+    assert interval([1.0, NAN, 3.0]).low == interval([1.0, 3.0]).low
+
+
+def test_one_picture_has_no_interval():
+    """Nothing is known of the spread."""
+    found = interval([NAN, 0.5])
+
+    assert found.mean == 0.5
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_no_picture_has_no_mean():
+    """And nothing warns."""
+    found = interval([NAN, NAN])
+
+    assert math.isnan(found.mean)
+    assert (found.count, found.undefined) == (0, 2)
+    assert interval([]).count == 0
+
+
+def test_equal_values_have_a_point():
+    """A bootstrap of equal values is that value."""
+    found = interval([0.25] * 7)
+
+    assert (found.low, found.mean, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_nearly_equal_values_have_an_interval():
+    """Where BCa has none, the percentiles stand in."""
+    values = [1.0] * 9 + [1.0 + 2**-52]
+
+    assert 1 <= interval(values).low <= interval(values).high <= 1 + 2**-52
+
+
+def test_a_rate_of_zero_is_not_never():
+    """None of 10: Clopper and Pearson's upper end is 1 - 0.025^(1/10)."""
+    found = interval([0.0] * 10, rate=True)
+
+    assert found.low == 0
+    assert found.high == pytest.approx(1 - 0.025**0.1)
+    assert interval([1.0] * 10, rate=True).low == pytest.approx(0.025**0.1)
+
+
+def test_what_is_a_rate():
+    """0 and 1 alone, NaN aside; nothing known is no rate."""
+    assert is_rate([[0.0, 1.0], [NAN, 1.0]])
+    assert not is_rate([0.0, 1.0, 100.0])
+    assert not is_rate([NAN])
+
+
+@pytest.mark.parametrize("draw", ["normal", "exponential"])
+def test_the_interval_covers_the_mean_as_often_as_it_says(draw):
+    """Of 150 samples of 50, 95 % should; a skewed population costs some of it."""
+    rng = np.random.default_rng(2)
+    samples = getattr(rng, draw)(size=(150, 50))
+    truth = {"normal": 0.0, "exponential": 1.0}[draw]
+
+    found = [interval(sample) for sample in samples]
+
+    covered = np.mean([one.low <= truth <= one.high for one in found])
+    assert 0.89 <= covered <= 0.985
+
+
+def test_a_band_is_an_interval_at_every_point():
+    """Whole curves are drawn: the band of a shifted curve is the shifted band."""
+    curves = np.random.default_rng(3).normal(0, 1, (60, 1)) + np.array([0.0, 10.0, 20.0])
+    mean, low, high = band(curves)
+
+    assert mean == pytest.approx(curves.mean(0))
+    assert low - low[0] == pytest.approx([0, 10, 20])
+    assert high - low == pytest.approx(2 * 1.96 * curves[:, 0].std() / math.sqrt(60), rel=0.15)
+
+
+def test_a_band_of_few_curves():
+    """One has no band, one with NaN is no curve, none has no mean."""
+    mean, low, high = band([[1.0, 2.0], [NAN, 5.0]])
+
+    assert mean.tolist() == [1, 2]
+    assert np.isnan([low, high]).all()
+    assert np.isnan(band([[NAN, 1.0]])[0]).all()
+
+
+# -- pairs ---------------------------------------------------------------------------------------------------
+
+
+def test_three_numbers_by_hand():
+    """Differences 1, -2, 3 have ranks 1, 2, 3: 4 for, 2 against, of 6; all signs are 8, of which 6 are as far out."""
+    found = compare([2.0, 1.0, 5.0], [1.0, 3.0, 2.0], higher_is_better=True)
+
+    assert found.difference.mean == pytest.approx(2 / 3)
+    assert found.effect == pytest.approx(2 / 6)
+    assert found.p == pytest.approx(6 / 8)
+    assert (found.wins, found.ties, found.losses) == (2, 0, 1)
+    assert found.test == "Wilcoxon"
+
+
+def test_lower_may_be_better():
+    """The difference keeps its sign; who wins does not."""
+    found = compare([2.0, 1.0, 5.0], [1.0, 3.0, 2.0], higher_is_better=False)
+
+    assert found.difference.mean == pytest.approx(2 / 3)
+    assert found.effect == pytest.approx(-2 / 6)
+    assert (found.wins, found.ties, found.losses) == (1, 0, 2)
+
+
+def test_pratt_by_hand():
+    """Zeros take ranks: 0, 1, 1, -1 rank 1, 3, 3, 3, so that 6 stand against 3; all signs of them are 8."""
+    change = np.array([0.0, 1.0, 1.0, -1.0])
+    as_far = sum(abs(sum(signs)) >= 1 for signs in product((-1, 1), repeat=3))
+
+    assert rank_biserial(change) == pytest.approx(3 / 10)
+    assert wilcoxon(change) == pytest.approx(as_far / 8)
+
+
+def test_zeros_take_ranks():
+    """After eight zeros 1, 2, 3 and -4 rank 9 to 12: 18 apart, as 10 of all 16 signs are; without them 14 were."""
+    assert wilcoxon(np.array([0.0] * 8 + [1, 2, 3, -4])) == pytest.approx(10 / 16)
+
+
+def test_ties_weaken_a_few_differences():
+    """Six wins alone are significant, six among two hundred ties are small."""
+    few, many = np.arange(1.0, 7), np.array([0.0] * 200 + [1.0] * 6)
+
+    assert rank_biserial(few) == 1
+    assert 0 < rank_biserial(many) < 0.06
+    assert wilcoxon(few) == pytest.approx(2 / 64)
+
+
+def test_wilcoxon_is_the_published_one():
+    """The heights of Darwin's fifteen pairs of maize: W 24, p 0.0413."""
+    heights = np.array([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75.0])
+
+    assert wilcoxon(heights) == pytest.approx(0.0413, abs=1e-4)
+
+
+def test_nothing_differs():
+    """The p of equal columns is 1, and nothing warns."""
+    found = compare([0.5, 0.2], [0.5, 0.2], higher_is_better=True)
+
+    assert (found.p, found.effect, found.ties) == (1, 0, 2)
+
+
+def test_no_pair_says_nothing():
+    """Where one of both is always undefined there is no p."""
+    found = compare([NAN, 1.0], [2.0, NAN], higher_is_better=True)
+
+    assert math.isnan(found.p)
+    assert math.isnan(found.effect)
+    assert not found.holds
+    assert (found.difference.count, found.difference.undefined) == (0, 2)
+
+
+def test_nan_is_dropped_in_pairs():
+    """A picture counts where both have a value."""
+    found = compare([1.0, NAN, 3.0, 4.0], [0.0, 5.0, NAN, 1.0], higher_is_better=True)
+
+    assert found.difference.mean == 2
+    assert (found.difference.count, found.difference.undefined) == (2, 2)
+    assert found.wins == 2
+
+
+def test_the_rounding_of_single_precision_is_no_win():
+    """Equal maps give scores that differ in the seventh digit."""
+    values = np.float32([0.1, 0.7, 30.0])
+
+    assert differences(values, values * np.float32(1 + 2e-7)).tolist() == [0, 0, 0]
+    assert differences([0.1001], [0.1]) == pytest.approx(1e-4)
+
+
+def test_rates_are_compared_by_those_who_disagree():
+    """Of 20 pictures 9 agree; 10 of the 11 others are the method's: p = 2 (1 + 11) / 2^11."""
+    values = [1] * 5 + [0] * 4 + [1] * 10 + [0]
+    reference = [1] * 5 + [0] * 4 + [0] * 10 + [1]
+    found = compare(values, reference, higher_is_better=True, rate=True)
+
+    assert found.p == pytest.approx(2 * (1 + 11) / 2**11)
+    assert (found.wins, found.ties, found.losses) == (10, 9, 1)
+    assert found.test == "McNemar"
+    assert mcnemar(0, 0) == 1
+
+
+def test_holm_is_the_published_one():
+    """Holm's way by hand: 0.005 x 4, 0.01 x 3, then no p may be below an earlier one; NaN is no test."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([NAN, 0.02, 0.5])[1:] == pytest.approx([0.04, 0.5])
+    assert math.isnan(holm([NAN, 0.02])[0])
+    assert holm([0.9, 0.8]).tolist() == [1, 1]
+    assert holm([]).tolist() == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_never_helps(p):
+    """A corrected p is no less than it was, no more than Bonferroni's, and keeps the order."""
+    corrected = holm(p)
+
+    assert (corrected >= np.array(p) - 1e-15).all()
+    assert (corrected <= np.minimum(np.array(p) * len(p), 1) + 1e-15).all()
+    assert (np.diff(corrected[np.argsort(p)]) >= 0).all()
+
+
+def test_comparisons_are_corrected_together():
+    """The reference has no test, and the smallest p is multiplied by the number of the others."""
+    rng = np.random.default_rng(4)
+    values = rng.normal(0, 1, (30, 1)) + rng.normal([0, 0.05, 0.8, 0.2], 0.5, (30, 4))
+    found = comparisons(values, 0, higher_is_better=True)
+
+    assert found[0] is None
+    others = [one for one in found if one]
+    assert [one.holm for one in others] == pytest.approx(holm([one.p for one in others]))
+    assert others[1].holm == pytest.approx(3 * others[1].p)
+    assert others[1].holds
+
+
+@pytest.mark.slow
+def test_chance_is_rarely_called_a_difference():
+    """Of 200 tables of six equal methods, at most about one in twenty has a difference anywhere."""
+    rng = np.random.default_rng(5)
+    tables = rng.normal(0, 1, (200, 40, 6))
+    wrong = 0
+    for table in tables:
+        p = holm([wilcoxon(table[:, place] - table[:, 0]) for place in range(1, 6)])
+        wrong += bool((p < 0.05).any())
+
+    assert wrong <= 20
+
+
+# -- leaders and ranks -----------------------------------------------------------------------------------------
+
+
+def test_the_better_by_construction_leads_alone():
+    """It beats each of the others on nearly all pictures."""
+    rng = np.random.default_rng(6)
+    values = rng.normal(0, 1, (50, 1)) + rng.normal([0.0, 1.0, 0.1], 0.3, (50, 3))
+
+    assert leaders(values, higher_is_better=True).best == 1
+    assert leaders(values, higher_is_better=True).equals == ()
+    assert leaders(-values, higher_is_better=False).equals == ()
+
+
+def test_the_luckier_of_two_equals_does_not():
+    """Of two that differ by chance alone, the other is named beside the best; the worse one is not."""
+    rng = np.random.default_rng(7)
+    values = rng.normal(0, 1, (50, 1)) + rng.normal([1.0, 1.0, 0.0], 0.3, (50, 3))
+    found = leaders(values, higher_is_better=True)
+
+    assert {found.best, *found.equals} == {0, 1}
+
+
+def test_a_mean_that_ranks_do_not_bear_out_does_not_lead():
+    """One picture makes the mean; on all others the other is better."""
+    other = np.zeros(30)
+    values = np.column_stack([other - 0.1, other])
+    values[0, 0] = 100
+
+    assert leaders(values, higher_is_better=True) == Leaders(0, (1,))
+
+
+def test_a_twin_is_no_rival():
+    """The same method by another name does not keep it from leading; where all are the same, nobody leads."""
+    best, other = np.arange(20.0), np.arange(20.0) - 3
+    found = leaders(np.column_stack([best, other, best]), higher_is_better=True)
+
+    assert (found.best, found.equals, found.twins) == (0, (), (2,))
+    assert leaders(np.column_stack([best, best]), higher_is_better=True).equals == (1,)
+
+
+def test_who_has_no_value_does_not_lead():
+    """NaN alone takes no part, wherever it stands."""
+    values = np.column_stack([np.full(9, NAN), np.arange(9.0), np.arange(9.0) - 1])
+
+    assert leaders(values, higher_is_better=True).best == 1
+    assert leaders(np.full((3, 2), NAN), higher_is_better=True).best is None
+
+
+def test_rates_lead_by_disagreement():
+    """Seven more hits of eight are a difference to McNemar, four of four are none."""
+    seven = np.column_stack([[1.0] * 7 + [0.0], [0.0] * 8])
+
+    assert leaders(seven, higher_is_better=True, rate=True).equals == ()
+    assert leaders(seven[:4], higher_is_better=True, rate=True).equals == (1,)
+
+
+def test_ranks_by_hand():
+    """Two pictures: ranks 1 2 3 and 1.5 1.5 3, the best being the highest."""
+    found = rank([[9.0, 5.0, 1.0], [4.0, 4.0, 0.0], [NAN, 1.0, 1.0]], higher_is_better=True)
+
+    assert found is not None
+    assert found.mean.tolist() == [1.25, 1.75, 3]
+    assert found.count == 2
+    lower = rank([[9.0, 5.0, 1.0], [4.0, 4.0, 0.0]], higher_is_better=False)
+    assert lower is not None
+    assert lower.mean.tolist() == [2.75, 2.25, 1]
+
+
+def test_friedman_is_the_published_one():
+    """Demsar 2006, table 6, four classifiers on 14 data sets: his ranks, his chi² of 9.28, corrected for its ties."""
+    accuracies = [
+        [0.763, 0.768, 0.771, 0.798],
+        [0.599, 0.591, 0.590, 0.569],
+        [0.954, 0.971, 0.968, 0.967],
+        [0.628, 0.661, 0.654, 0.657],
+        [0.882, 0.888, 0.886, 0.898],
+        [0.936, 0.931, 0.916, 0.931],
+        [0.661, 0.668, 0.609, 0.685],
+        [0.583, 0.583, 0.563, 0.625],
+        [0.775, 0.838, 0.866, 0.875],
+        [1.000, 1.000, 1.000, 1.000],
+        [0.940, 0.962, 0.965, 0.962],
+        [0.619, 0.666, 0.614, 0.669],
+        [0.972, 0.981, 0.9751, 0.975],
+        [0.957, 0.978, 0.946, 0.970],
+    ]
+    found = rank(accuracies, higher_is_better=True)
+
+    assert found is not None
+    assert found.mean == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=1e-3)
+    assert found.critical_difference == pytest.approx(1.25, abs=0.005)
+    ties = 1 - (60 + 3 * 6) / (14 * 60)  # one of four, three of two: t³ - t each
+    assert found.p == pytest.approx(stats.chi2.sf(9.28 / ties, 3), abs=1e-4)
+
+
+@pytest.mark.parametrize(("methods", "q"), [(2, 1.960), (3, 2.343), (5, 2.728), (10, 3.164)])
+def test_critical_differences_are_the_published_ones(methods, q):
+    """Demsar 2006, table 5a."""
+    assert critical_difference(methods, 30) == pytest.approx(q * math.sqrt(methods * (methods + 1) / 180), rel=5e-4)
+
+
+def test_ranks_of_rounding_are_shared():
+    """What differs in the eighth digit is equal; all equal have no p but 1."""
+    found = rank(np.float64([[0.3, 0.3 + 1e-9, 0.3], [7.0, 7.0, 7.0 - 1e-7]]), higher_is_better=True)
+
+    assert found is not None
+    assert found.mean.tolist() == [2, 2, 2]
+    assert found.p == 1
+
+
+@pytest.mark.parametrize("values", [np.zeros((9, 2)), np.zeros((1, 4)), np.full((9, 3), NAN)])
+def test_too_little_has_no_ranks(values):
+    """Friedman's test asks for three methods, and one picture says nothing."""
+    assert rank(values, higher_is_better=True) is None
+
+
+def test_cliques_are_the_largest():
+    """Ranks 1, 1.5, 2.2, 4: within 1 lie the first two, and the second and third; within 9 all."""
+    ranks = [2.2, 1.0, 4.0, 1.5]
+
+    assert cliques(ranks, 1) == [(1, 3), (3, 0)]
+    assert cliques(ranks, 9) == [(1, 3, 0, 2)]
+    assert cliques(ranks, 0.1) == []
+
+
+# -- without the extra -----------------------------------------------------------------------------------------
+
+
+def test_without_scipy_the_extra_is_named(monkeypatch):
+    """What needs it says what to install."""
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
+
+    with pytest.raises(MissingExtraError, match=r'statistics need scipy: pip install "fusioncam\[benchmark\]"'):
+        interval([1.0, 2.0])
+
+
+def test_nothing_of_the_extra_is_imported_before_it_is_needed():
+    """`import fusioncam` must do without: no import of the extra stands outside of a function."""
+    source = Path(fusioncam.__file__).parent
+    for path in sorted((source / "report").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            assert not {name.split(".")[0] for name in names} & {"scipy", "pandas", "pyarrow", "torch"}, path
