@@ -18,7 +18,7 @@ import torch
 from skimage import data
 
 from fusioncam import ExplainedModel, load_model
-from fusioncam.data.images import find_pictures, open_picture
+from fusioncam.data.images import find_images, open_image
 from fusioncam.errors import FlatHeatmapWarning
 from fusioncam.zoo.loading import architecture
 from meta import say
@@ -43,7 +43,7 @@ class Subject:
 
 def chosen(folder, count):
     """Choose so many pictures of a folder, by default scikit-image's, evenly spaced in the order of their names."""
-    found = [one for one in find_pictures([folder or Path(data.__file__).parent]) if isinstance(one, Path)]
+    found = [one for one in find_images([folder or Path(data.__file__).parent]) if isinstance(one, Path)]
     return evenly([one for one in found if folder or one.suffix in (".png", ".jpg")], count)
 
 
@@ -59,7 +59,7 @@ def evenly(items, count):
 def samples(model, folder, count):
     """Give name, input ``(1, C, H, W)`` and predicted class ``(1,)`` of each picture."""
     for path in chosen(folder, count):
-        x = model.preprocessing(open_picture(path))[None].to(model.device)
+        x = model.preprocessing(open_image(path))[None].to(model.device)
         yield path.name, x, model.logits(x).argmax(1)
 
 

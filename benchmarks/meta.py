@@ -13,7 +13,7 @@ from pathlib import Path
 import figures
 from fusioncam import load_model
 from fusioncam.benchmark.throughput import machine
-from fusioncam.utils.files import replacing, to_json
+from fusioncam.utils.files import atomic_write, to_json
 
 SCHEMA_VERSION = 2
 RESULTS = Path(__file__).parent / "results"
@@ -89,7 +89,7 @@ def stored(subject, facts, began, rows, planned):
 def write(folder, result):
     """Write a result to its file, or nothing of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / f"{result['subject']}.json") as file:
+    with atomic_write(folder / f"{result['subject']}.json") as file:
         file.write(to_json(result) + b"\n")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 import fusioncam as fc
-from fusioncam.data.images import find_pictures
+from fusioncam.data.images import find_images
 from fusioncam.functional.similarity import spearman
 from fusioncam.trust.card import LEVELS
 from fusioncam.trust.levels import ALIKE, ASKED, UNLIKE
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=40, help="so many pictures, evenly spread")
     parser.add_argument("-m", "--method", action="append", help=f"default: {', '.join(METHODS)}")
     asked = parser.parse_args()
-    pictures = sorted(one for one in find_pictures([asked.photos]) if isinstance(one, Path))
+    pictures = sorted(one for one in find_images([asked.photos]) if isinstance(one, Path))
     step = max(1, len(pictures) // asked.limit)
     found = measured(pictures[::step][: asked.limit], asked.method or list(METHODS))
     print(*levels(found), sep="\n")

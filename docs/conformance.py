@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "conformance.md"
 sys.path.insert(0, str(ROOT / "tests"))
 
 from conformance import CASES, PEERS, REFERENCES  # noqa: E402 # it lies with the tests
-from fusioncam import METHODS, sharing  # noqa: E402
+from fusioncam import METHODS, cached_passes  # noqa: E402
 
 COLUMNS = {"grad-cam": PEERS[:1], "torchcam": PEERS[1:2], "captum": PEERS[2:3], "reference maps": PEERS[3:]}
 PACKAGES = ("grad-cam", "torchcam", "captum", "torch", "timm")
@@ -86,7 +86,7 @@ def heavy(case):
 
 def measure_all():
     numbers = {case: measure(case) for case in CASES if not heavy(case)}
-    with sharing():
+    with cached_passes():
         numbers |= {case: measure(case) for case in CASES if heavy(case)}
     return numbers
 

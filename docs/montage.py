@@ -39,7 +39,7 @@ def heatmaps_of(picture: Image.Image, model: fc.ExplainedModel) -> tuple[Image.I
     """Give the picture as the network sees it, and its heatmap for the predicted class by every method."""
     x = model.preprocessing(picture)[None]
     heatmaps = {}
-    with fc.sharing():
+    with fc.cached_passes():
         target = model.logits(x).argmax(1)
         for name, method in fc.METHODS.items():
             if name != "legrad":

@@ -33,7 +33,7 @@ from torchvision.models import VisionTransformer
 import toys
 from fusioncam import METHODS, ExplainedModel, load_model
 from fusioncam.errors import FlatHeatmapWarning
-from fusioncam.functional.heatmaps import minmax, over, positive, upsample, weigh
+from fusioncam.functional.heatmaps import expand_like, minmax, relu_above_rounding, upsample, weighted_sum
 from fusioncam.functional.masks import ChannelMasks
 from fusioncam.methods.base import noise
 from fusioncam.methods.gradient import GradCAM, LayerCAM, ShapleyCAM
@@ -310,7 +310,7 @@ def ablated_by_captum(problem: Problem) -> Tensor:
     ablation = captum.attr.LayerFeatureAblation(problem.network, problem.module)
     mask = channels.expand_as(activations[:1])
     lost = ablation.attribute(problem.x.clone(), target=problem.target, layer_mask=mask).detach()
-    return heat(weigh(activations, lost.flatten(2)[..., 0]), problem)
+    return heat(weighted_sum(activations, lost.flatten(2)[..., 0]), problem)
 
 
 def stored(key: str) -> Maker:
@@ -323,7 +323,7 @@ def stored(key: str) -> Maker:
 
 def heat(cam: Tensor, problem: Problem) -> Tensor:
     """Finish a raw cam as our methods do."""
-    return minmax(upsample(positive(cam), problem.x.shape[2:]))
+    return minmax(upsample(relu_above_rounding(cam), problem.x.shape[2:]))
 
 
 def signed_heat(cam: Tensor, problem: Problem) -> Tensor:
@@ -342,21 +342,21 @@ def plus_plus(epsilon: float, *, each: bool = False) -> Callable[[Tensor, Tensor
     def cam(activations: Tensor, gradients: Tensor) -> Tensor:
         maps, g = activations.double(), gradients.double()
         total = (maps * g**3).flatten(2).sum(2) if each else maps.flatten(2).sum(2)
-        beside = over(total, g) if each else over(total, g) * g**3
+        beside = expand_like(total, g) if each else expand_like(total, g) * g**3
         alpha = torch.where(g != 0, g**2 / (2 * g**2 + beside + epsilon), 0)
-        return weigh(maps, (alpha * g.relu()).flatten(2).sum(2))
+        return weighted_sum(maps, (alpha * g.relu()).flatten(2).sum(2))
 
     return cam
 
 
 def lost_division(activations: Tensor, gradients: Tensor) -> Tensor:
     """Grad-CAM++ whose alpha is not divided by anything."""
-    return weigh(activations, (gradients**2 * gradients.relu()).flatten(2).sum(2))
+    return weighted_sum(activations, (gradients**2 * gradients.relu()).flatten(2).sum(2))
 
 
 def no_denominator(activations: Tensor, gradients: Tensor) -> Tensor:
     """XGrad-CAM whose weights are not divided by the sum of the activations."""
-    return weigh(activations, (activations * gradients).flatten(2).sum(2))
+    return weighted_sum(activations, (activations * gradients).flatten(2).sum(2))
 
 
 def centred(maps: Tensor) -> Tensor:
@@ -389,8 +389,8 @@ def channel_by_channel(problem: Problem) -> Tensor:
     total = torch.zeros_like(problem.x[:, 0])
     for term in terms:
         flat = term.abs().flatten(0, 1)
-        flat = flat - over(flat.flatten(1).amin(1), flat)
-        flat = flat / over(flat.flatten(1).amax(1) + 1e-7, flat)
+        flat = flat - expand_like(flat.flatten(1).amin(1), flat)
+        flat = flat / expand_like(flat.flatten(1).amax(1) + 1e-7, flat)
         total = total + upsample(flat, size).reshape(*term.shape[:2], *size).sum(1)
     return minmax(total)
 
@@ -407,7 +407,7 @@ def weighted_references(problem: Problem) -> Tensor:
         contrast = contrast + (p * (y[c] - y[others])).sum() / (p.sum() + 1e-9)
     (weights,) = torch.autograd.grad(contrast, logits)
     record = problem.explained.record(problem.x, weights)
-    return heat(weigh(record.activations, record.gradients.flatten(2).mean(2)), problem)
+    return heat(weighted_sum(record.activations, record.gradients.flatten(2).mean(2)), problem)
 
 
 def aligned(maps: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -417,7 +417,7 @@ def aligned(maps: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def early_relu(activations: Tensor, weights: Tensor, x: Tensor, method: object) -> Tensor:
     """Sum weighted channels, with the ReLU before the map is upsampled."""
-    return minmax(upsample(positive(weigh(activations, weights)), x.shape[2:]))
+    return minmax(upsample(relu_above_rounding(weighted_sum(activations, weights)), x.shape[2:]))
 
 
 def aligned_corners(problem: Problem) -> Tensor:
@@ -476,7 +476,7 @@ def lowered(batch: int) -> Maker:
             changes = Lowered(record.activations, values(record.activations[0]))
             y = problem.explained.scores(x, c, "logit")[:, None]
             without = problem.explained.ablated_scores(x, changes, c, readout="logit").T
-            cams.append(weigh(record.activations, (y - without) / y))
+            cams.append(weighted_sum(record.activations, (y - without) / y))
         return heat(torch.cat(cams), problem)
 
     return rule
@@ -488,19 +488,19 @@ def last_noisy(problem: Problem) -> Tensor:
     noisy = [problem.explained.record(problem.x + one, problem.target) for one in drawn]
     second = torch.stack([one.gradients**2 for one in noisy]).mean(0)
     third = torch.stack([one.gradients**3 for one in noisy]).mean(0)
-    beside = over((third * problem.maps()[0]).flatten(2).sum(2), third)
+    beside = expand_like((third * problem.maps()[0]).flatten(2).sum(2), third)
     alpha = second / (2 * second + beside + 1e-8)
     weights = (alpha * noisy[-1].gradients.relu()).flatten(2).sum(2)
-    return heat(weigh(noisy[-1].activations, weights), problem)
+    return heat(weighted_sum(noisy[-1].activations, weights), problem)
 
 
 def layers_of(problem: Problem, layers: tuple[str, ...], epsilon: float) -> Tensor:
     """Give Grad-CAM's maps at each of the layers ``(L, N, *s)``, stretched before they are brought to size."""
     maps = []
     for one in problem.explained.records(problem.x, problem.target, layers):
-        cam = weigh(one.activations, one.gradients.flatten(2).mean(2)).relu()
-        cam = cam - over(cam.flatten(1).amin(1), cam)
-        maps.append(upsample(cam / over(cam.flatten(1).amax(1) + epsilon, cam), problem.x.shape[2:]))
+        cam = weighted_sum(one.activations, one.gradients.flatten(2).mean(2)).relu()
+        cam = cam - expand_like(cam.flatten(1).amin(1), cam)
+        maps.append(upsample(cam / expand_like(cam.flatten(1).amax(1) + epsilon, cam), problem.x.shape[2:]))
     return torch.stack(maps)
 
 
@@ -533,7 +533,7 @@ def random_channels(problem: Problem) -> Tensor:
     activations = problem.maps()[0]
     np.random.seed(0)
     weights = torch.from_numpy(np.random.uniform(-1, 1, activations.shape[:2]))
-    return heat(weigh(activations, weights.to(activations)), problem)
+    return heat(weighted_sum(activations, weights.to(activations)), problem)
 
 
 def byte_slopes(problem: Problem) -> Tensor:
@@ -549,7 +549,7 @@ def byte_slopes(problem: Problem) -> Tensor:
 def cubic(problem: Problem) -> Tensor:
     """Grad-CAM brought to a volume's size by cubic splines through its corners."""
     activations, gradients = problem.maps()
-    cam = minmax(positive(weigh(activations, gradients.flatten(2).mean(2)))).float()
+    cam = minmax(relu_above_rounding(weighted_sum(activations, gradients.flatten(2).mean(2)))).float()
     sides = [large / small for large, small in zip(problem.x.shape[2:], cam.shape[1:], strict=True)]
     return minmax(torch.from_numpy(np.stack([zoom(one.numpy(), sides) for one in cam])).clamp(min=0))
 
@@ -557,7 +557,7 @@ def cubic(problem: Problem) -> Tensor:
 def nearest_ours(problem: Problem) -> Tensor:
     """Grad-CAM upsampled to the nearest value."""
     activations, gradients = problem.maps()
-    cam = positive(weigh(activations, gradients.flatten(2).mean(2)))
+    cam = relu_above_rounding(weighted_sum(activations, gradients.flatten(2).mean(2)))
     return minmax(F.interpolate(cam[:, None], problem.x.shape[2:])[:, 0])
 
 
@@ -578,7 +578,7 @@ def seen_through(problem: Problem, *, after: bool) -> Tensor:
         relu = activations.relu().detach().requires_grad_()
         logits = toy.head[1:](relu)
         (gradients,) = torch.autograd.grad(logits.gather(1, problem.target[:, None]).sum(), relu)
-    return heat(weigh(activations.relu(), gradients.flatten(2).mean(2)), problem)
+    return heat(weighted_sum(activations.relu(), gradients.flatten(2).mean(2)), problem)
 
 
 def ours(method: Callable[..., Tensor]) -> Maker:

@@ -14,13 +14,13 @@ import torch
 
 import figures
 from fusioncam import METHODS, load_model
-from fusioncam.bulk import BulkPlan, Watch, explain_in_bulk
+from fusioncam.bulk import BulkListener, BulkPlan, explain_in_bulk
 from fusioncam.bulk.compression import as_grid, sizes_for
 from fusioncam.bulk.parquet import grid_facts, to_parquet
 from fusioncam.bulk.storage import pictures_at
 from fusioncam.distributed.ray_connection import ray_pool
 from fusioncam.distributed.ray_pool import Request
-from fusioncam.distributed.workers import Here
+from fusioncam.distributed.workers import LocalWorkers
 from harness import Subject, chosen, timed
 from meta import say
 
@@ -30,7 +30,7 @@ PLAIN = "this process"
 STEADY = 0.1  # of the pictures, which are done while workers still start
 
 
-class Clock(Watch):
+class Clock(BulkListener):
     """Notes when each picture was done."""
 
     def __init__(self):
@@ -119,7 +119,7 @@ class Scaling(Subject):
         say(f"{self.name}: {method} by {name}, {batch_size} pictures at once, {repeat + 1} of {self.repeats}")
         plan, out, clock = BulkPlan((str(data),), self.model, methods=(method,)), data.parent / "out", Clock()
         began = time.perf_counter()
-        place = nullcontext(Here(batch_size))
+        place = nullcontext(LocalWorkers(batch_size))
         if workers is not None:
             place = ray_pool(request=Request(workers=workers, batch_size=batch_size), note=say)
         with place as hands:

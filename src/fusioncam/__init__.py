@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from fusioncam.explanations.comparison import Comparison, compare
     from fusioncam.explanations.explain import explain, explain_each
     from fusioncam.explanations.explanation import Explanation
-    from fusioncam.inference.cache import sharing
+    from fusioncam.inference.cache import cached_passes
     from fusioncam.inference.settings import Speed
     from fusioncam.methods.ensembles import fuse
     from fusioncam.methods.registry import METHODS
@@ -54,7 +54,7 @@ __all__ = [
     "fuse",
     "load_model",
     "read_heatmaps",
-    "sharing",
+    "cached_passes",
 ]
 
 

@@ -112,7 +112,7 @@ class FlatHeatmapWarning(FusionCamWarning):
     """A heatmap is constant, for example because nothing positive was left after ReLU."""
 
 
-def told(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Say in a line what went wrong; of others' errors their kind, too."""
     return str(error) if isinstance(error, FusionCamError) else f"{type(error).__name__}: {error}"
 

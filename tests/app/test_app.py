@@ -32,7 +32,16 @@ from fusioncam import explain
 from fusioncam.app import html, served, session
 from fusioncam.app.handlers import SAME, Desk, noted
 from fusioncam.app.request_filter import MOST, Door
-from fusioncam.app.session import MAX_BYTES, MAX_PIXELS, OFFERED, Kept, Made, Studio, open_upload, packed
+from fusioncam.app.session import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    OFFERED,
+    CachedExplanation,
+    CachedMethod,
+    Studio,
+    open_upload,
+    packed,
+)
 from fusioncam.cli.main import main
 from fusioncam.errors import AddressError, ImageError, MethodError, NonFiniteError, TargetError, UnknownNameError
 from fusioncam.methods.fusion import FusionCAM
@@ -50,7 +59,7 @@ def small() -> Studio:
 
 
 @pytest.fixture(scope="module")
-def made(small: Studio) -> Made:
+def made(small: Studio) -> CachedExplanation:
     """The cat, explained by the page's own method."""
     return small.explain(photo(), "cat.png", model=MODEL)
 
@@ -417,7 +426,7 @@ def test_a_zip_holds_all_that_was_made(small):
 def test_what_is_kept_is_the_first_answer(small):
     """For the same question; any other goes to the method."""
     counted = Counted(METHODS["grad-cam"])
-    kept, model = Kept(counted), small.models[MODEL]
+    kept, model = CachedMethod(counted), small.models[MODEL]
     x = model.preprocessing(photo())[None]
     first = kept(model, x, 1)
 

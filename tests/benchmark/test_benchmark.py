@@ -15,22 +15,22 @@ import pytest
 import torch
 
 import samples
-from fusioncam import METHODS, ExplainedModel, sharing
+from fusioncam import METHODS, ExplainedModel, cached_passes
 from fusioncam.benchmark.api import benchmark, gathered
-from fusioncam.benchmark.evaluator import Bench, acquaint
+from fusioncam.benchmark.evaluator import Evaluator, acquaint
 from fusioncam.benchmark.plan import as_plan
 from fusioncam.benchmark.run_folder import Heatmaps
-from fusioncam.benchmark.runner import Watch, run
+from fusioncam.benchmark.runner import ProgressListener, run
 from fusioncam.data.datasets.sample import Sample
-from fusioncam.errors import MissingTruthError, OutputError, ResultsError, UnknownNameError, told
+from fusioncam.errors import MissingTruthError, OutputError, ResultsError, UnknownNameError, describe_error
 from fusioncam.functional.boxes import THRESHOLDS
-from fusioncam.inference.cache import once
-from fusioncam.inference.costs import metered
+from fusioncam.inference.cache import memoize_pass
+from fusioncam.inference.costs import count_passes
 from fusioncam.methods.gradient import GradCAM
 from fusioncam.methods.registry import as_methods
 from fusioncam.metrics.base import protocol
 from fusioncam.metrics.registry import as_metrics
-from fusioncam.utils.files import held
+from fusioncam.utils.files import folder_lock
 from runs import same
 from samples import painted, photos
 
@@ -49,7 +49,7 @@ def measured(data, out, methods=("grad-cam",), metrics=("average-drop",), **sett
     return pd.read_parquet(benchmark(data, out=out, **settings))
 
 
-class Counted(Watch):
+class Counted(ProgressListener):
     """Keeps what it hears."""
 
     def __init__(self):
@@ -147,9 +147,9 @@ def test_what_is_shared_is_computed_once():
     )
     metrics = dict(one for name in ("average-drop", "increase", "insertion(steps=4)") for one in as_metrics(name))
     model, sample = samples.small(), Sample("one", painted(1))
-    bench = Bench(model, "m", methods, metrics, [sample])
+    bench = Evaluator(model, "m", methods, metrics, [sample])
     acquaint(model, methods.values())
-    with metered() as meter:
+    with count_passes() as meter:
         rows, heatmaps = bench.measure(sample, {(one, other) for one in methods for other in metrics}, {})
 
     channels = 6
@@ -174,7 +174,7 @@ def test_a_methods_cost_is_what_it_takes_alone(data, tmp_path, first):
         for n in sorted({int(one[:2]) for one in rows["picture"]}):
             x = model.preprocessing(painted(n))[None]
             target = model.logits(x).argmax(1)
-            with sharing(), metered() as meter:
+            with cached_passes(), count_passes() as meter:
                 METHODS[name](model, x, target)
             told = rows[(rows["method"] == name) & (rows["picture"] == f"{n:02}.png")].iloc[0]
             assert (told["passes"], told["partial_passes"]) == (meter.passes, meter.partial)
@@ -285,7 +285,7 @@ def test_metrics_that_ask_for_more_heatmaps_are_called_outside_of_sharing(data, 
     """They are answered, and of their heatmaps none is remembered."""
     asked = []
 
-    @once
+    @memoize_pass
     def question():
         asked.append(1)
 
@@ -346,7 +346,7 @@ def test_ctrl_c_keeps_what_is_there(data, tmp_path, at, monkeypatch):
     """What is done stays done, and the run goes on where it was."""
     whole = measured(data, tmp_path / "whole")
 
-    class Stopped(Watch):
+    class Stopped(ProgressListener):
         def at(self, model, picture):
             if picture == f"{at:02}.png":
                 raise KeyboardInterrupt
@@ -480,7 +480,7 @@ def test_a_plan_without_rows_binds_nobody(data, tmp_path):
 def test_a_plan_that_was_stopped_before_its_first_row_binds_nobody(data, tmp_path):
     """Its file is there, and says what no row is of."""
 
-    class Stopped(Watch):
+    class Stopped(ProgressListener):
         def at(self, model, picture):
             raise KeyboardInterrupt
 
@@ -571,7 +571,7 @@ def test_heatmaps_are_kept_as_they_were(tmp_path):
 def test_two_runs_in_one_folder_are_refused(data, tmp_path):
     """The second is told; when the first is gone, its lock is too."""
     with (
-        held(tmp_path / "run"),
+        folder_lock(tmp_path / "run"),
         pytest.raises(OutputError, match=f"another run \\(process {os.getpid()}\\) is writing"),
     ):
         measured(data, tmp_path / "run")
@@ -657,5 +657,5 @@ def test_a_layer_that_is_not_there_is_told_before_anything_is_done(data, tmp_pat
 
 def test_errors_are_told_in_a_line():
     """Ours as they are, others with their kind."""
-    assert told(ResultsError("no rows")) == "no rows"
-    assert told(KeyError("a")) == "KeyError: 'a'"
+    assert describe_error(ResultsError("no rows")) == "no rows"
+    assert describe_error(KeyError("a")) == "KeyError: 'a'"

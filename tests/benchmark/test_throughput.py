@@ -17,18 +17,18 @@ import samples
 from fusioncam.benchmark import throughput
 from fusioncam.benchmark.throughput import (
     Plain,
-    compared,
     examine,
     in_turns,
     machine,
     precisions,
     raw_rate,
     raw_rates,
+    score_difference,
     spots,
 )
 from fusioncam.cli import doctor_tables
 from fusioncam.errors import NonFiniteError
-from fusioncam.inference.costs import metered
+from fusioncam.inference.costs import count_passes
 from fusioncam.inference.settings import computes_bfloat16
 from samples import Small
 
@@ -200,7 +200,7 @@ def test_a_rate_is_pictures_by_seconds(workers, chunk, clock):
     network = Watched(threading.Barrier(workers))
     model, x = asked(network)
     clock += [1.0, 2.0]
-    with metered() as meter:
+    with count_passes() as meter:
         assert raw_rate(model, x, workers, chunk, 5) == workers * chunk * 5 / 2
     pictures, idents, threads, grads = zip(*network.seen, strict=True)
     assert pictures == (chunk,) * workers * 6
@@ -247,7 +247,7 @@ def test_a_sweep_s_rate_is_masks_by_seconds(clock):
     """Every mask is a pass."""
     model, x = asked()
     clock.append(4.0)
-    with metered() as meter:
+    with count_passes() as meter:
         assert throughput.sweep_rate(model, x, torch.tensor([1]), spots(10, x)) == 2.5
     assert meter.passes == 10
 
@@ -302,7 +302,7 @@ def test_masks_are_alive_and_the_same_each_time():
 )
 def test_scores_are_compared(scores, exact, expected):
     """By the largest difference and the correlation, where there is one."""
-    assert compared(torch.tensor(scores) / 1, torch.tensor(exact) / 1) == pytest.approx(expected)
+    assert score_difference(torch.tensor(scores) / 1, torch.tensor(exact) / 1) == pytest.approx(expected)
 
 
 # -- measuring -------------------------------------------------------------------------------------------------

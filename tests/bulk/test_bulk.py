@@ -15,15 +15,15 @@ from PIL import Image
 
 import samples
 from fusioncam import Preprocessing, explain_each, read_heatmaps
-from fusioncam.bulk import BulkPlan, Watch, explain_in_bulk
+from fusioncam.bulk import BulkListener, BulkPlan, explain_in_bulk
 from fusioncam.bulk.compression import as_grid, from_grid, sizes_for
 from fusioncam.bulk.jobs import seen
 from fusioncam.bulk.storage import Folder, pictures_at
 from fusioncam.cli.main import main
 from fusioncam.cli.ray_options import with_address
-from fusioncam.distributed.workers import Here, Lost
+from fusioncam.distributed.workers import FailedJob, LocalWorkers
 from fusioncam.errors import ImageError, OutputError, ResultsError, TargetError, UnknownNameError
-from fusioncam.functional.heatmaps import minmax, positive, upsample
+from fusioncam.functional.heatmaps import minmax, relu_above_rounding, upsample
 from samples import painted, photos
 
 METHODS = ("grad-cam", "fusion-cam")
@@ -42,7 +42,7 @@ def plan_of(*pictures, **settings):
     return BulkPlan(tuple(map(str, pictures)), **settings)
 
 
-class Counted(Watch):
+class Counted(BulkListener):
     """Keeps what it hears."""
 
     def __init__(self):
@@ -68,7 +68,7 @@ class Counted(Watch):
 def test_a_layers_heatmap_comes_back_from_its_own_size(size):
     """ReLU, upsampled, stretched: what is off is half precision's rounding."""
     torch.manual_seed(1)
-    heatmap = minmax(upsample(positive(torch.randn(1, *size)), (224, 160)))[0]
+    heatmap = minmax(upsample(relu_above_rounding(torch.randn(1, *size)), (224, 160)))[0]
     grid = as_grid(heatmap, sizes_for((224, 160), [size]), 0.005)
 
     assert tuple(grid.values.shape) == size
@@ -151,7 +151,7 @@ def test_pictures_that_fail_are_rows(data):
     """Torn ones and those that no decoder knows; the others of their batch go on."""
     (data / "02.png").write_bytes((data / "02.png").read_bytes()[:80])
     (data / "03b.jpg").write_bytes(b"")
-    outcome = explain_in_bulk(plan_of("photos"), "maps", workers=Here(4))
+    outcome = explain_in_bulk(plan_of("photos"), "maps", workers=LocalWorkers(4))
 
     assert (outcome.pictures, outcome.heatmaps, outcome.failures) == (8, 12, 2)
     assert [Path(row["picture"]).name for row in outcome.told] == ["02.png", "03b.jpg"]
@@ -168,10 +168,10 @@ def test_pictures_that_fail_are_rows(data):
 def test_a_lost_picture_is_a_row(data):
     """What a worker does not survive."""
 
-    class Losing(Here):
+    class Losing(LocalWorkers):
         def run(self, set_up, jobs):
             for job, found in super().run(set_up, jobs):
-                yield job, Lost("it ended") if str(job).endswith("05.png") else found
+                yield job, FailedJob("it ended") if str(job).endswith("05.png") else found
 
     outcome = explain_in_bulk(plan_of("photos"), "maps", workers=Losing())
     assert (outcome.heatmaps, outcome.told) == (12, ({"picture": "photos/05.png", "error": "it ended"},))

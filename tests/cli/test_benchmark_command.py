@@ -22,7 +22,7 @@ from fusioncam import METHODS
 from fusioncam.benchmark.results_store import Means
 from fusioncam.cli import benchmark
 from fusioncam.cli.main import main
-from fusioncam.cli.progress import Screen, table_of
+from fusioncam.cli.progress import ProgressBar, table_of
 from fusioncam.errors import ResultsError
 from fusioncam.metrics.registry import METRICS
 from runs import stored_row
@@ -340,7 +340,7 @@ def test_means_are_shown_by_method_and_by_model_if_there_are_several():
 
 def test_the_screen_counts_pictures_and_rows(monkeypatch):
     """A picture with several lines, as games have, is one."""
-    screen = Screen()
+    screen = ProgressBar()
     screen._console = Console(file=io.StringIO(), force_terminal=True, width=100)
     screen._live.console = screen._console
     with screen.shown():

@@ -27,7 +27,7 @@ import samples
 from fusioncam import METHODS, Speed, explain_each
 from fusioncam.cli.explain_output import Run
 from fusioncam.cli.main import main
-from fusioncam.explanations.explain import by_picture
+from fusioncam.explanations.explain import explain_batches
 from samples import CAT, COFFEE, ROCKET, Small, photo
 
 SMALL = ("--model", "samples:small")
@@ -555,7 +555,7 @@ def test_a_run_does_not_keep_the_pixels(tmp_path):
     run, model, given = Run(tmp_path, quiet=True), samples.small(), []
 
     def each():
-        for of_picture in by_picture([CAT, COFFEE, ROCKET], model, ["grad-cam"], None):
+        for of_picture in explain_batches([CAT, COFFEE, ROCKET], model, ["grad-cam"], None):
             given.extend(map(weakref.ref, of_picture))
             yield of_picture
 

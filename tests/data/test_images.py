@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fusioncam.data.images import find_pictures, open_picture
+from fusioncam.data.images import find_images, open_image
 from fusioncam.errors import ImageError
 from samples import corners, photo
 
@@ -82,7 +82,7 @@ def sources(paths: list[Path | ImageError]) -> list[str]:
 )
 def test_colours_survive_every_format(name, change, settings, tmp_path):
     """Red stays red and blue stays blue, whatever the file's mode and even if its suffix lies."""
-    opened = open_picture(saved(change(corners()), tmp_path / name, **settings))
+    opened = open_image(saved(change(corners()), tmp_path / name, **settings))
     assert opened.size == (60, 40)
     assert near(pixel(opened, (2, 2)), RED)
     assert near(pixel(opened, (57, 37)), BLUE)
@@ -94,7 +94,7 @@ def test_colours_survive_every_format(name, change, settings, tmp_path):
 def test_grey_becomes_three_equal_channels(mode, grey, tmp_path):
     """A grey picture of any depth comes as grey RGB."""
     picture = Image.new("L", (8, 8), 255 if mode == "1" else grey).convert(mode)
-    assert pixel(open_picture(saved(picture, tmp_path / "grey.png"))) == (grey,) * 3
+    assert pixel(open_image(saved(picture, tmp_path / "grey.png"))) == (grey,) * 3
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
@@ -102,20 +102,20 @@ def test_grey_becomes_three_equal_channels(mode, grey, tmp_path):
 def test_sixteen_bits_of_grey_become_eight_unclipped(suffix, deep, shallow, tmp_path):
     """Mid grey of a 16-bit picture stays mid grey instead of becoming white."""
     path = saved(Image.fromarray(np.full((8, 8), deep, np.uint16)), tmp_path / f"deep.{suffix}")
-    assert near(pixel(open_picture(path)), (shallow,) * 3, tolerance=1)
+    assert near(pixel(open_image(path)), (shallow,) * 3, tolerance=1)
 
 
 def test_big_endian_sixteen_bits_are_read_alike(tmp_path):
     """The order of the bytes in the file does not change the grey."""
     picture = Image.frombytes("I;16B", (8, 8), np.full((8, 8), 32768, ">u2").tobytes())
-    assert near(pixel(open_picture(saved(picture, tmp_path / "deep.tif"))), (127,) * 3, tolerance=1)
+    assert near(pixel(open_image(saved(picture, tmp_path / "deep.tif"))), (127,) * 3, tolerance=1)
 
 
 def test_sixteen_bits_of_colour_become_eight(tmp_path):
     """A 16-bit RGB picture keeps its colours."""
     row = b"\0" + struct.pack(">3H", 32768, 1000, 65535) * 4
     path = png(tmp_path / "deep.png", (4, 4), bits=16, kind=2, rows=row * 4)
-    assert near(pixel(open_picture(path)), (128, 3, 255), tolerance=1)
+    assert near(pixel(open_image(path)), (128, 3, 255), tolerance=1)
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_sixteen_bits_of_colour_become_eight(tmp_path):
 )
 def test_transparent_parts_become_white(name, make, settings, tmp_path):
     """Nobody sees the colour behind a transparent part, so the network does not either."""
-    assert pixel(open_picture(saved(make(), tmp_path / name, **settings))) == WHITE
+    assert pixel(open_image(saved(make(), tmp_path / name, **settings))) == WHITE
 
 
 def test_half_transparent_parts_are_laid_on_white(tmp_path):
     """Half black over white is grey."""
     path = saved(Image.new("RGBA", (8, 8), (0, 0, 0, 128)), tmp_path / "half.png")
-    assert near(pixel(open_picture(path)), (127,) * 3, tolerance=1)
+    assert near(pixel(open_image(path)), (127,) * 3, tolerance=1)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_photographs_stand_upright(orientation, corner, tmp_path):
     """The EXIF orientation of a phone's photograph is applied: the red corner is where a viewer shows it."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    opened = open_picture(saved(corners(), tmp_path / "phone.jpg", exif=exif, quality=95))
+    opened = open_image(saved(corners(), tmp_path / "phone.jpg", exif=exif, quality=95))
     assert opened.size == ((60, 40) if orientation < 5 else (40, 60))
     x = 2 if "left" in corner else opened.width - 3
     y = 2 if "upper" in corner else opened.height - 3
@@ -172,13 +172,13 @@ def test_pil_pictures_stand_upright_too(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     with Image.open(saved(corners(), tmp_path / "phone.jpg", exif=exif)) as picture:
-        assert open_picture(picture).size == (40, 60)
+        assert open_image(picture).size == (40, 60)
 
 
 def test_opening_leaves_the_callers_picture_alone():
     """The caller's own picture is still what it was."""
     mine = Image.new("RGBA", (8, 8), (9, 9, 9, 0))
-    open_picture(mine)
+    open_image(mine)
     assert (mine.mode, mine.getpixel((0, 0))) == ("RGBA", (9, 9, 9, 0))
 
 
@@ -188,7 +188,7 @@ def test_opening_leaves_the_callers_picture_alone():
 def test_names_are_taken_as_they_are(name, tmp_path):
     """Spaces, other scripts, brackets and a missing suffix are no obstacle; a text path does as well."""
     path = saved(corners(), tmp_path / name, format="PNG")
-    assert pixel(open_picture(path)) == pixel(open_picture(str(path))) == RED
+    assert pixel(open_image(path)) == pixel(open_image(str(path))) == RED
 
 
 # -- what cannot -----------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def test_files_that_are_no_pictures_are_told(content, told, tmp_path):
     path = tmp_path / "cat.jpg"
     path.write_bytes(content)
     with pytest.raises(ImageError, match=rf"cat\.jpg.*({told})"):
-        open_picture(path)
+        open_image(path)
 
 
 @pytest.mark.parametrize("kept", [0.05, 0.3, 0.6, 0.99])
@@ -219,7 +219,7 @@ def test_a_cut_off_file_is_an_error_and_never_a_grey_picture(name, kept, tmp_pat
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * kept)])
     with pytest.raises(ImageError, match=r"photo\.\w+: (damaged|not a picture).*bytes"):
-        open_picture(path)
+        open_image(path)
 
 
 def test_a_damaged_file_is_an_error(tmp_path):
@@ -229,7 +229,7 @@ def test_a_damaged_file_is_an_error(tmp_path):
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(ImageError, match=r"flipped\.png: damaged"):
-        open_picture(path)
+        open_image(path)
 
 
 @pytest.mark.parametrize("size", [(20_000, 20_000), (10_001, 10_001), (2**31 - 1, 2**31 - 1)])
@@ -237,14 +237,14 @@ def test_bombs_are_refused_before_they_are_unpacked(size, tmp_path):
     """A picture of too many pixels is refused by its header, in our words."""
     path = png(tmp_path / "bomb.png", size, bits=1, kind=0, rows=b"")
     with pytest.raises(ImageError, match=r"bomb\.png: .*over 100,000,000 pixels, make it smaller") as caught:
-        open_picture(path)
+        open_image(path)
     assert "attack" not in str(caught.value)
 
 
 def test_large_pictures_below_the_limit_are_not_warned_of(tmp_path):
     """Between PIL's limit and ours there is no warning: here the file is merely cut off."""
     with pytest.raises(ImageError, match="damaged or cut off"):
-        open_picture(png(tmp_path / "large.png", (9_900, 9_900), bits=1, kind=0, rows=b""))
+        open_image(png(tmp_path / "large.png", (9_900, 9_900), bits=1, kind=0, rows=b""))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])
@@ -252,35 +252,35 @@ def test_a_line_of_pixels_is_too_little(size, tmp_path):
     """A tracking pixel is refused with its size."""
     path = saved(Image.new("RGB", size), tmp_path / "pixel.png")
     with pytest.raises(ImageError, match=rf"pixel\.png: {size[0]} x {size[1]} pixels are too few"):
-        open_picture(path)
+        open_image(path)
 
 
 def test_floating_point_pixels_are_refused_by_name(tmp_path):
     """A float TIFF has no known range: the error says so, and of which file."""
     path = saved(Image.new("F", (8, 8), 0.5), tmp_path / "float.tif")
     with pytest.raises(ImageError, match="floating-point pixels have no fixed range: convert") as caught:
-        open_picture(path)
+        open_image(path)
     assert "float.tif" in str(caught.value)
 
 
 def test_what_is_not_there_is_told(tmp_path):
     """A missing file and a folder are told apart."""
     with pytest.raises(ImageError, match=r"nope\.png: no such file"):
-        open_picture(tmp_path / "nope.png")
+        open_image(tmp_path / "nope.png")
     with pytest.raises(ImageError, match="a folder, not a picture"):
-        open_picture(tmp_path)
+        open_image(tmp_path)
 
 
 def test_a_name_longer_than_the_system_allows_is_an_image_error():
     """A pasted text in place of a path raises the library's own error."""
     with pytest.raises(ImageError):
-        open_picture("a" * 300)
+        open_image("a" * 300)
 
 
 def test_errors_are_what_callers_catch(tmp_path):
     """Who knows nothing of the library catches OSError."""
     with pytest.raises(OSError, match="no such file"):
-        open_picture(tmp_path / "nope.png")
+        open_image(tmp_path / "nope.png")
 
 
 def test_a_lazily_opened_picture_that_is_cut_off_is_an_image_error(tmp_path):
@@ -288,7 +288,7 @@ def test_a_lazily_opened_picture_that_is_cut_off_is_an_image_error(tmp_path):
     path = saved(photo(size=(200, 150)), tmp_path / "cut.jpg")
     path.write_bytes(path.read_bytes()[:3000])
     with Image.open(path) as picture, pytest.raises(ImageError):
-        open_picture(picture)
+        open_image(picture)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_lazily_opened_picture_that_is_cut_off_is_an_image_error(tmp_path):
 def test_other_things_are_no_pictures(thing):
     """A tensor, a list or None is refused with what is wanted."""
     with pytest.raises(ImageError, match="uint8"):
-        open_picture(thing)
+        open_image(thing)
 
 
 # -- arrays ----------------------------------------------------------------------------------------------------
@@ -306,10 +306,10 @@ def test_other_things_are_no_pictures(thing):
 def test_arrays_are_taken():
     """A uint8 array is a picture: grey, RGB, RGBA, also one that is a view with strides."""
     rgb = np.asarray(corners())
-    assert np.array_equal(np.asarray(open_picture(rgb)), rgb)
-    assert np.array_equal(np.asarray(open_picture(rgb[::-1, ::2])), rgb[::-1, ::2])
-    assert pixel(open_picture(np.full((8, 8), 99, np.uint8))) == (99, 99, 99)
-    assert pixel(open_picture(np.zeros((8, 8, 4), np.uint8))) == WHITE
+    assert np.array_equal(np.asarray(open_image(rgb)), rgb)
+    assert np.array_equal(np.asarray(open_image(rgb[::-1, ::2])), rgb[::-1, ::2])
+    assert pixel(open_image(np.full((8, 8), 99, np.uint8))) == (99, 99, 99)
+    assert pixel(open_image(np.zeros((8, 8, 4), np.uint8))) == WHITE
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_arrays_are_taken():
 def test_other_arrays_are_refused(array):
     """The error says what is wanted, and the type and shape that came."""
     with pytest.raises(ImageError, match="expected a uint8 array") as caught:
-        open_picture(array)
+        open_image(array)
     assert str(array.dtype) in str(caught.value)
     assert str(array.shape) in str(caught.value)
 
@@ -340,7 +340,7 @@ def test_other_arrays_are_refused(array):
 def test_arrays_without_pixels_are_refused(shape):
     """An empty slice is no picture."""
     with pytest.raises(ImageError, match="too few"):
-        open_picture(np.zeros(shape, np.uint8))
+        open_image(np.zeros(shape, np.uint8))
 
 
 # -- folders and patterns --------------------------------------------------------------------------------------
@@ -361,7 +361,7 @@ def tree(tmp_path: Path) -> Path:
 
 def test_folders_are_searched_through(tree):
     """All pictures of a folder and of those in it are found, and nothing else, in the order of their paths."""
-    found = list(find_pictures([tree]))
+    found = list(find_images([tree]))
     wanted = ["m.png", "b.JPG", "c.jpeg", "a.gif", "z.webp", "q.tiff", "ü 猫.png", "[1].png", "e.bmp", "k.png"]
     assert sorted(sources(found)) == sorted(wanted)
     assert found == sorted(found)
@@ -371,20 +371,20 @@ def test_hidden_folders_are_passed_by(tree):
     """Pictures in a hidden folder (thumbnails, a trash) are no more wanted than hidden files."""
     (tree / ".thumbnails").mkdir()
     (tree / ".thumbnails" / "t.png").write_bytes(b"x")
-    assert "t.png" not in sources(list(find_pictures([tree])))
+    assert "t.png" not in sources(list(find_images([tree])))
 
 
 def test_a_hidden_folder_that_is_named_is_searched(tree):
     """What lies above the named folder does not matter: people keep pictures in ``~/.local`` too."""
     (tree / ".cache").mkdir()
     (tree / ".cache" / "t.png").write_bytes(b"x")
-    assert sources(list(find_pictures([tree / ".cache"]))) == ["t.png"]
+    assert sources(list(find_images([tree / ".cache"]))) == ["t.png"]
 
 
 def test_the_order_of_the_arguments_is_kept(tree):
     """Arguments come in the order in which they were typed, a named file whatever its suffix."""
     names = ["z.webp", "notes.txt", "sub", "b.JPG"]
-    found = sources(list(find_pictures([str(tree / name) for name in names])))
+    found = sources(list(find_images([str(tree / name) for name in names])))
     assert found == ["z.webp", "notes.txt", "a.gif", "c.jpeg", "b.JPG"]
 
 
@@ -402,7 +402,7 @@ def test_the_order_of_the_arguments_is_kept(tree):
 )
 def test_patterns_are_what_a_shell_makes_of_them(pattern, names, tree):
     """A quoted pattern gives what it gives unquoted: files, and folders searched through; a real name wins."""
-    assert sources(list(find_pictures([tree / pattern]))) == names
+    assert sources(list(find_images([tree / pattern]))) == names
 
 
 @pytest.mark.parametrize(
@@ -412,7 +412,7 @@ def test_patterns_are_what_a_shell_makes_of_them(pattern, names, tree):
 def test_nothing_found_is_an_error_in_its_place(name, told, tree):
     """What stands for nothing is told, and the pictures after it are found all the same."""
     (tree / "empty").mkdir()
-    first, second = find_pictures([tree / name, tree / "m.png"])
+    first, second = find_images([tree / name, tree / "m.png"])
     assert isinstance(first, ImageError)
     assert told in str(first)
     assert name in str(first)
@@ -421,31 +421,31 @@ def test_nothing_found_is_an_error_in_its_place(name, told, tree):
 
 def test_a_missing_file_is_left_to_who_opens_it(tree):
     """A plain path is handed on, so that its error comes where the picture would have."""
-    assert list(find_pictures([tree / "nope.png"])) == [tree / "nope.png"]
+    assert list(find_images([tree / "nope.png"])) == [tree / "nope.png"]
 
 
 def test_an_empty_argument_is_not_the_current_folder(tree, monkeypatch):
     """An unset variable in a script does not explain everything that lies here."""
     monkeypatch.chdir(tree)
-    (error,) = find_pictures([""])
+    (error,) = find_images([""])
     assert isinstance(error, ImageError)
 
 
 def test_a_name_longer_than_the_system_allows_spoils_no_other(tree):
     """The picture after an impossible path is found."""
-    assert list(find_pictures(["a" * 300, tree / "m.png"]))[1:] == [tree / "m.png"]
+    assert list(find_images(["a" * 300, tree / "m.png"]))[1:] == [tree / "m.png"]
 
 
 def test_a_link_in_a_circle_is_walked_once(tree):
     """A folder that links to the one above it does not double its pictures."""
-    before = list(find_pictures([tree]))
+    before = list(find_images([tree]))
     (tree / "sub" / "up").symlink_to(tree)
     (tree / "dangling.png").symlink_to(tree / "nowhere.png")
-    assert list(find_pictures([tree])) == before
+    assert list(find_images([tree])) == before
 
 
 def test_the_kinds_of_pictures_are_told(tmp_path):
     """Who has pictures of another kind reads which suffixes are looked for."""
-    (error,) = find_pictures([tmp_path])
+    (error,) = find_images([tmp_path])
     assert ".jpg" in str(error)
     assert ".png" in str(error)

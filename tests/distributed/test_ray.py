@@ -19,7 +19,7 @@ from PIL import Image
 
 from fusioncam import read_heatmaps
 from fusioncam.benchmark.plan import as_plan
-from fusioncam.benchmark.runner import Watch, run
+from fusioncam.benchmark.runner import ProgressListener, run
 from fusioncam.bulk import BulkPlan, explain_in_bulk
 from fusioncam.distributed.ray_connection import ray_pool
 from fusioncam.distributed.ray_pool import Request
@@ -102,7 +102,7 @@ def workers(folder):
     return found
 
 
-class Killer(Watch):
+class Killer(ProgressListener):
     """Ends a worker each time that so many rows have come."""
 
     def __init__(self, folder, when):
@@ -207,7 +207,7 @@ def test_a_node_that_goes_takes_no_row_with_it(cluster, tmp_path):
     node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
     cluster.wait_for_nodes()
 
-    class Remover(Watch):
+    class Remover(ProgressListener):
         def took(self, rows, left=[5]):  # noqa: B006 # counts over calls
             left[0] -= 1
             if left[0] == 0:

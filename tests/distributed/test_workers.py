@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fusioncam.distributed.ray_connection import placed, ray_pool
+from fusioncam.distributed.ray_connection import ray_pool, worker_capacity
 from fusioncam.distributed.ray_pool import TRIES, Pool, Request
-from fusioncam.distributed.workers import Here, Lost
+from fusioncam.distributed.workers import FailedJob, LocalWorkers
 from fusioncam.errors import ClusterError, MissingExtraError, UnknownNameError
 
 # whichever way a file imports it
@@ -120,9 +120,9 @@ def test_here_sets_up_once_and_only_for_jobs():
         made.append(1)
         return lambda jobs: [(one, len(jobs)) for one in jobs]
 
-    assert list(Here().run(set_up, [])) == []
+    assert list(LocalWorkers().run(set_up, [])) == []
     assert made == []
-    assert list(Here(2).run(set_up, "abc")) == [("a", ("a", 2)), ("b", ("b", 2)), ("c", ("c", 1))]
+    assert list(LocalWorkers(2).run(set_up, "abc")) == [("a", ("a", 2)), ("b", ("b", 2)), ("c", ("c", 1))]
     assert made == [1]
 
 
@@ -190,7 +190,7 @@ def test_an_answer_that_is_lost_with_its_process_blames_no_other_job():
     ray.ends = ends
     found = dict(pool(ray, workers=1)[0].run(doubling, range(12)))
 
-    assert isinstance(found.pop(6), Lost)
+    assert isinstance(found.pop(6), FailedJob)
     assert found == {n: 2 * n for n in range(12) if n != 6}
 
 
@@ -209,7 +209,7 @@ def test_a_job_that_ends_its_workers_is_lost_and_no_other(batch_size):
 
     # the first time it was not alone in hand
     assert len(tries) == 1 + TRIES
-    assert isinstance(found.pop(7), Lost)
+    assert isinstance(found.pop(7), FailedJob)
     assert found == {n: 2 * n for n in range(20) if n != 7}
 
 
@@ -292,16 +292,16 @@ def node(cpus, gpus=0, alive=True):
 )
 def test_as_many_workers_as_fit(nodes, request_, workers):
     """Each on one node, of those that are alive."""
-    assert placed(nodes, request_) == workers
+    assert worker_capacity(nodes, request_) == workers
 
 
 def test_a_cluster_that_is_too_small_says_what_it_has_and_what_is_asked():
     """Rather than waiting for ever."""
     told = r"has 1 nodes \(2 CPU, 0 GPU\): room for 2 workers of 1 CPU and 0 GPU, and 5 asked for"
     with pytest.raises(ClusterError, match=told):
-        placed([node(2)], Request(workers=5))
+        worker_capacity([node(2)], Request(workers=5))
     with pytest.raises(ClusterError, match="room for 0 workers of 1 CPU and 1 GPU, and 1 asked for"):
-        placed([node(2)], Request(gpus=1))
+        worker_capacity([node(2)], Request(gpus=1))
 
 
 @pytest.mark.parametrize(

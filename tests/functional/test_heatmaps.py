@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from fusioncam.functional.heatmaps import agree, denoise, is_flat, minmax, percentile, upsample, weigh
+from fusioncam.functional.heatmaps import (
+    denoise,
+    is_flat,
+    minmax,
+    percentile,
+    similarity_fusion,
+    upsample,
+    weighted_sum,
+)
 
 unit = st.floats(0, 1, width=32)
 any_number = st.floats(-1e6, 1e6, width=32)
@@ -103,28 +111,28 @@ def test_denoise_strict_drops_the_percentile_itself():
 def test_agree_lies_between_mean_and_maximum(seed):
     """The fusion of two maps in [0, 1] is symmetric, at least their mean and at most their maximum."""
     first, second = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
-    fused = agree(first, second)
+    fused = similarity_fusion(first, second)
 
-    assert fused.equal(agree(second, first))
+    assert fused.equal(similarity_fusion(second, first))
     assert (fused >= (first + second) / 2 - 1e-6).all()
     assert (fused <= torch.maximum(first, second) + 1e-6).all()
 
 
 def test_agree_by_hand():
     """a = 0.8, b = 0.4: S = 0.6, so 0.6 x 0.8 + 0.4 x 0.6 = 0.72."""
-    torch.testing.assert_close(agree(torch.tensor(0.8), torch.tensor(0.4)), torch.tensor(0.72))
+    torch.testing.assert_close(similarity_fusion(torch.tensor(0.8), torch.tensor(0.4)), torch.tensor(0.72))
 
 
 def test_agree_with_itself():
     """Where both say the same, that is the answer."""
     maps = torch.rand(2, 4, 4)
 
-    torch.testing.assert_close(agree(maps, maps), maps)
+    torch.testing.assert_close(similarity_fusion(maps, maps), maps)
 
 
 def test_agree_clips_large_differences():
     """Maps further apart than 1 agree not at all: their mean."""
-    assert agree(torch.tensor(3.0), torch.tensor(-1.0)) == 1
+    assert similarity_fusion(torch.tensor(3.0), torch.tensor(-1.0)) == 1
 
 
 @pytest.mark.parametrize("size", [(8,), (8, 6), (8, 6, 4)])
@@ -145,4 +153,4 @@ def test_weigh_by_hand():
     activations = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]])
     weights = torch.tensor([[2.0, 3.0], [-1.0, 0.0]])
 
-    assert weigh(activations, weights).tolist() == [[2.0, 3.0], [-1.0, 0.0]]
+    assert weighted_sum(activations, weights).tolist() == [[2.0, 3.0], [-1.0, 0.0]]

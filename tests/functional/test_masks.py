@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from fusioncam.functional.heatmaps import minmax, upsample
-from fusioncam.functional.masks import FILLS, CellMasks, ChannelMasks, alive_pairs, blend, gaussian
+from fusioncam.functional.masks import FILLS, ChannelMasks, RiseMasks, active_pairs, blend, gaussian
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]).reshape(1, 3, 1, 1), torch.tensor([0.2, 0.2, 0.2]).reshape(1, 3, 1, 1)
 
@@ -19,7 +19,7 @@ def test_channel_masks_lie_between_0_and_1(seed, normalise):
     """Every mask of every living channel is in [0, 1] and has the input's size."""
     activations = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(seed))
     masks = ChannelMasks(activations, (8, 9), normalise)
-    channel, picture = alive_pairs(masks).unbind(1)
+    channel, picture = active_pairs(masks).unbind(1)
 
     made = masks[channel, picture]
 
@@ -48,12 +48,12 @@ def test_constant_channels_are_not_alive():
 
     assert masks.shape == (3, 2, 8, 8)
     assert masks.alive.tolist() == [[True, True], [False, True], [True, False]]
-    assert sorted(map(tuple, alive_pairs(masks).tolist())) == [(0, 0), (0, 1), (1, 1), (2, 0)]
+    assert sorted(map(tuple, active_pairs(masks).tolist())) == [(0, 0), (0, 1), (1, 1), (2, 0)]
 
 
 def test_pairs_go_picture_by_picture():
     """A chunk mostly sees one picture."""
-    assert alive_pairs(torch.zeros(2, 3, 4, 4)).tolist() == [[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2]]
+    assert active_pairs(torch.zeros(2, 3, 4, 4)).tolist() == [[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2]]
 
 
 def test_blend_shows_picture_and_background():
@@ -109,7 +109,7 @@ def test_blur_of_signals_and_volumes():
 
 def test_cell_masks_by_hand():
     """Cells of 2 in 3 pixels: a grid of 2, stretched to 6, of which a window of 3 starts within the first cell."""
-    masks = CellMasks(50, torch.zeros(2, 1, 3, dtype=torch.float64), cells=2, keep=0.5, seed=0)
+    masks = RiseMasks(50, torch.zeros(2, 1, 3, dtype=torch.float64), cells=2, keep=0.5, seed=0)
     draw = torch.Generator().manual_seed(0)
     grids, shifts = torch.rand(50, 2, generator=draw) < 0.5, (torch.rand(50, 1, generator=draw) * 2).long()
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from fusioncam.errors import FusionCamWarning
-from fusioncam.inference.batching import Pace, sweep
-from fusioncam.inference.costs import metered
+from fusioncam.inference.batching import ChunkSizeTuner, score_in_batches
+from fusioncam.inference.costs import count_passes
 
 JOBS = torch.arange(20).reshape(10, 2)
 
@@ -25,7 +25,9 @@ def total(jobs):
 def test_sweep_scores_every_job_once_and_in_order(chunk, workers):
     """Chunks of any size give the same scores, whoever works on them."""
     sizes = []
-    scores = sweep([lambda jobs: (sizes.append(len(jobs)), total(jobs))[1]] * workers, JOBS, Pace((chunk,)))
+    scores = score_in_batches(
+        [lambda jobs: (sizes.append(len(jobs)), total(jobs))[1]] * workers, JOBS, ChunkSizeTuner((chunk,))
+    )
 
     assert scores.equal(total(JOBS))
     assert scores.dtype is torch.float32
@@ -35,8 +37,8 @@ def test_sweep_scores_every_job_once_and_in_order(chunk, workers):
 
 def test_no_jobs_no_passes():
     """Nothing to do is no error."""
-    with metered() as meter:
-        assert sweep([total], JOBS[:0], Pace((4,))).shape == (0,)
+    with count_passes() as meter:
+        assert score_in_batches([total], JOBS[:0], ChunkSizeTuner((4,))).shape == (0,)
     assert meter.passes == 0
 
 
@@ -55,7 +57,7 @@ def test_workers_run_at_the_same_time_each_with_its_scorer():
         return score
 
     with torch.no_grad():
-        scores = sweep([scorer(0), scorer(1)], JOBS, Pace((1,)))
+        scores = score_in_batches([scorer(0), scorer(1)], JOBS, ChunkSizeTuner((1,)))
 
     assert scores.equal(total(JOBS))
     assert threading.get_ident() not in threads[0] | threads[1]
@@ -66,7 +68,9 @@ def test_workers_share_the_threads_and_give_them_back():
     before, seen, later = torch.get_num_threads(), [], []
     torch.set_num_threads(4)
     try:
-        sweep([lambda jobs: (seen.append(torch.get_num_threads()), total(jobs))[1]] * 2, JOBS, Pace((2,)))
+        score_in_batches(
+            [lambda jobs: (seen.append(torch.get_num_threads()), total(jobs))[1]] * 2, JOBS, ChunkSizeTuner((2,))
+        )
         thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
         thread.start()
         thread.join()
@@ -87,14 +91,14 @@ def test_a_failing_scorer_is_told_and_the_rest_is_left_undone(workers):
         return total(jobs)
 
     with pytest.raises(KeyError, match="broken"):
-        sweep([score] * workers, torch.zeros(1000, 2), Pace((1,)))
+        score_in_batches([score] * workers, torch.zeros(1000, 2), ChunkSizeTuner((1,)))
     assert len(seen) < 1000
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_out_of_memory_halves_the_chunk_and_goes_on(workers):
     """What was scored is not scored again, a warning says what changed, and the pace is kept."""
-    seen, pace = [], Pace((8,))
+    seen, pace = [], ChunkSizeTuner((8,))
 
     def greedy(jobs):
         if len(jobs) > 3:
@@ -103,7 +107,7 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(workers):
         return total(jobs)
 
     with pytest.warns(FusionCamWarning, match="going on with") as warned:
-        scores = sweep([greedy] * workers, JOBS, pace)
+        scores = score_in_batches([greedy] * workers, JOBS, pace)
 
     assert scores.equal(total(JOBS))
     assert sorted(seen) == JOBS[:, 0].tolist()
@@ -119,7 +123,7 @@ def test_out_of_memory_with_one_at_a_time_is_told():
         raise torch.OutOfMemoryError("no room")
 
     with pytest.raises(torch.OutOfMemoryError, match="no room"):
-        sweep([hopeless], JOBS, Pace((1,)))
+        score_in_batches([hopeless], JOBS, ChunkSizeTuner((1,)))
 
 
 # -- how many at once -----------------------------------------------------------------------------------------
@@ -142,22 +146,22 @@ def clocked(monkeypatch, seconds):
 def test_the_faster_chunk_is_found_and_remembered(monkeypatch, seconds, best):
     """A long sweep tries each size on jobs of its own and keeps the faster by a margin; a second does not try."""
     score, sizes = clocked(monkeypatch, seconds)
-    jobs, pace = torch.arange(400.0).reshape(200, 2), Pace((4, 8))
+    jobs, pace = torch.arange(400.0).reshape(200, 2), ChunkSizeTuner((4, 8))
 
-    assert sweep([score], jobs, pace).equal(total(jobs))
+    assert score_in_batches([score], jobs, pace).equal(total(jobs))
     assert (set(sizes), pace.size) == ({4, 8}, best)
     assert pace.best == seconds[best]
     assert sizes.count(best) > 15
     sizes.clear()
-    sweep([score], jobs, pace)
+    score_in_batches([score], jobs, pace)
     assert set(sizes) == {best}
 
 
 def test_a_short_sweep_tries_nothing(monkeypatch):
     """Where little is to be done, there is nothing to win."""
     score, sizes = clocked(monkeypatch, {8: 0.1})
-    pace = Pace((4, 8))
-    sweep([score], torch.zeros(64, 2), pace)
+    pace = ChunkSizeTuner((4, 8))
+    score_in_batches([score], torch.zeros(64, 2), pace)
 
     assert set(sizes) == {4}
     assert pace.best is None
@@ -173,8 +177,8 @@ def test_the_first_chunk_of_a_size_is_not_timed(monkeypatch):
             time.perf_counter.__closure__[0].cell_contents[0] += extra
         return score(jobs)
 
-    pace = Pace((4, 8))
-    sweep([with_setup], torch.zeros(200, 2), pace)
+    pace = ChunkSizeTuner((4, 8))
+    score_in_batches([with_setup], torch.zeros(200, 2), pace)
 
     assert pace.seconds == {4: 1.0, 8: 0.5}
 
@@ -182,10 +186,10 @@ def test_the_first_chunk_of_a_size_is_not_timed(monkeypatch):
 def test_meters_count_and_report():
     """A meter knows what was planned and what is done, and nests."""
     told = []
-    with metered(lambda meter: told.append((meter.passes, meter.planned))) as outer:
-        with metered() as inner:
-            sweep([total], JOBS, Pace((4,)))
-        sweep([total], JOBS, Pace((10,)))
+    with count_passes(lambda meter: told.append((meter.passes, meter.planned))) as outer:
+        with count_passes() as inner:
+            score_in_batches([total], JOBS, ChunkSizeTuner((4,)))
+        score_in_batches([total], JOBS, ChunkSizeTuner((10,)))
 
     assert (inner.passes, inner.planned) == (10, 10)
     assert (outer.passes, outer.planned) == (20, 20)

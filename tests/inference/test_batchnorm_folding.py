@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from timm.layers import BatchNormAct2d, StdConv2d
 from torch import nn
 
-from fusioncam import ExplainedModel, Speed, sharing
+from fusioncam import ExplainedModel, Speed, cached_passes
 from fusioncam.inference.batchnorm_folding import Folding
-from fusioncam.inference.hooks import follow
+from fusioncam.inference.hooks import find_adjacent_modules
 
 
 def lively(network):
@@ -152,7 +152,7 @@ def test_a_network_that_cannot_be_copied_is_left():
 def test_pairs_are_those_handed_on_directly():
     """Of three modules in a row two pairs, none across another or back in time."""
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1)).eval()
-    with follow(network, (nn.Conv2d, nn.BatchNorm2d)) as pairs:
+    with find_adjacent_modules(network, (nn.Conv2d, nn.BatchNorm2d)) as pairs:
         network(torch.randn(1, 3, 4, 4))
 
     assert pairs == [("2", "3")]
@@ -164,7 +164,7 @@ def test_no_pair_is_changed_in_place_or_runs_twice():
     changed = Joined(lambda self, x: self.norm(self.conv(x).relu_()), conv=conv, norm=norm)
     twice = Joined(lambda self, x: self.conv(self.norm(self.conv(x))), conv=conv, norm=norm)
     for network in (changed, twice):
-        with follow(network, (nn.Conv2d, nn.BatchNorm2d)) as pairs, torch.no_grad():
+        with find_adjacent_modules(network, (nn.Conv2d, nn.BatchNorm2d)) as pairs, torch.no_grad():
             network(torch.randn(1, 3, 4, 4))
         assert pairs == []
 
@@ -237,7 +237,7 @@ def test_the_sweeps_of_one_method_share_a_folded_network(monkeypatch):
     monkeypatch.setattr(Folding, "__call__", lambda self, network: made.append(network) or original(self, network))
     ask()
     made.clear()
-    with sharing():
+    with cached_passes():
         first, second = ask(), ask()
     assert len(made) == 1
     ask()

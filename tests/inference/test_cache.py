@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from fusioncam import METHODS, ExplainedModel
-from fusioncam.inference.cache import announcing, once, sharing
-from fusioncam.inference.costs import Bill, Cost, count, ledger, metered
+from fusioncam.inference.cache import cached_passes, memoize_pass, prefetch_layers
+from fusioncam.inference.costs import CostLedger, PassCost, count_passes, record_passes, track_cost
 from fusioncam.methods.base import layers_of
 from fusioncam.methods.gradient import GradCAM
 from toys import problem
@@ -19,7 +19,7 @@ def counted():
     """Give a function that remembers how often it really ran."""
     calls = []
 
-    @once
+    @memoize_pass
     def question(*args, **kwargs):
         calls.append((args, kwargs))
         return object()
@@ -32,7 +32,7 @@ def test_the_same_question_is_answered_once():
     question, calls = counted()
     x, target = torch.rand(2), [1, 2]
 
-    with sharing():
+    with cached_passes():
         first = question(GradCAM(), x, target, layer="a")
         assert question(GradCAM(), x, target, layer="a") is first
 
@@ -45,7 +45,7 @@ def test_the_same_question_is_answered_once():
 def test_another_question_is_asked_anew(other):
     """Any other argument is another question."""
     question, calls = counted()
-    with sharing():
+    with cached_passes():
         question(GradCAM(), 1)
         question(*other[0], **other[1])
 
@@ -55,7 +55,7 @@ def test_another_question_is_asked_anew(other):
 def test_equal_tensors_are_not_the_same_tensor():
     """Tensors are told apart by which they are: their values may change."""
     question, calls = counted()
-    with sharing():
+    with cached_passes():
         question(torch.zeros(2))
         question(torch.zeros(2))
 
@@ -65,13 +65,13 @@ def test_equal_tensors_are_not_the_same_tensor():
 def test_nothing_is_remembered_after_the_block():
     """The memory ends with the outermost block, also after an error."""
     question, calls = counted()
-    with sharing():
-        with sharing():
+    with cached_passes():
+        with cached_passes():
             question(1)
         question(1)
     assert len(calls) == 1
 
-    with pytest.raises(TypeError), sharing():
+    with pytest.raises(TypeError), cached_passes():
         question(1, question(1), **{1: "no keyword"})
     question(1)
     question(1)
@@ -83,12 +83,12 @@ def test_an_error_is_not_an_answer():
     """A question that failed is asked again."""
     tries = []
 
-    @once
+    @memoize_pass
     def fails():
         tries.append(1)
         raise ValueError("no")
 
-    with sharing():
+    with cached_passes():
         for _ in range(2):
             with pytest.raises(ValueError, match="no"):
                 fails()
@@ -99,7 +99,7 @@ def test_an_error_is_not_an_answer():
 def test_threads_do_not_share():
     """What one thread remembers is not another's."""
     question, calls = counted()
-    with sharing():
+    with cached_passes():
         question(1)
         other = threading.Thread(target=question, args=(1,))
         other.start()
@@ -114,11 +114,11 @@ def test_threads_do_not_share():
 def spending(passes, *questions):
     """Give a function that asks others, one of them twice, and then spends passes itself."""
 
-    @once
+    @memoize_pass
     def answer():
         for question in (*questions, *questions[:1]):
             question()
-        count(passes=passes, partial=10 * passes)
+        record_passes(passes=passes, partial=10 * passes)
 
     return answer
 
@@ -128,12 +128,12 @@ def test_a_block_costs_itself_and_all_that_it_rests_on_once():
     base = spending(1)
     left, right = spending(2, base), spending(4, base)
     bills = []
-    with sharing():
+    with cached_passes():
         for questions in ((left,), (left, right), (right, left), (base,), ()):
-            with ledger() as bill:
+            with track_cost() as bill:
                 for question in questions:
                     question()
-                count(passes=100)
+                record_passes(passes=100)
             bills.append(bill)
 
     assert [bill.alone().passes for bill in bills] == [103, 107, 107, 101, 100]
@@ -143,10 +143,10 @@ def test_a_block_costs_itself_and_all_that_it_rests_on_once():
 
 def test_a_block_within_a_block_is_borne_by_both():
     """The outer block's cost has the inner one's in it, once."""
-    with ledger() as outer:
-        count(passes=1)
-        with ledger() as inner:
-            count(passes=2)
+    with track_cost() as outer:
+        record_passes(passes=1)
+        with track_cost() as inner:
+            record_passes(passes=2)
 
     assert (outer.alone().passes, outer.own.passes, inner.alone().passes) == (3, 1, 2)
 
@@ -154,9 +154,9 @@ def test_a_block_within_a_block_is_borne_by_both():
 def test_an_answer_from_before_the_block_is_borne_too():
     """Whoever asks pays, also for what was asked outside of any block."""
     base = spending(7)
-    with sharing():
+    with cached_passes():
         base()
-        with ledger() as bill:
+        with track_cost() as bill:
             base()
 
     assert bill.alone().passes == 7
@@ -164,21 +164,23 @@ def test_an_answer_from_before_the_block_is_borne_too():
 
 def test_an_error_ends_the_account():
     """A failed answer is paid by the block around it, and the next block is not in it."""
-    fails = once(lambda: (count(passes=3), 1 / 0))
-    with sharing():
-        with pytest.raises(ZeroDivisionError), ledger() as first:
+    fails = memoize_pass(lambda: (record_passes(passes=3), 1 / 0))
+    with cached_passes():
+        with pytest.raises(ZeroDivisionError), track_cost() as first:
             fails()
-        with ledger() as second:
-            count(passes=1)
+        with track_cost() as second:
+            record_passes(passes=1)
 
     assert (first.alone().passes, second.alone().passes) == (3, 1)
 
 
 def test_seconds_add_up():
     """What the own parts of all accounts sum to is what the whole took."""
-    bill = Bill(Cost(2.0, 1), [Bill(Cost(0.5)), Bill(Cost(0.25), [Bill(Cost(4.0))])])
+    bill = CostLedger(
+        PassCost(2.0, 1), [CostLedger(PassCost(0.5)), CostLedger(PassCost(0.25), [CostLedger(PassCost(4.0))])]
+    )
 
-    assert bill.alone() == Cost(6.75, 1, 0)
+    assert bill.alone() == PassCost(6.75, 1, 0)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -203,12 +205,12 @@ def test_methods_cost_what_they_cost_alone(order):
 
     alone, told = {}, {}
     for name, method in methods.items():
-        with sharing(), metered() as meter:
+        with cached_passes(), count_passes() as meter:
             method(model, x, target)
         alone[name] = meter.passes, meter.partial
-    with sharing(), announcing(x, set().union(*map(layers_of, methods.values()))), metered() as whole:
+    with cached_passes(), prefetch_layers(x, set().union(*map(layers_of, methods.values()))), count_passes() as whole:
         for name in names[::order]:
-            with ledger() as bill:
+            with track_cost() as bill:
                 methods[name](model, x, target)
             told[name] = bill.alone().passes, bill.alone().partial
 

@@ -7,7 +7,7 @@ import torch
 
 from fusioncam import ExplainedModel, Speed, explain, load_model
 from fusioncam.errors import FusionCamWarning
-from fusioncam.inference.costs import metered
+from fusioncam.inference.costs import count_passes
 from fusioncam.metrics.registry import METRICS, measure
 from metric_cases import ALONE, RANKING, case
 from problems import PROBLEMS, attention, heatmaps_of
@@ -82,7 +82,7 @@ def test_a_compiled_network_gives_the_same_map(on_gpu, cat):
 
 def test_passes_start_at_the_layer_in_spite_of_rounding(on_gpu, cat):
     """A GPU rounds by the size of its batches, which is no reason to make whole passes."""
-    with metered() as meter:
+    with count_passes() as meter:
         explain(cat, model=load_model(layer=LAYER, device="cuda"), method="ablation-cam")
 
     assert meter.partial >= 300

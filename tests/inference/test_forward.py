@@ -12,7 +12,7 @@ from torch import nn
 from fusioncam import ExplainedModel, Speed
 from fusioncam.errors import FusionCamWarning, UnknownNameError
 from fusioncam.inference.allocator import keep_freed
-from fusioncam.inference.forward import Caller
+from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.replicas import copies
 from fusioncam.inference.settings import computes_bfloat16
 from toys import CLASSES, linear, problem
@@ -94,7 +94,7 @@ def test_torchscript_works_alone():
 def test_workers_are_no_more_than_chunks():
     """A thread without work is not made, nor a copy for it."""
     toy, x, _ = problem("small")
-    caller = Caller(toy, Speed(chunk=4, workers=3))
+    caller = NetworkRunner(toy, Speed(chunk=4, workers=3))
 
     assert [len(caller.workers(x, jobs)[0]) for jobs in (0, 1, 4, 5, 9, 100)] == [1, 1, 1, 2, 3, 3]
 
@@ -123,7 +123,7 @@ def test_a_gpu_sees_one_size_with_its_channels_last(device, jobs, went, last):
 
     network.register_forward_pre_hook(look)
     x = torch.zeros(12, 3, 8, 8, dtype=torch.float64, device=device)
-    (call,), _ = Caller(network, Speed(chunk=12, workers=1)).workers(x, jobs)
+    (call,), _ = NetworkRunner(network, Speed(chunk=12, workers=1)).workers(x, jobs)
 
     for some in (1, 3, 5, 12):
         assert call(x[:some]).shape == (some, CLASSES)
@@ -135,7 +135,7 @@ def test_chunks_are_filled_up_to_the_next_size_that_is_tried():
     network, seen = linear().to("meta"), []
     network.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
     x = torch.zeros(256, 3, 8, 8, dtype=torch.float64, device="meta")
-    (call,), pace = Caller(network, Speed()).workers(x, 64)
+    (call,), pace = NetworkRunner(network, Speed()).workers(x, 64)
 
     assert tuple(pace.sizes) == (64, 128, 256)
     for some in (1, 64, 65, 200, 256):
@@ -250,7 +250,7 @@ def test_the_time_that_passes_would_take_decides(monkeypatch):
     """It is told by what passes took before."""
     network = linear()
     x, *_ = asked(network)
-    caller, told = Caller(network, Speed()), []
+    caller, told = NetworkRunner(network, Speed()), []
     monkeypatch.setattr(Speed, "compiles", lambda speed, device, seconds: told.append(seconds))
     _, pace = caller.workers(x, 10)
     pace.seconds = dict.fromkeys(pace.sizes, 0.5)

@@ -9,7 +9,7 @@ from torch import nn
 import families
 from fusioncam import METHODS, ExplainedModel, Speed
 from fusioncam.errors import LayerError
-from fusioncam.inference.costs import metered
+from fusioncam.inference.costs import count_passes
 from fusioncam.methods.ablation import OnePlace, WithoutChannel
 from fusioncam.model import layer_ablation
 from fusioncam.model.layouts import named_layout
@@ -43,7 +43,7 @@ def passes_as_whole(model, x, target, layer=None, atol=1e-12):
     """Assert that scores without a channel, and of a place alone, are those of whole passes; give what it took."""
     layer = layer or model.layer_for(x)
     activations = model.record(x, target, layer).activations
-    with metered() as meter:
+    with count_passes() as meter:
         for changes in (WithoutChannel(activations), OnePlace(activations, spread=True)):
             scores = model.ablated_scores(x, changes, target, readout="logit", layer=layer)
             expected = by_whole_passes(model, x, changes, target, layer)
@@ -170,7 +170,7 @@ def test_rounding_by_the_size_of_the_batch_is_no_difference():
 
     network, x, target = branches(torch.add, Rounded)
 
-    with metered() as meter:
+    with count_passes() as meter:
         METHODS["ablation-cam"](ExplainedModel(network, "left"), x, target)
 
     assert meter.partial > 0
@@ -214,7 +214,7 @@ def test_dead_channels_cost_no_pass():
     alive = (activations != 0).flatten(2).any(2)
     assert alive[:, [0, 2]].logical_not().all()
 
-    with metered() as meter:
+    with count_passes() as meter:
         scores = model.ablated_scores(x, WithoutChannel(activations), target, readout="logit")
 
     assert meter.partial == alive.sum() < 12
@@ -228,7 +228,7 @@ def test_a_layer_is_tried_out_once():
 
     def ask(x):
         activations = toy.features(x).detach()
-        with metered() as meter:
+        with count_passes() as meter:
             model.ablated_scores(x, WithoutChannel(activations), target, readout="logit")
         return meter.passes
 
@@ -261,7 +261,7 @@ def test_ablation_cam_of_the_default_network_costs_a_handful_of_whole_passes(lay
     alive = int((activations != 0).flatten(2).any(2).sum())
     chunks = -(-alive // (layer_ablation._BYTES // (activations.numel() * 4)))
 
-    with metered() as meter:
+    with count_passes() as meter:
         METHODS["ablation-cam"](model, x, 281)
 
     assert meter.passes == 1 + TRIED_OUT + chunks <= 7

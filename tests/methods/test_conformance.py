@@ -14,7 +14,7 @@ import torch
 import torchcam.methods
 
 from conformance import CASES, PEERS, REFERENCES, apart, from_maps, lite0, ours, plus_plus, problem_of
-from fusioncam import METHODS, sharing
+from fusioncam import METHODS, cached_passes
 
 # Score-CAM and what is made of it, on the default model: two of them serve all
 HEAVY = [case for case in CASES if set(case.on) & set(REFERENCES) and set(case.on) <= set(case.slow)]
@@ -75,7 +75,7 @@ def test_differs_where_it_is_said_to(case, request):
 @pytest.mark.slow
 def test_presets_are_the_public_codes(shared):
     """Score-CAM, Union-CAM and Fusion-CAM of both codes agree by their presets, and by those alone."""
-    with sharing():
+    with cached_passes():
         agreeing = {case.name: case.difference(name) for case in HEAVY if not case.rule for name in case.on}
         differing = {case.name: case.difference(name) for case in HEAVY if case.rule for name in case.on}
         unexplained = {case.name: case.unexplained(name) for case in HEAVY if case.rule for name in case.on}

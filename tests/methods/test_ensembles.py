@@ -9,8 +9,8 @@ import fusioncam as fc
 from fusioncam import ExplainedModel, fuse
 from fusioncam.errors import MethodError, UnknownNameError
 from fusioncam.functional.heatmaps import minmax
-from fusioncam.inference.cache import announcing
-from fusioncam.inference.costs import metered
+from fusioncam.inference.cache import prefetch_layers
+from fusioncam.inference.costs import count_passes
 from fusioncam.methods.baselines import Ones
 from fusioncam.methods.ensembles import MetaCAM, consensus
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
@@ -127,7 +127,7 @@ def test_methods_of_one_call_share_one_recorded_pass():
     model = ExplainedModel(toy.float(), "features", preprocessing=preprocessing)
     methods = ["grad-cam", "layer-cam(layer=features.1)", "grad-cam++(layer=features.3)"]
 
-    with metered() as meter:
+    with count_passes() as meter:
         made = list(fc.explain_each([picture], model=model, methods=methods))
 
     assert [one.layer for one in made] == ["features", "features.1", "features.3"]
@@ -140,9 +140,9 @@ def test_layers_found_by_shapes_share_one_pass_also_within_a_call(method, asked)
     x = asked[1]
     method(*asked)
 
-    with metered() as meter, fc.sharing(), announcing(x, {None}):
+    with count_passes() as meter, fc.cached_passes(), prefetch_layers(x, {None}):
         method(*asked)
-        with announcing(x.clone(), {"features.1"}):
+        with prefetch_layers(x.clone(), {"features.1"}):
             method(*asked)
 
     assert meter.passes == len(x)

@@ -12,8 +12,8 @@ from torch import nn
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import FlatHeatmapWarning, NonFiniteError, TargetError
-from fusioncam.inference.cache import sharing
-from fusioncam.inference.costs import metered
+from fusioncam.inference.cache import cached_passes
+from fusioncam.inference.costs import count_passes
 from fusioncam.methods.ablation import AblationCAM, ReciproCAM
 from fusioncam.methods.costs import passes_at
 from fusioncam.methods.ensembles import MetaCAM
@@ -277,7 +277,7 @@ def test_a_map_that_adds_nothing_weighs_nothing():
 
 def passes_of(call):
     """Count the passes of a call."""
-    with metered() as meter:
+    with count_passes() as meter:
         call()
     return meter.passes
 
@@ -314,7 +314,7 @@ def test_a_method_costs_what_it_says(name):
     ask = lambda: heatmaps_of(TESTED[name], toy, x, target, model=model)  # noqa: E731
     ask()
 
-    with metered() as meter:
+    with count_passes() as meter:
         ask()
 
     fronts = 1 if meter.partial else 0  # a sweep that starts at the layer passes the front once
@@ -349,7 +349,7 @@ def test_methods_of_one_call_share():
     alone = passes_of(lambda: fused(model, x, target))
 
     def all_of_them():
-        with sharing():
+        with cached_passes():
             maps = fused(model, x, target)
             assert fused.ingredients(model, x, target).heatmaps is maps
             METHODS["score-cam"](model, x, target)

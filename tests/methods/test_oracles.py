@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fusioncam import METHODS, sharing
+from fusioncam import METHODS, cached_passes
 from oracles import FILES, Oracle
 
 METHOD_OF = {"gradcam": "grad-cam", "scorecam": "score-cam", "unioncam": "union-cam", "fusioncam": "fusion-cam"}
@@ -36,7 +36,7 @@ def test_presets_reproduce_both_codes(shared, lite0, file):
     oracle = Oracle(shared, file, lite0)
     differences = {}
 
-    with sharing():
+    with cached_passes():
         for code in ("official", "xplaincam"):
             for key in ("scorecam", "unioncam", "fusioncam"):
                 method = METHODS[f"{METHOD_OF[key]}:{code}"]

@@ -12,11 +12,11 @@ from fusioncam.errors import UnknownNameError
 from fusioncam.functional.gaussian_process import Kernel, choose, predict
 from fusioncam.functional.heatmaps import minmax
 from fusioncam.functional.masks import ChannelMasks
-from fusioncam.inference.costs import metered
+from fusioncam.inference.costs import count_passes
 from fusioncam.methods.ablation import ReciproCAM
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.registry import parse
-from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM, shared_out
+from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM, softmax_weights
 from fusioncam.methods.score_prediction import AUTO, _points, estimate, map_error
 from toys import problem, small
 
@@ -68,7 +68,7 @@ def test_nothing_to_go_by_gives_the_mean(values):
 def test_no_more_is_asked_than_the_budget(budget):
     """One recorded pass and the budget are all that a picture costs, and what was scored is not changed."""
     model, x, target = many_channels(pictures=1)
-    with metered() as meter:
+    with count_passes() as meter:
         ScoreCAM(budget=budget)(model, x, target)
     assert meter.passes == 1 + budget
 
@@ -82,7 +82,7 @@ def test_no_more_is_asked_than_the_budget(budget):
         return exact.where(chosen, torch.nan)
 
     alive = masks.alive.T
-    given = estimate(score, lambda scores: shared_out(scores, alive), activations, alive, budget, 0.1)
+    given = estimate(score, lambda scores: softmax_weights(scores, alive), activations, alive, budget, 0.1)
 
     assert asked.sum() == budget
     assert given[asked].equal(exact[asked])
@@ -197,7 +197,7 @@ def test_the_error_of_a_map_by_hand():
 
 def passes(method, model, x, target):
     """Give how many passes a method makes."""
-    with metered() as meter:
+    with count_passes() as meter:
         method(model, x, target)
     return meter.passes
 
@@ -229,7 +229,9 @@ def test_a_finished_picture_costs_no_more_passes():
             total.logical_or_(chosen)
             return scores[pictures].where(chosen, torch.nan)
 
-        estimate(score, lambda given: shared_out(given, alive[pictures]), maps[pictures], alive[pictures], AUTO, 0.02)
+        estimate(
+            score, lambda given: softmax_weights(given, alive[pictures]), maps[pictures], alive[pictures], AUTO, 0.02
+        )
         return total
 
     assert asked([0, 1]).equal(torch.cat([asked([0]), asked([1])]))

@@ -10,8 +10,8 @@ import torch
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, ShapeError, UnknownNameError
-from fusioncam.inference.cache import sharing
-from fusioncam.inference.costs import metered
+from fusioncam.inference.cache import cached_passes
+from fusioncam.inference.costs import count_passes
 from fusioncam.metrics import cost
 from fusioncam.metrics.cost import QUANTITIES, Cost
 from toys import problem
@@ -110,14 +110,14 @@ def test_one_measurement_serves_all_quantities():
         calls.append(1)
         return method(model, x, target)
 
-    with sharing():
+    with cached_passes():
         heatmaps = method(model, x, target)
         passes = Cost("passes")(model, x, target, heatmaps, method=watch)
         for quantity in QUANTITIES:
             Cost(quantity)(model, x, target, heatmaps, method=watch)
 
     assert len(calls) == 3
-    with metered() as meter:
+    with count_passes() as meter:
         method(model, x[:1], target[:1])
     assert passes.tolist() == [meter.passes] * 2
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError
-from fusioncam.inference.cache import sharing
-from fusioncam.inference.costs import metered
+from fusioncam.inference.cache import cached_passes
+from fusioncam.inference.costs import count_passes
 from fusioncam.metrics.curves import Deletion, Insertion, RankMasks, area, counts_of
 from fusioncam.metrics.registry import METRICS
 from linear_case import heatmaps_for, linear_case
@@ -90,7 +90,7 @@ def test_one_sweep_and_no_more():
     toy, x, target = problem("small", pictures=3)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
 
-    with sharing(), metered() as meter:
+    with cached_passes(), count_passes() as meter:
         Insertion(steps=6)(model, x, target, maps)
         Insertion(steps=6).curve(model, x, target, maps)
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError
-from fusioncam.inference.cache import sharing
-from fusioncam.inference.costs import metered
-from fusioncam.metrics.base import fitted, ranks
+from fusioncam.inference.cache import cached_passes
+from fusioncam.inference.costs import count_passes
+from fusioncam.metrics.base import pixel_order, resized_heatmaps
 from fusioncam.metrics.faithfulness import (
     AverageDrop,
     AverageGain,
@@ -259,7 +259,7 @@ def test_together_they_cost_two_passes():
     toy, x, target = problem("small", pictures=3)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
 
-    with sharing(), metered() as meter:
+    with cached_passes(), count_passes() as meter:
         for metric in (*PLAIN, METRICS["average-drop:xplaincam"]):
             metric(model, x, target, maps)
 
@@ -289,7 +289,7 @@ def test_ranks_are_an_order(values, ties):
     """Each place is taken once, and a higher pixel comes before a lower one."""
     maps = torch.tensor([values], dtype=torch.float32)
 
-    places = ranks(maps, ties, seed=3)[0]
+    places = pixel_order(maps, ties, seed=3)[0]
 
     assert sorted(places.tolist()) == list(range(len(values)))
     in_order = maps[0][places.argsort()]
@@ -300,9 +300,13 @@ def test_ties_go_by_their_rule():
     """The first row by row, the last, or by the seed alone, whichever picture of the batch it is."""
     flat = torch.zeros(2, 3, 4)
 
-    assert ranks(flat).flatten(1).tolist() == [list(range(12))] * 2
-    assert ranks(flat, "last").flatten(1).tolist() == [list(range(11, -1, -1))] * 2
-    drawn, again, other = ranks(flat, "random"), ranks(flat[:1], "random"), ranks(flat[:1], "random", seed=1)
+    assert pixel_order(flat).flatten(1).tolist() == [list(range(12))] * 2
+    assert pixel_order(flat, "last").flatten(1).tolist() == [list(range(11, -1, -1))] * 2
+    drawn, again, other = (
+        pixel_order(flat, "random"),
+        pixel_order(flat[:1], "random"),
+        pixel_order(flat[:1], "random", seed=1),
+    )
     assert drawn[0].equal(drawn[1])
     assert drawn[:1].equal(again)
     assert not again.equal(other)
@@ -313,4 +317,4 @@ def test_heatmaps_are_taken_in_full_precision():
     toy, x, _ = problem("small", pictures=1)
     half = torch.rand(1, 8, 8).half()
 
-    assert fitted(half, ExplainedModel(toy), x).dtype == torch.float32
+    assert resized_heatmaps(half, ExplainedModel(toy), x).dtype == torch.float32

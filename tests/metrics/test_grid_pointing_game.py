@@ -14,7 +14,7 @@ from torch import nn
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, TargetError, UnknownNameError
-from fusioncam.inference.costs import metered
+from fusioncam.inference.costs import count_passes
 from fusioncam.metrics.grid_pointing_game import GridPointingGame, groups, mosaic, shrunk, tile_masks
 from fusioncam.metrics.localization import energy_share
 from toys import Pool, Toy, problem
@@ -99,7 +99,7 @@ def test_with_a_real_method():
     before = [one.clone() for one in model.network.state_dict().values()]
     method = METHODS["score-cam"]
 
-    with metered() as meter:
+    with count_passes() as meter:
         values = PAIRS(model, x, [0, 1, 2, 3], x[:, 0], method=method)
 
     assert ((values >= 0) & (values <= 1)).all()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, ShapeError, UnknownNameError
 from fusioncam.functional.boxes import THRESHOLDS, box_ious, max_box_acc, of_boxes, reached
-from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame, best_iou, widened
+from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame, best_iou, dilate
 from twins import localization as twin
 
 METRICS = [
@@ -165,7 +165,7 @@ def test_flat_maps(metric):
 
     expected = {EnergyShare: 4 / 24, IoU: 4 / 24, BoxAccuracy: 0}
     if isinstance(metric, PointingGame):
-        near = widened(truth.mask("test"), metric.tolerance).sum() / 24
+        near = dilate(truth.mask("test"), metric.tolerance).sum() / 24
         assert some == none == pytest.approx(near.item())
     else:
         assert some == pytest.approx(expected[type(metric)])
@@ -341,7 +341,7 @@ def test_widening_is_a_distance(problem, distance):
     masks = truth.mask("test")
 
     places = torch.ones_like(masks[0]).nonzero()
-    for mask, wide in zip(masks, widened(masks, distance), strict=True):
+    for mask, wide in zip(masks, dilate(masks, distance), strict=True):
         squared = ((places[:, None] - mask.nonzero()) ** 2).sum(2).amin(1)
         assert wide.flatten().equal(squared <= distance**2)
 

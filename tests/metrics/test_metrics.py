@@ -11,8 +11,8 @@ import torch
 from fusioncam import METHODS
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import UnknownNameError
-from fusioncam.inference.cache import sharing
-from fusioncam.inference.costs import metered
+from fusioncam.inference.cache import cached_passes
+from fusioncam.inference.costs import count_passes
 from fusioncam.methods.ensembles import RULES, Fuse, MetaCAM
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
 from fusioncam.methods.gradient import GradCAM
@@ -23,7 +23,7 @@ from fusioncam.methods.smoothing import Augmented
 from fusioncam.metrics import registry as package
 from fusioncam.metrics.base import Metric, protocol
 from fusioncam.metrics.curves import Insertion
-from fusioncam.metrics.registry import METRICS, PROTOCOLS, as_metric, as_metrics, measure, shared
+from fusioncam.metrics.registry import METRICS, PROTOCOLS, as_metric, as_metrics, measure, optimises_metric
 from fusioncam.metrics.removal import ROAD, MoRF
 from metric_cases import ALONE, RANKING, case
 
@@ -124,7 +124,7 @@ def test_passes_are_what_cost_says(name):
     )
     extra = 1 if getattr(metric, "classes", "") == "predicted" else 0  # one pass of the whole picture tells the class
 
-    with sharing(), metered() as meter:
+    with cached_passes(), count_passes() as meter:
         metric(*about)
 
     assert meter.passes == 3 * (expected + extra)
@@ -230,21 +230,21 @@ OTHERS = [
 def test_who_chooses_by_the_masked_score_is_marked(method):
     """With any settings, and inside of other methods; for all metrics that measure it, with any settings."""
     for name in ("average-drop", "increase", "average-gain", "adcc", "average-drop:torchcam", "increase:score-cam"):
-        assert shared(METRICS[name], method)
-    assert shared(replace(DROP, fill="blur"), method)
+        assert optimises_metric(METRICS[name], method)
+    assert optimises_metric(replace(DROP, fill="blur"), method)
     for name in ("insertion", "deletion", "road", "morf", "coherency", "complexity", "pointing-game", "passes"):
-        assert not shared(METRICS[name], method)
+        assert not optimises_metric(METRICS[name], method)
 
 
 @pytest.mark.parametrize("method", OTHERS, ids=lambda one: getattr(one, "__name__", str(one)))
 def test_the_others_are_not(method):
     """Channels, random masks and joined maps are scored or not, but the map as a whole is not chosen by it."""
-    assert not any(shared(metric, method) for metric in METRICS.values())
+    assert not any(optimises_metric(metric, method) for metric in METRICS.values())
 
 
 def test_anything_may_be_asked_about():
     """A callable without data shares nothing that is known."""
-    assert not shared(lambda *about: None, FusionCAM())
+    assert not optimises_metric(lambda *about: None, FusionCAM())
 
 
 def test_wrong_specs_are_told():

@@ -32,7 +32,7 @@ from fusioncam.metrics.adcc import Coherency, Complexity
 from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.faithfulness import AverageDrop
 from fusioncam.metrics.registry import METRICS
-from fusioncam.metrics.removal import ROAD, MoRF, removed
+from fusioncam.metrics.removal import ROAD, MoRF, scores_after_removal
 from fusioncam.metrics.sanity import MaxSensitivity
 from linear_case import heatmaps_for, linear_case
 from toys import problem
@@ -201,7 +201,7 @@ def test_pgc_road(kind):
     # the percentile lies between two of 256 pixels, and those at or above it go
     shares = [ceil((1 - p) * 255) / 256 for p in (0.2, 0.4, 0.6, 0.8)]
     metric = replace(METRICS["road:pgc"], readout=readout, noise=0)
-    most, least = (removed(metric, model, x, target, one, shares) for one in (maps, -maps))
+    most, least = (scores_after_removal(metric, model, x, target, one, shares) for one in (maps, -maps))
     np.testing.assert_allclose((least - most).mean(0) / 2, theirs, atol=1e-4)
 
 
@@ -321,7 +321,7 @@ def test_quantus_road():
     theirs = quantus_of(metric, toy, x, target, maps)
 
     shares = [int(256 * p / 100) / 256 for p in percentages]
-    ours = removed(MoRF("top-1", fill="linear", noise=0), model, x, target, maps, shares).mean(1)
+    ours = scores_after_removal(MoRF("top-1", fill="linear", noise=0), model, x, target, maps, shares).mean(1)
     np.testing.assert_allclose(ours, [theirs[p] for p in percentages], atol=1e-6)
     assert 0 < ours.min() < ours.max()
 

@@ -10,7 +10,7 @@ import torch
 from fusioncam import ExplainedModel
 from fusioncam.errors import NonFiniteError, UnknownNameError
 from fusioncam.functional.imputation import Imputation
-from fusioncam.inference.costs import metered
+from fusioncam.inference.costs import count_passes
 from fusioncam.metrics.registry import METRICS
 from fusioncam.metrics.removal import ROAD, LeRF, MoRF
 from linear_case import heatmaps_for, linear_case
@@ -149,7 +149,7 @@ def test_passes_are_what_cost_says():
     """A pass for each step and one more, two for each share of ROAD."""
     toy, x, target = problem("small", pictures=2)
     for metric in (MoRF(steps=3), LeRF(fill="linear"), ROAD(), METRICS["road:pgc"]):
-        with metered() as meter:
+        with count_passes() as meter:
             metric(ExplainedModel(toy), x, target, heatmaps_for(x))
         assert meter.passes == 2 * int(metric.cost)
 

@@ -20,10 +20,10 @@ from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, UnknownNameError
 from fusioncam.functional.heatmaps import upsample
 from fusioncam.functional.similarity import pearson, ranks, relative_change, similar, spearman
-from fusioncam.inference.cache import sharing
-from fusioncam.inference.costs import metered
-from fusioncam.metrics.base import drawn
-from fusioncam.metrics.randomisation import randomised, reset, seeded, settled, shuffle
+from fusioncam.inference.cache import cached_passes
+from fusioncam.inference.costs import count_passes
+from fusioncam.metrics.base import random_like
+from fusioncam.metrics.randomisation import randomised, reset, seeded, shuffle, with_fixed_layer
 from fusioncam.metrics.sanity import MaxSensitivity, ModelRandomisation, NoiseStability
 from toys import Toy, problem
 from twins import localization as twin
@@ -123,7 +123,7 @@ def test_a_change_of_noise_by_hand():
     """The brightness moves by what is added: the noise itself, the same for every picture."""
     _, model, _, target = explained()
     x = torch.rand(2, 3, 8, 8, dtype=torch.float64)
-    noise = [(2 * one - 1).mean(0) for one in drawn(torch.rand, x, 4, seed=3)]
+    noise = [(2 * one - 1).mean(0) for one in random_like(torch.rand, x, 4, seed=3)]
 
     given_ = values(MaxSensitivity(radius=0.1, samples=4, seed=3), brightness, model, x, target)
 
@@ -236,7 +236,7 @@ def test_the_cost_is_what_is_said(metric):
     """So many times what the method takes."""
     _, model, x, target = explained(pictures=1)
     heatmaps = GRAD_CAM(model, x, target)
-    with metered() as meter:
+    with count_passes() as meter:
         metric(model, x, target, heatmaps, method=GRAD_CAM)
 
     assert metric.cost == f"{meter.passes} M"
@@ -248,7 +248,7 @@ def test_sharing_keeps_nothing_of_it():
     metric = ModelRandomisation(stages=2)
     alone = values(metric, METHODS["fusion-cam"], model, x, target)
 
-    with sharing():
+    with cached_passes():
         answers = sys.modules["fusioncam.inference.cache"]._answers.get()
         heatmaps = METHODS["fusion-cam"](model, x, target)
         count = len(answers)
@@ -271,7 +271,7 @@ def test_the_layer_is_the_trained_networks():
     assert model.layer is None
 
     rows = ExplainedModel(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).double())
-    assert settled(rows, x) is rows
+    assert with_fixed_layer(rows, x) is rows
     assert values(ModelRandomisation(stages=2), brightness, rows, x, target).tolist() == pytest.approx([1, 1])
 
 
@@ -402,7 +402,7 @@ def test_quantus_agrees_on_rank_correlation():
 def test_quantus_agrees_on_max_sensitivity():
     """With the same draws: the largest relative change in Euclidean norms."""
     toy, model, x, target = explained()
-    noise = (0.2 * (2 * one - 1) for one in drawn(torch.rand, x, 4, seed=5))
+    noise = (0.2 * (2 * one - 1) for one in random_like(torch.rand, x, 4, seed=5))
 
     def explain(model, inputs, targets, **kwargs):
         pictures = torch.as_tensor(np.asarray(inputs)).double()

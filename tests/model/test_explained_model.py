@@ -11,7 +11,7 @@ from torch import nn
 
 from fusioncam import ExplainedModel, Preprocessing, Speed
 from fusioncam.errors import LayerError, NonFiniteError, ShapeError, TargetError, UnknownNameError
-from fusioncam.inference.costs import metered
+from fusioncam.inference.costs import count_passes
 from fusioncam.methods.ablation import WithoutChannel
 from fusioncam.methods.gradient import GradCAM
 from fusioncam.methods.registry import METHODS
@@ -93,7 +93,7 @@ def test_masks_that_are_not_alive_cost_nothing_and_score_nan():
         def __getitem__(self, where):
             return torch.ones(len(where[0]), 8, 8, dtype=torch.float64)
 
-    with metered() as meter:
+    with count_passes() as meter:
         scores = ExplainedModel(toy, "features").masked_scores(x, Half(), target, readout="logit")
 
     assert meter.passes == 3
@@ -124,7 +124,7 @@ def test_passes_are_counted():
     toy, x, target = problem("small", pictures=3)
     model = ExplainedModel(toy, "features")
 
-    with metered() as meter:
+    with count_passes() as meter:
         model.record(x, target)
         model.logits(x)
 

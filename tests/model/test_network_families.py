@@ -9,7 +9,7 @@ from torch import nn
 from families import ALL, FAMILIES, heatmaps_of, problem, quick
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError
-from fusioncam.functional.heatmaps import minmax, upsample, weigh
+from fusioncam.functional.heatmaps import minmax, upsample, weighted_sum
 from twins import attention
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -98,7 +98,7 @@ def test_equal_behind_a_pooling_head(name):
         heatmaps_of(name, one, 0, 1)[0] for one in ("grad-cam", "xgrad-cam", "hires-cam", "cam")
     )
 
-    raw = weigh(ExplainedModel(network).record(x, target).activations, head_of(network)[target])
+    raw = weighted_sum(ExplainedModel(network).record(x, target).activations, head_of(network)[target])
     by_hand = [minmax(upsample(one, x.shape[2:])) for one in (raw.relu(), raw)]
 
     for one, other in [(grad, xgrad), (hires, by_hand[0]), (cam, by_hand[1])]:

@@ -17,8 +17,8 @@ from fusioncam import METHODS, ExplainedModel, explain, explain_each
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, TargetError, UnknownNameError
 from fusioncam.functional.masks import gaussian
 from fusioncam.functional.similarity import spearman
-from fusioncam.inference.costs import metered
-from fusioncam.methods.fusion import Ingredients
+from fusioncam.inference.costs import count_passes
+from fusioncam.methods.fusion import FusionComponents
 from fusioncam.methods.registry import parse
 from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.sanity import ModelRandomisation, NoiseStability
@@ -26,7 +26,16 @@ from fusioncam.tasks import MultiLabel
 from fusioncam.trust import levels
 from fusioncam.trust.assess import check
 from fusioncam.trust.card import Question, TrustCard
-from fusioncam.trust.measurements import BUDGET, MOST_PASSES, RANDOM_MAPS, SHARE, Case, Contest, agreement, thrifty
+from fusioncam.trust.measurements import (
+    BUDGET,
+    MOST_PASSES,
+    RANDOM_MAPS,
+    SHARE,
+    BaselineComparison,
+    Case,
+    agreement,
+    with_small_budget,
+)
 from fusioncam.trust.rendering import to_html, to_table
 from samples import CAT, COFFEE
 from toys import problem
@@ -104,7 +113,7 @@ def question(card, name):
 def test_half_must_be_kept_and_half_be_lost(only, without, level):
     """Of a probability of 0.8 the highlighted part keeps 0.4, and without it no more than 0.4 is left."""
     figures = {"whole": 0.8, "only": only, "without": without, "only_random": 0.1, "without_random": 0.6}
-    answer = levels.carries(figures, "ash")
+    answer = levels.judge_deletion(figures, "ash")
     assert (answer.name, answer.level) == ("carries-the-class", level)
     for told in ("ash is 80.0%", f"{only:.1%} for the highest 30%", f"{without:.1%} without", "10.0% and 60.0%"):
         assert told in answer.words
@@ -118,7 +127,7 @@ def test_every_map_that_knows_nothing_must_be_beaten(mine, center, level):
     """Random maps have 0.1 in the mean and 0.3 at most: good is above all, poor is not above that mean."""
     figures = {"insertion": 0.5, "deletion": 0.5 - mine, "difference": mine, "difference_center": center}
     figures |= {"difference_random": 0.1, "difference_random_highest": 0.3}
-    assert levels.beats(figures, {}).level == level
+    assert levels.judge_vs_random(figures, {}).level == level
 
 
 @pytest.mark.parametrize(
@@ -134,7 +143,7 @@ def test_every_map_that_knows_nothing_must_be_beaten(mine, center, level):
 def test_both_maps_must_agree_and_add(alike, gradient, region, level):
     """Alike maps of which both add to the probability are good; unlike ones, or two that add nothing, poor."""
     figures = {"agreement": alike, "gain_denoised": gradient, "gain_region": region}
-    assert levels.agrees(figures).level == level
+    assert levels.judge_agreement(figures).level == level
 
 
 @pytest.mark.parametrize(
@@ -151,10 +160,10 @@ def test_both_maps_must_agree_and_add(alike, gradient, region, level):
 def test_alike_is_good_under_noise_and_poor_without_the_network(alike, stable, depends):
     """The same two thresholds, the other way round."""
     figures = {"similarity": alike, "probability": 0.5, "probability_noisy": 0.4, "shuffled": 0.2}
-    assert levels.stays(figures, "").level == stable
-    assert levels.depends(figures, "").level == depends
-    assert "from 50.0% to 40.0% (so)." in levels.stays(figures, " (so)").words
-    assert "last 20% of layers" in levels.depends(figures, "").words
+    assert levels.judge_stability(figures, "").level == stable
+    assert levels.judge_network_dependence(figures, "").level == depends
+    assert "from 50.0% to 40.0% (so)." in levels.judge_stability(figures, " (so)").words
+    assert "last 20% of layers" in levels.judge_network_dependence(figures, "").words
 
 
 @pytest.mark.parametrize(
@@ -169,7 +178,7 @@ def test_alike_is_good_under_noise_and_poor_without_the_network(alike, stable, d
 )
 def test_another_class_must_differ_by_more_than_noise(alike, itself, level):
     """A next class whose map is as alike as the same class's under noise is not told apart."""
-    answer = levels.differs({"similarity": alike, "other_probability": 0.25}, itself, "birch", "")
+    answer = levels.judge_class_dependence({"similarity": alike, "other_probability": 0.25}, itself, "birch", "")
     assert answer.level == level
     assert "birch (25.0%)" in answer.words
 
@@ -233,7 +242,7 @@ def test_the_curves_are_those_of_the_metrics():
     """Insertion and deletion from and to the blurred picture, their areas, and the mean of the random maps."""
     model, x, target, heatmap = corner()
     answer = question(check(model, x, target, heatmap, of_class), "better-than-chance")
-    maps = Contest.of(Case(model, x, torch.tensor([target]), heatmap[None], of_class)).maps
+    maps = BaselineComparison.of(Case(model, x, torch.tensor([target]), heatmap[None], of_class)).maps
     assert len(maps) == RANDOM_MAPS + 2
     for name, metric in {"insertion": Insertion(steps=16), "deletion": Deletion(steps=16, fill="blur")}.items():
         values = [metric(model, x, target, one[None]).item() for one in maps]
@@ -256,8 +265,8 @@ def test_random_maps_differ_and_are_coarse():
     """Each is drawn anew, the same every time, and smooth: next to a pixel is one like it."""
     model, x, target, heatmap = corner(56)
     case = Case(model, x, torch.tensor([target]), heatmap[None], of_class)
-    maps = Contest.of(case).maps[1:-1]
-    assert torch.equal(maps, Contest.of(case).maps[1:-1])
+    maps = BaselineComparison.of(case).maps[1:-1]
+    assert torch.equal(maps, BaselineComparison.of(case).maps[1:-1])
     assert len({tuple(one.flatten().tolist()) for one in maps}) == RANDOM_MAPS
     dust = METHODS["random"](model, x, 1)
     assert maps.diff(dim=2).abs().mean() < 0.3 * dust.diff(dim=2).abs().mean()
@@ -267,7 +276,7 @@ def test_agreement_by_hand():
     """Ranks 0 1 2 3 against 0 1 3 2 correlate by 0.8; gains are told by their maps' names."""
     first, second = torch.tensor([[0.0, 0.1], [0.5, 1.0]]), torch.tensor([[0.0, 0.2], [1.0, 0.4]])
     gains = {"denoised": torch.tensor(0.25), "region": torch.tensor(-0.5), "union": torch.tensor(0.125)}
-    figures = agreement(Ingredients(first, first, second, first, gains))
+    figures = agreement(FusionComponents(first, first, second, first, gains))
     expected = {"agreement": 0.8, "gain_denoised": 0.25, "gain_region": -0.5, "gain_union": 0.125}
     assert figures == pytest.approx(expected)
 
@@ -414,20 +423,20 @@ def test_a_cheaper_form_that_gives_another_map_does_not_speak_for_it():
 )
 def test_what_is_dear_is_asked_with_a_budget(spec, cheaper):
     """Score-CAM and its kin score no more than 64 masks, wherever they stand."""
-    assert thrifty(parse(spec)) == parse(cheaper)
+    assert with_small_budget(parse(spec)) == parse(cheaper)
 
 
 def test_a_callable_is_its_own_cheaper_form():
     """Functions and classes are left alone."""
-    assert thrifty(of_class) is of_class
-    assert thrifty(Budgeted) is Budgeted
+    assert with_small_budget(of_class) is of_class
+    assert with_small_budget(Budgeted) is Budgeted
 
 
 def test_the_form_that_was_made_again_is_said():
     """Fusion-CAM is asked with 64 masks, Grad-CAM as it is."""
     model, x, target, heatmap = toy(method="fusion-cam")
     ingredients = METHODS["fusion-cam"].ingredients(model, x, target)
-    one = Ingredients(
+    one = FusionComponents(
         *(getattr(ingredients, name)[0] for name in ("heatmaps", "denoised", "region", "union")),
         gains={name: gain[0] for name, gain in ingredients.gains.items()},
     )
@@ -513,7 +522,7 @@ def test_the_network_is_left_as_it_was(training):
 def test_passes_are_counted_and_few():
     """The card has the meter's number, which for Fusion-CAM stays under what a picture of it may take."""
     model, x, target, heatmap = toy(method="fusion-cam")
-    with metered() as meter:
+    with count_passes() as meter:
         card = check(model, x, target, heatmap, "fusion-cam")
     assert (card.passes, card.partial_passes) == (meter.passes, meter.partial)
     again = 5 * (1 + BUDGET + 4)

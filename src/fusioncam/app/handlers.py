@@ -19,10 +19,10 @@ import gradio as gr
 from PIL import Image
 
 from fusioncam.app import html
-from fusioncam.app.session import Made, Studio, open_upload, packed
+from fusioncam.app.session import CachedExplanation, Studio, open_upload, packed
 from fusioncam.errors import FusionCamError, ImageError, UnknownNameError
 from fusioncam.explanations.explanation import Explanation
-from fusioncam.utils.text import short
+from fusioncam.utils.text import truncate_stem
 
 _SIDE = 512  # of a map among others
 
@@ -52,7 +52,7 @@ class Desk:
             return BLANK
         return _shown(self._made(sent, model, layer, method, target, theta))
 
-    def fuse(self, made: Made | None, theta: Any) -> tuple[Any, ...] | None:
+    def fuse(self, made: CachedExplanation | None, theta: Any) -> tuple[Any, ...] | None:
         """Make the heatmap again of the same maps, unless it is that one."""
         if made is None:  # there was one, or there would be no theta to move
             raise ImageError("this heatmap is no longer here: choose the picture again")
@@ -61,19 +61,19 @@ class Desk:
         again = made.at_theta(theta)
         return again.explanation.overlay(), html.facts(again), html.MOVED, gr.skip(), again
 
-    def check(self, made: Made | None) -> tuple[()] | None:
+    def check(self, made: CachedExplanation | None) -> tuple[()] | None:
         """Measure how far to trust the heatmap, unless that is known."""
         if made is None:
             return None
         made.explanation.check()
         return ()
 
-    def present(self, made: Made | None, shown: str) -> str:
+    def present(self, made: CachedExplanation | None, shown: str) -> str:
         """Show the card of the heatmap that is there now, if it was measured."""
         return shown if made is None or made.explanation.card is None else html.card(made.explanation.card)
 
     def compare(
-        self, made: Made | None, methods: object
+        self, made: CachedExplanation | None, methods: object
     ) -> Iterator[tuple[str, list[tuple[Image.Image, str]], tuple[Explanation, ...]]]:
         """Make a heatmap by each of the methods, of the same class and layer, and show each when it is there."""
         shown: list[tuple[Image.Image, str]] = []
@@ -94,12 +94,12 @@ class Desk:
                 problems.append(f"{method}: {html.BROKEN}")
             yield html.note("\n".join(problems)) if problems else "", list(shown), tuple(others)
 
-    def pack(self, made: Made | None, others: tuple[Explanation, ...]) -> tuple[str]:
+    def pack(self, made: CachedExplanation | None, others: tuple[Explanation, ...]) -> tuple[str]:
         """Write all that was made into a zip file, and give its path."""
         if made is None:
             raise UnknownNameError("there is nothing to download yet: drop a picture first")
         explanations = {one.method: one for one in (*others, made.explanation)}.values()
-        stem = short(Path(made.explanation.source).stem)
+        stem = truncate_stem(Path(made.explanation.source).stem)
         path = self.folder / secrets.token_hex(16) / f"{stem}.heatmaps.zip"
         path.parent.mkdir()
         path.write_bytes(packed(explanations))
@@ -125,7 +125,9 @@ class Desk:
         (path,) = self.pack(made, ())
         return made.explanation.facts(), gr.FileData(path=path, orig_name=Path(path).name).model_dump()
 
-    def _made(self, sent: object, model: str, layer: str | None, method: Any, target: Any, theta: Any = None) -> Made:
+    def _made(
+        self, sent: object, model: str, layer: str | None, method: Any, target: Any, theta: Any = None
+    ) -> CachedExplanation:
         picture, source = self._picture(sent)
         if not isinstance(target, str | int | None):
             raise UnknownNameError("a class is an index or a name")
@@ -152,7 +154,7 @@ SAME = (gr.skip(),) * 5
 NO_CLASSES = (gr.update(choices=[], value=None, visible=False), gr.skip())
 
 
-def _shown(made: Made) -> tuple[Any, ...]:
+def _shown(made: CachedExplanation) -> tuple[Any, ...]:
     theta = gr.update(visible=False) if made.theta is None else gr.update(visible=True, value=made.theta)
     shown = made.explanation.overlay(), html.facts(made), html.MEASURING, theta, made
     return *shown, gr.update(visible=True), gr.update(visible=True), "", [], ()

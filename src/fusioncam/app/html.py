@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from fusioncam.app.session import MAX_BYTES, MAX_PIXELS, Guess, Made
+from fusioncam.app.session import MAX_BYTES, MAX_PIXELS, CachedExplanation, ClassPrediction
 from fusioncam.trust.card import Question, TrustCard
 
 HEAD = """<header class="fc-head"><h1>What did the network look at?</h1>
@@ -26,12 +26,12 @@ def note(message: str) -> str:
     return f'<div class="fc-note" role="alert">{escape(message)}</div>'
 
 
-def choice(guess: Guess) -> str:
+def choice(guess: ClassPrediction) -> str:
     """Name a class with its probability."""
     return f"{guess.name} · {guess.probability:.1%}"
 
 
-def facts(made: Made) -> str:
+def facts(made: CachedExplanation) -> str:
     """Say what the map is of, and what it was made by."""
     one = made.explanation
     seconds = f"{one.seconds:.1f} s" if one.seconds < 10 else f"{one.seconds:.0f} s"

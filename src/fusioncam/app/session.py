@@ -19,10 +19,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fusioncam.data.images import open_picture
+from fusioncam.data.images import open_image
 from fusioncam.errors import ImageError, MethodError, NonFiniteError, require_known
 from fusioncam.explanations.class_selection import fitting
-from fusioncam.explanations.explain import by_picture
+from fusioncam.explanations.explain import explain_batches
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.methods.base import Method
 from fusioncam.methods.fusion import FusionCAM
@@ -64,7 +64,7 @@ _BUDGET, _SIGNED_BUDGET = 64, 128
 
 
 @dataclass(frozen=True)
-class Guess:
+class ClassPrediction:
     """A class that the network holds possible: its index, the first of its names, its probability."""
 
     index: int
@@ -73,7 +73,7 @@ class Guess:
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedMethod:
     """A method whose first answer is kept, for whoever asks the same again; others ask the method itself."""
 
     method: Method
@@ -94,7 +94,7 @@ class Kept:
 
 
 @dataclass(frozen=True, eq=False)  # told apart by which one it is
-class Made:
+class CachedExplanation:
     """A heatmap and what made it: the maps that a fusion is made of are kept with it.
 
     ``spec`` is that of the method with its own theta, ``budget`` that of the layer.
@@ -110,7 +110,7 @@ class Made:
         """The percentile below which the gradient map is zeroed; None if nothing is fused."""
         return self.method.theta if isinstance(self.method, FusionCAM) else None
 
-    def at_theta(self, theta: float) -> Made:
+    def at_theta(self, theta: float) -> CachedExplanation:
         """Fuse the same maps again: four passes, for the gains. Raises :class:`MethodError` if nothing is fused."""
         if not isinstance(self.method, FusionCAM):
             raise MethodError(f"{self.spec} has no theta: choose fusion-cam")
@@ -143,7 +143,7 @@ class Studio:
         default = network.layer_for(x)
         return [default, *(one.name for one in reversed(network.candidates(x)) if one.name != default)]
 
-    def guesses(self, picture: Image.Image, model: str) -> list[Guess]:
+    def guesses(self, picture: Image.Image, model: str) -> list[ClassPrediction]:
         """Give the classes that the network holds most probable, the first first."""
         network = self._network(model)
         probabilities = network.logits(network.preprocessing(picture)[None]).float().softmax(1)[0].cpu()
@@ -152,7 +152,7 @@ class Studio:
         labels = fitting(network.labels, len(probabilities))
         first = probabilities.topk(min(TOP, len(probabilities)))
         return [
-            Guess(index, labels[index].split(",")[0] if labels else str(index), probability)
+            ClassPrediction(index, labels[index].split(",")[0] if labels else str(index), probability)
             for probability, index in zip(first.values.tolist(), first.indices.tolist(), strict=True)
         ]
 
@@ -166,7 +166,7 @@ class Studio:
         method: str = "fusion-cam",
         target: int | str | None = None,
         theta: float | None = None,
-    ) -> Made:
+    ) -> CachedExplanation:
         """Make a heatmap of a picture, which facts and files call ``source``.
 
         ``layer`` None is the network's own, ``target`` None the class that it holds most probable, ``theta`` None
@@ -182,12 +182,12 @@ class Studio:
         asked, name = _keeping(as_method(spec)[1]), spec
         if isinstance(asked, FusionCAM) and theta not in (None, asked.theta):
             asked, name = replace(asked, theta=theta), _named(spec, theta)
-        (explanations,) = by_picture([picture], network, [asked], target)
+        (explanations,) = explain_batches([picture], network, [asked], target)
         if len(explanations) > 1:
             raise MethodError(f"'{target}' asks for {len(explanations)} heatmaps: choose one class")
-        return Made(replace(explanations[0], source=source, method=name), asked, spec, budget)
+        return CachedExplanation(replace(explanations[0], source=source, method=name), asked, spec, budget)
 
-    def beside(self, made: Made, method: str) -> Explanation:
+    def beside(self, made: CachedExplanation, method: str) -> Explanation:
         """Explain the same by another method; if it is the one that made it, that is the answer."""
         require_known("method of this page", method, self.methods)
         spec = _within(self.methods[method], made.budget)
@@ -206,7 +206,7 @@ def open_upload(path: Path) -> Image.Image:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ImageError(f"{path.name}: over {MAX_BYTES >> 20} MB, make it smaller first")
-        return open_picture(path, max_pixels=MAX_PIXELS, formats=FORMATS)
+        return open_image(path, max_pixels=MAX_PIXELS, formats=FORMATS)
     except ImageError as error:
         raise ImageError(str(error).replace(str(path), path.name)) from None
     except OSError:
@@ -242,7 +242,9 @@ def _keeping(method: Method) -> Method:
     """Give the same method; a fusion keeps the maps that it is made of."""
     if not isinstance(method, FusionCAM):
         return method
-    return replace(method, gradient=Kept(method.gradient), region=Kept(method.scored_region()), budget=None)
+    return replace(
+        method, gradient=CachedMethod(method.gradient), region=CachedMethod(method.scored_region()), budget=None
+    )
 
 
 def _named(spec: str, theta: float) -> str:

@@ -2,6 +2,6 @@
 
 from fusioncam.benchmark.api import benchmark, gathered
 from fusioncam.benchmark.plan import Plan, as_plan, presets
-from fusioncam.benchmark.runner import Outcome, Watch, run
+from fusioncam.benchmark.runner import BenchmarkResult, ProgressListener, run
 
-__all__ = ["Outcome", "Plan", "Watch", "as_plan", "benchmark", "gathered", "presets", "run"]
+__all__ = ["BenchmarkResult", "Plan", "ProgressListener", "as_plan", "benchmark", "gathered", "presets", "run"]

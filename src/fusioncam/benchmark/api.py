@@ -10,7 +10,7 @@ from torch import nn
 
 from fusioncam.benchmark.plan import as_plan, stored_plan
 from fusioncam.benchmark.run_folder import journal_of
-from fusioncam.benchmark.runner import Outcome, Own, Watch, finished, run
+from fusioncam.benchmark.runner import BenchmarkResult, ProgressListener, UserObjects, finished, run
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.distributed.workers import Workers
 from fusioncam.errors import ResultsError
@@ -33,7 +33,7 @@ def benchmark(
     metrics: Sequence[str | Metric] | None = None,
     plan: str | Path | None = None,
     extend: bool = False,
-    watch: Watch | None = None,
+    watch: ProgressListener | None = None,
     workers: Workers | None = None,
     **settings: Any,
 ) -> Path:
@@ -54,7 +54,7 @@ def benchmark(
     for name, things in (("models", models), ("methods", methods), ("metrics", metrics)):
         words[name], own[name] = _parted(things, _NAMERS[name])
     chosen = as_plan(plan, own={*own["methods"], *own["metrics"]}, **words, **settings)
-    parts = Own(**own, samples=samples)
+    parts = UserObjects(**own, samples=samples)
     return run(chosen, Path(out), extend=extend, own=parts, watch=watch, workers=workers).file
 
 
@@ -79,7 +79,7 @@ def _parted(things: Any, named: Callable[[Any], tuple[str, Any]]) -> tuple[list[
     return [name for name, _ in pairs], {name: thing for name, thing in pairs if thing is not None}
 
 
-def gathered(folder: Path) -> Outcome:
+def gathered(folder: Path) -> BenchmarkResult:
     """Write the rows that a run has so far as Parquet, whether it has ended or not."""
     plan = stored_plan(folder / "plan.json")
     if plan is None:

@@ -17,14 +17,14 @@ from torch import Tensor
 from fusioncam.benchmark.results_store import COLUMNS, Key, Row
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.data.ground_truth import Truth
-from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, told
+from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, describe_error
 from fusioncam.explanations.explanation import run_facts
 from fusioncam.explanations.method_output import whole
-from fusioncam.inference.cache import announcing, sharing
-from fusioncam.inference.costs import Cost, ledger
-from fusioncam.methods.base import Method, layers_of, naming
+from fusioncam.inference.cache import cached_passes, prefetch_layers
+from fusioncam.inference.costs import PassCost, track_cost
+from fusioncam.methods.base import Method, image_names, layers_of
 from fusioncam.metrics.base import Metric, protocol
-from fusioncam.metrics.registry import curve_of, shared
+from fusioncam.metrics.registry import curve_of, optimises_metric
 from fusioncam.metrics.registry import measure as ask
 from fusioncam.model.explained_model import ExplainedModel
 
@@ -39,15 +39,15 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Made:
+class TimedHeatmap:
     """A method's heatmap ``(1, H, W)`` of a picture, and what it costs when it is made alone."""
 
     heatmap: Tensor
-    cost: Cost
+    cost: PassCost
 
 
 @dataclass(frozen=True)
-class Bench:
+class Evaluator:
     """A model by its name, and the methods, metrics and pictures that meet on it; the rest is the plan's."""
 
     model: ExplainedModel
@@ -85,7 +85,7 @@ class Bench:
         return Input(x, torch.tensor([chosen]), sample.truth(self.model.preprocessing) if fits else None)
 
     def measure(
-        self, sample: Sample, missing: Iterable[Key], kept: Mapping[str, Made]
+        self, sample: Sample, missing: Iterable[Key], kept: Mapping[str, TimedHeatmap]
     ) -> tuple[list[Row], dict[str, Tensor]]:
         """Give the rows of what is missing, and the heatmaps ``(H, W)`` that they are of.
 
@@ -95,26 +95,26 @@ class Bench:
         try:
             rows, made = self._measured(sample, frozenset(missing), dict(kept))
         except Exception as error:  # of the network too: the user's code may raise anything
-            return [self.row(sample, error=told(error))], {}
+            return [self.row(sample, error=describe_error(error))], {}
         return rows, {name: one.heatmap[0] for name, one in made.items()}
 
     def _measured(
-        self, sample: Sample, missing: frozenset[Key], made: dict[str, Made]
-    ) -> tuple[list[Row], dict[str, Made]]:
+        self, sample: Sample, missing: frozenset[Key], made: dict[str, TimedHeatmap]
+    ) -> tuple[list[Row], dict[str, TimedHeatmap]]:
         wanted = [name for name in self.methods if any(name == method for method, _ in missing)]
         pairs = [(name, metric) for name in wanted for metric in self.metrics if (name, metric) in missing]
         rows: list[Row] = []
-        with naming([sample.name]):
-            with sharing():
+        with image_names([sample.name]):
+            with cached_passes():
                 given = self.given(sample)
                 about = {"target": int(given.target), "layer": self.model.layer_for(given.x)}
                 layers = set().union(*(layers_of(self.methods[name]) for name in wanted))
-                with announcing(given.x, layers):
+                with prefetch_layers(given.x, layers):
                     for name in wanted:
                         try:
                             made[name] = made.get(name) or self._made(sample, given, name)
                         except Exception as error:
-                            rows.append(self.row(sample, name, error=told(error)))
+                            rows.append(self.row(sample, name, error=describe_error(error)))
                 rows += self._values(sample, given, made, [pair for pair in pairs if not self._asks(pair)])
             # what asks for more heatmaps would have all of them remembered
             rows += self._values(sample, given, made, [pair for pair in pairs if self._asks(pair)])
@@ -123,26 +123,28 @@ class Bench:
     def _asks(self, pair: Key) -> bool:
         return bool(getattr(self.metrics[pair[1]], "needs_method", False))
 
-    def _made(self, sample: Sample, given: Input, name: str) -> Made:
+    def _made(self, sample: Sample, given: Input, name: str) -> TimedHeatmap:
         method = self.methods[name]
-        with self.seeded(sample.name, name), ledger() as bill:
+        with self.seeded(sample.name, name), track_cost() as bill:
             heatmap = whole(method(self.model, given.x, given.target), given.x, method)
-        return Made(heatmap, bill.alone())
+        return TimedHeatmap(heatmap, bill.alone())
 
     # -- values -------------------------------------------------------------------------------------------
 
-    def _values(self, sample: Sample, given: Input, made: Mapping[str, Made], pairs: Iterable[Key]) -> list[Row]:
+    def _values(
+        self, sample: Sample, given: Input, made: Mapping[str, TimedHeatmap], pairs: Iterable[Key]
+    ) -> list[Row]:
         return [self._value(sample, given, made[pair[0]], *pair) for pair in pairs if pair[0] in made]
 
-    def _value(self, sample: Sample, given: Input, made: Made, name: str, metric: str) -> Row:
+    def _value(self, sample: Sample, given: Input, made: TimedHeatmap, name: str, metric: str) -> Row:
         facts: Row = {}
         try:
-            with self.seeded(sample.name, name, metric), ledger() as bill:
+            with self.seeded(sample.name, name, metric), track_cost() as bill:
                 facts = self._asked(self.metrics[metric], given, made.heatmap, self.methods[name])
         except MissingTruthError:  # no box, or no mask where one is asked for: undefined
             pass
         except Exception as error:
-            facts = {"error": told(error)}
+            facts = {"error": describe_error(error)}
         return self.row(sample, name, metric, made.cost, metric_seconds=bill.alone().seconds, **facts)
 
     def _asked(self, metric: Any, given: Input, heatmap: Tensor, method: Method) -> Row:
@@ -165,7 +167,9 @@ class Bench:
 
     # -- rows ---------------------------------------------------------------------------------------------
 
-    def row(self, sample: Sample, method: str = "", metric: str = "", cost: Cost | None = None, **facts: Any) -> Row:
+    def row(
+        self, sample: Sample, method: str = "", metric: str = "", cost: PassCost | None = None, **facts: Any
+    ) -> Row:
         """Make a row, with None where nothing is known."""
         row: Row = dict.fromkeys(COLUMNS)
         row |= {"model": self.name, "picture": sample.name, "label": sample.label, "versions": self.versions}
@@ -176,11 +180,11 @@ class Bench:
             about = self.metrics[metric]
             row |= {"protocol": self.protocols[metric], "family": getattr(about, "family", "")}
             row |= {"higher_is_better": getattr(about, "higher_is_better", True)}
-            row |= {"shares_objective": shared(about, self.methods[method])}
+            row |= {"shares_objective": optimises_metric(about, self.methods[method])}
         return row | facts
 
 
-def as_columns(cost: Cost) -> Row:
+def as_columns(cost: PassCost) -> Row:
     """Give a cost as rows have it."""
     return {
         "seconds": cost.seconds,

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from fusioncam.benchmark.evaluator import Bench, Made, acquaint
+from fusioncam.benchmark.evaluator import Evaluator, TimedHeatmap, acquaint
 from fusioncam.benchmark.multi_image import play
 from fusioncam.benchmark.results_store import Key, Row
 from fusioncam.data.datasets.sample import Sample
-from fusioncam.distributed.workers import Lost, Work
-from fusioncam.errors import told
+from fusioncam.distributed.workers import FailedJob, Work
+from fusioncam.errors import describe_error
 from fusioncam.model.explained_model import ExplainedModel
 
 
@@ -28,19 +28,19 @@ class Done:
 
 
 @dataclass(frozen=True)
-class PictureJob:
+class BenchmarkJob:
     """Measure what is missing of a picture; ``kept`` are heatmaps that need not be made."""
 
     sample: Sample
     missing: frozenset[Key]
-    kept: Mapping[str, Made] = field(default_factory=dict, repr=False)
+    kept: Mapping[str, TimedHeatmap] = field(default_factory=dict, repr=False)
 
-    def __call__(self, bench: Bench) -> Done:
+    def __call__(self, bench: Evaluator) -> Done:
         """Do it."""
         rows, heatmaps = bench.measure(self.sample, self.missing, self.kept)
         return Done([rows], {name: one for name, one in heatmaps.items() if name not in self.kept})
 
-    def lost(self, bench: Bench, reason: str) -> Done:
+    def lost(self, bench: Evaluator, reason: str) -> Done:
         """Say in a row that it could not be done."""
         return Done([[bench.row(self.sample, error=reason)]])
 
@@ -54,14 +54,14 @@ class ClassJob:
 
     sample: Sample
 
-    def __call__(self, bench: Bench) -> Done:
+    def __call__(self, bench: Evaluator) -> Done:
         """Do it."""
         try:
             return Done(target=int(bench.given(self.sample).target))
         except Exception as error:  # of the network too: the user's code may raise anything
-            return self.lost(bench, told(error))
+            return self.lost(bench, describe_error(error))
 
-    def lost(self, bench: Bench, reason: str) -> Done:
+    def lost(self, bench: Evaluator, reason: str) -> Done:
         """Say in a row that it could not be done."""
         return Done([[bench.row(self.sample, error=reason)]])
 
@@ -76,11 +76,11 @@ class GameJob:
     game: str
     group: Sequence[Sample]
 
-    def __call__(self, bench: Bench) -> Done:
+    def __call__(self, bench: Evaluator) -> Done:
         """Do it."""
         return Done(list(play(bench, self.game, self.group)))
 
-    def lost(self, bench: Bench, reason: str) -> Done:
+    def lost(self, bench: Evaluator, reason: str) -> Done:
         """Say in rows that it could not be done."""
         return Done([[bench.row(one, name, self.game, error=reason) for name in bench.methods] for one in self.group])
 
@@ -88,18 +88,18 @@ class GameJob:
         return f"{self.game} of {len(self.group)} pictures"
 
 
-Job = PictureJob | ClassJob | GameJob
+Job = BenchmarkJob | ClassJob | GameJob
 
 
 @dataclass(frozen=True)
 class BenchSetUp:
     """Sets up a bench where the jobs are done; elsewhere with a network that is loaded there."""
 
-    bench: Bench
+    bench: Evaluator
     load: Callable[[], ExplainedModel] | None = None
 
     @classmethod
-    def elsewhere(cls, bench: Bench, load: Callable[[], ExplainedModel]) -> BenchSetUp:
+    def elsewhere(cls, bench: Evaluator, load: Callable[[], ExplainedModel]) -> BenchSetUp:
         """Give a set-up that can be sent: without the network, and without the pictures, which come with the jobs."""
         unloaded: Any = None
         return cls(replace(bench, model=unloaded, samples=()), load)
@@ -111,10 +111,10 @@ class BenchSetUp:
         return partial(_all_done, bench)
 
 
-def _all_done(bench: Bench, jobs: Sequence[Job]) -> list[Done]:
+def _all_done(bench: Evaluator, jobs: Sequence[Job]) -> list[Done]:
     return [job(bench) for job in jobs]
 
 
-def what_became(job: Job, found: Done | Lost, bench: Bench) -> Done:
+def what_became(job: Job, found: Done | FailedJob, bench: Evaluator) -> Done:
     """Give what a job gave, with errors as rows where its worker did not survive it."""
-    return job.lost(bench, found.reason) if isinstance(found, Lost) else found
+    return job.lost(bench, found.reason) if isinstance(found, FailedJob) else found

@@ -16,13 +16,13 @@ from fusioncam.data.datasets.sample import Samples
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ResultsError
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.utils.files import replacing, to_json
+from fusioncam.utils.files import atomic_write, to_json
 
 FILE = "models.json"
 
 
 @dataclass(frozen=True)
-class Noted:
+class StoredModelInfo:
     """What is known of a run's network, and where its data set lies, None where the pictures were not of one."""
 
     preprocessing: Preprocessing
@@ -57,11 +57,11 @@ def note(folder: Path, plan: Plan, models: Mapping[str, ExplainedModel], *, from
             for name, model in models.items()
         },
     }
-    with replacing(folder / FILE) as file:
+    with atomic_write(folder / FILE) as file:
         file.write(to_json(facts))
 
 
-def noted(folder: Path) -> dict[str, Noted]:
+def noted(folder: Path) -> dict[str, StoredModelInfo]:
     """Read what is known of a run's networks, by their names; nothing of runs of earlier versions.
 
     Raises :class:`ResultsError` for a file that is torn or of another version.
@@ -75,9 +75,9 @@ def noted(folder: Path) -> dict[str, Noted]:
         raise ResultsError(f"{folder / FILE} cannot be read, it is torn or of another version: {error}") from error
 
 
-def _noted(facts: Mapping[str, Any], data: str | None, class_map: str | None) -> Noted:
+def _noted(facts: Mapping[str, Any], data: str | None, class_map: str | None) -> StoredModelInfo:
     labels = None if facts["labels"] is None else tuple(map(str, facts["labels"]))
-    return Noted(as_preprocessing(facts["preprocessing"]), labels, facts["classes"], data, class_map)
+    return StoredModelInfo(as_preprocessing(facts["preprocessing"]), labels, facts["classes"], data, class_map)
 
 
 def as_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from fusioncam.benchmark.evaluator import Bench, number
+from fusioncam.benchmark.evaluator import Evaluator, number
 from fusioncam.benchmark.results_store import Journal, Row
 from fusioncam.data.datasets.sample import Sample
-from fusioncam.errors import told
-from fusioncam.inference.costs import ledger
+from fusioncam.errors import describe_error
+from fusioncam.inference.costs import track_cost
 from fusioncam.metrics.base import Metric
 from fusioncam.metrics.grid_pointing_game import groups
 
@@ -21,13 +21,13 @@ def games_in(metrics: Mapping[str, Metric]) -> list[str]:
     return [name for name, metric in metrics.items() if hasattr(metric, "tiles")]
 
 
-def classes_of(bench: Bench, journal: Journal) -> dict[str, int]:
+def classes_of(bench: Evaluator, journal: Journal) -> dict[str, int]:
     """Give each picture's class by its name, where its rows tell it."""
     rows = (row for sample in bench.samples for row in journal.rows(bench.name, sample.name))
     return {row["picture"]: row["target"] for row in rows if row["target"] is not None}
 
 
-def groups_for(bench: Bench, game: str, classes: Mapping[str, int]) -> list[list[Sample]]:
+def groups_for(bench: Evaluator, game: str, classes: Mapping[str, int]) -> list[list[Sample]]:
     """Put the pictures in groups of different classes, the same ones at every call; those left over are alone."""
     metric: Any = bench.metrics[game]
     able = [one for one in bench.samples if one.name in classes]
@@ -37,7 +37,7 @@ def groups_for(bench: Bench, game: str, classes: Mapping[str, int]) -> list[list
     return [[able[place] for place in group] for group in [*chosen, *([place] for place in sorted(alone))]]
 
 
-def play(bench: Bench, game: str, group: Sequence[Sample]) -> Iterator[list[Row]]:
+def play(bench: Evaluator, game: str, group: Sequence[Sample]) -> Iterator[list[Row]]:
     """Give each picture's rows of one game, a row a method: without a value for a picture that is alone."""
     given = [bench.given(one) for one in group]
     x, target = torch.cat([one.x for one in given]), torch.cat([one.target for one in given])
@@ -51,13 +51,13 @@ def play(bench: Bench, game: str, group: Sequence[Sample]) -> Iterator[list[Row]
     yield from rows
 
 
-def _played(bench: Bench, game: str, name: str, x: torch.Tensor, target: torch.Tensor) -> Sequence[Row]:
+def _played(bench: Evaluator, game: str, name: str, x: torch.Tensor, target: torch.Tensor) -> Sequence[Row]:
     heatmaps = x.new_zeros(len(x), *x.shape[2:])  # those of mosaics are made anew
     try:
-        with bench.seeded(name, game), ledger() as bill:
+        with bench.seeded(name, game), track_cost() as bill:
             values = bench.metrics[game](bench.model, x, target, heatmaps, method=bench.methods[name])
             found = [number(value) for value in values]
     except Exception as error:  # of the network too: the user's code may raise anything
-        return [{"error": told(error)}] * len(x)
+        return [{"error": describe_error(error)}] * len(x)
     seconds = bill.alone().seconds / len(x)
     return [{"value": value, "metric_seconds": seconds} for value in found]

@@ -14,7 +14,7 @@ from fusioncam.errors import ResultsError, UnknownNameError, require_known, sugg
 from fusioncam.inference.settings import PRECISIONS
 from fusioncam.methods.registry import as_methods
 from fusioncam.metrics.registry import as_metrics
-from fusioncam.utils.files import replacing
+from fusioncam.utils.files import atomic_write
 from fusioncam.utils.optional import extra
 from fusioncam.zoo.loading import DEFAULT_MODEL
 
@@ -54,7 +54,7 @@ class Plan:
 
     def save(self, path: Path) -> None:
         """Write the plan as JSON."""
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(json.dumps(asdict(self) | {"digest": self.digest}, indent=2).encode())
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fusioncam.errors import OutputError, ResultsError
-from fusioncam.utils.files import replacing
+from fusioncam.utils.files import atomic_write
 from fusioncam.utils.optional import extra
 
 Row = dict[str, Any]
@@ -187,7 +187,7 @@ def write_parquet(rows: Iterable[Row], path: Path) -> int:
     types["list<float64>"] = arrow.list_(arrow.float64())
     schema = arrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
     remaining, count = iter(rows), 0
-    with replacing(path) as file, arrow.parquet.ParquetWriter(file, schema) as writer:
+    with atomic_write(path) as file, arrow.parquet.ParquetWriter(file, schema) as writer:
         for some in iter(lambda: list(islice(remaining, _ROW_GROUP)), []):
             plain = [{name: _plain(value) for name, value in row.items()} for row in some]
             writer.write_table(arrow.Table.from_pylist(plain, schema))

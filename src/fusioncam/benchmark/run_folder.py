@@ -14,8 +14,8 @@ from torch import Tensor
 from fusioncam.benchmark.plan import Plan, differences, only_adds, only_adds_metrics, stored_plan
 from fusioncam.benchmark.results_store import Journal
 from fusioncam.errors import OutputError, ResultsError
-from fusioncam.utils.files import replacing
-from fusioncam.utils.text import short, slug
+from fusioncam.utils.files import atomic_write
+from fusioncam.utils.text import slug, truncate_stem
 
 
 def journal_of(folder: Path) -> Journal:
@@ -50,7 +50,7 @@ class Heatmaps:
     def path(self, model: str, picture: str) -> Path:
         """Give the file of a picture, whose name may be long or have what no file name has."""
         mark = hashlib.sha256(f"{model}\n{picture}".encode(errors="surrogateescape")).hexdigest()[:8]
-        return self.folder / slug(model) / f"{short(slug(picture))}.{mark}.safetensors"
+        return self.folder / slug(model) / f"{truncate_stem(slug(picture))}.{mark}.safetensors"
 
     def load(self, model: str, picture: str) -> dict[str, Tensor]:
         """Give a picture's heatmaps ``(*s)`` by method; none where none can be read."""
@@ -66,7 +66,7 @@ class Heatmaps:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make {path.parent}: {error.strerror or error}") from error
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             # methods that share a heatmap have it twice here
             file.write(
                 save({name: one.clone(memory_format=torch.contiguous_format) for name, one in heatmaps.items()})

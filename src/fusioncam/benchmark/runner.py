@@ -11,8 +11,8 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-from fusioncam.benchmark.evaluator import Bench, Made, as_columns, classes_in
-from fusioncam.benchmark.jobs import BenchSetUp, ClassJob, Done, GameJob, Job, PictureJob, what_became
+from fusioncam.benchmark.evaluator import Evaluator, TimedHeatmap, as_columns, classes_in
+from fusioncam.benchmark.jobs import BenchmarkJob, BenchSetUp, ClassJob, Done, GameJob, Job, what_became
 from fusioncam.benchmark.models_file import note
 from fusioncam.benchmark.multi_image import classes_of, games_in, groups_for
 from fusioncam.benchmark.plan import Plan
@@ -20,22 +20,22 @@ from fusioncam.benchmark.results_store import Journal, Key, Means, Row, in_order
 from fusioncam.benchmark.run_folder import Heatmaps, begun
 from fusioncam.data.datasets.opening import open_dataset
 from fusioncam.data.datasets.sample import Sample, draw
-from fusioncam.distributed.workers import Here, Workers
+from fusioncam.distributed.workers import LocalWorkers, Workers
 from fusioncam.errors import MissingTruthError, ResultsError
 from fusioncam.explanations.explain import named_methods
-from fusioncam.inference.costs import Cost
+from fusioncam.inference.costs import PassCost
 from fusioncam.inference.settings import Speed
 from fusioncam.methods.base import Method
 from fusioncam.methods.registry import as_methods
 from fusioncam.metrics.base import Metric
 from fusioncam.metrics.registry import as_metrics
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.utils.files import held
+from fusioncam.utils.files import folder_lock
 from fusioncam.zoo.loading import as_model, load_model
 
 
 @dataclass(frozen=True)
-class Own:
+class UserObjects:
     """What names of a plan stand for that are no SPECs: the caller's own objects."""
 
     models: Mapping[str, ExplainedModel] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Own:
     samples: Sequence[Sample] | None = None
 
 
-class Watch:
+class ProgressListener:
     """Hears how far a run is; this one tells nobody."""
 
     def found(self, data: str, kind: str) -> None:
@@ -64,7 +64,7 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BenchmarkResult:
     """What a run came to: how many rows, their means, and the rows of what failed."""
 
     folder: Path
@@ -85,18 +85,18 @@ def run(
     folder: Path,
     *,
     extend: bool = False,
-    own: Own | None = None,
-    watch: Watch | None = None,
+    own: UserObjects | None = None,
+    watch: ProgressListener | None = None,
     workers: Workers | None = None,
-) -> Outcome:
+) -> BenchmarkResult:
     """Do what of the plan is not done in the folder, and write its rows as Parquet; Ctrl-C ends it with less.
 
     ``workers`` do it, by default this process; rows are written here alone. Raises :class:`ResultsError` for a folder
     of another plan, :class:`OutputError` if it cannot be written to.
     """
     parquet()  # rather now than in the end
-    own, watch, workers = own or Own(), watch or Watch(), workers or Here()
-    with held(folder):
+    own, watch, workers = own or UserObjects(), watch or ProgressListener(), workers or LocalWorkers()
+    with folder_lock(folder):
         journal = begun(folder, plan, extend=extend)
         # what is done elsewhere needs no device here
         benches = set_up(replace(plan, device="cpu") if workers.apart else plan, own, watch)
@@ -107,11 +107,11 @@ def run(
         try:
             _Run(plan, folder, benches, journal, watch, workers, own).go()
         except KeyboardInterrupt:
-            return Outcome(folder, plan, sum(map(len, journal.done.values())), interrupted=True)
+            return BenchmarkResult(folder, plan, sum(map(len, journal.done.values())), interrupted=True)
         return finished(folder, journal, plan, [(one.name, sample.name) for one in benches for sample in one.samples])
 
 
-def finished(folder: Path, journal: Journal, plan: Plan, pictures: Iterable[Key]) -> Outcome:
+def finished(folder: Path, journal: Journal, plan: Plan, pictures: Iterable[Key]) -> BenchmarkResult:
     """Write the rows that there are of these models and pictures as Parquet."""
     failures, means = [], Means()
 
@@ -123,13 +123,13 @@ def finished(folder: Path, journal: Journal, plan: Plan, pictures: Iterable[Key]
             yield row
 
     count = write_parquet(noted(), folder / "rows.parquet")
-    return Outcome(folder, plan, count, means, tuple(failures))
+    return BenchmarkResult(folder, plan, count, means, tuple(failures))
 
 
 # -- what meets --------------------------------------------------------------------------------------------------
 
 
-def set_up(plan: Plan, own: Own, watch: Watch) -> list[Bench]:
+def set_up(plan: Plan, own: UserObjects, watch: ProgressListener) -> list[Evaluator]:
     """Load the models and draw the pictures, whose classes are those of each model."""
     methods = dict(chain.from_iterable(_pairs(one, own.methods, as_methods) for one in plan.methods))
     metrics = dict(chain.from_iterable(_pairs(one, own.metrics, as_metrics) for one in plan.metrics))
@@ -137,7 +137,8 @@ def set_up(plan: Plan, own: Own, watch: Watch) -> list[Bench]:
     samples = {name: samples_of(plan, model, own, watch) for name, model in models.items()}
     metrics = answerable(metrics, list(chain.from_iterable(samples.values())), watch)
     return [
-        Bench(model, name, methods, metrics, samples[name], plan.target, plan.seed) for name, model in models.items()
+        Evaluator(model, name, methods, metrics, samples[name], plan.target, plan.seed)
+        for name, model in models.items()
     ]
 
 
@@ -145,7 +146,7 @@ def _pairs(name: str, own: Mapping[str, Any], read: Any) -> Iterable[tuple[str, 
     return [(name, own[name])] if name in own else read(name)
 
 
-def _loaded(plan: Plan, name: str, own: Own, methods: Mapping[str, Method]) -> ExplainedModel:
+def _loaded(plan: Plan, name: str, own: UserObjects, methods: Mapping[str, Method]) -> ExplainedModel:
     if name in own.models:
         model = as_model(own.models[name], plan.layer, plan.device)
     else:
@@ -155,7 +156,7 @@ def _loaded(plan: Plan, name: str, own: Own, methods: Mapping[str, Method]) -> E
     return model
 
 
-def samples_of(plan: Plan, model: ExplainedModel, own: Own, watch: Watch) -> list[Sample]:
+def samples_of(plan: Plan, model: ExplainedModel, own: UserObjects, watch: ProgressListener) -> list[Sample]:
     """Draw the plan's pictures, each of which has a name of its own; say what the data was taken for."""
     pictures = own.samples
     if pictures is None:
@@ -171,7 +172,7 @@ def samples_of(plan: Plan, model: ExplainedModel, own: Own, watch: Watch) -> lis
     return drawn
 
 
-def changed_versions(journal: Journal, benches: Sequence[Bench], besides: Container[str] = ()) -> Iterator[str]:
+def changed_versions(journal: Journal, benches: Sequence[Evaluator], besides: Container[str] = ()) -> Iterator[str]:
     """Say for each model with what other packages, device or precision its first picture was measured."""
     for bench in benches:
         before = next((journal.rows(*key) for key in journal.pictures() if key[0] == bench.name), None)
@@ -183,7 +184,9 @@ def changed_versions(journal: Journal, benches: Sequence[Bench], besides: Contai
                 yield f"warning: {bench.name} was measured with others before: {changes}; the rows say which"
 
 
-def answerable(metrics: Mapping[str, Metric], samples: Sequence[Sample], watch: Watch) -> dict[str, Metric]:
+def answerable(
+    metrics: Mapping[str, Metric], samples: Sequence[Sample], watch: ProgressListener
+) -> dict[str, Metric]:
     """Leave out the metrics that need to know where the class is, where that is known of no picture."""
     if any(one.boxes or one.segments for one in samples):
         return dict(metrics)
@@ -204,11 +207,11 @@ def answerable(metrics: Mapping[str, Metric], samples: Sequence[Sample], watch: 
 class _Run:
     plan: Plan
     folder: Path
-    benches: Sequence[Bench]
+    benches: Sequence[Evaluator]
     journal: Journal
-    watch: Watch
+    watch: ProgressListener
     workers: Workers
-    own: Own
+    own: UserObjects
 
     def go(self) -> None:
         """Let every model do what it has not done."""
@@ -218,12 +221,12 @@ class _Run:
             self._pictures(bench)
             self._games(bench)
 
-    def _missing(self, bench: Bench, sample: Sample) -> frozenset[Key]:
+    def _missing(self, bench: Evaluator, sample: Sample) -> frozenset[Key]:
         """List the (method, metric) that a picture has no value of; games of several pictures come later."""
         plain = bench.metrics.keys() - games_in(bench.metrics)
         return frozenset(product(bench.methods, plain)) - self.journal.done[bench.name, sample.name]
 
-    def _done(self, bench: Bench, jobs: Iterable[Job]) -> Iterator[tuple[Job, Done]]:
+    def _done(self, bench: Evaluator, jobs: Iterable[Job]) -> Iterator[tuple[Job, Done]]:
         """Have jobs done, and give each with what it gave."""
         set_up = BenchSetUp(bench)
         if self.workers.apart:
@@ -232,28 +235,28 @@ class _Run:
         for job, found in self.workers.run(set_up, self._told(bench, jobs)):
             yield job, what_became(job, found, bench)
 
-    def _told(self, bench: Bench, jobs: Iterable[Job]) -> Iterator[Job]:
+    def _told(self, bench: Evaluator, jobs: Iterable[Job]) -> Iterator[Job]:
         for job in jobs:
             self.watch.at(bench.name, str(job))
             yield job
 
-    def _pictures(self, bench: Bench) -> None:
+    def _pictures(self, bench: Evaluator) -> None:
         store = Heatmaps(self.folder / "heatmaps") if self.plan.keep_heatmaps else None
         missing = ((one, self._missing(bench, one)) for one in bench.samples)
-        jobs = (PictureJob(one, keys, self._kept(bench, one, store)) for one, keys in missing if keys)
+        jobs = (BenchmarkJob(one, keys, self._kept(bench, one, store)) for one, keys in missing if keys)
         for job, done in self._done(bench, jobs):
             if store and done.heatmaps:
                 store.save(bench.name, str(job), {**store.load(bench.name, str(job)), **done.heatmaps})
             for rows in done.rows:
                 self._keep(rows)
 
-    def _kept(self, bench: Bench, sample: Sample, store: Heatmaps | None) -> Mapping[str, Made]:
+    def _kept(self, bench: Evaluator, sample: Sample, store: Heatmaps | None) -> Mapping[str, TimedHeatmap]:
         """Give the heatmaps of an earlier run, of which it is known what they cost."""
         if store is None:
             return {}
         key = bench.name, sample.name
         costs = costs_of(self.journal.rows(*key))
-        return {name: Made(one[None], costs[name]) for name, one in store.load(*key).items() if name in costs}
+        return {name: TimedHeatmap(one[None], costs[name]) for name, one in store.load(*key).items() if name in costs}
 
     def _keep(self, rows: Sequence[Row]) -> None:
         """Keep rows of a picture; a method that was measured before has the cost that it had then."""
@@ -264,7 +267,7 @@ class _Run:
         self.journal.append(rows)
         self.watch.took(rows)
 
-    def _games(self, bench: Bench) -> None:
+    def _games(self, bench: Evaluator) -> None:
         games = games_in(bench.metrics)
         classes = self._classes(bench) if games else {}
         for game in games:
@@ -275,7 +278,7 @@ class _Run:
                 for rows in done.rows:
                     self._keep(rows)
 
-    def _classes(self, bench: Bench) -> dict[str, int]:
+    def _classes(self, bench: Evaluator) -> dict[str, int]:
         """Give each picture's class by its name, and keep what is wrong with one that has none."""
         classes = classes_of(bench, self.journal)
         unknown = [ClassJob(one) for one in bench.samples if one.name not in classes]
@@ -286,7 +289,7 @@ class _Run:
                 self._keep(done.rows[0])
         return classes
 
-    def _all_have(self, bench: Bench, group: Iterable[Sample], keys: set[Key]) -> bool:
+    def _all_have(self, bench: Evaluator, group: Iterable[Sample], keys: set[Key]) -> bool:
         return all(keys <= self.journal.done[bench.name, one.name] for one in group)
 
 
@@ -298,7 +301,7 @@ def bare(model: ExplainedModel) -> ExplainedModel:
     return ExplainedModel(model.network, model.layer, **facts)
 
 
-def costs_of(rows: Iterable[Row]) -> dict[str, Cost]:
+def costs_of(rows: Iterable[Row]) -> dict[str, PassCost]:
     """Give what each method cost, of the rows of one picture."""
     known = (row for row in rows if row["passes"] is not None)
-    return {row["method"]: Cost(row["seconds"], row["passes"], row["partial_passes"]) for row in known}
+    return {row["method"]: PassCost(row["seconds"], row["passes"], row["partial_passes"]) for row in known}

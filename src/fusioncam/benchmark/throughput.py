@@ -239,7 +239,7 @@ def precisions(model: ExplainedModel, x: Tensor, best: Plain, seconds: float) ->
             *picked[name],
             median(rates[name]),
             share if name == asked else None,
-            *compared(values, scores["exact"]),
+            *score_difference(values, scores["exact"]),
         )
         for name, values in scores.items()
     ], failed
@@ -281,7 +281,7 @@ def spots(count: int, x: Tensor) -> ChannelMasks:
     return ChannelMasks(maps.to(x), x.shape[2:])
 
 
-def compared(scores: Tensor, exact: Tensor) -> tuple[float, float | None]:
+def score_difference(scores: Tensor, exact: Tensor) -> tuple[float, float | None]:
     """Give the largest difference and the correlation, None where one of them is all the same."""
     together = torch.stack([scores, exact]).double()
     constant = (together == together[:, :1]).all(1).any()

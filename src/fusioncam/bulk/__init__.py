@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from fusioncam.bulk.parquet import StoredHeatmap, read_heatmaps
 from fusioncam.bulk.plan import BulkPlan
-from fusioncam.bulk.runner import Outcome, Watch, explain_in_bulk
+from fusioncam.bulk.runner import BulkListener, BulkResult, explain_in_bulk
 
-__all__ = ["BulkPlan", "Outcome", "StoredHeatmap", "Watch", "explain_in_bulk", "read_heatmaps"]
+__all__ = ["BulkPlan", "BulkResult", "StoredHeatmap", "BulkListener", "explain_in_bulk", "read_heatmaps"]

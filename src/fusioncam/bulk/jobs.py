@@ -17,15 +17,15 @@ from fusioncam.bulk.plan import BulkPlan
 from fusioncam.bulk.storage import Folder, Found
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.distributed.workers import Work
-from fusioncam.errors import told
-from fusioncam.explanations.explain import by_picture
+from fusioncam.errors import describe_error
+from fusioncam.explanations.explain import explain_batches
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.utils.text import short, slug
+from fusioncam.utils.text import slug, truncate_stem
 
 
 @dataclass(frozen=True)
-class PictureJob:
+class BulkJob:
     """A picture, and its place: the number of its shard, and which of that."""
 
     picture: Found
@@ -57,7 +57,7 @@ class Explainer:
     out: Folder
     model: ExplainedModel
 
-    def rows(self, jobs: Sequence[PictureJob]) -> list[list[Row]]:
+    def rows(self, jobs: Sequence[BulkJob]) -> list[list[Row]]:
         """Give the rows of each picture of a batch; one that fails has one row with its error.
 
         What is wrong with the request is raised, for it is wrong for all pictures.
@@ -70,14 +70,14 @@ class Explainer:
 
         pictures, plan = list(opened.values()), self.plan
         batch = max(1, len(pictures))
-        made = list(by_picture(pictures, self.model, plan.methods, plan.target, batch, on_error=fail))
+        made = list(explain_batches(pictures, self.model, plan.methods, plan.target, batch, on_error=fail))
         explained = iter(made)
         return [
             [failure(job, failed[place])] if place in failed else self._rows(job, opened[place], next(explained))
             for place, job in enumerate(jobs)
         ]
 
-    def _opened(self, jobs: Sequence[PictureJob]) -> tuple[dict[int, Image.Image], dict[int, Exception]]:
+    def _opened(self, jobs: Sequence[BulkJob]) -> tuple[dict[int, Image.Image], dict[int, Exception]]:
         """Open pictures by their places, and give what is wrong with those that cannot be."""
         opened: dict[int, Image.Image] = {}
         failed: dict[int, Exception] = {}
@@ -88,12 +88,12 @@ class Explainer:
                 failed[place] = error
         return opened, failed
 
-    def _rows(self, job: PictureJob, picture: Image.Image, explanations: Iterable[Explanation]) -> list[Row]:
+    def _rows(self, job: BulkJob, picture: Image.Image, explanations: Iterable[Explanation]) -> list[Row]:
         window = seen(self.model.preprocessing, picture.size)
         shown = {"width": picture.width, "height": picture.height, "window": window}
         return [shown | self._row(job, one, number) for number, one in enumerate(explanations)]
 
-    def _row(self, job: PictureJob, explanation: Explanation, number: int) -> Row:
+    def _row(self, job: BulkJob, explanation: Explanation, number: int) -> Row:
         grid = as_grid(explanation.heatmap, self._sizes(explanation.layer), self.plan.tolerance)
         facts = explanation.facts()
         row = {name: facts[name] for name in ("picture", "method", "layer", "target", "label", "probability")}
@@ -111,10 +111,10 @@ class Explainer:
         x = torch.zeros(1, len(self.model.preprocessing.mean), *self.model.preprocessing.size)
         return {one.name: one.shape[1:] for one in self.model.candidates(x)}
 
-    def _overlay(self, job: PictureJob, explanation: Explanation, number: int) -> str | None:
+    def _overlay(self, job: BulkJob, explanation: Explanation, number: int) -> str | None:
         if not self.plan.overlays:
             return None
-        stem = short(PurePosixPath(job.picture.path).stem, 80)
+        stem = truncate_stem(PurePosixPath(job.picture.path).stem, 80)
         name = (
             f"overlays/{job.shard:07d}/{job.place:05d}.{number:02d}.{slug(stem)}.{slug(explanation.method)[:60]}.jpg"
         )
@@ -124,9 +124,9 @@ class Explainer:
         return name
 
 
-def failure(job: PictureJob, error: Exception | str) -> Row:
+def failure(job: BulkJob, error: Exception | str) -> Row:
     """Give the row of a picture that could not be explained."""
-    return {"picture": job.picture.name, "error": told(error) if isinstance(error, Exception) else error}
+    return {"picture": job.picture.name, "error": describe_error(error) if isinstance(error, Exception) else error}
 
 
 def seen(preprocessing: Preprocessing, size: tuple[int, int]) -> list[float]:

@@ -9,20 +9,20 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from fusioncam.bulk.jobs import ExplainSetUp, PictureJob, failure
+from fusioncam.bulk.jobs import BulkJob, ExplainSetUp, failure
 from fusioncam.bulk.parquet import COLUMNS, Row, counts, shard_name, shards_in, to_parquet
 from fusioncam.bulk.plan import MANIFEST, SCHEMA_VERSION, BulkPlan, require_same
 from fusioncam.bulk.storage import Folder, Found, is_local, pictures_at
-from fusioncam.distributed.workers import Here, Lost, Workers, batches
+from fusioncam.distributed.workers import FailedJob, LocalWorkers, Workers, batches
 from fusioncam.errors import ImageError, ResultsError
 from fusioncam.explanations.explain import named_methods
 from fusioncam.explanations.explanation import run_facts
-from fusioncam.utils.files import held, to_json
+from fusioncam.utils.files import folder_lock, to_json
 
 _TOLD = 20  # failures that are named at the end
 
 
-class Watch:
+class BulkListener:
     """Hears how far a run is; this one tells nobody."""
 
     def begin(self, pictures: int) -> None:
@@ -39,7 +39,7 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BulkResult:
     """What a run came to: pictures, heatmaps and failures in all, and some of the failures of this run."""
 
     folder: str
@@ -65,8 +65,8 @@ def explain_in_bulk(
     *,
     device: str | None = None,
     workers: Workers | None = None,
-    watch: Watch | None = None,
-) -> Outcome:
+    watch: BulkListener | None = None,
+) -> BulkResult:
     """Explain what of the plan's pictures has no shard in the folder yet; Ctrl-C ends it with less.
 
     ``out`` is a local folder or a URL that pyarrow or fsspec can write to. A shard is written when all its pictures
@@ -76,7 +76,7 @@ def explain_in_bulk(
     Raises :class:`ResultsError` for a folder of another plan or of other pictures, :class:`ImageError` for pictures
     that are not there, :class:`OutputError`.
     """
-    folder, workers, watch = Folder(str(out)), workers or Here(), watch or Watch()
+    folder, workers, watch = Folder(str(out)), workers or LocalWorkers(), watch or BulkListener()
     with _for_oneself(folder):
         require_same(folder, plan)
         model = plan.load("cpu" if workers.apart else device)
@@ -101,7 +101,7 @@ def explain_in_bulk(
 
 
 def _for_oneself(folder: Folder) -> AbstractContextManager[None]:
-    return held(Path(folder.url)) if is_local(folder.url) else nullcontext()
+    return folder_lock(Path(folder.url)) if is_local(folder.url) else nullcontext()
 
 
 def _pictures(plan: BulkPlan, folder: Folder) -> Iterator[Found]:
@@ -109,7 +109,7 @@ def _pictures(plan: BulkPlan, folder: Folder) -> Iterator[Found]:
 
 
 class _Run:
-    def __init__(self, plan: BulkPlan, folder: Folder, facts: dict[str, Any], watch: Watch) -> None:
+    def __init__(self, plan: BulkPlan, folder: Folder, facts: dict[str, Any], watch: BulkListener) -> None:
         self.plan, self.folder, self.facts, self.watch = plan, folder, facts, watch
         self.shards = shards_in(folder)
         self.failures: list[Row] = []
@@ -119,7 +119,7 @@ class _Run:
     def go(self, workers: Workers, set_up: ExplainSetUp) -> None:
         """Have all pictures done that are in no shard, and write shards as they become full."""
         for job, found in workers.run(set_up, self._jobs()):
-            rows = [failure(job, found.reason)] if isinstance(found, Lost) else found
+            rows = [failure(job, found.reason)] if isinstance(found, FailedJob) else found
             shard = self._filling[job.shard]
             shard.rows[job.place] = rows
             self.failures += [row for row in rows if row.get("error")][: _TOLD - len(self.failures)]
@@ -127,7 +127,7 @@ class _Run:
                 self._write(job.shard)
             self.watch.took(rows)
 
-    def _jobs(self) -> Iterable[PictureJob]:
+    def _jobs(self) -> Iterable[BulkJob]:
         for number, pictures in enumerate(batches(_pictures(self.plan, self.folder), self.plan.shard)):
             name = shard_name(number, pictures, self.plan.digest)
             there = self.shards.get(name.split(".")[0])
@@ -140,7 +140,7 @@ class _Run:
                     f"{there} in {self.folder.url} is of other pictures, some came or went: choose another folder"
                 )
             self._filling[number] = _Shard(name, len(pictures))
-            yield from (PictureJob(one, number, place) for place, one in enumerate(pictures))
+            yield from (BulkJob(one, number, place) for place, one in enumerate(pictures))
 
     def _write(self, number: int) -> None:
         shard = self._filling.pop(number)
@@ -149,8 +149,8 @@ class _Run:
         self.shards[shard.name.split(".")[0]] = shard.name
         self.done += shard.pictures
 
-    def outcome(self, *, interrupted: bool = False) -> Outcome:
+    def outcome(self, *, interrupted: bool = False) -> BulkResult:
         """Count what is in the shards, those of earlier runs too."""
         counted = [counts(self.folder, name) for name in self.shards.values()]
         heatmaps, failures = (sum(each) for each in zip((0, 0), *counted, strict=True))
-        return Outcome(self.folder.url, self.done, heatmaps, failures, tuple(self.failures), interrupted)
+        return BulkResult(self.folder.url, self.done, heatmaps, failures, tuple(self.failures), interrupted)

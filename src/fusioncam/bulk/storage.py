@@ -11,9 +11,9 @@ from typing import Any
 
 from PIL import Image
 
-from fusioncam.data.images import SUFFIXES, find_pictures, open_picture, read_picture
+from fusioncam.data.images import SUFFIXES, find_images, open_image, read_image
 from fusioncam.errors import ImageError, OutputError, UnknownNameError
-from fusioncam.utils.files import replacing
+from fusioncam.utils.files import atomic_write
 from fusioncam.utils.optional import extra
 
 
@@ -27,13 +27,13 @@ class Found:
 
     def open(self) -> Image.Image:
         """Give the upright RGB picture, which knows its name; raises :class:`ImageError`."""
-        picture = self._opened() if is_local(self.root) else read_picture(_bytes(self), self.name)
+        picture = self._opened() if is_local(self.root) else read_image(_bytes(self), self.name)
         picture.filename = self.name  # type: ignore[attr-defined] # where PIL itself keeps it
         return picture
 
     def _opened(self) -> Image.Image:
         try:
-            return open_picture(self.path)
+            return open_image(self.path)
         except ImageError as error:  # told by the name that it has in rows
             raise ImageError(str(error).replace(self.path, self.name)) from None
 
@@ -74,7 +74,7 @@ def pictures_at(url: str, apart_from: str) -> Iterator[Found]:
         yield from _remote(url)
         return
     if not Path(url).is_dir():
-        for one in find_pictures([url]):
+        for one in find_images([url]):
             if isinstance(one, ImageError):
                 raise one
             if not one.is_file():
@@ -169,7 +169,7 @@ class Folder:
             if is_local(self.url):
                 path = Path(self.url, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(path) as file:
+                with atomic_write(path) as file:
                     file.write(data)
                 return
             system, path_there = self._at(name)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from fusioncam.benchmark.api import gathered
 from fusioncam.benchmark.plan import TARGETS, as_plan
-from fusioncam.benchmark.runner import Outcome, run
+from fusioncam.benchmark.runner import BenchmarkResult, run
 from fusioncam.cli.options import (
     BatchSize,
     Device,
@@ -26,7 +26,7 @@ from fusioncam.cli.options import (
     Quiet,
     Report,
 )
-from fusioncam.cli.progress import Screen, table_of
+from fusioncam.cli.progress import ProgressBar, table_of
 from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, WorkerCount, workers_for
 from fusioncam.errors import OutputError, ResultsError
 from fusioncam.metrics.registry import METRICS, described, settings_of
@@ -90,7 +90,7 @@ def benchmark(
         "keep_heatmaps": keep_heatmaps,
     }
     chosen = as_plan(plan, data=data, **lists, layer=layer, **drawn, device=device, precision=precision)
-    screen = Screen(quiet=quiet)
+    screen = ProgressBar(quiet=quiet)
     place = workers_for(ray, workers, cpus, gpus, patience, batch_size=batch_size, note=screen.note)
     with screen.shown(), place as hands:
         outcome = run(chosen, out, extend=extend, watch=screen, workers=hands)
@@ -150,7 +150,7 @@ def reported(folder: Path) -> list[Path]:
         return []
 
 
-def _told(outcome: Outcome, written: Sequence[Path], *, quiet: bool, json: bool) -> int:
+def _told(outcome: BenchmarkResult, written: Sequence[Path], *, quiet: bool, json: bool) -> int:
     """Say how a run ended, and give the exit code."""
     if json:
         print(to_json(_facts(outcome, written)).decode())
@@ -171,7 +171,7 @@ def _told(outcome: Outcome, written: Sequence[Path], *, quiet: bool, json: bool)
     return 1 if outcome.failures else 0
 
 
-def _facts(outcome: Outcome, written: Sequence[Path]) -> dict[str, Any]:
+def _facts(outcome: BenchmarkResult, written: Sequence[Path]) -> dict[str, Any]:
     told = ("model", "picture", "method", "metric", "error")
     return {
         "folder": str(outcome.folder),

@@ -11,11 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from fusioncam.bulk.parquet import Row
-from fusioncam.bulk.runner import Watch
+from fusioncam.bulk.runner import BulkListener
 from fusioncam.cli.progress import Rate
 
 
-class Screen(Watch):
+class BulkProgressBar(BulkListener):
     """A bar of pictures on the terminal, unless it is to be quiet."""
 
     def __init__(self, *, quiet: bool = False) -> None:

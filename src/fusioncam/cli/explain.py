@@ -27,9 +27,9 @@ from fusioncam.cli.options import (
     speed_of,
 )
 from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, WorkerCount, in_bulk, require_ray, workers_for
-from fusioncam.data.images import find_pictures
+from fusioncam.data.images import find_images
 from fusioncam.errors import ImageError, UnknownNameError
-from fusioncam.explanations.explain import by_picture, named_methods
+from fusioncam.explanations.explain import explain_batches, named_methods
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.optional import extra
 from fusioncam.zoo.loading import DEFAULT_MODEL, load_model
@@ -102,7 +102,7 @@ def explain(
     weights = {"checkpoint": checkpoint, "labels": labels}
     loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=speed_of(precision))
     named_methods(loaded, list(method))
-    found = [one for one in find_pictures(paths) if str(one) in paths or not _inside(one, Path(out))]
+    found = [one for one in find_images(paths) if str(one) in paths or not _inside(one, Path(out))]
     run = Run(Path(out), quiet=quiet, as_json=json)
     _run(found, loaded, method, target, run, batch_size, check=check, report=report)
 
@@ -140,7 +140,7 @@ def _run(
 ) -> None:
     """Explain, save, tell and report; the exit code says how it went."""
     with run.progress(pictures) as found:
-        run.take(by_picture(found, model, methods, target, batch_size, check=check, on_error=run.fail))
+        run.take(explain_batches(found, model, methods, target, batch_size, check=check, on_error=run.fail))
     code = run.finish(model)
     written = reported(run.out) if report and run.facts and not run.interrupted else []
     if not (run.quiet or run.json):

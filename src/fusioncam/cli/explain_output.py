@@ -18,15 +18,15 @@ from rich.table import Table
 from rich.text import Text
 
 from fusioncam.cli.progress import _Bar
-from fusioncam.data.images import Picture
-from fusioncam.errors import ImageError, told
+from fusioncam.data.images import ImageLike
+from fusioncam.errors import ImageError, describe_error
 from fusioncam.explanations.comparison import Comparison
 from fusioncam.explanations.explain import name_of
 from fusioncam.explanations.explanation import Explanation, run_facts
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.rendering import MARKS, to_table
-from fusioncam.utils.files import replacing, to_json, writable_folder
-from fusioncam.utils.text import printable, short, slug
+from fusioncam.utils.files import atomic_write, to_json, writable_folder
+from fusioncam.utils.text import printable, slug, truncate_stem
 
 _CARDS = 6  # more of them nobody reads on a terminal
 
@@ -71,13 +71,13 @@ class Run:
             for one, paths in zip(explanations, saved, strict=True):
                 self.facts.append(one.facts() | {"files": [path.name for path in paths]})
 
-    def fail(self, picture: Picture, error: Exception) -> None:
+    def fail(self, picture: ImageLike, error: Exception) -> None:
         """Keep what went wrong with a picture, for the end."""
-        self.failures.append({"picture": name_of(picture), "error": told(error)})
+        self.failures.append({"picture": name_of(picture), "error": describe_error(error)})
 
     def _names(self, explanations: list[Explanation], several: bool) -> tuple[str, list[str]]:
         """Give the picture and its maps names that no other has, also when two folders have a cat.jpg."""
-        stem = short(Path(explanations[0].source).stem)
+        stem = truncate_stem(Path(explanations[0].source).stem)
         tails: list[str] = []
         for one in explanations:
             tail = slug(one.method) + (f".{slug(one.class_name)}" if several else "")
@@ -92,7 +92,7 @@ class Run:
 
     def _save_grid(self, stem: str, explanations: list[Explanation]) -> Path:
         path = self.out / f"{stem}.png"
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             Comparison(tuple(explanations)).picture().save(file, "PNG")
         return path
 
@@ -102,7 +102,7 @@ class Run:
         """Write ``explanations.json``, tell what was done and what failed, and give the exit code."""
         shared = run_facts(model.name, model.preprocessing)
         facts = to_json(shared | {"explanations": self.facts, "failures": self.failures})
-        with replacing(self.out / "explanations.json") as file:
+        with atomic_write(self.out / "explanations.json") as file:
             file.write(facts)
         if self.json:
             print(json.dumps(json.loads(facts), indent=2))

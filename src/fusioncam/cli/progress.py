@@ -23,12 +23,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fusioncam.benchmark.results_store import Means, Row
-from fusioncam.benchmark.runner import Watch
-from fusioncam.inference.costs import Meter, metered
+from fusioncam.benchmark.runner import ProgressListener
+from fusioncam.inference.costs import PassCounter, count_passes
 from fusioncam.utils.text import printable
 
 
-class Screen(Watch):
+class ProgressBar(ProgressListener):
     """A bar of pictures, and a table of the means of this run, by model, method and metric."""
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -120,12 +120,12 @@ class _Bar:
         left = (TextColumn("pictures, left"), TimeRemainingColumn())
         self._bar = Progress(*columns, *left, console=Console(stderr=True), disable=hidden)
         self._task = self._bar.add_task("starting", total=pictures)
-        self._meter = Meter()
+        self._meter = PassCounter()
         self._done, self._seen, self._planned = 0, 0, 0
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        with self._bar, metered(self._move) as self._meter:
+        with self._bar, count_passes(self._move) as self._meter:
             yield
             self._bar.update(self._task, completed=self._done)
 
@@ -135,7 +135,7 @@ class _Bar:
             yield picture
         self._done = len(pictures)
 
-    def _move(self, meter: Meter) -> None:
+    def _move(self, meter: PassCounter) -> None:
         planned = meter.planned - self._planned
         part = (meter.passes + meter.partial - self._seen) / planned if planned >= _FEW else 0
         self._bar.update(self._task, description=f"{meter.passes:,} passes", completed=self._done + part)

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from fusioncam.bulk.plan import BulkPlan
-from fusioncam.bulk.runner import Outcome, explain_in_bulk
-from fusioncam.cli.bulk_progress import Screen
+from fusioncam.bulk.runner import BulkResult, explain_in_bulk
+from fusioncam.cli.bulk_progress import BulkProgressBar
 from fusioncam.distributed.ray_connection import LOCAL, ray_pool
 from fusioncam.distributed.ray_pool import Request
-from fusioncam.distributed.workers import Here, Workers
+from fusioncam.distributed.workers import LocalWorkers, Workers
 from fusioncam.errors import ClusterError
 from fusioncam.utils.files import to_json
 
@@ -70,7 +70,7 @@ def workers_for(
     """Give who does the work: this process, or workers on a cluster."""
     if ray is None:
         require_ray(workers, cpus, gpus, patience)
-        yield Here(batch_size)
+        yield LocalWorkers(batch_size)
         return
     asked = {"workers": workers, "cpus": cpus, "gpus": gpus, "patience": patience}
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
@@ -96,13 +96,13 @@ def in_bulk(
     json: bool,
 ) -> int:
     """Explain pictures into shards, tell how it went, and give the exit code."""
-    screen = Screen(quiet=quiet)
+    screen = BulkProgressBar(quiet=quiet)
     with screen.shown(), place(screen.note) as workers:
         outcome = explain_in_bulk(plan, out, device=device, workers=workers, watch=screen)
     return _told(outcome, quiet=quiet, json=json)
 
 
-def _told(outcome: Outcome, *, quiet: bool, json: bool) -> int:
+def _told(outcome: BulkResult, *, quiet: bool, json: bool) -> int:
     if json:
         print(to_json(asdict(outcome)).decode())
     elif not quiet:

@@ -19,11 +19,11 @@ from fusioncam.errors import ImageError
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MAX_PIXELS = 100_000_000
 
-Picture = str | Path | Image.Image | NDArray[np.uint8]
+ImageLike = str | Path | Image.Image | NDArray[np.uint8]
 
 
-def open_picture(
-    source: Picture, *, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] | None = None
+def open_image(
+    source: ImageLike, *, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] | None = None
 ) -> Image.Image:
     """Give an upright RGB picture from a file, a PIL image or a uint8 array ``(H, W)`` or ``(H, W, 3)``.
 
@@ -56,7 +56,7 @@ def _from_file(path: Path, max_pixels: int, formats: tuple[str, ...] | None) -> 
     return _decoded(path, str(path), size, max_pixels, formats)
 
 
-def read_picture(data: bytes, name: str) -> Image.Image:
+def read_image(data: bytes, name: str) -> Image.Image:
     """Give an upright RGB picture of the bytes of a file that is called ``name``; raises :class:`ImageError`."""
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes)")
@@ -105,7 +105,7 @@ def _upright_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def find_pictures(paths: Iterable[str | Path]) -> Iterator[Path | ImageError]:
+def find_images(paths: Iterable[str | Path]) -> Iterator[Path | ImageError]:
     """Give the picture files that files, folders (searched through) and glob patterns stand for, sorted.
 
     What stands for nothing comes as an :class:`ImageError` in its place, so that the rest goes on.

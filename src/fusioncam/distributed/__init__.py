@@ -2,6 +2,6 @@
 
 from fusioncam.distributed.ray_connection import LOCAL, ray_pool
 from fusioncam.distributed.ray_pool import Pool, Request
-from fusioncam.distributed.workers import Here, Lost, SetUp, Work, Workers
+from fusioncam.distributed.workers import FailedJob, LocalWorkers, SetUp, Work, Workers
 
-__all__ = ["Here", "LOCAL", "Lost", "Pool", "Request", "SetUp", "Work", "Workers", "ray_pool"]
+__all__ = ["LocalWorkers", "LOCAL", "FailedJob", "Pool", "Request", "SetUp", "Work", "Workers", "ray_pool"]

@@ -32,7 +32,7 @@ def ray_pool(
     """
     ray, request = _ray(), request or Request()
     with _connected(ray, address):
-        pool = Pool(ray, replace(request, workers=placed(ray.nodes(), request)), note)
+        pool = Pool(ray, replace(request, workers=worker_capacity(ray.nodes(), request)), note)
         try:
             yield pool
         finally:
@@ -98,11 +98,11 @@ def _require_listener(address: str) -> None:
         ) from None
 
 
-def placed(nodes: Sequence[Mapping[str, Any]], request: Request) -> int:
+def worker_capacity(nodes: Sequence[Mapping[str, Any]], request: Request) -> int:
     """Give how many workers there will be; raise :class:`ClusterError` where there is no room for those asked for.
 
     >>> two = [{"Alive": True, "Resources": {"CPU": 5.0}}, {"Alive": True, "Resources": {"CPU": 2.0}}]
-    >>> placed(two, Request(cpus=2))
+    >>> worker_capacity(two, Request(cpus=2))
     3
     """
     resources = [one["Resources"] for one in nodes if one["Alive"]]

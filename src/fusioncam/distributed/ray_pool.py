@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from fusioncam.distributed.workers import Lost, SetUp, T, Work, batches
+from fusioncam.distributed.workers import FailedJob, SetUp, T, Work, batches
 from fusioncam.errors import ClusterError
 
 TRIES = 3  # of a job that was alone in hand when its worker's process ended
@@ -64,7 +64,7 @@ class _Worker:
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU that was not asked for belongs to others
         torch.set_num_threads(threads)
-        _stand_in(folder, paths)
+        _match_driver_environment(folder, paths)
         self._work: Work | None = None
 
     def set_up(self, set_up: SetUp) -> None:
@@ -76,7 +76,7 @@ class _Worker:
         return list(self._work(jobs))
 
 
-def _stand_in(folder: str, paths: Sequence[str]) -> None:
+def _match_driver_environment(folder: str, paths: Sequence[str]) -> None:
     """Find the user's own modules and files as the driver does, where they are there."""
     import sys
 
@@ -86,7 +86,7 @@ def _stand_in(folder: str, paths: Sequence[str]) -> None:
 
 
 @dataclass
-class _Try:
+class _PendingJob:
     """A job, whether a worker ended that had it in hand, and how many while they had no other."""
 
     job: Any
@@ -95,11 +95,11 @@ class _Try:
 
 
 @dataclass(eq=False)
-class _Hand:
+class _WorkerHandle:
     """A worker as seen from here: the calls that it has not answered, in order; those that set up have no jobs."""
 
     actor: Any
-    calls: deque[tuple[Any, list[_Try]]] = field(default_factory=deque)
+    calls: deque[tuple[Any, list[_PendingJob]]] = field(default_factory=deque)
 
     @property
     def free(self) -> bool:
@@ -115,18 +115,18 @@ class Pool:
     request: Request
     note: Callable[[str], None]
     apart: bool = True
-    _hands: list[_Hand] = field(default_factory=list)
+    _hands: list[_WorkerHandle] = field(default_factory=list)
     _stillborn: int = 0
     _set_up: Any = None
-    _waiting: deque[list[_Try]] = field(default_factory=deque)
-    _suspects: deque[_Try] = field(default_factory=deque)
+    _waiting: deque[list[_PendingJob]] = field(default_factory=deque)
+    _suspects: deque[_PendingJob] = field(default_factory=deque)
 
     def run(self, set_up: SetUp, jobs: Iterable[T]) -> Iterator[tuple[T, Any]]:
-        """Give each job once, with what it came to or with :class:`Lost`, as they are done.
+        """Give each job once, with what it came to or with :class:`FailedJob`, as they are done.
 
         What a set-up or a job raises is raised here. Raises :class:`ClusterError` where nothing goes on.
         """
-        new = ([_Try(job) for job in batch] for batch in batches(jobs, self.request.batch_size))
+        new = ([_PendingJob(job) for job in batch] for batch in batches(jobs, self.request.batch_size))
         first = next(new, None)
         if first is None:
             return
@@ -147,7 +147,7 @@ class Pool:
         """Have as many workers as were asked for, all set up for what comes."""
         self._set_up = self.ray.put(set_up)
         missing = (self.request.workers or 1) - len(self._hands)
-        self._hands += [_Hand(self._actor()) for _ in range(missing)]
+        self._hands += [_WorkerHandle(self._actor()) for _ in range(missing)]
         for hand in self._hands:
             self._prepare(hand)
 
@@ -158,10 +158,10 @@ class Pool:
         kind = self.ray.remote(_Worker).options(**resources, max_restarts=0, scheduling_strategy="SPREAD")
         return kind.remote(self.request.cpus, self.request.gpus, str(Path.cwd()), sys.path)
 
-    def _prepare(self, hand: _Hand) -> None:
+    def _prepare(self, hand: _WorkerHandle) -> None:
         hand.calls.append((hand.actor.set_up.remote(self._set_up), []))
 
-    def _hand_out(self, new: Iterator[list[_Try]]) -> bool:
+    def _hand_out(self, new: Iterator[list[_PendingJob]]) -> bool:
         """Give work to all who are free, what is tried again first; say whether any is in hand or to be done."""
         for _ in range(_AHEAD):
             for hand in self._hands:
@@ -173,7 +173,7 @@ class Pool:
             self._waiting.extend(islice(new, 1))
         return bool(self._waiting or self._suspects)
 
-    def _more(self, hand: _Hand, new: Iterator[list[_Try]]) -> list[_Try] | None:
+    def _more(self, hand: _WorkerHandle, new: Iterator[list[_PendingJob]]) -> list[_PendingJob] | None:
         """Give what a worker is to do next; suspects come first, to those who have nothing else in hand.
 
         An answer may be lost with the process that gave it: only of a job that is alone in hand it is sure that the
@@ -187,7 +187,7 @@ class Pool:
 
     # -- answers ------------------------------------------------------------------------------------------
 
-    def _next(self) -> _Hand:
+    def _next(self) -> _WorkerHandle:
         """Wait until some worker has answered its first call, and say whose."""
         heads = {hand.calls[0][0]: hand for hand in self._hands if hand.calls}
         ready, _ = self.ray.wait(list(heads), num_returns=1, timeout=self.request.patience)
@@ -195,7 +195,7 @@ class Pool:
             raise ClusterError(self._stalled())
         return heads[ready[0]]
 
-    def _settled(self, hand: _Hand) -> Iterator[tuple[Any, Any]]:
+    def _settled(self, hand: _WorkerHandle) -> Iterator[tuple[Any, Any]]:
         errors, (answer, jobs) = self.ray.exceptions, hand.calls[0]
         try:
             found = self.ray.get(answer)
@@ -208,7 +208,7 @@ class Pool:
         hand.calls.popleft()
         yield from zip((one.job for one in jobs), found or [], strict=True)
 
-    def _ended(self, hand: _Hand, why: str) -> Iterator[tuple[Any, Any]]:
+    def _ended(self, hand: _WorkerHandle, why: str) -> Iterator[tuple[Any, Any]]:
         """Put another worker in the place of one that ended; what was in its hand is tried again, one by one."""
         suspects = [one for _, jobs in hand.calls for one in jobs]
         self._hands.remove(hand)
@@ -222,9 +222,9 @@ class Pool:
             if one.ended < TRIES:
                 self._suspects.append(one)
             else:
-                yield one.job, Lost(f"{TRIES} workers' processes ended with this picture alone in hand: {why}")
+                yield one.job, FailedJob(f"{TRIES} workers' processes ended with this picture alone in hand: {why}")
         self.note(f"a worker's process ended, another takes its place: {why}")
-        self._hands.append(_Hand(self._actor()))
+        self._hands.append(_WorkerHandle(self._actor()))
         self._prepare(self._hands[-1])
 
     def _count_stillborn(self, why: str) -> None:

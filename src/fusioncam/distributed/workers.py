@@ -1,7 +1,7 @@
 """What is to be done, and who does it: jobs, a worker's set-up, and workers in this process.
 
 A set-up is called once by each worker and gives what does the jobs: ``work(jobs)`` gives what each came to, in order.
-``Here`` and the pool of :mod:`fusioncam.distributed.ray_pool` have the same ``run``, so that who has jobs need not know where
+``LocalWorkers`` and the pool of :mod:`fusioncam.distributed.ray_pool` have the same ``run``, so that who has jobs need not know where
 they are done.
 """
 
@@ -18,7 +18,7 @@ SetUp = Callable[[], Work]
 
 
 @dataclass(frozen=True)
-class Lost:
+class FailedJob:
     """What became of a job that ended its worker's process each time that it was tried."""
 
     reason: str
@@ -33,12 +33,12 @@ class Workers(Protocol):
         ...
 
     def run(self, set_up: SetUp, jobs: Iterable[T]) -> Iterator[tuple[T, Any]]:
-        """Give each job once, with what it came to or with :class:`Lost`, in any order."""
+        """Give each job once, with what it came to or with :class:`FailedJob`, in any order."""
         ...
 
 
 @dataclass(frozen=True)
-class Here:
+class LocalWorkers:
     """The one worker that is this process."""
 
     batch_size: int = 1

@@ -9,14 +9,14 @@ from pathlib import Path
 from PIL import Image
 from torch import nn
 
-from fusioncam.data.images import Picture
+from fusioncam.data.images import ImageLike
 from fusioncam.errors import UnknownNameError
 from fusioncam.explanations.explain import explain_each
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.utils.files import replacing, writable_folder
-from fusioncam.utils.text import printable, short, slug
+from fusioncam.utils.files import atomic_write, writable_folder
+from fusioncam.utils.text import printable, slug, truncate_stem
 from fusioncam.visualization import as_png, side_by_side
 from fusioncam.zoo.loading import DEFAULT_MODEL
 
@@ -44,7 +44,7 @@ class Comparison:
     def title(self) -> str:
         """The picture's name, if it is a file's; where all are of one class, that class and its probability too."""
         first, path = self[0], Path(self[0].source)
-        name = printable(short(path.stem)) if path.suffix else ""
+        name = printable(truncate_stem(path.stem)) if path.suffix else ""
         of_class = "" if self._classes > 1 else f"{first.class_name} {first.probability:.1%}"
         return ": ".join(filter(None, (name, of_class)))
 
@@ -58,9 +58,9 @@ class Comparison:
 
     def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
         """Write ``STEM.png``, all side by side, and what each explanation writes; give the paths."""
-        stem = stem or short(Path(self[0].source).stem)
+        stem = stem or truncate_stem(Path(self[0].source).stem)
         grid = writable_folder(Path(folder)) / f"{stem}.png"
-        with replacing(grid) as file:
+        with atomic_write(grid) as file:
             self.picture().save(file, "PNG")
         names = [f"{stem}.{slug(one.method)}" + f".{one.target}" * (self._classes > 1) for one in self]
         return [grid, *(path for one, name in zip(self, names, strict=True) for path in one.save(folder, name))]
@@ -77,7 +77,7 @@ class Comparison:
 
 
 def compare(
-    picture: Picture,
+    picture: ImageLike,
     methods: Sequence[str | Method] = ("grad-cam", "score-cam", "fusion-cam"),
     *,
     model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,

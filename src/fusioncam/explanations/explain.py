@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from fusioncam.data.images import Picture, open_picture
+from fusioncam.data.images import ImageLike, open_image
 from fusioncam.errors import (
     FusionCamError,
     ImageError,
@@ -21,11 +21,11 @@ from fusioncam.errors import (
     UnknownNameError,
 )
 from fusioncam.explanations.class_selection import choose, fitting, top
-from fusioncam.explanations.explanation import Explanation, MadeBy
-from fusioncam.explanations.method_output import Outcome
-from fusioncam.inference.cache import announcing, sharing
+from fusioncam.explanations.explanation import Explanation, Provenance
+from fusioncam.explanations.method_output import MethodOutput
+from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.inference.hooks import find
-from fusioncam.methods.base import Method, layers_of, naming
+from fusioncam.methods.base import Method, image_names, layers_of
 from fusioncam.methods.registry import as_method, as_methods
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import DEFAULT_MODEL, as_model
@@ -35,7 +35,7 @@ _REQUEST = (TargetError, LayerError, MethodError, ShapeError, UnknownNameError)
 
 
 def explain(
-    picture: Picture,
+    picture: ImageLike,
     *,
     model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
     layer: str | None = None,
@@ -62,7 +62,7 @@ def explain(
 
 
 def explain_each(
-    pictures: Iterable[Picture],
+    pictures: Iterable[ImageLike],
     *,
     model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
     layer: str | None = None,
@@ -71,7 +71,7 @@ def explain_each(
     device: str | None = None,
     batch_size: int = 1,
     check: bool = False,
-    on_error: Callable[[Picture, Exception], None] | None = None,
+    on_error: Callable[[ImageLike, Exception], None] | None = None,
 ) -> Iterator[Explanation]:
     """Explain many pictures by several methods, which share all that they have in common.
 
@@ -85,19 +85,19 @@ def explain_each(
     if isinstance(methods, str):
         raise UnknownNameError(f"expected a list of methods, got {methods!r}: write [{methods!r}]")
     explained = as_model(model, layer, device)
-    found = by_picture(pictures, explained, methods, target, batch_size, check=check, on_error=on_error)
+    found = explain_batches(pictures, explained, methods, target, batch_size, check=check, on_error=on_error)
     return chain.from_iterable(found)
 
 
-def by_picture(
-    pictures: Iterable[Picture],
+def explain_batches(
+    pictures: Iterable[ImageLike],
     model: ExplainedModel,
     methods: Sequence[str | Method],
     target: int | str | None,
     batch_size: int = 1,
     *,
     check: bool = False,
-    on_error: Callable[[Picture, Exception], None] | None = None,
+    on_error: Callable[[ImageLike, Exception], None] | None = None,
 ) -> Iterator[list[Explanation]]:
     """Do what :func:`explain_each` does, with the explanations of each picture together."""
     if not isinstance(batch_size, int) or batch_size < 1:
@@ -119,11 +119,11 @@ def named_methods(model: ExplainedModel, methods: Sequence[str | Method]) -> lis
 
 def _tolerant(
     model: ExplainedModel,
-    batch: list[Picture],
+    batch: list[ImageLike],
     methods: list[tuple[str, Method]],
     target: int | str | None,
     check: bool,
-    on_error: Callable[[Picture, Exception], None] | None,
+    on_error: Callable[[ImageLike, Exception], None] | None,
 ) -> Iterator[list[Explanation]]:
     """Explain a batch; if it fails, each of its pictures alone, so that one spoils no other."""
     try:
@@ -146,20 +146,22 @@ def _tolerant(
 
 
 def _explain_batch(
-    model: ExplainedModel, batch: list[Picture], methods: list[tuple[str, Method]], target: int | str | None
+    model: ExplainedModel, batch: list[ImageLike], methods: list[tuple[str, Method]], target: int | str | None
 ) -> list[list[Explanation]]:
-    pictures = [open_picture(one) for one in batch]
+    pictures = [open_image(one) for one in batch]
     views = [model.preprocessing.view(picture) for picture in pictures]
     x = torch.stack([model.preprocessing(picture) for picture in pictures]).to(model.device)
     names = [name_of(one) for one in batch]
     layers = set().union(*(layers_of(method) for _, method in methods))
-    with sharing(), naming(names), announcing(x, layers):
+    with cached_passes(), image_names(names), prefetch_layers(x, layers):
         probabilities = model.logits(x).float().softmax(1).cpu()
         if not probabilities.isfinite().all():
             raise NonFiniteError("the network gave NaN or infinity among its scores")
         labels = fitting(model.labels, probabilities.shape[1])
         chosen = product(choose(target, probabilities, labels), methods)
-        made = [(classes, name, method, Outcome.of(model, x, classes, method)) for classes, (name, method) in chosen]
+        made = [
+            (classes, name, method, MethodOutput.of(model, x, classes, method)) for classes, (name, method) in chosen
+        ]
     return [
         [
             Explanation(
@@ -171,7 +173,7 @@ def _explain_batch(
                 label=labels[int(classes[n])] if labels else None,
                 probability=float(probabilities[n, classes[n]]),
                 preprocessing=model.preprocessing,
-                _made_by=MadeBy(model, x[n : n + 1], method),
+                _made_by=Provenance(model, x[n : n + 1], method),
                 **outcome.of_picture(n),
             )
             for classes, name, method, outcome in made
@@ -180,7 +182,7 @@ def _explain_batch(
     ]
 
 
-def name_of(picture: Picture) -> str:
+def name_of(picture: ImageLike) -> str:
     """Give a picture's path, or what it is where it has none."""
     path = picture if isinstance(picture, (str, Path)) else getattr(picture, "filename", None)
     return str(path or type(picture).__name__.lower())

@@ -16,17 +16,17 @@ from torch import Tensor
 
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import MethodError
-from fusioncam.explanations.method_output import Outcome
-from fusioncam.inference.cache import sharing
+from fusioncam.explanations.method_output import MethodOutput
+from fusioncam.inference.cache import cached_passes
 from fusioncam.methods.base import Method
-from fusioncam.methods.fusion import Ingredients
+from fusioncam.methods.fusion import FusionComponents
 from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.assess import check as trust_check
 from fusioncam.trust.card import TrustCard
 from fusioncam.trust.rendering import to_html
-from fusioncam.utils.files import replacing, to_json, writable_folder
-from fusioncam.utils.text import short, slug
+from fusioncam.utils.files import atomic_write, to_json, writable_folder
+from fusioncam.utils.text import slug, truncate_stem
 from fusioncam.visualization import as_png, overlay
 
 SCHEMA_VERSION = 1
@@ -51,12 +51,12 @@ class Explanation:
     target: int
     label: str | None
     probability: float
-    ingredients: Ingredients | None
+    ingredients: FusionComponents | None
     passes: int
     partial_passes: int
     seconds: float
     preprocessing: Preprocessing
-    _made_by: MadeBy | None = field(default=None, kw_only=True)
+    _made_by: Provenance | None = field(default=None, kw_only=True)
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
         """Give the picture with the heatmap laid over it: red is 1, blue is 0."""
@@ -92,11 +92,11 @@ class Explanation:
         """
         name, asked = as_method(method)
         made_by = self._with_network()
-        with sharing():
-            outcome = Outcome.of(made_by.model, made_by.x, torch.tensor([self.target]), asked)
+        with cached_passes():
+            outcome = MethodOutput.of(made_by.model, made_by.x, torch.tensor([self.target]), asked)
         return replace(self, method=name, _made_by=replace(made_by, method=asked), **outcome.of_picture(0))
 
-    def _with_network(self) -> MadeBy:
+    def _with_network(self) -> Provenance:
         if self._made_by is None:
             raise MethodError(
                 "this explanation's network is not with it, as in one that was pickled: check it before, or hand "
@@ -130,18 +130,18 @@ class Explanation:
 
     def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
         """Write ``STEM.png`` (overlay), ``STEM.npy`` (heatmap) and ``STEM.json`` (facts); give their paths."""
-        stem = stem or f"{short(Path(self.source).stem)}.{slug(self.method)}"
+        stem = stem or f"{truncate_stem(Path(self.source).stem)}.{slug(self.method)}"
         paths = self.save_map(writable_folder(Path(folder)), stem)
-        with replacing(Path(folder, f"{stem}.json")) as file:
+        with atomic_write(Path(folder, f"{stem}.json")) as file:
             file.write(to_json(run_facts(self.model, self.preprocessing) | self.facts()))
         return [*paths, Path(folder, f"{stem}.json")]
 
     def save_map(self, folder: Path, stem: str) -> list[Path]:
         """Write overlay and heatmap alone, as a run does that keeps its facts in one file."""
         paths = [folder / f"{stem}.png", folder / f"{stem}.npy"]
-        with replacing(paths[0]) as file:
+        with atomic_write(paths[0]) as file:
             self.overlay().save(file, "PNG")
-        with replacing(paths[1]) as file:
+        with atomic_write(paths[1]) as file:
             np.save(file, self.heatmap.numpy())
         return paths
 
@@ -162,7 +162,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class MadeBy:
+class Provenance:
     """What an explanation needs to be checked."""
 
     model: ExplainedModel

@@ -9,28 +9,28 @@ from typing import Any
 from torch import Tensor
 
 from fusioncam.errors import ShapeError
-from fusioncam.inference.costs import metered
+from fusioncam.inference.costs import count_passes
 from fusioncam.methods.base import Method
-from fusioncam.methods.fusion import Ingredients
+from fusioncam.methods.fusion import FusionComponents
 from fusioncam.model.explained_model import ExplainedModel
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MethodOutput:
     """What one method gave for one batch, on the CPU, where, and what it cost."""
 
     heatmaps: Tensor
-    ingredients: Ingredients | None
+    ingredients: FusionComponents | None
     layer: str
     passes: int
     partial: int
     seconds: float
 
     @classmethod
-    def of(cls, model: ExplainedModel, x: Tensor, target: Tensor, method: Method) -> Outcome:
+    def of(cls, model: ExplainedModel, x: Tensor, target: Tensor, method: Method) -> MethodOutput:
         """Ask the method, and count; raise :class:`ShapeError` if these are no heatmaps."""
         began = time.perf_counter()
-        with metered() as meter:
+        with count_passes() as meter:
             heatmaps = whole(method(model, x, target), x, method)
             ask = getattr(method, "ingredients", None)
             ingredients = ask(model, x, target) if ask else None
@@ -63,7 +63,7 @@ def whole(heatmaps: Tensor, x: Tensor, method: Method) -> Tensor:
     return heatmaps
 
 
-def _part(ingredients: Ingredients, n: int) -> Ingredients:
+def _part(ingredients: FusionComponents, n: int) -> FusionComponents:
     maps = {one.name: getattr(ingredients, one.name) for one in fields(ingredients)}
     gains = {name: gain[n].cpu() for name, gain in maps.pop("gains").items()}
-    return Ingredients(gains=gains, **{name: value[n].cpu() for name, value in maps.items()})
+    return FusionComponents(gains=gains, **{name: value[n].cpu() for name, value in maps.items()})

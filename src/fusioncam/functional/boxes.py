@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from fusioncam.functional.heatmaps import over
+from fusioncam.functional.heatmaps import expand_like
 from fusioncam.utils.optional import extra
 
 # which of a heatmap's connected pieces have a box
@@ -38,7 +38,7 @@ def box_ious(heatmap: Tensor, boxes: Tensor, thresholds: Sequence[float], pieces
     the first row by row. 0 where nothing is highlighted.
     """
     steps = torch.tensor(thresholds, device=heatmap.device, dtype=heatmap.dtype)
-    masks = (heatmap > 0) & (heatmap >= over(steps, heatmap[None]) * heatmap.amax())
+    masks = (heatmap > 0) & (heatmap >= expand_like(steps, heatmap[None]) * heatmap.amax())
     which, found, pixels = components(masks)
     ious = heatmap.new_zeros(len(steps))
     for step in range(len(steps)):

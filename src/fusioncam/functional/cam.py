@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fusioncam.functional.heatmaps import over, weigh
+from fusioncam.functional.heatmaps import expand_like, weighted_sum
 
 
 def places(maps: Tensor) -> Tensor:
@@ -21,13 +21,13 @@ def divide(values: Tensor, by: Tensor) -> Tensor:
 
 def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     """Weigh by the mean gradient."""
-    return weigh(activations, gradients.flatten(2).mean(2))
+    return weighted_sum(activations, gradients.flatten(2).mean(2))
 
 
 def grad_cam_plus_plus(activations: Tensor, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
     """Weigh by the positive gradients, these by the shares alpha that second and third derivatives give."""
-    alpha = divide(second, 2 * second + over(places(activations), third) * third)
-    return weigh(activations, places(alpha * first.relu()))
+    alpha = divide(second, 2 * second + expand_like(places(activations), third) * third)
+    return weighted_sum(activations, places(alpha * first.relu()))
 
 
 def of_exponential(activations: Tensor, gradients: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def of_exponential(activations: Tensor, gradients: Tensor) -> Tensor:
 
 def xgrad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     """Weigh by the gradients averaged with the activations as weights."""
-    return weigh(activations, divide(places(activations * gradients), places(activations)))
+    return weighted_sum(activations, divide(places(activations * gradients), places(activations)))
 
 
 def layer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
@@ -82,4 +82,4 @@ def eigen_grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     evidence = activations * gradients
     cam = principal(evidence)
     agreement = (cam * evidence.sum(1)).flatten(1).sum(1)
-    return torch.where(over(agreement, cam) < 0, -cam, cam)
+    return torch.where(expand_like(agreement, cam) < 0, -cam, cam)

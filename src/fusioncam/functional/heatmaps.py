@@ -15,7 +15,7 @@ from torch import Tensor
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
-def over(values: Tensor, maps: Tensor) -> Tensor:
+def expand_like(values: Tensor, maps: Tensor) -> Tensor:
     """Give ``(N,)`` values the trailing sides of ``(N, *s)`` maps, so that they broadcast."""
     return values.reshape(values.shape + (1,) * (maps.dim() - values.dim()))
 
@@ -43,16 +43,16 @@ def minmax(maps: Tensor) -> Tensor:
     low, high = values.amin(1), values.amax(1)
     # what is divided by infinity is 0
     size = torch.where(_rounding_alone(low, high), torch.inf, high - low)
-    return (maps - over(low, maps)) / over(size, maps)
+    return (maps - expand_like(low, maps)) / expand_like(size, maps)
 
 
-def positive(maps: Tensor) -> Tensor:
+def relu_above_rounding(maps: Tensor) -> Tensor:
     """Set to 0 what is below 0 in maps ``(N, *s)``, and what is above it by rounding alone.
 
     Where a map is negative, a residue of the arithmetic would otherwise be all that is left, and be stretched to 1.
     """
     rounding = 4 * torch.finfo(maps.dtype).eps * maps.abs().flatten(1).amax(1)
-    return torch.where(maps > over(rounding, maps), maps, 0)
+    return torch.where(maps > expand_like(rounding, maps), maps, 0)
 
 
 def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
@@ -61,10 +61,10 @@ def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(maps[:, None], size=tuple(size), mode=mode, align_corners=False)[:, 0]
 
 
-def weigh(activations: Tensor, weights: Tensor) -> Tensor:
+def weighted_sum(activations: Tensor, weights: Tensor) -> Tensor:
     """Sum the channels ``(N, K, *s)`` by their weights ``(N, K)``: the raw cam ``(N, *s)``.
 
-    >>> weigh(torch.tensor([[[1.0, 2.0], [10.0, 20.0]]]), torch.tensor([[1.0, 0.5]])).tolist()
+    >>> weighted_sum(torch.tensor([[[1.0, 2.0], [10.0, 20.0]]]), torch.tensor([[1.0, 0.5]])).tolist()
     [[6.0, 12.0]]
     """
     return torch.einsum("nk...,nk->n...", activations, weights)
@@ -90,17 +90,17 @@ def denoise(heatmaps: Tensor, theta: float, *, strict: bool = False) -> Tensor:
     >>> denoise(torch.tensor([[0.0, 0.1, 0.2, 0.3, 1.0]]), theta=50).tolist()
     [[0.0, 0.0, 0.20000000298023224, 0.30000001192092896, 1.0]]
     """
-    threshold = over(percentile(heatmaps, theta), heatmaps)
+    threshold = expand_like(percentile(heatmaps, theta), heatmaps)
     keep = heatmaps > threshold if strict else heatmaps >= threshold
     return torch.where(keep, heatmaps, 0)
 
 
-def agree(first: Tensor, second: Tensor) -> Tensor:
+def similarity_fusion(first: Tensor, second: Tensor) -> Tensor:
     """Fuse two maps pixel by pixel (Fusion-CAM, step 3): where they agree the larger, where not the mean.
 
     With ``S = clip(1 - |a - b|, 0, 1)`` it gives ``S max(a, b) + (1 - S) (a + b) / 2``.
 
-    >>> agree(torch.tensor([0.5, 1.0]), torch.tensor([0.5, 0.0])).tolist()
+    >>> similarity_fusion(torch.tensor([0.5, 1.0]), torch.tensor([0.5, 0.0])).tolist()
     [0.5, 0.5]
     """
     similarity = (1 - (first - second).abs()).clamp(0, 1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fusioncam.functional.heatmaps import over, precise
+from fusioncam.functional.heatmaps import expand_like, precise
 
 # of the residual, by the norm of the right-hand side; steps that no picture needs
 _TOLERANCE, _MOST_STEPS = 1e-5, 200
@@ -96,9 +96,9 @@ def _solve(system: Callable[[Tensor], Tensor], right: Tensor, levels: list[Tenso
         towards = _all_scales(residual, levels)
         along = _dot(residual, towards)
         ratio = torch.where(active, along / before, 0)
-        direction = torch.addcmul(towards, over(ratio, towards), direction)
+        direction = torch.addcmul(towards, expand_like(ratio, towards), direction)
         image = system(direction)
-        step = over(torch.where(active, along / _dot(direction, image), 0), right)
+        step = expand_like(torch.where(active, along / _dot(direction, image), 0), right)
         answer.addcmul_(step, direction)
         residual.addcmul_(step, image, value=-1)
         before = along

@@ -30,7 +30,7 @@ class MaskSource(Protocol):
 
 
 @runtime_checkable
-class Living(Protocol):
+class HasActive(Protocol):
     """A mask source that knows which of its masks are worth a pass."""
 
     alive: Tensor
@@ -56,7 +56,7 @@ class ChannelMasks:
         return upsample(minmax(maps), size) if self._before else minmax(upsample(maps, size))
 
 
-class Changed:
+class TransformedMasks:
     """The masks of another source, each changed by a function of ``(B, *size)``."""
 
     def __init__(self, masks: ChannelMasks, change: Callable[[Tensor], Tensor]) -> None:
@@ -67,7 +67,7 @@ class Changed:
         return self._change(self._masks[where])
 
 
-class CellMasks:
+class RiseMasks:
     """Random cells, stretched and shifted: the masks of RISE (Petsiuk et al. 2018, arXiv 1806.07421).
 
     Of ``cells`` a side each is open with the probability ``keep``; the grid is stretched to one cell more than
@@ -96,7 +96,7 @@ class CellMasks:
         return large
 
 
-class Counted(Protocol):
+class Shaped(Protocol):
     """Anything whose shape begins with ``(M, N)``."""
 
     @property
@@ -104,9 +104,9 @@ class Counted(Protocol):
         """``(M, N, ...)``."""
 
 
-def alive_pairs(masks: Counted) -> Tensor:
+def active_pairs(masks: Shaped) -> Tensor:
     """List the ``(m, n)`` that need a pass, ``(J, 2)``, picture by picture."""
-    if isinstance(masks, Living):
+    if isinstance(masks, HasActive):
         return masks.alive.T.nonzero().flip(1)
     return torch.ones(masks.shape[1], masks.shape[0]).nonzero().flip(1)
 

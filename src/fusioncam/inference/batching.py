@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import FusionCamWarning
-from fusioncam.inference.costs import count
+from fusioncam.inference.costs import record_passes
 
 Score = Callable[[Tensor], Tensor]
 
 
 @dataclass
-class Pace:
+class ChunkSizeTuner:
     """How many jobs a worker takes at once: the first of ``sizes``, until a sweep is long enough to try them all.
 
     What is tried are jobs that have to be done anyway. A later size must be faster by more than the noise of a
@@ -63,15 +63,17 @@ class Pace:
         self.seconds = {}
 
 
-def sweep(scorers: Sequence[Score], jobs: Tensor, pace: Pace, *, partial: bool = False) -> Tensor:
+def score_in_batches(
+    scorers: Sequence[Score], jobs: Tensor, pace: ChunkSizeTuner, *, partial: bool = False
+) -> Tensor:
     """Score all jobs ``(J, ...)``: a scorer gives ``(B,)`` for ``B`` jobs, several work side by side.
 
     ``partial`` jobs start at the layer and are counted as such. Out of memory halves what is taken at once, with
     a warning, and goes on: nothing is scored twice.
     """
-    count(planned=len(jobs))
+    record_passes(planned=len(jobs))
     scores, done = torch.empty(0, device=jobs.device), 0
-    with _crew(scorers, pace) as crew:
+    with _thread_pool(scorers, pace) as crew:
         for size, which, timed in pace.stretches(len(jobs), len(scorers)):
             began, some = time.perf_counter(), jobs[which]
             for part in crew(_parts(some, size)):
@@ -80,17 +82,19 @@ def sweep(scorers: Sequence[Score], jobs: Tensor, pace: Pace, *, partial: bool =
                 # the parts themselves, kept among large buffers that come and go, would hold these apart
                 scores[done : done + len(part)] = part
                 done += len(part)
-                count(**{"partial" if partial else "passes": len(part)})
+                record_passes(**{"partial" if partial else "passes": len(part)})
             if timed:
                 pace.saw(size, (time.perf_counter() - began) / len(some))
     return scores
 
 
 @contextmanager
-def _crew(scorers: Sequence[Score], pace: Pace) -> Iterator[Callable[[Iterable[Tensor]], Iterator[Tensor]]]:
+def _thread_pool(
+    scorers: Sequence[Score], pace: ChunkSizeTuner
+) -> Iterator[Callable[[Iterable[Tensor]], Iterator[Tensor]]]:
     """Give what scores parts of jobs in order: here, or in as many threads as there are scorers."""
     if len(scorers) == 1:
-        yield lambda parts: (_scored(scorers[0], part, pace) for part in parts)
+        yield lambda parts: (_score_with_oom_backoff(scorers[0], part, pace) for part in parts)
         return
     idle: SimpleQueue[Score] = SimpleQueue()
     for scorer in scorers:
@@ -99,7 +103,7 @@ def _crew(scorers: Sequence[Score], pace: Pace) -> Iterator[Callable[[Iterable[T
     def work(part: Tensor) -> Tensor:
         scorer = idle.get()
         try:
-            return _scored(scorer, part, pace)
+            return _score_with_oom_backoff(scorer, part, pace)
         finally:
             idle.put(scorer)
 
@@ -118,7 +122,7 @@ def _one_of_many(threads: int) -> None:
     torch.set_grad_enabled(False)
 
 
-def _scored(score: Score, jobs: Tensor, pace: Pace) -> Tensor:
+def _score_with_oom_backoff(score: Score, jobs: Tensor, pace: ChunkSizeTuner) -> Tensor:
     """Score jobs, by halves where memory ends."""
     if len(jobs) <= max(pace.sizes):
         try:
@@ -129,7 +133,7 @@ def _scored(score: Score, jobs: Tensor, pace: Pace) -> Tensor:
             half = len(jobs) // 2
             warnings.warn(f"out of memory: going on with {half} at a time", FusionCamWarning, stacklevel=2)
             pace.limit(half)
-    return torch.cat([_scored(score, part, pace) for part in _parts(jobs, max(pace.sizes))])
+    return torch.cat([_score_with_oom_backoff(score, part, pace) for part in _parts(jobs, max(pace.sizes))])
 
 
 def _parts(jobs: Tensor, size: int) -> list[Tensor]:

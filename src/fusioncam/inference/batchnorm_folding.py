@@ -28,7 +28,7 @@ class Folding:
         self.made_for = Modules(network)
         if not any(isinstance(module, _BatchNorm) for module in network.modules()):
             return
-        with hooks.follow(network, (_ConvNd, _BatchNorm)) as followed:
+        with hooks.find_adjacent_modules(network, (_ConvNd, _BatchNorm)) as followed:
             plain = forward(network)
         if plain.dtype not in (torch.float32, torch.float64):
             return  # in half precision rounding would decide

@@ -1,6 +1,6 @@
 """Asked twice, computed once: what several methods of one call have in common.
 
-Inside ``with sharing():`` a function marked ``@once`` answers a repeated question from memory. Methods ask
+Inside ``with sharing():`` a function marked ``@memoize_pass`` answers a repeated question from memory. Methods ask
 their questions plainly (``model.record(x, target)``, ``self.region(model, x, target)``) and need not know who
 asked before. Outside, and after, nothing is remembered.
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
-from fusioncam.inference.costs import _bill, ledger
+from fusioncam.inference.costs import _bill, track_cost
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,8 +25,8 @@ _announced: ContextVar[tuple[object, frozenset[str | None]] | None] = ContextVar
 
 
 @contextmanager
-def sharing() -> Iterator[None]:
-    """Remember the answers of ``@once`` functions until the outermost such block ends."""
+def cached_passes() -> Iterator[None]:
+    """Remember the answers of ``@memoize_pass`` functions until the outermost such block ends."""
     if _answers.get() is not None:
         yield
         return
@@ -38,7 +38,7 @@ def sharing() -> Iterator[None]:
 
 
 @contextmanager
-def apart() -> Iterator[None]:
+def uncached() -> Iterator[None]:
     """Forget at the end of this block what was asked in it; what was known before is not looked up."""
     token = _answers.set(None)
     try:
@@ -48,26 +48,26 @@ def apart() -> Iterator[None]:
 
 
 @contextmanager
-def announcing(x: object, layers: Iterable[str | None]) -> Iterator[None]:
+def prefetch_layers(x: object, layers: Iterable[str | None]) -> Iterator[None]:
     """Say which layers of ``x`` will be asked for in this block, so that one recorded pass may serve them all.
 
     A block within a block adds its layers: what is found by shapes is known only inside.
     """
-    token = _announced.set((x, announced(x) | frozenset(layers)))
+    token = _announced.set((x, prefetched_layers(x) | frozenset(layers)))
     try:
         yield
     finally:
         _announced.reset(token)
 
 
-def announced(x: object) -> frozenset[str | None]:
+def prefetched_layers(x: object) -> frozenset[str | None]:
     """Give the layers of ``x`` that will be asked for, as far as was said; None is the model's own."""
     said = _announced.get()
     return said[1] if said is not None and said[0] is x and _answers.get() is not None else frozenset()
 
 
-def once(function: Callable[P, R]) -> Callable[P, R]:
-    """Answer the same arguments once within :func:`sharing`.
+def memoize_pass(function: Callable[P, R]) -> Callable[P, R]:
+    """Answer the same arguments once within :func:`cached_passes`.
 
     Methods and names are told by their value, tensors, models and lists by which object they are.
     """
@@ -79,7 +79,7 @@ def once(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         key = (function, *map(_identity, args), *((name, _identity(kwargs[name])) for name in sorted(kwargs)))
         if key not in answers:
-            with ledger() as bill:
+            with track_cost() as bill:
                 # the arguments are kept too, so that an identity cannot pass to another object
                 answers[key] = (function(*args, **kwargs), bill, args, kwargs)
         elif (asking := _bill.get()) is not None:

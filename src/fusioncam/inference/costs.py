@@ -12,7 +12,7 @@ import torch
 
 
 @dataclass
-class Meter:
+class PassCounter:
     """Counts the pictures that went through the network, and how many are known to come.
 
     One forward pass of one picture is one pass; a backward pass is not counted apart. A pass that starts at
@@ -22,7 +22,7 @@ class Meter:
     passes: int = 0
     planned: int = 0
     partial: int = 0
-    report: Callable[[Meter], None] | None = None
+    report: Callable[[PassCounter], None] | None = None
 
     def add(self, passes: int = 0, planned: int = 0, partial: int = 0) -> None:
         """Count, and tell whoever watches."""
@@ -33,13 +33,13 @@ class Meter:
             self.report(self)
 
 
-_meters: ContextVar[tuple[Meter, ...]] = ContextVar("meters", default=())
+_meters: ContextVar[tuple[PassCounter, ...]] = ContextVar("meters", default=())
 
 
 @contextmanager
-def metered(report: Callable[[Meter], None] | None = None) -> Iterator[Meter]:
-    """Count all passes of the block in a :class:`Meter`, which calls ``report`` after each chunk."""
-    meter = Meter(report=report)
+def count_passes(report: Callable[[PassCounter], None] | None = None) -> Iterator[PassCounter]:
+    """Count all passes of the block in a :class:`PassCounter`, which calls ``report`` after each chunk."""
+    meter = PassCounter(report=report)
     token = _meters.set((*_meters.get(), meter))
     try:
         yield meter
@@ -47,24 +47,24 @@ def metered(report: Callable[[Meter], None] | None = None) -> Iterator[Meter]:
         _meters.reset(token)
 
 
-def count(passes: int = 0, planned: int = 0, partial: int = 0) -> None:
+def record_passes(passes: int = 0, planned: int = 0, partial: int = 0) -> None:
     """Tell every meter that is running."""
     for meter in _meters.get():
         meter.add(passes, planned, partial)
 
 
-_bill: ContextVar[Bill | None] = ContextVar("bill", default=None)
+_bill: ContextVar[CostLedger | None] = ContextVar("bill", default=None)
 
 
 @dataclass
-class Cost:
-    """Seconds, passes, and passes that start at the layer, counted as by :class:`fusioncam.inference.costs.Meter`."""
+class PassCost:
+    """Seconds, passes, and passes that start at the layer, counted as by :class:`fusioncam.inference.costs.PassCounter`."""
 
     seconds: float = 0.0
     passes: int = 0
     partial: int = 0
 
-    def add(self, other: Cost, sign: int = 1) -> None:
+    def add(self, other: PassCost, sign: int = 1) -> None:
         """Add another cost, or take it off."""
         self.seconds += sign * other.seconds
         self.passes += sign * other.passes
@@ -72,15 +72,15 @@ class Cost:
 
 
 @dataclass(eq=False)  # told apart by which one it is
-class Bill:
+class CostLedger:
     """What a block cost by itself, and the bills of what it asked for, computed or remembered."""
 
-    own: Cost = field(default_factory=Cost)
-    asked: list[Bill] = field(default_factory=list)
+    own: PassCost = field(default_factory=PassCost)
+    asked: list[CostLedger] = field(default_factory=list)
 
-    def alone(self) -> Cost:
+    def alone(self) -> PassCost:
         """Give what the block costs where nobody asked before it: passes exactly, seconds as they were measured."""
-        total, found, left = Cost(), {self}, [self]
+        total, found, left = PassCost(), {self}, [self]
         while left:
             bill = left.pop()
             total.add(bill.own)
@@ -91,17 +91,17 @@ class Bill:
 
 
 @contextmanager
-def ledger() -> Iterator[Bill]:
+def track_cost() -> Iterator[CostLedger]:
     """Write down what the block costs, and what of :func:`once` it asks for within :func:`sharing`."""
-    bill, outer = Bill(), _bill.get()
+    bill, outer = CostLedger(), _bill.get()
     token = _bill.set(bill)
     began = _now()
     try:
-        with metered() as meter:
+        with count_passes() as meter:
             yield bill
     finally:
         _bill.reset(token)
-        whole = Cost(_now() - began, meter.passes, meter.partial)
+        whole = PassCost(_now() - began, meter.passes, meter.partial)
         bill.own.add(whole)
         if outer is not None:
             outer.own.add(whole, -1)

@@ -16,7 +16,7 @@ _locks_guard = threading.Lock()
 
 
 @contextmanager
-def quiet(network: nn.Module, *, grad: bool) -> Iterator[None]:
+def exclusive_eval(network: nn.Module, *, grad: bool) -> Iterator[None]:
     """Have the network for oneself, in evaluation, with or without gradients."""
     with _locks_guard:
         lock = _locks.setdefault(next(network.parameters(), network), threading.RLock())

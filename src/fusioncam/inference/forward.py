@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from fusioncam.errors import ShapeError
 from fusioncam.inference.allocator import keep_freed
-from fusioncam.inference.batching import Pace
+from fusioncam.inference.batching import ChunkSizeTuner
 from fusioncam.inference.batchnorm_folding import Folding
-from fusioncam.inference.cache import once
-from fusioncam.inference.costs import count
-from fusioncam.inference.eval_mode import quiet
+from fusioncam.inference.cache import memoize_pass
+from fusioncam.inference.costs import record_passes
+from fusioncam.inference.eval_mode import exclusive_eval
 from fusioncam.inference.replicas import Compiled, copies, may_be_copied
 from fusioncam.inference.settings import Speed
 
 
-class Caller:
+class NetworkRunner:
     """A network behind a door: what goes in is checked and brought to it, a row of scores comes out."""
 
     def __init__(self, network: nn.Module, speed: Speed) -> None:
@@ -29,13 +29,13 @@ class Caller:
         self.network = network
         self.speed = speed
         self._channels_last = True
-        self._paces: dict[tuple[torch.Size, torch.device], Pace] = {}
+        self._paces: dict[tuple[torch.Size, torch.device], ChunkSizeTuner] = {}
         self._compiled: dict[tuple[torch.Size, torch.device], Compiled] = {}
         self._folding: Folding | None = None
 
     def quiet(self, *, grad: bool) -> AbstractContextManager[None]:
         """Have the network for oneself, in evaluation, with or without gradients."""
-        return quiet(self.network, grad=grad)
+        return exclusive_eval(self.network, grad=grad)
 
     def door(self, x: Tensor) -> Tensor:
         """Check the input and bring it to where and what the network computes in."""
@@ -61,24 +61,26 @@ class Caller:
         """Give logits ``(N, classes)``; ``rows`` says how many come out where a hook hands on more than went in."""
         logits = _rows(self.network(x), rows or len(x))
         if counted:
-            count(passes=len(x), planned=len(x))
+            record_passes(passes=len(x), planned=len(x))
         return logits
 
     # -- many passes --------------------------------------------------------------------------------------
 
-    def workers(self, x: Tensor, jobs: int) -> tuple[Sequence[Callable[[Tensor], Tensor]], Pace]:
+    def workers(self, x: Tensor, jobs: int) -> tuple[Sequence[Callable[[Tensor], Tensor]], ChunkSizeTuner]:
         """Give what calls the network for so many inputs like ``x``, side by side and uncounted, and at what pace.
 
         Each has a network of its own, with the same parameters: a forward pass may keep things in its modules.
         """
         if x.device.type == "cpu":
             keep_freed()
-        pace = self._paces.setdefault((x.shape[1:], x.device), Pace(self.speed.sizes(x.device)))
+        pace = self._paces.setdefault((x.shape[1:], x.device), ChunkSizeTuner(self.speed.sizes(x.device)))
         wanted = min(self.speed.side_by_side(x.device), max(1, -(-jobs // pace.size)))
         if self.speed.compiles(x.device, jobs * (pace.best or 0)):
             compiled = self._compiled_for(x, pace.size, max(1, torch.get_num_threads() // wanted))
             if compiled.ready:
-                return [partial(self._fast, compiled, lambda jobs: compiled.size)] * wanted, Pace((compiled.size,))
+                return [partial(self._fast, compiled, lambda jobs: compiled.size)] * wanted, ChunkSizeTuner(
+                    (compiled.size,)
+                )
         if x.device.type != "cpu" and jobs < min(pace.sizes):
             # too few to be worth setting the GPU up for another size with its channels last
             return [partial(self._plain, self.network)], pace
@@ -96,12 +98,12 @@ class Caller:
             self._folding = Folding(self.network, lambda network: _rows(network(one), 1))
         return bool(self._folding.pairs)
 
-    @once
+    @memoize_pass
     def _folded(self) -> nn.Module:
         """Fold the network anew for each call of a method: its weights may have changed since the last."""
         return self.network if self._folding is None else self._folding(self.network)
 
-    @once
+    @memoize_pass
     def _copies(self, network: nn.Module, wanted: int) -> Sequence[nn.Module]:
         return copies(network, wanted)
 
@@ -140,7 +142,7 @@ class Caller:
         return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
-def _full(pace: Pace, device: torch.device, jobs: int) -> int:
+def _full(pace: ChunkSizeTuner, device: torch.device, jobs: int) -> int:
     """Give to how many inputs jobs are filled up: a full chunk on a GPU, which is set up anew for every size."""
     return jobs if device.type == "cpu" else min((size for size in pace.sizes if size >= jobs), default=jobs)
 

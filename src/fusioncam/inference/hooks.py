@@ -82,7 +82,7 @@ def capture(network: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, lis
 
 
 @contextmanager
-def override(network: nn.Module, changes: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+def replace_outputs(network: nn.Module, changes: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
     """Hand ``changes[layer](output)`` on in place of what each layer gave; it may hold more pictures than came in."""
 
     def changing(layer: str, change: Callable[[Tensor], Tensor]) -> Hook:
@@ -123,7 +123,7 @@ def _with_tensor(output: Any, tensor: Tensor) -> Any:
 
 
 @dataclass(frozen=True)
-class Attended:
+class AttentionOutput:
     """One attention: its ``values`` ``(N, heads, keys, d)`` and its ``output`` ``(N, heads, queries, d)``."""
 
     values: Tensor
@@ -131,7 +131,7 @@ class Attended:
 
 
 class _Attentions(TorchFunctionMode):
-    def __init__(self, seen: list[Attended]) -> None:
+    def __init__(self, seen: list[AttentionOutput]) -> None:
         super().__init__()
         self._seen = seen
         # MultiheadAttention computes in a function that a mode sees as one call: here is that function, with the
@@ -142,7 +142,7 @@ class _Attentions(TorchFunctionMode):
 
     def _attend(self, *args: Any, **kwargs: Any) -> Tensor:
         output: Tensor = F.scaled_dot_product_attention(*args, **kwargs)
-        self._seen.append(Attended(args[2] if len(args) > 2 else kwargs["value"], output))
+        self._seen.append(AttentionOutput(args[2] if len(args) > 2 else kwargs["value"], output))
         return output
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -154,15 +154,15 @@ class _Attentions(TorchFunctionMode):
 
 
 @contextmanager
-def attentions() -> Iterator[list[Attended]]:
+def attentions() -> Iterator[list[AttentionOutput]]:
     """Collect every attention of this thread, whatever module it is in: timm's, torchvision's or Hugging Face's."""
-    seen: list[Attended] = []
+    seen: list[AttentionOutput] = []
     with _Attentions(seen):
         yield seen
 
 
 @contextmanager
-def follow(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[list[tuple[str, str]]]:
+def find_adjacent_modules(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[list[tuple[str, str]]]:
     """Collect the pairs of modules of these kinds, each run once, of which one was given just what the other gave.
 
     Not collected are pairs with another such module between them, or with a change in place.
@@ -187,7 +187,7 @@ def follow(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[l
 
 
 @dataclass(frozen=True)
-class Ran:
+class ModuleCall:
     """One run of one module: what shape it gave (None: not one tensor), and whether it only handed that on.
 
     ``before`` and ``after`` are what a clock showed when it began and when it ended.
@@ -202,12 +202,12 @@ class Ran:
 
 
 @contextmanager
-def trace(network: nn.Module, clock: Callable[[], int] = int) -> Iterator[list[Ran]]:
-    """Collect a :class:`Ran` for every run of every module, in the order in which they end.
+def trace(network: nn.Module, clock: Callable[[], int] = int) -> Iterator[list[ModuleCall]]:
+    """Collect a :class:`ModuleCall` for every run of every module, in the order in which they end.
 
     A module hands on if its output is the tensor of the module that ended before it, not changed in place since.
     """
-    ran: list[Ran] = []
+    ran: list[ModuleCall] = []
     last: list[Any] = [None, None]
     began: list[int] = []
 
@@ -220,7 +220,9 @@ def trace(network: nn.Module, clock: Callable[[], int] = int) -> Iterator[list[R
             now = [tensor, None if tensor is None else tensor._version]
             handed_on = tensor is not None and tensor is last[0] and now[1] == last[1]
             last[:] = now
-            ran.append(Ran(name, module, None if tensor is None else tensor.shape, handed_on, began.pop(), clock()))
+            ran.append(
+                ModuleCall(name, module, None if tensor is None else tensor.shape, handed_on, began.pop(), clock())
+            )
 
         return hook
 

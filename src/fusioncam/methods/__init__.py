@@ -4,7 +4,7 @@ from fusioncam.methods.ablation import AblationCAM, ReciproCAM
 from fusioncam.methods.base import Method
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
 from fusioncam.methods.ensembles import RULES, Fuse, MetaCAM, fuse
-from fusioncam.methods.fusion import FusionCAM, Ingredients, UnionCAM
+from fusioncam.methods.fusion import FusionCAM, FusionComponents, UnionCAM
 from fusioncam.methods.gradient import (
     CAM,
     DenoisedGradCAM,
@@ -47,7 +47,7 @@ __all__ = [
     "GroupCAM",
     "HiResCAM",
     "ISCAM",
-    "Ingredients",
+    "FusionComponents",
     "IntegratedGradients",
     "LayerCAM",
     "LeGrad",

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_known
-from fusioncam.functional.heatmaps import minmax, upsample, weigh
-from fusioncam.inference.cache import once
-from fusioncam.methods.base import checked, to_heatmap
+from fusioncam.functional.heatmaps import minmax, upsample, weighted_sum
+from fusioncam.inference.cache import memoize_pass
+from fusioncam.methods.base import to_heatmap, warn_if_flat
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 
@@ -51,14 +51,14 @@ class AblationCAM:
     def __post_init__(self) -> None:
         require_known("readout", self.readout, READOUTS)
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         record = model.record(x, target, self.layer)
         changes = WithoutChannel(record.activations)
         without = model.ablated_scores(x, changes, target, readout=self.readout, layer=self.layer).T
         drop = (model.read(record.logits, target, self.readout)[:, None] - without).where(changes.alive.T, 0)
-        return to_heatmap(weigh(record.activations, drop), x, self)
+        return to_heatmap(weighted_sum(record.activations, drop), x, self)
 
 
 class OnePlace:
@@ -105,11 +105,11 @@ class ReciproCAM:
         require_known("spread", self.spread, ("point", "gaussian"))
         require_known("readout", self.readout, READOUTS)
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         activations = model.record(x, target, self.layer).activations
         changes = OnePlace(activations, spread=self.spread == "gaussian")
         scores = model.ablated_scores(x, changes, target, readout=self.readout, layer=self.layer).T
         cam = scores.reshape(len(x), *activations.shape[2:])
-        return checked(minmax(upsample(cam, x.shape[2:])), self)
+        return warn_if_flat(minmax(upsample(cam, x.shape[2:])), self)

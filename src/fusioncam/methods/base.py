@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import FlatHeatmapWarning, UnknownNameError
-from fusioncam.functional.heatmaps import is_flat, minmax, positive, upsample
+from fusioncam.functional.heatmaps import is_flat, minmax, relu_above_rounding, upsample
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -27,7 +27,7 @@ class Method(Protocol):
 
 
 # ways to make one map of several, pixel by pixel: ``(P, N, *s)`` to ``(N, *s)``
-JOINS: dict[str, Callable[[Tensor], Tensor]] = {
+REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda maps: maps.mean(0),
     "max": lambda maps: maps.amax(0),
     "product": lambda maps: maps.prod(0),
@@ -37,7 +37,7 @@ _names: ContextVar[Sequence[str]] = ContextVar("names", default=())
 
 
 @contextmanager
-def naming(pictures: Sequence[str]) -> Iterator[None]:
+def image_names(pictures: Sequence[str]) -> Iterator[None]:
     """Let warnings tell the pictures of the batch by these names."""
     token = _names.set(pictures)
     try:
@@ -46,7 +46,7 @@ def naming(pictures: Sequence[str]) -> Iterator[None]:
         _names.reset(token)
 
 
-def checked(
+def warn_if_flat(
     heatmaps: Tensor, method: object, *, instead: str = "whose zeros say that there is nothing to show"
 ) -> Tensor:
     """Hand on the heatmaps, and warn of those that are constant."""
@@ -64,7 +64,7 @@ def checked(
 
 def to_heatmap(cam: Tensor, x: Tensor, method: object) -> Tensor:
     """Bring a raw cam ``(N, *s)`` to heatmaps of the input's size in [0, 1]: ReLU, upsampled, stretched."""
-    return checked(minmax(upsample(positive(cam), x.shape[2:])), method)
+    return warn_if_flat(minmax(upsample(relu_above_rounding(cam), x.shape[2:])), method)
 
 
 def noise(x: Tensor, samples: int, seed: int) -> Tensor:

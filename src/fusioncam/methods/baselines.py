@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fusioncam.errors import UnknownNameError
 from fusioncam.functional.heatmaps import minmax, precise
-from fusioncam.methods.base import checked
+from fusioncam.methods.base import warn_if_flat
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -80,7 +80,7 @@ class Edges:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         grey = precise(x).mean(1)
         slopes = [sobel(grey, axis) for axis in range(1, grey.dim())]
-        return checked(minmax(torch.stack(slopes).square().sum(0).sqrt()), self)
+        return warn_if_flat(minmax(torch.stack(slopes).square().sum(0).sqrt()), self)
 
 
 def sobel(maps: Tensor, along: int) -> Tensor:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import UnknownNameError, require_known
-from fusioncam.functional.heatmaps import minmax, over, percentile, precise
+from fusioncam.functional.heatmaps import expand_like, minmax, percentile, precise
 from fusioncam.functional.masks import FILLS
-from fusioncam.inference.cache import announcing, once, sharing
+from fusioncam.inference.cache import cached_passes, memoize_pass, prefetch_layers
 from fusioncam.methods.ablation import AblationCAM
-from fusioncam.methods.base import JOINS, Method, checked, layers_of
+from fusioncam.methods.base import REDUCTIONS, Method, layers_of, warn_if_flat
 from fusioncam.methods.costs import cost_of
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
 from fusioncam.methods.gradient import (
@@ -75,10 +75,10 @@ class MetaCAM:
         trials = len(self.top) if len(self.top) > 1 else 0
         return cost_of(*self.partners, more=2 * trials)
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
-        heatmaps = ask_all(self, model, x, target)
+        heatmaps = partner_heatmaps(self, model, x, target)
         maps = torch.stack([consensus(heatmaps, top) for top in self.top])
         if len(self.top) > 1:
             scores = model.masked_scores(
@@ -86,14 +86,14 @@ class MetaCAM:
             )
             kept, lost = scores.to(maps).chunk(2)
             maps = maps[(kept - lost).argmax(0), torch.arange(len(x))][None]
-        return checked(maps[0], self)
+        return warn_if_flat(maps[0], self)
 
 
 def consensus(heatmaps: Tensor, top: float) -> Tensor:
     """Count the votes ``(P, N, *s)`` for the highest ``top`` percent of each map, stretched to [0, 1]."""
     flat = heatmaps.flatten(0, 1)
     # equal values may differ by rounding, and all of them vote
-    votes = (flat >= over(percentile(flat, 100 - top), flat) - 1e-6) & (flat > 0)
+    votes = (flat >= expand_like(percentile(flat, 100 - top), flat) - 1e-6) & (flat > 0)
     return minmax(votes.reshape(heatmaps.shape).to(heatmaps.dtype).mean(0))
 
 
@@ -102,7 +102,7 @@ _COMPOSED: dict[str, Callable[[tuple[Method, ...]], Method]] = {
     "union": lambda partners: reduce(lambda first, second: UnionCAM(first, second), partners),
     "meta": lambda partners: MetaCAM(partners),
 }
-RULES = (*_COMPOSED, *JOINS)
+RULES = (*_COMPOSED, *REDUCTIONS)
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,14 @@ class Fuse:
     @property
     def cost(self) -> str:
         """The passes of one picture."""
-        return cost_of(*self.partners) if self.rule in JOINS else cost_of(_COMPOSED[self.rule](self.partners))
+        return cost_of(*self.partners) if self.rule in REDUCTIONS else cost_of(_COMPOSED[self.rule](self.partners))
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         if self.rule in _COMPOSED:
             return _COMPOSED[self.rule](self.partners)(model, x, target)
-        return checked(minmax(JOINS[self.rule](ask_all(self, model, x, target))), self)
+        return warn_if_flat(minmax(REDUCTIONS[self.rule](partner_heatmaps(self, model, x, target))), self)
 
 
 def fuse(*partners: Method, rule: str = "mean") -> Fuse:
@@ -141,9 +141,9 @@ def fuse(*partners: Method, rule: str = "mean") -> Fuse:
     return Fuse(partners, rule)
 
 
-def ask_all(method: Fuse | MetaCAM, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+def partner_heatmaps(method: Fuse | MetaCAM, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
     """Give the heatmaps of all partners ``(P, N, *s)``, which share what they have in common."""
-    with sharing(), announcing(x, layers_of(method)):
+    with cached_passes(), prefetch_layers(x, layers_of(method)):
         return torch.stack([partner(model, x, target).to(precise(x)) for partner in method.partners])
 
 

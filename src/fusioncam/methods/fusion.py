@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_known
-from fusioncam.functional.heatmaps import agree, denoise, is_flat, minmax, over
+from fusioncam.functional.heatmaps import denoise, expand_like, is_flat, minmax, similarity_fusion
 from fusioncam.functional.masks import FILLS
-from fusioncam.inference.cache import announcing, once, sharing
-from fusioncam.methods.base import Method, checked, layers_of, require_percentile, with_setting
+from fusioncam.inference.cache import cached_passes, memoize_pass, prefetch_layers
+from fusioncam.methods.base import Method, layers_of, require_percentile, warn_if_flat, with_setting
 from fusioncam.methods.costs import cost_of
 from fusioncam.methods.gradient import DenoisedGradCAM, GradCAM
 from fusioncam.methods.score_cam import ScoreCAM
@@ -24,7 +24,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Ingredients:
+class FusionComponents:
     """What a fusion was made of. Maps are ``(N, *s)`` in [0, 1], gains ``(N,)`` differences of probabilities.
 
     A gain is the target's probability of the picture seen through the map minus that of the empty picture.
@@ -37,10 +37,10 @@ class Ingredients:
     gains: dict[str, Tensor]
 
 
-def shares(first: Tensor, second: Tensor) -> Pair:
+def normalised_gains(first: Tensor, second: Tensor) -> Pair:
     """Divide by the sum, gains below 0 counting as 0; equal halves where neither map adds anything.
 
-    >>> [weight.tolist() for weight in shares(torch.tensor([0.3, -0.2, 0.0]), torch.tensor([0.1, 0.5, 0.0]))]
+    >>> [weight.tolist() for weight in normalised_gains(torch.tensor([0.3, -0.2, 0.0]), torch.tensor([0.1, 0.5, 0.0]))]
     [[0.75, 0.0, 0.5], [0.25, 1.0, 0.5]]
     """
     first, second = first.clamp(min=0), second.clamp(min=0)
@@ -49,13 +49,13 @@ def shares(first: Tensor, second: Tensor) -> Pair:
     return tuple(torch.where(nothing, 0.5, gain / total.where(~nothing, 1)) for gain in (first, second))  # type: ignore[return-value] # a pair in, a pair out
 
 
-def divided(first: Tensor, second: Tensor) -> Pair:
+def signed_ratio(first: Tensor, second: Tensor) -> Pair:
     """Divide by the sum, whatever its sign: explodes where the gains cancel, as the official code does."""
     total = first + second + 1e-8
     return first / total, second / total
 
 
-def as_they_are(first: Tensor, second: Tensor) -> Pair:
+def raw_gains(first: Tensor, second: Tensor) -> Pair:
     """Weigh by the gains themselves."""
     return first, second
 
@@ -77,15 +77,15 @@ class Weighting:
     def finish(self, heatmaps: Tensor, region: Tensor, method: object) -> Tensor:
         """Warn of constant results, and put the region map in their place if that is the way."""
         if not self.stand_in:
-            return checked(heatmaps, method)
-        checked(heatmaps, method, instead="in whose place the region map stands")
-        return torch.where(over(is_flat(heatmaps), heatmaps), region, heatmaps)
+            return warn_if_flat(heatmaps, method)
+        warn_if_flat(heatmaps, method, instead="in whose place the region map stands")
+        return torch.where(expand_like(is_flat(heatmaps), heatmaps), region, heatmaps)
 
 
 WEIGHTINGS = {
-    "shares": Weighting(shares, stand_in=True),
-    "official": Weighting(divided, carry=True, signed=True),
-    "raw": Weighting(as_they_are),
+    "shares": Weighting(normalised_gains, stand_in=True),
+    "official": Weighting(signed_ratio, carry=True, signed=True),
+    "raw": Weighting(raw_gains),
 }
 
 
@@ -107,7 +107,7 @@ def _unite(
     empty, with_denoised, with_region = probabilities(torch.zeros_like(region), denoised, region)
     gain = {"denoised": with_denoised - empty, "region": with_region - empty}
     first, second = WEIGHTINGS[gains].weigh(gain["denoised"], gain["region"])
-    union = minmax(over(first, denoised) * denoised + over(second, region) * region)
+    union = minmax(expand_like(first, denoised) * denoised + expand_like(second, region) * region)
     gain["union"] = probabilities(union)[0] - empty
     return _United(union, gain, second)
 
@@ -141,20 +141,20 @@ class UnionCAM:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         return self.ingredients(model, x, target).heatmaps
 
-    @once
-    def ingredients(self, model: ExplainedModel, x: Tensor, target: Target) -> Ingredients:
+    @memoize_pass
+    def ingredients(self, model: ExplainedModel, x: Tensor, target: Target) -> FusionComponents:
         """Give the heatmaps with all that they were made of."""
-        with sharing(), announcing(x, layers_of(self)):
+        with cached_passes(), prefetch_layers(x, layers_of(self)):
             denoised, region = self.gradient(model, x, target), self.region(model, x, target)
         united = _unite(model, x, target, denoised, region, self.gains, self.fill)
         weighting = WEIGHTINGS[self.gains]
         better = united.gains["union"] > united.gains["region"]
-        chosen = torch.where(over(better, region), united.union, region)
+        chosen = torch.where(expand_like(better, region), united.union, region)
         if weighting.signed:
             gain = torch.where(better, united.gains["union"], united.gains["region"])
-            chosen = minmax(over(gain, chosen) * chosen)
+            chosen = minmax(expand_like(gain, chosen) * chosen)
         heatmaps = weighting.finish(chosen, region, self)
-        return Ingredients(heatmaps, denoised, region, united.union, united.gains)
+        return FusionComponents(heatmaps, denoised, region, united.union, united.gains)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class FusionCAM:
     3. ``L1 = w_U U``, ``L2 = w_R' R``, ``S = clip(1 - |L1 - L2|, 0, 1)``,
        ``F = minmax(S max(L1, L2) + (1 - S) (L1 + L2) / 2)``.
 
-    The weights come from the gains of the maps (see :class:`Ingredients`) as ``gains`` says: "shares" (ours:
+    The weights come from the gains of the maps (see :class:`FusionComponents`) as ``gains`` says: "shares" (ours:
     a negative gain weighs nothing, two zero gains weigh the same), "official" or "raw" (the two public
     codes). ``gradient`` and ``region`` are any methods; ``budget``, a number of masks or "auto", is handed to the
     region method, which must have one. ``fill`` shows where a map is 0.
@@ -202,16 +202,18 @@ class FusionCAM:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         return self.ingredients(model, x, target).heatmaps
 
-    @once
-    def ingredients(self, model: ExplainedModel, x: Tensor, target: Target) -> Ingredients:
+    @memoize_pass
+    def ingredients(self, model: ExplainedModel, x: Tensor, target: Target) -> FusionComponents:
         """Give the heatmaps with all that they were made of."""
-        with sharing(), announcing(x, layers_of(self)):
+        with cached_passes(), prefetch_layers(x, layers_of(self)):
             denoised = denoise(self.gradient(model, x, target), self.theta, strict=self.strict)
             region = self.scored_region()(model, x, target)
         united = _unite(model, x, target, denoised, region, self.gains, self.fill)
         weighting = WEIGHTINGS[self.gains]
         of_region = united.region_weight if weighting.carry else united.gains["region"]
         of_union, of_region = weighting.weigh(united.gains["union"], of_region)
-        fused = minmax(agree(over(of_union, region) * united.union, over(of_region, region) * region))
+        fused = minmax(
+            similarity_fusion(expand_like(of_union, region) * united.union, expand_like(of_region, region) * region)
+        )
         heatmaps = weighting.finish(fused, region, self)
-        return Ingredients(heatmaps, denoised, region, united.union, united.gains)
+        return FusionComponents(heatmaps, denoised, region, united.union, united.gains)

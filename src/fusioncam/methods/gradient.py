@@ -20,9 +20,9 @@ from fusioncam.functional.cam import (
     places,
     xgrad_cam,
 )
-from fusioncam.functional.heatmaps import denoise, minmax, over, upsample, weigh
-from fusioncam.inference.cache import once
-from fusioncam.methods.base import checked, require_percentile, to_heatmap
+from fusioncam.functional.heatmaps import denoise, expand_like, minmax, upsample, weighted_sum
+from fusioncam.inference.cache import memoize_pass
+from fusioncam.methods.base import require_percentile, to_heatmap, warn_if_flat
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 
@@ -39,7 +39,7 @@ class FromRecord(Protocol):
         """Give the raw cam ``(N, *s)``."""
 
 
-@once
+@memoize_pass
 def from_record(self: FromRecord, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
     """Give heatmaps ``(N, *s)`` in [0, 1]: the cam of one recorded pass, brought to the input's size."""
     record = model.record(x, target, self.layer)
@@ -76,12 +76,12 @@ class CAM:
 
     layer: str | None = None
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         record = model.record(x, target, self.layer)
         weights = model.head_weights(record, target)
-        return checked(minmax(upsample(weigh(record.activations, weights), x.shape[2:])), self)
+        return warn_if_flat(minmax(upsample(weighted_sum(record.activations, weights), x.shape[2:])), self)
 
 
 @dataclass(frozen=True)
@@ -223,15 +223,15 @@ class DenoisedGradCAM:
     def __post_init__(self) -> None:
         require_percentile(self.theta)
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         record = model.record(x, target, self.layer)
         gradients = record.gradients
         positive = denoise(gradients.flatten(0, 1), self.theta).relu().reshape(gradients.shape)
-        share = positive / over(places(positive) + self.epsilon, positive)
+        share = positive / expand_like(places(positive) + self.epsilon, positive)
         cam = (share * record.activations).sum(1)
-        return checked(minmax(upsample(cam, x.shape[2:])), self)
+        return warn_if_flat(minmax(upsample(cam, x.shape[2:])), self)
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ class ShapleyCAM:
     def __post_init__(self) -> None:
         require_known("utility", self.utility, ("rest", "logit"))
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         record, curvature = model.curved(x, target, self.layer, self.utility)
@@ -277,7 +277,7 @@ class FinerCAM:
     def __post_init__(self) -> None:
         require_count("references", self.references)
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         logits = model.logits(x)

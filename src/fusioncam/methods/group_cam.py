@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_count, require_known
-from fusioncam.functional.heatmaps import denoise, minmax, over, positive, upsample
+from fusioncam.functional.heatmaps import denoise, expand_like, minmax, relu_above_rounding, upsample
 from fusioncam.functional.kmeans import k_means
 from fusioncam.functional.masks import FILLS, ChannelMasks
-from fusioncam.inference.cache import once
-from fusioncam.methods.base import checked, require_percentile
+from fusioncam.inference.cache import memoize_pass
+from fusioncam.methods.base import require_percentile, warn_if_flat
 from fusioncam.methods.score_cam import empty_scores
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
@@ -55,11 +55,13 @@ class GroupCAM:
         """The passes of one picture."""
         return f"1 + {self.groups + 1}"
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         record = model.record(x, target, self.layer)
-        sums = self._sums(record.activations * over(record.gradients.flatten(2).mean(2), record.activations)).relu()
+        sums = self._sums(
+            record.activations * expand_like(record.gradients.flatten(2).mean(2), record.activations)
+        ).relu()
         if self.theta > 0:
             sums = denoise(sums.flatten(0, 1), self.theta, strict=True).reshape(sums.shape)
         masks = ChannelMasks(sums, x.shape[2:])
@@ -68,7 +70,7 @@ class GroupCAM:
         gains = gains.clamp(min=0) if self.clamp else gains
         large = upsample(sums.flatten(0, 1), x.shape[2:])
         shown = (minmax(large) if self.maps == "normalised" else large).reshape(*sums.shape[:2], *x.shape[2:])
-        return checked(minmax(positive(torch.einsum("gn,ng...->n...", gains, shown))), self)
+        return warn_if_flat(minmax(relu_above_rounding(torch.einsum("gn,ng...->n...", gains, shown))), self)
 
     def _sums(self, weighted: Tensor) -> Tensor:
         """Sum the weighted channels ``(N, K, *s)`` in groups: ``(N, G, *s)``, zeros where a group is empty."""
@@ -79,4 +81,4 @@ class GroupCAM:
         else:
             labels = torch.stack([k_means(one.flatten(1), self.groups) for one in weighted])
         sums = weighted.new_zeros(pictures, self.groups, *weighted.shape[2:])
-        return sums.scatter_add(1, over(labels, weighted).expand_as(weighted), weighted)
+        return sums.scatter_add(1, expand_like(labels, weighted).expand_as(weighted), weighted)

@@ -8,8 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from fusioncam.functional.heatmaps import minmax, upsample
-from fusioncam.inference.cache import once
-from fusioncam.methods.base import checked
+from fusioncam.inference.cache import memoize_pass
+from fusioncam.methods.base import warn_if_flat
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -29,8 +29,8 @@ class LeGrad:
 
     blocks: int = 0
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         maps = model.attention_gradients(x, target)[-self.blocks :]
-        return checked(minmax(upsample(maps.sum(0), x.shape[2:])), self)
+        return warn_if_flat(minmax(upsample(maps.sum(0), x.shape[2:])), self)

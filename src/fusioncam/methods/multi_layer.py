@@ -11,10 +11,10 @@ from torch import Tensor
 
 from fusioncam.errors import require_known
 from fusioncam.functional.cam import divide
-from fusioncam.functional.heatmaps import minmax, precise, upsample, weigh
-from fusioncam.functional.masks import FILLS, Changed, ChannelMasks
-from fusioncam.inference.cache import announcing, once, sharing
-from fusioncam.methods.base import JOINS, Method, at_layer, checked, layers_of
+from fusioncam.functional.heatmaps import minmax, precise, upsample, weighted_sum
+from fusioncam.functional.masks import FILLS, ChannelMasks, TransformedMasks
+from fusioncam.inference.cache import cached_passes, memoize_pass, prefetch_layers
+from fusioncam.methods.base import REDUCTIONS, Method, at_layer, layers_of, warn_if_flat
 from fusioncam.methods.costs import cost_of
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.gradient import GradCAMPlusPlus, LayerCAM
@@ -35,7 +35,7 @@ class FullGrad:
     cost: ClassVar[str] = "2"
     paper: ClassVar[str] = "arXiv 1905.00780"
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         x, biases = x.to(model.device), model.biases(x)
@@ -44,7 +44,7 @@ class FullGrad:
             records = model.records(x, target, biases)
             terms += [one.gradients * biases[one.layer].to(one.gradients) for one in records]
         total = torch.stack([self._psi(term, x.shape[2:]) for term in terms]).sum(0)
-        return checked(minmax(total), self)
+        return warn_if_flat(minmax(total), self)
 
     @staticmethod
     def _psi(term: Tensor, size: Sequence[int]) -> Tensor:
@@ -71,12 +71,12 @@ class RefineCAM:
         """The passes of one picture."""
         return cost_of(self.method)
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         layers = self.layers or [*reversed(model.finer(x)[:2]), model.layer_for(x)]
         heatmaps = each_layer(self.method, layers, model, x, target)
-        return checked(minmax(JOINS["product"](heatmaps)), self)
+        return warn_if_flat(minmax(REDUCTIONS["product"](heatmaps)), self)
 
 
 @dataclass(frozen=True)
@@ -94,24 +94,24 @@ class MultiLayer:
     rule: str = "mean"
 
     def __post_init__(self) -> None:
-        require_known("rule", self.rule, JOINS)
+        require_known("rule", self.rule, REDUCTIONS)
 
     @property
     def cost(self) -> str:
         """The passes of one picture."""
         return cost_of(self.method)
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         layers = self.layers or [*model.finer(x)[:1], model.layer_for(x)]
         heatmaps = each_layer(self.method, layers, model, x, target)
-        return checked(minmax(JOINS[self.rule](heatmaps)), self)
+        return warn_if_flat(minmax(REDUCTIONS[self.rule](heatmaps)), self)
 
 
 def each_layer(method: Method, layers: Sequence[str], model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
     """Give the method's heatmaps ``(L, N, *s)`` at each of the layers, from one recorded pass."""
-    with sharing(), announcing(x, layers):
+    with cached_passes(), prefetch_layers(x, layers):
         return torch.stack([at_layer(method, layer)(model, x, target) for layer in layers])
 
 
@@ -135,15 +135,15 @@ class Multiscale:
         """The passes of one picture."""
         return cost_of(self.base, self.finer)
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         layers = model.finer(x)[: len(self.weights)]
-        with sharing(), announcing(x, layers_of(self.base) | set(layers)):
+        with cached_passes(), prefetch_layers(x, layers_of(self.base) | set(layers)):
             total = self.base(model, x, target)
             for weight, layer in zip(self.weights, layers, strict=False):  # a network may have fewer sizes
                 total = total + weight * at_layer(self.finer, layer)(model, x, target)
-        return checked(minmax(total), self)
+        return warn_if_flat(minmax(total), self)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class PolyCAM:
         """The passes of one picture."""
         return f"1 + {len(self.sign)} K of each layer"
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         layers = self.layers or [*reversed(model.finer(x)), model.layer_for(x)]
@@ -182,7 +182,7 @@ class PolyCAM:
             around = upsample(upsample(cam, shown.shape[1:]), cam.shape[1:])
             even = torch.where(around > 1e-12, divide(cam, around), 0)
             shown = even * upsample(shown, cam.shape[1:])
-        return checked(minmax(upsample(shown, x.shape[2:])), self)
+        return warn_if_flat(minmax(upsample(shown, x.shape[2:])), self)
 
     def _cam(self, model: ExplainedModel, x: Tensor, target: Target, record: Record) -> Tensor:
         masks = ChannelMasks(record.activations, x.shape[2:], "before")
@@ -195,5 +195,5 @@ class PolyCAM:
             weights = weights + scores(masks)
         if "-" in self.sign:
             whole = model.read(record.logits, target, "probability")
-            weights = weights + whole - scores(Changed(masks, lambda mask: 1 - mask))
-        return weigh(record.activations, weights.relu().where(masks.alive, 0).T).relu()
+            weights = weights + whole - scores(TransformedMasks(masks, lambda mask: 1 - mask))
+        return weighted_sum(record.activations, weights.relu().where(masks.alive, 0).T).relu()

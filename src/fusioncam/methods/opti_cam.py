@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import UnknownNameError, require_count, require_known
-from fusioncam.functional.heatmaps import minmax, upsample, weigh
+from fusioncam.functional.heatmaps import minmax, upsample, weighted_sum
 from fusioncam.functional.masks import FILLS
-from fusioncam.inference.cache import once
-from fusioncam.methods.base import checked
+from fusioncam.inference.cache import memoize_pass
+from fusioncam.methods.base import warn_if_flat
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 
@@ -46,7 +46,7 @@ class OptiCAM:
         """The passes of one picture."""
         return f"1 + {self.steps}"
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         with torch.inference_mode(False), torch.enable_grad():
@@ -54,9 +54,9 @@ class OptiCAM:
             u = activations.new_zeros(activations.shape[:2]).requires_grad_()
             climber = torch.optim.Adam([u], lr=self.rate, maximize=True)
             for _ in range(self.steps):
-                masks = minmax(upsample(weigh(activations, u.softmax(1)), x.shape[2:]))
+                masks = minmax(upsample(weighted_sum(activations, u.softmax(1)), x.shape[2:]))
                 _, gradients = model.mask_gradients(x, masks, target, readout=self.readout, fill=self.fill)
                 (u.grad,) = torch.autograd.grad(masks, u, gradients)
                 climber.step()
-            masks = minmax(upsample(weigh(activations, u.softmax(1)), x.shape[2:]))
-        return checked(masks.detach(), self)
+            masks = minmax(upsample(weighted_sum(activations, u.softmax(1)), x.shape[2:]))
+        return warn_if_flat(masks.detach(), self)

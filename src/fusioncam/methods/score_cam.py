@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_count, require_known
-from fusioncam.functional.heatmaps import minmax, positive, precise, upsample, weigh
-from fusioncam.functional.masks import FILLS, CellMasks, Changed, ChannelMasks
-from fusioncam.inference.cache import once
-from fusioncam.methods.base import checked, noise
+from fusioncam.functional.heatmaps import minmax, precise, relu_above_rounding, upsample, weighted_sum
+from fusioncam.functional.masks import FILLS, ChannelMasks, RiseMasks, TransformedMasks
+from fusioncam.inference.cache import memoize_pass
+from fusioncam.methods.base import noise, warn_if_flat
 from fusioncam.methods.score_prediction import AUTO, estimate, require_budget
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 
 
-def shared_out(scores: Tensor, alive: Tensor) -> Tensor:
+def softmax_weights(scores: Tensor, alive: Tensor) -> Tensor:
     """Turn scores ``(N, K)`` into weights by a softmax over the living channels; the others weigh 0."""
     weights = scores.masked_fill(~alive, -torch.inf).softmax(dim=1)
     return weights.where(alive, 0)  # also the softmax of a picture without a living channel
@@ -29,7 +29,9 @@ def shared_out(scores: Tensor, alive: Tensor) -> Tensor:
 
 def from_channels(activations: Tensor, weights: Tensor, x: Tensor, method: object) -> Tensor:
     """Give heatmaps of weighted channels, ReLU last, as Score-CAM's codes have it."""
-    return checked(minmax(positive(upsample(weigh(activations, weights), x.shape[2:]))), method)
+    return warn_if_flat(
+        minmax(relu_above_rounding(upsample(weighted_sum(activations, weights), x.shape[2:]))), method
+    )
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class ScoreCAM:
         """The passes of one picture; K is the number of channels."""
         return f"1 + {masks_scored(self.budget, self.channels or 'K')}" + (" + 1" if self.increase else "")
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         activations = model.record(x, target, self.layer).activations
@@ -94,9 +96,9 @@ class ScoreCAM:
             return model.masked_scores(x, masks, target, readout=self.readout, fill=self.fill).T - empty
 
         def weights(scores: Tensor) -> Tensor:
-            return shared_out(scores, alive) if self.softmax else scores.where(alive, 0)
+            return softmax_weights(scores, alive) if self.softmax else scores.where(alive, 0)
 
-        known = within(self, scores, weights, activations, alive)
+        known = score_within_budget(self, scores, weights, activations, alive)
         if self.maps == "normalised":
             activations = minmax(activations.flatten(0, 1)).reshape(activations.shape)
         return from_channels(activations, weights(known), x, self)
@@ -114,7 +116,7 @@ def empty_scores(model: ExplainedModel, x: Tensor, target: Target, readout: str,
     return model.masked_scores(x, x.new_zeros(1, len(x), *x.shape[2:]), target, readout=readout, fill=fill)[0]
 
 
-def within(
+def score_within_budget(
     method: ScoreCAM | SSCAM | ISCAM,
     scores: Callable[[Tensor], Tensor],
     weights: Callable[[Tensor], Tensor],
@@ -153,8 +155,8 @@ def from_averages(
         masks.alive = chosen.T
         return torch.stack(list(scored(masks))).mean(0).T
 
-    known = within(method, scores, lambda scores: shared_out(scores, alive), activations, alive)
-    return from_channels(activations, shared_out(known, alive), x, method)
+    known = score_within_budget(method, scores, lambda scores: softmax_weights(scores, alive), activations, alive)
+    return from_channels(activations, softmax_weights(known, alive), x, method)
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class SSCAM:
         """The passes of one picture."""
         return f"1 + {masks_scored(self.budget, times=self.samples)}"
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         x = x.to(model.device)
@@ -202,7 +204,7 @@ class SSCAM:
 
     def _scores(self, model: ExplainedModel, x: Tensor, masks: ChannelMasks, drawn: Tensor, target: Target) -> Tensor:
         if self.noise == "maps":
-            noisy = Changed(masks, lambda mask: mask + drawn)
+            noisy = TransformedMasks(masks, lambda mask: mask + drawn)
             return model.masked_scores(x, noisy, target, readout="logit", fill=self.fill)
         # noise on the picture and on what fills it adds to every masked picture
         fill = model.background(x, self.fill) + drawn
@@ -239,7 +241,7 @@ class ISCAM:
         """The passes of one picture."""
         return f"1 + {masks_scored(self.budget, times=self.samples)}"
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         steps = [step / self.samples for step in range(1, self.samples + 1)]
@@ -247,7 +249,7 @@ class ISCAM:
 
         def scored(masks: ChannelMasks) -> Iterator[Tensor]:
             for size in sizes:
-                grown = Changed(masks, partial(torch.mul, size))
+                grown = TransformedMasks(masks, partial(torch.mul, size))
                 yield model.masked_scores(x, grown, target, readout="logit", fill=self.fill)
 
         return from_averages(self, scored, model, x, target)
@@ -257,7 +259,7 @@ class ISCAM:
 class RISE:
     """RISE: random masks weighted by the probability of the picture seen through them (Petsiuk et al. 2018).
 
-    arXiv 1806.07421; see :class:`fusioncam.functional.masks.CellMasks`. No layer is looked at: any network will do.
+    arXiv 1806.07421; see :class:`fusioncam.functional.masks.RiseMasks`. No layer is looked at: any network will do.
     """
 
     family: ClassVar[str] = "region"
@@ -281,13 +283,13 @@ class RISE:
         """The passes of one picture."""
         return f"{self.masks}"
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
-        masks = CellMasks(self.masks, precise(x), self.cells, self.keep, self.seed)
+        masks = RiseMasks(self.masks, precise(x), self.cells, self.keep, self.seed)
         scores = model.masked_scores(x, masks, target, readout=self.readout, fill=self.fill)
         total = torch.zeros_like(precise(x)[:, 0])
         for start in range(0, self.masks, 64):
             some = torch.arange(start, min(start + 64, self.masks))
             total += torch.einsum("mn,m...->n...", scores[some].to(total), masks[some, some])
-        return checked(minmax(total), self)
+        return warn_if_flat(minmax(total), self)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fusioncam.errors import UnknownNameError, require_count
 from fusioncam.functional.gaussian_process import Kernel, choose, predict
-from fusioncam.functional.heatmaps import minmax, positive, weigh
+from fusioncam.functional.heatmaps import minmax, relu_above_rounding, weighted_sum
 
 AUTO = "auto"
 # masks are compared at so many places a side: finer detail hardly moves the score
@@ -106,7 +106,7 @@ def map_error(activations: Tensor, before: Tensor, after: Tensor, known: Tensor,
         torch.where(which, weight * varies, 0).norm(dim=1)
         for which, weight in ((fresh, before - after), (fresh, after), (~known, after))
     )
-    deviation = positive(weigh(activations, after)).flatten(1).std(1, correction=0)
+    deviation = relu_above_rounding(weighted_sum(activations, after)).flatten(1).std(1, correction=0)
     error: Tensor = wrong / right * unknown / deviation
     return error.nan_to_num(nan=torch.inf, posinf=torch.inf).where(unknown > 0, 0)
 

@@ -13,8 +13,8 @@ from fusioncam.errors import UnknownNameError, require_count, require_known
 from fusioncam.functional.cam import grad_cam, grad_cam_plus_plus
 from fusioncam.functional.heatmaps import minmax, precise
 from fusioncam.functional.masks import FILLS
-from fusioncam.inference.cache import once
-from fusioncam.methods.base import Method, checked, noise, to_heatmap
+from fusioncam.inference.cache import memoize_pass
+from fusioncam.methods.base import Method, noise, to_heatmap, warn_if_flat
 from fusioncam.methods.costs import cost_of
 from fusioncam.methods.gradient import GradCAM
 from fusioncam.model.explained_model import ExplainedModel
@@ -46,7 +46,7 @@ class SmoothGradCAMPlusPlus:
         """The passes of one picture."""
         return f"1 + {self.samples}"
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         drawn = self.std * noise(x, self.samples, self.seed)
@@ -82,7 +82,7 @@ class ExpectedGradCAM:
         """The passes of one picture."""
         return f"1 + {self.samples}"
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         empty = self.std * noise(x, self.samples, self.seed)
@@ -116,7 +116,7 @@ class IntegratedGradients:
         """The passes of one picture."""
         return f"{self.steps}"
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         x = x.to(model.device)
@@ -124,7 +124,7 @@ class IntegratedGradients:
         total = torch.zeros_like(away)
         for way in middles(self.steps):
             total += model.input_gradients(x - (1 - way) * away, target)
-        return checked(minmax((away * total / self.steps).sum(1).abs()), self)
+        return warn_if_flat(minmax((away * total / self.steps).sum(1).abs()), self)
 
 
 def middles(steps: int) -> list[float]:
@@ -159,11 +159,11 @@ class Augmented:
         times, each = 1 + self.flips + self.samples, cost_of(self.method)
         return str(times * int(each)) if each.isdigit() else f"{times} x ({each})"
 
-    @once
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         heatmaps = torch.stack([one.to(precise(x)) for one in self._each(model, x, target)])
-        return checked(minmax(heatmaps.mean(0)), self)
+        return warn_if_flat(minmax(heatmaps.mean(0)), self)
 
     def _each(self, model: ExplainedModel, x: Tensor, target: Target) -> Iterator[Tensor]:
         yield self.method(model, x, target)

@@ -14,8 +14,8 @@ from fusioncam.metrics.registry import (
     as_metrics,
     described,
     measure,
+    optimises_metric,
     settings_of,
-    shared,
 )
 from fusioncam.metrics.removal import ROAD, LeRF, MoRF
 from fusioncam.metrics.sanity import MaxSensitivity, ModelRandomisation, NoiseStability
@@ -50,5 +50,5 @@ __all__ = [
     "measure",
     "protocol",
     "settings_of",
-    "shared",
+    "optimises_metric",
 ]

@@ -13,7 +13,7 @@ from fusioncam.functional.heatmaps import is_flat
 from fusioncam.functional.masks import blend
 from fusioncam.functional.similarity import pearson
 from fusioncam.methods.base import Method
-from fusioncam.metrics.base import as_masks, asked, judged, remade, require_protocol
+from fusioncam.metrics.base import as_masks, regenerate, require_method, require_protocol, target_classes
 from fusioncam.metrics.faithfulness import CHOOSERS, AverageDrop
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
@@ -53,11 +53,11 @@ class Coherency:
         method: Method | None = None,
     ) -> Tensor:
         """Give the coherency ``(N,)`` in [0, 1]."""
-        method = asked(self, method)
+        method = require_method(self, method)
         masks = as_masks(heatmaps, model, x, self.resize)
         pictures = x.to(model.device)
         shown = blend(pictures, masks, model.background(pictures, self.fill))
-        again = remade(method, model, shown, judged(model, x, target, self.classes)).to(masks)
+        again = regenerate(method, model, shown, target_classes(model, x, target, self.classes)).to(masks)
         return coherency(masks, again)
 
 

@@ -22,7 +22,7 @@ from fusioncam.errors import (
 )
 from fusioncam.functional.heatmaps import precise, upsample
 from fusioncam.functional.masks import FILLS
-from fusioncam.inference.cache import apart, once
+from fusioncam.inference.cache import memoize_pass, uncached
 from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target, as_targets
@@ -71,7 +71,7 @@ RESIZES: dict[str, Callable[[Tensor, torch.Size], Tensor]] = {
 TIES = ("first", "last", "random", "any")
 
 
-def fitted(heatmaps: Tensor, model: ExplainedModel, x: Tensor, resize: str = "linear") -> Tensor:
+def resized_heatmaps(heatmaps: Tensor, model: ExplainedModel, x: Tensor, resize: str = "linear") -> Tensor:
     """Give the heatmaps ``(N, *s)`` in full precision, of the picture's sides and where the network is.
 
     Raises :class:`ShapeError` unless there is one for each picture, :class:`NonFiniteError` for NaN and infinity.
@@ -87,8 +87,8 @@ def fitted(heatmaps: Tensor, model: ExplainedModel, x: Tensor, resize: str = "li
 
 
 def as_masks(heatmaps: Tensor, model: ExplainedModel, x: Tensor, resize: str = "linear") -> Tensor:
-    """Give the heatmaps as :func:`fitted` does; raise :class:`UnknownNameError` unless they are in [0, 1]."""
-    maps = fitted(heatmaps, model, x, resize)
+    """Give the heatmaps as :func:`resized_heatmaps` does; raise :class:`UnknownNameError` unless they are in [0, 1]."""
+    maps = resized_heatmaps(heatmaps, model, x, resize)
     low, high = maps.amin(), maps.amax()
     if low < -1e-3 or high > 1 + 1e-3:
         raise UnknownNameError(
@@ -97,27 +97,27 @@ def as_masks(heatmaps: Tensor, model: ExplainedModel, x: Tensor, resize: str = "
     return maps.clamp(0, 1)
 
 
-def judged(model: ExplainedModel, x: Tensor, target: Target, classes: str) -> Target:
+def target_classes(model: ExplainedModel, x: Tensor, target: Target, classes: str) -> Target:
     """Give the classes whose score is measured ``(N,)``: see ``CLASSES``."""
     return target if classes == "target" else _predicted(model, x)
 
 
-@once
+@memoize_pass
 def _predicted(model: ExplainedModel, x: Tensor) -> Tensor:
     return model.logits(x).argmax(1)
 
 
-@once
+@memoize_pass
 def whole_scores(model: ExplainedModel, x: Tensor, target: Target, readout: str) -> Tensor:
     """Give the score ``(N,)`` of the whole pictures, as those of masked ones are made: a strict > compares both."""
     everything = torch.ones((1, len(x), *x.shape[2:]), device=model.device)
     return model.masked_scores(x, everything, target, readout=readout)[0]
 
 
-def ranks(maps: Tensor, ties: str = "first", seed: int = 0) -> Tensor:
+def pixel_order(maps: Tensor, ties: str = "first", seed: int = 0) -> Tensor:
     """Give the place of each pixel of maps ``(N, *s)`` in descending order, from 0: every place once.
 
-    >>> ranks(torch.tensor([[0.0, 0.9, 0.0, 0.3]])).tolist()
+    >>> pixel_order(torch.tensor([[0.0, 0.9, 0.0, 0.3]])).tolist()
     [[2, 0, 3, 1]]
     """
     values = maps.flatten(1)
@@ -177,7 +177,7 @@ def protocol(metric: object) -> dict[str, Any]:
     return {"metric": type(metric).__name__, **data}
 
 
-def asked(metric: object, method: Method | None) -> Method:
+def require_method(metric: object, method: Method | None) -> Method:
     """Hand on the method; raise :class:`MethodError` if none was given."""
     if method is None:
         raise MethodError(
@@ -187,7 +187,7 @@ def asked(metric: object, method: Method | None) -> Method:
     return method
 
 
-def beside(heatmaps: Tensor, x: Tensor) -> Tensor:
+def validate_heatmaps(heatmaps: Tensor, x: Tensor) -> Tensor:
     """Give the heatmaps in full precision, on the device of the pictures ``x``.
 
     Raises :class:`ShapeError` if they are not of these pictures, :class:`NonFiniteError` for NaN and infinity.
@@ -199,14 +199,14 @@ def beside(heatmaps: Tensor, x: Tensor) -> Tensor:
     return precise(heatmaps.detach()).to(x.device)
 
 
-def remade(method: Method, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+def regenerate(method: Method, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
     """Make heatmaps of what is no picture of the user's, so without warnings of those that are flat."""
-    with apart(), warnings.catch_warnings():
+    with uncached(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FlatHeatmapWarning)
-        return beside(method(model, x, as_targets(target, x)), x)
+        return validate_heatmaps(method(model, x, as_targets(target, x)), x)
 
 
-def drawn(draw: Callable[..., Tensor], x: Tensor, samples: int, seed: int) -> Iterator[Tensor]:
+def random_like(draw: Callable[..., Tensor], x: Tensor, samples: int, seed: int) -> Iterator[Tensor]:
     """Draw numbers ``(C, *s)``, the same for every picture of a batch, on every device."""
     generator = torch.Generator().manual_seed(seed)
     return (draw(x.shape[1:], generator=generator).to(x) for _ in range(samples))

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import require_known
-from fusioncam.inference.cache import once
-from fusioncam.inference.costs import metered
+from fusioncam.inference.cache import memoize_pass
+from fusioncam.inference.costs import count_passes
 from fusioncam.methods.base import Method
-from fusioncam.metrics.base import asked, beside, remade
+from fusioncam.metrics.base import regenerate, require_method, validate_heatmaps
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 
@@ -30,7 +30,7 @@ class Cost:
     """What the heatmap of each picture costs when it is made alone.
 
     ``quantity`` is "seconds" of wall time, whole "passes" or "partial passes" (those that start at the layer, see
-    :class:`fusioncam.inference.costs.Meter`), or "peak memory": the MiB in use at the worst moment beyond those in use before.
+    :class:`fusioncam.inference.costs.PassCounter`), or "peak memory": the MiB in use at the worst moment beyond those in use before.
     That is what the GPU's tensors take, whose peak statistics are set back for it; on a CPU it is resident memory of
     the whole process, measured on Linux alone and NaN elsewhere. It is known to some MiB, and other threads' memory
     counts too.
@@ -62,16 +62,16 @@ class Cost:
         method: Method | None = None,
     ) -> Tensor:
         """Give the quantity for each picture ``(N,)``."""
-        heatmaps = beside(heatmaps, x)
-        spent = measured(asked(self, method), model, x, target)
+        heatmaps = validate_heatmaps(heatmaps, x)
+        spent = measured(require_method(self, method), model, x, target)
         return spent[:, QUANTITIES.index(self.quantity)].to(heatmaps)
 
 
-@once
+@memoize_pass
 def measured(method: Method, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
     """Give what each picture's heatmap costs ``(N, 4)``, in the order of ``QUANTITIES``."""
     targets = as_targets(target, x)
-    remade(method, model, x[:1].clone(), targets[:1])  # whatever is only done once is no cost of a picture
+    regenerate(method, model, x[:1].clone(), targets[:1])  # whatever is only done once is no cost of a picture
     return torch.stack([_spent(method, model, x[n : n + 1], targets[n : n + 1]) for n in range(len(x))])
 
 
@@ -79,9 +79,9 @@ def _spent(method: Method, model: ExplainedModel, x: Tensor, target: Tensor) -> 
     # a copy, for answers are remembered by which tensor was asked about
     x = x.clone()
     peak = _watched_memory(model.device)
-    with metered() as meter:
+    with count_passes() as meter:
         begin = perf_counter()
-        remade(method, model, x, target)
+        regenerate(method, model, x, target)
         if model.device.type == "cuda":
             torch.cuda.synchronize(model.device)
         seconds = perf_counter() - begin

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import require_count
-from fusioncam.functional.heatmaps import over, precise
+from fusioncam.functional.heatmaps import expand_like, precise
 from fusioncam.functional.masks import gaussian
-from fusioncam.inference.cache import once
+from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import Method
-from fusioncam.metrics.base import fitted, judged, ranks, require_between, require_protocol
+from fusioncam.metrics.base import pixel_order, require_between, require_protocol, resized_heatmaps, target_classes
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -71,7 +71,7 @@ class Insertion:
         """Give the area ``(N,)``, of probabilities in [0, 1]."""
         return area(self.curve(model, x, target, heatmaps), self.shares(x))
 
-    @once
+    @memoize_pass
     def curve(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Give the score after each step ``(steps + 1, N)``, from no pixel to all of them."""
         return swept(self, model, x, target, heatmaps, hide=False)
@@ -127,7 +127,7 @@ class Deletion:
         """Give the area ``(N,)``, of probabilities in [0, 1]."""
         return area(self.curve(model, x, target, heatmaps), self.shares(x))
 
-    @once
+    @memoize_pass
     def curve(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Give the score after each step ``(steps + 1, N)``, from all pixels to none of them."""
         return swept(self, model, x, target, heatmaps, hide=True)
@@ -154,7 +154,7 @@ class RankMasks:
     def __getitem__(self, where: tuple[Tensor, Tensor]) -> Tensor:
         mask, picture = where
         ranks, counts = self._ranks[picture], self._counts[mask]
-        return ranks >= over(counts, ranks) if self._hide else ranks < over(counts, ranks)
+        return ranks >= expand_like(counts, ranks) if self._hide else ranks < expand_like(counts, ranks)
 
 
 def counts_of(total: int, steps: int, pixels: int | None = None) -> list[int]:
@@ -185,10 +185,10 @@ def swept(
     metric: Insertion | Deletion, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, *, hide: bool
 ) -> Tensor:
     """Give the score ``(steps + 1, N)`` after each step, all of them in one sweep."""
-    places = ranks(fitted(heatmaps, model, x, metric.resize), metric.ties, metric.seed)
+    places = pixel_order(resized_heatmaps(heatmaps, model, x, metric.resize), metric.ties, metric.seed)
     masks = RankMasks(places, counts_of(places[0].numel(), metric.steps, metric.pixels), hide=hide)
     fill = gaussian(precise(x), metric.sigma, metric.size) if metric.fill == "blur" else metric.fill
-    target = judged(model, x, target, metric.classes)
+    target = target_classes(model, x, target, metric.classes)
     return model.masked_scores(x, masks, target, readout=metric.readout, fill=fill)
 
 

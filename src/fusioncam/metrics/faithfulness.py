@@ -10,9 +10,16 @@ from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import UnknownNameError
-from fusioncam.inference.cache import once
+from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import Method
-from fusioncam.metrics.base import as_masks, judged, ranks, require_between, require_protocol, whole_scores
+from fusioncam.metrics.base import (
+    as_masks,
+    pixel_order,
+    require_between,
+    require_protocol,
+    target_classes,
+    whole_scores,
+)
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -189,7 +196,7 @@ def highest(maps: Tensor, keep: float, ties: str = "first", seed: int = 0) -> Te
     """
     if keep == 1:
         return maps
-    return torch.where(ranks(maps, ties, seed) < round(keep * maps[0].numel()), maps, 0)
+    return torch.where(pixel_order(maps, ties, seed) < round(keep * maps[0].numel()), maps, 0)
 
 
 # -- inside ----------------------------------------------------------------------------------------------------
@@ -203,7 +210,7 @@ def both_scores(
     heatmaps: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Give the scores ``(N,)`` of the whole pictures and of what is seen of them through the heatmaps."""
-    target = judged(model, x, target, metric.classes)
+    target = target_classes(model, x, target, metric.classes)
     whole = whole_scores(model, x, target, metric.readout)
     shown = seen_through(heatmaps, model, x, metric.keep, metric.ties, metric.seed, metric.resize)
     seen = seen_scores(model, x, shown, target, metric.readout, metric.fill)
@@ -211,7 +218,7 @@ def both_scores(
     return whole, torch.where((shown == 1).flatten(1).all(1), whole, seen)
 
 
-@once
+@memoize_pass
 def seen_through(
     heatmaps: Tensor, model: ExplainedModel, x: Tensor, keep: float, ties: str, seed: int, resize: str
 ) -> Tensor:
@@ -219,7 +226,7 @@ def seen_through(
     return highest(as_masks(heatmaps, model, x, resize), keep, ties, seed)
 
 
-@once
+@memoize_pass
 def seen_scores(model: ExplainedModel, x: Tensor, masks: Tensor, target: Target, readout: str, fill: str) -> Tensor:
     """Give the scores ``(N,)`` of pictures under one mask each ``(N, *s)``."""
     return model.masked_scores(x, masks[None], target, readout=readout, fill=fill)[0]

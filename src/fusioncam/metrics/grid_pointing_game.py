@@ -23,7 +23,7 @@ from torch import Tensor
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import ShapeError, TargetError
 from fusioncam.methods.base import Method
-from fusioncam.metrics.base import asked, beside, remade, require_number
+from fusioncam.metrics.base import regenerate, require_method, require_number, validate_heatmaps
 from fusioncam.metrics.localization import energy_share
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
@@ -70,7 +70,7 @@ class GridPointingGame:
         method: Method | None = None,
     ) -> Tensor:
         """Give each picture's share ``(N,)`` in [0, 1]."""
-        method, heatmaps = asked(self, method), beside(heatmaps, x)
+        method, heatmaps = require_method(self, method), validate_heatmaps(heatmaps, x)
         targets, tiles = as_targets(target, x), self.tiles(x)
         if targets.dim() != 1:
             raise TargetError(f"{self!r} needs class indices (N,), got weights {tuple(targets.shape)}")
@@ -93,7 +93,7 @@ class GridPointingGame:
         places = tile_masks(self.side, shown.shape[2:]).to(shown.device)
         # one at a time: a mosaic is large
         shares = [
-            energy_share(remade(method, model, shown, one[None]), place[None])
+            energy_share(regenerate(method, model, shown, one[None]), place[None])
             for one, place in zip(classes, places, strict=True)
         ]
         return torch.cat(shares)

@@ -16,7 +16,7 @@ from torch import Tensor
 from fusioncam.data.ground_truth import REGIONS, Truth, required
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
 from fusioncam.functional.boxes import PIECES, THRESHOLDS, box_ious, reached
-from fusioncam.functional.heatmaps import over, precise
+from fusioncam.functional.heatmaps import expand_like, precise
 from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
@@ -57,8 +57,8 @@ class PointingGame:
         method: Method | None = None,
     ) -> Tensor:
         """Give the share of the maxima that hit ``(N,)``, in [0, 1]."""
-        heatmaps, mask = compared(heatmaps, truth, self, self.region)
-        return pointing(heatmaps, widened(mask, self.tolerance))
+        heatmaps, mask = heatmaps_and_region(heatmaps, truth, self, self.region)
+        return pointing(heatmaps, dilate(mask, self.tolerance))
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class EnergyShare:
         method: Method | None = None,
     ) -> Tensor:
         """Give the shares ``(N,)`` in [0, 1]."""
-        return energy_share(*compared(heatmaps, truth, self, self.region))
+        return energy_share(*heatmaps_and_region(heatmaps, truth, self, self.region))
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,10 @@ class IoU:
         method: Method | None = None,
     ) -> Tensor:
         """Give the IoU ``(N,)`` in [0, 1]."""
-        heatmaps, mask = compared(heatmaps, truth, self, self.region)
+        heatmaps, mask = heatmaps_and_region(heatmaps, truth, self, self.region)
         if self.threshold is None:
             return best_iou(heatmaps, mask)
-        return iou(highlighted(heatmaps, self.threshold), mask, heatmaps.dtype)
+        return iou(threshold_mask(heatmaps, self.threshold), mask, heatmaps.dtype)
 
 
 @dataclass(frozen=True)
@@ -209,10 +209,10 @@ def pointing(heatmaps: Tensor, near: Tensor) -> Tensor:
     return (maxima & near.flatten(1)).sum(1).to(flat) / maxima.sum(1)
 
 
-def widened(masks: Tensor, distance: float) -> Tensor:
+def dilate(masks: Tensor, distance: float) -> Tensor:
     """Add to the masks ``(N, *s)`` every pixel whose centre is at most ``distance`` from that of one in them.
 
-    >>> widened(torch.tensor([[True, False, False, False]]), 2).tolist()
+    >>> dilate(torch.tensor([[True, False, False, False]]), 2).tolist()
     [[True, True, True, False]]
     """
     squared = torch.where(masks, 0.0, torch.inf).double()
@@ -238,13 +238,13 @@ def energy_share(heatmaps: Tensor, masks: Tensor) -> Tensor:
     return (energy * masks.flatten(1)).sum(1) / energy.sum(1)
 
 
-def highlighted(heatmaps: Tensor, threshold: float) -> Tensor:
+def threshold_mask(heatmaps: Tensor, threshold: float) -> Tensor:
     """Mark the pixels above 0 that reach ``threshold`` times their heatmap's maximum ``(N, *s)``.
 
-    >>> highlighted(torch.tensor([[0.0, 0.2, 0.4]]), 0.5).tolist()
+    >>> threshold_mask(torch.tensor([[0.0, 0.2, 0.4]]), 0.5).tolist()
     [[False, True, True]]
     """
-    return (heatmaps > 0) & (heatmaps >= threshold * over(heatmaps.flatten(1).amax(1), heatmaps))
+    return (heatmaps > 0) & (heatmaps >= threshold * expand_like(heatmaps.flatten(1).amax(1), heatmaps))
 
 
 def iou(first: Tensor, second: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -276,7 +276,7 @@ def best_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
 # -- inside ----------------------------------------------------------------------------------------------------
 
 
-def compared(heatmaps: Tensor, truth: Truth | None, metric: object, region: str) -> tuple[Tensor, Tensor]:
+def heatmaps_and_region(heatmaps: Tensor, truth: Truth | None, metric: object, region: str) -> tuple[Tensor, Tensor]:
     """Give the heatmaps ``(N, *s)`` in full precision and the truth's masks beside them."""
     heatmaps = checked(heatmaps)
     return heatmaps, required(truth, metric, heatmaps).mask(metric, region).to(heatmaps.device)

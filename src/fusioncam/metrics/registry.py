@@ -152,14 +152,14 @@ def _truth_for(metric: Metric, truth: Truth | None) -> dict[str, Any]:
     return {"truth": truth} if getattr(metric, "needs_truth", False) else {}
 
 
-def shared(metric: object, method: object) -> bool:
+def optimises_metric(metric: object, method: object) -> bool:
     """Say whether the method chooses its map by what the metric measures, which then favours it.
 
     So do Union-CAM, Fusion-CAM, Opti-CAM and MetaCAM, with any settings and within other methods, and drop,
     increase, gain and ADCC: they score the picture seen through a whole map. Score-CAM and its kin score it through
     single channels and are not counted.
 
-    >>> [shared(METRICS[name], METHODS["fusion-cam:multiscale"]) for name in ("average-drop", "insertion")]
+    >>> [optimises_metric(METRICS[name], METHODS["fusion-cam:multiscale"]) for name in ("average-drop", "insertion")]
     [True, False]
     """
     names = getattr(metric, "shares_objective", ())

@@ -19,9 +19,9 @@ from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import UnknownNameError, require_count
 from fusioncam.functional.imputation import Imputation
 from fusioncam.functional.masks import Fill
-from fusioncam.inference.cache import once
+from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import Method
-from fusioncam.metrics.base import fitted, judged, ranks, require_between, require_protocol
+from fusioncam.metrics.base import pixel_order, require_between, require_protocol, resized_heatmaps, target_classes
 from fusioncam.metrics.curves import RankMasks
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
@@ -74,12 +74,14 @@ class MoRF:
         method: Method | None = None,
     ) -> Tensor:
         """Give the mean loss of score ``(N,)``, of probabilities in [-1, 1]."""
-        return lost(self.curve(model, x, target, heatmaps))
+        return mean_drop(self.curve(model, x, target, heatmaps))
 
-    @once
+    @memoize_pass
     def curve(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Give the score after each step ``(steps + 1, N)``."""
-        return removed(self, model, x, target, fitted(heatmaps, model, x, self.resize), self.shares(x).tolist())
+        return scores_after_removal(
+            self, model, x, target, resized_heatmaps(heatmaps, model, x, self.resize), self.shares(x).tolist()
+        )
 
     def shares(self, x: Tensor) -> Tensor:
         """Give the share of pixels removed after each step ``(steps + 1,)``."""
@@ -128,12 +130,14 @@ class LeRF:
         method: Method | None = None,
     ) -> Tensor:
         """Give the mean loss of score ``(N,)``, of probabilities in [-1, 1]."""
-        return lost(self.curve(model, x, target, heatmaps))
+        return mean_drop(self.curve(model, x, target, heatmaps))
 
-    @once
+    @memoize_pass
     def curve(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Give the score after each step ``(steps + 1, N)``."""
-        return removed(self, model, x, target, -fitted(heatmaps, model, x, self.resize), self.shares(x).tolist())
+        return scores_after_removal(
+            self, model, x, target, -resized_heatmaps(heatmaps, model, x, self.resize), self.shares(x).tolist()
+        )
 
     def shares(self, x: Tensor) -> Tensor:
         """Give the share of pixels removed after each step ``(steps + 1,)``."""
@@ -145,7 +149,7 @@ class ROAD:
     """ROAD: the score without the least relevant pixels less that without the most relevant ones (Rong et al. 2022).
 
     arXiv 2202.00449; both orders in one number as pytorch-grad-cam combines them, ``(LeRF - MoRF) / 2``, averaged
-    over the ``removed`` shares of pixels. Removed pixels are imputed, so that neither blackness nor the shape of what
+    over the ``scores_after_removal`` shares of pixels. Removed pixels are imputed, so that neither blackness nor the shape of what
     is removed tells the network anything: ``noise`` as in :class:`fusioncam.functional.imputation.Imputation`. The other
     settings are those of :class:`MoRF`.
     """
@@ -191,7 +195,7 @@ class ROAD:
         """Give half of the mean difference ``(N,)``, of probabilities in [-0.5, 0.5]."""
         return self.curve(model, x, target, heatmaps).mean(0)
 
-    @once
+    @memoize_pass
     def curve(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Give half of the difference for each share ``(len(removed), N)``."""
         without_most, without_least = self.curves(model, x, target, heatmaps).unbind(0)
@@ -199,8 +203,8 @@ class ROAD:
 
     def curves(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Give the scores without the most and without the least relevant pixels ``(2, len(removed), N)``."""
-        maps = fitted(heatmaps, model, x, self.resize)
-        return torch.stack([removed(self, model, x, target, one, self.removed) for one in (maps, -maps)])
+        maps = resized_heatmaps(heatmaps, model, x, self.resize)
+        return torch.stack([scores_after_removal(self, model, x, target, one, self.removed) for one in (maps, -maps)])
 
     def shares(self, x: Tensor) -> Tensor:
         """Give the shares of pixels removed ``(len(removed),)``."""
@@ -210,10 +214,10 @@ class ROAD:
 # -- arithmetic ------------------------------------------------------------------------------------------------
 
 
-def lost(curve: Tensor) -> Tensor:
+def mean_drop(curve: Tensor) -> Tensor:
     """Give how far curves ``(steps + 1, N)`` lie below their beginning on average ``(N,)``.
 
-    >>> lost(torch.tensor([[1.0], [0.5], [0.0]])).tolist()
+    >>> mean_drop(torch.tensor([[1.0], [0.5], [0.0]])).tolist()
     [0.5]
     """
     return curve[0] - curve.mean(0)
@@ -222,7 +226,7 @@ def lost(curve: Tensor) -> Tensor:
 # -- inside ----------------------------------------------------------------------------------------------------
 
 
-def removed(
+def scores_after_removal(
     metric: MoRF | LeRF | ROAD,
     model: ExplainedModel,
     x: Tensor,
@@ -231,10 +235,10 @@ def removed(
     shares: Sequence[float],
 ) -> Tensor:
     """Give the score ``(S, N)`` without each share of the pixels, the highest of ``order`` ``(N, *s)`` first."""
-    places = ranks(order, metric.ties, metric.seed)
+    places = pixel_order(order, metric.ties, metric.seed)
     masks = RankMasks(places, [round(share * places[0].numel()) for share in shares], hide=True)
     fill: Fill = Imputation(metric.noise, metric.seed) if metric.fill == "linear" else metric.fill
-    target = judged(model, x, target, metric.classes)
+    target = target_classes(model, x, target, metric.classes)
     return model.masked_scores(x, masks, target, readout=metric.readout, fill=fill)
 
 

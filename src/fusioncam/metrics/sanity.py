@@ -15,11 +15,11 @@ from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import require_known
-from fusioncam.functional.heatmaps import over
+from fusioncam.functional.heatmaps import expand_like
 from fusioncam.functional.similarity import SIMILARITIES, relative_change, similar
 from fusioncam.methods.base import Method
-from fusioncam.metrics.base import asked, beside, drawn, remade, require_number
-from fusioncam.metrics.randomisation import DRAWS, randomised, settled
+from fusioncam.metrics.base import random_like, regenerate, require_method, require_number, validate_heatmaps
+from fusioncam.metrics.randomisation import DRAWS, randomised, with_fixed_layer
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -79,9 +79,9 @@ class ModelRandomisation:
         self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method | None = None
     ) -> Tensor:
         """Give the similarity after each stage, the least changed network first, ``(stages, N)``."""
-        method, heatmaps = asked(self, method), beside(heatmaps, x)
-        copies = randomised(settled(model, x), self.stages, self.draw, self.seed)
-        return torch.stack([similar(heatmaps, remade(method, one, x, target), self.similarity) for one in copies])
+        method, heatmaps = require_method(self, method), validate_heatmaps(heatmaps, x)
+        copies = randomised(with_fixed_layer(model, x), self.stages, self.draw, self.seed)
+        return torch.stack([similar(heatmaps, regenerate(method, one, x, target), self.similarity) for one in copies])
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,11 @@ class NoiseStability:
         method: Method | None = None,
     ) -> Tensor:
         """Give the mean similarity ``(N,)`` in [-1, 1]."""
-        method, heatmaps = asked(self, method), beside(heatmaps, x)
-        spread = over(x.flatten(1).amax(1) - x.flatten(1).amin(1), x)
-        noisy = (x + self.level * spread * one for one in drawn(torch.randn, x, self.samples, self.seed))
+        method, heatmaps = require_method(self, method), validate_heatmaps(heatmaps, x)
+        spread = expand_like(x.flatten(1).amax(1) - x.flatten(1).amin(1), x)
+        noisy = (x + self.level * spread * one for one in random_like(torch.randn, x, self.samples, self.seed))
         return torch.stack(
-            [similar(heatmaps, remade(method, model, one, target), self.similarity) for one in noisy]
+            [similar(heatmaps, regenerate(method, model, one, target), self.similarity) for one in noisy]
         ).mean(0)
 
 
@@ -173,9 +173,11 @@ class MaxSensitivity:
         method: Method | None = None,
     ) -> Tensor:
         """Give the largest relative change ``(N,)``, from 0."""
-        method, heatmaps = asked(self, method), beside(heatmaps, x)
-        near = (x + self.radius * (2 * one - 1) for one in drawn(torch.rand, x, self.samples, self.seed))
-        return torch.stack([relative_change(heatmaps, remade(method, model, one, target)) for one in near]).amax(0)
+        method, heatmaps = require_method(self, method), validate_heatmaps(heatmaps, x)
+        near = (x + self.radius * (2 * one - 1) for one in random_like(torch.rand, x, self.samples, self.seed))
+        return torch.stack([relative_change(heatmaps, regenerate(method, model, one, target)) for one in near]).amax(
+            0
+        )
 
 
 # -- more heatmaps ---------------------------------------------------------------------------------------------

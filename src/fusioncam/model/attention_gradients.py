@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fusioncam.errors import MethodError, ShapeError
 from fusioncam.inference import hooks
-from fusioncam.inference.forward import Caller
+from fusioncam.inference.forward import NetworkRunner
 from fusioncam.model.layouts import Layout, layout_of
 from fusioncam.model.scores import read
 
@@ -20,7 +20,7 @@ _REFUSED = (
 )
 
 
-def attention_gradients(call: Caller, x: Tensor, targets: Tensor, grid: Sequence[int] | None) -> Tensor:
+def attention_gradients(call: NetworkRunner, x: Tensor, targets: Tensor, grid: Sequence[int] | None) -> Tensor:
     """Give ``(L, N, *s)``: positive gradients of each block's own score by its attention, as places are attended to.
 
     The score of a block is what the network says of the mean of its tokens, put in the place of the last block's.
@@ -43,7 +43,7 @@ def attention_gradients(call: Caller, x: Tensor, targets: Tensor, grid: Sequence
 
     changes = dict.fromkeys(names[:-1], keep) | {names[-1]: hand_on}
     try:
-        with hooks.attentions() as attended, hooks.override(call.network, changes):
+        with hooks.attentions() as attended, hooks.replace_outputs(call.network, changes):
             logits = call(x.clone().requires_grad_(), rows=len(names) * len(x))
     except (RuntimeError, ShapeError) as error:  # what is behind the last block joins it with something else
         raise MethodError(_REFUSED) from error
@@ -58,13 +58,13 @@ def attention_gradients(call: Caller, x: Tensor, targets: Tensor, grid: Sequence
     return torch.stack(maps).detach()
 
 
-def _is_global(one: hooks.Attended, pictures: int, tokens: int) -> bool:
+def _is_global(one: hooks.AttentionOutput, pictures: int, tokens: int) -> bool:
     return (
         len(one.values) == pictures and one.values.dim() == 4 and tokens == one.values.shape[2] == one.output.shape[2]
     )
 
 
-def _blocks(call: Caller, x: Tensor, grid: Sequence[int] | None) -> dict[str, Layout]:
+def _blocks(call: NetworkRunner, x: Tensor, grid: Sequence[int] | None) -> dict[str, Layout]:
     """Name the outermost module around each attention that gives tokens, in order, and how its places lie."""
     with hooks.attentions() as attended, hooks.trace(call.network, lambda: len(attended)) as ran:
         call(x)

@@ -14,11 +14,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import LayerError, MethodError, NonFiniteError, ShapeError, require_known
 from fusioncam.functional.heatmaps import precise
-from fusioncam.functional.masks import FILLS, Fill, MaskSource, alive_pairs, at, blend
+from fusioncam.functional.masks import FILLS, Fill, MaskSource, active_pairs, at, blend
 from fusioncam.inference import hooks
-from fusioncam.inference.batching import sweep
-from fusioncam.inference.cache import announced, once
-from fusioncam.inference.forward import Caller
+from fusioncam.inference.batching import score_in_batches
+from fusioncam.inference.cache import memoize_pass, prefetched_layers
+from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.settings import Speed
 from fusioncam.model.attention_gradients import attention_gradients
 from fusioncam.model.layer_ablation import Ablation, Changes
@@ -60,7 +60,7 @@ class ExplainedModel:
         name: str | None = None,
         speed: Speed | None = None,
     ) -> None:
-        self._call = Caller(network, speed or Speed())
+        self._call = NetworkRunner(network, speed or Speed())
         if layer is not None:
             hooks.find(network, layer)
         self.network = network
@@ -71,7 +71,7 @@ class ExplainedModel:
         self.name = name or type(network).__name__
         self.speed = speed or Speed()
         self._found: dict[torch.Size, str] = {}
-        self._traces: dict[torch.Size, list[hooks.Ran]] = {}
+        self._traces: dict[torch.Size, list[hooks.ModuleCall]] = {}
         self._ablation = Ablation(self._call, self.grid)
 
     def at(self, layer: str) -> ExplainedModel:
@@ -94,7 +94,7 @@ class ExplainedModel:
 
     # -- the questions ------------------------------------------------------------------------------------
 
-    @once
+    @memoize_pass
     def logits(self, x: Tensor) -> Tensor:
         """Give the network's raw scores ``(N, classes)`` for ``x`` ``(N, C, *s)``."""
         with self._call.quiet(grad=False):
@@ -119,7 +119,7 @@ class ExplainedModel:
     def records(self, x: Tensor, target: Target, layers: Iterable[str | None]) -> list[Record]:
         """Give the records of several layers, in one pass; None is the model's layer."""
         named = [layer or self.layer_for(x) for layer in layers]
-        others = (layer or self.layer_for(x) for layer in announced(x))
+        others = (layer or self.layer_for(x) for layer in prefetched_layers(x))
         recorded = self._recorded(x, target, frozenset([*named, *others]))
         return [recorded[layer] for layer in named]
 
@@ -186,9 +186,9 @@ class ExplainedModel:
                 shown = blend(at(x, picture), mask, behind(picture, mask))
                 return read(call(shown), targets[picture], readout)
 
-            pairs = alive_pairs(masks).to(x.device)
+            pairs = active_pairs(masks).to(x.device)
             calls, pace = self._call.workers(x, len(pairs))
-            values = sweep([partial(score, call) for call in calls], pairs, pace)
+            values = score_in_batches([partial(score, call) for call in calls], pairs, pace)
         scores = torch.full(tuple(masks.shape[:2]), torch.nan, dtype=precise(x).dtype, device=x.device)
         scores[pairs[:, 0], pairs[:, 1]] = values.to(scores)
         return scores
@@ -274,7 +274,7 @@ class ExplainedModel:
                 added[name] = precise(bias.detach()).reshape(-1, *[1] * (x.dim() - 2))
         return added
 
-    def _trace(self, x: Tensor) -> list[hooks.Ran]:
+    def _trace(self, x: Tensor) -> list[hooks.ModuleCall]:
         """Give what every layer gave for inputs of this shape, traced once."""
         if x.shape[1:] not in self._traces:
             # two pictures, for what has no side for pictures to be told from what has
@@ -300,7 +300,7 @@ class ExplainedModel:
 
     # -- inside -------------------------------------------------------------------------------------------
 
-    @once
+    @memoize_pass
     def _recorded(self, x: Tensor, target: Target, layers: frozenset[str]) -> dict[str, Record]:
         with self._call.quiet(grad=True):
             logits, maps = self._forward(self._call.door(x), layers)

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from fusioncam.errors import ShapeError
 from fusioncam.functional.heatmaps import precise
-from fusioncam.functional.masks import alive_pairs
+from fusioncam.functional.masks import active_pairs
 from fusioncam.inference import hooks
-from fusioncam.inference.batching import Pace, sweep
-from fusioncam.inference.costs import count
-from fusioncam.inference.forward import Caller
+from fusioncam.inference.batching import ChunkSizeTuner, score_in_batches
+from fusioncam.inference.costs import record_passes
+from fusioncam.inference.forward import NetworkRunner
 from fusioncam.model.layouts import named_layout
 from fusioncam.model.scores import read
 
@@ -51,13 +51,13 @@ class _Halves:
 class Ablation:
     """Scores under changed maps, and the memory of which layers passes can start at."""
 
-    def __init__(self, call: Caller, grid: Sequence[int] | None) -> None:
+    def __init__(self, call: NetworkRunner, grid: Sequence[int] | None) -> None:
         self._call, self._grid = call, grid
         self._sizes: dict[tuple[str, torch.Size], int] = {}
 
     def scores(self, x: Tensor, changes: Changes, targets: Tensor, readout: str, layer: str) -> Tensor:
         """Give the scores ``(M, N)`` of ``x`` after each change of the layer's maps; NaN if not alive."""
-        pairs = alive_pairs(changes).to(x.device)
+        pairs = active_pairs(changes).to(x.device)
         scores = torch.full(tuple(changes.shape[:2]), torch.nan, dtype=precise(x).dtype, device=x.device)
         for n in range(len(x)):
             picture = x[n : n + 1]
@@ -70,7 +70,9 @@ class Ablation:
                 return read(logits, targets[jobs[:, 1]], readout)
 
             some = max(1, _BYTES // size) if size else self._call.speed.sizes(x.device)[0]
-            scores[mine[:, 0], n] = sweep([score], mine, Pace((some,)), partial=bool(size)).to(scores)
+            scores[mine[:, 0], n] = score_in_batches([score], mine, ChunkSizeTuner((some,)), partial=bool(size)).to(
+                scores
+            )
         return scores
 
     def _changed(self, x: Tensor, which: Tensor, changes: Changes, layer: str, *, whole: bool) -> Tensor:
@@ -87,7 +89,7 @@ class Ablation:
             return layout.output(changes(layout.maps(output)[0], which), output)
 
         pictures = x.expand(len(which), *x.shape[1:]) if whole else x
-        with hooks.override(self._call.network, {layer: change}):
+        with hooks.replace_outputs(self._call.network, {layer: change}):
             logits = self._call(pictures, counted=not whole, rows=len(which))
         hooks.require_once(layer, runs)
         return logits
@@ -109,7 +111,7 @@ class Ablation:
             plain = self._call(x)
         both, halves = torch.arange(2, device=x.device), _Halves()
         expected = self._changed(x, both, halves, layer, whole=True)
-        count(passes=2, planned=2)
+        record_passes(passes=2, planned=2)
         try:
             started = self._changed(x, both, halves, layer, whole=False)
         except (RuntimeError, ShapeError):

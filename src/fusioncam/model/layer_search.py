@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules import pooling
 
 from fusioncam.errors import LayerError
-from fusioncam.inference.hooks import Ran
+from fusioncam.inference.hooks import ModuleCall
 from fusioncam.model.layouts import Layout, layout_of, named_layout
 
 # what hands on, and what ends the maps: no place to read them
@@ -38,7 +38,7 @@ class Candidate:
     layout: Layout
 
 
-def candidates(ran: Sequence[Ran], x: Sequence[int], grid: Sequence[int] | None = None) -> list[Candidate]:
+def candidates(ran: Sequence[ModuleCall], x: Sequence[int], grid: Sequence[int] | None = None) -> list[Candidate]:
     """List the layers that give maps for an input of shape ``x``, in the order in which they end.
 
     A layer runs once, its sides are the input's made smaller evenly, and it neither pools nor only hands on.
@@ -59,7 +59,7 @@ def candidates(ran: Sequence[Ran], x: Sequence[int], grid: Sequence[int] | None 
     return found
 
 
-def last_maps(ran: Sequence[Ran], x: Sequence[int], grid: Sequence[int] | None = None) -> list[Candidate]:
+def last_maps(ran: Sequence[ModuleCall], x: Sequence[int], grid: Sequence[int] | None = None) -> list[Candidate]:
     """List the layers that may be the last maps on the way to the scores, the last first.
 
     Raises :class:`LayerError` where no layer gives maps, or where tokens that form no grid follow them all.
@@ -81,7 +81,7 @@ def last_maps(ran: Sequence[Ran], x: Sequence[int], grid: Sequence[int] | None =
     return [one for one in reversed(found) if one.layout.channels_first or one.kind != "Linear"]
 
 
-def finer(ran: Sequence[Ran], x: Sequence[int], layer: str, grid: Sequence[int] | None = None) -> list[str]:
+def finer(ran: Sequence[ModuleCall], x: Sequence[int], layer: str, grid: Sequence[int] | None = None) -> list[str]:
     """Name the last layers before ``layer`` whose maps have 2, 4, 8... times its sides, coarse to fine.
 
     The last of a size is where a stage ends, not where the first block of the next one begins at full size.
@@ -100,7 +100,9 @@ def finer(ran: Sequence[Ran], x: Sequence[int], layer: str, grid: Sequence[int] 
     return [last[octave] for octave in sorted(last) if octave > 0]
 
 
-def _sides_of_blocks(ran: Sequence[Ran], x: Sequence[int], grid: Sequence[int] | None) -> dict[str, tuple[int, ...]]:
+def _sides_of_blocks(
+    ran: Sequence[ModuleCall], x: Sequence[int], grid: Sequence[int] | None
+) -> dict[str, tuple[int, ...]]:
     """Give the sides of what each block gives; a block is a module with parts that is no mere sequence of them."""
     sides = {}
     for one in ran:
@@ -110,20 +112,20 @@ def _sides_of_blocks(ran: Sequence[Ran], x: Sequence[int], grid: Sequence[int] |
     return sides
 
 
-def _layout(one: Ran, x: Sequence[int], grid: Sequence[int] | None) -> Layout | None:
+def _layout(one: ModuleCall, x: Sequence[int], grid: Sequence[int] | None) -> Layout | None:
     """Tell how a run's output holds maps, one for each picture; None if it holds none."""
     return None if one.shape is None or one.shape[0] != x[0] else layout_of(one.shape, x, grid)
 
 
-def _candidate(one: Ran, layout: Layout) -> Candidate:
+def _candidate(one: ModuleCall, layout: Layout) -> Candidate:
     shape = tuple(one.shape or ())
     channels = shape[1 if layout.channels_first else -1]
     return Candidate(one.name, type(one.module).__name__, (channels, *layout.sides), layout)
 
 
 def _odd_tokens_behind(
-    maps: Sequence[str], ran: Sequence[Ran], x: Sequence[int], grid: Sequence[int] | None
-) -> Ran | None:
+    maps: Sequence[str], ran: Sequence[ModuleCall], x: Sequence[int], grid: Sequence[int] | None
+) -> ModuleCall | None:
     """Find a module behind all maps that gives tokens of no grid, unless it only pools."""
     if len(x) < 4:  # the maps of a signal look like tokens themselves
         return None
@@ -136,7 +138,7 @@ def _odd_tokens_behind(
     return None
 
 
-def _of_a_pooling(tokens: str, maps: Sequence[str], after: Sequence[Ran]) -> bool:
+def _of_a_pooling(tokens: str, maps: Sequence[str], after: Sequence[ModuleCall]) -> bool:
     """Say whether tokens lie inside a module that takes maps in and ends in one position: an attention pooling."""
     inside = (f"{one.name}." for one in after if tokens.startswith(f"{one.name}.") and _is_pooled(one.shape))
     return any(not name.startswith(module) for module in inside for name in maps)

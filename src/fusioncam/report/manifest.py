@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from fusioncam.utils.files import replacing, to_json
+from fusioncam.utils.files import atomic_write, to_json
 
 FILE = ".report-files.json"
 _FOLDERS = ("tables", "figures")
@@ -26,7 +26,7 @@ def keep_only(written: Iterable[Path], run_folder: Path) -> None:
         if name not in now and ours(name) and not path.is_symlink() and path.is_file() and digest(path) == was:
             with suppress(OSError):  # it stays, and does no harm
                 path.unlink()
-    with replacing(run_folder / FILE) as file:
+    with atomic_write(run_folder / FILE) as file:
         file.write(to_json(now))
 
 

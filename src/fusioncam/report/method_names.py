@@ -79,7 +79,7 @@ def sweeps(methods: Iterable[str], least: int = 3) -> list[SweepOf]:
             if value is not None:
                 found[name, tuple(pair for pair in pairs if pair[0] != key), key][value] = spec
     return [
-        SweepOf(written(name, rest), key, dict(sorted(values.items())))
+        SweepOf(format_spec(name, rest), key, dict(sorted(values.items())))
         for (name, rest, key), values in found.items()
         if len(values) >= least
     ]
@@ -95,13 +95,13 @@ def grids(methods: Iterable[str]) -> list[GridOf]:
             rest = tuple(pair for pair in pairs if pair[0] not in (first, second))
             found[name, rest, first, second][one, other] = spec
     return [
-        GridOf(written(name, rest), first, second, cells)
+        GridOf(format_spec(name, rest), first, second, cells)
         for (name, rest, first, second), cells in found.items()
         if all(len({pair[side] for pair in cells}) > 1 for side in (0, 1))
     ]
 
 
-def written(name: str, pairs: Settings) -> str:
+def format_spec(name: str, pairs: Settings) -> str:
     """Write a SPEC from its parts."""
     return f"{name}({', '.join(f'{key}={value}' for key, value in pairs)})" if pairs else name
 

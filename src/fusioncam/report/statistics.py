@@ -41,7 +41,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """A method beside a reference, over the ``difference.count`` pictures where both have a value.
 
     ``difference`` is method minus reference in the metric's own unit. ``wins``, ``ties``, ``losses`` and ``effect``
@@ -154,7 +154,7 @@ def bootstrapped(values: Values, kind: str, resamples: int, seed: int) -> tuple[
 
 def compare(
     values: ArrayLike, reference: ArrayLike, *, higher_is_better: bool, rate: bool = False, seed: int = 0
-) -> Comparison:
+) -> PairedComparison:
     """Compare a method's values with a reference's, picture by picture.
 
     The test is Wilcoxon's signed-rank test with zeros as Pratt (1959) has it: they take part in the ranking and
@@ -169,12 +169,12 @@ def compare(
     p = mcnemar(wins, losses) if rate else wilcoxon(known)
     test = "McNemar" if rate else "Wilcoxon"
     ties = len(known) - wins - losses
-    return Comparison(interval(change, seed=seed), p, p, rank_biserial(better), wins, ties, losses, test)
+    return PairedComparison(interval(change, seed=seed), p, p, rank_biserial(better), wins, ties, losses, test)
 
 
 def comparisons(
     values: ArrayLike, reference: int, *, higher_is_better: bool, rate: bool = False
-) -> list[Comparison | None]:
+) -> list[PairedComparison | None]:
     """Compare each column of values ``(P, M)`` with that of the reference, all tests corrected together (Holm).
 
     The reference's own place holds None.

@@ -30,14 +30,14 @@ from fusioncam.report.tables.comparisons import rankable
 from fusioncam.report.tables.latex import latex
 from fusioncam.report.tables.means import pages
 from fusioncam.report.tables.model import Page, markdown
-from fusioncam.utils.files import replacing, writable_folder
+from fusioncam.utils.files import atomic_write, writable_folder
 from fusioncam.utils.text import slug
 
 _PICTURES = "side-by-side"  # their name begins so, and their SVG is pixels
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenReport:
     """What was written, and what of it goes into a page: tables, and SVG by its name."""
 
     files: list[Path]
@@ -55,7 +55,9 @@ def write_report(run_folder: str | Path) -> list[Path]:
     return write_tables_and_figures(read_results(Path(run_folder)), Path(run_folder)).files
 
 
-def write_tables_and_figures(results: Results, run_folder: Path, more: Iterable[tuple[str, Figure]] = ()) -> Written:
+def write_tables_and_figures(
+    results: Results, run_folder: Path, more: Iterable[tuple[str, Figure]] = ()
+) -> WrittenReport:
     """Do that of results that are read, with ``more`` figures; remove what earlier ones wrote and this does not."""
     tables, drawn = list(pages(results)), run_folder / "figures"
     files, drawings = write_tables(tables, run_folder / "tables"), []
@@ -65,7 +67,7 @@ def write_tables_and_figures(results: Results, run_folder: Path, more: Iterable[
         if not name.startswith(_PICTURES):
             drawings.append((name, saved(figure, "svg", letters=True).decode()))
     keep_only(files, run_folder)
-    return Written(files, tables, drawings)
+    return WrittenReport(files, tables, drawings)
 
 
 def write_tables(tables: Iterable[Page], folder: Path) -> list[Path]:
@@ -76,7 +78,7 @@ def write_tables(tables: Iterable[Page], folder: Path) -> list[Path]:
         csv = pandas().DataFrame(list(page.records)).to_csv(index=False, lineterminator="\n")
         for kind, text in (("md", markdown(page)), ("tex", latex(page)), ("csv", csv)):
             written.append(folder / f"{slug(page.name)}.{kind}")
-            with replacing(written[-1]) as file:
+            with atomic_write(written[-1]) as file:
                 file.write(text.encode())
     return written
 
@@ -85,7 +87,7 @@ def write_figure(name: str, figure: Figure, folder: Path) -> list[Path]:
     """Write a figure as PNG and SVG."""
     written = [folder / f"{slug(name)}.{kind}" for kind in ("png", "svg")]
     for path in written:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(saved(figure, path.suffix[1:]))
     return written
 

@@ -21,17 +21,25 @@ from torch import Tensor
 
 from fusioncam.errors import FlatHeatmapWarning, FusionCamError, ShapeError, TargetError
 from fusioncam.functional.heatmaps import is_flat
-from fusioncam.inference.cache import apart, sharing
-from fusioncam.inference.costs import metered
+from fusioncam.inference.cache import cached_passes, uncached
+from fusioncam.inference.costs import count_passes
 from fusioncam.methods.base import Method
-from fusioncam.methods.fusion import Ingredients
+from fusioncam.methods.fusion import FusionComponents
 from fusioncam.methods.registry import as_method
-from fusioncam.metrics.base import beside
+from fusioncam.metrics.base import validate_heatmaps
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 from fusioncam.trust import levels
 from fusioncam.trust.card import Question, TrustCard
-from fusioncam.trust.measurements import BUDGET, MOST_PASSES, Again, Case, Contest, TooDear, agreement
+from fusioncam.trust.measurements import (
+    BUDGET,
+    MOST_PASSES,
+    BaselineComparison,
+    Case,
+    PassBudgetExceeded,
+    RegeneratedMaps,
+    agreement,
+)
 
 SAME = 0.9
 
@@ -43,7 +51,7 @@ def check(
     heatmap: Tensor,
     method: str | Method,
     *,
-    ingredients: Ingredients | None = None,
+    ingredients: FusionComponents | None = None,
 ) -> TrustCard:
     """Measure how far a heatmap ``(*s)`` of one picture ``x`` ``(1, C, *s)`` for the class ``target`` can be trusted.
 
@@ -55,7 +63,7 @@ def check(
     :class:`NonFiniteError` for NaN in the heatmap or the scores.
     """
     began = time.perf_counter()
-    with metered() as meter, apart(), sharing(), warnings.catch_warnings():
+    with count_passes() as meter, uncached(), cached_passes(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FlatHeatmapWarning)
         questions = tuple(_answers(_case(model, x, target, heatmap, method), ingredients))
     level, words = levels.overall(questions)
@@ -71,12 +79,12 @@ def _case(model: ExplainedModel, x: Tensor, target: Target, heatmap: Tensor, met
     targets = as_targets(target, x)
     if targets.is_floating_point():
         raise TargetError("a check is of one class: give its index")
-    case = Case(model, x, targets, beside(heatmap[None].cpu(), x), as_method(method)[1])
+    case = Case(model, x, targets, validate_heatmaps(heatmap[None].cpu(), x), as_method(method)[1])
     model.scores(x, targets, "probability")  # tells a class that is not there, and scores that are no numbers
     return case
 
 
-def _answers(case: Case, ingredients: Ingredients | None) -> Iterator[Question]:
+def _answers(case: Case, ingredients: FusionComponents | None) -> Iterator[Question]:
     """Ask all questions in the order of ``ASKED``."""
     if is_flat(case.heatmap).item():
         for name in levels.ASKED:
@@ -88,10 +96,10 @@ def _answers(case: Case, ingredients: Ingredients | None) -> Iterator[Question]:
 
 
 def _of_the_picture(case: Case) -> Iterator[Question]:
-    contest, classes = Contest.of(case), len(case.probabilities)
+    contest, classes = BaselineComparison.of(case), len(case.probabilities)
     asks = {
-        "carries-the-class": lambda: levels.carries(contest.parts(), class_name(case.model, int(case.target))),
-        "better-than-chance": lambda: levels.beats(*contest.curves()),
+        "carries-the-class": lambda: levels.judge_deletion(contest.parts(), class_name(case.model, int(case.target))),
+        "better-than-chance": lambda: levels.judge_vs_random(*contest.curves()),
     }
     why = ""
     if classes == 1:
@@ -102,7 +110,7 @@ def _of_the_picture(case: Case) -> Iterator[Question]:
         yield levels.unknown(name, why) if why else _tolerant(name, ask)
 
 
-def _of_ingredients(case: Case, ingredients: Ingredients | None) -> Question:
+def _of_ingredients(case: Case, ingredients: FusionComponents | None) -> Question:
     if ingredients is None:
         fused = hasattr(case.method, "ingredients")
         why = "The method's ingredients were not handed over." if fused else "The method is no fusion of two maps."
@@ -110,14 +118,14 @@ def _of_ingredients(case: Case, ingredients: Ingredients | None) -> Question:
     figures = agreement(ingredients)
     if isnan(figures["agreement"]):
         return levels.unknown("maps-agree", "One of the two maps is constant.", figures)
-    return levels.agrees(figures)
+    return levels.judge_agreement(figures)
 
 
 def _made_again(case: Case) -> Iterator[Question]:
     names = ("stable", "depends-on-the-network", "of-this-class")
     try:
-        again = Again(case)
-    except (TooDear, FusionCamError) as error:
+        again = RegeneratedMaps(case)
+    except (PassBudgetExceeded, FusionCamError) as error:
         yield from (levels.unknown(name, _why(error)) for name in names)
         return
     how = f" (made again with {BUDGET} masks)" if again.cheaper else ""
@@ -126,9 +134,13 @@ def _made_again(case: Case) -> Iterator[Question]:
         if len(case.probabilities) == 1:
             return levels.unknown("of-this-class", "The network has no other class.")
         itself = again.under_noise["similarity"]
-        return levels.differs(again.of_other(), itself, class_name(case.model, case.other), how)
+        return levels.judge_class_dependence(again.of_other(), itself, class_name(case.model, case.other), how)
 
-    asks = (lambda: levels.stays(again.under_noise, how), lambda: levels.depends(again.forgetful(), how), differs)
+    asks = (
+        lambda: levels.judge_stability(again.under_noise, how),
+        lambda: levels.judge_network_dependence(again.forgetful(), how),
+        differs,
+    )
     another = f"Made again{how} it is another map: it correlates with this one by {again.likeness:.2f}."
     for name, ask in zip(names, asks, strict=True):
         # a cheaper form must give nearly the same map to speak for it
@@ -139,12 +151,12 @@ def _tolerant(name: str, ask: Callable[[], Question]) -> Question:
     """Ask; where it cannot be measured, say why."""
     try:
         return ask()
-    except (TooDear, FusionCamError) as error:
+    except (PassBudgetExceeded, FusionCamError) as error:
         return levels.unknown(name, _why(error))
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, TooDear):
+    if isinstance(error, PassBudgetExceeded):
         return (
             f"Making the map again takes more than {MOST_PASSES} passes, too many for a check: the metrics "
             "noise-stability and model-randomisation measure it."

@@ -38,7 +38,7 @@ _FAILS = {
 _NEEDED = ("carries-the-class", "better-than-chance", "depends-on-the-network")
 
 
-def carries(figures: Figures, name: str) -> Question:
+def judge_deletion(figures: Figures, name: str) -> Question:
     """Judge the highlighted part: good if it keeps half of the probability alone and half is lost without it."""
     whole, only, without = figures["whole"], figures["only"], figures["without"]
     kept, lost = only >= HALF * whole, without <= HALF * whole
@@ -51,7 +51,7 @@ def carries(figures: Figures, name: str) -> Question:
     return _answer("carries-the-class", level, words, figures)
 
 
-def beats(figures: Figures, curves: Curves) -> Question:
+def judge_vs_random(figures: Figures, curves: Curves) -> Question:
     """Judge insertion less deletion: good if it is higher than that of every map that knows nothing."""
     mine, random, center = (figures[f"difference{one}"] for one in ("", "_random", "_center"))
     best = figures["difference_random_highest"]
@@ -64,7 +64,7 @@ def beats(figures: Figures, curves: Curves) -> Question:
     return _answer("better-than-chance", level, words, figures, curves)
 
 
-def agrees(figures: Figures) -> Question:
+def judge_agreement(figures: Figures) -> Question:
     """Judge what the map was made of: good if both maps are alike and both add to the probability."""
     alike, denoised, region = figures["agreement"], figures["gain_denoised"], figures["gain_region"]
     good = alike >= ALIKE and denoised > 0 and region > 0
@@ -76,7 +76,7 @@ def agrees(figures: Figures) -> Question:
     return _answer("maps-agree", "good" if good else "poor" if poor else "mixed", words, figures)
 
 
-def stays(figures: Figures, how: str) -> Question:
+def judge_stability(figures: Figures, how: str) -> Question:
     """Judge stability: good if the noisy picture's map is more alike than those of different pictures are."""
     alike = figures["similarity"]
     level = "good" if alike >= ALIKE else "poor" if alike < UNLIKE else "mixed"
@@ -88,7 +88,7 @@ def stays(figures: Figures, how: str) -> Question:
     return _answer("stable", level, words, figures)
 
 
-def depends(figures: Figures, how: str) -> Question:
+def judge_network_dependence(figures: Figures, how: str) -> Question:
     """Judge dependence on what was learned: good if no more is left than maps of different pictures share."""
     alike = figures["similarity"]
     level = "good" if alike <= UNLIKE else "poor" if alike > ALIKE else "mixed"
@@ -99,7 +99,7 @@ def depends(figures: Figures, how: str) -> Question:
     return _answer("depends-on-the-network", level, words, figures)
 
 
-def differs(figures: Figures, itself: float, other: str, how: str) -> Question:
+def judge_class_dependence(figures: Figures, itself: float, other: str, how: str) -> Question:
     """Judge the class: poor if the next class's map is as like this one as this one is to ``itself`` under noise."""
     alike = figures["similarity"]
     level = "poor" if alike >= itself else "good" if alike <= ALIKE else "mixed"

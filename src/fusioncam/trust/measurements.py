@@ -14,14 +14,14 @@ from torch import Tensor
 from fusioncam.errors import MethodError
 from fusioncam.functional.heatmaps import minmax, precise, upsample
 from fusioncam.functional.similarity import similar
-from fusioncam.inference.costs import Meter, metered
+from fusioncam.inference.costs import PassCounter, count_passes
 from fusioncam.methods.base import Method
 from fusioncam.methods.baselines import Center
-from fusioncam.methods.fusion import Ingredients
+from fusioncam.methods.fusion import FusionComponents
 from fusioncam.methods.score_prediction import AUTO
-from fusioncam.metrics.base import drawn, fitted, ranks, remade
+from fusioncam.metrics.base import pixel_order, random_like, regenerate, resized_heatmaps
 from fusioncam.metrics.curves import Deletion, Insertion, RankMasks, area
-from fusioncam.metrics.randomisation import randomised, settled
+from fusioncam.metrics.randomisation import randomised, with_fixed_layer
 from fusioncam.model.explained_model import ExplainedModel
 
 SHARE = 0.3  # of the pixels, the highest: the highlighted part
@@ -77,7 +77,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Contest:
+class BaselineComparison:
     """The heatmap, ``RANDOM_MAPS`` random maps and a spot at the centre, all asked of the same picture.
 
     Only the order of their pixels counts. A random map is as coarse as a mask of RISE, ``_CELLS`` random numbers a
@@ -90,7 +90,7 @@ class Contest:
     target: Tensor
 
     @classmethod
-    def of(cls, case: Case) -> Contest:
+    def of(cls, case: Case) -> BaselineComparison:
         """Draw the maps that know nothing."""
         size = case.x.shape[2:]
         draw = torch.Generator().manual_seed(0)
@@ -101,7 +101,7 @@ class Contest:
 
     def parts(self) -> Figures:
         """Give the target's probability of the highlighted part alone, and of the picture without it."""
-        places = ranks(fitted(self.maps, self.case.model, self.x))
+        places = pixel_order(resized_heatmaps(self.maps, self.case.model, self.x))
         count = [round(SHARE * places[0].numel())]
         told = {"whole": self.case.whole, "share": SHARE}
         for name, hide in (("only", False), ("without", True)):
@@ -137,7 +137,7 @@ class Contest:
 # -- what it was made of ---------------------------------------------------------------------------------------
 
 
-def agreement(ingredients: Ingredients) -> Figures:
+def agreement(ingredients: FusionComponents) -> Figures:
     """Give how alike the gradient map and the region map ``(*s)`` are, and what each adds to the probability."""
     alike = similar(ingredients.denoised[None], ingredients.region[None], "spearman")
     gains = {f"gain_{name}": gain.item() for name, gain in ingredients.gains.items()}
@@ -147,11 +147,11 @@ def agreement(ingredients: Ingredients) -> Figures:
 # -- made again ------------------------------------------------------------------------------------------------
 
 
-class TooDear(Exception):
+class PassBudgetExceeded(Exception):
     """Making the map again takes more passes than the check may spend."""
 
 
-class Again:
+class RegeneratedMaps:
     """The method, asked again about a changed picture, network or class.
 
     What has a budget is asked with one of ``BUDGET`` masks, and all that it gives is then compared with what that
@@ -159,7 +159,7 @@ class Again:
     """
 
     def __init__(self, case: Case) -> None:
-        self.case, self.form = case, thrifty(case.method)
+        self.case, self.form = case, with_small_budget(case.method)
         self.cheaper = self.form != case.method
         self.base, self.likeness = case.heatmap, 1.0
         if self.cheaper:
@@ -167,9 +167,9 @@ class Again:
             self.likeness = self.alike(case.heatmap)
 
     def made(self, model: ExplainedModel, x: Tensor, target: Tensor) -> Tensor:
-        """Make a heatmap; raise :class:`TooDear` if that takes more than ``MOST_PASSES``."""
+        """Make a heatmap; raise :class:`PassBudgetExceeded` if that takes more than ``MOST_PASSES``."""
         with _at_most(MOST_PASSES):
-            return remade(self.form, model, x, target).to(self.case.heatmap)
+            return regenerate(self.form, model, x, target).to(self.case.heatmap)
 
     def alike(self, heatmap: Tensor) -> float:
         """Give how alike another heatmap is to the form's own."""
@@ -180,7 +180,7 @@ class Again:
         """Give how alike the map stays under a little noise, on average, and what the network makes of that noise."""
         x = self.case.x
         spread = x.amax() - x.amin()
-        noisy = [x + NOISE * spread * one for one in drawn(torch.randn, x, DRAWS, 0)]
+        noisy = [x + NOISE * spread * one for one in random_like(torch.randn, x, DRAWS, 0)]
         maps = [self.made(self.case.model, one, self.case.target) for one in noisy]
         return {
             "similarity": sum(map(self.alike, maps)) / DRAWS,
@@ -205,22 +205,22 @@ class Again:
         }
 
 
-def thrifty(method: Any) -> Any:
+def with_small_budget(method: Any) -> Any:
     """Give the method with no more than ``BUDGET`` masks wherever it has a budget to set.
 
     >>> from ..methods import METHODS
-    >>> thrifty(METHODS["fusion-cam"]).region.budget, thrifty(METHODS["grad-cam"])
+    >>> with_small_budget(METHODS["fusion-cam"]).region.budget, thrifty(METHODS["grad-cam"])
     (64, GradCAM(layer=None))
     """
     if isinstance(method, tuple):
-        return tuple(map(thrifty, method))
+        return tuple(map(with_small_budget, method))
     if not is_dataclass(method) or isinstance(method, type):
         return method
     values = {one.name: getattr(method, one.name) for one in fields(method) if one.init}
     budget = values.get("budget")
     if budget is not None:  # it goes before those of the partners
         return replace(method, budget=BUDGET) if budget == AUTO or budget > BUDGET else method
-    parts = {name: thrifty(value) for name, value in values.items()}
+    parts = {name: with_small_budget(value) for name, value in values.items()}
     changed = {name: part for name, part in parts.items() if part != values[name]}
     if "budget" in values and not any(map(is_dataclass, values.values())):
         changed["budget"] = BUDGET
@@ -230,16 +230,16 @@ def thrifty(method: Any) -> Any:
 def _forgotten(case: Case) -> ExplainedModel:
     """Copy the model and shuffle the parameters of its last layers; raise :class:`MethodError` if it cannot be."""
     try:
-        return next(randomised(settled(case.model, case.x), _STAGES, "shuffle", 0))
+        return next(randomised(with_fixed_layer(case.model, case.x), _STAGES, "shuffle", 0))
     except Exception as error:  # whatever a foreign module raises when it is copied
         raise MethodError(f"the network cannot be copied ({type(error).__name__}: {error})") from error
 
 
 @contextmanager
 def _at_most(passes: int) -> Iterator[None]:
-    def watch(meter: Meter) -> None:
+    def watch(meter: PassCounter) -> None:
         if meter.passes > passes:
-            raise TooDear
+            raise PassBudgetExceeded
 
-    with metered(watch):
+    with count_passes(watch):
         yield

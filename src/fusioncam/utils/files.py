@@ -28,7 +28,7 @@ else:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Write to a temporary file beside ``path`` and put it in its place at the end, if nothing failed."""
     part = path.with_name(f".fusioncam.{os.getpid()}.{threading.get_ident()}.part")
     try:
@@ -55,7 +55,7 @@ def writable_folder(path: Path) -> Path:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Have the folder for oneself until the block or the process ends, however it ends."""
     writable_folder(folder)
     with (folder / ".lock").open("a+b") as file:

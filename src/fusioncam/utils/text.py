@@ -15,7 +15,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^\w.+=-]+", "_", text).strip("_.")[:80] or "_"
 
 
-def short(stem: str, limit: int = 120) -> str:
+def truncate_stem(stem: str, limit: int = 120) -> str:
     """Cut a file's stem to so many bytes, to leave room for what comes behind it (255 in all)."""
     return os.fsencode(stem)[:limit].decode(errors="surrogateescape")
 

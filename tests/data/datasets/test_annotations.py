@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 from pycocotools import mask as coco_mask
 
-from fusioncam.data.datasets.annotations import TURNS, drawn_mask, turned_box, unpacked
+from fusioncam.data.datasets.annotations import EXIF_TRANSPOSES, drawn_mask, turned_box, unpacked
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import DatasetError, ImageError, MissingExtraError
@@ -58,7 +58,7 @@ def test_the_shorter_side_is_cut_to_whole_pixels():
     assert truth.boxes("test")[0].tolist() == [[10 * 30 / 50 - 5, 0, 40 * 30 / 50 - 5, 20]]
 
 
-@pytest.mark.parametrize("orientation", [None, 1, *TURNS])
+@pytest.mark.parametrize("orientation", [None, 1, *EXIF_TRANSPOSES])
 @pytest.mark.parametrize(
     "preprocessing",
     [PLAIN, Preprocessing((20, 24), (32, 40), "nearest", (0,) * 3, (1,) * 3)],
@@ -97,7 +97,7 @@ def test_upright_annotations_lie_on_their_pixels(tmp_path):
     assert white(sample, PLAIN).any()
 
 
-@pytest.mark.parametrize("turn", TURNS.values(), ids=lambda turn: turn.name)
+@pytest.mark.parametrize("turn", EXIF_TRANSPOSES.values(), ids=lambda turn: turn.name)
 @given(data=st.data())
 def test_a_turned_box_is_the_box_of_the_turned_pixels(turn, data):
     """Boxes turn as pictures do."""
@@ -112,7 +112,7 @@ def test_a_turned_box_is_the_box_of_the_turned_pixels(turn, data):
 
 def test_turns_are_those_of_pil(tmp_path):
     """Each EXIF entry turns a picture as ImageOps does."""
-    for orientation, turn in TURNS.items():
+    for orientation, turn in EXIF_TRANSPOSES.items():
         path = painted((7, 4), (1, 0, 3, 1), orientation, tmp_path / "a.png")
         with Image.open(path) as picture:
             assert np.array_equal(np.asarray(ImageOps.exif_transpose(picture)), np.asarray(picture.transpose(turn)))

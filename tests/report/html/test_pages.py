@@ -17,7 +17,7 @@ from PIL import Image
 
 import fusioncam.report.html.page_model as sheet
 from fusioncam.errors import OutputError, ResultsError
-from fusioncam.report.html.benchmark_page import compared
+from fusioncam.report.html.benchmark_page import comparison_notes
 from fusioncam.report.html.explanations_page import read_explained
 from fusioncam.report.html.page import write_report
 from fusioncam.report.manifest import keep_only
@@ -449,11 +449,11 @@ def test_figures_of_pictures_side_by_side(tmp_path):
 def test_the_reference_is_side_by_side_with_the_others_wherever_it_stands(place):
     """Nine methods have room, in order, and the one that all are compared with is one of them."""
     methods = [*"abcdefghijkl"]
-    assert compared(results(rows_of({one: [0.5] for one in methods}))) == methods[:9]
+    assert comparison_notes(results(rows_of({one: [0.5] for one in methods}))) == methods[:9]
 
     methods.insert(place, "fusion-cam")
     wanted = methods[:9] if place < 9 else [*methods[:8], "fusion-cam"]
-    assert compared(results(rows_of({one: [0.5] for one in ["ones", *methods]}))) == wanted
+    assert comparison_notes(results(rows_of({one: [0.5] for one in ["ones", *methods]}))) == wanted
 
 
 # -- stale files -----------------------------------------------------------------------------------------------

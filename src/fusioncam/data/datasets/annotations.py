@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
-from fusioncam.data.images import Picture
+from fusioncam.data.images import ImageLike
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import DatasetError, ImageError
 from fusioncam.utils.optional import extra
@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 Turn = Image.Transpose
 
 # what turns a stored picture upright, by its EXIF entry
-TURNS = {
+EXIF_TRANSPOSES = {
     2: Turn.FLIP_LEFT_RIGHT,
     3: Turn.ROTATE_180,
     4: Turn.FLIP_TOP_BOTTOM,
@@ -36,9 +36,9 @@ _MIRRORED_X = (Turn.FLIP_LEFT_RIGHT, Turn.ROTATE_180, Turn.TRANSVERSE, Turn.ROTA
 _MIRRORED_Y = (Turn.FLIP_TOP_BOTTOM, Turn.ROTATE_180, Turn.TRANSVERSE, Turn.ROTATE_90)
 
 
-def placed(
+def transform_annotations(
     name: str,
-    source: Picture,
+    source: ImageLike,
     preprocessing: Preprocessing,
     boxes: Sequence[Box],
     segments: Sequence[Any],
@@ -68,12 +68,12 @@ def placed(
     return truth if truth.known().all() else None
 
 
-def header(source: Picture) -> tuple[tuple[int, int], Turn | None]:
+def header(source: ImageLike) -> tuple[tuple[int, int], Turn | None]:
     """Give a picture's (width, height) as stored, and what turns it upright."""
     if isinstance(source, np.ndarray):
         return (source.shape[1], source.shape[0]), None
     if isinstance(source, Image.Image):
-        return source.size, TURNS.get(source.getexif().get(ExifTags.Base.Orientation, 1))
+        return source.size, EXIF_TRANSPOSES.get(source.getexif().get(ExifTags.Base.Orientation, 1))
     try:
         with Image.open(source) as picture:
             return header(picture)

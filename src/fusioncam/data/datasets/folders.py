@@ -7,13 +7,13 @@ from pathlib import Path
 
 from fusioncam.data.datasets.class_mapping import Network
 from fusioncam.data.datasets.sample import Sample, Samples, name_of
-from fusioncam.data.images import find_pictures
+from fusioncam.data.images import find_images
 from fusioncam.errors import DatasetError
 
 
 def pictures_in(folder: Path) -> list[Path]:
     """List the pictures below a folder, in the order of their names on every machine."""
-    found = [one for one in find_pictures([folder]) if isinstance(one, Path)] if folder.is_dir() else []
+    found = [one for one in find_images([folder]) if isinstance(one, Path)] if folder.is_dir() else []
     return sorted(found, key=lambda one: name_of(one, folder))
 
 

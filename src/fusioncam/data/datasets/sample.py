@@ -13,14 +13,14 @@ from typing import Any, overload
 from PIL import Image
 from torch import Tensor
 
-from fusioncam.data.datasets.annotations import Box, placed
+from fusioncam.data.datasets.annotations import Box, transform_annotations
 from fusioncam.data.ground_truth import Truth
-from fusioncam.data.images import Picture, open_picture
+from fusioncam.data.images import ImageLike, open_image
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ImageError, TargetError
 
 # a callable opens a picture that is no file of its own
-Source = Picture | Callable[[], Image.Image]
+Source = ImageLike | Callable[[], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class Sample:
     def open(self) -> Image.Image:
         """Give the upright RGB picture; raises :class:`ImageError`."""
         if not callable(self.picture):
-            return open_picture(self.picture)
+            return open_image(self.picture)
         try:
             picture = self.picture()
         except ImageError:
             raise
         except (OSError, SyntaxError, ValueError) as error:
             raise ImageError(f"{self.name}: damaged or cut off: {error}") from None
-        return open_picture(picture)
+        return open_image(picture)
 
     def truth(self, preprocessing: Preprocessing) -> Truth | None:
         """Give where the class is in the network's input, for this one picture; None where nothing is known or seen.
@@ -69,7 +69,7 @@ class Sample:
         if not self.boxes and not self.segments:
             return None
         source = self.open() if callable(self.picture) else self.picture
-        return placed(self.name, source, preprocessing, self.boxes, self.segments, self.size)
+        return transform_annotations(self.name, source, preprocessing, self.boxes, self.segments, self.size)
 
     def target(self, scores: Tensor) -> int:
         """Give the class to explain: of the right ones, or of all where none is known, the one of the highest score.

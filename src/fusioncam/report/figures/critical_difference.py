@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from fusioncam.report.figures.style import INK, Style, new_figure, styled, styles
 from fusioncam.report.results import Column
 from fusioncam.report.statistics import Ranks, cliques, rank
-from fusioncam.report.tables.model import small
+from fusioncam.report.tables.model import format_p_value
 
 _LINE = 0.24  # inches between names
 
@@ -44,7 +44,7 @@ def critical_difference_figure(column: Column, order: tuple[str, ...] = ()) -> F
             axes, name, float(ranks.mean[method]), -depth - _LINE * row, side, names, looks[column.methods[method]]
         )
     axes.set_ylim(-depth - _LINE * left, 0.75)
-    told = f"Friedman p {small(ranks.p)}, {ranks.count} pictures, {column.model}"
+    told = f"Friedman p {format_p_value(ranks.p)}, {ranks.count} pictures, {column.model}"
     dagger = ", † chooses by what is measured" if set(column.methods) & column.shared else ""
     axes.set_title(f"{column.metric} {column.direction}", pad=8)
     axes.text(1, 1, told + dagger, transform=axes.transAxes, ha="right", va="bottom", fontsize=8, color="#555555")

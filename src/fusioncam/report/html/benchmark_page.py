@@ -14,13 +14,22 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from fusioncam.benchmark.models_file import Noted, noted
+from fusioncam.benchmark.models_file import StoredModelInfo, noted
 from fusioncam.benchmark.run_folder import Heatmaps
 from fusioncam.data.datasets.sample import Samples
 from fusioncam.errors import FusionCamError
 from fusioncam.report.figures.panels import side_by_side_figure
 from fusioncam.report.html.data_uris import as_uri, heat_uri, side_for
-from fusioncam.report.html.page_model import FAILURES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
+from fusioncam.report.html.page_model import (
+    FAILURES,
+    Failure,
+    Gallery,
+    GalleryItem,
+    OverlayLayer,
+    ReportPage,
+    counted,
+    lines,
+)
 from fusioncam.report.html.svg import drawing
 from fusioncam.report.html.writer import write
 from fusioncam.report.results import Results, read_results
@@ -40,7 +49,7 @@ class Pictures:
 
     results: Results
     heatmaps: Heatmaps
-    known: Mapping[str, Noted]
+    known: Mapping[str, StoredModelInfo]
     gone: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _samples: dict[str, tuple[Samples, dict[str, int]] | None] = field(default_factory=dict)
@@ -108,7 +117,7 @@ def write_measured(folder: Path, path: Path) -> list[Path]:
         notes.append(f"The first {FAILURES:,} of {len(failures):,} failures are listed.")
     methods, count = counted(len(results.methods), "method"), counted(results.rows["picture"].nunique(), "picture")
     lead = f"{methods} on {count} of {', '.join(results.models)}, by {', '.join(results.metrics)}."
-    sheet = Sheet(
+    sheet = ReportPage(
         title="How well the methods explain",
         lead=lead,
         gallery=gallery,
@@ -153,7 +162,7 @@ def gallery_of(pictures: Pictures) -> Gallery:
     return Gallery(len(pictures.keys), shown(pictures), methods, gone=pictures.gone, notes=pictures.notes)
 
 
-def shown(pictures: Pictures) -> Iterator[Shown]:
+def shown(pictures: Pictures) -> Iterator[GalleryItem]:
     """Give the pictures one by one."""
     side = side_for(len(pictures.keys))
     several = len(pictures.results.models) > 1
@@ -161,15 +170,15 @@ def shown(pictures: Pictures) -> Iterator[Shown]:
         maps, view = pictures.maps(model, picture), pictures.view(model, picture)
         rows = pictures.rows(model, picture)
         told = {str(method): values_of(own) for method, own in rows.groupby("method", sort=False, observed=True)}
-        layers = tuple(Layer(name, 0, heat_uri(one), told.get(name, "")) for name, one in maps.items())
+        layers = tuple(OverlayLayer(name, 0, heat_uri(one), told.get(name, "")) for name, one in maps.items())
         size = view.size if view else next(iter(maps.values())).shape[::-1] if maps else (1, 1)
         uri = as_uri(view, side) if view else ""
         name, about = Path(picture).name, f"{picture} {model}" if several else picture
         classes = (class_of(rows, pictures.known.get(model)),)
-        yield Shown(name, size, uri, classes, layers, "" if about == name else about)
+        yield GalleryItem(name, size, uri, classes, layers, "" if about == name else about)
 
 
-def class_of(rows: Any, known: Noted | None) -> str:
+def class_of(rows: Any, known: StoredModelInfo | None) -> str:
     """Name the class that is explained, and the picture's own where that is another."""
     names = known.class_name if known else str
     target, label = (rows[name].dropna() for name in ("target", "label"))
@@ -187,7 +196,7 @@ def values_of(rows: Any) -> str:
     )
 
 
-def compared(results: Results) -> list[str]:
+def comparison_notes(results: Results) -> list[str]:
     """Give the first main methods, and the reference among them wherever it stands."""
     methods = [one for one in main_of(results) if not is_baseline(one)]
     late = [one for one in methods[_COLUMNS:] if one == results.reference]
@@ -196,7 +205,7 @@ def compared(results: Results) -> list[str]:
 
 def side_by_sides(pictures: Pictures) -> Iterator[tuple[str, Figure]]:
     """Draw figures 2 and 4 of the paper: the first pictures that can be had, by the main methods."""
-    methods = compared(pictures.results)
+    methods = comparison_notes(pictures.results)
     for model in pictures.results.models:
         views: list[tuple[str, Image.Image]] = []
         columns: dict[str, list[NDArray[np.float32]]] = {name: [] for name in methods}

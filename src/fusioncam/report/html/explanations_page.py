@@ -12,10 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusioncam.data.images import open_picture
+from fusioncam.data.images import open_image
 from fusioncam.errors import ImageError, ResultsError
 from fusioncam.report.html.data_uris import as_uri, heat_uri, side_for
-from fusioncam.report.html.page_model import FAILURES, LINES, Failure, Gallery, Layer, Sheet, Shown, counted, lines
+from fusioncam.report.html.page_model import (
+    FAILURES,
+    LINES,
+    Failure,
+    Gallery,
+    GalleryItem,
+    OverlayLayer,
+    ReportPage,
+    counted,
+    lines,
+)
 from fusioncam.report.html.trust import Card, card_of
 from fusioncam.report.html.writer import write
 from fusioncam.report.tables.model import Cell, Page, Table
@@ -26,7 +36,7 @@ COST = "Passes and seconds are what a heatmap took beyond what it shared with th
 
 
 @dataclass(frozen=True)
-class Told:
+class StoredExplanation:
     """What ``explanations.json`` says of one heatmap; ``overlay`` and ``map`` are names of files beside it."""
 
     source: str
@@ -43,7 +53,7 @@ class Told:
     check: Card | None
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> Told:
+    def of(cls, facts: Mapping[str, Any]) -> StoredExplanation:
         """Read the facts; a name that says a way through folders is cut to its end."""
         overlay, heatmap = (Path(name).name for name in facts["files"][-2:])
         return cls(
@@ -96,13 +106,13 @@ class Explained:
     model: str
     preprocessing: dict[str, Any]
     versions: dict[str, Any]
-    told: tuple[Told, ...]
+    told: tuple[StoredExplanation, ...]
     failures: tuple[Failure, ...]
 
     @cached_property
-    def pictures(self) -> list[list[Told]]:
+    def pictures(self) -> list[list[StoredExplanation]]:
         """The heatmaps of each picture; one that was asked for twice is two."""
-        groups: list[list[Told]] = []
+        groups: list[list[StoredExplanation]] = []
         for one in self.told:
             known = {(other.class_name, other.method) for other in groups[-1]} if groups else set()
             if not groups or groups[-1][0].source != one.source or (one.class_name, one.method) in known:
@@ -121,7 +131,7 @@ def read_explained(folder: Path) -> Explained:
     path = folder / FACTS
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        told = tuple(map(Told.of, facts["explanations"]))
+        told = tuple(map(StoredExplanation.of, facts["explanations"]))
         failures = tuple(Failure(str(one["picture"]), str(one["error"])) for one in facts["failures"])
         return Explained(str(facts["model"]), dict(facts["preprocessing"]), dict(facts["versions"]), told, failures)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -135,7 +145,7 @@ def write_explained(folder: Path, path: Path) -> Path:
     return write(sheet_of(folder, read_explained(folder)), path)
 
 
-def sheet_of(folder: Path, run: Explained) -> Sheet:
+def sheet_of(folder: Path, run: Explained) -> ReportPage:
     """Make the report of what a folder holds."""
     count, maps = len(run.pictures), len(run.told)
     lead = f"{counted(count, 'picture')}, {counted(maps, 'heatmap')} of {run.model}"
@@ -144,7 +154,7 @@ def sheet_of(folder: Path, run: Explained) -> Sheet:
         notes.append(f"The first {FAILURES:,} of {len(run.failures):,} failures are listed.")
     gallery = Gallery(count, (), run.methods)
     gallery.made = shown(folder, run.pictures, gallery.gone)
-    return Sheet(
+    return ReportPage(
         title="What the model looked at",
         lead=f"{lead}, by {', '.join(run.methods)}." if run.methods else f"{lead}.",
         gallery=gallery if count else None,
@@ -160,7 +170,7 @@ def sheet_of(folder: Path, run: Explained) -> Sheet:
     )
 
 
-def listing(told: Sequence[Told]) -> Page:
+def listing(told: Sequence[StoredExplanation]) -> Page:
     """Make the table of heatmaps."""
     fused, checked = any(one.gains for one in told), any(one.check for one in told)
     header = (
@@ -168,7 +178,7 @@ def listing(told: Sequence[Told]) -> Page:
         *["partial passes"] * any(one.partial for one in told), "seconds",
     )  # fmt: skip
 
-    def cells(one: Told) -> tuple[Cell, ...]:
+    def cells(one: StoredExplanation) -> tuple[Cell, ...]:
         texts = {
             "class": one.class_name,
             "probability": f"{one.probability:.1%}",
@@ -186,14 +196,14 @@ def listing(told: Sequence[Told]) -> Page:
     return Page("heatmaps", "Heatmaps", (table,), (), ())
 
 
-def shown(folder: Path, pictures: Sequence[Sequence[Told]], gone: list[str]) -> Iterator[Shown]:
+def shown(folder: Path, pictures: Sequence[Sequence[StoredExplanation]], gone: list[str]) -> Iterator[GalleryItem]:
     """Give the pictures with their heatmaps; what is no longer in the folder is added to ``gone``."""
     side = side_for(len(pictures))
     for told in pictures:
         yield picture_of(folder, told, side, gone)
 
 
-def picture_of(folder: Path, told: Sequence[Told], side: int, gone: list[str]) -> Shown:
+def picture_of(folder: Path, told: Sequence[StoredExplanation], side: int, gone: list[str]) -> GalleryItem:
     """Make one picture; it is computed back from an overlay, so that the source is not asked for."""
     titles = list(dict.fromkeys(one.title for one in told))
     picture, size, layers = "", (1, 1), []
@@ -204,15 +214,15 @@ def picture_of(folder: Path, told: Sequence[Told], side: int, gone: list[str]) -
             continue
         if not picture:
             try:
-                overlay = open_picture(folder / one.overlay)
+                overlay = open_image(folder / one.overlay)
                 picture, size = as_uri(uncovered(overlay, heatmap), side), overlay.size
             except ImageError:
                 gone.append(one.overlay)
                 size = heatmap.shape[1], heatmap.shape[0]
-        layers.append(Layer(one.method, titles.index(one.title), heat_uri(heatmap), one.line, one.check))
+        layers.append(OverlayLayer(one.method, titles.index(one.title), heat_uri(heatmap), one.line, one.check))
     first = told[0]
     about = "" if first.source == first.name else first.source
-    return Shown(first.name, size, picture, tuple(titles), tuple(layers), about)
+    return GalleryItem(first.name, size, picture, tuple(titles), tuple(layers), about)
 
 
 def read_map(path: Path) -> NDArray[np.float32] | None:

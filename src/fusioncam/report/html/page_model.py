@@ -17,7 +17,7 @@ FAILURES = 200
 
 
 @dataclass(frozen=True)
-class Layer:
+class OverlayLayer:
     """A method's heatmap of one class of a picture as a data URI, and what is told of it.
 
     ``group`` is the place of the class among the picture's.
@@ -31,14 +31,14 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Shown:
+class GalleryItem:
     """A picture as a data URI, "" where it cannot be had, its classes and heatmaps; ``about`` says more of it."""
 
     name: str
     size: tuple[int, int]
     picture: str
     classes: tuple[str, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[OverlayLayer, ...]
     about: str = ""
 
     @property
@@ -60,13 +60,13 @@ class Gallery:
     """
 
     total: int
-    made: Iterable[Shown]
+    made: Iterable[GalleryItem]
     methods: tuple[str, ...]
     shown: int = 0
     gone: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[Shown]:
+    def __iter__(self) -> Iterator[GalleryItem]:
         """Give what fits into a report."""
         room = 0
         for one in self.made:
@@ -111,7 +111,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ReportPage:
     """A whole report. ``listing`` says that its tables list pictures, which a search narrows."""
 
     title: str

@@ -31,7 +31,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Question:
+class TrustQuestion:
     """What was asked, what came out, in words, figures and curves."""
 
     text: str
@@ -48,7 +48,7 @@ class Card:
     level: str
     words: str
     cost: str
-    questions: tuple[Question, ...]
+    questions: tuple[TrustQuestion, ...]
 
     @property
     def signed(self) -> str:
@@ -80,10 +80,10 @@ def card_of(check: Mapping[str, Any]) -> Card:
     return Card(known(check["level"]), str(check["words"]), cost(check), questions)
 
 
-def _question(facts: Mapping[str, Any]) -> Question:
+def _question(facts: Mapping[str, Any]) -> TrustQuestion:
     figures = tuple((str(name).replace("_", " "), _figure(value)) for name, value in facts["figures"].items())
     panels = tuple(_panel(str(name), own) for name, own in (facts.get("curves") or {}).items())
-    return Question(str(facts["question"]), known(facts["level"]), str(facts["words"]), figures, panels)
+    return TrustQuestion(str(facts["question"]), known(facts["level"]), str(facts["words"]), figures, panels)
 
 
 def _figure(value: object) -> str:

@@ -11,20 +11,20 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fusioncam.report.html.page_model import Sheet
+from fusioncam.report.html.page_model import ReportPage
 from fusioncam.report.html.trust import signed
-from fusioncam.utils.files import replacing
+from fusioncam.utils.files import atomic_write
 
 _TEMPLATES = "templates"
 _NUMBER = re.compile(r"[+-]?\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
 
 
-def write(sheet: Sheet, path: Path) -> Path:
+def write(sheet: ReportPage, path: Path) -> Path:
     """Write a report; raises :class:`OutputError`."""
     script, style = (_text(f"report.{kind}") for kind in ("js", "css"))
     page = _environment().get_template("report.html")
     parts = page.generate(sheet=sheet, script=Markup(script), style=Markup(style), policy=policy(script))
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         for part in parts:
             file.write(part.encode(errors="backslashreplace"))
     return path

@@ -7,18 +7,18 @@ from math import isnan
 from typing import Any
 
 from fusioncam.report.results import Column, Results
-from fusioncam.report.statistics import Comparison, Ranks, comparisons, rank
+from fusioncam.report.statistics import PairedComparison, Ranks, comparisons, rank
 from fusioncam.report.tables.model import (
     NOTHING,
     Cell,
     Page,
     Table,
     decimals_of,
+    format_interval,
+    format_p_value,
     is_baseline,
     ordered,
-    parted,
-    small,
-    written,
+    split_baselines,
 )
 from fusioncam.report.tables.notes import PAIRED, RANKS, SHARES, listed, protocol_text, protocols, versions
 from fusioncam.utils.text import minus
@@ -44,7 +44,7 @@ def paired(results: Results, methods: Sequence[str]) -> Page:
     return Page("paired", title, tuple(tables), notes, tuple(records))
 
 
-def paired_table(column: Column, reference: str, beside: dict[str, Comparison]) -> Table:
+def paired_table(column: Column, reference: str, beside: dict[str, PairedComparison]) -> Table:
     """Make the table of one metric."""
     test = next(one.test for one in beside.values())
     header = ("method", "difference", f"p ({test}, Holm)", "effect", "wins / ties / losses")
@@ -52,15 +52,15 @@ def paired_table(column: Column, reference: str, beside: dict[str, Comparison]) 
 
     def cells(method: str) -> tuple[Cell, ...]:
         one = beside[method]
-        text, around = written(one.difference, decimals, signed=True)
+        text, around = format_interval(one.difference, decimals, signed=True)
         return (
             Cell(text, around, method in column.shared),
-            Cell(small(one.holm), style="bold" if one.holds else ""),
+            Cell(format_p_value(one.holm), style="bold" if one.holds else ""),
             Cell(NOTHING if isnan(one.effect) else minus(f"{one.effect:+.2f}")),
             Cell(f"{one.wins} / {one.ties} / {one.losses}"),
         )
 
-    body, apart = parted(beside, cells)
+    body, apart = split_baselines(beside, cells)
     left_out = {name: one.difference.undefined for name, one in beside.items() if one.difference.undefined}
     notes = []
     if reference in column.shared:
@@ -71,7 +71,7 @@ def paired_table(column: Column, reference: str, beside: dict[str, Comparison]) 
     return Table(title, f"{column.metric} {column.model}", header, body, apart, tuple(notes))
 
 
-def paired_record(column: Column, method: str, reference: str, one: Comparison) -> dict[str, Any]:
+def paired_record(column: Column, method: str, reference: str, one: PairedComparison) -> dict[str, Any]:
     """Give a comparison as a record for CSV."""
     return {
         "model": column.model,
@@ -146,7 +146,7 @@ def rank_table(results: Results, model: str, found: dict[str, tuple[Column, Rank
     body = [(name, tuple(cell(column, ranks, name) for column, ranks in found.values())) for name in methods]
     apart = (
         ("CD", tuple(Cell(f"{ranks.critical_difference:.2f}") for _, ranks in found.values())),
-        ("Friedman's p", tuple(Cell(small(ranks.p)) for _, ranks in found.values())),
+        ("Friedman's p", tuple(Cell(format_p_value(ranks.p)) for _, ranks in found.values())),
         ("pictures", tuple(Cell(str(ranks.count)) for _, ranks in found.values())),
     )
     header = ("method", *(f"{column.metric} {column.direction}" for column, _ in found.values()))

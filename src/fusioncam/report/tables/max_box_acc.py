@@ -11,7 +11,7 @@ from fusioncam.functional.boxes import RESAMPLES, THRESHOLDS, MaxBoxAcc, max_box
 from fusioncam.report.method_names import base_name
 from fusioncam.report.results import Column, Results
 from fusioncam.report.statistics import Interval
-from fusioncam.report.tables.model import Cell, Page, Table, decimals_of, parted, written
+from fusioncam.report.tables.model import Cell, Page, Table, decimals_of, format_interval, split_baselines
 from fusioncam.report.tables.notes import protocols, versions
 
 BOXES = "box-accuracy"
@@ -48,14 +48,14 @@ def _table(column: Column, judged: dict[str, MaxBoxAcc]) -> Table:
 
     def cells(name: str) -> tuple[Cell, ...]:
         one = judged[name]
-        text, around = written(_interval(one), decimals)
+        text, around = format_interval(_interval(one), decimals)
         parts = zip(one.of_deltas, one.thresholds, strict=True)
         return (
             Cell(text, around),
             *(Cell(f"{value:.{decimals}f} ({THRESHOLDS[place]:.2f})") for value, place in parts),
         )
 
-    body, apart = parted(judged, cells)
+    body, apart = split_baselines(judged, cells)
     header = ("method", "mean ↑", *(f"IoU {delta:g} ↑" for delta in _deltas(column)))
     return Table(
         f"MaxBoxAcc, {column.model}, {column.metric}", f"{column.model}-{column.metric}", header, body, apart

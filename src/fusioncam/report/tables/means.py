@@ -20,12 +20,12 @@ from fusioncam.report.tables.model import (
     Page,
     Table,
     decimals_of,
+    format_interval,
+    format_p_value,
     is_baseline,
     ordered,
-    parted,
-    small,
+    split_baselines,
     three_digits,
-    written,
 )
 from fusioncam.report.tables.notes import BOLD, INTERVALS, SHARES, counted, protocol_text, protocols, versions
 
@@ -66,7 +66,7 @@ class Judged:
         """Give a method's cell."""
         if method not in self.intervals:
             return Cell(NOTHING)
-        text, around = written(self.intervals[method], self.decimals(method))
+        text, around = format_interval(self.intervals[method], self.decimals(method))
         return Cell(text, around, method in self.column.shared, STYLES[self.leads(method)])
 
     def leads(self, method: str) -> str:
@@ -131,7 +131,7 @@ def mean_table(title: str, results: Results, model: str, judged: Sequence[Judged
     """Make the table of one model's judged columns."""
     methods = ordered({name: None for one in judged for name in one.column.methods}, results.methods)
     header = ("method", *(f"{one.column.metric} {one.column.direction}" for one in judged))
-    body, apart = parted(methods, lambda method: tuple(one.cell(method) for one in judged))
+    body, apart = split_baselines(methods, lambda method: tuple(one.cell(method) for one in judged))
     notes = (
         *counted(results, model, [one.column for one in judged]),
         *(text for one in judged for text in surpassed(one)),
@@ -153,7 +153,7 @@ def surpassed(judged: Judged) -> list[str]:
             )
             verdict = "the difference holds" if found.holds and found.effect > 0 else "the difference does not hold"
             told.append(
-                f"{column.metric}: the baseline {name} has a better mean than {best}; {verdict} (p {small(found.p)})."
+                f"{column.metric}: the baseline {name} has a better mean than {best}; {verdict} (p {format_p_value(found.p)})."
             )
     return told
 

@@ -68,7 +68,7 @@ def ordered(found: Iterable[str], order: Sequence[str]) -> list[str]:
     return sorted(found, key=order.index)
 
 
-def parted(methods: Iterable[str], cells: Callable[[str], tuple[Cell, ...]]) -> tuple[Any, Any]:
+def split_baselines(methods: Iterable[str], cells: Callable[[str], tuple[Cell, ...]]) -> tuple[Any, Any]:
     """Give the rows of methods, and those of baselines."""
     rows = [(method, cells(method)) for method in methods]
     return tuple(row for row in rows if not is_baseline(row[0])), tuple(row for row in rows if is_baseline(row[0]))
@@ -99,10 +99,10 @@ def three_digits(mean: float) -> int:
     return int(np.clip(2 - floor(log10(abs(mean))), 0, 4)) if mean and not isnan(mean) else 1
 
 
-def written(one: Interval, decimals: int, signed: bool = False) -> tuple[str, str]:
+def format_interval(one: Interval, decimals: int, signed: bool = False) -> tuple[str, str]:
     """Write a mean and its interval; no interval where it is unknown or a point.
 
-    >>> written(Interval(0.5, 0.25, 0.75, 9), 2), written(Interval(-1.0, -1.0, -1.0, 9), 1, signed=True)
+    >>> format_interval(Interval(0.5, 0.25, 0.75, 9), 2), written(Interval(-1.0, -1.0, -1.0, 9), 1, signed=True)
     (('0.50', '[0.25, 0.75]'), ('\N{MINUS SIGN}1.0', ''))
     """
     if isnan(one.mean):
@@ -112,10 +112,10 @@ def written(one: Interval, decimals: int, signed: bool = False) -> tuple[str, st
     return minus(f"{one.mean:{form}}"), minus(around)
 
 
-def small(p: float) -> str:
+def format_p_value(p: float) -> str:
     """Write a p.
 
-    >>> small(0.04321), small(0.0000123), small(float("nan"))
+    >>> format_p_value(0.04321), small(0.0000123), small(float("nan"))
     ('0.043', '< 0.001', '\N{EN DASH}')
     """
     if isnan(p):
