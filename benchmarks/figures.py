@@ -1,6 +1,6 @@
-"""Numbers of many pictures -> what is told of them. Plain arithmetic: no clock, no network.
+"""Numbers of many images -> what is told of them. Plain arithmetic: no clock, no network.
 
-A figure is what stands in one line of a table: median, lowest, highest and the number of pictures, what was aimed
+A figure is what stands in one line of a table: median, lowest, highest and the number of images, what was aimed
 at (``{"median": ">= 4"}``) and whether it was met.
 """
 
@@ -28,7 +28,7 @@ FIELDS = {
 
 
 def figure(what, values, unit="", *, count=None, interval=None, aims=None):
-    """Tell of values, None left out. ``count`` is that of the pictures, if one value is made of several."""
+    """Tell of values, None left out. ``count`` is that of the images, if one value is made of several."""
     values = [float(value) for value in values if value is not None]
     told = {"what": what, "unit": unit, "count": len(values) if count is None else count}
     told |= {"median": None, "lowest": None, "highest": None, "mean": None}
@@ -53,7 +53,7 @@ def holds(value, aim):
 
 
 def ratios(rows, theirs, ours):
-    """Give how many times as fast ours was, picture by picture, where both were timed and their maps agree."""
+    """Give how many times as fast ours was, image by image, where both were timed and their maps agree."""
     return [
         row["seconds"][theirs] / row["seconds"][ours]
         for row in rows
@@ -62,7 +62,7 @@ def ratios(rows, theirs, ours):
 
 
 def whole_ratio(rows, theirs, ours, setup=0.0):
-    """Give how many times as fast all pictures together were, ours with what had to be done once before; or None."""
+    """Give how many times as fast all images together were, ours with what had to be done once before; or None."""
     both = [row["seconds"] for row in rows if theirs in row["seconds"] and row.get("agrees", {}).get(theirs, True)]
     return sum(one[theirs] for one in both) / (setup + sum(one[ours] for one in both)) if both else None
 

@@ -1,4 +1,4 @@
-"""What every subject needs: pictures, a clock, and contestants that take turns."""
+"""What every subject needs: images, a clock, and contestants that take turns."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from meta import say
 
 
 class Subject:
-    """What can be measured. Its fields are its settings; ``rows`` measures picture by picture, ``figures`` sums up.
+    """What can be measured. Its fields are its settings; ``rows`` measures image by image, ``figures`` sums up.
 
-    The path of a folder of pictures is not stored, its name is.
+    The path of a folder of images is not stored, its name is.
     """
 
     name: ClassVar[str]
@@ -36,13 +36,13 @@ class Subject:
     def settings(self) -> dict[str, Any]:
         """Give the settings, ready for JSON."""
         told = asdict(self)  # type: ignore[call-overload]
-        if "pictures" in told:
-            told["pictures"] = told["pictures"].name if told["pictures"] else "scikit-image's"
+        if "images" in told:
+            told["images"] = told["images"].name if told["images"] else "scikit-image's"
         return told
 
 
 def chosen(folder, count):
-    """Choose so many pictures of a folder, by default scikit-image's, evenly spaced in the order of their names."""
+    """Choose so many images of a folder, by default scikit-image's, evenly spaced in the order of their names."""
     found = [one for one in find_images([folder or Path(data.__file__).parent]) if isinstance(one, Path)]
     return evenly([one for one in found if folder or one.suffix in (".png", ".jpg")], count)
 
@@ -57,7 +57,7 @@ def evenly(items, count):
 
 
 def samples(model, folder, count):
-    """Give name, input ``(1, C, H, W)`` and predicted class ``(1,)`` of each picture."""
+    """Give name, input ``(1, C, H, W)`` and predicted class ``(1,)`` of each image."""
     for path in chosen(folder, count):
         x = model.preprocessing(open_image(path))[None].to(model.device)
         yield path.name, x, model.logits(x).argmax(1)

@@ -1,4 +1,4 @@
-"""What is stored of a measurement: where and how it was made, each picture's numbers, the figures made of them."""
+"""What is stored of a measurement: where and how it was made, each image's numbers, the figures made of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIELDS = {
     "metadata": dict,
     "settings": dict,
     "planned": int,
-    "pictures": int,
+    "images": int,
     "complete": bool,
     "rows": list,
     "figures": list,
@@ -70,7 +70,7 @@ def git(*words):
 
 
 def stored(subject, facts, began, rows, planned):
-    """Put together what the file of a subject holds after so many pictures."""
+    """Put together what the file of a subject holds after so many images."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "schema_version": SCHEMA_VERSION,
@@ -79,7 +79,7 @@ def stored(subject, facts, began, rows, planned):
         "metadata": facts | {"load_after": load, "seconds": round(time.perf_counter() - began, 1)},
         "settings": subject.settings(),
         "planned": planned,
-        "pictures": len(rows),
+        "images": len(rows),
         "complete": len(rows) == planned,
         "rows": rows,
         "figures": subject.figures(rows),
@@ -112,11 +112,11 @@ def problems(result):
     wrong += [f"metadata.{field} is {facts[field]!r}" for field, kind in METADATA.items() if not fits(facts, field)]
     if result["schema_version"] != SCHEMA_VERSION:
         wrong.append(f"schema_version is {result['schema_version']}, expected {SCHEMA_VERSION}")
-    if result["pictures"] != len(result["rows"]):
-        wrong.append(f"{result['pictures']} pictures, and {len(result['rows'])} rows")
-    if result["complete"] != (result["pictures"] == result["planned"]):
-        wrong.append("complete does not say whether all planned pictures are there")
-    wrong += [f"row {number} names no picture" for number, row in enumerate(result["rows"]) if "picture" not in row]
+    if result["images"] != len(result["rows"]):
+        wrong.append(f"{result['images']} images, and {len(result['rows'])} rows")
+    if result["complete"] != (result["images"] == result["planned"]):
+        wrong.append("complete does not say whether all planned images are there")
+    wrong += [f"row {number} names no image" for number, row in enumerate(result["rows"]) if "image" not in row]
     return wrong + [f"{one.get('what')}: {what}" for one in result["figures"] for what in figures.problems(one)]
 
 

@@ -81,7 +81,7 @@ class Zeroed(AblationLayer):
         self.channels_first = channels_first
 
     def set_next_batch(self, input_batch_index, activations, num_channels_to_ablate):
-        """Repeat what the layer gave for one picture."""
+        """Repeat what the layer gave for one image."""
         one = activations[input_batch_index][None]
         self.activations = one.repeat(num_channels_to_ablate, *[1] * (one.dim() - 1))
 
@@ -136,7 +136,7 @@ def torchcam_curves(model, x, target, heatmap, steps):
 
 
 def plain_curves(model, x, target, heatmap, steps, batch):
-    """Give the same areas by a plain loop, ``batch`` pictures at a time."""
+    """Give the same areas by a plain loop, ``batch`` images at a time."""
     order = heatmap.flatten().argsort(descending=True, stable=True)
     pixels = len(order)
     counts = [*range(0, pixels, -(-pixels // steps)), pixels]
@@ -152,9 +152,9 @@ def plain_curves(model, x, target, heatmap, steps, batch):
     return torch.stack(areas)
 
 
-def revealed(picture, places, insertion):
+def revealed(image, places, insertion):
     """Show the places alone on the mean colour, or the mean colour at the places alone."""
-    mask = torch.zeros(picture[0].numel(), device=picture.device)
+    mask = torch.zeros(image[0].numel(), device=image.device)
     mask[places] = 1
     mask = mask if insertion else 1 - mask
-    return picture * mask.reshape(picture.shape[1:])
+    return image * mask.reshape(image.shape[1:])

@@ -1,6 +1,6 @@
-"""What ten million pictures need: on paper, and by a simulation of workers, the driver and processes that end.
+"""What ten million images need: on paper, and by a simulation of workers, the driver and processes that end.
 
-    python benchmarks/scaling.py [--pictures 10000000] [--workers 1 8 64 512] [--rate 6000] [--price 2.5] ...
+    python benchmarks/scaling.py [--images 10000000] [--workers 1 8 64 512] [--rate 6000] [--price 2.5] ...
 
 Costs around the network come from `results/scaling.json`; the GPU's rate, its price and how often a process ends are
 assumed and are options. `python benchmarks/tables.py` writes both tables into docs/scaling.md with the defaults.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 
 import meta
 
-# forward passes a picture at the default layer: 679 of 1,280 channels are not constant, the median of 100 pictures
+# forward passes an image at the default layer: 679 of 1,280 channels are not constant, the median of 100 images
 PASSES = {"grad-cam": 1, "fusion-cam(budget=64)": 1 + 64 + 4, "fusion-cam": 1 + 679 + 4}
 
 
@@ -23,7 +23,7 @@ PASSES = {"grad-cam": 1, "fusion-cam(budget=64)": 1 + 64 + 4, "fusion-cam": 1 + 
 class Assumed:
     """What the arithmetic rests on, in seconds; ``rate`` is one GPU's passes a second, ``stored`` bytes a heatmap."""
 
-    pictures: int = 10_000_000
+    images: int = 10_000_000
     rate: float = 6000.0
     price: float = 2.5
     around: float = 0.02
@@ -39,7 +39,7 @@ def measured(assumed):
     """Put in what was measured here, if it was."""
     result = meta.read("scaling")
     found = {one["what"]: one["median"] for one in result["figures"]} if result else {}
-    parts = [found.get(f"{name} a picture, one core") for name in ("open", "prepare", "fit", "write")]
+    parts = [found.get(f"{name} an image, one core") for name in ("open", "prepare", "fit", "write")]
     call, stored = found.get("a call of a worker with nothing to do"), found.get("stored heatmap with its facts")
     known = {"around": sum(parts) / 1000 if all(parts) else None, "call": call and call / 1000, "stored": stored}
     return replace(assumed, **{name: value for name, value in known.items() if value})
@@ -51,13 +51,13 @@ def measured(assumed):
 def need(assumed, passes):
     """Give GPU-hours, core-hours, gigabytes and dollars, and what is slowest: a GPU has a worker a core beside it."""
     network, around = passes / assumed.rate, assumed.around / assumed.cores
-    hours = assumed.pictures * max(network, around) / 3600
+    hours = assumed.images * max(network, around) / 3600
     return {
         "gpu": hours,
-        "cores": assumed.pictures * assumed.around / 3600,
-        "gigabytes": assumed.pictures * assumed.stored / 1e9,
+        "cores": assumed.images * assumed.around / 3600,
+        "gigabytes": assumed.images * assumed.stored / 1e9,
         "dollars": hours * assumed.price,
-        "slowest": "the network" if network >= around else "opening pictures",
+        "slowest": "the network" if network >= around else "opening images",
         "driver": assumed.batch / assumed.call * max(network, around),
     }
 
@@ -65,7 +65,7 @@ def need(assumed, passes):
 def paper_table(assumed):
     """Tell it as Markdown."""
     lines = [
-        "| method | passes a picture | GPU-hours | core-hours around | stored | money | slowest "
+        "| method | passes an image | GPU-hours | core-hours around | stored | money | slowest "
         "| GPUs that one driver serves |",
         "| --- | --: | --: | --: | --: | --: | --- | --: |",
     ]
@@ -82,10 +82,10 @@ def paper_table(assumed):
 
 
 def simulated(assumed, workers, passes, calls, seed=0):
-    """Give the share of the workers' time that goes into pictures, over so many calls, and how many calls were lost.
+    """Give the share of the workers' time that goes into images, over so many calls, and how many calls were lost.
 
     Each worker has two calls ahead; the driver takes up one answer at a time. A process ends after times that are
-    exponential, its call is done again, and another takes its place. Pictures' costs vary evenly by half.
+    exponential, its call is done again, and another takes its place. Images' costs vary evenly by half.
     """
     chance = random.Random(seed)
     each = assumed.batch * (passes / assumed.rate + assumed.around)
@@ -110,7 +110,7 @@ def simulated(assumed, workers, passes, calls, seed=0):
 
 
 def simulation_table(assumed, workers):
-    """Tell it as Markdown: pictures a second and the share of the workers' time, by their number."""
+    """Tell it as Markdown: images a second and the share of the workers' time, by their number."""
     lines = ["| workers | " + " | ".join(f"`{name}`" for name in PASSES) + " |", "| --: |" + " --: |" * len(PASSES)]
     for number in workers:
         cells = []

@@ -1,11 +1,11 @@
 """How fast is Fusion-CAM here, how much memory does it take, and what do its shortcuts cost?
 
     python benchmarks/speed.py [--what exact share budget ablation curves memory networks precision scaling]
-                               [--pictures FOLDER] [--count N] [--peer-count N] [--budget N] [--compile] ...
+                               [--images FOLDER] [--count N] [--peer-count N] [--budget N] [--compile] ...
 
-Contestants take turns on every picture, so that a slow spell of the machine hits all alike, and ratios are those
-of one picture. What they gave is compared before their time counts. Progress goes to standard error, results to a
-JSON file a subject, which is written after every picture: a run that is cut off keeps what it has.
+Contestants take turns on every image, so that a slow spell of the machine hits all alike, and ratios are those
+of one image. What they gave is compared before their time counts. Progress goes to standard error, results to a
+JSON file a subject, which is written after every image: a run that is cut off keeps what it has.
 `python benchmarks/tables.py` makes the tables of them. See benchmarks/README.md.
 """
 
@@ -25,7 +25,7 @@ from subjects import SUBJECTS
 
 
 def run(subject, out, device):
-    """Measure, and store what there is after every picture."""
+    """Measure, and store what there is after every image."""
     torch.manual_seed(getattr(subject, "seed", 0))
     facts, began, rows, planned = meta.metadata(device), time.perf_counter(), [], subject.planned()
     result = None
@@ -34,8 +34,8 @@ def run(subject, out, device):
         result = meta.stored(subject, facts, began, rows, planned)
         meta.write(out, result)
     if result is None:
-        raise FusionCamError(f"{subject.name}: nothing to measure: no picture in the folder, or --count is 0")
-    if not result["complete"]:  # the folder has fewer pictures than were asked for, and that is all there is
+        raise FusionCamError(f"{subject.name}: nothing to measure: no image in the folder, or --count is 0")
+    if not result["complete"]:  # the folder has fewer images than were asked for, and that is all there is
         result = meta.stored(subject, facts, began, rows, len(rows))
         meta.write(out, result)
     return result
@@ -43,7 +43,7 @@ def run(subject, out, device):
 
 def tell(result):
     """Print what came out."""
-    print(f"{result['subject']}: {result['what']}; {result['pictures']} pictures")
+    print(f"{result['subject']}: {result['what']}; {result['images']} images")
     for told in result["figures"]:
         mark = {True: "met: ", False: "MISSED: ", None: ""}[told["met"]]
         print(f"  {mark}{told['what']}: {figures.shown(told)}")
@@ -62,9 +62,9 @@ def parsed(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--what", nargs="+", default=list(SUBJECTS), choices=list(SUBJECTS), help="default: all")
-    add("--pictures", type=existing, help="a folder; default: the free pictures that scikit-image brings")
-    add("--count", type=positive, help="pictures, evenly spaced in the folder; each subject has its default")
-    add("--peer-count", type=positive, help="exact: peers on the first so many pictures alone")
+    add("--images", type=existing, help="a folder; default: the free images that scikit-image brings")
+    add("--count", type=positive, help="images, evenly spaced in the folder; each subject has its default")
+    add("--peer-count", type=positive, help="exact: peers on the first so many images alone")
     add("--compile", action="store_true", default=None, help="exact: let the compiled network race too")
     add(
         "--one-process",
@@ -112,7 +112,7 @@ def main():
         except FusionCamError as error:
             raise SystemExit(f"{subject.name}: {error}") from None
         except KeyboardInterrupt:
-            raise SystemExit(f"{subject.name}: stopped; {arguments.out} holds the pictures that were done") from None
+            raise SystemExit(f"{subject.name}: stopped; {arguments.out} holds the images that were done") from None
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from fusioncam.methods.registry import described
 ROOT = Path(__file__).parents[1]
 # in the order in which they are told
 SUBJECTS = ("exact", "share", "budget", "ablation", "curves", "memory", "networks", "precision", "scaling", "calls")
-HEADS = ("| what | measured: median (lowest to highest) | pictures | aim | |", "| --- | --- | --: | --- | --- |")
+HEADS = ("| what | measured: median (lowest to highest) | images | aim | |", "| --- | --- | --: | --- | --- |")
 MARKS = {True: "met", False: "**missed**", None: ""}
 
 
@@ -36,7 +36,7 @@ def speed_table():
 
 
 def raced(result, told):
-    return result["subject"] == "exact" and told["unit"] == "s" and told["what"].endswith("a picture")
+    return result["subject"] == "exact" and told["unit"] == "s" and told["what"].endswith("an image")
 
 
 def line(told):
@@ -78,11 +78,11 @@ def machine(facts):
 
 
 def unfinished(result):
-    return "" if result["complete"] else f" ({result['pictures']} of {result['planned']} pictures)"
+    return "" if result["complete"] else f" ({result['images']} of {result['planned']} images)"
 
 
 def methods_table():
-    lines = ["| name | family | what it is | passes a picture | paper |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| name | family | what it is | passes an image | paper |", "| --- | --- | --- | --- | --- |"]
     for name, method in METHODS.items():
         cells = (f"`{name}`", method.family, described(name), method.cost, link(method.paper))
         lines.append(f"| {' | '.join(cells)} |")
@@ -160,7 +160,7 @@ def setting(value):
 
 
 def chunks_table():
-    """Tell the milliseconds a picture of plain passes by chunk and workers, medians of the repeats."""
+    """Tell the milliseconds an image of plain passes by chunk and workers, medians of the repeats."""
     result = meta.read("share")
     if not result:
         return "Not measured yet: `python benchmarks/speed.py --what share`."
@@ -171,7 +171,7 @@ def chunks_table():
     many = sorted({workers for workers, _ in rates})
     threads = result["metadata"]["threads"]
     heads = [f"{workers} x {max(1, threads // workers)} threads" for workers in many]
-    lines = [f"| pictures a pass | {' | '.join(heads)} |", "| --: |" + " --: |" * len(many)]
+    lines = [f"| images a pass | {' | '.join(heads)} |", "| --: |" + " --: |" * len(many)]
     for chunk in sorted({chunk for _, chunk in rates}):
         cells = [milliseconds(rates.get((workers, chunk), [])) for workers in many]
         lines.append(f"| {chunk} | {' | '.join(cells)} |")
@@ -197,7 +197,7 @@ def curve():
 
 
 def on_paper():
-    """Tell what ten million pictures need."""
+    """Tell what ten million images need."""
     return scaling.paper_table(scaling.measured(scaling.Assumed()))
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/trust.py PHOTOS --limit 40
 
-prints the tables of docs/trust.md. A picture takes about 1,500 passes.
+prints the tables of docs/trust.md. An image takes about 1,500 passes.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from fusioncam.trust.levels import ALIKE, ASKED, UNLIKE
 METHODS = ("fusion-cam(budget=64)", "grad-cam", "center", "random")
 
 
-def measured(pictures: list[Path], methods: list[str]) -> dict[str, list[fc.Explanation]]:
-    """Check every picture by every method."""
+def measured(images: list[Path], methods: list[str]) -> dict[str, list[fc.Explanation]]:
+    """Check every image by every method."""
     found: dict[str, list[fc.Explanation]] = {method: [] for method in methods}
-    for one in fc.explain_each(pictures, methods=methods, check=True):
+    for one in fc.explain_each(images, methods=methods, check=True):
         found[one.method].append(one)
         print(".", end="", flush=True)
     print()
@@ -50,7 +50,7 @@ def levels(found: dict[str, list[fc.Explanation]]) -> list[str]:
 
 
 def alike(explanations: list[fc.Explanation]) -> str:
-    """Tell how alike maps of different pictures are: what ``ALIKE`` and ``UNLIKE`` are set by."""
+    """Tell how alike maps of different images are: what ``ALIKE`` and ``UNLIKE`` are set by."""
     maps = [torch.nn.functional.avg_pool2d(one.heatmap[None], 4) for one in explanations]
     pairs = np.array([spearman(first, second).item() for first, second in combinations(maps, 2)])
     quantiles = ", ".join(f"{np.quantile(pairs, q):.2f} at {q:.0%}" for q in (0.05, 0.25, 0.5, 0.75, 0.95))
@@ -61,16 +61,16 @@ def alike(explanations: list[fc.Explanation]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos")
-    parser.add_argument("--limit", type=int, default=40, help="so many pictures, evenly spread")
+    parser.add_argument("--limit", type=int, default=40, help="so many images, evenly spread")
     parser.add_argument("-m", "--method", action="append", help=f"default: {', '.join(METHODS)}")
     asked = parser.parse_args()
-    pictures = sorted(one for one in find_images([asked.photos]) if isinstance(one, Path))
-    step = max(1, len(pictures) // asked.limit)
-    found = measured(pictures[::step][: asked.limit], asked.method or list(METHODS))
+    images = sorted(one for one in find_images([asked.photos]) if isinstance(one, Path))
+    step = max(1, len(images) // asked.limit)
+    found = measured(images[::step][: asked.limit], asked.method or list(METHODS))
     print(*levels(found), sep="\n")
     for method, explanations in found.items():
         if len(explanations) > 1 and method not in ("center", "random"):
-            print(f"{method}, maps of different pictures: {alike(explanations)}")
+            print(f"{method}, maps of different images: {alike(explanations)}")
 
 
 if __name__ == "__main__":

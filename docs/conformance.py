@@ -30,8 +30,8 @@ Written by `docs/conformance.py`; the cases lie in `tests/conformance.py`, and t
 
 Each method is compared with [grad-cam](https://pypi.org/project/grad-cam/) (pytorch-grad-cam),
 [torchcam](https://pypi.org/project/torchcam/) and [captum](https://pypi.org/project/captum/) as PyPI has them, on the
-same network, layer, picture and target, and with reference maps: what two public codes of Fusion-CAM's authors,
-`official` and `xplaincam`, gave for eight pictures and the default model. Compared are heatmaps of the picture's size
+same network, layer, image and target, and with reference maps: what two public codes of Fusion-CAM's authors,
+`official` and `xplaincam`, gave for eight images and the default model. Compared are heatmaps of the image's size
 in [0, 1]; torchcam's and captum's are of the layer's size and are upsampled as ours are. A number is the largest
 absolute difference of any pixel, rounded up.
 
@@ -43,15 +43,15 @@ BEYOND: list[str] = []
 WHERE = {
     "toys": "toys",
     "default": "default model",
-    "reference": "eight pictures",
-    "one": "one picture",
+    "reference": "eight images",
+    "one": "one image",
 }
 LIMITS = """\
-The toys are networks of few channels with pictures of 8 to 16 pixels a side, in float64 as far as the peer goes
+The toys are networks of few channels with images of 8 to 16 pixels a side, in float64 as far as the peer goes
 (grad-cam gives float32); among them are maps with constant channels, with negative values, of signals and of volumes.
 The default model is efficientnet_lite0 at `blocks.6`, float32, with scikit-image's cat and the class it predicts.
 Score-, SS- and IS-CAM are compared with the peers on toys alone, because each takes a pass a channel. Score-, Union-
-and Fusion-CAM are compared here with the reference maps of one picture; `tests/test_oracles.py` has all of them.
+and Fusion-CAM are compared here with the reference maps of one image; `tests/test_oracles.py` has all of them.
 What is left above 1e-5 is float32's rounding: of scores (Score- and Ablation-CAM), of what is divided by nearly 0
 (xplaincam's XGrad-CAM and Grad-CAM++), of gradients that jump between two steps (integrated gradients of the default
 model). Of the last two, which go beyond 1e-4, the tests show that float64 moves our own maps as far.

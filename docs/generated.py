@@ -28,7 +28,7 @@ METHOD_WORDS: dict[str, dict[str, str]] = yaml.safe_load((ROOT / "methods.yaml")
 METRIC_WORDS: dict[str, dict[str, str]] = yaml.safe_load((ROOT / "metrics.yaml").read_text())
 FAMILIES = {
     "gradient": "Gradient methods: one recorded pass, or a few",
-    "region": "Region methods: many passes, of masked pictures or changed maps",
+    "region": "Region methods: many passes, of masked images or changed maps",
     "ensemble": "Ensembles: several maps in one",
     "wrapper": "Wrappers: any method, more than once",
     "baseline": "Baselines: maps that know nothing of the network",
@@ -45,11 +45,11 @@ METHODS_HEAD = """\
 `(N, H, W)` in [0, 1]. Settings go in parentheses, methods as settings: `fusion-cam(gradient=layer-cam, theta=20)`.
 
 In the formulas $A_k$ is the map of channel $k$ at the layer, $g_k = \\partial y_c / \\partial A_k$ the gradient of
-the logit $y_c$ of class $c$ by it, $p_c$ the probability, $Z$ the number of places $i$, and $x \\odot M$ the picture
+the logit $y_c$ of class $c$ by it, $p_c$ the probability, $Z$ the number of places $i$, and $x \\odot M$ the image
 seen through the mask $M$. $\\mathrm{N}$ stretches a map to [0, 1]; $\\mathrm{up}$ brings it to the input's size,
 which happens to every $H$ at the end.
 
-The pictures are scikit-image's cat, cup, rocket and bricks, seen by `efficientnet_lite0` at its default layer, for
+The images are scikit-image's cat, cup, rocket and bricks, seen by `efficientnet_lite0` at its default layer, for
 the class that it predicts. A texture is no class of ImageNet: the last map of each row should not convince you.
 
 | if you want | take |
@@ -66,11 +66,11 @@ the class that it predicts. A texture is no class of ImageNet: the last map of e
 METRICS_HEAD = """\
 # Metrics and their protocols
 
-`METRICS[name](model, x, target, heatmaps)` gives values `(N,)`, one a picture. Some also ask for `truth=`, boxes or
+`METRICS[name](model, x, target, heatmaps)` gives values `(N,)`, one an image. Some also ask for `truth=`, boxes or
 masks of the class, or for `method=`, which then makes more heatmaps.
 
 In the formulas $H$ is the heatmap, $s$ the score that is measured (`readout`: the probability unless said otherwise),
-$p$ the probability, and $x \\odot H$ the picture seen through the map. What shows where a map is 0 says `fill`.
+$p$ the probability, and $x \\odot H$ the image seen through the map. What shows where a map is 0 says `fill`.
 
 The settings of a metric are its protocol: two numbers compare only if these are the same, so they stand beside every
 number that `fusioncam` writes. What no number says stands on [a page of its own](limits.md).
@@ -137,7 +137,7 @@ def method_section(name: str, presets: tuple[str, ...]) -> Iterator[str]:
         yield f"![{alt}](images/methods/{strip.name}){{ loading=lazy }}\n{{ .strip }}\n"
     yield f"**When to use it.** {words['when'].strip()}\n"
     settings = ", ".join(methods.settings_of(method))
-    yield facts(f"**Passes a picture:** {cost_of(method.cost)}", link(method.paper)) + "\n"
+    yield facts(f"**Passes an image:** {cost_of(method.cost)}", link(method.paper)) + "\n"
     if rest or settings or presets:
         yield details(rest, settings, {preset: methods.described(preset) for preset in presets})
 
@@ -179,7 +179,7 @@ def metric_section(name: str, presets: tuple[str, ...]) -> Iterator[str]:
     yield f"**How far it goes.** {words['says']}\n"
     better = "higher is better" if metric.higher_is_better else "lower is better"
     needs = "needs truth" * metric.needs_truth + "needs the method" * metric.needs_method
-    yield facts(better, needs, f"passes a picture: {metric.cost}", link(metric.paper)) + "\n"
+    yield facts(better, needs, f"passes an image: {metric.cost}", link(metric.paper)) + "\n"
     settings = ", ".join(registry.settings_of(metric))
     yield details(rest, settings, {preset: registry.described(preset) for preset in presets})
 
@@ -213,7 +213,7 @@ terminal too. Results go to the standard output, progress, warnings and errors t
 | exit code | means |
 | --- | --- |
 | 0 | all went well |
-| 1 | some pictures failed, the others are done |
+| 1 | some images failed, the others are done |
 | 2 | the request is wrong, or there is no room to write |
 | 130 | stopped by Ctrl-C; what was done is kept |
 """

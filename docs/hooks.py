@@ -41,9 +41,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in made().items():
         files.append(File.generated(config, name, content=text))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        text, pictures = executed(path, path.stat().st_mtime_ns)
+        text, images = executed(path, path.stat().st_mtime_ns)
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text))
-        for name, content in pictures.items():
+        for name, content in images.items():
             files.append(File.generated(config, f"notebooks/{path.stem}/{name}", content=content))
     return files
 
@@ -56,16 +56,16 @@ def made() -> dict[str, str]:
 
 @cache
 def executed(path: Path, changed: int) -> tuple[str, dict[str, bytes]]:
-    """Run a notebook, which is stored without what it shows, and give it as Markdown with its pictures."""
+    """Run a notebook, which is stored without what it shows, and give it as Markdown with its images."""
     notebook = nbformat.read(path, as_version=4)
     # tqdm misses a widget that nobody asked for
     env = {**os.environ, "PYTHONWARNINGS": "ignore:IProgress not found"}
     NotebookClient(notebook, timeout=600, kernel_name="python3").execute(env=env)
     text, resources = MarkdownExporter().from_notebook_node(notebook)
-    pictures: dict[str, bytes] = resources["outputs"]
-    for name in pictures:
+    images: dict[str, bytes] = resources["outputs"]
+    for name in images:
         text = text.replace(f"({name})", f"({path.stem}/{name})")
-    return text, pictures
+    return text, images
 
 
 # -- formulas and names ------------------------------------------------------------------------------------------

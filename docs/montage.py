@@ -1,4 +1,4 @@
-"""All methods on four free pictures: `python docs/montage.py`, some minutes.
+"""All methods on four free images: `python docs/montage.py`, some minutes.
 
 Writes docs/images/methods.jpg, all in one, and docs/images/methods/NAME.jpg, a strip for each method. Methods that
 would take longest get fewer samples here than by default. LeGrad needs a transformer, and is left out.
@@ -24,7 +24,7 @@ from fusioncam.utils.text import slug
 from fusioncam.visualization import overlay
 
 IMAGES = Path(__file__).parent / "images"
-PICTURES = {"cat": "chelsea.png", "cup and spoon": "coffee.png", "small rocket": "rocket.jpg", "texture": "brick.png"}
+IMAGES = {"cat": "chelsea.png", "cup and spoon": "coffee.png", "small rocket": "rocket.jpg", "texture": "brick.png"}
 FEWER = {
     "ss-cam": {"samples": 2},
     "is-cam": {"samples": 2},
@@ -35,9 +35,9 @@ PANELS = 4
 SIDE, GAP = 200, 4
 
 
-def heatmaps_of(picture: Image.Image, model: fc.ExplainedModel) -> tuple[Image.Image, dict[str, torch.Tensor]]:
-    """Give the picture as the network sees it, and its heatmap for the predicted class by every method."""
-    x = model.preprocessing(picture)[None]
+def heatmaps_of(image: Image.Image, model: fc.ExplainedModel) -> tuple[Image.Image, dict[str, torch.Tensor]]:
+    """Give the image as the network sees it, and its heatmap for the predicted class by every method."""
+    x = model.preprocessing(image)[None]
     heatmaps = {}
     with fc.cached_passes():
         target = model.logits(x).argmax(1)
@@ -45,16 +45,16 @@ def heatmaps_of(picture: Image.Image, model: fc.ExplainedModel) -> tuple[Image.I
             if name != "legrad":
                 print(name, file=sys.stderr)
                 heatmaps[name] = replace(method, **FEWER.get(name, {}))(model, x, target)[0]
-    return model.preprocessing.view(picture), heatmaps
+    return model.preprocessing.view(image), heatmaps
 
 
-def show(axes: Axes, picture: Image.Image, title: str) -> None:
-    axes.imshow(picture)
+def show(axes: Axes, image: Image.Image, title: str) -> None:
+    axes.imshow(image)
     axes.set_title(title, fontsize=5, pad=1)
 
 
 def montage(made: list[tuple[Image.Image, dict[str, torch.Tensor]]], names: list[str]) -> None:
-    """Write all methods in one picture."""
+    """Write all methods in one image."""
     rows = -(-len(names) // PANELS)
     figure, grid = plt.subplots(rows, PANELS * len(made), figsize=(15, rows * 1.02), dpi=120)
     for axes in grid.flat:
@@ -68,10 +68,10 @@ def montage(made: list[tuple[Image.Image, dict[str, torch.Tensor]]], names: list
     figure.savefig(IMAGES / "methods.jpg", pil_kwargs={"quality": 85})
 
 
-def strip(pictures: list[Image.Image]) -> Image.Image:
-    """Set pictures in a row."""
+def strip(images: list[Image.Image]) -> Image.Image:
+    """Set images in a row."""
     white = np.full((SIDE, GAP, 3), 255, np.uint8)
-    parts = [part for one in pictures for part in (np.asarray(one.resize((SIDE, SIDE))), white)]
+    parts = [part for one in images for part in (np.asarray(one.resize((SIDE, SIDE))), white)]
     return Image.fromarray(np.hstack(parts[:-1]))
 
 
@@ -80,13 +80,13 @@ def main() -> None:
     warnings.simplefilter("ignore", fc.FusionCamWarning)
     model = fc.load_model(device="cpu")
     folder = Path(data.__file__).parent
-    made = [heatmaps_of(Image.open(folder / file).convert("RGB"), model) for file in PICTURES.values()]
+    made = [heatmaps_of(Image.open(folder / file).convert("RGB"), model) for file in IMAGES.values()]
     names = list(made[0][1])
     montage(made, names)
     (IMAGES / "methods").mkdir(exist_ok=True)
     for name in names:
-        pictures = [overlay(view, heatmaps[name].numpy(), 0.5) for view, heatmaps in made]
-        strip(pictures).save(IMAGES / "methods" / f"{slug(name)}.jpg", quality=80)
+        images = [overlay(view, heatmaps[name].numpy(), 0.5) for view, heatmaps in made]
+        strip(images).save(IMAGES / "methods" / f"{slug(name)}.jpg", quality=80)
 
 
 if __name__ == "__main__":

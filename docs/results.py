@@ -64,7 +64,7 @@ def store(name, timed, untimed):
         if unlike := [word for word in SAME if plan[word] != joined[word]]:
             sys.exit(f"{run} is of another {', '.join(unlike)} than {runs[0]}: its rows do not belong beside those")
     rows = pd.concat([rows_of(run, run in timed) for run in runs], ignore_index=True)
-    rows = rows.drop_duplicates(["model", "picture", "method", "metric"])
+    rows = rows.drop_duplicates(["model", "image", "method", "metric"])
     folder = ROOT / "results" / name
     folder.mkdir(parents=True, exist_ok=True)
     write_parquet(rows.where(rows.notna(), None).to_dict("records"), folder / "rows.parquet")

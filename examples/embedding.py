@@ -1,4 +1,4 @@
-"""What makes a picture like another one: the built-in network without its classes, as an embedding.
+"""What makes an image like another one: the built-in network without its classes, as an embedding.
 
 python examples/embedding.py [FOLDER]
 """
@@ -16,13 +16,13 @@ from fusioncam.tasks import Embedding
 
 
 def main(folder: str | None = None) -> None:
-    """Ask what in a picture of a cat is like the same cat seen closer, and not like coffee."""
+    """Ask what in an image of a cat is like the same cat seen closer, and not like coffee."""
     lite0 = fc.load_model(device="cpu")
     lite0.network.reset_classifier(0)  # what comes out is 1,280 features
-    pictures = [Image.fromarray(one) for one in (data.chelsea()[30:270, 80:320], data.coffee())]
-    x = torch.stack([lite0.preprocessing(one) for one in pictures])
+    images = [Image.fromarray(one) for one in (data.chelsea()[30:270, 80:320], data.coffee())]
+    x = torch.stack([lite0.preprocessing(one) for one in images])
 
-    alike = Embedding.of_pictures(lite0.network, x)
+    alike = Embedding.of_images(lite0.network, x)
     labels = ("like the cat", "like the coffee", "like neither")
     model = fc.ExplainedModel(alike, "wrapped.bn2", preprocessing=lite0.preprocessing, labels=labels)
     explanation = fc.explain(data.chelsea(), model=model, target="like the cat", method="grad-cam")

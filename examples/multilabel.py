@@ -14,7 +14,7 @@ from fusioncam.tasks import MultiLabel
 
 
 def main(folder: str | None = None) -> None:
-    """Ask one picture for two labels; the built-in network stands in for one that was trained with sigmoids."""
+    """Ask one image for two labels; the built-in network stands in for one that was trained with sigmoids."""
     lite0 = fc.load_model(device="cpu")
     for name, label in (("espresso", 967), ("spatula", 813)):
         present = MultiLabel(lite0.network, label)

@@ -49,9 +49,9 @@ def flipped(model: fc.ExplainedModel, x: Tensor, target: Tensor, heatmaps: Tenso
 def main(folder: str | None = None) -> None:
     """Put captum's map and ours side by side, and measure both by our metric and by Quantus'."""
     model = fc.load_model(device="cpu")
-    picture = Image.fromarray(data.chelsea())
-    comparison = fc.compare(picture, [captum_ig, "integrated-gradients(steps=8)", "grad-cam"], model=model)
-    x = model.preprocessing(picture)[None]
+    image = Image.fromarray(data.chelsea())
+    comparison = fc.compare(image, [captum_ig, "integrated-gradients(steps=8)", "grad-cam"], model=model)
+    x = model.preprocessing(image)[None]
     for explanation in comparison:
         target, heatmaps = torch.tensor([explanation.target]), explanation.heatmap[None]
         ours = Deletion(steps=STEPS)(model, x, target, heatmaps).item()

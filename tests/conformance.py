@@ -1,4 +1,4 @@
-"""What each method and its peers give for the same network, layer, picture and target, and why they differ.
+"""What each method and its peers give for the same network, layer, image and target, and why they differ.
 
 A :class:`Case` is one method beside one peer. Where they differ, ``rule`` is ours with the peer's rule put in, which
 must then give what the peer gives: a difference that no such function explains is not explained. The tests run the
@@ -55,12 +55,12 @@ REFERENCES = (
 REFERENCES = (*REFERENCES, "817_blocks.6")
 
 
-# -- the networks and pictures ---------------------------------------------------------------------------------
+# -- the networks and images ---------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
 class Problem:
-    """A network, a layer, pictures and targets; ``stored`` are reference maps, where the peer is not run."""
+    """A network, a layer, images and targets; ``stored`` are reference maps, where the peer is not run."""
 
     name: str
     network: nn.Module
@@ -73,7 +73,7 @@ class Problem:
     @functools.cached_property
     def explained(self) -> ExplainedModel:
         """The network as our methods take it."""
-        return self.model.at(self.layer) if self.model else ExplainedModel(self.network, self.layer)
+        return self.model.with_layer(self.layer) if self.model else ExplainedModel(self.network, self.layer)
 
     @property
     def module(self) -> nn.Module:
@@ -100,7 +100,7 @@ class Rows(nn.Module):
 
 
 def row(channels: list[list[float]], weights: list[float], pool: int = 1) -> Problem:
-    """Give the smallest kind of problem: a picture 1 pixel high and one class."""
+    """Give the smallest kind of problem: an image 1 pixel high and one class."""
     x = torch.tensor(channels, dtype=torch.float64)[None, :, None].requires_grad_()
     return Problem("row", Rows([weights], pool), "features", x, torch.tensor([0]))
 
@@ -178,7 +178,7 @@ def default(layer: str = "blocks.6") -> Problem:
 
 
 def reference(file: str) -> Problem:
-    """Give the default model with a reference file's picture, layer, class and maps."""
+    """Give the default model with a reference file's image, layer, class and maps."""
     stored = np.load(SHARED / f"{file}.npz")
     pixels = torch.from_numpy(stored["image_u8"]).permute(2, 0, 1)[None].float() / 255
     maps = {key: torch.from_numpy(stored[key]).squeeze()[None] for key in stored if key.startswith(PEERS[3:])}
@@ -215,7 +215,7 @@ def of_gradcam(
 
 
 def finer_of_gradcam(problem: Problem) -> Tensor:
-    """Ask grad-cam's Finer-CAM, which takes one class for all pictures."""
+    """Ask grad-cam's Finer-CAM, which takes one class for all images."""
     with gradcam.FinerCAM(problem.network, [problem.module]) as cam:
         maps = [cam(x[None].clone(), None, target_idx=int(c)) for x, c in zip(problem.x, problem.target, strict=True)]
     problem.network.zero_grad()
@@ -223,7 +223,7 @@ def finer_of_gradcam(problem: Problem) -> Tensor:
 
 
 def smoothed_by_gradcam(problem: Problem) -> Tensor:
-    """Ask grad-cam's smoothing over augmented pictures."""
+    """Ask grad-cam's smoothing over augmented images."""
     return of_gradcam(gradcam.GradCAM, aug_smooth=True)(problem)
 
 
@@ -234,12 +234,12 @@ def random_of_gradcam(problem: Problem) -> Tensor:
 
 
 def edges_of_gradcam(problem: Problem) -> Tensor:
-    """Ask grad-cam's Sobel picture for a picture of 8 bits."""
+    """Ask grad-cam's Sobel image for an image of 8 bits."""
     return minmax(torch.from_numpy(np.stack([sobel_cam.sobel_cam(one) for one in bytes_of(problem)])).double())
 
 
 def bytes_of(problem: Problem) -> list[np.ndarray]:
-    """Give the pictures in 8 bits, colours last."""
+    """Give the images in 8 bits, colours last."""
     return [(one * 255).round().byte().permute(1, 2, 0).numpy() for one in minmax(problem.x)]
 
 
@@ -381,7 +381,7 @@ def channel_by_channel(problem: Problem) -> Tensor:
     """FullGrad with each channel stretched by itself, of layers that are exactly of two classes."""
     known = (nn.Conv2d, nn.BatchNorm2d)
     size = problem.x.shape[2:]
-    biases = problem.explained.biases(problem.x)
+    biases = problem.explained.channel_biases(problem.x)
     layers = [name for name in biases if type(problem.network.get_submodule(name)) in known]
     records = problem.explained.records(problem.x, problem.target, layers) if layers else []
     terms = [problem.x * problem.explained.input_gradients(problem.x, problem.target)]
@@ -411,7 +411,7 @@ def weighted_references(problem: Problem) -> Tensor:
 
 
 def aligned(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Upsample with the corners of map and picture in one place."""
+    """Upsample with the corners of map and image in one place."""
     return F.interpolate(maps[:, None], size=tuple(size), mode="bilinear", align_corners=True)[:, 0]
 
 
@@ -447,8 +447,8 @@ class Lowered:
     """Each channel set to one value of its own, as grad-cam's ablation does where the lowest value is not 0."""
 
     def __init__(self, activations: Tensor, values: Tensor) -> None:
-        pictures, channels = activations.shape[:2]
-        self.shape, self.alive = (channels, pictures), torch.ones(channels, pictures, dtype=torch.bool)
+        images, channels = activations.shape[:2]
+        self.shape, self.active = (channels, images), torch.ones(channels, images, dtype=torch.bool)
         self.values = values
 
     def __call__(self, maps: Tensor, which: Tensor) -> Tensor:
@@ -483,7 +483,7 @@ def lowered(batch: int) -> Maker:
 
 
 def last_noisy(problem: Problem) -> Tensor:
-    """Smooth Grad-CAM++ with the last noisy picture's maps and gradients, and the sum kept at its own places."""
+    """Smooth Grad-CAM++ with the last noisy image's maps and gradients, and the sum kept at its own places."""
     drawn = 0.3 * noise(problem.x, 4, 0)
     noisy = [problem.explained.record(problem.x + one, problem.target) for one in drawn]
     second = torch.stack([one.gradients**2 for one in noisy]).mean(0)
@@ -518,7 +518,7 @@ def small_product(layers: tuple[str, ...]) -> Maker:
 
 
 def averaged_brightness(problem: Problem) -> Tensor:
-    """Grad-CAM averaged over the picture and its mirror image, each at three contrasts, and not stretched again."""
+    """Grad-CAM averaged over the image and its mirror image, each at three contrasts, and not stretched again."""
     total = torch.zeros_like(problem.x[:, 0])
     for factor in (0.9, 1, 1.1):
         for flip in (False, True):
@@ -537,7 +537,7 @@ def random_channels(problem: Problem) -> Tensor:
 
 
 def byte_slopes(problem: Problem) -> Tensor:
-    """The mean of both slopes' absolute values, each rounded to 8 bits, of a picture whose borders are mirrored."""
+    """The mean of both slopes' absolute values, each rounded to 8 bits, of an image whose borders are mirrored."""
     grey = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in bytes_of(problem)]
     maps = F.pad(torch.from_numpy(np.stack(grey)).double()[:, None], (1, 1, 1, 1), mode="reflect")
     kernel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=torch.float64)
@@ -671,7 +671,7 @@ def answer(maker: Maker, problem: Problem) -> Tensor:
 
 
 def apart(mine: Tensor, theirs: Tensor) -> float:
-    """Give the largest absolute difference; of several candidates the nearest of each picture counts."""
+    """Give the largest absolute difference; of several candidates the nearest of each image counts."""
     candidates = mine if mine.dim() > theirs.dim() else mine[None]
     return float((candidates.double() - theirs.double()).abs().flatten(2).amax(2).amin(0).max())
 
@@ -688,10 +688,10 @@ CASES = [
         note="maps of volumes smaller than the volume",
         rule=cubic,
         why="It brings the maps of volumes to size with `scipy.ndimage.zoom`, whose default is a cubic spline that "
-        "puts corner on corner; its maps of pictures, and ours of either, are interpolated linearly, pixel centres "
+        "puts corner on corner; its maps of images, and ours of either, are interpolated linearly, pixel centres "
         "in place.",
-        right="The paper does not say how (it speaks of bilinear upsampling of pictures). Ours does for volumes what "
-        "both do for pictures; a spline also overshoots what it interpolates.",
+        right="The paper does not say how (it speaks of bilinear upsampling of images). Ours does for volumes what "
+        "both do for images; a spline also overshoots what it interpolates.",
         tolerance=1e-5,
     ),
     Case(
@@ -751,7 +751,7 @@ CASES = [
         rule=channel_by_channel,
         why="It stretches every channel to [0, 1] by itself, ours every layer as one. It also knows layers by their "
         "exact class alone (`Conv2d`, `BatchNorm2d`): of the default model, whose layers are of derived classes, it "
-        "takes no bias at all, and its map is that of the picture's own term.",
+        "takes no bias at all, and its map is that of the image's own term.",
         right="Ours does what the authors' public code does. " + NOT_READ + "its psi may be read either way. For the "
         "derived classes ours is right: the sum over all biases is what the name says.",
     ),
@@ -797,7 +797,7 @@ CASES = [
         mine=MultiLayer(GradCAM(), LAYERS),
         note="the mean over two layers",
         rule=lambda problem: minmax(layers_of(problem, LAYERS, 1e-7).mean(0)),
-        why="A map is stretched to [0, 1] before it is brought to the picture's size, and not again after: one whose "
+        why="A map is stretched to [0, 1] before it is brought to the image's size, and not again after: one whose "
         "peak is narrow counts for less.",
         right="Neither: no paper defines it. Ours joins heatmaps as they would be shown.",
     ),
@@ -830,7 +830,7 @@ CASES = [
         ("curved",),
         note="its `sobel_cam`",
         rule=byte_slopes,
-        why="It takes a picture of 8 bits, weighs the colours by how bright they look, mirrors the borders and gives "
+        why="It takes an image of 8 bits, weighs the colours by how bright they look, mirrors the borders and gives "
         "the mean of both slopes' absolute values, rounded and cut at 255; ours the length of the slope of the mean "
         "colour, of any input.",
         right="Neither: no paper defines it.",
@@ -847,7 +847,7 @@ CASES = [
         right="Ours in both, by the authors' public code, which upsamples both without aligned corners and takes the "
         "ReLU last; the paper's equations do not say. Where nothing is upsampled the two agree.",
         example=Example(
-            "Maps [2, 0, 0] and [0, 2, 0] of a picture with channels [2, 2, 0, 0, 0, 0] and [0, 0, 2, 2, 0, 0], the "
+            "Maps [2, 0, 0] and [0, 2, 0] of an image with channels [2, 2, 0, 0, 0, 0] and [0, 0, 2, 2, 0, 0], the "
             "logit their sum.",
             row([[2, 2, 0, 0, 0, 0], [0, 0, 2, 2, 0, 0]], [1, 1], 2),
             [0.77, 0.85, 1, 0.81, 0.27, 0],
@@ -923,10 +923,10 @@ CASES = [
         (*CURVED, "small", "default"),
         note="given our noise",
         rule=last_noisy,
-        why="The gradients that are weighted, and the maps that are summed, are those of the last noisy picture "
+        why="The gradients that are weighted, and the maps that are summed, are those of the last noisy image "
         "alone, and the sum in alpha's denominator multiplies activations and third derivatives place by place.",
         right="Ours, by the definition in arXiv 1908.01224 as torchcam's docstring states it: the map is of the "
-        "picture, all derivatives are means over the noise, and the sum is over the activations. Both put the second "
+        "image, all derivatives are means over the noise, and the sum is over the activations. Both put the second "
         "derivative above alpha's line, where the paper is said to print the first.",
     ),
     Case("xgrad-cam", "torchcam", of_torchcam(torchcam.XGradCAM), (*ALL, "default")),
@@ -940,8 +940,8 @@ CASES = [
         mine=RefineCAM(LayerCAM(), LAYERS),
         note="of LayerCAM, at two layers",
         rule=small_product(LAYERS),
-        why="It multiplies the maps at the largest layer's size, ours at the picture's.",
-        right=NOT_READ + "grad-cam, whose RefineCAM agrees with ours, multiplies at the picture's size as well.",
+        why="It multiplies the maps at the largest layer's size, ours at the image's.",
+        right=NOT_READ + "grad-cam, whose RefineCAM agrees with ours, multiplies at the image's size as well.",
     ),
     Case(
         "multi-layer",
@@ -951,7 +951,7 @@ CASES = [
         mine=MultiLayer(GradCAM(), LAYERS, rule="max"),
         note="`fuse_cams`, the largest of two layers",
         rule=lambda problem: minmax(layers_of(problem, LAYERS, 1e-8).amax(0)),
-        why="As grad-cam does: a map is stretched before it is brought to the picture's size, and not again after.",
+        why="As grad-cam does: a map is stretched before it is brought to the image's size, and not again after.",
         right="Neither: no paper defines it.",
     ),
     Case(
@@ -966,14 +966,14 @@ CASES = [
         of_torchcam(torchcam.ScoreCAM, batch_size=4),
         ("curved", "dead", "negative", "coarse"),
         rule=stretched_before(ScoreCAM()),
-        why="It stretches a mask to [0, 1] before it brings it to the picture's size, after which the mask may no "
+        why="It stretches a mask to [0, 1] before it brings it to the image's size, after which the mask may no "
         "longer reach 0 and 1. Of layers with negative values it also takes the ReLU before the map is upsampled, "
         "ours after.",
         right="Ours: arXiv 1910.01279 normalises the upsampled activation, H = s(Up(A)) (eq. 4 and 5), as torchcam's "
         "docstring has it too. `score-cam(normalise=before)` is torchcam's mask. The ReLU comes last in the authors' "
         "public code.",
         example=Example(
-            "Maps [0, 3, 0] and [4, 0, 0] of a picture with channels [0, 0, 3, 3, 0, 0] and [4, 4, 0, 0, 0, 0], the "
+            "Maps [0, 3, 0] and [4, 0, 0] of an image with channels [0, 0, 3, 3, 0, 0] and [4, 4, 0, 0, 0, 0], the "
             "logit their sum.",
             row([[0, 0, 3, 3, 0, 0], [4, 4, 0, 0, 0, 0]], [1, 1], 2),
             [1, 0.9, 0.71, 0.46, 0.15, 0],
@@ -1015,7 +1015,7 @@ CASES = [
         rule=stretched_before(ISCAM()),
         why="As for score-cam: masks are stretched before they are upsampled, and the ReLU is taken before the map "
         "is.",
-        right="Ours, as for score-cam. In both the mask's factor grows to 5.5, which leaves the picture's range: so "
+        right="Ours, as for score-cam. In both the mask's factor grows to 5.5, which leaves the image's range: so "
         "says the paper's algorithm, by both peers; `is-cam(path=even)` stays within.",
     ),
     Case("is-cam", "torchcam", of_torchcam(torchcam.ISCAM, batch_size=4), ("full",), note="at full size"),

@@ -22,13 +22,13 @@ def lite0() -> ExplainedModel:
 
 @pytest.fixture(scope="session")
 def cat() -> Image.Image:
-    """A free picture of a cat."""
+    """A free image of a cat."""
     return Image.fromarray(data.chelsea())
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of reference maps and pictures beside the project; tests that need it skip where it is not."""
+    """The folder of reference maps and images beside the project; tests that need it skip where it is not."""
     folder = Path(__file__).parents[2] / "shared"
     if not (folder / "oracles").is_dir():
         assert not os.environ.get("FUSIONCAM_REQUIRE_SHARED"), f"no reference maps in {folder}"

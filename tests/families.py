@@ -300,7 +300,7 @@ def _built(name: str) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 def problem(name: str) -> tuple[nn.Module, Tensor, Tensor]:
-    """Give a family's network, two pictures and the classes that it sees in them, all of one seed.
+    """Give a family's network, two images and the classes that it sees in them, all of one seed.
 
     Random networks are in float64, in which equal maps are equal, those with weights in float32, as they are used.
     """
@@ -348,10 +348,10 @@ def thrifty(method: object, narrow: str) -> object:
     return replace(method, **{field.name: thrifty(getattr(method, field.name), narrow) for field in fields(method)})
 
 
-def heatmaps_of(name: str, method: str, *pictures: int) -> tuple[Tensor, list[str]]:
-    """Give the heatmaps of a family's pictures, and what was warned of."""
+def heatmaps_of(name: str, method: str, *images: int) -> tuple[Tensor, list[str]]:
+    """Give the heatmaps of a family's images, and what was warned of."""
     network, x, target = _built(name)
-    which = list(pictures)
+    which = list(images)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", FlatHeatmapWarning)
         heatmaps = quick(method, ALL[name].narrow)(ExplainedModel(network), x[which], target[which])

@@ -26,5 +26,5 @@ def heatmaps_for(x, seed=1):
 
 
 def linear_case(values=(4.0, 2.0, 2.0, 0.0)):
-    """Give a model whose first logit is the mean of what is seen, and one picture of four pixels ``(1, 1, 2, 2)``."""
+    """Give a model whose first logit is the mean of what is seen, and one image of four pixels ``(1, 1, 2, 2)``."""
     return ExplainedModel(First()), torch.tensor(values).reshape(1, 1, 2, 2)

@@ -13,7 +13,7 @@ from toys import problem
 METHOD = METHODS["grad-cam"]
 
 
-# the mosaics are of pictures of different classes, and costs are of the clock
+# the mosaics are of images of different classes, and costs are of the clock
 ALONE = [name for name in METRICS if name not in ("grid-pointing-game", "seconds", "peak-memory")]
 
 
@@ -21,11 +21,11 @@ ALONE = [name for name in METRICS if name not in ("grid-pointing-game", "seconds
 RANKING = ("model-randomisation", "noise-stability")
 
 
-def case(toy_name="small", pictures=3, dtype=torch.float64):
+def case(toy_name="small", images=3, dtype=torch.float64):
     """Give all that a metric may be called with."""
-    toy, x, target = problem(toy_name, pictures=pictures)
+    toy, x, target = problem(toy_name, images=images)
     sides = x.shape[2:]
     low, high = [1.0] * len(sides), [side - 2.0 for side in sides]
-    truth = Truth(sides, [[[*low, *high]]] * pictures, torch.ones(pictures, *sides, dtype=torch.bool).tril())
+    truth = Truth(sides, [[[*low, *high]]] * images, torch.ones(images, *sides, dtype=torch.bool).tril())
     model = ExplainedModel(toy.to(dtype), "features")
     return model, x.to(dtype), target, heatmaps_for(x.to(dtype)), truth, METHOD

@@ -9,13 +9,13 @@ FILES = [f"{name}_blocks.6" for name in ("012", "066", "207", "340", "404", "555
 
 
 class Oracle:
-    """One reference file: a picture, a layer, a class, and the maps that the codes gave."""
+    """One reference file: an image, a layer, a class, and the maps that the codes gave."""
 
     def __init__(self, folder, file, lite0):
         self.stored = np.load(folder / "oracles" / f"{file}.npz")
         pixels = torch.from_numpy(self.stored["image_u8"]).permute(2, 0, 1)[None].float() / 255
         self.x = (pixels - 0.498) / 0.502
-        self.model = lite0.at(str(self.stored["layer"]))
+        self.model = lite0.with_layer(str(self.stored["layer"]))
         self.target = int(self.stored["target"])
 
     def difference(self, method, key):

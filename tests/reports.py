@@ -36,7 +36,7 @@ CHECK = {
 
 
 def pixels(number, side=48):
-    """Give a smooth picture of its own, an RGB image."""
+    """Give a smooth image of its own, an RGB image."""
     grid = np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8)
     return Image.fromarray(grid).resize((side, side), Image.Resampling.BICUBIC)
 
@@ -48,7 +48,7 @@ def heat(number, side=48):
 
 
 def explained(folder, names, methods=METHODS, classes=(("tabby", 0.8),), failures=(), check=None, side=48):
-    """Write what `explain` does for pictures of these names, and give the folder."""
+    """Write what `explain` does for images of these names, and give the folder."""
     folder.mkdir(exist_ok=True)
     told = []
     for place, name in enumerate(names):
@@ -60,7 +60,7 @@ def explained(folder, names, methods=METHODS, classes=(("tabby", 0.8),), failure
                 np.save(folder / f"{stem}.npy", map_)
                 told.append(
                     {
-                        "picture": name,
+                        "image": name,
                         "method": method,
                         "layer": "blocks.6",
                         "target": 281,
@@ -81,28 +81,26 @@ def explained(folder, names, methods=METHODS, classes=(("tabby", 0.8),), failure
         "preprocessing": asdict(PREPROCESSING),
         "versions": {"python": "3.11", "fusioncam": "0.1.0"},
         "explanations": told,
-        "failures": [{"picture": name, "error": error} for name, error in failures],
+        "failures": [{"image": name, "error": error} for name, error in failures],
     }
     (folder / "explanations.json").write_text(json.dumps(facts))
     return folder
 
 
 def measured(folder, names, methods=(*METHODS, "ones"), models=("lite0",), kept=True, data=None, failures=()):
-    """Write what `benchmark --keep-heatmaps` does for pictures of these names, and give the folder."""
+    """Write what `benchmark --keep-heatmaps` does for images of these names, and give the folder."""
     rng, rows = np.random.default_rng(0), []
     for model in models:
         for place, name in enumerate(names):
             for number, method in enumerate(methods):
                 value, curve = rng.random(), sorted(rng.random(5))
-                about = {"model": model, "picture": name, "method": method, "target": 1, "label": 2}
+                about = {"model": model, "image": name, "method": method, "target": 1, "label": 2}
                 rows.append(row(**about, value=float(value), curve=[float(one) for one in curve]))
                 rows.append(row(**about, metric="road", value=float(value) / 3 + number))
             if kept:
                 maps = {method: torch.tensor(heat(100 * place + n)) for n, method in enumerate(methods)}
                 Heatmaps(folder / "heatmaps").save(model, name, maps)
-    rows += [
-        row(model=models[0], picture=name, method="", metric="", value=None, error=one) for name, one in failures
-    ]
+    rows += [row(model=models[0], image=name, method="", metric="", value=None, error=one) for name, one in failures]
     save(folder, rows)
     Plan(str(data or "photos"), tuple(models), tuple(methods), ("insertion", "road"), keep_heatmaps=kept).save(
         folder / "plan.json"
@@ -114,7 +112,7 @@ def measured(folder, names, methods=(*METHODS, "ones"), models=("lite0",), kept=
 
 
 def photos(folder, names):
-    """Write pictures of these names, and give the folder."""
+    """Write images of these names, and give the folder."""
     for place, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

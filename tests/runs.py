@@ -10,16 +10,16 @@ import pandas as pd
 from fusioncam.benchmark.results_store import COLUMNS
 from fusioncam.report.results import results_of
 
-ERROR = {"method": "", "metric": "", "value": None, "error": "torn.jpg: truncated", "picture": "torn.jpg"}
+ERROR = {"method": "", "metric": "", "value": None, "error": "torn.jpg: truncated", "image": "torn.jpg"}
 
 
 def row(**facts):
-    """Give a row with all columns; what is not said is of a plain picture, method and metric."""
+    """Give a row with all columns; what is not said is of a plain image, method and metric."""
     metric = facts.get("metric", "insertion")
     plain = {
         "model": "lite0",
         "layer": "blocks.6",
-        "picture": "0.jpg",
+        "image": "0.jpg",
         "target": 3,
         "label": None,
         "method": "fusion-cam",
@@ -42,9 +42,9 @@ def row(**facts):
 
 
 def rows_of(values, **facts):
-    """Give the rows of values ``{method: [one a picture]}`` of one metric, NaN for undefined."""
+    """Give the rows of values ``{method: [one an image]}`` of one metric, NaN for undefined."""
     return [
-        row(method=method, picture=f"{place:03d}.jpg", value=None if np.isnan(value) else float(value), **facts)
+        row(method=method, image=f"{place:03d}.jpg", value=None if np.isnan(value) else float(value), **facts)
         for method, own in values.items()
         for place, value in enumerate(own)
     ]
@@ -55,11 +55,11 @@ def results(*rows, plan=None):
     return results_of(pd.DataFrame([one for listed in rows for one in listed]), plan)
 
 
-def apart(*shifts, pictures=40, spread=0.1, seed=0):
-    """Give values of methods that lie so far apart on every picture, but for a little noise."""
+def apart(*shifts, images=40, spread=0.1, seed=0):
+    """Give values of methods that lie so far apart on every image, but for a little noise."""
     rng = np.random.default_rng(seed)
-    base = rng.normal(0.5, 0.1, pictures)
-    return [base + shift + rng.normal(0, spread, pictures) for shift in shifts]
+    base = rng.normal(0.5, 0.1, images)
+    return [base + shift + rng.normal(0, spread, images) for shift in shifts]
 
 
 def save(folder, rows, plan=None):
@@ -70,10 +70,10 @@ def save(folder, rows, plan=None):
     return folder
 
 
-def stored_row(picture="a", method="grad-cam", metric="increase", value=0.5, error=None, **facts):
+def stored_row(image="a", method="grad-cam", metric="increase", value=0.5, error=None, **facts):
     """Give a row as the journal stores it, with all columns."""
     whole = dict.fromkeys(COLUMNS)
-    known = {"model": "m", "picture": picture, "method": method, "metric": metric, "value": value, "error": error}
+    known = {"model": "m", "image": image, "method": method, "metric": metric, "value": value, "error": error}
     return whole | known | {"versions": "{}"} | facts
 
 

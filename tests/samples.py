@@ -1,4 +1,4 @@
-"""Free photographs, small pictures, and networks that are quick to explain or that go wrong in one way each.
+"""Free photographs, small images, and networks that are quick to explain or that go wrong in one way each.
 
 The functions at the end are factories as users write them: ``--model samples:small``.
 """
@@ -27,13 +27,13 @@ LABELS = ("ash", "birch, white birch", "cedar", "dogwood", "elm")
 @functools.cache
 def photo(path: Path = CAT, size: tuple[int, int] | None = None) -> Image.Image:
     """Give a photograph, squashed to ``size`` (width, height) if that is given."""
-    with Image.open(path) as picture:
-        rgb = picture.convert("RGB")
+    with Image.open(path) as image:
+        rgb = image.convert("RGB")
     return rgb if size is None else rgb.resize(size)
 
 
 def corners(width: int = 60, height: int = 40) -> Image.Image:
-    """Give a blue picture whose upper left quarter is red."""
+    """Give a blue image whose upper left quarter is red."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:] = (0, 0, 255)
     pixels[: height // 2, : width // 2] = (255, 0, 0)
@@ -88,7 +88,7 @@ class Slow(Small):
 
 
 class Deadly(Small):
-    """Ends its process at black pictures, as a decoder that crashes does."""
+    """Ends its process at black images, as a decoder that crashes does."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Give scores ``(N, classes)``, or nothing any more."""
@@ -98,7 +98,7 @@ class Deadly(Small):
 
 
 class Sleepy(Small):
-    """Never comes back from black pictures."""
+    """Never comes back from black images."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Give scores ``(N, classes)``, some time."""
@@ -213,13 +213,13 @@ number = 3
 
 
 def painted(seed, size=(40, 36)):
-    """Give a small picture of coloured noise, coarse enough to differ from others for a network."""
+    """Give a small image of coloured noise, coarse enough to differ from others for a network."""
     pixels = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
     return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
 
 
 def photos(folder, count=4):
-    """Make a folder of such pictures."""
+    """Make a folder of such images."""
     folder.mkdir(exist_ok=True)
     for number in range(count):
         painted(number).save(folder / f"{number:02}.png")

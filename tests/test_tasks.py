@@ -59,7 +59,7 @@ class Finder(nn.Module):
         self.features = Fixed([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0], [-1, 0, 0]])
 
     def forward(self, images):
-        """Give what was found in each picture."""
+        """Give what was found in each image."""
         maps = self.features(torch.stack(images))
         boxes, labels = torch.tensor(self.PLACES, dtype=maps.dtype), torch.tensor(self.LABELS)
         seen = [maps[:, place, y1:y2, x1:x2].mean((1, 2)) for place, (x1, y1, x2, y2) in enumerate(self.PLACES)]
@@ -99,7 +99,7 @@ def detector(name):
 
 
 def detection(name):
-    """Wrap a detector at a box and label that it finds itself; give the pictures too."""
+    """Wrap a detector at a box and label that it finds itself; give the images too."""
     torch.manual_seed(4)  # with others one of the untrained networks has a map without anything positive
     network = detector(name).eval()
     x = torch.rand(2, 3, 96, 96)
@@ -127,7 +127,7 @@ def case(name):
         "segmentation": lambda: (Segmentation(Keyed(Toy(*segmenter()))), x, 0, "wrapped.features.features.1"),
         "region": lambda: (Segmentation(Toy(*segmenter()), region), x, 2, "wrapped.features.1"),
         "one class": lambda: (Segmentation(Toy(*segmenter(1)), region), x, 0, "wrapped.features.1"),
-        "embedding": lambda: (Embedding.of_pictures(embedder, x[1:]), x, 0, "wrapped.0.1"),
+        "embedding": lambda: (Embedding.of_images(embedder, x[1:]), x, 0, "wrapped.0.1"),
         "regression": lambda: (Regression(toy, 2, scale=0.1), x, 1, "wrapped.features.1"),
         "multilabel": lambda: (MultiLabel(toy, 1), x, 0, "wrapped.features.1"),
     }[name]()
@@ -141,8 +141,8 @@ CASES = ("segmentation", "region", "one class", "embedding", "regression", "mult
 
 @pytest.mark.parametrize("method", ["grad-cam", "fusion-cam"])
 @pytest.mark.parametrize("name", CASES)
-def test_heatmaps_are_whole_and_of_each_picture(name, method):
-    """Every task is explained at a layer inside the network, a batch as each of its pictures."""
+def test_heatmaps_are_whole_and_of_each_image(name, method):
+    """Every task is explained at a layer inside the network, a batch as each of its images."""
     wrapper, x, target, layer = case(name)
     model = ExplainedModel(wrapper, layer)
 
@@ -302,7 +302,7 @@ def test_regions_may_be_arrays_and_move_with_the_network():
 
 
 def found(values, box=Finder.BOX, label=1):
-    """Give the probability of "found" for pictures whose channels have these values."""
+    """Give the probability of "found" for images whose channels have these values."""
     x = torch.tensor(values, dtype=torch.float64)[:, :, None, None].expand(-1, 3, 8, 8)
     return Detection(Finder(), box, label)(x).softmax(1)[:, 1]
 
@@ -344,14 +344,14 @@ def test_a_sure_detection_keeps_its_gradient():
 
 
 def test_nothing_found_is_a_flat_map_not_an_error():
-    """Alone, and beside a picture that has something."""
+    """Alone, and beside an image that has something."""
     x = torch.rand(2, 3, 8, 8, dtype=torch.float64)
     x[1] *= -1
     model = ExplainedModel(Detection(Finder(), Finder.BOX, 1), "wrapped.features")
 
-    with pytest.warns(FlatHeatmapWarning, match="picture 1 of the batch"):
+    with pytest.warns(FlatHeatmapWarning, match="image 1 of the batch"):
         heatmaps = METHODS["grad-cam"](model, x, 1)
-    with pytest.warns(FlatHeatmapWarning, match="picture 0 of the batch"):
+    with pytest.warns(FlatHeatmapWarning, match="image 0 of the batch"):
         alone = METHODS["grad-cam"](model, x[1:], 1)
 
     assert heatmaps[0].amax() == 1
@@ -360,7 +360,7 @@ def test_nothing_found_is_a_flat_map_not_an_error():
 
 
 def test_the_overlap_only_weighs():
-    """A box that moves with the picture does not change the gradient, which is the score's."""
+    """A box that moves with the image does not change the gradient, which is the score's."""
 
     class Moving(nn.Module):
         def __init__(self, moves):
@@ -411,9 +411,9 @@ def test_boxes_that_are_none_are_told(box):
         (torch.rand(1, 7), "a list of detections of the network, got \\(1, 7\\)"),
         (
             [{"boxes": torch.rand(1, 4), "labels": torch.ones(1)}],
-            "boxes, labels and scores of each picture, got dict",
+            "boxes, labels and scores of each image, got dict",
         ),
-        ([torch.rand(3, 6)], "of each picture, got \\(3, 6\\)"),
+        ([torch.rand(3, 6)], "of each image, got \\(3, 6\\)"),
     ],
 )
 def test_detections_of_another_form_are_told(output, told):
@@ -450,14 +450,14 @@ def test_one_reference_has_a_probability_of_its_own():
     torch.testing.assert_close(probabilities, torch.tensor([5.0, (0.5**0.5 - 0.5) * 10]).sigmoid())
 
 
-def test_references_of_pictures_leave_no_trace():
+def test_references_of_images_leave_no_trace():
     """They are the network's embeddings in evaluation, and it is as it was."""
-    toy, x, _ = problem("small", pictures=3)
+    toy, x, _ = problem("small", images=3)
     expected = toy(x).detach()
     toy.train()
     before = copy.deepcopy(toy.state_dict())
 
-    wrapper = Embedding.of_pictures(toy, x, temperature=0.2, neutral=0.1)
+    wrapper = Embedding.of_images(toy, x, temperature=0.2, neutral=0.1)
 
     torch.testing.assert_close(wrapper.references, expected)
     assert (wrapper.temperature, wrapper.neutral) == (0.2, 0.1)
@@ -535,7 +535,7 @@ def test_the_two_columns_ask_opposite_questions():
 @pytest.mark.parametrize("wrap", [Regression, MultiLabel])
 @pytest.mark.parametrize("output", [[[[1.0]]], [[1.0], [2.0]], 1.0])
 def test_outputs_of_another_shape_are_told(wrap, output):
-    """One row a picture."""
+    """One row an image."""
     with pytest.raises(ShapeError, match=r"\(1, outputs\) or \(1,\)"):
         wrap(Giving(output))(torch.rand(1, 3, 4, 4))
 

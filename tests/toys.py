@@ -152,7 +152,7 @@ TOYS = {
 SHAPES = {"signal": (2, 12), "volume": (1, 6, 6, 6), "pyramid": (3, 16, 16)}
 
 
-def problem(name: str, pictures: int = 2, seed: int = 0) -> tuple[Toy, Tensor, Tensor]:
+def problem(name: str, images: int = 2, seed: int = 0) -> tuple[Toy, Tensor, Tensor]:
     """Give a toy in evaluation mode with inputs ``(N, C, *s)`` and targets ``(N,)``, all of one seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -161,6 +161,6 @@ def problem(name: str, pictures: int = 2, seed: int = 0) -> tuple[Toy, Tensor, T
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.uniform_(-0.1, 0.1)
                 module.running_var.uniform_(0.5, 2)
-        x = torch.randn(pictures, *SHAPES.get(name, (3, 8, 8)), dtype=torch.float64)
-        target = torch.randint(CLASSES, (pictures,))
+        x = torch.randn(images, *SHAPES.get(name, (3, 8, 8)), dtype=torch.float64)
+        target = torch.randint(CLASSES, (images,))
     return toy, x, target

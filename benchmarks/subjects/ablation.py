@@ -21,31 +21,31 @@ TURNS = 5  # ours is over in the wink of an eye: the median of so many
 
 @dataclass(frozen=True)
 class Ablation(Subject):
-    """Seconds a picture."""
+    """Seconds an image."""
 
     name: ClassVar[str] = "ablation"
-    what: ClassVar[str] = "seconds a picture, float32, batch 1, all channels"
+    what: ClassVar[str] = "seconds an image, float32, batch 1, all channels"
 
     model: str = "efficientnet_lite0"
     layer: str = "bn2"
-    pictures: Path | None = None
+    images: Path | None = None
     count: int = 10
     device: str = "cpu"
     one_process: bool = False
 
     def planned(self):
-        """Count the rows to come, if there are as many pictures."""
+        """Count the rows to come, if there are as many images."""
         return self.count
 
     def rows(self):
-        """Measure picture by picture."""
+        """Measure image by image."""
         source = Source(self.model, self.layer, self.device)
         model = source.load()
         with visiting(source, model, self.one_process) as ask:
-            for number, (name, x, target) in enumerate(samples(model, self.pictures, self.count)):
+            for number, (name, x, target) in enumerate(samples(model, self.images, self.count)):
                 say(f"{self.name} {number + 1} of {self.count}: {name}")
                 peer = ask(peers.gradcam_ablation_cam, x, target, self.layer)
-                yield {"picture": name, **row(model, x, target, number, peer)}
+                yield {"image": name, **row(model, x, target, number, peer)}
 
     def figures(self, rows):
         """Sum up."""
@@ -57,7 +57,7 @@ class Ablation(Subject):
 
 
 def row(model, x, target, number, peer):
-    """Time both on one picture, and look whether they gave the same map."""
+    """Time both on one image, and look whether they gave the same map."""
     ours = partial(METHODS["ablation-cam"], model, x, target)
     if not number:
         ours()  # where the layer's maps go is traced once a network

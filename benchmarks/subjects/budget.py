@@ -28,7 +28,7 @@ EXACT, FEW = "exact", "budget"
 
 @dataclass(frozen=True)
 class Budget(Subject):
-    """Both maps of every picture at every layer. The exact one is made once, for all that is asked of it.
+    """Both maps of every image at every layer. The exact one is made once, for all that is asked of it.
 
     ``difference`` is the budgeted map's value less the exact one's.
     """
@@ -39,23 +39,23 @@ class Budget(Subject):
     model: str = "efficientnet_lite0"
     layers: tuple[str, ...] = ("bn2", "blocks.6")
     budget: int = 64
-    pictures: Path | None = None
+    images: Path | None = None
     count: int = 100
     seed: int = 0
     device: str = "cpu"
 
     def planned(self):
-        """Count the rows to come, if there are as many pictures."""
+        """Count the rows to come, if there are as many images."""
         return self.count
 
     def rows(self):
-        """Measure picture by picture."""
+        """Measure image by image."""
         model = load_model(self.model, device=self.device)
-        models = {layer: model.at(layer) for layer in self.layers}
-        for number, (name, x, target) in enumerate(samples(model, self.pictures, self.count)):
+        models = {layer: model.with_layer(layer) for layer in self.layers}
+        for number, (name, x, target) in enumerate(samples(model, self.images, self.count)):
             say(f"{self.name} {number + 1} of {self.count}: {name}")
             at_layers = {layer: self.row(one, x, target, number) for layer, one in models.items()}
-            yield {"picture": name, "layers": at_layers}
+            yield {"image": name, "layers": at_layers}
 
     def row(self, model, x, target, number):
         """Make both maps and judge them."""
@@ -98,7 +98,7 @@ class Budget(Subject):
 
 
 def both(model, x, target, number, budget):
-    """Give the seconds of both on one picture with their correlation, and the maps."""
+    """Give the seconds of both on one image with their correlation, and the maps."""
     methods = {EXACT: METHODS["fusion-cam"], FEW: FusionCAM(budget=budget)}
     contestants = {one: partial(method, model, x, target) for one, method in methods.items()}
     seconds, maps = in_turn(contestants, number)
@@ -106,7 +106,7 @@ def both(model, x, target, number, budget):
 
 
 def value(given):
-    """Take a metric's value of one picture, None where it is not defined."""
+    """Take a metric's value of one image, None where it is not defined."""
     return None if given.isnan().any() else given.item()
 
 

@@ -1,4 +1,4 @@
-"""What it costs to hand pictures to workers on a local Ray that do nothing, by how many are handed at once."""
+"""What it costs to hand images to workers on a local Ray that do nothing, by how many are handed at once."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Idle:
 
 @dataclass(frozen=True)
 class Calls(Subject):
-    """Milliseconds a picture of so many ``jobs``, after a few that warm up."""
+    """Milliseconds an image of so many ``jobs``, after a few that warm up."""
 
     name: ClassVar[str] = "calls"
-    what: ClassVar[str] = f"handing pictures to {WORKERS} workers on a local Ray that do nothing"
+    what: ClassVar[str] = f"handing images to {WORKERS} workers on a local Ray that do nothing"
 
     batch_sizes: tuple[int, ...] = (1, 4, 16, 64)
     jobs: int = 4000
@@ -42,7 +42,7 @@ class Calls(Subject):
         for size in self.batch_sizes:
             for repeat, seconds in enumerate(handing_on(self.jobs, size, self.repeats), start=1):
                 say(f"{self.name}: {size} at once, {repeat} of {self.repeats}: {1000 * seconds:.4f} ms")
-                yield {"picture": f"repeat {repeat}", "batch_size": size, "seconds": seconds}
+                yield {"image": f"repeat {repeat}", "batch_size": size, "seconds": seconds}
 
     def figures(self, rows):
         """Sum up by batch size."""
@@ -50,7 +50,7 @@ class Calls(Subject):
             size: [1000 * row["seconds"] for row in rows if row["batch_size"] == size] for size in self.batch_sizes
         }
         return [
-            figures.figure(f"handing on a picture, {size} at once", values, "ms") for size, values in by_size.items()
+            figures.figure(f"handing on an image, {size} at once", values, "ms") for size, values in by_size.items()
         ]
 
 

@@ -26,7 +26,7 @@ NEAR = 1e-3
 
 @dataclass(frozen=True)
 class Curves(Subject):
-    """Seconds for both areas of a picture's Grad-CAM heatmap, in ``steps`` steps of equally many pixels."""
+    """Seconds for both areas of an image's Grad-CAM heatmap, in ``steps`` steps of equally many pixels."""
 
     name: ClassVar[str] = "curves"
     what: ClassVar[str] = "seconds for insertion and deletion of one heatmap, float32"
@@ -34,26 +34,26 @@ class Curves(Subject):
     model: str = "efficientnet_lite0"
     layer: str = "bn2"
     steps: int = 113
-    pictures: Path | None = None
+    images: Path | None = None
     count: int = 10
     device: str = "cpu"
     one_process: bool = False
 
     def planned(self):
-        """Count the rows to come, if there are as many pictures."""
+        """Count the rows to come, if there are as many images."""
         return self.count
 
     def rows(self):
-        """Measure picture by picture."""
+        """Measure image by image."""
         source = Source(self.model, self.layer, self.device)
         model = source.load()
         with visiting(source, model, self.one_process) as ask:
-            for number, (name, x, target) in enumerate(samples(model, self.pictures, self.count)):
+            for number, (name, x, target) in enumerate(samples(model, self.images, self.count)):
                 say(f"{self.name} {number + 1} of {self.count}: {name}")
-                yield {"picture": name, **row(model, x, target, number, ask, self.steps, (1, 32))}
+                yield {"image": name, **row(model, x, target, number, ask, self.steps, (1, 32))}
 
     def figures(self, rows):
-        """Sum up, against each and against the fastest of them on each picture."""
+        """Sum up, against each and against the fastest of them on each image."""
         others = (TORCHCAM, ONE, MANY)
         told = [figures.figure(name, [row["seconds"][name] for row in rows], "s") for name in (OURS, *others)]
         told += [figures.figure(f"times as fast as {one}", figures.ratios(rows, one, OURS), "x") for one in others]
@@ -72,7 +72,7 @@ def ours(model, x, target, heatmap, steps):
 
 
 def row(model, x, target, number, ask, steps, batches):
-    """Time all on one picture, plain loops of these batch sizes too, and look whether they gave the same areas."""
+    """Time all on one image, plain loops of these batch sizes too, and look whether they gave the same areas."""
     asked = (x, target, METHODS["grad-cam"](model, x, target), steps)
     contestants = {OURS: partial(ours, model, *asked), TORCHCAM: ask(peers.torchcam_curves, *asked)}
     contestants |= {LOOP.format(batch): ask(peers.plain_curves, *asked, batch) for batch in batches}

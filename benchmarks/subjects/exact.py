@@ -1,4 +1,4 @@
-"""Exact Fusion-CAM against the Score-CAM alone of the peers: same network, layer, picture, class and precision."""
+"""Exact Fusion-CAM against the Score-CAM alone of the peers: same network, layer, image, class and precision."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ SWEEP = 1000  # masks, as a sweep has them
 
 @dataclass(frozen=True)
 class Exact(Subject):
-    """Seconds a picture. The peers see the first ``peer_count`` pictures, all by default."""
+    """Seconds an image. The peers see the first ``peer_count`` images, all by default."""
 
     name: ClassVar[str] = "exact"
-    what: ClassVar[str] = "seconds a picture, float32, batch 1"
+    what: ClassVar[str] = "seconds an image, float32, batch 1"
 
     model: str = "efficientnet_lite0"
     layer: str = "bn2"
-    pictures: Path | None = None
+    images: Path | None = None
     count: int = 10
     peer_count: int | None = None
     compile: bool = False
@@ -43,25 +43,25 @@ class Exact(Subject):
     one_process: bool = False
 
     def planned(self):
-        """Count the rows to come, if there are as many pictures."""
+        """Count the rows to come, if there are as many images."""
         return self.count
 
     def rows(self):
-        """Measure picture by picture."""
+        """Measure image by image."""
         source = Source(self.model, self.layer, self.device)
         ours = {OURS: source.load()}
         if self.compile:
             ours[COMPILED] = at_speed(ours[OURS], Speed(compile=True))
         with visiting(source, ours[OURS], self.one_process) as ask:
-            for number, (name, x, target) in enumerate(samples(ours[OURS], self.pictures, self.count)):
+            for number, (name, x, target) in enumerate(samples(ours[OURS], self.images, self.count)):
                 say(f"{self.name} {number + 1} of {self.count}: {name}")
                 setup = {one: timed(partial(prepared, mine, x))[0] for one, mine in ours.items() if not number}
                 racing = self.peer_count is None or number < self.peer_count
                 rivals = {one: ask(peer, x, target, self.layer) for one, peer in PEERS.items() if racing}
-                yield {"picture": name, "setup": setup, **self.row(ours, rivals, x, target, number)}
+                yield {"image": name, "setup": setup, **self.row(ours, rivals, x, target, number)}
 
     def row(self, ours, rivals, x, target, number):
-        """Time all on one picture, and look whether they gave the same Score-CAM."""
+        """Time all on one image, and look whether they gave the same Score-CAM."""
         method, model = METHODS["fusion-cam"], ours[OURS]
         contestants = {one: partial(method.ingredients, mine, x, target) for one, mine in ours.items()} | rivals
         seconds, given = in_turn(contestants, number)
@@ -71,7 +71,7 @@ class Exact(Subject):
         alike |= {one: figures.correlation(given[one].region[0].cpu(), score_cam) for one in ours if one != OURS}
         return {
             "channels": activations.shape[1],
-            "living": int(ChannelMasks(activations, x.shape[2:]).alive.sum()),
+            "living": int(ChannelMasks(activations, x.shape[2:]).active.sum()),
             "seconds": seconds,
             "correlation": alike,
             "agrees": {one: value is not None and value >= ALIKE for one, value in alike.items()},
@@ -82,7 +82,7 @@ class Exact(Subject):
         names = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
         told = [figures.figure("channels that are not constant", [row["living"] for row in rows])]
         told += [
-            figures.figure(f"{name}, a picture", [row["seconds"].get(name) for row in rows], "s") for name in names
+            figures.figure(f"{name}, an image", [row["seconds"].get(name) for row in rows], "s") for name in names
         ]
         for mine in (name for name in names if name not in PEERS):
             for rival in (name for name in names if name in PEERS):
@@ -106,7 +106,7 @@ class Exact(Subject):
         return [
             figures.figure(f"{mine}: times as fast as {rival}", values, "x", aims=aims[0]),
             figures.figure(
-                f"the same, all pictures together, {setup:.1f} s to set up or compile counted",
+                f"the same, all images together, {setup:.1f} s to set up or compile counted",
                 [whole],
                 "x",
                 count=len(values),
@@ -117,7 +117,7 @@ class Exact(Subject):
 
 def prepared(model, x):
     """Have everything set up that is done once for inputs of this shape: copies, or a compiled network."""
-    with model.workers(x, SWEEP):
+    with model.replica_calls(x, SWEEP):
         pass
     # a compiled network may be compiled once more where it is first used for real
     METHODS["faster-score-cam"](model, x, torch.zeros(len(x), dtype=torch.long, device=x.device))

@@ -22,7 +22,7 @@ class Memory(Subject):
     """MiB of resident memory at the worst moment, less those after loading the network and one plain pass."""
 
     name: ClassVar[str] = "memory"
-    what: ClassVar[str] = "peak resident memory above the loaded network, one picture, random weights"
+    what: ClassVar[str] = "peak resident memory above the loaded network, one image, random weights"
 
     network: str = "resnet50"
     repeats: int = 1
@@ -42,7 +42,7 @@ class Memory(Subject):
                 say(f"    {told[one]}")
             keys = ("mib", "seconds", "channels")
             numbers = {key: {one: given[key] for one, given in told.items()} for key in keys}
-            yield {"picture": f"random, repeat {repeat + 1}", **numbers}
+            yield {"image": f"random, repeat {repeat + 1}", **numbers}
 
     def figures(self, rows):
         """Sum up."""

@@ -3,7 +3,7 @@
 The weights are random: nothing is downloaded, and what a pass costs does not depend on them. The peers' Score-CAM
 and ours score the same few channels, those that vary most, at the layer that fusioncam finds: what is compared is the
 time of a masked pass, without the passes that ours saves where channels are constant. Everything else is whole, and
-takes one picture.
+takes one image.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NETWORKS = ("resnet50", "vgg16", "mobilenetv2_100", "convnext_tiny", "vit_small_
 
 @dataclass(frozen=True)
 class Networks(Subject):
-    """A row is a network and a picture; the network's first has what is measured once, as ``whole``.
+    """A row is a network and an image; the network's first has what is measured once, as ``whole``.
 
     ``share_seconds`` is what finding the network's best rate may take, ``budget`` so many scored masks, ``steps``
     those of insertion and deletion.
@@ -46,34 +46,34 @@ class Networks(Subject):
     share_seconds: float = 10.0
     budget: int = 64
     steps: int = 113
-    pictures: Path | None = None
+    images: Path | None = None
     count: int = 3
     seed: int = 0
     device: str = "cpu"
     one_process: bool = False
 
     def planned(self):
-        """Count the rows to come, if there are as many pictures."""
+        """Count the rows to come, if there are as many images."""
         return self.count * len(self.networks)
 
     def rows(self):
-        """Measure network by network, picture by picture."""
+        """Measure network by network, image by image."""
         for network in self.networks:
             source = Source(network, None, self.device, self.seed)
             model = source.load()
             with visiting(source, model, self.one_process) as ask:
-                for number, (name, x, target) in enumerate(samples(model, self.pictures, self.count)):
+                for number, (name, x, target) in enumerate(samples(model, self.images, self.count)):
                     say(f"{self.name}: {network} {number + 1} of {self.count}: {name}")
-                    row = {"picture": name, "network": network, **self.passes(model, ask, x, target, number)}
+                    row = {"image": name, "network": network, **self.passes(model, ask, x, target, number)}
                     yield row if number else row | {"whole": self.whole(model, source, ask, x, target)}
 
     def passes(self, model, ask, x, target, number):
-        """Time Score-CAM of a few channels on one picture, and look whether all gave the same map."""
+        """Time Score-CAM of a few channels on one image, and look whether all gave the same map."""
         if not number:
             prepared(model, x)
         layer, activations = model.layer_for(x), model.record(x, target).activations
-        alive = ChannelMasks(activations, x.shape[2:]).alive.T
-        chosen = most_varied(activations, alive, self.channels)[0].nonzero()[:, 0]
+        active = ChannelMasks(activations, x.shape[2:]).active.T
+        chosen = most_varied(activations, active, self.channels)[0].nonzero()[:, 0]
         contestants = {OURS: partial(ScoreCAM(channels=self.channels), model, x, target)}
         contestants |= {name: ask(peer, x, target, layer, chosen) for name, peer in PEERS.items()}
         seconds, given = in_turn(contestants, number)

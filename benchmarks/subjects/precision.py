@@ -18,7 +18,7 @@ EXACT = "exact"
 
 @dataclass(frozen=True)
 class Precision(Subject):
-    """Fusion-CAM in each precision, on the same pictures."""
+    """Fusion-CAM in each precision, on the same images."""
 
     name: ClassVar[str] = "precision"
     what: ClassVar[str] = "fusion-cam with masked passes in reduced precision, batch 1"
@@ -26,19 +26,19 @@ class Precision(Subject):
     model: str = "efficientnet_lite0"
     layer: str = "bn2"
     precisions: tuple[str, ...] = ("bfloat16", "float16")
-    pictures: Path | None = None
+    images: Path | None = None
     count: int = 5
     device: str = "cpu"
 
     def planned(self):
-        """Count the rows to come, if there are as many pictures."""
+        """Count the rows to come, if there are as many images."""
         return self.count
 
     def rows(self):
-        """Measure picture by picture."""
+        """Measure image by image."""
         exact = load_model(self.model, self.layer, device=self.device)
         models = {one: at_speed(exact, Speed(precision=one)) for one in (EXACT, *self.precisions)}
-        for number, (name, x, target) in enumerate(samples(exact, self.pictures, self.count)):
+        for number, (name, x, target) in enumerate(samples(exact, self.images, self.count)):
             say(f"{self.name} {number + 1} of {self.count}: {name}")
             for model in [] if number else models.values():
                 prepared(model, x)
@@ -50,7 +50,7 @@ class Precision(Subject):
                 number,
             )
             yield {
-                "picture": name,
+                "image": name,
                 "seconds": seconds,
                 "correlation": {one: figures.correlation(maps[one], maps[EXACT]) for one in self.precisions},
                 "difference": {one: (maps[one] - maps[EXACT]).abs().max().item() for one in self.precisions},

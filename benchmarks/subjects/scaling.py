@@ -17,7 +17,7 @@ from fusioncam import METHODS, load_model
 from fusioncam.bulk import BulkListener, BulkPlan, explain_in_bulk
 from fusioncam.bulk.compression import as_grid, sizes_for
 from fusioncam.bulk.parquet import grid_facts, to_parquet
-from fusioncam.bulk.storage import pictures_at
+from fusioncam.bulk.storage import images_at
 from fusioncam.distributed.ray_connection import ray_pool
 from fusioncam.distributed.ray_pool import Request
 from fusioncam.distributed.workers import LocalWorkers
@@ -27,11 +27,11 @@ from meta import say
 from .calls import handing_on
 
 PLAIN = "this process"
-STEADY = 0.1  # of the pictures, which are done while workers still start
+STEADY = 0.1  # of the images, which are done while workers still start
 
 
 class Clock(BulkListener):
-    """Notes when each picture was done."""
+    """Notes when each image was done."""
 
     def __init__(self):
         self.times = []
@@ -43,10 +43,10 @@ class Clock(BulkListener):
 
 @dataclass(frozen=True)
 class Scaling(Subject):
-    """The same pictures by each contestant, all with one thread a worker, ``repeats`` times in turn.
+    """The same images by each contestant, all with one thread a worker, ``repeats`` times in turn.
 
-    ``seconds`` are those from the first tenth of the pictures to the last: starting Ray and loading networks, which
-    does not grow with the pictures, is told apart as ``start``.
+    ``seconds`` are those from the first tenth of the images to the last: starting Ray and loading networks, which
+    does not grow with the images, is told apart as ``start``.
     """
 
     name: ClassVar[str] = "scaling"
@@ -54,7 +54,7 @@ class Scaling(Subject):
 
     model: str = "efficientnet_lite0"
     method: str = "fusion-cam(budget=24)"
-    pictures: Path | None = None
+    images: Path | None = None
     count: int = 200
     repeats: int = 1
     batch_sizes: tuple[int, ...] = (1, 4, 16)
@@ -84,8 +84,8 @@ class Scaling(Subject):
                         yield self._measured(data, name, self.quick, workers, size, repeat)
 
     def _linked(self, folder):
-        """Give a folder of so many pictures: those there are, again and again."""
-        found, data = chosen(self.pictures, self.count), folder / "pictures"
+        """Give a folder of so many images: those there are, again and again."""
+        found, data = chosen(self.images, self.count), folder / "images"
         data.mkdir()
         for number in range(self.count):
             (data / f"{number:05}{found[number % len(found)].suffix}").symlink_to(
@@ -94,29 +94,29 @@ class Scaling(Subject):
         return data
 
     def _parts(self, data):
-        """Time what is done around the network, a picture on one core."""
+        """Time what is done around the network, an image on one core."""
         say(f"{self.name}: what is done around the network")
-        model, found = load_model(self.model, device=self.device), list(pictures_at(str(data), ""))
+        model, found = load_model(self.model, device=self.device), list(images_at(str(data), ""))
         opening, opened = timed(lambda: [one.open() for one in found])
         preparing, _ = timed(lambda: [(model.preprocessing(one), model.preprocessing.view(one)) for one in opened])
         x = model.preprocessing(opened[0])[None]
         heatmap = METHODS["grad-cam"](model, x, model.logits(x).argmax(1))[0]
         size = tuple(heatmap.shape)
         fitting, grid = timed(lambda: [as_grid(heatmap, sizes_for(size), 0.005) for _ in found][-1])
-        rows = [{"picture": one.name, "method": "grad-cam"} | grid_facts(grid) for one in found]
+        rows = [{"image": one.name, "method": "grad-cam"} | grid_facts(grid) for one in found]
         writing, _ = timed(lambda: to_parquet(rows, {}))
         parts = {"open": opening, "prepare": preparing, "fit": fitting, "write": writing}
-        return {"picture": f"{self.count} pictures", "parts": {name: one / self.count for name, one in parts.items()}}
+        return {"image": f"{self.count} images", "parts": {name: one / self.count for name, one in parts.items()}}
 
     def _empty(self):
         """Time calls of workers that have nothing to do: what the driver can bear."""
         say(f"{self.name}: calls of workers with nothing to do")
         calls = 10 * self.count
         (seconds,) = handing_on(calls)
-        return {"picture": f"{calls} calls", "call": seconds}
+        return {"image": f"{calls} calls", "call": seconds}
 
     def _measured(self, data, name, method, workers, batch_size, repeat):
-        say(f"{self.name}: {method} by {name}, {batch_size} pictures at once, {repeat + 1} of {self.repeats}")
+        say(f"{self.name}: {method} by {name}, {batch_size} images at once, {repeat + 1} of {self.repeats}")
         plan, out, clock = BulkPlan((str(data),), self.model, methods=(method,)), data.parent / "out", Clock()
         began = time.perf_counter()
         place = nullcontext(LocalWorkers(batch_size))
@@ -130,9 +130,9 @@ class Scaling(Subject):
         shutil.rmtree(out)
         first = max(1, int(STEADY * self.count))
         steady = clock.times[-1] - clock.times[first - 1]
-        say(f"    {steady / (self.count - first):.4f} s a picture")
+        say(f"    {steady / (self.count - first):.4f} s an image")
         return {
-            "picture": f"{self.count} pictures, repeat {repeat + 1}",
+            "image": f"{self.count} images, repeat {repeat + 1}",
             "by": name,
             "method": method,
             "batch_size": batch_size,
@@ -152,7 +152,7 @@ class Scaling(Subject):
 
     def _whole(self, rows):
         of = {name: self._seconds(rows, name, self.method) for name in self.contestants()}
-        told = [figures.figure(f"{self.method} by {name}, a picture", values, "s") for name, values in of.items()]
+        told = [figures.figure(f"{self.method} by {name}, an image", values, "s") for name, values in of.items()]
         plain, ray = (self._seconds(rows, name, self.method, what="whole") for name in (PLAIN, "1 worker"))
         costs = [100 * (b / a - 1) for a, b in zip(plain, ray, strict=False)]
         gains = [a / b for a, b in zip(of["1 worker"], of["2 workers"], strict=False)]
@@ -163,7 +163,7 @@ class Scaling(Subject):
         )
         told.append(figures.figure("2 workers: times as fast as 1", gains, "x", aims={"median": ">= 1.7"}))
         starts = [one["start"] for one in rows if one.get("by", PLAIN) != PLAIN]
-        told.append(figures.figure("until the first picture, with Ray", starts, "s"))
+        told.append(figures.figure("until the first image, with Ray", starts, "s"))
         return [
             *told,
             figures.figure(
@@ -174,7 +174,7 @@ class Scaling(Subject):
     def _around(self, rows):
         parts = [one["parts"] for one in rows if "parts" in one]
         for name in ("open", "prepare", "fit", "write"):
-            yield figures.figure(f"{name} a picture, one core", [1000 * one[name] for one in parts], "ms")
+            yield figures.figure(f"{name} an image, one core", [1000 * one[name] for one in parts], "ms")
         calls = [1000 * one["call"] for one in rows if "call" in one]
         yield figures.figure("a call of a worker with nothing to do", calls, "ms")
 
@@ -182,6 +182,6 @@ class Scaling(Subject):
         for size in self.batch_sizes:
             plain, ray = (self._seconds(rows, by, self.quick, size) for by in (PLAIN, "1 worker"))
             name = f"{self.quick}, {size} at once"
-            yield figures.figure(f"{name}, by this process, a picture", [1000 * one for one in plain], "ms")
+            yield figures.figure(f"{name}, by this process, an image", [1000 * one for one in plain], "ms")
             added = [1000 * (b - a) for a, b in zip(plain, ray, strict=False)]
-            yield figures.figure(f"{name}: what Ray adds to a picture", added, "ms")
+            yield figures.figure(f"{name}: what Ray adds to an image", added, "ms")

@@ -17,7 +17,7 @@ class Share(Subject):
     """Rates at the best of several settings, without masks and with; each repeat takes about ``seconds``."""
 
     name: ClassVar[str] = "share"
-    what: ClassVar[str] = "masked pictures a second over plain ones at the best of all settings, float32"
+    what: ClassVar[str] = "masked images a second over plain ones at the best of all settings, float32"
 
     model: str = "efficientnet_lite0"
     repeats: int = 5
@@ -35,15 +35,15 @@ class Share(Subject):
             # a model of its own, so that each finds its settings anew
             report = examine(load_model(self.model, device=self.device), self.seconds, say)
             plain = [{key: one[key] for key in ("workers", "chunk", "rate")} for one in report["plain"]]
-            yield {"picture": f"random colours, repeat {repeat + 1}", "plain": plain, "masked": report["masked"]}
+            yield {"image": f"random colours, repeat {repeat + 1}", "plain": plain, "masked": report["masked"]}
 
     def figures(self, rows):
         """Sum up: the best plain rate, the masked rates, and the share."""
         best = [max(one["rate"] for one in row["plain"]) for row in rows]
         masked = [next(one for one in row["masked"] if one["chosen"]) for row in rows]
         return [
-            figures.figure("plain passes at their best setting", best, "pictures/s"),
-            figures.figure("masked passes", [one["rate"] for one in masked], "pictures/s"),
+            figures.figure("plain passes at their best setting", best, "images/s"),
+            figures.figure("masked passes", [one["rate"] for one in masked], "images/s"),
             figures.figure(
                 "share of the network's best rate that a sweep reaches",
                 [100 * one["share"] for one in masked],

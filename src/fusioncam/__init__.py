@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fusioncam.explanations.explain import explain, explain_each
     from fusioncam.explanations.explanation import Explanation
     from fusioncam.inference.cache import cached_passes
+    from fusioncam.inference.cache import cached_passes as sharing  # noqa: F401 # the name of version 0.1
     from fusioncam.inference.settings import Speed
     from fusioncam.methods.ensembles import fuse
     from fusioncam.methods.registry import METHODS
@@ -29,14 +30,15 @@ _HOMES = {
     "FusionCamWarning": "errors",
     "Preprocessing": "data.preprocessing",
     "Speed": "inference.settings",
+    "cached_passes": "inference.cache",
     "compare": "explanations.comparison",
     "explain": "explanations.explain",
     "explain_each": "explanations.explain",
     "fuse": "methods.ensembles",
     "load_model": "zoo.loading",
     "read_heatmaps": "bulk.parquet",
-    "sharing": "inference.cache",
 }
+_ALIASES = {"sharing": "cached_passes"}
 
 __all__ = [
     "METHODS",
@@ -48,18 +50,19 @@ __all__ = [
     "FusionCamWarning",
     "Preprocessing",
     "Speed",
+    "cached_passes",
     "compare",
     "explain",
     "explain_each",
     "fuse",
     "load_model",
     "read_heatmaps",
-    "cached_passes",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name, or a module of the package such as ``fusioncam.tasks``, when it is first used."""
+    name = _ALIASES.get(name, name)
     if name in _HOMES:
         return getattr(import_module(f"fusioncam.{_HOMES[name]}"), name)
     try:

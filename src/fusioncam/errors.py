@@ -8,10 +8,10 @@ FusionCamError(Exception)
   ShapeError(ValueError)          a tensor of another shape than asked for
   TargetError(ValueError)         a class that the network does not have, or too few or many of them
   NonFiniteError(ArithmeticError) the network gave NaN or infinity
-  MissingTruthError(ValueError)   a metric needs boxes or a mask that a picture does not have
+  MissingTruthError(ValueError)   a metric needs boxes or a mask that an image does not have
   ResultsError(ValueError)        rows of a benchmark that are missing, torn, or of another kind
   DatasetError(ValueError)        a data set that is none of the known kinds, or has something wrong in it
-  ImageError(OSError)             a file that is no readable picture
+  ImageError(OSError)             a file that is no readable image
   WeightsError(OSError)           weights that cannot be had, read or fitted
   OutputError(OSError)            a place that cannot be written to
   AddressError(OSError)           a host or port where nothing can be served
@@ -65,7 +65,7 @@ class ShapeError(FusionCamError, ValueError):
 
 
 class TargetError(FusionCamError, ValueError):
-    """A target class does not exist, or there are not as many targets as pictures."""
+    """A target class does not exist, or there are not as many targets as images."""
 
 
 class NonFiniteError(FusionCamError, ArithmeticError):
@@ -73,7 +73,7 @@ class NonFiniteError(FusionCamError, ArithmeticError):
 
 
 class MissingTruthError(FusionCamError, ValueError):
-    """A metric compares with boxes or a mask, and a picture has none."""
+    """A metric compares with boxes or a mask, and an image has none."""
 
 
 class ResultsError(FusionCamError, ValueError):
@@ -85,7 +85,7 @@ class DatasetError(FusionCamError, ValueError):
 
 
 class ImageError(FusionCamError, OSError):
-    """A file is missing, damaged, too large, or no picture."""
+    """A file is missing, damaged, too large, or no image."""
 
 
 class WeightsError(FusionCamError, OSError):

@@ -45,15 +45,15 @@ class Segmentation(_Wrapper):
 
     ``network`` gives logits ``(N, classes, H, W)``, as a tensor or in a mapping under ``output``: a dict of
     torchvision, a plain tensor of segmentation_models_pytorch. One channel is read as yes or no, two classes.
-    ``region`` is a boolean mask ``(H, W)`` of the network's output, the same for all pictures of a batch.
+    ``region`` is a boolean mask ``(H, W)`` of the network's output, the same for all images of a batch.
 
     The score of class c is the sum of its logit over the region, as in the paper, over the number of pixels of the
     region: a sum would make the softmax over the classes all or nothing, and Grad-CAM's map is the same.
-    Without a region each class has the pixels that the network itself gives to it, picture by picture, and the sum
+    Without a region each class has the pixels that the network itself gives to it, image by image, and the sum
     is over the number of all pixels. So the score falls when a mask costs the class its pixels, which a mean over
     the pixels that are left would not; a class without pixels scores 0 and has no gradient.
 
-    Masked pictures are segmented anew. To ask about the same pixels throughout, give the region.
+    Masked images are segmented anew. To ask about the same pixels throughout, give the region.
 
     Name the layer: the last one that gives maps is the class logits themselves. Good ones are the backbone's last
     (``wrapped.backbone.layer4``) or a U-Net's bottleneck.
@@ -100,8 +100,8 @@ class Detection(_Wrapper):
     """How surely a detector finds the class ``label`` at ``box``: two columns, "not found" (0) and "found" (1).
 
     ``network`` is a torchvision detector (Faster R-CNN, RetinaNet, FCOS, SSD, Mask R-CNN) or one that works alike:
-    from a list of pictures it gives ``boxes`` ``(D, 4)``, ``labels`` and ``scores`` ``(D,)`` of each. ``box`` is
-    ``(x1, y1, x2, y2)`` in pixels of x, the same for all pictures of a batch; ``label`` a label as the network
+    from a list of images it gives ``boxes`` ``(D, 4)``, ``labels`` and ``scores`` ``(D,)`` of each. ``box`` is
+    ``(x1, y1, x2, y2)`` in pixels of x, the same for all images of a batch; ``label`` a label as the network
     counts, in torchvision with the background as 0.
 
     The probability of "found" is the highest score * IoU with the box among the detections of that label, 0 where
@@ -113,7 +113,7 @@ class Detection(_Wrapper):
       ``Preprocessing(size, resize, mean=(0, 0, 0), std=(1, 1, 1))``. The fill "mean" is black then.
     - They drop detections below a threshold. Under masks it makes the score jump to 0: build the network with
       ``box_score_thresh=0`` (RetinaNet, FCOS, SSD: ``score_thresh=0``).
-    - They pad pictures to multiples of 32 pixels after resizing (SSD does not). The maps then cover the padding
+    - They pad images to multiples of 32 pixels after resizing (SSD does not). The maps then cover the padding
       too: choose sizes that need none.
     - Name a layer of the backbone, such as ``wrapped.backbone.body.layer4``. The heads run once for each level.
 
@@ -137,7 +137,7 @@ class Detection(_Wrapper):
 
     def _log_odds(self, found: object) -> Tensor:
         if not isinstance(found, Mapping) or not {"boxes", "labels", "scores"} <= set(found):
-            raise ShapeError(f"expected boxes, labels and scores of each picture, got {_shown(found)}")
+            raise ShapeError(f"expected boxes, labels and scores of each image, got {_shown(found)}")
         scores, boxes = precise(found["scores"]), precise(found["boxes"].detach())
         weights = box_iou(self.box[None].to(boxes), boxes)[0] * (found["labels"] == self.label)
         best = F.pad(scores * weights, (0, 1)).max()  # 0 where nothing is found, with a gradient that is zero
@@ -167,10 +167,8 @@ class Embedding(_Wrapper):
         self.neutral = neutral
 
     @classmethod
-    def of_pictures(
-        cls, network: nn.Module, x: Tensor, *, temperature: float = 0.1, neutral: float = 0.5
-    ) -> Embedding:
-        """Take the embeddings of pictures ``x`` ``(R, C, H, W)`` as references; leaves no trace in the network."""
+    def of_images(cls, network: nn.Module, x: Tensor, *, temperature: float = 0.1, neutral: float = 0.5) -> Embedding:
+        """Take the embeddings of images ``x`` ``(R, C, H, W)`` as references; leaves no trace in the network."""
         references = ExplainedModel(network).logits(x)
         return cls(network, references, temperature=temperature, neutral=neutral)
 
@@ -212,7 +210,7 @@ class MultiLabel(_Wrapper):
 
     ``network`` gives a logit for each label, ``(N, labels)``, or ``(N,)`` where there is one, before the sigmoid.
     The probability of "present" is the sigmoid of the logit of ``label``. A softmax over all labels would let the
-    others lower it, though a picture may show both.
+    others lower it, though an image may show both.
 
     Raises :class:`ShapeError` or :class:`TargetError` for labels that are not there.
     """
@@ -234,11 +232,11 @@ def _either(z: Tensor) -> Tensor:
     return torch.stack([-z, z], dim=1) / 2
 
 
-def _column(output: object, index: int, pictures: int) -> Tensor:
+def _column(output: object, index: int, images: int) -> Tensor:
     """Read one column ``(N,)`` of ``(N, outputs)`` or ``(N,)``."""
-    if not isinstance(output, Tensor) or output.dim() not in (1, 2) or len(output) != pictures:
-        raise ShapeError(f"expected the network to give ({pictures}, outputs) or ({pictures},), got {_shown(output)}")
-    rows = output.reshape(pictures, -1)
+    if not isinstance(output, Tensor) or output.dim() not in (1, 2) or len(output) != images:
+        raise ShapeError(f"expected the network to give ({images}, outputs) or ({images},), got {_shown(output)}")
+    rows = output.reshape(images, -1)
     if index >= rows.shape[1]:
         raise TargetError(f"output {index} of {rows.shape[1]} outputs: give an index from 0 to {rows.shape[1] - 1}")
     return rows[:, index]

@@ -1,4 +1,4 @@
-"""Arrays in, pictures out."""
+"""Arrays in, images out."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ def coloured(heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.
     return colours
 
 
-def overlay(picture: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:
-    """Lay a heatmap ``(H, W)`` in [0, 1] over a picture of any size; ``opacity`` 0 shows the picture alone."""
+def overlay(image: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:
+    """Lay a heatmap ``(H, W)`` in [0, 1] over an image of any size; ``opacity`` 0 shows the image alone."""
     if not 0 <= opacity <= 1:
         raise UnknownNameError(f"opacity is a share from 0 to 1, got {opacity}")
-    colours = coloured(heatmap, picture.size)
-    blended = (1 - opacity) * np.asarray(picture.convert("RGB")) / 255 + opacity * colours
+    colours = coloured(heatmap, image.size)
+    blended = (1 - opacity) * np.asarray(image.convert("RGB")) / 255 + opacity * colours
     return Image.fromarray((blended * 255).round().astype(np.uint8))
 
 
 def uncovered(overlaid: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:
-    """Give the picture under an overlay of this heatmap, to about one level of 255."""
+    """Give the image under an overlay of this heatmap, to about one level of 255."""
     colours = coloured(heatmap, overlaid.size)
-    picture = (np.asarray(overlaid.convert("RGB")) / 255 - opacity * colours) / (1 - opacity)
-    return Image.fromarray((picture * 255).round().clip(0, 255).astype(np.uint8))
+    image = (np.asarray(overlaid.convert("RGB")) / 255 - opacity * colours) / (1 - opacity)
+    return Image.fromarray((image * 255).round().clip(0, 255).astype(np.uint8))
 
 
-def as_png(picture: Image.Image) -> bytes:
-    """Give what a PNG file of a picture holds."""
+def as_png(image: Image.Image) -> bytes:
+    """Give what a PNG file of an image holds."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", columns: int = 5) -> Image.Image:
-    """Set titled pictures in even rows of at most ``columns``, like figures 2 and 4 of the Fusion-CAM paper."""
+    """Set titled images in even rows of at most ``columns``, like figures 2 and 4 of the Fusion-CAM paper."""
     rows = -(-len(panels) // columns)
     columns = -(-len(panels) // rows)
     figure = Figure(figsize=(2.6 * columns, 2.9 * rows + 0.3), dpi=120, layout="constrained")
@@ -60,8 +60,8 @@ def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", col
         figure.suptitle(title, fontsize=11, parse_math=False)
     for axes in (grid := figure.subplots(rows, columns, squeeze=False)).flat:
         axes.axis("off")
-    for axes, (name, picture) in zip(grid.flat, panels, strict=False):  # the last row may not be full
-        axes.imshow(picture)
+    for axes, (name, image) in zip(grid.flat, panels, strict=False):  # the last row may not be full
+        axes.imshow(image)
         axes.set_title(name, fontsize=9, parse_math=False, wrap=True)
     with warnings.catch_warnings():
         # a name in another script shows boxes where the font has no letters: no reason to alarm anybody

@@ -70,9 +70,9 @@ def desk(small: Studio, tmp_path: Path) -> Desk:
     return Desk(small, tmp_path)
 
 
-def sent(folder: Path, picture: Image.Image, name: str = "cat.png") -> dict[str, object]:
-    """Put a picture where Gradio puts what is uploaded, and name it as the page does."""
-    picture.save(folder / name)
+def sent(folder: Path, image: Image.Image, name: str = "cat.png") -> dict[str, object]:
+    """Put an image where Gradio puts what is uploaded, and name it as the page does."""
+    image.save(folder / name)
     return {"path": str(folder / name), "meta": {"_type": "gradio.FileData"}}
 
 
@@ -103,7 +103,7 @@ def test_the_page_gives_what_the_library_gives(small, made):
 
     assert same(made.explanation.heatmap, own.heatmap)
     assert made.explanation.source == "cat.png"
-    drop = {"picture", "seconds"}
+    drop = {"image", "seconds"}
     ours, theirs = ({k: v for k, v in one.facts().items() if k not in drop} for one in (made.explanation, own))
     for facts in (ours, theirs):
         facts |= {"gains": {name: round(gain, 5) for name, gain in facts["gains"].items()}}
@@ -234,7 +234,7 @@ def file_of(path: Path, kind: str) -> Path:
         photo().save(path, "PNG")
         path.write_bytes(path.read_bytes()[:5000])
     elif kind == "text":
-        path.write_text("I am no picture")
+        path.write_text("I am no image")
     return path
 
 
@@ -243,11 +243,11 @@ def file_of(path: Path, kind: str) -> Path:
     [
         ("large", "cat.jpg: over 20 MB, make it smaller first"),
         ("wide", "cat.jpg: it has over 40,000,000 pixels, make it smaller first"),
-        ("program", "cat.jpg: not a picture in a known format"),
+        ("program", "cat.jpg: not an image in a known format"),
         ("torn", "cat.jpg: damaged or cut off"),
-        ("text", "cat.jpg: not a picture in a known format (15 bytes)"),
+        ("text", "cat.jpg: not an image in a known format (15 bytes)"),
         ("empty", "cat.jpg: the file is empty"),
-        ("gone", "cat.jpg: no longer here, choose the picture again"),
+        ("gone", "cat.jpg: no longer here, choose the image again"),
     ],
 )
 def test_bad_files_are_told_by_their_name_alone(tmp_path, kind, message):
@@ -266,7 +266,7 @@ def test_bad_files_are_told_by_their_name_alone(tmp_path, kind, message):
 
 
 def test_pixels_are_counted_before_they_are_decoded(tmp_path):
-    """A small file may hold a huge picture."""
+    """A small file may hold a huge image."""
     with patch("PIL.ImageFile.ImageFile.load", side_effect=AssertionError("decoded")), pytest.raises(ImageError):
         open_upload(file_of(tmp_path / "bomb.png", "wide"))
 
@@ -300,15 +300,15 @@ def test_no_path_of_the_server_is_opened(desk, tmp_path, form):
 
 def test_answers_fill_the_page(desk, tmp_path):
     """Classes and layers, then the heatmap with its facts, a theta, and a card that is to come."""
-    picture = sent(tmp_path, photo())
-    classes, layers = desk.look(picture, MODEL)
-    overlay, facts, card, theta, made, *_ = desk.explain(picture, MODEL, "act", "fusion-cam", classes["value"])
+    image = sent(tmp_path, photo())
+    classes, layers = desk.look(image, MODEL)
+    overlay, facts, card, theta, made, *_ = desk.explain(image, MODEL, "act", "fusion-cam", classes["value"])
 
     assert [value for _, value in classes["choices"]] == [
         str(one.index) for one in desk.studio.guesses(photo(), MODEL)
     ]
     assert layers["choices"] == [("act (default)", "act"), "conv"]
-    assert overlay.size == made.explanation.picture.size
+    assert overlay.size == made.explanation.image.size
     assert "fusion-cam(budget=64)" in facts
     assert "Measuring" in card
     assert theta["value"] == 10
@@ -332,7 +332,7 @@ def test_a_card_is_of_the_map_that_is_shown(desk, small):
 
 @pytest.mark.parametrize("theta", [10, 60])
 def test_a_card_is_what_checking_the_same_method_gives(small, theta):
-    """What is kept is kept for one question alone: other pictures and networks get maps of their own."""
+    """What is kept is kept for one question alone: other images and networks get maps of their own."""
     made = small.explain(photo(), "cat.png", model=MODEL).at_theta(theta)
     own = explain(photo(), model=small.models[MODEL], method=made.explanation.method)
     ours, theirs = made.explanation.check(), own.check()
@@ -349,14 +349,14 @@ def test_the_same_theta_changes_nothing(desk, made):
     assert desk.fuse(made, 30)[-1].theta == 30
 
 
-def test_nothing_is_asked_of_no_picture(desk):
+def test_nothing_is_asked_of_no_image(desk):
     """Of an empty page nothing is shown, and touching it does no harm."""
     assert desk.look(None, MODEL)[0]["choices"] == []
     assert desk.explain(None, MODEL, "act", "fusion-cam", None)[0] is None
     with pytest.raises(ImageError, match="no longer here"):
         desk.fuse(None, 10)
     assert [note for note, *_ in desk.compare(None, ["grad-cam"])] == [
-        html.note("Drop a picture, and choose the methods that are to be compared.")
+        html.note("Drop an image, and choose the methods that are to be compared.")
     ]
     with pytest.raises(UnknownNameError, match="nothing to download"):
         desk.pack(None, ())
@@ -420,7 +420,7 @@ def test_a_zip_holds_all_that_was_made(small):
     assert facts["gains"] == made.explanation.gains
     assert facts["check"]["words"] == card.words
     assert "check" not in other
-    assert Image.open(archive.open(f"{stems[1]}.png")).size == made.explanation.picture.size
+    assert Image.open(archive.open(f"{stems[1]}.png")).size == made.explanation.image.size
 
 
 def test_what_is_kept_is_the_first_answer(small):
@@ -433,7 +433,7 @@ def test_what_is_kept_is_the_first_answer(small):
     assert kept(model, x.clone(), torch.tensor([1])) is first
     assert not same(kept(model, x, 2), first)
     assert not same(kept(model, x.flip(3), 1), first)
-    assert not same(kept(model.at("conv"), x, 1), first)
+    assert not same(kept(model.with_layer("conv"), x, 1), first)
     assert kept(model, x, 1) is first
     assert (len(counted.asked), len(kept.first)) == (4, 1)
     assert replace(kept, method=METHODS["grad-cam"]).first == []
@@ -507,7 +507,7 @@ def test_the_door_fetches_nothing(path):
 
 
 def test_the_door_refuses_what_is_long_or_deep():
-    """Pictures are uploaded, and have a limit of their own."""
+    """Images are uploaded, and have a limit of their own."""
     assert DOOR.post("/gradio_api/queue/join", content=b"x" * (MOST + 1)).status_code == 413
     assert DOOR.post("/gradio_api/queue/join", content=b"[" * 100_000).status_code == 400
 
@@ -544,7 +544,7 @@ def caller(site: str, folder: Path) -> Client:
 
 
 def uploaded(site: str, path: Path) -> str:
-    """Upload a picture and give its path there."""
+    """Upload an image and give its path there."""
     with path.open("rb") as file:
         (there,) = httpx.post(f"{site}gradio_api/upload", files={"files": (path.name, file)}, timeout=60).json()
     return there
@@ -571,11 +571,11 @@ def asked(site: str, event: int, data: list[object], session: str = "s") -> dict
 
 @pytest.mark.slow
 def test_the_api_gives_facts_and_files(client, small):
-    """What the page's own method gives of the same picture."""
+    """What the page's own method gives of the same image."""
     facts, archive = client.predict(handle_file(CAT), api_name="/explain", target="birch", theta=30.0)
     own = small.explain(photo(), "", model=MODEL, target="birch", theta=30)
 
-    assert facts["picture"] == "chelsea.png"
+    assert facts["image"] == "chelsea.png"
     assert facts["method"] == "fusion-cam(budget=64, theta=30)"
     with zipfile.ZipFile(archive) as files:
         (name,) = (one for one in files.namelist() if one.endswith(".npy"))
@@ -584,7 +584,7 @@ def test_the_api_gives_facts_and_files(client, small):
 
 @pytest.mark.slow
 def test_the_page_of_the_documentation_shows_what_runs(site, tmp_path, monkeypatch):
-    """Its lines as they stand there, but for the address and the picture."""
+    """Its lines as they stand there, but for the address and the image."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     page = (Path(__file__).parents[2] / "docs" / "app.md").read_text()
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
@@ -628,24 +628,24 @@ def test_the_api_refuses_what_is_not_on_offer(client, capfd, wish, message):
 def test_the_server_opens_no_path_that_is_sent(site, path, marked):
     """By the API and by the page's own requests, whether Gradio knows the path for one or not."""
     folder = str(Path(uploaded(site, CAT)).parent)
-    picture = {"path": path.format(folder=folder)} | ({"meta": {"_type": "gradio.FileData"}} if marked else {})
-    ended = asked(site, event_of(site, "explain"), [picture, "", "grad-cam", "", "", -1])
+    image = {"path": path.format(folder=folder)} | ({"meta": {"_type": "gradio.FileData"}} if marked else {})
+    ended = asked(site, event_of(site, "explain"), [image, "", "grad-cam", "", "", -1])
 
     assert not ended["success"]
     assert "root:" not in json.dumps(ended)
     assert "def test" not in json.dumps(ended)
 
-    ended = asked(site, event_of(site, "look"), [picture, MODEL])
+    ended = asked(site, event_of(site, "look"), [image, MODEL])
     assert not ended["success"] or "must be uploaded" in ended["output"]["data"][0]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("address", ["https://example.org/a.png", "http://127.0.0.1:1/a.png", "file:///etc/passwd"])
 def test_the_server_fetches_no_address(site, address):
-    """Not as a picture, and not for whoever asks for it."""
-    picture = {"path": address, "meta": {"_type": "gradio.FileData"}}
+    """Not as an image, and not for whoever asks for it."""
+    image = {"path": address, "meta": {"_type": "gradio.FileData"}}
     with pytest.raises(httpx.HTTPStatusError, match="403"):
-        asked(site, event_of(site, "look"), [picture, MODEL])
+        asked(site, event_of(site, "look"), [image, MODEL])
 
     assert httpx.get(f"{site}gradio_api/file={address}", timeout=60).status_code == 403
 
@@ -705,7 +705,7 @@ def test_ten_visitors_at_once_each_get_their_own_answer(site, small, tmp_path):
     for number, (facts, heatmap) in enumerate(answers):
         wish = {"target": LABELS[number % 5], "theta": 10 * number}
         own = small.explain(CROPS[number], "", model=MODEL, **wish).explanation
-        assert facts["picture"] == f"visitor{number}.png"
+        assert facts["image"] == f"visitor{number}.png"
         assert facts["label"] == LABELS[number % 5]
         assert same(torch.from_numpy(heatmap), own.heatmap)
 

@@ -35,8 +35,8 @@ class Visitor:
     abroad: list[str] = field(default_factory=list)
 
     def send(self, path: Path) -> None:
-        """Drop a picture."""
-        self.page.set_input_files("#fc-picture input[type=file]", path)
+        """Drop an image."""
+        self.page.set_input_files("#fc-image input[type=file]", path)
 
     def choose(self, box: str, name: str) -> None:
         """Choose from a list by its name."""
@@ -96,7 +96,7 @@ def visiting(browser, site: str, **settings: object) -> Iterator[Visitor]:
     page.on("request", lambda asked: visitor.abroad.append(asked.url) if foreign(asked.url, site) else None)
     try:
         page.goto(site)
-        page.wait_for_selector("#fc-picture input[type=file]", state="attached")
+        page.wait_for_selector("#fc-image input[type=file]", state="attached")
         yield visitor
     finally:
         context.close()
@@ -121,7 +121,7 @@ def heatmap_of(archive: zipfile.ZipFile, stem: str) -> torch.Tensor:
     return torch.from_numpy(np.load(archive.open(f"{stem}.npy")))
 
 
-def test_a_picture_is_explained_and_checked(visitor, studio):
+def test_a_image_is_explained_and_checked(visitor, studio):
     """Without a click: the classes, the heatmap, its facts, and then the card."""
     visitor.send(CAT)
     visitor.shows("fusion-cam(budget=64) at act")
@@ -159,7 +159,7 @@ def test_everything_can_be_chosen(visitor):
 
 
 def test_theta_changes_the_fusion_and_nothing_is_masked_again(visitor, studio, tmp_path):
-    """Four passes, another picture, and a card for it once theta rests; what is downloaded is what is seen."""
+    """Four passes, another image, and a card for it once theta rests; what is downloaded is what is seen."""
     visitor.send(CAT)
     visitor.card()
     before = visitor.page.locator("#fc-view img").get_attribute("src")
@@ -211,26 +211,26 @@ def test_methods_are_compared_and_downloaded(visitor, studio):
 
 
 def test_a_bad_file_is_told_and_the_next_one_works(visitor, tmp_path):
-    """By name, and nothing of the last picture stays beside it."""
+    """By name, and nothing of the last image stays beside it."""
     bad = tmp_path / "<img src=x onerror=alert(1)>.jpg"
-    bad.write_text("I am no picture")
+    bad.write_text("I am no image")
     visitor.send(COFFEE)
     visitor.shows("fusion-cam(budget=64) at act")
-    visitor.page.click("#fc-picture button[aria-label='Remove Image']")
+    visitor.page.click("#fc-image button[aria-label='Remove Image']")
     expect(visitor.page.locator("#fc-some")).to_be_hidden()
     visitor.send(bad)
     note = visitor.page.locator(".fc-note")
-    expect(note).to_contain_text("not a picture in a known format (15 bytes)")
+    expect(note).to_contain_text("not an image in a known format (15 bytes)")
     assert note.locator("img").count() == 0
     expect(visitor.page.locator("#fc-some")).to_be_hidden()
-    visitor.page.click("#fc-picture button[aria-label='Remove Image']")
+    visitor.page.click("#fc-image button[aria-label='Remove Image']")
     expect(note).to_have_count(0)
     visitor.send(CAT)
     visitor.shows("cedar")
 
 
 def test_too_many_pixels_are_told(visitor, tmp_path):
-    """A small file may hold a huge picture."""
+    """A small file may hold a huge image."""
     photo().resize((9000, 9000)).convert("1", dither=0).save(tmp_path / "huge.png")
     visitor.send(tmp_path / "huge.png")
     expect(visitor.page.locator(".fc-note")).to_contain_text("huge.png: it has over 40,000,000 pixels")
@@ -248,7 +248,7 @@ def test_a_large_file_is_refused(browser, site, tmp_path):
 
 
 def test_two_visitors_at_once_see_their_own(browser, site, studio):
-    """Each his own picture, heatmap, theta and file."""
+    """Each his own image, heatmap, theta and file."""
     with visiting(browser, site) as one, visiting(browser, site) as other:
         one.send(CAT)
         other.send(COFFEE)

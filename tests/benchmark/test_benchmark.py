@@ -39,7 +39,7 @@ BASELINES = ["ones", "center", "random"]
 
 @pytest.fixture
 def data(tmp_path):
-    """Four small pictures."""
+    """Four small images."""
     return photos(tmp_path / "photos")
 
 
@@ -63,9 +63,9 @@ class Counted(ProgressListener):
         """Keep the counts."""
         self.begun.append(counts)
 
-    def at(self, model, picture):
-        """Keep the picture."""
-        self.seen.append(picture)
+    def at(self, model, image):
+        """Keep the image."""
+        self.seen.append(image)
 
     def took(self, rows):
         """Keep the rows."""
@@ -78,7 +78,7 @@ class Counted(ProgressListener):
 
 @dataclass(frozen=True)
 class Chosen:
-    """Fails on some pictures, told by their number in a list that a test may change."""
+    """Fails on some images, told by their number in a list that a test may change."""
 
     fails: ClassVar[set[int]] = set()
     asked: ClassVar[list[int]] = []
@@ -102,7 +102,7 @@ def chosen():
 
 
 def test_there_is_a_row_for_everything(data, tmp_path):
-    """Each picture, method and metric has one row, in their order, with baselines, protocol and versions."""
+    """Each image, method and metric has one row, in their order, with baselines, protocol and versions."""
     rows = measured(data, tmp_path / "run", ["fusion-cam", "grad-cam"], ["insertion(steps=4)", "average-drop"])
 
     expected = [
@@ -111,7 +111,7 @@ def test_there_is_a_row_for_everything(data, tmp_path):
         for method in ["fusion-cam", "grad-cam", *BASELINES]
         for metric in ["insertion(steps=4)", "average-drop"]
     ]
-    assert list(rows[["picture", "method", "metric"]].itertuples(index=False, name=None)) == expected
+    assert list(rows[["image", "method", "metric"]].itertuples(index=False, name=None)) == expected
     assert {*rows["model"]} == {"samples:small"}
     assert {*rows["layer"]} == {"act"}
     assert rows["error"].isna().all()
@@ -128,7 +128,7 @@ def test_there_is_a_row_for_everything(data, tmp_path):
 
 
 def test_values_are_those_of_the_metric(data, tmp_path):
-    """What is written is what the library says of the picture, for the class that it predicts."""
+    """What is written is what the library says of the image, for the class that it predicts."""
     rows = measured(data, tmp_path / "run", ["score-cam"], ["insertion(steps=6)"])
     model, ((_, metric),) = samples.small(), as_metrics("insertion(steps=6)")
     for n, row in enumerate(rows[rows["method"] == "score-cam"].itertuples()):
@@ -141,7 +141,7 @@ def test_values_are_those_of_the_metric(data, tmp_path):
 
 
 def test_what_is_shared_is_computed_once():
-    """The recorded pass, Score-CAM's map and the whole picture's score serve all that ask for them."""
+    """The recorded pass, Score-CAM's map and the whole image's score serve all that ask for them."""
     methods = dict(
         one for name in ("grad-cam", "layer-cam", "score-cam", "union-cam", "fusion-cam") for one in as_methods(name)
     )
@@ -154,7 +154,7 @@ def test_what_is_shared_is_computed_once():
 
     channels = 6
     ours = 1 + 1 + channels + 4 + 4  # the logits, the record, Score-CAM, and what Union- and Fusion-CAM choose by
-    assert meter.passes == ours + 1 + len(methods) * (1 + 5)  # the whole picture, each one masked, each one's curve
+    assert meter.passes == ours + 1 + len(methods) * (1 + 5)  # the whole image, each one masked, each one's curve
     assert [row for row in rows if row["error"]] == []
     assert set(heatmaps) == set(methods)
     costs = {row["method"]: row["passes"] for row in rows}
@@ -163,7 +163,7 @@ def test_what_is_shared_is_computed_once():
 
 @pytest.mark.parametrize("first", [True, False])
 def test_a_methods_cost_is_what_it_takes_alone(data, tmp_path, first):
-    """On every picture and in any order of methods; what the model finds out once is no picture's cost."""
+    """On every image and in any order of methods; what the model finds out once is no image's cost."""
     names = ["ablation-cam", "fusion-cam", "group-cam", "recipro-cam"]
     rows = measured(data, tmp_path / "run", names if first else names[::-1], ["average-drop"], limit=2)
     model = samples.small()
@@ -171,31 +171,31 @@ def test_a_methods_cost_is_what_it_takes_alone(data, tmp_path, first):
     for name in names:
         METHODS[name](model, x, model.logits(x).argmax(1))
     for name in names:
-        for n in sorted({int(one[:2]) for one in rows["picture"]}):
+        for n in sorted({int(one[:2]) for one in rows["image"]}):
             x = model.preprocessing(painted(n))[None]
             target = model.logits(x).argmax(1)
             with cached_passes(), count_passes() as meter:
                 METHODS[name](model, x, target)
-            told = rows[(rows["method"] == name) & (rows["picture"] == f"{n:02}.png")].iloc[0]
+            told = rows[(rows["method"] == name) & (rows["image"] == f"{n:02}.png")].iloc[0]
             assert (told["passes"], told["partial_passes"]) == (meter.passes, meter.partial)
 
 
 def test_the_limit_draws_a_stable_sample(data, tmp_path):
-    """The seed says which pictures; a larger limit has the same and more."""
-    drawn = [{*measured(data, tmp_path / str(n), limit=n, seed=3)["picture"]} for n in (1, 2, 3)]
+    """The seed says which images; a larger limit has the same and more."""
+    drawn = [{*measured(data, tmp_path / str(n), limit=n, seed=3)["image"]} for n in (1, 2, 3)]
 
     assert drawn[0] < drawn[1] < drawn[2]
 
 
-def test_random_numbers_are_of_the_picture_and_not_of_the_order(data, tmp_path, chosen):
+def test_random_numbers_are_of_the_image_and_not_of_the_order(data, tmp_path, chosen):
     """A method that draws gives the same, whatever was drawn before it."""
     alone = measured(data, tmp_path / "a", [chosen], ["average-drop"], limit=1)
     torch.manual_seed(99)  # as another program may have left it
     among = measured(data, tmp_path / "b", ["random", chosen, "grad-cam"], ["average-drop"])
-    picture = alone["picture"][0]
+    image = alone["image"][0]
 
     def value(rows):
-        return rows[(rows["picture"] == picture) & rows["method"].str.startswith("Chosen")]["value"].item()
+        return rows[(rows["image"] == image) & rows["method"].str.startswith("Chosen")]["value"].item()
 
     assert value(alone) == value(among)
     assert len({*among[among["method"].str.startswith("Chosen")]["value"]}) == 4
@@ -218,28 +218,28 @@ def predicted(n=0):
 def test_the_truth_counts_where_it_is_of_the_class_that_is_explained(tmp_path):
     """Boxes of another class than the predicted one say nothing of its heatmap."""
     right, wrong = predicted(), (predicted() + 1) % 5
-    pictures = [
+    images = [
         labelled(right),
         Sample("wrong", painted(0), wrong, boxes=((0.0, 0.0, 20.0, 36.0),)),
         Sample("bare", painted(1)),
     ]
-    rows = measured(pictures, tmp_path / "a", ["grad-cam"], ["pointing-game"])
-    assert rows.groupby("picture")["value"].count().to_dict() == {"0": 4, "wrong": 0, "bare": 0}
+    rows = measured(images, tmp_path / "a", ["grad-cam"], ["pointing-game"])
+    assert rows.groupby("image")["value"].count().to_dict() == {"0": 4, "wrong": 0, "bare": 0}
     assert rows["error"].isna().all()
 
-    rows = measured(pictures, tmp_path / "b", ["grad-cam"], ["pointing-game"], target="label")
-    assert rows.groupby("picture")["value"].count().to_dict() == {"0": 4, "wrong": 4, "bare": 0}
-    assert rows.set_index("picture").loc["wrong", "target"].unique().tolist() == [wrong]
-    assert rows[rows["picture"] == "bare"]["error"].tolist() == [
+    rows = measured(images, tmp_path / "b", ["grad-cam"], ["pointing-game"], target="label")
+    assert rows.groupby("image")["value"].count().to_dict() == {"0": 4, "wrong": 4, "bare": 0}
+    assert rows.set_index("image").loc["wrong", "target"].unique().tolist() == [wrong]
+    assert rows[rows["image"] == "bare"]["error"].tolist() == [
         "bare has no label: say --target predicted, or leave it out"
     ]
 
 
 def test_box_accuracy_keeps_what_max_box_acc_is_made_of(tmp_path):
     """What is reached at each threshold, and the value among it; nothing where no box is known."""
-    pictures = [labelled(predicted()), Sample("bare", painted(0))]
-    rows = measured(pictures, tmp_path / "run", ["grad-cam"], ["box-accuracy", "iou"])
-    rows = rows.set_index(["picture", "metric"])
+    images = [labelled(predicted()), Sample("bare", painted(0))]
+    rows = measured(images, tmp_path / "run", ["grad-cam"], ["box-accuracy", "iou"])
+    rows = rows.set_index(["image", "metric"])
 
     known = rows.loc[("0", "box-accuracy")]
     assert known["curve"].map(len).tolist() == [len(THRESHOLDS)] * 4
@@ -253,17 +253,17 @@ def test_metrics_that_need_truth_are_left_out_where_there_is_none(data, tmp_path
     watch = Counted()
     rows = measured(data, tmp_path / "run", metrics=["iou", "average-drop"], watch=watch)
     assert {*rows["metric"]} == {"average-drop"}
-    assert watch.notes == ["left out, for no picture has boxes or masks: iou"]
+    assert watch.notes == ["left out, for no image has boxes or masks: iou"]
 
     with pytest.raises(MissingTruthError, match="iou, pointing-game need boxes"):
         measured(data, tmp_path / "other", metrics=["iou", "pointing-game"])
 
 
 def test_it_is_told_what_the_data_is_taken_for(data, tmp_path):
-    """A folder of class folders may be taken for plain pictures, and its labels be lost, without a word."""
+    """A folder of class folders may be taken for plain images, and its labels be lost, without a word."""
     watch = Counted()
     measured(data, tmp_path / "run", metrics=["average-drop"], watch=watch)
-    assert watch.kinds == ["a folder of 4 pictures, classes unknown"]
+    assert watch.kinds == ["a folder of 4 images, classes unknown"]
 
 
 def test_going_on_with_other_versions_is_told(data, tmp_path):
@@ -309,21 +309,21 @@ def test_metrics_that_ask_for_more_heatmaps_are_called_outside_of_sharing(data, 
 
 
 def test_games_are_played_in_groups_of_different_classes(tmp_path):
-    """Every picture has a row; those that no group had room for have no value."""
-    pictures = [Sample(str(n), painted(n), n % 4) for n in range(6)]
+    """Every image has a row; those that no group had room for have no value."""
+    images = [Sample(str(n), painted(n), n % 4) for n in range(6)]
     settings = {"metrics": ["grid-pointing-game(side=2, shrink=true)"], "target": "label"}
-    rows = measured(pictures, tmp_path / "run", **settings)
+    rows = measured(images, tmp_path / "run", **settings)
 
     assert len(rows) == 6 * 4
-    assert rows.groupby("picture")["value"].count().sort_values().tolist() == [0, 0, 4, 4, 4, 4]
+    assert rows.groupby("image")["value"].count().sort_values().tolist() == [0, 0, 4, 4, 4, 4]
     assert rows.loc[rows["method"] == "ones", "value"].dropna().tolist() == [0.25] * 4
-    same(measured(pictures, tmp_path / "run", **settings), rows)
+    same(measured(images, tmp_path / "run", **settings), rows)
     assert gathered(tmp_path / "run").rows == 24
 
 
-def test_a_picture_that_fails_is_told_by_games_too(data, tmp_path):
+def test_a_image_that_fails_is_told_by_games_too(data, tmp_path):
     """Also where nothing else is measured."""
-    (data / "bad.png").write_text("no picture")
+    (data / "bad.png").write_text("no image")
     rows = measured(data, tmp_path / "run", metrics=["grid-pointing-game"])
 
     assert rows["error"].notna().sum() == 1
@@ -347,8 +347,8 @@ def test_ctrl_c_keeps_what_is_there(data, tmp_path, at, monkeypatch):
     whole = measured(data, tmp_path / "whole")
 
     class Stopped(ProgressListener):
-        def at(self, model, picture):
-            if picture == f"{at:02}.png":
+        def at(self, model, image):
+            if image == f"{at:02}.png":
                 raise KeyboardInterrupt
 
     plan = as_plan(data=data, models=["samples:small"], methods=["grad-cam"], metrics=["average-drop"])
@@ -377,7 +377,7 @@ def killed(data, out, kills, seed):
     )
 
     same(after, whole)
-    assert not after.duplicated(["model", "picture", "method", "metric"]).any()
+    assert not after.duplicated(["model", "image", "method", "metric"]).any()
 
 
 @pytest.mark.slow
@@ -387,13 +387,13 @@ def test_runs_that_are_killed_twenty_times_end_as_others_do(tmp_path):
     killed(photos(tmp_path / "photos", 60), tmp_path, 20, seed=1)
 
 
-def test_a_picture_that_fails_is_a_row_and_is_tried_again(data, tmp_path):
+def test_a_image_that_fails_is_a_row_and_is_tried_again(data, tmp_path):
     """The run goes on without it; when it is readable, the same command measures it alone."""
     good = (data / "01.png").read_bytes()
     (data / "01.png").write_bytes(good[:100])
     rows = measured(data, tmp_path / "run")
     failed = rows[rows["error"].notna()]
-    assert failed[["picture", "method", "metric"]].to_numpy().tolist() == [["01.png", "", ""]]
+    assert failed[["image", "method", "metric"]].to_numpy().tolist() == [["01.png", "", ""]]
     assert "01.png: damaged or cut off" in failed["error"].item()
     assert len(rows) == 1 + 3 * 4
 
@@ -405,11 +405,11 @@ def test_a_picture_that_fails_is_a_row_and_is_tried_again(data, tmp_path):
 
 
 def test_a_method_that_fails_is_a_row_and_spoils_no_other(data, tmp_path, chosen):
-    """The picture's other methods are measured, and it alone is tried again."""
+    """The image's other methods are measured, and it alone is tried again."""
     Chosen.fails = {1}
     rows = measured(data, tmp_path / "run", [chosen, "grad-cam"])
     failed = rows[rows["error"].notna()]
-    assert failed[["picture", "metric", "error"]].to_numpy().tolist() == [["01.png", "", "KeyError: 'weights'"]]
+    assert failed[["image", "metric", "error"]].to_numpy().tolist() == [["01.png", "", "KeyError: 'weights'"]]
     assert rows["value"].notna().sum() == 4 * 5 - 1
 
     watch = Counted()
@@ -445,7 +445,7 @@ def test_a_metric_that_fails_is_a_row_and_spoils_no_other(data, tmp_path):
     assert pd.isna(errors[repr(Bad(torch.nan))])
 
 
-def test_a_network_that_fails_is_told_of_every_picture(data, tmp_path):
+def test_a_network_that_fails_is_told_of_every_image(data, tmp_path):
     """Whatever the user's code raises is a row."""
     rows = measured(data, tmp_path / "run", models=["samples:small", "samples:nan"])
 
@@ -481,7 +481,7 @@ def test_a_plan_that_was_stopped_before_its_first_row_binds_nobody(data, tmp_pat
     """Its file is there, and says what no row is of."""
 
     class Stopped(ProgressListener):
-        def at(self, model, picture):
+        def at(self, model, image):
             raise KeyboardInterrupt
 
     plan = as_plan(data=data, models=["samples:small"], methods=["layer-cam"], metrics=["increase"])
@@ -512,7 +512,7 @@ def test_a_run_is_extended_by_what_is_new(data, tmp_path):
 
     same(rows, measured(data, tmp_path / "whole", *wanted))
     assert len(watch.rows) == 40 - 8
-    assert (rows.groupby(["picture", "method"])["seconds"].nunique() == 1).all()
+    assert (rows.groupby(["image", "method"])["seconds"].nunique() == 1).all()
     with pytest.raises(ResultsError, match="of another plan: choose"):
         measured(data, tmp_path / "run", ["grad-cam"], ["average-drop"], extend=True, **small)
 
@@ -526,7 +526,7 @@ def test_kept_heatmaps_serve_a_new_metric(data, tmp_path, chosen):
 
     assert (len(Chosen.asked), len(watch.rows)) == (asked, 4 * 6)
     same(rows, measured(data, tmp_path / "whole", methods, both))
-    times = rows.groupby(["picture", "method"])["seconds"].nunique()
+    times = rows.groupby(["image", "method"])["seconds"].nunique()
     assert (times == 1).all()
     assert first["seconds"].tolist() == rows.loc[rows["metric"] == "average-drop", "seconds"].tolist()
 
@@ -554,7 +554,7 @@ def test_a_lost_heatmap_is_made_again(data, tmp_path):
 
 
 def test_heatmaps_are_kept_as_they_were(tmp_path):
-    """To the last bit, by method, under names that no other picture has."""
+    """To the last bit, by method, under names that no other image has."""
     store, maps = Heatmaps(tmp_path), {"fuse(rule=mean)": torch.rand(3, 4), "b/c": torch.rand(1, 5).expand(2, 5)}
     store.save("a:b", "x/y", maps)
     store.save("a_b", "x_y", {})
@@ -603,9 +603,9 @@ def test_a_full_disk_stops_the_run_and_not_what_was_written(data, tmp_path):
     same(measured(data, tmp_path / "run"), whole)
 
 
-def test_pictures_of_one_name_are_refused(tmp_path):
+def test_images_of_one_name_are_refused(tmp_path):
     """Rows could not tell them apart."""
-    with pytest.raises(ResultsError, match="1 names stand for several pictures, such as a"):
+    with pytest.raises(ResultsError, match="1 names stand for several images, such as a"):
         measured([Sample("a", painted(0)), Sample("a", painted(1)), Sample("b", painted(2))], tmp_path / "run")
 
 
@@ -614,10 +614,10 @@ def test_pictures_of_one_name_are_refused(tmp_path):
 
 def test_own_objects_are_welcome(tmp_path):
     """Networks, models, methods and metrics of the caller's own, and samples in memory."""
-    pictures = [Sample(str(n), painted(n)) for n in range(2)]
+    images = [Sample(str(n), painted(n)) for n in range(2)]
     model = samples.explained(samples.Small())
     ((_, metric),) = as_metrics("insertion(steps=3)")
-    rows = measured(pictures, tmp_path / "run", [GradCAM(layer="conv"), GradCAM()], [metric], models=[model])
+    rows = measured(images, tmp_path / "run", [GradCAM(layer="conv"), GradCAM()], [metric], models=[model])
 
     assert {*rows["model"]} == {"sample"}
     assert {*rows["method"]} == {"GradCAM(layer='conv')", "grad-cam", *BASELINES}
@@ -649,7 +649,7 @@ def test_several_models_have_rows_each(data, tmp_path):
 
 
 def test_a_layer_that_is_not_there_is_told_before_anything_is_done(data, tmp_path):
-    """It would fail on every picture."""
+    """It would fail on every image."""
     with pytest.raises(ValueError, match=r"has no layer 'cnv'\. Did you mean 'conv'"):
         measured(data, tmp_path / "run", ["grad-cam(layer=cnv)"])
     assert not (tmp_path / "run" / "rows.jsonl").exists()

@@ -166,7 +166,7 @@ def test_what_is_no_file_and_no_preset_is_refused(tmp_path):
 
 def test_options_are_checked_too():
     """What Python hands over is told as what a file says."""
-    with pytest.raises(UnknownNameError, match="needs pictures"):
+    with pytest.raises(UnknownNameError, match="needs images"):
         as_plan("quick")
     with pytest.raises(UnknownNameError, match="'keep' is no setting of a plan"):
         as_plan(data="x", keep=True)

@@ -53,15 +53,15 @@ def test_what_is_written_is_read_again(path):
     for one in (journal, Journal(path)):
         assert one.rows("m", "a") == rows
         assert one.done["m", "a"] == {("grad-cam", "increase"), ("grad-cam", "road")}
-    assert [picture for _, picture in Journal(path).pictures()] == ["a", "ä\n\udcff"]
+    assert [image for _, image in Journal(path).images()] == ["a", "ä\n\udcff"]
 
 
 def test_a_line_that_was_cut_off_is_no_line(path, monkeypatch):
     """Wherever a killed run stopped writing, whole lines stay, and the next run writes behind them."""
     monkeypatch.setattr("os.fsync", lambda file: None)  # it takes its time, and no power fails here
     journal = Journal(path)
-    for picture in "abc":
-        journal.append([stored_row(picture), stored_row(picture, metric="road")])
+    for image in "abc":
+        journal.append([stored_row(image), stored_row(image, metric="road")])
     whole = path.read_bytes()
     ends = [place + 1 for place, byte in enumerate(whole) if byte == ord("\n")]
     near = (end + step for end in ends for step in (-1, 0, 1))
@@ -70,9 +70,9 @@ def test_a_line_that_was_cut_off_is_no_line(path, monkeypatch):
         kept = "abc"[: sum(end <= length for end in ends)]
 
         again = Journal(path)
-        assert [picture for _, picture in again.pictures()] == list(kept)
-        for picture in "abc"[len(kept) :]:
-            again.append([stored_row(picture), stored_row(picture, metric="road")])
+        assert [image for _, image in again.images()] == list(kept)
+        for image in "abc"[len(kept) :]:
+            again.append([stored_row(image), stored_row(image, metric="road")])
         assert path.read_bytes() == whole
 
 
@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_what_was_written(path):
 
     assert path.stat().st_size > 0
     for one in (journal, Journal(path)):
-        assert one.pictures() == [("m", "a")]
+        assert one.images() == [("m", "a")]
     journal.append([stored_row("b")])
     assert Journal(path).rows("m", "b") == [stored_row("b")]
 
@@ -132,7 +132,7 @@ def test_nothing_but_numbers_of_json(path):
 
 
 def test_a_new_try_takes_the_place_of_an_error():
-    """Errors of a picture or method are forgotten when it is tried again, those of others stay."""
+    """Errors of an image or method are forgotten when it is tried again, those of others stay."""
     failed = stored_row(method="", metric="", value=None, error="unreadable")
     broken = stored_row(method="cam", metric="", value=None, error="no head")
 
@@ -161,7 +161,7 @@ def test_what_failed_is_not_done(path):
 
 @given(st.permutations(range(6)))
 def test_the_order_of_rows_is_that_of_the_plan(tmp_path_factory, order):
-    """However they came, they are listed by picture, method and metric; what is not asked for is left out."""
+    """However they came, they are listed by image, method and metric; what is not asked for is left out."""
     path = tmp_path_factory.mktemp("run") / "rows.jsonl"
     wanted = [stored_row(p, method, metric) for p in "ab" for method in ("y", "x") for metric in ("road", "increase")]
     extra = [stored_row("a", "z"), stored_row("c"), stored_row("a", "y", "other")]
@@ -180,7 +180,7 @@ def test_parquet_has_types_and_others_read_it(tmp_path):
         stored_row(
             value=1 / 3, curve=[0.0, None], target=7, passes=3.0, higher_is_better=True, protocol='{"metric": "A"}'
         ),
-        stored_row(picture="ä", value=None, target=None, error="broken"),
+        stored_row(image="ä", value=None, target=None, error="broken"),
     ]
     assert write_parquet(iter(rows), path) == 2
 
@@ -228,10 +228,10 @@ def test_means_leave_out_what_is_undefined():
 
 
 def test_lines_are_json_of_any_reader(path):
-    """A line names its picture once."""
+    """A line names its image once."""
     Journal(path).append([stored_row(), stored_row(metric="road")])
     (line,) = path.read_text().splitlines()
 
     facts = json.loads(line)
-    assert (facts["model"], facts["picture"], len(facts["rows"])) == ("m", "a", 2)
-    assert "picture" not in facts["rows"][0]
+    assert (facts["model"], facts["image"], len(facts["rows"])) == ("m", "a", 2)
+    assert "image" not in facts["rows"][0]

@@ -36,7 +36,7 @@ THREADS = torch.get_num_threads()
 
 
 class Watched(Small):
-    """Notes how many pictures each pass had, in which thread, with how many threads and gradients or not.
+    """Notes how many images each pass had, in which thread, with how many threads and gradients or not.
 
     A pass waits for so many to be made at once: else a thread may be through with its own before another starts.
     """
@@ -57,7 +57,7 @@ class Watched(Small):
 
 
 class Limited(Small):
-    """Has memory for so many pictures."""
+    """Has memory for so many images."""
 
     def __init__(self, most):
         super().__init__()
@@ -156,7 +156,7 @@ def test_tables_show_all_figures(report):
 
 
 def test_rates_are_shown_both_ways():
-    """Pictures a second, and milliseconds a picture."""
+    """Images a second, and milliseconds an image."""
     assert doctor_tables._rate(80.0, best=True) == "80.0, 12.50 ms (best)"
     assert doctor_tables._rate(2000.0) == "2,000.0, 0.50 ms"
 
@@ -195,15 +195,15 @@ def test_the_example_fits_the_network(dtype, channels):
 
 
 @pytest.mark.parametrize(("workers", "chunk"), [(1, 3), (2, 4)])
-def test_a_rate_is_pictures_by_seconds(workers, chunk, clock):
+def test_a_rate_is_images_by_seconds(workers, chunk, clock):
     """A pass warms up and tells how many fit into the time; every worker makes those, in a thread of its own."""
     network = Watched(threading.Barrier(workers))
     model, x = asked(network)
     clock += [1.0, 2.0]
     with count_passes() as meter:
         assert raw_rate(model, x, workers, chunk, 5) == workers * chunk * 5 / 2
-    pictures, idents, threads, grads = zip(*network.seen, strict=True)
-    assert pictures == (chunk,) * workers * 6
+    images, idents, threads, grads = zip(*network.seen, strict=True)
+    assert images == (chunk,) * workers * 6
     for first in range(0, len(idents), workers):
         assert len(set(idents[first : first + workers])) == workers
     assert set(threads) == {max(1, THREADS // workers)}
@@ -291,7 +291,7 @@ def test_masks_are_alive_and_the_same_each_time():
     _, x = asked()
     masks = spots(5, x)
     where = (torch.arange(5), torch.zeros(5, dtype=torch.long))
-    assert masks.alive.all()
+    assert masks.active.all()
     assert masks[where].aminmax() == (0, 1)
     assert masks[where].equal(spots(5, x)[where])
 
@@ -337,7 +337,7 @@ def test_workers_are_lent_as_sweeps_have_them():
     """In evaluation while they are lent, no longer afterwards."""
     network = nn.Sequential(Small(), nn.Dropout(0.5)).train()
     model, x = asked(network)
-    with throughput._with(model, workers=2, chunk=4).workers(x, 100) as (calls, chunk):
+    with throughput._with(model, workers=2, chunk=4).replica_calls(x, 100) as (calls, chunk):
         assert (len(calls), chunk) == (2, 4)
         assert calls[1](x).equal(calls[0](x))
         assert not network.training

@@ -18,7 +18,7 @@ from fusioncam import Preprocessing, explain_each, read_heatmaps
 from fusioncam.bulk import BulkListener, BulkPlan, explain_in_bulk
 from fusioncam.bulk.compression import as_grid, from_grid, sizes_for
 from fusioncam.bulk.jobs import seen
-from fusioncam.bulk.storage import Folder, pictures_at
+from fusioncam.bulk.storage import Folder, images_at
 from fusioncam.cli.main import main
 from fusioncam.cli.ray_options import with_address
 from fusioncam.distributed.workers import FailedJob, LocalWorkers
@@ -31,15 +31,15 @@ METHODS = ("grad-cam", "fusion-cam")
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """Seven small pictures in a folder where the test stands."""
+    """Seven small images in a folder where the test stands."""
     monkeypatch.chdir(tmp_path)
     return photos(tmp_path / "photos", 7)
 
 
-def plan_of(*pictures, **settings):
+def plan_of(*images, **settings):
     """Make a plan for the small network."""
     settings = {"model": "samples:small", "methods": METHODS, "shard": 3} | settings
-    return BulkPlan(tuple(map(str, pictures)), **settings)
+    return BulkPlan(tuple(map(str, images)), **settings)
 
 
 class Counted(BulkListener):
@@ -48,17 +48,17 @@ class Counted(BulkListener):
     def __init__(self):
         self.total, self.before, self.done = 0, 0, []
 
-    def begin(self, pictures):
+    def begin(self, images):
         """Keep the number."""
-        self.total = pictures
+        self.total = images
 
-    def known(self, pictures):
+    def known(self, images):
         """Count."""
-        self.before += pictures
+        self.before += images
 
     def took(self, rows):
-        """Keep the picture."""
-        self.done.append(Path(rows[0]["picture"]).name)
+        """Keep the image."""
+        self.done.append(Path(rows[0]["image"]).name)
 
 
 # -- grids ----------------------------------------------------------------------------------------------------
@@ -93,13 +93,13 @@ def test_flat_heatmaps_are_one_number():
 
 
 def test_the_window_is_what_the_network_sees():
-    """In the picture's own pixels, as the view cuts it."""
+    """In the image's own pixels, as the view cuts it."""
     preprocessing = Preprocessing((20, 20), 32)
-    picture = samples.corners(60, 40)
-    left, top, right, bottom = seen(preprocessing, picture.size)
+    image = samples.corners(60, 40)
+    left, top, right, bottom = seen(preprocessing, image.size)
     assert (left, right) == (pytest.approx(17.5), pytest.approx(42.5))
     assert (top, bottom) == (pytest.approx(7.5), pytest.approx(32.5))
-    view = np.asarray(preprocessing.view(picture).convert("RGB"))
+    view = np.asarray(preprocessing.view(image).convert("RGB"))
     assert view[0, 0].tolist()[0] > 200
 
 
@@ -109,14 +109,14 @@ def test_the_window_is_what_the_network_sees():
 def test_rows_are_the_explanations(data):
     """Every fact, the heatmap within what is said of it, in the order of the names."""
     outcome = explain_in_bulk(plan_of("photos", target="top2"), "maps")
-    assert (outcome.pictures, outcome.heatmaps, outcome.failures) == (7, 28, 0)
+    assert (outcome.images, outcome.heatmaps, outcome.failures) == (7, 28, 0)
     stored = list(read_heatmaps("maps"))
     paths = [f"photos/{n:02}.png" for n in range(7)]
     made = list(explain_each(paths, model=samples.small(), methods=METHODS, target="top2"))
 
     for one, explanation in zip(stored, made, strict=True):
         facts = explanation.facts()
-        for name in ("picture", "method", "layer", "target", "label", "passes", "partial_passes", "gains"):
+        for name in ("image", "method", "layer", "target", "label", "passes", "partial_passes", "gains"):
             assert one.facts[name] == facts[name]
         assert one.probability == facts["probability"]
         assert (one.heatmap - explanation.heatmap).abs().max().item() == pytest.approx(one.largest, abs=1e-6)
@@ -129,43 +129,43 @@ def test_rows_are_the_explanations(data):
     )
 
 
-def test_rows_are_read_by_picture_and_method_and_by_others(data):
+def test_rows_are_read_by_image_and_method_and_by_others(data):
     """One call for one heatmap; pandas and the manifest tell the rest."""
     explain_in_bulk(plan_of("photos"), "maps")
 
-    (one,) = read_heatmaps("maps", picture="photos/04.png", method="fusion-cam")
-    assert (one.picture, one.method) == ("photos/04.png", "fusion-cam")
+    (one,) = read_heatmaps("maps", image="photos/04.png", method="fusion-cam")
+    assert (one.image, one.method) == ("photos/04.png", "fusion-cam")
     table = pd.concat(map(pd.read_parquet, sorted(Path("maps").glob("part-*.parquet"))))
     assert len(table) == 14
-    row = table[(table["picture"] == "photos/04.png") & (table["method"] == "fusion-cam")].iloc[0]
+    row = table[(table["image"] == "photos/04.png") & (table["method"] == "fusion-cam")].iloc[0]
     grid = np.frombuffer(row["heatmap"], "<f2").reshape(row["rows"], row["columns"])
     assert np.array_equal(grid, one.grid.numpy())
     manifest = json.loads(Path("maps/manifest.json").read_text())
     assert {*manifest["columns"]} == {*table.columns}
-    assert (manifest["pictures"], manifest["heatmaps"], manifest["shards"]) == (7, 14, 3)
+    assert (manifest["images"], manifest["heatmaps"], manifest["shards"]) == (7, 14, 3)
     assert manifest["preprocessing"]["size"] == [32, 32]
     assert "torch" in manifest["versions"]
 
 
-def test_pictures_that_fail_are_rows(data):
+def test_images_that_fail_are_rows(data):
     """Torn ones and those that no decoder knows; the others of their batch go on."""
     (data / "02.png").write_bytes((data / "02.png").read_bytes()[:80])
     (data / "03b.jpg").write_bytes(b"")
     outcome = explain_in_bulk(plan_of("photos"), "maps", workers=LocalWorkers(4))
 
-    assert (outcome.pictures, outcome.heatmaps, outcome.failures) == (8, 12, 2)
-    assert [Path(row["picture"]).name for row in outcome.told] == ["02.png", "03b.jpg"]
+    assert (outcome.images, outcome.heatmaps, outcome.failures) == (8, 12, 2)
+    assert [Path(row["image"]).name for row in outcome.told] == ["02.png", "03b.jpg"]
     assert "0 bytes" in outcome.told[1]["error"]
     table = pd.concat(map(pd.read_parquet, sorted(Path("maps").glob("part-*.parquet"))))
-    assert sorted(table.loc[table["error"].notna(), "picture"]) == ["photos/02.png", "photos/03b.jpg"]
-    assert [Path(one.picture).name for one in read_heatmaps("maps", method="grad-cam")] == [
+    assert sorted(table.loc[table["error"].notna(), "image"]) == ["photos/02.png", "photos/03b.jpg"]
+    assert [Path(one.image).name for one in read_heatmaps("maps", method="grad-cam")] == [
         f"{n:02}.png" for n in (0, 1, 3, 4, 5, 6)
     ]
     again = explain_in_bulk(plan_of("photos"), "maps")
     assert (again.heatmaps, again.failures, again.told) == (12, 2, ())
 
 
-def test_a_lost_picture_is_a_row(data):
+def test_a_lost_image_is_a_row(data):
     """What a worker does not survive."""
 
     class Losing(LocalWorkers):
@@ -174,7 +174,7 @@ def test_a_lost_picture_is_a_row(data):
                 yield job, FailedJob("it ended") if str(job).endswith("05.png") else found
 
     outcome = explain_in_bulk(plan_of("photos"), "maps", workers=Losing())
-    assert (outcome.heatmaps, outcome.told) == (12, ({"picture": "photos/05.png", "error": "it ended"},))
+    assert (outcome.heatmaps, outcome.told) == (12, ({"image": "photos/05.png", "error": "it ended"},))
 
 
 def test_a_wrong_request_ends_the_run(data):
@@ -187,7 +187,7 @@ def test_a_wrong_request_ends_the_run(data):
 
 @pytest.mark.parametrize("at", [0, 2, 5])
 def test_a_stopped_run_goes_on_at_its_shard(data, at):
-    """Whole shards stay, no picture of them is made again, and the end is that of an undisturbed run."""
+    """Whole shards stay, no image of them is made again, and the end is that of an undisturbed run."""
     explain_in_bulk(plan_of("photos"), "whole")
 
     class Stopped(Counted):
@@ -199,68 +199,68 @@ def test_a_stopped_run_goes_on_at_its_shard(data, at):
     outcome = explain_in_bulk(plan_of("photos"), "maps", watch=Stopped())
     assert outcome.interrupted
     kept = (at + 1) // 3 * 3
-    assert outcome.pictures == kept
+    assert outcome.images == kept
     watch = Counted()
-    assert explain_in_bulk(plan_of("photos"), "maps", watch=watch).pictures == 7
+    assert explain_in_bulk(plan_of("photos"), "maps", watch=watch).images == 7
     assert (watch.total, watch.before, len(watch.done)) == (7, kept, 7 - kept)
     for one, other in zip(read_heatmaps("maps"), read_heatmaps("whole"), strict=True):
-        assert (one.picture, one.method) == (other.picture, other.method)
+        assert (one.image, one.method) == (other.image, other.method)
         assert one.grid.equal(other.grid)
 
 
-def test_a_folder_of_another_plan_or_of_other_pictures_is_refused(data):
+def test_a_folder_of_another_plan_or_of_other_images_is_refused(data):
     """With the difference."""
     explain_in_bulk(plan_of("photos"), "maps")
     with pytest.raises(ResultsError, match=r"tolerance: 0\.005 -> 0\.1"):
         explain_in_bulk(plan_of("photos", tolerance=0.1), "maps")
     painted(9).save(data / "00a.png")
-    with pytest.raises(ResultsError, match=r"part-0000000\..* is of other pictures"):
+    with pytest.raises(ResultsError, match=r"part-0000000\..* is of other images"):
         explain_in_bulk(plan_of("photos"), "maps")
 
 
-def test_pictures_that_are_added_behind_are_done(data):
+def test_images_that_are_added_behind_are_done(data):
     """Whole shards before them are as they were."""
     plan = plan_of("photos", shard=7)
     explain_in_bulk(plan, "maps")
     painted(9).save(data / "z.png")
     watch = Counted()
-    assert explain_in_bulk(plan, "maps", watch=watch).pictures == 8
+    assert explain_in_bulk(plan, "maps", watch=watch).images == 8
     assert watch.done == ["z.png"]
 
 
 def test_overlays_are_written_where_they_are_asked_for(data):
-    """A JPEG each, whose names the rows tell, and which are no pictures to explain."""
+    """A JPEG each, whose names the rows tell, and which are no images to explain."""
     plan = plan_of(".", overlays=True, target="top2")
     explain_in_bulk(plan, "maps")
     names = [one.facts["overlay"] for one in read_heatmaps("maps")]
 
     assert len({*names}) == len(names) == 28
     assert {*names} == {str(one.relative_to("maps")) for one in Path("maps").rglob("*.jpg")}
-    with Image.open(Path("maps", names[0])) as picture:
-        assert picture.format == "JPEG"
-    assert explain_in_bulk(plan, "maps").pictures == 7
+    with Image.open(Path("maps", names[0])) as image:
+        assert image.format == "JPEG"
+    assert explain_in_bulk(plan, "maps").images == 7
 
 
 def test_nothing_to_explain_is_told(data):
-    """Paths that are not there, and folders without pictures."""
+    """Paths that are not there, and folders without images."""
     Path("empty").mkdir()
-    for wrong, told in (("none.png", "no such file"), ("empty", "no picture in empty"), ("no/*.png", "matches")):
+    for wrong, told in (("none.png", "no such file"), ("empty", "no image in empty"), ("no/*.png", "matches")):
         with pytest.raises(ImageError, match=told):
             explain_in_bulk(plan_of(wrong), "maps")
     with pytest.raises(ResultsError, match="has no heatmaps"):
         next(iter(read_heatmaps("empty")))
 
 
-def test_pictures_are_listed_in_one_order(data):
+def test_images_are_listed_in_one_order(data):
     """Folder by folder, hidden ones and other files left out, patterns and single files too."""
     for name in ("b/c.png", "a/d.jpg", ".hidden/e.png", "a/notes.txt"):
         path = data / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
-    names = [one.name for one in pictures_at("photos", "maps")]
+    names = [one.name for one in images_at("photos", "maps")]
     assert names == [f"photos/0{n}.png" for n in range(7)] + ["photos/a/d.jpg", "photos/b/c.png"]
-    assert [one.name for one in pictures_at("photos/0[12].png", "maps")] == ["photos/01.png", "photos/02.png"]
-    assert [one.name for one in pictures_at("photos/03.png", "maps")] == ["photos/03.png"]
+    assert [one.name for one in images_at("photos/0[12].png", "maps")] == ["photos/01.png", "photos/02.png"]
+    assert [one.name for one in images_at("photos/03.png", "maps")] == ["photos/03.png"]
 
 
 # -- elsewhere ------------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_pictures_are_listed_in_one_order(data):
 
 @pytest.fixture
 def memory(data):
-    """The pictures in a file system that is no disk."""
+    """The images in a file system that is no disk."""
     import fsspec
 
     system = fsspec.filesystem("memory")
@@ -280,14 +280,14 @@ def memory(data):
     system.store.clear()
 
 
-def test_pictures_and_heatmaps_may_be_elsewhere(data, memory):
+def test_images_and_heatmaps_may_be_elsewhere(data, memory):
     """Any URL that pyarrow or fsspec knows: the same grids as on the disk."""
     explain_in_bulk(plan_of("photos"), "maps")
     outcome = explain_in_bulk(plan_of(f"{memory}/in", overlays=True), f"{memory}/maps")
 
-    assert (outcome.pictures, outcome.heatmaps) == (7, 14)
+    assert (outcome.images, outcome.heatmaps) == (7, 14)
     for one, other in zip(read_heatmaps(f"{memory}/maps"), read_heatmaps("maps"), strict=True):
-        assert one.picture == other.picture.replace("photos/", "memory://bucket/in/deep/")
+        assert one.image == other.image.replace("photos/", "memory://bucket/in/deep/")
         assert one.grid.equal(other.grid)
         assert Folder(f"{memory}/maps").read(one.facts["overlay"])[:2] == b"\xff\xd8"
     watch = Counted()
@@ -318,7 +318,7 @@ def test_an_object_store_is_read_and_written(data, monkeypatch):
     watch = Counted()
     assert explain_in_bulk(plan, "s3://bucket/maps", watch=watch).heatmaps == 14
     assert watch.before == 7
-    assert len(list(read_heatmaps("s3://bucket/maps", picture="s3://bucket/in/03.png"))) == 2
+    assert len(list(read_heatmaps("s3://bucket/maps", image="s3://bucket/in/03.png"))) == 2
     names = [one["Key"] for one in store.list_objects_v2(Bucket="bucket", Prefix="maps")["Contents"]]
     assert [name.partition(".")[0] for name in names] == [
         "maps/manifest",
@@ -382,8 +382,8 @@ def test_the_program_explains_in_bulk(cli, data):
     """And goes on, and says what failed."""
     (data / "06.png").write_bytes(b"torn")
     code, out, err = cli("explain", "photos", *SMALL, "--bulk", "--shard", 4, "-o", "maps")
-    assert (code, out) == (1, "6 heatmaps of 7 pictures: maps\n")
-    assert err == "failed: photos/06.png: not a picture in a known format (4 bytes)\n"
+    assert (code, out) == (1, "6 heatmaps of 7 images: maps\n")
+    assert err == "failed: photos/06.png: not an image in a known format (4 bytes)\n"
     code, out, err = cli("explain", "photos", *SMALL, "--bulk", "--shard", 4, "-o", "maps", "--json")
     assert (code, json.loads(out)["failures"]) == (1, 1)
     assert "1 in all, see the column 'error'" in err

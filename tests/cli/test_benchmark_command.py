@@ -36,9 +36,9 @@ SMALL = ("--model", "samples:small", "-m", "grad-cam")
 FAST = (*SMALL, "--metric", "average-drop")
 
 
-def taken(folder, pictures=3):
+def taken(folder, images=3):
     """Give the line that says what the data is taken for."""
-    return f"{folder}: a folder of {pictures} pictures, classes unknown\n"
+    return f"{folder}: a folder of {images} images, classes unknown\n"
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def no_report(monkeypatch):
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    """A folder of three small pictures."""
+    """A folder of three small images."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(3):
@@ -108,7 +108,7 @@ def test_a_report_is_made_again_without_a_network(cli, photos, monkeypatch):
     assert {path: path.read_bytes() for path in files} == files
 
 
-def test_a_report_shows_the_pictures_of_kept_heatmaps(cli, photos, monkeypatch):
+def test_a_report_shows_the_images_of_kept_heatmaps(cli, photos, monkeypatch):
     """The run notes what is needed to crop and name them again, whatever folder the report is made from."""
     cli("benchmark", "photos", *FAST, "--keep-heatmaps", "-o", "run", "--no-report")
     assert not Path("run", "report.html").exists()
@@ -127,14 +127,14 @@ def test_a_report_shows_the_pictures_of_kept_heatmaps(cli, photos, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_report")
-def test_a_picture_that_fails_gives_1(cli, photos):
+def test_a_image_that_fails_gives_1(cli, photos):
     """It is told at the end, and the others are measured."""
-    (photos / "bad.png").write_text("no picture")
+    (photos / "bad.png").write_text("no image")
     code, out, err = cli("benchmark", photos, *FAST, "-o", "run")
 
     assert code == 1
     assert err == taken(photos, 4) + (
-        f"failed: samples:small, bad.png: {photos / 'bad.png'}: not a picture in a known format (10 bytes)\n"
+        f"failed: samples:small, bad.png: {photos / 'bad.png'}: not an image in a known format (10 bytes)\n"
     )
     assert "13 rows" in out
     code, out, err = cli("report", "run", "--quiet")
@@ -145,7 +145,7 @@ def test_a_picture_that_fails_gives_1(cli, photos):
 def test_many_failures_are_counted(cli, photos):
     """A screen full of them helps nobody."""
     for number in range(25):
-        (photos / f"bad{number}.png").write_text("no picture")
+        (photos / f"bad{number}.png").write_text("no image")
     code, _, err = cli("benchmark", photos, *FAST, "-o", "run")
 
     assert (code, len(err.splitlines())) == (1, 22)
@@ -155,7 +155,7 @@ def test_many_failures_are_counted(cli, photos):
 @pytest.mark.usefixtures("no_report")
 def test_json_is_one_object(cli, photos):
     """Nothing else is on the output."""
-    (photos / "bad.png").write_text("no picture")
+    (photos / "bad.png").write_text("no image")
     code, out, _ = cli("benchmark", photos, *FAST, "-o", "run", "--json")
     facts = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} in JSON"))
 
@@ -163,7 +163,7 @@ def test_json_is_one_object(cli, photos):
     assert (facts["folder"], facts["rows"], facts["interrupted"]) == ("run", 13, False)
     assert [one["method"] for one in facts["means"]] == ["grad-cam", "ones", "center", "random"]
     assert all(0 <= one["average-drop"] <= 1 for one in facts["means"])
-    assert [one["picture"] for one in facts["failures"]] == ["bad.png"]
+    assert [one["image"] for one in facts["failures"]] == ["bad.png"]
     assert facts["written"] == [str(Path("run", "tables", "one.md"))]
 
 
@@ -179,7 +179,7 @@ def test_a_plan_of_words_is_run_and_overridden(cli, photos, tmp_path):
     rows = pd.read_parquet("run/rows.parquet")
     assert {*rows["metric"]} == {"average-gain"}
     assert {*rows["method"]} == {"layer-cam", "ones", "center", "random"}
-    assert rows["picture"].nunique() == 2
+    assert rows["image"].nunique() == 2
 
 
 @pytest.mark.usefixtures("no_report")
@@ -238,7 +238,7 @@ def test_another_plan_is_refused_or_extends(cli, photos):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "a benchmark needs pictures"),
+        ([], "a benchmark needs images"),
         (["nowhere"], "nowhere: no such file or folder"),
         (["photos", "-m", "gradcam"], "'gradcam' is no method. Did you mean 'grad-cam'"),
         (["photos", "--metric", "insert"], "'insert' is no metric. Did you mean 'insertion'"),
@@ -293,7 +293,7 @@ def test_quiet_is_quiet(cli, photos, no_report):
     """And going on is told to whoever is not."""
     assert cli("benchmark", photos, *FAST, "-o", "run", "--quiet") == (0, "", "")
     assert cli("benchmark", photos, *FAST, "-o", "run", "--quiet") == (0, "", "")
-    assert cli("benchmark", photos, *FAST, "-o", "run")[2] == taken(photos) + "going on: 3 of 3 pictures are done\n"
+    assert cli("benchmark", photos, *FAST, "-o", "run")[2] == taken(photos) + "going on: 3 of 3 images are done\n"
 
 
 def test_the_metrics_are_listed(cli):
@@ -338,8 +338,8 @@ def test_means_are_shown_by_method_and_by_model_if_there_are_several():
     assert all(word in shown(table_of(means)) for word in ("model", "other", "-1.000", "road"))
 
 
-def test_the_screen_counts_pictures_and_rows(monkeypatch):
-    """A picture with several lines, as games have, is one."""
+def test_the_screen_counts_images_and_rows(monkeypatch):
+    """An image with several lines, as games have, is one."""
     screen = ProgressBar()
     screen._console = Console(file=io.StringIO(), force_terminal=True, width=100)
     screen._live.console = screen._console
@@ -390,7 +390,7 @@ def test_ctrl_c_gives_130_and_keeps_what_was_done(photos, tmp_path):
     # a file that is there may still be empty
     while not (journal.exists() and journal.stat().st_size) and process.poll() is None:
         time.sleep(0.01)
-    time.sleep(0.2)  # the line is brought to the disk and noted; the next picture takes longer
+    time.sleep(0.2)  # the line is brought to the disk and noted; the next image takes longer
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
 

@@ -108,34 +108,34 @@ def ended(process: subprocess.Popen[str]) -> Ended:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder of two small photographs and a file that is no picture."""
+    """A folder of two small photographs and a file that is no image."""
     folder = tmp_path / "photos"
     folder.mkdir()
     photo(CAT, (90, 60)).save(folder / "cat.png")
     photo(COFFEE, (60, 90)).save(folder / "cup of coffee.jpg")
-    (folder / "bad.jpg").write_text("I am no picture")
+    (folder / "bad.jpg").write_text("I am no image")
     return folder
 
 
 # -- the installed program -------------------------------------------------------------------------------------
 
 
-def test_a_folder_with_a_bad_picture_is_done_but_for_that(photos, tmp_path):
-    """The good pictures have their maps, the bad one is told, and the exit code says that not all went well."""
+def test_a_folder_with_a_bad_image_is_done_but_for_that(photos, tmp_path):
+    """The good images have their maps, the bad one is told, and the exit code says that not all went well."""
     out = tmp_path / "out"
     result = ended(program("explain", photos, *FAST, "-m", "fusion-cam", "--out", out))
     assert result.code == 1
-    assert result.err == f"failed: {photos / 'bad.jpg'}: not a picture in a known format (15 bytes)\n"
+    assert result.err == f"failed: {photos / 'bad.jpg'}: not an image in a known format (15 bytes)\n"
     assert result.out.count("│ cat.png") == 2
     assert "cup of coffee.jpg" in result.out
     facts = listed(out)
-    assert [(Path(one["picture"]).name, one["method"]) for one in facts["explanations"]] == [
+    assert [(Path(one["image"]).name, one["method"]) for one in facts["explanations"]] == [
         ("cat.png", "grad-cam"),
         ("cat.png", "fusion-cam"),
         ("cup of coffee.jpg", "grad-cam"),
         ("cup of coffee.jpg", "fusion-cam"),
     ]
-    assert [one["picture"] for one in facts["failures"]] == [str(photos / "bad.jpg")]
+    assert [one["image"] for one in facts["failures"]] == [str(photos / "bad.jpg")]
     assert (out / "cat.png").is_file()
 
 
@@ -194,7 +194,7 @@ def test_quiet_says_nothing_but_failures(cli, photos):
 
 
 def test_the_table_tells_what_was_found(cli, photos):
-    """Picture, class, probability, method, gains and the file are in the table."""
+    """Image, class, probability, method, gains and the file are in the table."""
     result = cli("explain", photos / "cat.png", *SMALL, "-m", "fusion-cam", "--target", "white birch")
     row = next(line for line in result.out.splitlines() if "cat.png" in line)
     assert "birch" in row
@@ -226,7 +226,7 @@ def test_heatmaps_are_saved_exactly(cli, photos):
 
 
 def test_several_methods_stand_side_by_side(cli, photos):
-    """With two methods a picture has a figure of the picture and both overlays, listed with the first."""
+    """With two methods an image has a figure of the image and both overlays, listed with the first."""
     cli("explain", photos / "cat.png", *FAST, "-m", "score-cam")
     first, second = listed(Path("fusioncam-out"))["explanations"]
     assert first["files"] == ["cat.png", "cat.grad-cam.png", "cat.grad-cam.npy"]
@@ -237,7 +237,7 @@ def test_several_methods_stand_side_by_side(cli, photos):
 
 
 def test_several_classes_have_a_file_each(cli, photos):
-    """top2 gives two maps of the picture, called by their classes, and a figure of both."""
+    """top2 gives two maps of the image, called by their classes, and a figure of both."""
     cli("explain", photos / "cat.png", *FAST, "--target", "top2")
     explanations = listed(Path("fusioncam-out"))["explanations"]
     names = {one["files"][-1] for one in explanations}
@@ -247,18 +247,18 @@ def test_several_classes_have_a_file_each(cli, photos):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_the_batch_size_changes_nothing_but_speed(batch_size, cli, photos):
-    """The same pictures fail and the same maps come, in the same order, whatever the batch."""
+    """The same images fail and the same maps come, in the same order, whatever the batch."""
     result = cli("explain", photos, *FAST, "-m", "fusion-cam", "--batch-size", batch_size)
     assert result.code == 1
     facts = listed(Path("fusioncam-out"))
-    assert [Path(one["picture"]).stem for one in facts["explanations"]] == ["cat", "cat", *["cup of coffee"] * 2]
+    assert [Path(one["image"]).stem for one in facts["explanations"]] == ["cat", "cat", *["cup of coffee"] * 2]
     (alone,) = explain_each([photos / "cat.png"], model=samples.small(), methods=["grad-cam"])
     saved = torch.from_numpy(np.load("fusioncam-out/cat.grad-cam.npy"))
     torch.testing.assert_close(saved, alone.heatmap, atol=1e-4, rtol=0)
 
 
-def test_a_constant_map_is_told_with_its_picture(cli, photos):
-    """Among many pictures the warning says which ones have nothing to show, each of them."""
+def test_a_constant_map_is_told_with_its_image(cli, photos):
+    """Among many images the warning says which ones have nothing to show, each of them."""
     shutil.copy(photos / "cat.png", photos / "dog.png")
     with warnings.catch_warnings():
         warnings.simplefilter("default")
@@ -273,7 +273,7 @@ def test_a_constant_map_is_told_with_its_picture(cli, photos):
 
 
 def test_a_method_that_the_network_cannot_serve_is_a_wrong_request(cli, photos):
-    """It fails for every picture alike, and the error names methods that would do."""
+    """It fails for every image alike, and the error names methods that would do."""
     result = cli("explain", photos / "cat.png", *SMALL, "-m", "legrad")
     assert result.code == 2
     assert "grad-cam, layer-cam or recipro-cam would do" in result.err
@@ -331,7 +331,7 @@ def test_a_wrong_request_is_told_and_leaves_nothing(args, told, cli, photos, tmp
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_request_that_fits_no_picture_ends_with_2(args, told, cli, photos):
+def test_a_request_that_fits_no_image_ends_with_2(args, told, cli, photos):
     """A class or layer that the network does not have is told once, and is no success in part."""
     result = cli("explain", photos / "cat.png", photos / "cup of coffee.jpg", *SMALL, "-m", "grad-cam", *args)
     assert result.err.count(told) == 1
@@ -345,7 +345,7 @@ def test_a_wrong_method_is_told_before_the_model_is_loaded(cli, photos):
 
 
 def test_labels_that_do_not_fit_are_told_once(cli, photos, tmp_path):
-    """Too few names fit no picture."""
+    """Too few names fit no image."""
     (tmp_path / "names.txt").write_text("oak\nbeech\n")
     result = cli("explain", photos, *FAST, "--labels", "names.txt")
     assert result.code == 2
@@ -392,7 +392,7 @@ def test_the_version_is_the_packages(cli):
 
 
 @pytest.mark.parametrize("paths", [["nope.png"], ["nope*.png"], ["empty"], [""]], ids=str)
-def test_no_picture_at_all_is_told(paths, cli, tmp_path):
+def test_no_image_at_all_is_told(paths, cli, tmp_path):
     """A missing file, a pattern or folder of nothing, and an empty text fail by name."""
     (tmp_path / "empty").mkdir()
     photo(CAT, (60, 40)).save(tmp_path / "here.png")
@@ -404,7 +404,7 @@ def test_no_picture_at_all_is_told(paths, cli, tmp_path):
 @pytest.mark.parametrize("make", ["nan", "nan_first", "broken"])
 @pytest.mark.parametrize("target", ["1", "elm"])
 def test_a_network_that_gives_nonsense_is_told(make, target, cli, photos):
-    """NaN and errors of the user's network are told by picture, and explanations.json is there and strict."""
+    """NaN and errors of the user's network are told by image, and explanations.json is there and strict."""
     result = cli("explain", photos / "cat.png", "--model", f"samples:{make}", "-m", "grad-cam", "--target", target)
     assert result.code != 0
     assert "cat.png" in result.err
@@ -413,7 +413,7 @@ def test_a_network_that_gives_nonsense_is_told(make, target, cli, photos):
 
 
 def test_an_interruption_keeps_what_is_done(cli, photos, monkeypatch):
-    """Ctrl-C within the second picture: the first is there and listed, and the code is 130."""
+    """Ctrl-C within the second image: the first is there and listed, and the code is 130."""
     passes = []
 
     def forward(self: Small, x: torch.Tensor) -> torch.Tensor:
@@ -442,8 +442,8 @@ def names_of(out: Path = Path("fusioncam-out")) -> list[str]:
     return names
 
 
-def test_pictures_of_the_same_name_do_not_replace_each_other(cli, tmp_path):
-    """Two folders may both have a cat.png, and a third picture may be called as its number would be."""
+def test_images_of_the_same_name_do_not_replace_each_other(cli, tmp_path):
+    """Two folders may both have a cat.png, and a third image may be called as its number would be."""
     for name in ("a/cat.png", "b/cat.png", "c/cat-2.png", "d/cat.jpg"):
         (tmp_path / name).parent.mkdir()
         photo(CAT, (60, 40)).save(tmp_path / name)
@@ -451,7 +451,7 @@ def test_pictures_of_the_same_name_do_not_replace_each_other(cli, tmp_path):
     assert len(names_of()) == 8
 
 
-def test_a_picture_called_as_anothers_map_does_not_replace_it(cli, tmp_path):
+def test_a_image_called_as_anothers_map_does_not_replace_it(cli, tmp_path):
     """cat.png and cat.grad-cam.png, explained by two methods, have files of their own."""
     for name in ("cat.png", "cat.grad-cam.png"):
         photo(CAT, (60, 40)).save(tmp_path / name)
@@ -502,9 +502,9 @@ def test_a_terminal_of_plain_letters_is_no_obstacle(more, cli, tmp_path, monkeyp
     assert cli("explain", "猫.png", *FAST, *more).code == 0
     plain.flush()
     shown = plain.buffer.getvalue().decode()
-    told = strict(shown)["explanations"][0]["picture"] if more else shown
+    told = strict(shown)["explanations"][0]["image"] if more else shown
     assert ("猫" if more else "grad-cam") in told
-    assert listed(Path("fusioncam-out"))["explanations"][0]["picture"] == "猫.png"
+    assert listed(Path("fusioncam-out"))["explanations"][0]["image"] == "猫.png"
 
 
 def test_class_names_are_no_markup(cli, photos):
@@ -528,7 +528,7 @@ def test_a_name_that_is_no_text_is_no_obstacle(cli, tmp_path):
 
 
 def test_a_long_name_spoils_no_other(cli, tmp_path):
-    """A picture whose name leaves no room for a suffix is explained like the others."""
+    """An image whose name leaves no room for a suffix is explained like the others."""
     for name in ("a.png", "n" * 250 + ".png", "z.png"):
         photo(CAT, (60, 40)).save(tmp_path / name)
     assert cli("explain", "a.png", "n" * 250 + ".png", "z.png", *FAST).code == 0
@@ -536,28 +536,28 @@ def test_a_long_name_spoils_no_other(cli, tmp_path):
 
 
 def test_a_name_that_cannot_be_spoils_no_other(cli, photos):
-    """A text too long for a path fails, the picture beside it is done."""
+    """A text too long for a path fails, the image beside it is done."""
     result = cli("explain", "n" * 300, photos / "cat.png", *FAST, "-q")
     assert result.code == 1
     assert len(names_of()) == 2
 
 
 def test_own_overlays_are_not_explained(cli, photos, monkeypatch):
-    """Explaining a folder twice, with the results in it, explains the same pictures twice."""
+    """Explaining a folder twice, with the results in it, explains the same images twice."""
     monkeypatch.chdir(photos)
     first = cli("explain", ".", *FAST, "--json").json
     second = cli("explain", ".", *FAST, "--json").json
-    assert [one["picture"] for one in second["explanations"]] == [one["picture"] for one in first["explanations"]]
+    assert [one["image"] for one in second["explanations"]] == [one["image"] for one in first["explanations"]]
 
 
 def test_a_run_does_not_keep_the_pixels(tmp_path):
-    """Ten thousand pictures fit into memory: what was saved is let go."""
+    """Ten thousand images fit into memory: what was saved is let go."""
     run, model, given = Run(tmp_path, quiet=True), samples.small(), []
 
     def each():
-        for of_picture in explain_batches([CAT, COFFEE, ROCKET], model, ["grad-cam"], None):
-            given.extend(map(weakref.ref, of_picture))
-            yield of_picture
+        for of_image in explain_batches([CAT, COFFEE, ROCKET], model, ["grad-cam"], None):
+            given.extend(map(weakref.ref, of_image))
+            yield of_image
 
     run.take(each())
     gc.collect()
@@ -704,7 +704,7 @@ def test_the_demo_explains_three_photographs(cli):
     assert len(labels) == 3
 
 
-def test_the_demo_without_its_pictures_says_what_to_install(cli, monkeypatch):
+def test_the_demo_without_its_images_says_what_to_install(cli, monkeypatch):
     """scikit-image is not a dependency of the library: the demo says how to get it."""
     monkeypatch.setitem(sys.modules, "skimage.data", None)
     result = cli("demo")
@@ -766,13 +766,13 @@ def test_a_class_named_like_markup_is_text_in_its_card(cli, photos):
 
 
 def test_explain_ends_with_a_report(cli, photos):
-    """It is told where it is, and made again by `fusioncam report`, without the pictures and without a network."""
+    """It is told where it is, and made again by `fusioncam report`, without the images and without a network."""
     result = cli("explain", photos, *FAST, "--out", "out")
     page = Path("out", "report.html")
     before = page.read_bytes()
     assert f"report: {page}\n" in result.out
     assert b"cup of coffee.jpg" in before
-    assert b"not a picture in a known format" in before
+    assert b"not an image in a known format" in before
 
     page.unlink()
     shutil.rmtree(photos)

@@ -60,8 +60,8 @@ def test_what_is_known():
     assert truth.known().tolist() == [True, True, False, True, False]
     assert truth.known("box").tolist() == [True, True, False, True, False]
     assert truth.known("mask").tolist() == [False, True, False, True, False]
-    for region, picture in (("finest", 2), ("box", 2), ("mask", 0)):
-        with pytest.raises(MissingTruthError, match=rf"'test' needs .*picture {picture} of 5 has none"):
+    for region, image in (("finest", 2), ("box", 2), ("mask", 0)):
+        with pytest.raises(MissingTruthError, match=rf"'test' needs .*image {image} of 5 has none"):
             truth.mask("test", region)
     with pytest.raises(MissingTruthError, match="needs boxes or a mask"):
         truth.boxes("test")
@@ -70,7 +70,7 @@ def test_what_is_known():
 
 
 def test_which_region():
-    """A picture with a box and a mask gives either, or the mask as the finer one."""
+    """An image with a box and a mask gives either, or the mask as the finer one."""
     mask = grid("x...", "....", "....")
     truth = Truth(SIZE, [[(1, 0, 3, 1)]], mask[None])
 
@@ -82,7 +82,7 @@ def test_which_region():
 
 
 def test_boxes_of_a_mask_are_those_of_its_pieces():
-    """Two things in two corners have no box that is nearly the picture."""
+    """Two things in two corners have no box that is nearly the image."""
     truth = Truth(SIZE, masks=grid("x..x", "x...", "..xx")[None])
 
     assert truth.boxes("test")[0].tolist() == [[0, 0, 1, 2], [3, 0, 4, 1], [2, 2, 4, 3]]
@@ -98,29 +98,29 @@ def test_masks_of_numbers_are_taken():
     ("boxes", "masks", "message"),
     [
         (None, None, "got neither"),
-        ([[], []], torch.zeros(1, 3, 4, dtype=torch.bool), r"of the same pictures, got \[1, 2\]"),
-        ([[(1, 2, 3)]], None, r"boxes of picture 0 are \(B, 4\), got \(1, 3\)"),
-        ([[], (1, 2, 3, 4)], None, r"boxes of picture 1 are \(B, 4\), got \(4,\)"),
-        ([[(1, 1, 1, 2)]], None, r"picture 0 has the box \[1\.0, 1\.0, 1\.0, 2\.0\]: the first corner lies before"),
+        ([[], []], torch.zeros(1, 3, 4, dtype=torch.bool), r"of the same images, got \[1, 2\]"),
+        ([[(1, 2, 3)]], None, r"boxes of image 0 are \(B, 4\), got \(1, 3\)"),
+        ([[], (1, 2, 3, 4)], None, r"boxes of image 1 are \(B, 4\), got \(4,\)"),
+        ([[(1, 1, 1, 2)]], None, r"image 0 has the box \[1\.0, 1\.0, 1\.0, 2\.0\]: the first corner lies before"),
         ([[(2, 1, 1, 2)]], None, "the first corner lies before"),
-        ([[(0, 0, 1, 1), (0, 0, math.nan, 2)]], None, "picture 0 has the box .*nan"),
+        ([[(0, 0, 1, 1), (0, 0, math.nan, 2)]], None, "image 0 has the box .*nan"),
         ([[(0, 0, math.inf, 2)]], None, "all of them finite"),
         (
             None,
             torch.zeros(1, 4, 3, dtype=torch.bool),
-            r"mask of picture 0 is boolean \(3, 4\), got torch.bool \(4, 3\)",
+            r"mask of image 0 is boolean \(3, 4\), got torch.bool \(4, 3\)",
         ),
         (None, torch.zeros(1, 3, 4), r"got torch.float32 \(3, 4\)"),
     ],
 )
 def test_what_is_no_truth_is_told(boxes, masks, message):
-    """Which picture, what was expected, what was got."""
+    """Which image, what was expected, what was got."""
     with pytest.raises(ShapeError, match=message):
         Truth(SIZE, boxes, masks)
 
 
 def test_truth_and_heatmaps_belong_together():
-    """No truth, or one of other pictures, is told."""
+    """No truth, or one of other images, is told."""
     truth = Truth(SIZE, [[(0, 0, 1, 1)]])
 
     assert required(truth, "test", torch.zeros(1, *SIZE)) is truth
@@ -147,14 +147,14 @@ masks = st.tuples(
 @settings(deadline=None)  # the first call imports scipy
 @given(masks)
 def test_components_are_what_a_flood_reaches(some):
-    """Pieces, boxes and pixels, in the same order; corners touch, and nothing touches another picture."""
-    picture, boxes, pixels = components(some)
+    """Pieces, boxes and pixels, in the same order; corners touch, and nothing touches another image."""
+    image, boxes, pixels = components(some)
 
     expected = []
     for n, mask in enumerate(some):
         for piece in twin.pieces(map(tuple, mask.nonzero().tolist())):
             expected.append([n, *twin.box_of(piece), len(piece)])
-    found = [[int(n), *map(int, box), int(size)] for n, box, size in zip(picture, boxes, pixels, strict=True)]
+    found = [[int(n), *map(int, box), int(size)] for n, box, size in zip(image, boxes, pixels, strict=True)]
     assert found == expected
 
 
@@ -170,7 +170,7 @@ def test_components_of_signals_and_volumes(shape):
 
 
 def test_pieces_need_scipy(monkeypatch):
-    """Which is told, and is not taken for a picture without a truth."""
+    """Which is told, and is not taken for an image without a truth."""
     monkeypatch.setitem(sys.modules, "scipy.ndimage", None)
     with pytest.raises(
         MissingExtraError, match=r'boxes around pieces need scipy: pip install "fusioncam\[benchmark\]"'
@@ -184,9 +184,9 @@ def test_a_long_snake_is_one_piece():
     snake[1::4, :-1] = False
     snake[3::4, 1:] = False
 
-    picture, boxes, pixels = components(snake[None])
+    image, boxes, pixels = components(snake[None])
 
-    assert (picture.tolist(), boxes.tolist(), pixels.tolist()) == ([0], [[0, 0, 31, 31]], [int(snake.sum())])
+    assert (image.tolist(), boxes.tolist(), pixels.tolist()) == ([0], [[0, 0, 31, 31]], [int(snake.sum())])
 
 
 @given(st.lists(st.tuples(*[st.floats(-3, 12)] * 4), max_size=4))

@@ -1,4 +1,4 @@
-"""Files and arrays become upright RGB pictures, or an error that names the file and what is wrong with it."""
+"""Files and arrays become upright RGB images, or an error that names the file and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from samples import corners, photo
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
 
-def saved(picture: Image.Image, path: Path, **settings: object) -> Path:
-    """Write the picture and give its path."""
-    picture.save(path, **settings)
+def saved(image: Image.Image, path: Path, **settings: object) -> Path:
+    """Write the image and give its path."""
+    image.save(path, **settings)
     return path
 
 
@@ -36,17 +36,17 @@ def png(path: Path, size: tuple[int, int], bits: int, kind: int, rows: bytes) ->
     return path
 
 
-def pixel(picture: Image.Image, place: tuple[int, int] = (2, 2)) -> tuple[int, ...]:
-    """Give the colour at ``place`` (x, y) of an RGB picture."""
-    assert picture.mode == "RGB"
-    return picture.getpixel(place)
+def pixel(image: Image.Image, place: tuple[int, int] = (2, 2)) -> tuple[int, ...]:
+    """Give the colour at ``place`` (x, y) of an RGB image."""
+    assert image.mode == "RGB"
+    return image.getpixel(place)
 
 
 def two_colours() -> Image.Image:
-    """Give a picture with a palette of red and blue, all of it blue."""
-    picture = Image.new("P", (8, 8), 1)
-    picture.putpalette([*RED, *BLUE])
-    return picture
+    """Give an image with a palette of red and blue, all of it blue."""
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([*RED, *BLUE])
+    return image
 
 
 def near(colour: tuple[int, ...], other: tuple[int, ...], tolerance: int = 12) -> bool:
@@ -92,27 +92,27 @@ def test_colours_survive_every_format(name, change, settings, tmp_path):
     ("mode", "grey"), [("L", 76), ("1", 255), ("LA", 76)], ids=["8 bits", "1 bit", "grey with alpha"]
 )
 def test_grey_becomes_three_equal_channels(mode, grey, tmp_path):
-    """A grey picture of any depth comes as grey RGB."""
-    picture = Image.new("L", (8, 8), 255 if mode == "1" else grey).convert(mode)
-    assert pixel(open_image(saved(picture, tmp_path / "grey.png"))) == (grey,) * 3
+    """A grey image of any depth comes as grey RGB."""
+    image = Image.new("L", (8, 8), 255 if mode == "1" else grey).convert(mode)
+    assert pixel(open_image(saved(image, tmp_path / "grey.png"))) == (grey,) * 3
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
 @pytest.mark.parametrize(("deep", "shallow"), [(0, 0), (32768, 127), (65535, 255), (1000, 3)])
 def test_sixteen_bits_of_grey_become_eight_unclipped(suffix, deep, shallow, tmp_path):
-    """Mid grey of a 16-bit picture stays mid grey instead of becoming white."""
+    """Mid grey of a 16-bit image stays mid grey instead of becoming white."""
     path = saved(Image.fromarray(np.full((8, 8), deep, np.uint16)), tmp_path / f"deep.{suffix}")
     assert near(pixel(open_image(path)), (shallow,) * 3, tolerance=1)
 
 
 def test_big_endian_sixteen_bits_are_read_alike(tmp_path):
     """The order of the bytes in the file does not change the grey."""
-    picture = Image.frombytes("I;16B", (8, 8), np.full((8, 8), 32768, ">u2").tobytes())
-    assert near(pixel(open_image(saved(picture, tmp_path / "deep.tif"))), (127,) * 3, tolerance=1)
+    image = Image.frombytes("I;16B", (8, 8), np.full((8, 8), 32768, ">u2").tobytes())
+    assert near(pixel(open_image(saved(image, tmp_path / "deep.tif"))), (127,) * 3, tolerance=1)
 
 
 def test_sixteen_bits_of_colour_become_eight(tmp_path):
-    """A 16-bit RGB picture keeps its colours."""
+    """A 16-bit RGB image keeps its colours."""
     row = b"\0" + struct.pack(">3H", 32768, 1000, 65535) * 4
     path = png(tmp_path / "deep.png", (4, 4), bits=16, kind=2, rows=row * 4)
     assert near(pixel(open_image(path)), (128, 3, 255), tolerance=1)
@@ -167,16 +167,16 @@ def test_photographs_stand_upright(orientation, corner, tmp_path):
     assert near(pixel(opened, (opened.width - 1 - x, opened.height - 1 - y)), BLUE)
 
 
-def test_pil_pictures_stand_upright_too(tmp_path):
-    """A picture that the caller opened is turned and converted as a file is."""
+def test_pil_images_stand_upright_too(tmp_path):
+    """An image that the caller opened is turned and converted as a file is."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    with Image.open(saved(corners(), tmp_path / "phone.jpg", exif=exif)) as picture:
-        assert open_image(picture).size == (40, 60)
+    with Image.open(saved(corners(), tmp_path / "phone.jpg", exif=exif)) as image:
+        assert open_image(image).size == (40, 60)
 
 
-def test_opening_leaves_the_callers_picture_alone():
-    """The caller's own picture is still what it was."""
+def test_opening_leaves_the_callers_image_alone():
+    """The caller's own image is still what it was."""
     mine = Image.new("RGBA", (8, 8), (9, 9, 9, 0))
     open_image(mine)
     assert (mine.mode, mine.getpixel((0, 0))) == ("RGBA", (9, 9, 9, 0))
@@ -198,12 +198,12 @@ def test_names_are_taken_as_they_are(name, tmp_path):
     ("content", "told"),
     [
         (b"", r"empty \(0 bytes\)"),
-        (b"hello, I am no picture", "not a picture in a known format .22 bytes"),
-        (b"<!DOCTYPE html><html></html>", "not a picture"),
-        (b"\xff\xd8", "not a picture|damaged"),
+        (b"hello, I am no image", "not an image in a known format .22 bytes"),
+        (b"<!DOCTYPE html><html></html>", "not an image"),
+        (b"\xff\xd8", "not an image|damaged"),
     ],
 )
-def test_files_that_are_no_pictures_are_told(content, told, tmp_path):
+def test_files_that_are_no_images_are_told(content, told, tmp_path):
     """The error says which file and what is in it."""
     path = tmp_path / "cat.jpg"
     path.write_bytes(content)
@@ -213,12 +213,12 @@ def test_files_that_are_no_pictures_are_told(content, told, tmp_path):
 
 @pytest.mark.parametrize("kept", [0.05, 0.3, 0.6, 0.99])
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.tif", "photo.bmp", "photo.gif", "photo.webp"])
-def test_a_cut_off_file_is_an_error_and_never_a_grey_picture(name, kept, tmp_path):
+def test_a_cut_off_file_is_an_error_and_never_a_grey_image(name, kept, tmp_path):
     """A download that stopped is told, whatever the format and wherever it stopped."""
     path = saved(photo(size=(200, 150)), tmp_path / name)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * kept)])
-    with pytest.raises(ImageError, match=r"photo\.\w+: (damaged|not a picture).*bytes"):
+    with pytest.raises(ImageError, match=r"photo\.\w+: (damaged|not an image).*bytes"):
         open_image(path)
 
 
@@ -234,14 +234,14 @@ def test_a_damaged_file_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("size", [(20_000, 20_000), (10_001, 10_001), (2**31 - 1, 2**31 - 1)])
 def test_bombs_are_refused_before_they_are_unpacked(size, tmp_path):
-    """A picture of too many pixels is refused by its header, in our words."""
+    """An image of too many pixels is refused by its header, in our words."""
     path = png(tmp_path / "bomb.png", size, bits=1, kind=0, rows=b"")
     with pytest.raises(ImageError, match=r"bomb\.png: .*over 100,000,000 pixels, make it smaller") as caught:
         open_image(path)
     assert "attack" not in str(caught.value)
 
 
-def test_large_pictures_below_the_limit_are_not_warned_of(tmp_path):
+def test_large_images_below_the_limit_are_not_warned_of(tmp_path):
     """Between PIL's limit and ours there is no warning: here the file is merely cut off."""
     with pytest.raises(ImageError, match="damaged or cut off"):
         open_image(png(tmp_path / "large.png", (9_900, 9_900), bits=1, kind=0, rows=b""))
@@ -267,7 +267,7 @@ def test_what_is_not_there_is_told(tmp_path):
     """A missing file and a folder are told apart."""
     with pytest.raises(ImageError, match=r"nope\.png: no such file"):
         open_image(tmp_path / "nope.png")
-    with pytest.raises(ImageError, match="a folder, not a picture"):
+    with pytest.raises(ImageError, match="a folder, not an image"):
         open_image(tmp_path)
 
 
@@ -283,18 +283,18 @@ def test_errors_are_what_callers_catch(tmp_path):
         open_image(tmp_path / "nope.png")
 
 
-def test_a_lazily_opened_picture_that_is_cut_off_is_an_image_error(tmp_path):
+def test_a_lazily_opened_image_that_is_cut_off_is_an_image_error(tmp_path):
     """PIL reads pixels late; what then goes wrong is the library's error too."""
     path = saved(photo(size=(200, 150)), tmp_path / "cut.jpg")
     path.write_bytes(path.read_bytes()[:3000])
-    with Image.open(path) as picture, pytest.raises(ImageError):
-        open_image(picture)
+    with Image.open(path) as image, pytest.raises(ImageError):
+        open_image(image)
 
 
 @pytest.mark.parametrize(
     "thing", [None, 3, [[0, 1], [1, 0]], torch.zeros(3, 8, 8), b"cat.jpg"], ids=lambda thing: type(thing).__name__
 )
-def test_other_things_are_no_pictures(thing):
+def test_other_things_are_no_images(thing):
     """A tensor, a list or None is refused with what is wanted."""
     with pytest.raises(ImageError, match="uint8"):
         open_image(thing)
@@ -304,7 +304,7 @@ def test_other_things_are_no_pictures(thing):
 
 
 def test_arrays_are_taken():
-    """A uint8 array is a picture: grey, RGB, RGBA, also one that is a view with strides."""
+    """A uint8 array is an image: grey, RGB, RGBA, also one that is a view with strides."""
     rgb = np.asarray(corners())
     assert np.array_equal(np.asarray(open_image(rgb)), rgb)
     assert np.array_equal(np.asarray(open_image(rgb[::-1, ::2])), rgb[::-1, ::2])
@@ -338,7 +338,7 @@ def test_other_arrays_are_refused(array):
 
 @pytest.mark.parametrize("shape", [(0, 8, 3), (8, 0, 3), (1, 8, 3)])
 def test_arrays_without_pixels_are_refused(shape):
-    """An empty slice is no picture."""
+    """An empty slice is no image."""
     with pytest.raises(ImageError, match="too few"):
         open_image(np.zeros(shape, np.uint8))
 
@@ -348,7 +348,7 @@ def test_arrays_without_pixels_are_refused(shape):
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A folder of pictures with all that lies about in such folders."""
+    """A folder of images with all that lies about in such folders."""
     root = tmp_path / "my photos"
     names = ["m.png", "b.JPG", "sub/deeper/c.jpeg", "sub/a.gif", "z.webp", "q.tiff", "notes.txt", ".hidden.png"]
     names += ["._m.png", "ü 猫.png", "raw.cr2", "[1].png", "e.bmp", "k.png", "Thumbs.db", "no-suffix"]
@@ -360,7 +360,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_folders_are_searched_through(tree):
-    """All pictures of a folder and of those in it are found, and nothing else, in the order of their paths."""
+    """All images of a folder and of those in it are found, and nothing else, in the order of their paths."""
     found = list(find_images([tree]))
     wanted = ["m.png", "b.JPG", "c.jpeg", "a.gif", "z.webp", "q.tiff", "ü 猫.png", "[1].png", "e.bmp", "k.png"]
     assert sorted(sources(found)) == sorted(wanted)
@@ -368,14 +368,14 @@ def test_folders_are_searched_through(tree):
 
 
 def test_hidden_folders_are_passed_by(tree):
-    """Pictures in a hidden folder (thumbnails, a trash) are no more wanted than hidden files."""
+    """Images in a hidden folder (thumbnails, a trash) are no more wanted than hidden files."""
     (tree / ".thumbnails").mkdir()
     (tree / ".thumbnails" / "t.png").write_bytes(b"x")
     assert "t.png" not in sources(list(find_images([tree])))
 
 
 def test_a_hidden_folder_that_is_named_is_searched(tree):
-    """What lies above the named folder does not matter: people keep pictures in ``~/.local`` too."""
+    """What lies above the named folder does not matter: people keep images in ``~/.local`` too."""
     (tree / ".cache").mkdir()
     (tree / ".cache" / "t.png").write_bytes(b"x")
     assert sources(list(find_images([tree / ".cache"]))) == ["t.png"]
@@ -407,10 +407,10 @@ def test_patterns_are_what_a_shell_makes_of_them(pattern, names, tree):
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("empty", "the folder has no picture"), ("nothing*", "nothing matches"), ("[ab]nothing", "nothing matches")],
+    [("empty", "the folder has no image"), ("nothing*", "nothing matches"), ("[ab]nothing", "nothing matches")],
 )
 def test_nothing_found_is_an_error_in_its_place(name, told, tree):
-    """What stands for nothing is told, and the pictures after it are found all the same."""
+    """What stands for nothing is told, and the images after it are found all the same."""
     (tree / "empty").mkdir()
     first, second = find_images([tree / name, tree / "m.png"])
     assert isinstance(first, ImageError)
@@ -420,7 +420,7 @@ def test_nothing_found_is_an_error_in_its_place(name, told, tree):
 
 
 def test_a_missing_file_is_left_to_who_opens_it(tree):
-    """A plain path is handed on, so that its error comes where the picture would have."""
+    """A plain path is handed on, so that its error comes where the image would have."""
     assert list(find_images([tree / "nope.png"])) == [tree / "nope.png"]
 
 
@@ -432,20 +432,20 @@ def test_an_empty_argument_is_not_the_current_folder(tree, monkeypatch):
 
 
 def test_a_name_longer_than_the_system_allows_spoils_no_other(tree):
-    """The picture after an impossible path is found."""
+    """The image after an impossible path is found."""
     assert list(find_images(["a" * 300, tree / "m.png"]))[1:] == [tree / "m.png"]
 
 
 def test_a_link_in_a_circle_is_walked_once(tree):
-    """A folder that links to the one above it does not double its pictures."""
+    """A folder that links to the one above it does not double its images."""
     before = list(find_images([tree]))
     (tree / "sub" / "up").symlink_to(tree)
     (tree / "dangling.png").symlink_to(tree / "nowhere.png")
     assert list(find_images([tree])) == before
 
 
-def test_the_kinds_of_pictures_are_told(tmp_path):
-    """Who has pictures of another kind reads which suffixes are looked for."""
+def test_the_kinds_of_images_are_told(tmp_path):
+    """Who has images of another kind reads which suffixes are looked for."""
     (error,) = find_images([tmp_path])
     assert ".jpg" in str(error)
     assert ".png" in str(error)

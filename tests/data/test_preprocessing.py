@@ -42,10 +42,10 @@ def pixels(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def framed(size: tuple[int, int], box: tuple[int, int, int, int]) -> Image.Image:
-    """Give a black picture with a white ``box`` (left, top, right, bottom)."""
-    picture = Image.new("RGB", size)
-    picture.paste("white", box)
-    return picture
+    """Give a black image with a white ``box`` (left, top, right, bottom)."""
+    image = Image.new("RGB", size)
+    image.paste("white", box)
+    return image
 
 
 # -- as others do it -------------------------------------------------------------------------------------------
@@ -66,8 +66,8 @@ def same_as_timms(config: dict[str, object], sizes: Iterable[tuple[int, int]]) -
     transform = create_transform(**resolve_model_data_config(network))
     own = as_model(network, None, None).preprocessing
     for size in sizes:
-        picture = photo(size=size)
-        torch.testing.assert_close(own(picture), transform(picture), atol=1e-6, rtol=0, msg=f"{size} differs")
+        image = photo(size=size)
+        torch.testing.assert_close(own(image), transform(image), atol=1e-6, rtol=0, msg=f"{size} differs")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_timm_networks_get_what_timm_gives_them(config):
     ids=["oblong", "oblong and nearly all", "more than all", "padded"],
 )
 def test_rare_settings_of_timm_are_followed_or_refused(config):
-    """Oblong inputs, and crops larger than the resized picture, are as timm does them or refused, never different."""
+    """Oblong inputs, and crops larger than the resized image, are as timm does them or refused, never different."""
     with suppress(WeightsError):
         same_as_timms(config, [(451, 300), (300, 451)])
 
@@ -126,16 +126,16 @@ def test_the_same_as_torchvisions_preset(size, interpolation):
 )
 def test_the_view_is_the_input_at_a_higher_resolution(preprocessing, size):
     """Brought to the input's size, the view shows the same pixels: no place is shifted against the heatmap."""
-    picture = photo(size=size)
-    view = preprocessing.view(picture)
+    image = photo(size=size)
+    view = preprocessing.view(image)
     height, width = preprocessing.size
     shrunk = np.asarray(view.resize((width, height), Image.Resampling.BICUBIC)) / 255
-    assert np.abs(shrunk - pixels(preprocessing(picture), preprocessing)).mean() < 0.012
+    assert np.abs(shrunk - pixels(preprocessing(image), preprocessing)).mean() < 0.012
 
 
 def test_the_view_ends_where_the_crop_ends():
-    """A white box on black at the crop's place fills the view; the picture around it is not to be seen."""
-    # 400 x 200 becomes 512 x 256, of which the middle 224 x 224 are 175 x 175 of the picture's own pixels
+    """A white box on black at the crop's place fills the view; the image around it is not to be seen."""
+    # 400 x 200 becomes 512 x 256, of which the middle 224 x 224 are 175 x 175 of the image's own pixels
     box = (112, 12, 288, 188)
     inside = np.asarray(Preprocessing().view(framed((400, 200), box)))
     assert inside.min() > 200
@@ -148,7 +148,7 @@ def test_the_view_ends_where_the_crop_ends():
 def test_a_mark_is_at_the_same_place_in_view_and_input(size):
     """The centre of a white mark lies at the same fraction of the view and of the input, to half a pixel."""
     left, top = size[0] // 2 - 20, size[1] // 2 + 5
-    picture = framed(size, (left, top, left + 12, top + 8))
+    image = framed(size, (left, top, left + 12, top + 8))
     preprocessing = Preprocessing()
 
     def centre(grey: np.ndarray) -> np.ndarray:
@@ -156,8 +156,8 @@ def test_a_mark_is_at_the_same_place_in_view_and_input(size):
         places = [(np.arange(side) + 0.5) / side for side in grey.shape]
         return np.array([weights.sum(1) @ places[0], weights.sum(0) @ places[1]]) / weights.sum()
 
-    view = np.asarray(preprocessing.view(picture).convert("L")) / 255
-    seen = pixels(preprocessing(picture), preprocessing)[..., 0]
+    view = np.asarray(preprocessing.view(image).convert("L")) / 255
+    seen = pixels(preprocessing(image), preprocessing)[..., 0]
     assert np.abs(centre(view) - centre(seen)).max() < 0.5 / 224
 
 
@@ -171,13 +171,13 @@ def test_a_mark_is_at_the_same_place_in_view_and_input(size):
         ((30, 30), (224, 224)),
     ],
 )
-def test_the_view_has_the_pictures_own_resolution(size, view):
-    """A view is not blurrier than the picture, not smaller than the input and not larger than is of use."""
+def test_the_view_has_the_images_own_resolution(size, view):
+    """A view is not blurrier than the image, not smaller than the input and not larger than is of use."""
     assert Preprocessing().view(Image.new("RGB", size)).size == view
 
 
 def test_the_view_is_in_colour():
-    """A grey network's view shows the picture as people know it."""
+    """A grey network's view shows the image as people know it."""
     grey = Preprocessing(mean=(0.5,), std=(0.5,))
     assert grey.view(photo()).mode == "RGB"
     assert np.ptp(np.asarray(grey.view(photo())), axis=2).max() > 50
@@ -187,15 +187,15 @@ def test_the_view_is_in_colour():
 
 
 def test_one_mean_makes_a_grey_input():
-    """A network of one channel gets the picture's luma, normalised."""
+    """A network of one channel gets the image's luma, normalised."""
     x = Preprocessing((32, 32), 32, mean=(0.5,), std=(0.25,))(photo(size=(32, 32)))
     luma = torch.from_numpy(np.asarray(photo(size=(32, 32)).convert("L")) / 255).float()
     torch.testing.assert_close(x, (luma[None] - 0.5) / 0.25)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
-def test_any_mode_of_picture_will_do(mode):
-    """A picture that did not come through open_picture becomes RGB all the same."""
+def test_any_mode_of_image_will_do(mode):
+    """An image that did not come through open_image becomes RGB all the same."""
     x = Preprocessing((32, 32), 32)(photo(size=(32, 32)).convert(mode))
     torch.testing.assert_close(x, Preprocessing((32, 32), 32)(photo(size=(32, 32)).convert(mode).convert("RGB")))
 
@@ -215,7 +215,7 @@ def test_any_mode_of_picture_will_do(mode):
     ],
 )
 def test_settings_that_cannot_be_meant_are_told(settings, error, told):
-    """The error comes when the settings are made, not with the first picture."""
+    """The error comes when the settings are made, not with the first image."""
     with pytest.raises(error, match=told):
         Preprocessing(**settings)
 

@@ -129,12 +129,12 @@ def rows_of(folder):
 
 
 def black(folder, name):
-    """Add a picture that is black."""
+    """Add an image that is black."""
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(folder / name)
 
 
-def test_a_hundred_pictures_and_two_workers_killed_give_the_rows_of_an_undisturbed_run(cluster, tmp_path):
-    """Three methods, and games of several pictures: equal values, each row once."""
+def test_a_hundred_images_and_two_workers_killed_give_the_rows_of_an_undisturbed_run(cluster, tmp_path):
+    """Three methods, and games of several images: equal values, each row once."""
     plan = plan_of(photos(tmp_path / "photos", 100), metrics=[*METRICS, "grid-pointing-game"])
     run(plan, tmp_path / "here")
     watch, notes = Killer(tmp_path, [200, 700]), []
@@ -144,12 +144,12 @@ def test_a_hundred_pictures_and_two_workers_killed_give_the_rows_of_an_undisturb
     assert watch.killed == len(notes) == 2
     assert outcome.failures == ()
     same(rows_of(tmp_path / "there"), rows_of(tmp_path / "here"))
-    assert not rows_of(tmp_path / "there").duplicated(["picture", "method", "metric"]).any()
+    assert not rows_of(tmp_path / "there").duplicated(["image", "method", "metric"]).any()
     until(lambda: workers(tmp_path) == [])
 
 
 def test_kept_heatmaps_and_failures_are_those_of_a_run_here(cluster, tmp_path):
-    """Torn pictures are rows, heatmaps are kept, and a metric that is added later runs no method."""
+    """Torn images are rows, heatmaps are kept, and a metric that is added later runs no method."""
     data = photos(tmp_path / "photos", 6)
     (data / "03.png").write_bytes((data / "03.png").read_bytes()[:90])
     first, second = plan_of(data, metrics=METRICS[:1], keep_heatmaps=True), plan_of(data, keep_heatmaps=True)
@@ -168,8 +168,8 @@ def test_kept_heatmaps_and_failures_are_those_of_a_run_here(cluster, tmp_path):
     assert len(kept[0]) == 5
 
 
-def test_a_picture_that_ends_its_worker_becomes_a_row(cluster, tmp_path):
-    """After three tries, and no other picture suffers."""
+def test_a_image_that_ends_its_worker_becomes_a_row(cluster, tmp_path):
+    """After three tries, and no other image suffers."""
     data = photos(tmp_path / "photos", 12)
     black(data, "05b.png")
     plan = plan_of(data, "samples:deadly", ["grad-cam"], ["average-drop(fill=mean)"])
@@ -177,8 +177,8 @@ def test_a_picture_that_ends_its_worker_becomes_a_row(cluster, tmp_path):
         outcome = run(plan, tmp_path / "there", workers=pool)
 
     (failure,) = outcome.failures
-    assert failure["picture"] == "05b.png"
-    assert "3 workers' processes ended with this picture alone in hand" in failure["error"]
+    assert failure["image"] == "05b.png"
+    assert "3 workers' processes ended with this image alone in hand" in failure["error"]
     (data / "05b.png").unlink()
     run(plan_of(data, "samples:deadly", ["grad-cam"], ["average-drop(fill=mean)"]), tmp_path / "here")
     found = rows_of(tmp_path / "there")
@@ -187,7 +187,7 @@ def test_a_picture_that_ends_its_worker_becomes_a_row(cluster, tmp_path):
 
 
 def test_a_worker_out_of_memory_is_replaced(tmp_path):
-    """Ray ends it when the node's memory runs out; its picture is done by another."""
+    """Ray ends it when the node's memory runs out; its image is done by another."""
     data = photos(tmp_path / "photos", 8)
     run(plan_of(data, "samples:small", ["grad-cam"]), tmp_path / "here")
     notes = []
@@ -268,13 +268,13 @@ def test_a_run_that_stands_still_is_given_up(cluster, tmp_path):
     data = photos(tmp_path / "photos", 4)
     black(data, "02b.png")
     plan = plan_of(data, "samples:sleepy", ["grad-cam"], ["average-drop(fill=mean)"])
-    told = r"no picture was done for 5 seconds\. In hand: 02b\.png"
+    told = r"no image was done for 5 seconds\. In hand: 02b\.png"
     with ray_pool(cluster.address, Request(workers=2, patience=60), print) as pool:
         run(plan_of(data, "samples:sleepy", limit=1), tmp_path / "started", workers=pool)
-        pool.request = Request(workers=2, patience=5)  # for a picture, not for a start
+        pool.request = Request(workers=2, patience=5)  # for an image, not for a start
         with pytest.raises(ClusterError, match=told):
             run(plan, tmp_path / "there", workers=pool)
-    # one picture may wait behind the one that never ends
+    # one image may wait behind the one that never ends
     assert (tmp_path / "there" / "rows.jsonl").read_bytes().count(b"\n") >= 3
     until(lambda: workers(tmp_path) == [])
 
@@ -320,15 +320,15 @@ def test_what_is_wrong_on_a_worker_alone_is_told(cluster, tmp_path):
 def test_heatmaps_in_bulk_are_those_of_a_run_here(cluster, tmp_path):
     """The same shards, with a worker killed; the bytes of the heatmaps are equal."""
     data = photos(tmp_path / "photos", 40)
-    (data / "07.png").write_bytes(b"no picture")
+    (data / "07.png").write_bytes(b"no image")
     plan = BulkPlan((str(data),), "samples:small", methods=("grad-cam", "fusion-cam"), shard=8)
     here = explain_in_bulk(plan, tmp_path / "here")
 
     class Once(Killer):
-        def begin(self, pictures):
-            self.pictures = pictures
+        def begin(self, images):
+            self.images = images
 
-        def known(self, pictures):
+        def known(self, images):
             raise AssertionError("nothing is known")
 
     watch, notes = Once(tmp_path, [10]), []
@@ -337,15 +337,13 @@ def test_heatmaps_in_bulk_are_those_of_a_run_here(cluster, tmp_path):
 
     assert watch.killed == len(notes) == 1
     assert (
-        (there.pictures, there.heatmaps, there.failures)
-        == (here.pictures, here.heatmaps, here.failures)
-        == (40, 78, 1)
+        (there.images, there.heatmaps, there.failures) == (here.images, here.heatmaps, here.failures) == (40, 78, 1)
     )
     names = [sorted(one.name for one in (tmp_path / folder).glob("part-*")) for folder in ("here", "there")]
     assert names[0] == names[1]
     assert len(names[0]) == 5
     for one, other in zip(read_heatmaps(tmp_path / "here"), read_heatmaps(tmp_path / "there"), strict=True):
-        assert (one.picture, one.method, one.target) == (other.picture, other.method, other.target)
+        assert (one.image, one.method, one.target) == (other.image, other.method, other.target)
         assert one.grid.equal(other.grid)
 
 
@@ -373,7 +371,7 @@ def test_a_ray_of_ones_own_starts_and_ends_with_the_run(tmp_path):
         until(lambda: not any(short in line for line in command_lines()))
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "5 heatmaps of 5 pictures: maps" in done.stdout
+    assert "5 heatmaps of 5 images: maps" in done.stdout
     assert len(list(read_heatmaps("maps"))) == 5
 
 

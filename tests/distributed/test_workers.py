@@ -71,8 +71,8 @@ class Ray:
 
     def wait(self, answers, num_returns, timeout):
         """Answer the oldest call of an actor that has room."""
-        alive = [one for one in self.actors if not one.dead][: self.room]
-        ready = [one for one in sorted(answers) if self.calls[one][0] in alive or self.calls[one][0].dead]
+        active = [one for one in self.actors if not one.dead][: self.room]
+        ready = [one for one in sorted(answers) if self.calls[one][0] in active or self.calls[one][0].dead]
         return ready[:1], ready[1:]
 
     def get(self, answer):
@@ -274,9 +274,9 @@ def test_a_run_goes_on_with_the_workers_that_there_is_room_for():
 # -- what is asked of a cluster -------------------------------------------------------------------------------
 
 
-def node(cpus, gpus=0, alive=True):
+def node(cpus, gpus=0, active=True):
     """Give a node as Ray tells of it."""
-    return {"Alive": alive, "Resources": {"CPU": float(cpus), "GPU": float(gpus)}}
+    return {"Alive": active, "Resources": {"CPU": float(cpus), "GPU": float(gpus)}}
 
 
 @pytest.mark.parametrize(
@@ -284,14 +284,14 @@ def node(cpus, gpus=0, alive=True):
     [
         ([node(4)], Request(), 4),
         ([node(4), node(3)], Request(cpus=2), 3),
-        ([node(4), node(4, alive=False)], Request(), 4),
+        ([node(4), node(4, active=False)], Request(), 4),
         ([node(64, 4)], Request(gpus=0.5, cpus=2), 8),
         ([node(4, 4)], Request(gpus=1, cpus=2), 2),
         ([node(4)], Request(workers=3), 3),
     ],
 )
 def test_as_many_workers_as_fit(nodes, request_, workers):
-    """Each on one node, of those that are alive."""
+    """Each on one node, of those that are active."""
     assert worker_capacity(nodes, request_) == workers
 
 

@@ -1,4 +1,4 @@
-"""Several explanations of one picture: what a comparison holds, shows, writes and refuses."""
+"""Several explanations of one image: what a comparison holds, shows, writes and refuses."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_alternatives_and_classes_are_several():
     assert unnamed.title == f"{layers[0].class_name} {layers[0].probability:.1%}"
 
 
-def test_a_notebook_shows_the_picture_and_every_map(comparison):
+def test_a_notebook_shows_the_image_and_every_map(comparison):
     """A row of four panels, wider than high, which one explanation alone is not."""
     shown = Image.open(io.BytesIO(comparison._repr_png_()))
 
     assert shown.format == "PNG"
-    assert shown.size == comparison.picture().size
+    assert shown.size == comparison.image().size
     assert shown.width > 3 * shown.height / 2
-    assert fc.compare(photo(CAT), ["grad-cam"], model=samples.small()).picture().width < shown.width
+    assert fc.compare(photo(CAT), ["grad-cam"], model=samples.small()).image().width < shown.width
 
 
 def test_rows_are_even():

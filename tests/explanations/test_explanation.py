@@ -1,4 +1,4 @@
-"""Pictures become heatmaps that can be looked at, saved and traced back, and one that fails spoils no other."""
+"""Images become heatmaps that can be looked at, saved and traced back, and one that fails spoils no other."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def of_small(target: int | str | None = None, method: str = FAST) -> Explanation
     return explain(CAT, model=samples.small(), method=method, target=target)
 
 
-# -- one picture -----------------------------------------------------------------------------------------------
+# -- one image -----------------------------------------------------------------------------------------------
 
 
 def test_an_explanation_knows_what_it_is_of(lite0):
@@ -56,7 +56,7 @@ def test_an_explanation_knows_what_it_is_of(lite0):
     assert (explanation.method, explanation.model, explanation.layer) == (FAST, "efficientnet_lite0", "bn2")
     assert (explanation.target, explanation.label, explanation.class_name) == (282, "tiger cat", "tiger cat")
     assert 0.3 < explanation.probability < 0.5
-    assert explanation.picture.size == (263, 263)
+    assert explanation.image.size == (263, 263)
     assert explanation.preprocessing == lite0.preprocessing
     assert explanation.passes >= 1
     assert explanation.seconds > 0
@@ -80,7 +80,7 @@ def test_the_cats_face_is_what_is_looked_at(lite0):
     assert (heatmap - turned.flip(1)).abs().mean() < 0.1 < (heatmap - turned).abs().mean()
 
 
-def test_files_pictures_and_arrays_give_the_same_map():
+def test_files_images_and_arrays_give_the_same_map():
     """Where the pixels come from makes no difference."""
     sources = [CAT, str(CAT), photo(), np.asarray(photo())]
     first, *others = [explain(one, model=samples.small(), method=FAST) for one in sources]
@@ -89,14 +89,14 @@ def test_files_pictures_and_arrays_give_the_same_map():
     assert [Path(one.source).name for one in others] == ["chelsea.png", "image", "ndarray"]
 
 
-def test_a_picture_that_was_opened_from_a_file_keeps_its_name():
+def test_a_image_that_was_opened_from_a_file_keeps_its_name():
     """PIL knows which file it opened: the explanation is called by it, and so are its files."""
-    with Image.open(CAT) as picture:
-        assert Path(explain(picture, model=samples.small(), method=FAST).source).name == "chelsea.png"
+    with Image.open(CAT) as image:
+        assert Path(explain(image, model=samples.small(), method=FAST).source).name == "chelsea.png"
 
 
 def test_the_default_is_the_default_model_and_fusion_cam(lite0, monkeypatch):
-    """Who gives a picture alone gets the built-in network and the method of the paper."""
+    """Who gives an image alone gets the built-in network and the method of the paper."""
     monkeypatch.setattr("fusioncam.explanations.explain.as_model", lambda *asked: samples.small())
     assert explain(CAT).method == "fusion-cam"
     monkeypatch.undo()
@@ -104,7 +104,7 @@ def test_the_default_is_the_default_model_and_fusion_cam(lite0, monkeypatch):
 
 
 def test_the_result_is_the_methods_own(lite0):
-    """The heatmap is what the method gives for the preprocessed picture: nothing is added on the way."""
+    """The heatmap is what the method gives for the preprocessed image: nothing is added on the way."""
     x = lite0.preprocessing(photo())[None]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -125,7 +125,7 @@ def test_targets_are_indices_or_names(target, index):
 
 
 def test_the_prediction_is_the_default_and_other_classes_have_other_maps(lite0):
-    """Nothing asked for is the best class; another class by name gives another map of the same picture."""
+    """Nothing asked for is the best class; another class by name gives another map of the same image."""
     best, other = (explain(CAT, model=lite0, method=FAST, target=target) for target in (None, "tusker"))
     assert (best.target, other.target) == (282, 101)
     assert best.probability > 100 * other.probability
@@ -140,7 +140,7 @@ def test_targets_of_numpy_and_torch_are_indices_too(target):
     assert of_small(target).target == 2
 
 
-@pytest.mark.parametrize("call", [explain, lambda picture, **rest: list(explain_each([picture], **fix(rest)))])
+@pytest.mark.parametrize("call", [explain, lambda image, **rest: list(explain_each([image], **fix(rest)))])
 @pytest.mark.parametrize(
     ("target", "told"),
     [
@@ -191,7 +191,7 @@ def test_the_wrong_number_of_names_is_told():
 
 @pytest.mark.parametrize("target", ["top3", "top-3", "TOP3", " top3 "])
 def test_the_best_classes_come_in_order(target):
-    """top3 gives three maps of a picture, of the most probable class first."""
+    """top3 gives three maps of an image, of the most probable class first."""
     three = list(explain_each([CAT], model=samples.small(), methods=[FAST], target=target))
     probabilities = [one.probability for one in three]
     assert len({one.target for one in three}) == 3
@@ -220,11 +220,11 @@ def test_a_class_may_be_called_like_a_request():
     assert explain(CAT, model=model, method=FAST, target="top hat").target == 1
 
 
-# -- many pictures ---------------------------------------------------------------------------------------------
+# -- many images ---------------------------------------------------------------------------------------------
 
 
-def test_a_batch_gives_what_its_pictures_give_alone(lite0):
-    """Three pictures at once: the same classes, probabilities and maps as one by one."""
+def test_a_batch_gives_what_its_images_give_alone(lite0):
+    """Three images at once: the same classes, probabilities and maps as one by one."""
     together = list(explain_each(PHOTOS, model=lite0, methods=[FAST], batch_size=3))
     alone = [explain(one, model=lite0, method=FAST) for one in PHOTOS]
     for one, other in zip(together, alone, strict=True):
@@ -234,8 +234,8 @@ def test_a_batch_gives_what_its_pictures_give_alone(lite0):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 10])
-def test_the_order_is_picture_class_method(batch_size):
-    """Explanations come picture by picture, for each class, for each method, whatever the batch."""
+def test_the_order_is_image_class_method(batch_size):
+    """Explanations come image by image, for each class, for each method, whatever the batch."""
     methods = [FAST, "score-cam"]
     found = explain_each(PHOTOS, model=samples.small(), methods=methods, target="top2", batch_size=batch_size)
     got = [(one.source, one.target, one.method) for one in found]
@@ -245,8 +245,8 @@ def test_the_order_is_picture_class_method(batch_size):
 
 
 @pytest.mark.parametrize("method", ["fusion-cam", "union-cam", "score-cam"])
-def test_ingredients_and_maps_of_a_batch_belong_to_their_picture(method):
-    """In a batch no picture gets its neighbour's maps or gains."""
+def test_ingredients_and_maps_of_a_batch_belong_to_their_image(method):
+    """In a batch no image gets its neighbour's maps or gains."""
     model = samples.small()
     together = list(explain_each(PHOTOS, model=model, methods=[method], batch_size=3, target=1))
     for one, path in zip(together, PHOTOS, strict=True):
@@ -255,14 +255,14 @@ def test_ingredients_and_maps_of_a_batch_belong_to_their_picture(method):
         assert one.gains == pytest.approx(alone.gains, abs=1e-5)
 
 
-def test_pictures_are_taken_as_they_are_needed():
-    """An endless stream of pictures is explained one after the other."""
+def test_images_are_taken_as_they_are_needed():
+    """An endless stream of images is explained one after the other."""
     stream = explain_each(itertools.cycle(PHOTOS), model=samples.small(), methods=[FAST])
     assert [Path(next(stream).source).stem for _ in range(4)] == ["chelsea", "coffee", "rocket", "chelsea"]
 
 
 def test_methods_share_what_they_have_in_common():
-    """Fusion-CAM beside its own ingredients costs the passes of its gains alone: 4 for one picture."""
+    """Fusion-CAM beside its own ingredients costs the passes of its gains alone: 4 for one image."""
     methods = [FAST, "score-cam", "fusion-cam"]
     shared = list(explain_each([CAT], model=samples.small(), methods=methods))
     assert shared[2].passes == 4
@@ -270,23 +270,23 @@ def test_methods_share_what_they_have_in_common():
     torch.testing.assert_close(shared[2].heatmap, of_small(method="fusion-cam").heatmap)
 
 
-def test_no_pictures_give_no_explanations():
+def test_no_images_give_no_explanations():
     """An empty list is no error."""
     assert list(explain_each([], model=samples.small(), methods=[FAST])) == []
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "2"])
-def test_a_batch_size_is_a_number_of_pictures(batch_size):
+def test_a_batch_size_is_a_number_of_images(batch_size):
     """Zero, a fraction and a text are told."""
     with pytest.raises(FusionCamError, match="batch_size"):
         list(explain_each([CAT], model=samples.small(), methods=[FAST], batch_size=batch_size))
 
 
-@pytest.mark.parametrize("pictures", ["cat.jpg", CAT], ids=["text", "path"])
-def test_one_path_in_place_of_many_is_told(pictures):
+@pytest.mark.parametrize("images", ["cat.jpg", CAT], ids=["text", "path"])
+def test_one_path_in_place_of_many_is_told(images):
     """A text is not taken letter by letter: the error says that a list is wanted."""
     with pytest.raises(FusionCamError, match=r"list|several|explain\("):
-        list(explain_each(pictures, model=samples.small(), methods=[FAST]))
+        list(explain_each(images, model=samples.small(), methods=[FAST]))
 
 
 def test_one_method_in_place_of_many_is_told():
@@ -332,9 +332,9 @@ def test_what_a_callable_gives_is_checked(maps):
     ("method", "told"), [("gradcam", "Did you mean 'grad-cam'"), (None, "expected a method"), (type, "callable")]
 )
 def test_wrong_methods_are_told(method, told):
-    """A wrong name is told with the nearest, and before the picture is opened."""
+    """A wrong name is told with the nearest, and before the image is opened."""
     with pytest.raises(UnknownNameError, match=told):
-        explain("no such picture.jpg", model=samples.small(), method=method)
+        explain("no such image.jpg", model=samples.small(), method=method)
 
 
 def test_a_wrong_method_is_told_when_it_is_given():
@@ -374,16 +374,16 @@ def test_wrong_layers_are_told(make, layer, told):
 
 
 def test_without_on_error_the_first_failure_is_raised():
-    """The error says which picture, and what was good before it was given."""
+    """The error says which image, and what was good before it was given."""
     found = explain_each([CAT, "nope.png", COFFEE], model=samples.small(), methods=[FAST])
     assert next(found).source == str(CAT)
     with pytest.raises(ImageError, match=r"nope\.png: no such file") as caught:
         next(found)
-    assert "picture: nope.png, model: sample" in caught.value.explained()
+    assert "image: nope.png, model: sample" in caught.value.explained()
 
 
 def test_what_is_good_before_a_failure_is_given_in_batches_too():
-    """A batch does not swallow the picture before the one that fails."""
+    """A batch does not swallow the image before the one that fails."""
     found = explain_each([CAT, "nope.png"], model=samples.small(), methods=[FAST], batch_size=2)
     assert next(found).source == str(CAT)
     with pytest.raises(ImageError):
@@ -391,43 +391,43 @@ def test_what_is_good_before_a_failure_is_given_in_batches_too():
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 4])
-def test_one_bad_picture_spoils_no_other(batch_size):
+def test_one_bad_image_spoils_no_other(batch_size):
     """With on_error the bad ones are handed over with their errors, and the good ones come as they would alone."""
     failures = []
-    pictures = [CAT, "nope.png", corners(), np.zeros((4, 4)), COFFEE]
+    images = [CAT, "nope.png", corners(), np.zeros((4, 4)), COFFEE]
     found = explain_each(
-        pictures,
+        images,
         model=samples.small(),
         methods=[FAST],
         batch_size=batch_size,
-        on_error=lambda picture, error: failures.append((picture, type(error))),
+        on_error=lambda image, error: failures.append((image, type(error))),
     )
     good = list(found)
     assert [Path(one.source).stem for one in good] == ["chelsea", "image", "coffee"]
     assert [kind for _, kind in failures] == [ImageError, ImageError]
     assert failures[0][0] == "nope.png"
-    assert failures[1][0] is pictures[3]
+    assert failures[1][0] is images[3]
     torch.testing.assert_close(good[0].heatmap, of_small().heatmap, atol=1e-4, rtol=0)
 
 
 def test_errors_of_the_network_are_handed_over_too():
-    """User code may raise anything: it is handed over as it is, picture by picture."""
+    """User code may raise anything: it is handed over as it is, image by image."""
     failures = []
     found = explain_each(
-        PHOTOS, model=samples.broken(), methods=[FAST], on_error=lambda picture, error: failures.append(error)
+        PHOTOS, model=samples.broken(), methods=[FAST], on_error=lambda image, error: failures.append(error)
     )
     assert list(found) == []
     assert [str(error) for error in failures] == ["'weights of the attention'"] * 3
 
 
-def test_ctrl_c_is_not_taken_for_a_bad_picture():
+def test_ctrl_c_is_not_taken_for_a_bad_image():
     """An interruption goes through, on_error or not."""
 
     def stop(model: ExplainedModel, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(explain_each([CAT], model=samples.small(), methods=[stop], on_error=lambda picture, error: None))
+        list(explain_each([CAT], model=samples.small(), methods=[stop], on_error=lambda image, error: None))
 
 
 @pytest.mark.parametrize("method", [FAST, "score-cam", "fusion-cam"])
@@ -440,7 +440,7 @@ def test_a_network_that_gives_nan_is_told(make, target, method):
 
 
 def test_a_constant_map_is_warned_of_and_zero():
-    """A network that sees nothing gives zeros and a warning that names the picture."""
+    """A network that sees nothing gives zeros and a warning that names the image."""
     with pytest.warns(FlatHeatmapWarning) as caught:
         explanation = explain(CAT, model=samples.flat(), method=FAST)
     assert not explanation.heatmap.any()
@@ -448,7 +448,7 @@ def test_a_constant_map_is_warned_of_and_zero():
 
 
 @pytest.mark.parametrize(
-    ("picture", "error"),
+    ("image", "error"),
     [
         ("nope.png", ImageError),
         (np.zeros((8, 8)), ImageError),
@@ -457,10 +457,10 @@ def test_a_constant_map_is_warned_of_and_zero():
     ],
     ids=["missing", "float", "tensor", "None"],
 )
-def test_wrong_pictures_are_told(picture, error):
-    """What is no picture is an error of the library."""
+def test_wrong_images_are_told(image, error):
+    """What is no image is an error of the library."""
     with pytest.raises(error):
-        explain(picture, model=samples.small(), method=FAST)
+        explain(image, model=samples.small(), method=FAST)
 
 
 def test_a_network_that_gives_no_row_of_scores_is_told():
@@ -475,11 +475,11 @@ def test_a_network_that_gives_no_row_of_scores_is_told():
 
 
 def test_an_unknown_model_is_told():
-    """The name of a model that does not exist is told before the picture is opened."""
+    """The name of a model that does not exist is told before the image is opened."""
     with pytest.raises(UnknownNameError, match="is no model"):
-        explain("no such picture.jpg", model="efficientnet_lite9")
+        explain("no such image.jpg", model="efficientnet_lite9")
     with pytest.raises((WeightsError, UnknownNameError)):
-        explain("no such picture.jpg", model="samples:fails")
+        explain("no such image.jpg", model="samples:fails")
 
 
 def test_a_grey_network_is_explained():
@@ -489,15 +489,15 @@ def test_a_grey_network_is_explained():
     )
     explanation = explain(CAT, model=grey, method="fusion-cam")
     assert explanation.heatmap.shape == (32, 32)
-    assert explanation.picture.mode == "RGB"
+    assert explanation.image.mode == "RGB"
 
 
 @pytest.mark.parametrize("size", [(2, 2), (3, 500), (2000, 40)])
-def test_pictures_of_odd_sizes_are_explained(size):
-    """Tiny and very long pictures give a map of the input's size and an overlay of the view's."""
+def test_images_of_odd_sizes_are_explained(size):
+    """Tiny and very long images give a map of the input's size and an overlay of the view's."""
     explanation = explain(photo(size=size), model=samples.small(), method=FAST)
     assert explanation.heatmap.shape == (32, 32)
-    assert explanation.overlay().size == explanation.picture.size
+    assert explanation.overlay().size == explanation.image.size
 
 
 def test_the_network_is_left_as_it_was():
@@ -526,7 +526,7 @@ def test_a_fusion_carries_its_ingredients():
 
 
 def test_gains_are_differences_of_probabilities():
-    """The gain of the region map is the probability seen through it less that of the empty picture."""
+    """The gain of the region map is the probability seen through it less that of the empty image."""
     model = samples.small()
     explanation = explain(CAT, model=model, method="fusion-cam", target=2)
     x = model.preprocessing(photo())[None]
@@ -546,19 +546,19 @@ def test_other_methods_have_no_gains():
 
 
 def test_an_overlay_is_red_where_the_map_is_one_and_blue_where_it_is_zero():
-    """The colours say what they are said to, and opacity 0 shows the picture alone."""
+    """The colours say what they are said to, and opacity 0 shows the image alone."""
     explanation = of_small()
     overlay = np.asarray(explanation.overlay(1.0)).astype(int)
-    large = np.asarray(Image.fromarray(explanation.heatmap.numpy()).resize(explanation.picture.size, 2))
+    large = np.asarray(Image.fromarray(explanation.heatmap.numpy()).resize(explanation.image.size, 2))
     hot, cold = overlay[large > 0.97], overlay[large < 0.03]
     assert (hot[:, 0] > hot[:, 2] + 60).all()
     assert (cold[:, 2] > cold[:, 0] + 60).all()
-    assert np.array_equal(np.asarray(explanation.overlay(0.0)), np.asarray(explanation.picture))
+    assert np.array_equal(np.asarray(explanation.overlay(0.0)), np.asarray(explanation.image))
 
 
 @pytest.mark.parametrize("opacity", [-0.1, 1.1, 50])
 def test_an_opacity_is_a_share(opacity):
-    """50 in place of 0.5 does not give a picture of overflown colours."""
+    """50 in place of 0.5 does not give an image of overflown colours."""
     with pytest.raises(FusionCamError, match="opacity"):
         of_small().overlay(opacity)
 
@@ -578,8 +578,8 @@ def test_an_explanation_prints_shortly():
 
 @pytest.mark.parametrize("method", ["layer-cam", "fusion-cam(theta=30)", METHODS["score-cam"]])
 def test_another_method_explains_the_same(method):
-    """The picture is not opened again, class and layer stay, and what it cost is its own."""
-    model = samples.small().at("conv")
+    """The image is not opened again, class and layer stay, and what it cost is its own."""
+    model = samples.small().with_layer("conv")
     first = explain(CAT, model=model, method=FAST, target="birch")
     other, own = first.by(method), explain(CAT, model=model, method=method, target="birch")
 
@@ -587,7 +587,7 @@ def test_another_method_explains_the_same(method):
     assert other.gains == pytest.approx(own.gains, abs=1e-6)
     assert (other.ingredients is None) == (own.ingredients is None)
     assert (other.method, other.layer, other.target) == (own.method, "conv", first.target)
-    assert (other.source, other.picture, other.card) == (first.source, first.picture, None)
+    assert (other.source, other.image, other.card) == (first.source, first.image, None)
     assert 0 < other.passes <= own.passes
     assert other.check().questions[0].figures == pytest.approx(own.check().questions[0].figures, abs=1e-4)
 
@@ -609,21 +609,21 @@ def test_explanations_can_be_compared_hashed_and_pickled():
 
 
 def test_save_writes_overlay_map_and_facts(tmp_path):
-    """Three files, named by picture and method; the map is exact and the overlay has the picture's resolution."""
+    """Three files, named by image and method; the map is exact and the overlay has the image's resolution."""
     explanation = of_small(method="fusion-cam")
     paths = explanation.save(tmp_path / "new" / "out")
     assert [path.name for path in paths] == [f"chelsea.fusion-cam.{end}" for end in ("png", "npy", "json")]
     assert sorted(paths) == sorted((tmp_path / "new" / "out").iterdir())
     assert np.array_equal(np.load(paths[1]), explanation.heatmap.numpy())
     with Image.open(paths[0]) as overlay:
-        assert overlay.size == explanation.picture.size
+        assert overlay.size == explanation.image.size
 
 
 def test_facts_are_complete_and_strict_json(tmp_path):
-    """Which picture, class, method, layer, network, pixels and versions made the map is in the file."""
+    """Which image, class, method, layer, network, pixels and versions made the map is in the file."""
     explanation = of_small("birch", "fusion-cam")
     facts = strict(explanation.save(tmp_path)[2].read_bytes())
-    assert facts["picture"] == str(CAT)
+    assert facts["image"] == str(CAT)
     assert (facts["model"], facts["method"], facts["layer"]) == ("sample", "fusion-cam", "act")
     assert (facts["target"], facts["label"]) == (1, "birch, white birch")
     assert facts["probability"] == pytest.approx(explanation.probability)
@@ -676,7 +676,7 @@ def test_a_name_that_cannot_be_is_told(stem, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_long_name_of_a_picture_can_be_saved(tmp_path):
+def test_a_long_name_of_a_image_can_be_saved(tmp_path):
     """A file name may have 255 bytes: what is made from it is cut, not refused."""
     path = tmp_path / ("n" * 250 + ".png")
     corners().save(path)

@@ -68,7 +68,7 @@ def test_minmax_takes_rounding_for_constant():
 
 
 def test_minmax_stretches_each_map_alone():
-    """One picture of a batch does not set the scale of another."""
+    """One image of a batch does not set the scale of another."""
     maps = torch.tensor([[0.0, 1.0], [0.0, 100.0]])
 
     assert minmax(maps).equal(torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
@@ -149,7 +149,7 @@ def test_upsample_keeps_pixel_centres():
 
 
 def test_weigh_by_hand():
-    """Each picture has weights of its own."""
+    """Each image has weights of its own."""
     activations = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]])
     weights = torch.tensor([[2.0, 3.0], [-1.0, 0.0]])
 

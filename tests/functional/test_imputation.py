@@ -12,8 +12,8 @@ from fusioncam.functional.imputation import Imputation, imputed, neighbours
 from twins import metrics as twins
 
 
-def picture(*size, seed=0, dtype=torch.float64):
-    """Give pictures of random pixels."""
+def image(*size, seed=0, dtype=torch.float64):
+    """Give images of random pixels."""
     return torch.randn(*size, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
@@ -38,7 +38,7 @@ def test_one_missing_pixel_by_hand():
 @pytest.mark.parametrize("size", [(12,), (8, 8), (9, 12), (1, 7), (6, 5, 4)], ids=str)
 def test_it_solves_the_system(size, share):
     """What Gauss's elimination gives for the papers' equations."""
-    x = picture(1, 2, *size)
+    x = image(1, 2, *size)
     known = missing_at(size, share, seed=3)
     assert not known.all()
 
@@ -52,7 +52,7 @@ def test_it_solves_the_system(size, share):
 def test_large_holes_take_few_steps(sides, monkeypatch):
     """Every scale is preconditioned, up to the borders: 50 steps do where plain gradients take hundreds."""
     monkeypatch.setattr(imputation, "_MOST_STEPS", 50)
-    x = picture(1, 1, *sides, dtype=torch.float32)
+    x = image(1, 1, *sides, dtype=torch.float32)
     known = torch.zeros(1, *sides, dtype=torch.bool)
     known[:, : sides[0] // 10] = True
 
@@ -81,8 +81,8 @@ def test_known_pixels_stay_and_a_slope_is_continued():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.floats(0.1, 0.95), st.floats(-3, 3), st.floats(0.1, 4))
 def test_it_is_a_mean(seed, share, shift, factor):
-    """No imputed pixel is beyond those known, and brighter or stretched pictures are imputed so."""
-    x, known = picture(1, 1, 7, 9, seed=seed), missing_at((7, 9), share, seed)
+    """No imputed pixel is beyond those known, and brighter or stretched images are imputed so."""
+    x, known = image(1, 1, 7, 9, seed=seed), missing_at((7, 9), share, seed)
     if known.any():
         seen, filled = x[0, 0][known[0]], imputed(x, known)
 
@@ -91,9 +91,9 @@ def test_it_is_a_mean(seed, share, shift, factor):
         torch.testing.assert_close(imputed(factor * x + shift, known), factor * filled + shift, atol=1e-3, rtol=0)
 
 
-def test_a_batch_is_its_pictures():
-    """What is in the batch beside a picture, also one of which nothing is left, changes nothing."""
-    x = picture(4, 3, 11, 8, dtype=torch.float32)
+def test_a_batch_is_its_images():
+    """What is in the batch beside an image, also one of which nothing is left, changes nothing."""
+    x = image(4, 3, 11, 8, dtype=torch.float32)
     known = torch.cat([missing_at((11, 8), share, seed=2) for share in (0.0, 0.2, 0.95, 1.1)])
 
     together = imputed(x, known)
@@ -105,8 +105,8 @@ def test_a_batch_is_its_pictures():
 
 
 def test_noise_is_small_and_the_same_for_all():
-    """The same numbers for every picture and every step, by the seed; none if none is asked for."""
-    x, known = picture(2, 3, 6, 6, dtype=torch.float32), missing_at((6, 6), 0.5).expand(2, 6, 6)
+    """The same numbers for every image and every step, by the seed; none if none is asked for."""
+    x, known = image(2, 3, 6, 6, dtype=torch.float32), missing_at((6, 6), 0.5).expand(2, 6, 6)
 
     plain, noisy, other = (Imputation(*how)(x, known.float()) for how in ((0, 0), (0.01, 0), (0.01, 1)))
 
@@ -120,7 +120,7 @@ def test_noise_is_small_and_the_same_for_all():
 
 def test_half_precision_is_solved_in_full():
     """The pixels come back as they came."""
-    x, known = picture(1, 3, 8, 8, dtype=torch.float16), missing_at((8, 8), 0.7)
+    x, known = image(1, 3, 8, 8, dtype=torch.float16), missing_at((8, 8), 0.7)
 
     filled = imputed(x, known)
 

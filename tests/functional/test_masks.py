@@ -19,9 +19,9 @@ def test_channel_masks_lie_between_0_and_1(seed, normalise):
     """Every mask of every living channel is in [0, 1] and has the input's size."""
     activations = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(seed))
     masks = ChannelMasks(activations, (8, 9), normalise)
-    channel, picture = active_pairs(masks).unbind(1)
+    channel, image = active_pairs(masks).unbind(1)
 
-    made = masks[channel, picture]
+    made = masks[channel, image]
 
     assert made.shape == (6, 8, 9)
     assert made.min() >= 0
@@ -47,17 +47,17 @@ def test_constant_channels_are_not_alive():
     masks = ChannelMasks(activations, (8, 8))
 
     assert masks.shape == (3, 2, 8, 8)
-    assert masks.alive.tolist() == [[True, True], [False, True], [True, False]]
+    assert masks.active.tolist() == [[True, True], [False, True], [True, False]]
     assert sorted(map(tuple, active_pairs(masks).tolist())) == [(0, 0), (0, 1), (1, 1), (2, 0)]
 
 
-def test_pairs_go_picture_by_picture():
-    """A chunk mostly sees one picture."""
+def test_pairs_go_image_by_image():
+    """A chunk mostly sees one image."""
     assert active_pairs(torch.zeros(2, 3, 4, 4)).tolist() == [[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2]]
 
 
-def test_blend_shows_picture_and_background():
-    """1 shows the picture, 0 the background, between them a mixture, on all colours alike."""
+def test_blend_shows_image_and_background():
+    """1 shows the image, 0 the background, between them a mixture, on all colours alike."""
     x, background = torch.full((1, 3, 1, 3), 4.0), torch.full((1, 3, 1, 3), 2.0)
 
     assert blend(x, torch.tensor([[[0.0, 0.5, 1.0]]]), background).tolist() == [[[[2.0, 3.0, 4.0]]] * 3]
@@ -74,7 +74,7 @@ def test_black_is_black():
 
 
 def test_blur_keeps_the_mean_and_loses_the_edges():
-    """A blurred picture has the size and about the colour of the picture, without its detail."""
+    """A blurred image has the size and about the colour of the image, without its detail."""
     x = torch.zeros(1, 3, 64, 64)
     x[..., 32:] = 1
 
@@ -85,8 +85,8 @@ def test_blur_keeps_the_mean_and_loses_the_edges():
     torch.testing.assert_close(blurred.mean(), x.mean(), atol=0.02, rtol=0)
 
 
-def test_blur_of_a_small_picture():
-    """A picture smaller than the blur's kernel is blurred by a smaller one."""
+def test_blur_of_a_small_image():
+    """An image smaller than the blur's kernel is blurred by a smaller one."""
     assert FILLS["blur"](torch.rand(1, 3, 8, 9), MEAN, STD).shape == (1, 3, 8, 9)
 
 

@@ -117,7 +117,7 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(workers):
 
 
 def test_out_of_memory_with_one_at_a_time_is_told():
-    """Less than one picture at once is not to be had."""
+    """Less than one image at once is not to be had."""
 
     def hopeless(jobs):
         raise torch.OutOfMemoryError("no room")

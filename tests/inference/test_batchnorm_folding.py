@@ -170,7 +170,7 @@ def test_no_pair_is_changed_in_place_or_runs_twice():
 
 
 def asked(count=80):
-    """Give a model with a BatchNorm, a picture and many masks."""
+    """Give a model with a BatchNorm, an image and many masks."""
     network = lively(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)))
     x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
     return network, x, torch.rand(count, 1, 8, 8, dtype=torch.float64)

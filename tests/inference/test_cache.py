@@ -136,8 +136,8 @@ def test_a_block_costs_itself_and_all_that_it_rests_on_once():
                 record_passes(passes=100)
             bills.append(bill)
 
-    assert [bill.alone().passes for bill in bills] == [103, 107, 107, 101, 100]
-    assert [bill.alone().partial for bill in bills] == [30, 70, 70, 10, 0]
+    assert [bill.standalone().passes for bill in bills] == [103, 107, 107, 101, 100]
+    assert [bill.standalone().partial for bill in bills] == [30, 70, 70, 10, 0]
     assert [bill.own.passes for bill in bills] == [100] * 5
 
 
@@ -148,7 +148,7 @@ def test_a_block_within_a_block_is_borne_by_both():
         with track_cost() as inner:
             record_passes(passes=2)
 
-    assert (outer.alone().passes, outer.own.passes, inner.alone().passes) == (3, 1, 2)
+    assert (outer.standalone().passes, outer.own.passes, inner.standalone().passes) == (3, 1, 2)
 
 
 def test_an_answer_from_before_the_block_is_borne_too():
@@ -159,7 +159,7 @@ def test_an_answer_from_before_the_block_is_borne_too():
         with track_cost() as bill:
             base()
 
-    assert bill.alone().passes == 7
+    assert bill.standalone().passes == 7
 
 
 def test_an_error_ends_the_account():
@@ -171,7 +171,7 @@ def test_an_error_ends_the_account():
         with track_cost() as second:
             record_passes(passes=1)
 
-    assert (first.alone().passes, second.alone().passes) == (3, 1)
+    assert (first.standalone().passes, second.standalone().passes) == (3, 1)
 
 
 def test_seconds_add_up():
@@ -180,13 +180,13 @@ def test_seconds_add_up():
         PassCost(2.0, 1), [CostLedger(PassCost(0.5)), CostLedger(PassCost(0.25), [CostLedger(PassCost(4.0))])]
     )
 
-    assert bill.alone() == PassCost(6.75, 1, 0)
+    assert bill.standalone() == PassCost(6.75, 1, 0)
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_methods_cost_what_they_cost_alone(order):
     """However much was remembered, a method's passes are those that it takes in a block of its own."""
-    toy, x, target = problem("small", pictures=1)
+    toy, x, target = problem("small", images=1)
     model = ExplainedModel(toy, "features")
     names = [
         "grad-cam",
@@ -212,7 +212,7 @@ def test_methods_cost_what_they_cost_alone(order):
         for name in names[::order]:
             with track_cost() as bill:
                 methods[name](model, x, target)
-            told[name] = bill.alone().passes, bill.alone().partial
+            told[name] = bill.standalone().passes, bill.standalone().partial
 
     assert told == alone
     assert whole.passes < sum(passes for passes, _ in alone.values())

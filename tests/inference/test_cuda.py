@@ -32,7 +32,7 @@ def alike(one, other):
 @pytest.mark.parametrize("place", ["cpu", "cuda"])
 @pytest.mark.parametrize(("name", "toy_name"), [*PROBLEMS, ("legrad", None)])
 def test_a_method_gives_the_same_maps(name, toy_name, place):
-    """Wherever the pictures come from."""
+    """Wherever the images come from."""
     toy, x, target = problem(toy_name) if toy_name else attention.problem()
     layer = "features" if toy_name else None
     here = heatmaps_of(name, toy, x, target, layer)
@@ -58,7 +58,7 @@ def test_a_metric_gives_the_same_values(name, places):
 @pytest.mark.parametrize("method", ["grad-cam", "layer-cam", "ablation-cam", "score-cam", "fusion-cam"])
 def test_maps_of_a_trained_network_are_the_same(method, lite0, on_gpu, cat):
     """But for the rounding of a GPU's convolutions. With a budget other masks may be chosen by it."""
-    here = explain(cat, model=lite0.at(LAYER), method=method).heatmap
+    here = explain(cat, model=lite0.with_layer(LAYER), method=method).heatmap
 
     assert alike(here, explain(cat, model=on_gpu, method=method).heatmap) > 0.999
 

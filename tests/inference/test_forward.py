@@ -24,12 +24,12 @@ def scores(network, x, target, masks, **speed):
     return model.masked_scores(x, masks, target, readout="logit")
 
 
-def asked(network, pictures=2, count=60):
-    """Give a toy's pictures, classes and many masks."""
+def asked(network, images=2, count=60):
+    """Give a toy's images, classes and many masks."""
     draw = torch.Generator().manual_seed(0)
-    x = torch.rand(pictures, 3, 8, 8, generator=draw, dtype=torch.float64)
-    masks = torch.rand(count, pictures, 8, 8, generator=draw, dtype=torch.float64)
-    return x, torch.arange(pictures) % CLASSES, masks
+    x = torch.rand(images, 3, 8, 8, generator=draw, dtype=torch.float64)
+    masks = torch.rand(count, images, 8, 8, generator=draw, dtype=torch.float64)
+    return x, torch.arange(images) % CLASSES, masks
 
 
 class Keeping(nn.Module):
@@ -96,7 +96,7 @@ def test_workers_are_no_more_than_chunks():
     toy, x, _ = problem("small")
     caller = NetworkRunner(toy, Speed(chunk=4, workers=3))
 
-    assert [len(caller.workers(x, jobs)[0]) for jobs in (0, 1, 4, 5, 9, 100)] == [1, 1, 1, 2, 3, 3]
+    assert [len(caller.replica_calls(x, jobs)[0]) for jobs in (0, 1, 4, 5, 9, 100)] == [1, 1, 1, 2, 3, 3]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -123,7 +123,7 @@ def test_a_gpu_sees_one_size_with_its_channels_last(device, jobs, went, last):
 
     network.register_forward_pre_hook(look)
     x = torch.zeros(12, 3, 8, 8, dtype=torch.float64, device=device)
-    (call,), _ = NetworkRunner(network, Speed(chunk=12, workers=1)).workers(x, jobs)
+    (call,), _ = NetworkRunner(network, Speed(chunk=12, workers=1)).replica_calls(x, jobs)
 
     for some in (1, 3, 5, 12):
         assert call(x[:some]).shape == (some, CLASSES)
@@ -135,7 +135,7 @@ def test_chunks_are_filled_up_to_the_next_size_that_is_tried():
     network, seen = linear().to("meta"), []
     network.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
     x = torch.zeros(256, 3, 8, 8, dtype=torch.float64, device="meta")
-    (call,), pace = NetworkRunner(network, Speed()).workers(x, 64)
+    (call,), pace = NetworkRunner(network, Speed()).replica_calls(x, 64)
 
     assert tuple(pace.sizes) == (64, 128, 256)
     for some in (1, 64, 65, 200, 256):
@@ -252,9 +252,9 @@ def test_the_time_that_passes_would_take_decides(monkeypatch):
     x, *_ = asked(network)
     caller, told = NetworkRunner(network, Speed()), []
     monkeypatch.setattr(Speed, "compiles", lambda speed, device, seconds: told.append(seconds))
-    _, pace = caller.workers(x, 10)
+    _, pace = caller.replica_calls(x, 10)
     pace.seconds = dict.fromkeys(pace.sizes, 0.5)
-    caller.workers(x, 100)
+    caller.replica_calls(x, 100)
 
     assert told == [0, 50.0]
 

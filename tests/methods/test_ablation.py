@@ -19,14 +19,14 @@ SMALL = ["timm ResNet", "timm ViT", "torchvision Swin", "1-D CNN", "3-D CNN"]
 LARGER = ["torchvision DenseNet", "torchvision ConvNeXt", "torchvision ViT", "timm MaxViT", "torchvision Inception"]
 
 
-# passes that a layer is tried out with, once for every layer and size of picture
+# passes that a layer is tried out with, once for every layer and size of image
 TRIED_OUT = 4
 
 
 def by_whole_passes(model, x, changes, target, layer):
-    """Score every change of every picture by a pass of its own, from the start."""
+    """Score every change of every image by a pass of its own, from the start."""
     scores = torch.full(changes.shape[:2], torch.nan, dtype=x.dtype)
-    for change, picture in getattr(changes, "alive", torch.ones(changes.shape[:2])).nonzero().tolist():
+    for change, image in getattr(changes, "active", torch.ones(changes.shape[:2])).nonzero().tolist():
 
         def swap(module, args, output, change=change):
             which, layout = torch.tensor([change]), named_layout(layer, output.shape, (1, *x.shape[1:]))
@@ -34,7 +34,7 @@ def by_whole_passes(model, x, changes, target, layer):
 
         hook = model.network.get_submodule(layer).register_forward_hook(swap)
         with torch.no_grad():
-            scores[change, picture] = model.network(x[picture : picture + 1])[0, target[picture]]
+            scores[change, image] = model.network(x[image : image + 1])[0, target[image]]
         hook.remove()
     return scores
 
@@ -70,7 +70,7 @@ def of_families():
 
 @pytest.mark.parametrize("name", of_families())
 def test_equal_to_whole_passes_on_families(name):
-    """On networks of the libraries; but for the try-out a picture goes to the layer once a chunk."""
+    """On networks of the libraries; but for the try-out an image goes to the layer once a chunk."""
     network, x, target = families.problem(name)
 
     meter = passes_as_whole(ExplainedModel(network), x, target, atol=1e-9)
@@ -116,12 +116,12 @@ class Branches(nn.Module):
 
 
 def concatenated(left, right):
-    """Join channels, which needs as many pictures on both sides."""
+    """Join channels, which needs as many images on both sides."""
     return torch.cat([left, right], 1)
 
 
 def branches(join, kind=Branches):
-    """Give a network of branches with two pictures."""
+    """Give a network of branches with two images."""
     network = kind(join)
     network(torch.randn(1, 3, 8, 8))
     return network.double().eval(), torch.randn(2, 3, 8, 8, dtype=torch.float64), torch.tensor([0, 2])
@@ -135,19 +135,19 @@ def test_a_concatenated_branch_falls_back_to_whole_passes(layer):
     meter = passes_as_whole(ExplainedModel(network, speed=Speed(chunk=3)), x, target, layer)
 
     assert meter.partial == 0
-    assert meter.passes == meter.planned >= 2 * (5 + 6 * 6)  # channels and places of two pictures
+    assert meter.passes == meter.planned >= 2 * (5 + 6 * 6)  # channels and places of two images
 
 
 @pytest.mark.parametrize("layer", ["left", "right", "stem"])
 def test_an_added_branch_bears_copies(layer):
-    """One picture is added to all copies: so does the stem that feeds both."""
+    """One image is added to all copies: so does the stem that feeds both."""
     network, x, target = branches(torch.add)
 
     assert passes_as_whole(ExplainedModel(network), x, target, layer).partial > 0
 
 
 def test_copies_that_are_taken_for_something_else_fall_back_to_whole_passes():
-    """No error tells of it: what follows looks at how many pictures came in, and scores change."""
+    """No error tells of it: what follows looks at how many images came in, and scores change."""
 
     class Shared(Branches):
         def forward(self, x):
@@ -162,7 +162,7 @@ def test_copies_that_are_taken_for_something_else_fall_back_to_whole_passes():
 
 
 def test_rounding_by_the_size_of_the_batch_is_no_difference():
-    """A GPU rounds one picture otherwise than two, by more than the square root of what a number can tell."""
+    """A GPU rounds one image otherwise than two, by more than the square root of what a number can tell."""
 
     class Rounded(Branches):
         def forward(self, x):
@@ -207,22 +207,22 @@ def test_a_layer_that_runs_twice_or_never_is_told(layer, times):
 
 
 def test_dead_channels_cost_no_pass():
-    """A channel that is 0 everywhere changes nothing: of six two are never alive, and score NaN."""
+    """A channel that is 0 everywhere changes nothing: of six two are never active, and score NaN."""
     toy, x, target = problem("dead")
     model = ExplainedModel(toy, "features")
     activations = model.record(x, target).activations
-    alive = (activations != 0).flatten(2).any(2)
-    assert alive[:, [0, 2]].logical_not().all()
+    active = (activations != 0).flatten(2).any(2)
+    assert active[:, [0, 2]].logical_not().all()
 
     with count_passes() as meter:
         scores = model.ablated_scores(x, WithoutChannel(activations), target, readout="logit")
 
-    assert meter.partial == alive.sum() < 12
-    assert scores.isnan().equal(~alive.T)
+    assert meter.partial == active.sum() < 12
+    assert scores.isnan().equal(~active.T)
 
 
 def test_a_layer_is_tried_out_once():
-    """The second call makes partial passes alone; another size of picture is tried out anew."""
+    """The second call makes partial passes alone; another size of image is tried out anew."""
     toy, x, target = problem("small")
     model = ExplainedModel(toy, "features")
 
@@ -256,13 +256,13 @@ def test_chunks_by_memory_give_the_same_scores(copies, monkeypatch):
 def test_ablation_cam_of_the_default_network_costs_a_handful_of_whole_passes(layer, least, lite0, cat):
     """Of 1,280 channels those that are not dead start at the layer; before its ReLU that is every one."""
     x = lite0.preprocessing(cat)[None]
-    model = lite0.at(layer)  # one that has not tried out its layer yet
+    model = lite0.with_layer(layer)  # one that has not tried out its layer yet
     activations = model.record(x, 281).activations
-    alive = int((activations != 0).flatten(2).any(2).sum())
-    chunks = -(-alive // (layer_ablation._BYTES // (activations.numel() * 4)))
+    active = int((activations != 0).flatten(2).any(2).sum())
+    chunks = -(-active // (layer_ablation._BYTES // (activations.numel() * 4)))
 
     with count_passes() as meter:
         METHODS["ablation-cam"](model, x, 281)
 
     assert meter.passes == 1 + TRIED_OUT + chunks <= 7
-    assert least <= meter.partial == alive <= 1280
+    assert least <= meter.partial == active <= 1280

@@ -25,7 +25,7 @@ PARTNERS = (GradCAM(), LayerCAM(), ScoreCAM())
 
 @pytest.fixture
 def asked():
-    """A model of the pyramid, pictures and targets."""
+    """A model of the pyramid, images and targets."""
     toy, x, target = problem("pyramid")
     return ExplainedModel(toy, "features"), x, target
 
@@ -122,13 +122,13 @@ def test_partners_at_several_layers_share_one_recorded_pass(method, asked, monke
 def test_methods_of_one_call_share_one_recorded_pass():
     """`explain_each` tells beforehand which layers all of its methods will ask for."""
     toy, _, _ = problem("pyramid")
-    picture = torch.randint(0, 256, (16, 16, 3), dtype=torch.uint8).numpy()
+    image = torch.randint(0, 256, (16, 16, 3), dtype=torch.uint8).numpy()
     preprocessing = fc.Preprocessing((16, 16), 16, "bilinear", (0.5,) * 3, (0.5,) * 3)
     model = ExplainedModel(toy.float(), "features", preprocessing=preprocessing)
     methods = ["grad-cam", "layer-cam(layer=features.1)", "grad-cam++(layer=features.3)"]
 
     with count_passes() as meter:
-        made = list(fc.explain_each([picture], model=model, methods=methods))
+        made = list(fc.explain_each([image], model=model, methods=methods))
 
     assert [one.layer for one in made] == ["features", "features.1", "features.3"]
     assert meter.passes == 2  # the predicted class, and one recorded pass
@@ -161,8 +161,8 @@ def test_layers_are_found_by_size_on_real_networks(lite0):
     """On the default model they are the ends of the stages before the last, coarse to fine."""
     x = torch.zeros(1, 3, 224, 224)
 
-    assert lite0.finer(x) == ["blocks.4", "blocks.2", "blocks.1", "blocks.0"]
-    assert lite0.finer(x, "blocks.2") == ["blocks.1", "blocks.0"]
+    assert lite0.higher_resolution_layers(x) == ["blocks.4", "blocks.2", "blocks.1", "blocks.0"]
+    assert lite0.higher_resolution_layers(x, "blocks.2") == ["blocks.1", "blocks.0"]
 
 
 def test_augmented_averages_flips_and_noise(asked):

@@ -62,24 +62,24 @@ def faint(toy, x):
     return toy, x
 
 
-def constant_picture(toy, x):
+def constant_image(toy, x):
     """Show one colour."""
     return toy, torch.ones_like(x) * x[:, :, :1, :1]
 
 
-def black_picture(toy, x):
+def black_image(toy, x):
     """Show nothing, which is what fills the masks, too."""
     return toy, torch.zeros_like(x)
 
 
-def glaring_picture(toy, x):
+def glaring_image(toy, x):
     """Show numbers that no preprocessing gives."""
     return toy, 1e3 * x
 
 
 AILMENTS = [
     healthy, without_weights, dead, constant_maps, headless, saturated, faint,
-    constant_picture, black_picture, glaring_picture,
+    constant_image, black_image, glaring_image,
 ]  # fmt: skip
 
 
@@ -105,7 +105,7 @@ CASES = {
 
 
 def assert_told(name, toy, x, target):
-    """Heatmaps are finite and fill [0, 1], or are zeros of which a warning tells, picture by picture."""
+    """Heatmaps are finite and fill [0, 1], or are zeros of which a warning tells, image by image."""
     method = quick(name)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -116,7 +116,7 @@ def assert_told(name, toy, x, target):
     assert len(told) == len(warned)
     assert heatmaps.isfinite().all()
     flat = {n for n, one in enumerate(heatmaps) if not one.any()}
-    assert flat == {int(n) for text in of_its_own for n in re.findall(r"picture (\d+)", text)} or name in STAND_IN
+    assert flat == {int(n) for text in of_its_own for n in re.findall(r"image (\d+)", text)} or name in STAND_IN
     assert not flat or told
     for n, one in enumerate(heatmaps):
         full = (1, 1) if name == "ones" else (0, 1)
@@ -130,7 +130,7 @@ STAND_IN = ("union-cam", "fusion-cam")
 
 @pytest.mark.parametrize("name", METHODS)
 def test_flat_maps_are_zeros_and_told(name):
-    """Over random networks with nothing in them, dead layers, saturated scores, flat pictures, in any precision."""
+    """Over random networks with nothing in them, dead layers, saturated scores, flat images, in any precision."""
 
     @settings(max_examples=30, deadline=None, derandomize=True, database=None)
     @given(**CASES)
@@ -143,7 +143,7 @@ def test_flat_maps_are_zeros_and_told(name):
         except NonFiniteError:
             # half precision ends at 65,504, and an error tells of it
             assert dtype == torch.float16
-            assert ailment in (saturated, glaring_picture)
+            assert ailment in (saturated, glaring_image)
 
     hold()
 
@@ -151,7 +151,7 @@ def test_flat_maps_are_zeros_and_told(name):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", sorted({*METHODS} - {"ones", "random", "center", "rise"}))
 def test_nothing_to_see_is_flat(name, dtype):
-    """A network without weights and a picture of one colour: every method says so that looks at anything.
+    """A network without weights and an image of one colour: every method says so that looks at anything.
 
     The others are placed by hand, or, as RISE, show where their masks happen to be open.
     """

@@ -75,7 +75,7 @@ def seeded(name, toy_name, seed):
     ("name", "toy_name", "seed"), [seeded(*one, seed) for one, seed in product(PROBLEMS, range(3))]
 )
 def test_method_equals_its_twin(name, toy_name, seed):
-    """The fast method gives what the paper's loops give, picture by picture."""
+    """The fast method gives what the paper's loops give, image by image."""
     toy, x, target = problem(toy_name, seed=seed)
     twin, settings = TWINS[name]
     told = LAYERS_OF.get(name, lambda _: {})(toy_name)
@@ -115,7 +115,7 @@ def test_other_settings_equal_their_twins(method, toy_name):
 @pytest.mark.parametrize("seed", range(3))
 def test_legrad_equals_its_twin(seed):
     """On a transformer with a class token and a grid that is not square; also of its last block alone."""
-    toy, x, target = attention.problem(pictures=3, seed=seed)
+    toy, x, target = attention.problem(images=3, seed=seed)
 
     for blocks in (0, 1):
         fast = LeGrad(blocks)(ExplainedModel(toy), x, target)
@@ -128,7 +128,7 @@ def test_legrad_equals_its_twin(seed):
 @pytest.mark.parametrize(("name", "toy_name"), PROBLEMS)
 def test_heatmaps_are_whole(name, toy_name):
     """A heatmap has the input's size, lies in [0, 1], touches both ends or is flat, and is finite."""
-    toy, x, target = problem(toy_name, pictures=3)
+    toy, x, target = problem(toy_name, images=3)
 
     heatmaps = heatmaps_of(name, toy, x, target)
 
@@ -144,8 +144,8 @@ CUTTING = ("meta-cam",)
 
 @pytest.mark.parametrize("name", ON_TOYS)
 def test_batch_equals_singles(name):
-    """Pictures with a target each give in one call what they give alone."""
-    toy, x, target = problem("linear" if name == "cam" else "dead", pictures=5)
+    """Images with a target each give in one call what they give alone."""
+    toy, x, target = problem("linear" if name == "cam" else "dead", images=5)
     if name not in CUTTING:
         toy, x = toy.float(), x.float()
 
@@ -157,7 +157,7 @@ def test_batch_equals_singles(name):
 
 def test_grad_cam_by_hand():
     """On the linear toy the weights are the head's over the number of places."""
-    toy, x, _ = problem("linear", pictures=1)
+    toy, x, _ = problem("linear", images=1)
 
     heatmap = heatmaps_of("grad-cam", toy, x, 2)
 
@@ -165,8 +165,8 @@ def test_grad_cam_by_hand():
     torch.testing.assert_close(heatmap, cam / cam.max())
 
 
-def test_one_target_serves_all_pictures():
-    """A single class index is meant for every picture."""
+def test_one_target_serves_all_images():
+    """A single class index is meant for every image."""
     toy, x, _ = problem("small")
     expected = heatmaps_of("grad-cam", toy, x, [1, 1])
 
@@ -187,10 +187,10 @@ def test_wrong_targets_are_told(wrong):
 
 def test_flat_map_warns_and_is_zero():
     """Where ReLU leaves nothing, the map is zeros, not NaN, and a warning says so."""
-    toy, x, _ = problem("linear", pictures=1)
+    toy, x, _ = problem("linear", images=1)
     x = -x.abs()  # class 1 weighs A1 = x1 alone, which is negative everywhere
 
-    with pytest.warns(FlatHeatmapWarning, match="picture 0"):
+    with pytest.warns(FlatHeatmapWarning, match="image 0"):
         heatmap = METHODS["grad-cam"](ExplainedModel(toy, LAYER), x, 1)
 
     assert heatmap.equal(torch.zeros_like(heatmap))
@@ -203,7 +203,7 @@ class Canned:
         self.heatmap = heatmap
 
     def __call__(self, model, x, target):
-        """Give it once for each picture."""
+        """Give it once for each image."""
         return self.heatmap.expand(len(x), *self.heatmap.shape)
 
 
@@ -254,7 +254,7 @@ def test_public_codes_show_flat_results_as_they_are():
 
 def test_fusion_survives_two_flat_partners():
     """Nothing from either partner gives zeros and warnings, never NaN, in every form."""
-    toy, x, _ = problem("small", pictures=1)
+    toy, x, _ = problem("small", images=1)
     nothing = Canned(torch.zeros(8, 8, dtype=torch.float64))
     for gains in ("shares", "official", "raw"):
         with pytest.warns(FlatHeatmapWarning):
@@ -283,8 +283,8 @@ def passes_of(call):
 
 
 def test_constant_channels_cost_no_pass():
-    """Of six channels three are constant: Score-CAM sends one picture to record and three masks."""
-    toy, x, target = problem("dead", pictures=2)
+    """Of six channels three are constant: Score-CAM sends one image to record and three masks."""
+    toy, x, target = problem("dead", images=2)
     maps = toy.features(x).flatten(2)
     living = int((maps.amax(2) != maps.amin(2)).sum())
     assert living < 12 - 5
@@ -307,8 +307,8 @@ COSTED = [name for name in ON_TOYS if passes_at(str(TESTED[name].cost), 5, 16) i
 
 @pytest.mark.parametrize("name", COSTED)
 def test_a_method_costs_what_it_says(name):
-    """Once a network is known, the whole and the partial passes of a picture are those that `list methods` shows."""
-    toy, x, target = problem("linear" if name == "cam" else "pyramid", pictures=1)
+    """Once a network is known, the whole and the partial passes of an image are those that `list methods` shows."""
+    toy, x, target = problem("linear" if name == "cam" else "pyramid", images=1)
     model = ExplainedModel(toy, LAYER)
     channels, places = toy.features(x).shape[1], toy.features(x)[0, 0].numel()
     ask = lambda: heatmaps_of(TESTED[name], toy, x, target, model=model)  # noqa: E731
@@ -325,17 +325,17 @@ def test_a_method_costs_what_it_says(name):
 
 def test_poly_cam_costs_two_passes_a_channel_of_every_layer():
     """Its cost depends on more than one layer: 3, 4 and 5 channels, seen and hidden, and the recorded pass."""
-    toy, x, target = problem("pyramid", pictures=1)
+    toy, x, target = problem("pyramid", images=1)
     model = ExplainedModel(toy, LAYER)
-    model.finer(x)
+    model.higher_resolution_layers(x)
 
     assert METHODS["poly-cam"].cost == "1 + 2 K of each layer"
     assert passes_of(lambda: METHODS["poly-cam"](model, x, target)) == 1 + 2 * (3 + 4 + 5)
 
 
 def test_fusion_costs_four_passes_more_than_score_cam():
-    """Both maps share the recorded pass; empty, denoised, region and union pictures are all that comes on top."""
-    toy, x, target = problem("dead", pictures=1)
+    """Both maps share the recorded pass; empty, denoised, region and union images are all that comes on top."""
+    toy, x, target = problem("dead", images=1)
     alone = passes_of(lambda: heatmaps_of("score-cam", toy, x, target))
 
     assert passes_of(lambda: heatmaps_of("fusion-cam", toy, x, target)) == alone + 4
@@ -343,7 +343,7 @@ def test_fusion_costs_four_passes_more_than_score_cam():
 
 def test_methods_of_one_call_share():
     """Within `sharing`, Score-CAM is computed once however many methods need it, and ingredients are free."""
-    toy, x, target = problem("dead", pictures=1)
+    toy, x, target = problem("dead", images=1)
     model = ExplainedModel(toy, LAYER)
     fused, union = METHODS["fusion-cam"], METHODS["union-cam"]
     alone = passes_of(lambda: fused(model, x, target))
@@ -361,7 +361,7 @@ def test_methods_of_one_call_share():
 
 def test_nothing_is_remembered_outside():
     """Without `sharing` the same question costs the same again."""
-    toy, x, target = problem("dead", pictures=1)
+    toy, x, target = problem("dead", images=1)
     ask = lambda: heatmaps_of("score-cam", toy, x, target)  # noqa: E731
 
     assert passes_of(lambda: (ask(), ask())) == 2 * passes_of(ask)
@@ -518,14 +518,14 @@ def test_a_method_takes_its_own_layer():
 
 
 def test_flipping_the_input_flips_the_heatmap():
-    """A network that treats left and right alike gives mirrored maps of mirrored pictures."""
+    """A network that treats left and right alike gives mirrored maps of mirrored images."""
     toy, x, target = problem("linear")
     for name in sorted({*ON_TOYS} - {*OF_NOISE}):
         mirrored = heatmaps_of(name, toy, x.flip(-1), target)
         torch.testing.assert_close(mirrored, heatmaps_of(name, toy, x, target).flip(-1))
 
 
-def test_the_empty_picture_is_the_fill():
+def test_the_empty_image_is_the_fill():
     """The same maps weighed over black are weighed otherwise than over the mean colour."""
     toy, x, target = problem("small")
 

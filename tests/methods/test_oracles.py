@@ -1,4 +1,4 @@
-"""The two public codes' own heatmaps of real pictures, reproduced by the presets.
+"""The two public codes' own heatmaps of real images, reproduced by the presets.
 
 The files lie beside the project and are not part of it; where they are not, these tests skip.
 """

@@ -21,11 +21,11 @@ from fusioncam.methods.score_prediction import AUTO, _points, estimate, map_erro
 from toys import problem, small
 
 
-def many_channels(pictures=2, channels=40):
-    """Give a model of many channels, pictures and targets."""
+def many_channels(images=2, channels=40):
+    """Give a model of many channels, images and targets."""
     torch.manual_seed(3)
     toy = small(inplace=False, channels=channels).eval()
-    return ExplainedModel(toy, "features"), torch.randn(pictures, 3, 12, 12, dtype=torch.float64), [0, 1][:pictures]
+    return ExplainedModel(toy, "features"), torch.randn(images, 3, 12, 12, dtype=torch.float64), [0, 1][:images]
 
 
 def correlation(first, second):
@@ -66,8 +66,8 @@ def test_nothing_to_go_by_gives_the_mean(values):
 
 @pytest.mark.parametrize("budget", [6, 10, 25])
 def test_no_more_is_asked_than_the_budget(budget):
-    """One recorded pass and the budget are all that a picture costs, and what was scored is not changed."""
-    model, x, target = many_channels(pictures=1)
+    """One recorded pass and the budget are all that an image costs, and what was scored is not changed."""
+    model, x, target = many_channels(images=1)
     with count_passes() as meter:
         ScoreCAM(budget=budget)(model, x, target)
     assert meter.passes == 1 + budget
@@ -81,27 +81,27 @@ def test_no_more_is_asked_than_the_budget(budget):
         asked.logical_or_(chosen)
         return exact.where(chosen, torch.nan)
 
-    alive = masks.alive.T
-    given = estimate(score, lambda scores: softmax_weights(scores, alive), activations, alive, budget, 0.1)
+    active = masks.active.T
+    given = estimate(score, lambda scores: softmax_weights(scores, active), activations, active, budget, 0.1)
 
     assert asked.sum() == budget
     assert given[asked].equal(exact[asked])
-    assert given[alive].isfinite().all()
-    assert given[~alive].isnan().all()
+    assert given[active].isfinite().all()
+    assert given[~active].isnan().all()
 
 
 def test_a_budget_for_all_is_exact():
     """Where every living mask may be scored, nothing is predicted."""
     model, x, target = many_channels()
 
-    activations, alive, asked = torch.randn(1, 9, 5, 5), torch.ones(1, 9, dtype=torch.bool), []
+    activations, active, asked = torch.randn(1, 9, 5, 5), torch.ones(1, 9, dtype=torch.bool), []
 
     def score(chosen):
         asked.append(int(chosen.sum()))
         return torch.where(chosen, 1.0, torch.nan)
 
-    estimate(score, lambda scores: scores, activations, alive, 9, 0.1)
-    estimate(score, lambda scores: scores, activations, alive, 8, 0.1)
+    estimate(score, lambda scores: scores, activations, active, 9, 0.1)
+    estimate(score, lambda scores: scores, activations, active, 8, 0.1)
 
     assert asked == [9, 2, 2, 2, 2]  # all at once, or in rounds
     assert ScoreCAM(budget=80)(model, x, target).equal(ScoreCAM()(model, x, target))
@@ -122,7 +122,7 @@ def test_the_map_comes_near(method):
 
 @pytest.mark.parametrize("method", [ScoreCAM(budget=12), ScoreCAM(budget=AUTO, tolerance=0.3), ISCAM(budget=12)])
 def test_batch_equals_singles(method):
-    """Each picture has masks, predictions and an end of its own."""
+    """Each image has masks, predictions and an end of its own."""
     model, x, target = many_channels()
 
     together = method(model, x, target)
@@ -216,21 +216,26 @@ def test_auto_asks_for_more_where_less_error_is_asked_for():
     torch.testing.assert_close(ScoreCAM(budget=AUTO, tolerance=1e-9)(model, x, target), ScoreCAM()(model, x, target))
 
 
-def test_a_finished_picture_costs_no_more_passes():
-    """Pictures of a batch end in rounds of their own: together they cost what each costs alone."""
+def test_a_finished_image_costs_no_more_passes():
+    """Images of a batch end in rounds of their own: together they cost what each costs alone."""
     maps, tops = torch.randn(2, 90, 5, 5, dtype=torch.float64), torch.tensor([1e-3, 3.0])
     scores = torch.randn(2, 90, dtype=torch.float64) * tops[:, None]
-    alive = torch.ones(2, 90, dtype=torch.bool)
+    active = torch.ones(2, 90, dtype=torch.bool)
 
-    def asked(pictures):
-        total = torch.zeros_like(alive[pictures])
+    def asked(images):
+        total = torch.zeros_like(active[images])
 
         def score(chosen):
             total.logical_or_(chosen)
-            return scores[pictures].where(chosen, torch.nan)
+            return scores[images].where(chosen, torch.nan)
 
         estimate(
-            score, lambda given: softmax_weights(given, alive[pictures]), maps[pictures], alive[pictures], AUTO, 0.02
+            score,
+            lambda given: softmax_weights(given, active[images]),
+            maps[images],
+            active[images],
+            AUTO,
+            0.02,
         )
         return total
 
@@ -240,13 +245,13 @@ def test_a_finished_picture_costs_no_more_passes():
 
 
 @pytest.mark.parametrize("budget", [4, AUTO])
-def test_a_picture_without_a_living_channel(budget):
+def test_a_image_without_a_living_channel(budget):
     """It is asked nothing, and its neighbour is served."""
-    maps, alive = torch.randn(2, 9, 5, 5, dtype=torch.float64), torch.ones(2, 9, dtype=torch.bool)
-    maps[0], alive[0] = 0, False
+    maps, active = torch.randn(2, 9, 5, 5, dtype=torch.float64), torch.ones(2, 9, dtype=torch.bool)
+    maps[0], active[0] = 0, False
 
     given = estimate(
-        lambda chosen: torch.where(chosen, 1.0, torch.nan), lambda s: s.where(alive, 0), maps, alive, budget, 0.1
+        lambda chosen: torch.where(chosen, 1.0, torch.nan), lambda s: s.where(active, 0), maps, active, budget, 0.1
     )
 
     assert given[0].isnan().all()
@@ -256,7 +261,7 @@ def test_a_picture_without_a_living_channel(budget):
 @pytest.mark.parametrize("method", [ISCAM(samples=3), SSCAM(samples=3), SSCAM(samples=3, noise="input")])
 def test_averages_are_budgeted_too(method):
     """Every sample of 12 channels is scored, the map comes near, and a budget for all is exact."""
-    model, x, target = many_channels(pictures=1)
+    model, x, target = many_channels(images=1)
 
     def with_budget(budget):
         return type(method)(**(vars(method) | {"budget": budget}))
@@ -279,12 +284,12 @@ def test_large_maps_are_compared_small():
 
 def test_equal_masks():
     """Masks that are all the same tell the same, whatever their number."""
-    maps, alive = torch.randn(1, 1, 5, 5).expand(1, 9, 5, 5), torch.ones(1, 9, dtype=torch.bool)
+    maps, active = torch.randn(1, 1, 5, 5).expand(1, 9, 5, 5), torch.ones(1, 9, dtype=torch.bool)
 
-    given = estimate(lambda chosen: torch.where(chosen, 2.0, torch.nan), lambda s: s, maps, alive, 3, 0.1)
+    given = estimate(lambda chosen: torch.where(chosen, 2.0, torch.nan), lambda s: s, maps, active, 3, 0.1)
 
     assert given.tolist() == [[2.0] * 9]
-    assert _points(maps[0], alive[0]).isfinite().all()
+    assert _points(maps[0], active[0]).isfinite().all()
 
 
 @pytest.mark.parametrize("toy_name", ["signal", "volume", "dead"])
@@ -329,11 +334,11 @@ def test_costs(spec, cost):
 
 
 @pytest.mark.slow
-def test_on_a_real_picture(lite0, cat):
+def test_on_a_real_image(lite0, cat):
     """Of 320 channels 64 are scored: Fusion-CAM's map of the cat is all but the same."""
     x = lite0.preprocessing(cat)[None]
     target = lite0.logits(x).argmax(1)
-    model = lite0.at("blocks.6")
+    model = lite0.with_layer("blocks.6")
 
     exact, given = (FusionCAM(budget=budget)(model, x, target) for budget in (None, 64))
 

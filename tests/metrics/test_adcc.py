@@ -23,14 +23,14 @@ GRAD_CAM = METHODS["grad-cam"]
 
 
 def seen(model, x, target):
-    """Explain a picture by its first channel, stretched: a method that is worked out by hand."""
+    """Explain an image by its first channel, stretched: a method that is worked out by hand."""
     maps = x[:, 0]
     low, high = (f(maps.flatten(1), 1)[:, None, None] for f in (torch.amin, torch.amax))
     return (maps - low) / (high - low).clamp(min=1e-9)
 
 
 def test_coherency_by_hand():
-    """The picture 4, 2, 2, 0 seen through 1, 1, 0, 0 is 4, 2, 0, 0: correlations worked out on paper."""
+    """The image 4, 2, 2, 0 seen through 1, 1, 0, 0 is 4, 2, 0, 0: correlations worked out on paper."""
     model, x = linear_case()
     heatmap = torch.tensor([[[1.0, 1.0], [0.0, 0.0]]])
     # of (1, 1, 0, 0) and (4, 2, 0, 0): covariance 1 / 2 * (3 - 0), deviations 1 / 2 and sqrt(11 / 4)
@@ -54,7 +54,7 @@ def test_adcc_by_hand():
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("toy_name", ["small", "curved", "signal", "pyramid"])
 def test_metrics_equal_their_twins(toy_name, seed):
-    """What the paper's formulas give for Grad-CAM, picture by picture."""
+    """What the paper's formulas give for Grad-CAM, image by image."""
     toy, x, target = problem(toy_name, seed=seed)
     model = ExplainedModel(toy, LAYER)
     maps = GRAD_CAM(model, x, target)
@@ -72,7 +72,7 @@ def test_metrics_equal_their_twins(toy_name, seed):
 
 def test_the_harmonic_mean_is_of_these_parts():
     """Each part as it is measured alone, with the same settings."""
-    toy, x, target = problem("small", pictures=3)
+    toy, x, target = problem("small", images=3)
     model = ExplainedModel(toy, LAYER)
     maps = GRAD_CAM(model, x, target)
     about = (model, x, target, maps)
@@ -93,7 +93,7 @@ def test_maps_made_to_win_a_part_lose(value):
     flat = torch.full((1, 2, 2), value)
 
     assert Coherency()(model, x, 0, flat, method=seen).isnan().all()
-    readout = {"readout": "logit"}  # without the picture the logit is 0, and the drop 1
+    readout = {"readout": "logit"}  # without the image the logit is 0, and the drop 1
     assert ADCC(**readout)(model, x, 0, flat, method=seen).tolist() == [0]
 
 

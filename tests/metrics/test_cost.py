@@ -17,10 +17,10 @@ from fusioncam.metrics.cost import QUANTITIES, Cost
 from toys import problem
 
 
-def explained(pictures=2):
+def explained(images=2):
     """Give a toy's model, inputs, targets and heatmaps."""
-    toy, x, target = problem("small", pictures)
-    return ExplainedModel(toy, "features"), x, target, torch.zeros(pictures, 8, 8, dtype=torch.float64)
+    toy, x, target = problem("small", images)
+    return ExplainedModel(toy, "features"), x, target, torch.zeros(images, 8, 8, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_passes(method, whole, partial):
     assert parts.tolist() == [partial, partial]
 
 
-def test_each_picture_is_made_alone_behind_one_that_warms_up():
+def test_each_image_is_made_alone_behind_one_that_warms_up():
     """A batch of three is asked for as one, and one, and one; the first twice."""
     model, x, target, heatmaps = explained(3)
     seen = []
@@ -101,7 +101,7 @@ def test_memory_where_it_cannot_be_measured(monkeypatch):
 
 
 def test_one_measurement_serves_all_quantities():
-    """Within sharing the method is asked once a picture, and what was remembered before does not make it cheap."""
+    """Within sharing the method is asked once an image, and what was remembered before does not make it cheap."""
     model, x, target, _ = explained()
     method = METHODS["fusion-cam"]
     calls = []
@@ -123,7 +123,7 @@ def test_one_measurement_serves_all_quantities():
 
 
 def test_what_cannot_be_measured_is_told():
-    """No method, heatmaps of other pictures, an unknown quantity."""
+    """No method, heatmaps of other images, an unknown quantity."""
     model, x, target, heatmaps = explained()
 
     with pytest.raises(MethodError, match="asks the method for more heatmaps"):

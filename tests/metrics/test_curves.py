@@ -48,7 +48,7 @@ def test_the_last_step_may_be_shorter():
 
 
 def test_ties_follow_the_rule():
-    """A constant map shows the picture row by row, from the end, or by the seed."""
+    """A constant map shows the image row by row, from the end, or by the seed."""
     model, x = linear_case()
     flat = torch.zeros(1, 2, 2)
 
@@ -86,8 +86,8 @@ def test_curves_equal_their_twins(toy_name, seed):
 
 
 def test_one_sweep_and_no_more():
-    """A curve costs a pass for each step and one more, for each picture; within sharing it is known from then on."""
-    toy, x, target = problem("small", pictures=3)
+    """A curve costs a pass for each step and one more, for each image; within sharing it is known from then on."""
+    toy, x, target = problem("small", images=3)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
 
     with cached_passes(), count_passes() as meter:
@@ -100,9 +100,9 @@ def test_one_sweep_and_no_more():
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_the_ends_are_the_picture_and_the_fill(kind):
-    """Everything shown is the picture, nothing is what fills it."""
-    toy, x, target = problem("small", pictures=2)
+def test_the_ends_are_the_image_and_the_fill(kind):
+    """Everything shown is the image, nothing is what fills it."""
+    toy, x, target = problem("small", images=2)
     model, maps = ExplainedModel(toy), heatmaps_for(x)
     curve = kind(fill="mean", steps=3).curve(model, x, target, maps)
     ends = (curve[0], curve[-1]) if kind is Deletion else (curve[-1], curve[0])
@@ -115,7 +115,7 @@ def test_the_ends_are_the_picture_and_the_fill(kind):
 @given(st.floats(0.1, 50), st.floats(-5, 5))
 def test_only_the_order_counts(factor, shift):
     """A map stretched, moved or bent without changing its order gives the same curves, of any range."""
-    toy, x, target = problem("small", pictures=1)
+    toy, x, target = problem("small", images=1)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
     for kind in BOTH:
         plain = kind(steps=4).curve(model, x, target, maps)
@@ -125,7 +125,7 @@ def test_only_the_order_counts(factor, shift):
 
 def test_insertion_is_deletion_backwards():
     """What the lowest pixels leave when they vanish is what the highest show when they appear."""
-    toy, x, target = problem("small", pictures=2)
+    toy, x, target = problem("small", images=2)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
 
     shown = Insertion(fill="mean", steps=8).curve(model, x, target, maps)
@@ -136,7 +136,7 @@ def test_insertion_is_deletion_backwards():
 
 def test_a_perfect_map_is_best():
     """On the linear toy no order inserts faster than that of the pixels' own contributions."""
-    toy, x, _ = problem("linear", pictures=1)
+    toy, x, _ = problem("linear", images=1)
     model, metric = ExplainedModel(toy), Insertion(readout="logit", fill="mean", steps=64)
     best = metric(model, x, 0, x[:, 0])
 
@@ -147,7 +147,7 @@ def test_a_perfect_map_is_best():
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_wrong_heatmaps_are_refused(kind):
-    """NaN has no place in an order, and a map is needed for each picture."""
+    """NaN has no place in an order, and a map is needed for each image."""
     model, x = linear_case()
 
     with pytest.raises(NonFiniteError, match="heatmap 0 of 1"):
@@ -189,7 +189,7 @@ def test_steps_reach_from_nothing_to_all(total, steps, pixels):
 
 
 def test_masks_are_made_when_asked():
-    """Mask m of picture n shows the pixels ranked below counts[m], or hides them."""
+    """Mask m of image n shows the pixels ranked below counts[m], or hides them."""
     ranks = torch.tensor([[2, 0, 1], [0, 1, 2]], dtype=torch.int32)
     masks, hidden = RankMasks(ranks, [0, 2]), RankMasks(ranks, [0, 2], hide=True)
     where = torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])

@@ -82,7 +82,7 @@ def test_fill_shows_where_the_heatmap_is_0():
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("toy_name", TOYS)
 def test_metrics_equal_their_twins(toy_name, seed):
-    """What the papers' loops give, picture by picture."""
+    """What the papers' loops give, image by image."""
     toy, x, target = problem(toy_name, seed=seed)
     maps = heatmaps_for(x, seed)
     pairs = [
@@ -102,8 +102,8 @@ def test_metrics_equal_their_twins(toy_name, seed):
 
 
 def test_classes_say_whose_score_is_measured():
-    """ "predicted" is the class that the whole picture scores highest, whatever was explained."""
-    toy, x, _ = problem("small", pictures=4)
+    """ "predicted" is the class that the whole image scores highest, whatever was explained."""
+    toy, x, _ = problem("small", images=4)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
     top = torch.tensor([twins.top_class(toy, one) for one in x])
     other = (top + 1) % 3
@@ -117,7 +117,7 @@ def test_classes_say_whose_score_is_measured():
 
 
 def test_all_ones_are_no_drop_and_no_increase():
-    """The picture itself is neither better nor worse than itself, by definition and not within rounding."""
+    """The image itself is neither better nor worse than itself, by definition and not within rounding."""
     model, x = linear_case()
     for metric in PLAIN:
         assert metric(model, x, 0, torch.ones(1, 2, 2)).tolist() == [0]
@@ -143,7 +143,7 @@ def test_all_ones_are_no_increase_whatever_two_passes_say():
 
 @pytest.mark.parametrize("metric", PLAIN, ids=lambda metric: type(metric).__name__)
 def test_flat_heatmaps_are_defined(metric):
-    """All zeros hide the picture: that has a score like any other."""
+    """All zeros hide the image: that has a score like any other."""
     model, x = linear_case()
 
     assert metric(model, x, 0, torch.zeros(1, 2, 2)).isfinite().all()
@@ -178,7 +178,7 @@ def test_heatmaps_that_are_not_finite_are_refused(metric, value):
 @pytest.mark.parametrize("maps", [torch.full((1, 2, 2), 1.2), torch.full((1, 2, 2), -0.5), 255 * torch.ones(1, 2, 2)])
 @pytest.mark.parametrize("metric", PLAIN, ids=lambda metric: type(metric).__name__)
 def test_masks_are_in_0_to_1(metric, maps):
-    """Raw cams and 8-bit maps would show pixels that no picture has."""
+    """Raw cams and 8-bit maps would show pixels that no image has."""
     model, x = linear_case()
 
     with pytest.raises(UnknownNameError, match=r"are in \[0, 1\], got .*minmax"):
@@ -195,8 +195,8 @@ def test_masks_beyond_1_by_rounding_are_taken():
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 2, 2), (1, 1, 2, 2), (0, 2, 2)])
 @pytest.mark.parametrize("metric", PLAIN, ids=lambda metric: type(metric).__name__)
-def test_heatmaps_of_other_pictures_are_refused(metric, shape):
-    """One heatmap for each picture, with as many sides."""
+def test_heatmaps_of_other_images_are_refused(metric, shape):
+    """One heatmap for each image, with as many sides."""
     model, x = linear_case()
 
     with pytest.raises(ShapeError, match="heatmaps of x"):
@@ -205,7 +205,7 @@ def test_heatmaps_of_other_pictures_are_refused(metric, shape):
 
 def test_coarse_heatmaps_are_brought_to_size():
     """A map at the layer's size is stretched linearly, or by nearest pixels."""
-    toy, x, target = problem("small", pictures=2)
+    toy, x, target = problem("small", images=2)
     coarse = torch.tensor([[[0.0, 1.0], [0.5, 0.25]]], dtype=x.dtype).expand(2, 2, 2)
     model = ExplainedModel(toy)
 
@@ -255,8 +255,8 @@ def test_gain_of_logits_is_refused():
 
 
 def test_together_they_cost_two_passes():
-    """Within sharing the whole picture and the masked one are seen once, whatever is measured of them."""
-    toy, x, target = problem("small", pictures=3)
+    """Within sharing the whole image and the masked one are seen once, whatever is measured of them."""
+    toy, x, target = problem("small", images=3)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
 
     with cached_passes(), count_passes() as meter:
@@ -272,7 +272,7 @@ scores = st.lists(st.floats(0.01, 0.99), min_size=1, max_size=5)
 
 
 @given(scores, scores)
-def test_a_picture_drops_or_gains(first, second):
+def test_a_image_drops_or_gains(first, second):
     """Values are fractions; who gains has an increase and no drop."""
     size = min(len(first), len(second))
     whole, seen = (torch.tensor(one[:size], dtype=torch.float64) for one in (first, second))
@@ -297,7 +297,7 @@ def test_ranks_are_an_order(values, ties):
 
 
 def test_ties_go_by_their_rule():
-    """The first row by row, the last, or by the seed alone, whichever picture of the batch it is."""
+    """The first row by row, the last, or by the seed alone, whichever image of the batch it is."""
     flat = torch.zeros(2, 3, 4)
 
     assert pixel_order(flat).flatten(1).tolist() == [list(range(12))] * 2
@@ -313,8 +313,8 @@ def test_ties_go_by_their_rule():
 
 
 def test_heatmaps_are_taken_in_full_precision():
-    """Masked pictures would be those of half precision else."""
-    toy, x, _ = problem("small", pictures=1)
+    """Masked images would be those of half precision else."""
+    toy, x, _ = problem("small", images=1)
     half = torch.rand(1, 8, 8).half()
 
     assert resized_heatmaps(half, ExplainedModel(toy), x).dtype == torch.float32

@@ -1,4 +1,4 @@
-"""The grid pointing game: how mosaics are laid out, whose share is whose, and which pictures make one."""
+"""The grid pointing game: how mosaics are laid out, whose share is whose, and which images make one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from toys import Pool, Toy, problem
 PAIRS = GridPointingGame(side=2)
 
 
-def explained(pictures=4, name="small"):
+def explained(images=4, name="small"):
     """Give a toy's model, inputs of different classes as far as there are, and heatmaps that no one looks at."""
-    toy, x, _ = problem(name, pictures)
-    return ExplainedModel(toy, "features"), x, torch.zeros(pictures, *x.shape[2:])
+    toy, x, _ = problem(name, images)
+    return ExplainedModel(toy, "features"), x, torch.zeros(images, *x.shape[2:])
 
 
 def by_place(model, x, target):
@@ -35,7 +35,7 @@ def by_place(model, x, target):
 
 
 def test_by_hand():
-    """A quarter of the mosaic at 1, three quarters at 0.1: 1 / 1.3, for each picture of its own class."""
+    """A quarter of the mosaic at 1, three quarters at 0.1: 1 / 1.3, for each image of its own class."""
     model, x, heatmaps = explained()
 
     values = PAIRS(model, x, [0, 1, 2, 3], heatmaps, method=by_place)
@@ -46,7 +46,7 @@ def test_by_hand():
 
 
 def test_several_mosaics():
-    """Twice as many pictures fill two mosaics in their order."""
+    """Twice as many images fill two mosaics in their order."""
     model, x, heatmaps = explained(8)
     seen = []
 
@@ -110,15 +110,15 @@ def test_with_a_real_method():
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 5))
-def test_a_mosaic_is_cut_into_its_pictures(side, channels, length):
-    """Each tile of the mosaic is its picture, row by row, and the tiles' masks say where."""
-    pictures = torch.rand(side**2, channels, length, length + 1)
+def test_a_mosaic_is_cut_into_its_images(side, channels, length):
+    """Each tile of the mosaic is its image, row by row, and the tiles' masks say where."""
+    images = torch.rand(side**2, channels, length, length + 1)
 
-    whole = mosaic(pictures, side)
+    whole = mosaic(images, side)
     masks = tile_masks(side, whole.shape[2:])
 
     assert whole.shape == (1, channels, side * length, side * (length + 1))
-    for one, mask in zip(pictures, masks, strict=True):
+    for one, mask in zip(images, masks, strict=True):
         assert whole[0, :, mask].reshape(one.shape).equal(one)
     assert masks.sum(0).eq(1).all()
 
@@ -126,13 +126,13 @@ def test_a_mosaic_is_cut_into_its_pictures(side, channels, length):
 @pytest.mark.parametrize(("sides", "side"), [(1, 3), (3, 2)])
 def test_signals_and_volumes(sides, side):
     """Any number of sides: nine, or eight, or three tiles."""
-    pictures = torch.rand(side**sides, 2, *(4, 3, 5)[:sides])
+    images = torch.rand(side**sides, 2, *(4, 3, 5)[:sides])
 
-    whole = mosaic(pictures, side)
+    whole = mosaic(images, side)
 
-    for one, mask in zip(pictures, tile_masks(side, whole.shape[2:]), strict=True):
+    for one, mask in zip(images, tile_masks(side, whole.shape[2:]), strict=True):
         assert whole[0, :, mask].reshape(one.shape).equal(one)
-    assert GridPointingGame(side).tiles(pictures) == side**sides
+    assert GridPointingGame(side).tiles(images) == side**sides
 
 
 def test_tiles_of_a_shrunk_mosaic():
@@ -145,19 +145,19 @@ def test_tiles_of_a_shrunk_mosaic():
     assert shrunk(torch.tensor([[[[1.0, 3.0], [5.0, 7.0]]]]), (1, 1)).item() == 4
 
 
-# -- which pictures --------------------------------------------------------------------------------------------
+# -- which images --------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(0, 5), max_size=40), st.integers(1, 6), st.integers(0, 3))
 def test_groups_are_of_different_classes(classes, tiles, seed):
-    """No picture twice, no class twice in a mosaic, and as many mosaics as there can be."""
+    """No image twice, no class twice in a mosaic, and as many mosaics as there can be."""
     found = groups(classes, tiles, seed)
 
-    pictures = [one for group in found for one in group]
-    assert len(pictures) == len(set(pictures))
+    images = [one for group in found for one in group]
+    assert len(images) == len(set(images))
     for group in found:
         assert len(group) == len({classes[one] for one in group}) == tiles
-    # k mosaics can be made where the classes, each at most once a mosaic, have k x tiles pictures
+    # k mosaics can be made where the classes, each at most once a mosaic, have k x tiles images
     counts = Counter(classes).values()
     most = max(k for k in range(len(classes) + 1) if sum(min(one, k) for one in counts) >= k * tiles)
     assert len(found) == most
@@ -207,12 +207,12 @@ def test_quantus_halves_odd_sides_elsewhere():
 
 
 def test_what_makes_no_mosaic_is_told():
-    """Too few pictures, equal classes, weights in place of classes, no method, methods that give none."""
+    """Too few images, equal classes, weights in place of classes, no method, methods that give none."""
     model, x, heatmaps = explained()
     for count in (1, 3):
-        with pytest.raises(ShapeError, match=f"takes 4 pictures a mosaic, got {count}: give a multiple, see groups"):
+        with pytest.raises(ShapeError, match=f"takes 4 images a mosaic, got {count}: give a multiple, see groups"):
             PAIRS(model, x[:count], list(range(count)), heatmaps[:count], method=by_place)
-    with pytest.raises(TargetError, match=r"pictures of different classes, got \[0, 1, 2, 0\]"):
+    with pytest.raises(TargetError, match=r"images of different classes, got \[0, 1, 2, 0\]"):
         PAIRS(model, x, [0, 1, 2, 0], heatmaps, method=by_place)
     with pytest.raises(TargetError, match=r"needs class indices \(N,\), got weights \(4, 3\)"):
         PAIRS(model, x, torch.ones(4, 3), heatmaps, method=by_place)
@@ -231,14 +231,14 @@ def test_what_makes_no_mosaic_is_told():
 
 @pytest.mark.slow
 def test_on_the_default_model(lite0, shared):
-    """In mosaics of pictures that the network knows, Grad-CAM finds the tile far more often than chance does."""
+    """In mosaics of images that the network knows, Grad-CAM finds the tile far more often than chance does."""
     from fusioncam.data.datasets.opening import open_dataset
     from fusioncam.data.datasets.sample import draw
 
     samples = draw(open_dataset(shared / "data" / "imagenet-samples", classes=1000), 9, seed=2)
     x = torch.stack([lite0.preprocessing(one.open()) for one in samples])
     target = [one.label for one in samples]
-    model = lite0.at("blocks.6")
+    model = lite0.with_layer("blocks.6")
 
     shares = {
         name: GridPointingGame()(model, x, target, x[:, 0], method=METHODS[name]) for name in ("grad-cam", "center")

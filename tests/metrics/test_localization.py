@@ -34,21 +34,21 @@ METRICS = [
 
 
 def values(metric, heatmaps, truth):
-    """Give the metric's values; none of these asks the network or looks at the picture."""
+    """Give the metric's values; none of these asks the network or looks at the image."""
     return metric(None, None, None, torch.as_tensor(heatmaps), truth=truth)
 
 
 def boxed(*box, size=(4, 6)):
-    """Give the truth of one picture with one box."""
+    """Give the truth of one image with one box."""
     return Truth(size, [[box]])
 
 
-def picture(*rows):
+def image(*rows):
     """Give heatmaps (1, H, W) of digits, in tenths."""
     return torch.tensor([[int(cell) / 10 for cell in row] for row in rows])[None]
 
 
-MAP = picture("000000", "049900", "042000", "000001")
+MAP = image("000000", "049900", "042000", "000001")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_by_hand(metric, expected):
 
 def test_the_tolerance_is_a_circle_around_pixels():
     """A corner is farther away than a side; at the very distance it still hits."""
-    heatmap = picture("900000", "000000", "000000", "000000")
+    heatmap = image("900000", "000000", "000000", "000000")
 
     hits = {
         tolerance: values(PointingGame(tolerance), heatmap, boxed(3, 3, 4, 4)).item() for tolerance in (4, 4.2, 4.3)
@@ -104,7 +104,7 @@ def test_the_finest_truth_is_taken():
 
 def test_all_pieces_or_the_largest():
     """Two pieces, of which the smaller is the object: it counts, or the larger alone."""
-    heatmap = picture("990000", "990000", "000000", "000055")
+    heatmap = image("990000", "990000", "000000", "000055")
     truth = boxed(4, 3, 6, 4)
 
     assert values(BoxAccuracy(0.5, (1,)), heatmap, truth).item() == 1
@@ -124,7 +124,7 @@ def test_all_pieces_or_the_largest():
     ],
 )
 def test_max_box_acc_by_hand(deltas, value, of_deltas, thresholds):
-    """The threshold is one for all pictures, and each delta has its own."""
+    """The threshold is one for all images, and each delta has its own."""
     ious = torch.tensor([[0.8, 0.4, 0.3], [0.2, 0.55, 0.3], [0.1, 0.6, 0.3]])
 
     found = max_box_acc(reached(ious, deltas).double().mean(2), deltas)
@@ -136,7 +136,7 @@ def test_max_box_acc_by_hand(deltas, value, of_deltas, thresholds):
 
 
 def test_max_box_acc_chooses_anew_in_every_resample():
-    """Pictures that are all alike have no spread; of two that want other thresholds the better is never 0."""
+    """Images that are all alike have no spread; of two that want other thresholds the better is never 0."""
     alike = max_box_acc([[0, 1]] * 9, (0.5,))
     assert (alike.low, alike.high) == (1, 1)
     apart = max_box_acc([[0, 1], [1, 0]], (0.5,))
@@ -174,7 +174,7 @@ def test_flat_maps(metric):
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
 def test_what_cannot_be_compared_is_told(metric):
-    """No truth, none for one picture, of other sides, and heatmaps that are none."""
+    """No truth, none for one image, of other sides, and heatmaps that are none."""
     truth = Truth((4, 6), [[(1, 1, 3, 3)], []], torch.zeros(2, 4, 6, dtype=torch.bool))
     for missing, heatmaps in ((None, MAP), (truth, MAP.repeat(2, 1, 1))):
         with pytest.raises(MissingTruthError, match=type(metric).__name__):
@@ -286,7 +286,7 @@ def test_mirrors_do_not_matter(metric, problem):
 @settings(max_examples=15)
 @given(problems())
 def test_values_are_shares_and_batches_are_singles(metric, problem):
-    """Each picture's value is its own, in [0, 1], in the heatmaps' precision."""
+    """Each image's value is its own, in [0, 1], in the heatmaps' precision."""
     heatmaps, truth = problem
     together = values(metric, heatmaps, truth)
 
@@ -374,7 +374,7 @@ def quantus_metric(kind, **settings):
 
 
 def random_maps():
-    """Give heatmaps without ties and masks, one picture each."""
+    """Give heatmaps without ties and masks, one image each."""
     generator = torch.Generator().manual_seed(5)
     heatmaps = torch.rand(40, 8, 8, generator=generator, dtype=torch.float64)
     masks = torch.rand(40, 8, 8, generator=generator) < 0.3

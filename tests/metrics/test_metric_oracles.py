@@ -1,4 +1,4 @@
-"""The metrics of Fusion-CAM's authors on their own heatmaps of real pictures, reproduced by the preset ``xplaincam``.
+"""The metrics of Fusion-CAM's authors on their own heatmaps of real images, reproduced by the preset ``xplaincam``.
 
 The files lie beside the project and are not part of it; where they are not, these tests skip.
 """
@@ -17,7 +17,7 @@ TOLERANCE = 1e-3
 
 
 def stored_maps(oracle):
-    """Give the stored heatmaps of the three methods ``(3, H, W)``, and the picture for each of them."""
+    """Give the stored heatmaps of the three methods ``(3, H, W)``, and the image for each of them."""
     maps = [torch.from_numpy(oracle.stored[f"xplaincam/{name}"]).squeeze() for name in METHODS]
     return torch.stack(maps), oracle.x.expand(len(METHODS), *oracle.x.shape[1:])
 

@@ -34,7 +34,7 @@ CURVES = [name for name in FAITHFUL if hasattr(METRICS[name], "curve")]
 
 
 def part(about, n):
-    """Give what a metric is called with for one picture alone."""
+    """Give what a metric is called with for one image alone."""
     model, x, target, maps, truth, method = about
     alone = Truth(truth.size, [truth.boxes(None)[n]], truth.mask(None)[n : n + 1])
     return model, x[n : n + 1], target[n : n + 1], maps[n : n + 1], alone, method
@@ -77,7 +77,7 @@ def test_a_callable_has_its_name_as_protocol():
 
 @pytest.mark.parametrize("name", ALONE)
 def test_batch_equals_singles(name):
-    """Pictures give in one call what they give alone, a finite number each."""
+    """Images give in one call what they give alone, a finite number each."""
     about = case("pyramid", dtype=torch.float64 if name in RANKING else torch.float32)
 
     together = METRICS[name](*about)
@@ -92,7 +92,7 @@ def test_batch_equals_singles(name):
 @pytest.mark.parametrize("name", FAITHFUL)
 @pytest.mark.parametrize("toy_name", ["signal", "volume"])
 def test_other_dimensions(name, toy_name):
-    """Signals and volumes are measured as pictures are."""
+    """Signals and volumes are measured as images are."""
     values = METRICS[name](*case(toy_name))
 
     assert values.shape == (3,)
@@ -101,7 +101,7 @@ def test_other_dimensions(name, toy_name):
 
 @pytest.mark.parametrize("name", FAITHFUL)
 def test_nothing_is_changed(name):
-    """Pictures and heatmaps stay as they were, and the same call gives the same values."""
+    """Images and heatmaps stay as they were, and the same call gives the same values."""
     about = case()
     before = about[1].clone(), about[3].clone()
 
@@ -122,7 +122,7 @@ def test_passes_are_what_cost_says(name):
     expected = (
         -(-64 // int(each.split()[0])) + 1 if each else sum(where.get(one) or int(one) for one in steps.split(" + "))
     )
-    extra = 1 if getattr(metric, "classes", "") == "predicted" else 0  # one pass of the whole picture tells the class
+    extra = 1 if getattr(metric, "classes", "") == "predicted" else 0  # one pass of the whole image tells the class
 
     with cached_passes(), count_passes() as meter:
         metric(*about)

@@ -1,7 +1,7 @@
 """The metrics beside those of torch-cam, pytorch-grad-cam, Quantus, captum and RISE.
 
 Where definitions match, so do values; where they differ the test says which is right and why. All get the same
-network, pictures and heatmaps.
+network, images and heatmaps.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ with warnings.catch_warnings():
     import quantus
 
 
-def case(pictures=3, toy_name="small", dtype=torch.float32):
-    """Give a network, a model around it, pictures, targets and heatmaps whose pixels all differ."""
-    toy, x, target = problem(toy_name, pictures=pictures)
+def case(images=3, toy_name="small", dtype=torch.float32):
+    """Give a network, a model around it, images, targets and heatmaps whose pixels all differ."""
+    toy, x, target = problem(toy_name, images=images)
     toy, x = toy.to(dtype), x.to(dtype)
     return toy, ExplainedModel(toy, "features"), x, target, heatmaps_for(x)
 
@@ -71,7 +71,7 @@ class Canned:
 
 
 def torchcam(metric, toy, maps, x, target, **settings):
-    """Give what a metric of torch-cam sums up for pictures one by one, as a list of dicts."""
+    """Give what a metric of torch-cam sums up for images one by one, as a list of dicts."""
     found = []
     for n in range(len(x)):
         one = metric(Canned(toy, maps[n : n + 1]), **settings)
@@ -286,7 +286,7 @@ def grey_case():
 
 
 def test_quantus_pixel_flipping():
-    """The same curve, which lacks the whole picture in front; its normalisations keep the order and are undone."""
+    """The same curve, which lacks the whole image in front; its normalisations keep the order and are undone."""
     toy, model, x, target, maps = grey_case()
     metric = quantus.PixelFlipping(features_in_step=32, perturb_baseline=0.0, abs=False, normalise=False, **ASKED)
 
@@ -298,7 +298,7 @@ def test_quantus_pixel_flipping():
 
 
 def test_quantus_black_is_the_darkest_pixel():
-    """Its "black" is the least value of what it is given, so grey pictures are deleted to grey; ours is black."""
+    """Its "black" is the least value of what it is given, so grey images are deleted to grey; ours is black."""
     toy, model, x, target, maps = grey_case()
     x, target, maps = x[:1], target[:1], maps[:1]
     model.preprocessing = replace(model.preprocessing, mean=(0.5,), std=(0.25,))
@@ -351,7 +351,7 @@ def test_captum_max_sensitivity():
 def test_rise_blur_differs_by_its_tails_and_border():
     """Its kernel is that of a spot of 11 pixels blurred within them, and what is beyond the border is 0.
 
-    Ours ends at 11 pixels and mirrors the picture. Away from the border both are the same kernel within 3 percent.
+    Ours ends at 11 pixels and mirrors the image. Away from the border both are the same kernel within 3 percent.
     """
     spot = np.zeros((11, 11))
     spot[5, 5] = 1

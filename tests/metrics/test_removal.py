@@ -36,7 +36,7 @@ def test_removal_by_hand():
 
 
 def test_road_by_hand():
-    """Without its first pixel, imputed as (2 + 2 + 0 / 2) / 2.5, the picture is worth less, without its last more."""
+    """Without its first pixel, imputed as (2 + 2 + 0 / 2) / 2.5, the image is worth less, without its last more."""
     model, x = linear_case()
     heatmap = torch.tensor([[[0.9, 0.5], [0.3, 0.1]]])
     metric = ROAD(readout="logit", removed=(0.25,), noise=0)
@@ -50,7 +50,7 @@ def test_road_by_hand():
 
 
 def test_what_can_be_imputed_loses_nothing():
-    """A picture of one colour is whole again after any removal but that of everything."""
+    """An image of one colour is whole again after any removal but that of everything."""
     model, x = linear_case((3.0,) * 4)
     metric = MoRF(readout="logit", fill="linear", noise=0, steps=4)
 
@@ -60,7 +60,7 @@ def test_what_can_be_imputed_loses_nothing():
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("toy_name", TOYS)
 def test_removal_equals_its_twin(toy_name, seed):
-    """Removed or imputed, most or least relevant first, one picture and one step at a time."""
+    """Removed or imputed, most or least relevant first, one image and one step at a time."""
     toy, x, target = problem(toy_name, seed=seed)
     maps, model = (heatmaps_for(x, seed) * 20).round() / 20, ExplainedModel(toy)
     counts = [round(share * maps[0].numel()) for share in (0, 0.2, 0.4, 0.6, 0.8)]
@@ -91,7 +91,7 @@ def test_road_equals_its_twin(toy_name):
 
 
 def counting(seen):
-    """Give a fill that writes down what share of each picture is hidden."""
+    """Give a fill that writes down what share of each image is hidden."""
 
     def fill(x, masks):
         seen.extend((1 - masks.flatten(1).float().mean(1)).tolist())
@@ -104,7 +104,7 @@ def counting(seen):
 @pytest.mark.parametrize("zeros", [0.0, 0.75, 1.0])
 def test_the_share_that_is_asked_for_is_removed(zeros, ties, monkeypatch):
     """Also by maps with many zeros, which have no threshold at which a tenth goes."""
-    toy, x, target = problem("pyramid", pictures=1)
+    toy, x, target = problem("pyramid", images=1)
     maps, seen = heatmaps_for(x), []
     maps[maps < torch.quantile(maps, zeros)] = 0
     monkeypatch.setattr("fusioncam.metrics.removal.Imputation", lambda noise, seed: counting(seen))
@@ -116,7 +116,7 @@ def test_the_share_that_is_asked_for_is_removed(zeros, ties, monkeypatch):
 
 def test_most_and_least_relevant_are_opposites_by_one_rule():
     """Of equal pixels the same ones go first in both orders, so that a constant map is worth 0."""
-    toy, x, target = problem("small", pictures=2)
+    toy, x, target = problem("small", images=2)
     flat = torch.full((2, 8, 8), 0.5, dtype=x.dtype)
 
     for ties in ("first", "last", "random"):
@@ -125,7 +125,7 @@ def test_most_and_least_relevant_are_opposites_by_one_rule():
 
 def test_seeds_draw_noise_and_ties():
     """The same seed, the same value; another, another."""
-    toy, x, target = problem("small", pictures=1)
+    toy, x, target = problem("small", images=1)
     model, flat = ExplainedModel(toy), torch.zeros(1, 8, 8, dtype=x.dtype)
     curve = partial(MoRF.curve, model=model, x=x, target=target, heatmaps=flat)
 
@@ -147,7 +147,7 @@ def test_top_1_is_the_accuracy_of_the_paper():
 
 def test_passes_are_what_cost_says():
     """A pass for each step and one more, two for each share of ROAD."""
-    toy, x, target = problem("small", pictures=2)
+    toy, x, target = problem("small", images=2)
     for metric in (MoRF(steps=3), LeRF(fill="linear"), ROAD(), METRICS["road:pgc"]):
         with count_passes() as meter:
             metric(ExplainedModel(toy), x, target, heatmaps_for(x))

@@ -1,4 +1,4 @@
-"""Metrics that ask the method again: of networks that forget, and of pictures that hardly change."""
+"""Metrics that ask the method again: of networks that forget, and of images that hardly change."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ GRAD_CAM = METHODS["grad-cam"]
 
 
 def brightness(model, x, target):
-    """Make heatmaps of the picture alone."""
+    """Make heatmaps of the image alone."""
     return x.mean(1)
 
 
 def constant(model, x, target):
-    """Make the same heatmap of every picture by every network."""
+    """Make the same heatmap of every image by every network."""
     return torch.linspace(0, 1, x[0, 0].numel(), dtype=x.dtype).reshape(x.shape[2:]).expand(len(x), *x.shape[2:])
 
 
@@ -59,9 +59,9 @@ def activity(model, x, target):
     return upsample(model.record(x, target).activations.mean(1), x.shape[2:])
 
 
-def explained(name="small", pictures=2):
+def explained(name="small", images=2):
     """Give a toy, its model, inputs and targets."""
-    toy, x, target = problem(name, pictures)
+    toy, x, target = problem(name, images)
     return toy, ExplainedModel(toy, "features"), x, target
 
 
@@ -74,7 +74,7 @@ def values(metric, method, model, x, target):
 
 
 def test_what_ignores_the_network_survives_it():
-    """The picture's own brightness stays as it is whatever the network forgets: similarity 1 at every stage."""
+    """The image's own brightness stays as it is whatever the network forgets: similarity 1 at every stage."""
     _, model, x, target = explained()
 
     assert values(ModelRandomisation(stages=3), brightness, model, x, target).tolist() == pytest.approx([1, 1])
@@ -120,7 +120,7 @@ def test_later_stages_keep_what_was_drawn():
 
 
 def test_a_change_of_noise_by_hand():
-    """The brightness moves by what is added: the noise itself, the same for every picture."""
+    """The brightness moves by what is added: the noise itself, the same for every image."""
     _, model, _, target = explained()
     x = torch.rand(2, 3, 8, 8, dtype=torch.float64)
     noise = [(2 * one - 1).mean(0) for one in random_like(torch.rand, x, 4, seed=3)]
@@ -131,8 +131,8 @@ def test_a_change_of_noise_by_hand():
         assert value == pytest.approx(max(0.1 * float(each.norm() / one.norm()) for each in noise))
 
 
-def test_noise_is_measured_by_the_range_of_the_picture():
-    """Twice the range, twice the noise; a constant picture has none."""
+def test_noise_is_measured_by_the_range_of_the_image():
+    """Twice the range, twice the noise; a constant image has none."""
     _, model, x, target = explained()
     seen = []
 
@@ -207,8 +207,8 @@ def test_seeds_make_it_repeatable(metric):
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
 @pytest.mark.parametrize("method", ["grad-cam", "fusion-cam"])
 def test_batch_equals_singles(metric, method):
-    """Each picture's value is its own; values are in range and in the heatmaps' precision."""
-    _, model, x, target = explained(pictures=3)
+    """Each image's value is its own; values are in range and in the heatmaps' precision."""
+    _, model, x, target = explained(images=3)
     together = values(metric, METHODS[method], model, x, target)
 
     singles = [values(metric, METHODS[method], model, x[n : n + 1], target[n : n + 1]) for n in range(3)]
@@ -234,7 +234,7 @@ def test_the_curve_and_its_mean():
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
 def test_the_cost_is_what_is_said(metric):
     """So many times what the method takes."""
-    _, model, x, target = explained(pictures=1)
+    _, model, x, target = explained(images=1)
     heatmaps = GRAD_CAM(model, x, target)
     with count_passes() as meter:
         metric(model, x, target, heatmaps, method=GRAD_CAM)
@@ -405,8 +405,8 @@ def test_quantus_agrees_on_max_sensitivity():
     noise = (0.2 * (2 * one - 1) for one in random_like(torch.rand, x, 4, seed=5))
 
     def explain(model, inputs, targets, **kwargs):
-        pictures = torch.as_tensor(np.asarray(inputs)).double()
-        return GRAD_CAM(ExplainedModel(toy, "features"), pictures, target)[:, None].numpy()
+        images = torch.as_tensor(np.asarray(inputs)).double()
+        return GRAD_CAM(ExplainedModel(toy, "features"), images, target)[:, None].numpy()
 
     def perturb(arr, indices, **kwargs):
         return arr + next(noise).flatten().numpy()
@@ -433,7 +433,7 @@ def test_quantus_agrees_on_max_sensitivity():
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
 def test_what_cannot_be_asked_is_told(metric):
-    """No method, heatmaps of other pictures, heatmaps that are none, and methods that give none."""
+    """No method, heatmaps of other images, heatmaps that are none, and methods that give none."""
     _, model, x, target = explained()
     heatmaps = brightness(model, x, target)
 
@@ -486,7 +486,7 @@ def test_signals_and_volumes(metric, toy_name):
 def test_on_the_default_model(lite0, cat):
     """Grad-CAM of a cat depends on the network, a map of the middle does not; both hold still under little noise."""
     x = lite0.preprocessing(cat)[None]
-    model, target = lite0.at("blocks.6"), lite0.logits(x).argmax(1)
+    model, target = lite0.with_layer("blocks.6"), lite0.logits(x).argmax(1)
 
     survived = {
         name: values(ModelRandomisation(stages=3), METHODS[name], model, x, target).item()

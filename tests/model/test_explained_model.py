@@ -35,7 +35,7 @@ def test_record_by_hand():
 
 @pytest.mark.parametrize("readout", ["logit", "probability"])
 def test_scores_are_the_targets_own(readout):
-    """A score is the target's logit or probability, picture by picture."""
+    """A score is the target's logit or probability, image by image."""
     toy, x, target = problem("small")
     logits = toy(x).detach()
     table = logits if readout == "logit" else logits.softmax(1)
@@ -48,7 +48,7 @@ def test_scores_are_the_targets_own(readout):
 @pytest.mark.parametrize("chunk", [1, 3, 100])
 @pytest.mark.parametrize("fill", ["mean", "black"])
 def test_masked_scores_one_by_one(fill, chunk):
-    """Each picture under each mask gets what it gets alone, whatever the chunk, over either fill."""
+    """Each image under each mask gets what it gets alone, whatever the chunk, over either fill."""
     toy, x, target = problem("small")
     masks = torch.rand(5, 2, 8, 8, dtype=torch.float64)
     preprocessing = Preprocessing((8, 8), 8, mean=(0.5, 0.4, 0.3), std=(0.2, 0.1, 0.3))
@@ -65,7 +65,7 @@ def test_masked_scores_one_by_one(fill, chunk):
 
 
 def test_a_fill_made_from_the_masks():
-    """A callable makes what shows behind from the pictures and the masks of each chunk."""
+    """A callable makes what shows behind from the images and the masks of each chunk."""
     toy, x, target = problem("small")
     masks = torch.rand(3, 2, 8, 8, dtype=torch.float64)
     model = ExplainedModel(toy, "features", speed=Speed(chunk=2))
@@ -88,7 +88,7 @@ def test_masks_that_are_not_alive_cost_nothing_and_score_nan():
 
     class Half:
         shape = (3, 2, 8, 8)
-        alive = torch.tensor([[True, False], [False, False], [True, True]])
+        active = torch.tensor([[True, False], [False, False], [True, True]])
 
         def __getitem__(self, where):
             return torch.ones(len(where[0]), 8, 8, dtype=torch.float64)
@@ -97,7 +97,7 @@ def test_masks_that_are_not_alive_cost_nothing_and_score_nan():
         scores = ExplainedModel(toy, "features").masked_scores(x, Half(), target, readout="logit")
 
     assert meter.passes == 3
-    assert scores.isnan().equal(~Half.alive)
+    assert scores.isnan().equal(~Half.active)
 
 
 def test_masks_are_made_a_chunk_at_a_time():
@@ -120,8 +120,8 @@ def test_masks_are_made_a_chunk_at_a_time():
 
 
 def test_passes_are_counted():
-    """A recorded picture is one pass, a question for logits another."""
-    toy, x, target = problem("small", pictures=3)
+    """A recorded image is one pass, a question for logits another."""
+    toy, x, target = problem("small", images=3)
     model = ExplainedModel(toy, "features")
 
     with count_passes() as meter:
@@ -311,7 +311,7 @@ def test_another_layer_of_the_same_network():
     """`at` keeps everything but the layer."""
     model = ExplainedModel(linear(), "features", labels=["a", "b", "c"], name="toy", speed=Speed(chunk=2))
 
-    other = model.at("head.0")
+    other = model.with_layer("head.0")
 
     assert (other.layer, other.labels, other.name, other.speed) == ("head.0", ("a", "b", "c"), "toy", Speed(chunk=2))
     assert other.network is model.network
@@ -332,7 +332,7 @@ def test_another_layer_of_the_same_network():
     ],
 )
 def test_inputs_of_another_shape_are_told(network, shape, told):
-    """A picture without its batch side is the usual slip, and the error says how to mend it."""
+    """An image without its batch side is the usual slip, and the error says how to mend it."""
     with pytest.raises(ShapeError, match=told):
         ExplainedModel(network).logits(torch.rand(*shape, dtype=torch.float64))
 
@@ -364,7 +364,7 @@ def test_scores_of_another_shape_are_told(output):
 
 @pytest.mark.parametrize("shape", [(2, 8, 8), (5, 1, 8, 8), (5, 2, 8, 9)])
 def test_masks_of_another_shape_are_told(shape):
-    """Masks are one a picture, of the picture's size: nothing is broadcast in silence."""
+    """Masks are one an image, of the image's size: nothing is broadcast in silence."""
     toy, x, target = problem("small")
 
     with pytest.raises(ShapeError, match=r"\(M, 2, 8, 8\)"):
@@ -383,7 +383,7 @@ def test_wrong_words_are_told():
 
 
 def test_nan_under_a_mask_is_told():
-    """A network that breaks down on masked pictures alone is told too."""
+    """A network that breaks down on masked images alone is told too."""
 
     class Fragile(nn.Module):
         def forward(self, x):
@@ -408,7 +408,7 @@ def test_a_class_that_is_not_there_is_told():
 
 def test_two_threads_on_one_network():
     """Two wrappers of one training network, asked at once, give what they give alone and leave no trace."""
-    toy, x, target = problem("small", pictures=4)
+    toy, x, target = problem("small", images=4)
     toy.train()
     models = [ExplainedModel(toy, "features"), ExplainedModel(toy, "features.1")]
     method = METHODS["fusion-cam"]

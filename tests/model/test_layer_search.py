@@ -100,7 +100,7 @@ TOKEN_NETWORKS += [
 ]
 
 
-def picture(model: ExplainedModel) -> Tensor:
+def image(model: ExplainedModel) -> Tensor:
     """Give a faint random input of the network's own size."""
     sides = model.preprocessing.size
     return 0.1 * torch.randn(1, 3, *sides, generator=torch.Generator().manual_seed(0))
@@ -110,7 +110,7 @@ def picture(model: ExplainedModel) -> Tensor:
 def test_last_map_before_pooling_is_found(name: str, layer: str, shape: Shape) -> None:
     """The layer is the last map before pooling, the candidates end with it, and it can be recorded tracelessly."""
     model = architecture(name)
-    x = picture(model)
+    x = image(model)
 
     last = model.candidates(x)[-1]
     record = model.record(x, 0)
@@ -126,7 +126,7 @@ def test_last_map_before_pooling_is_found(name: str, layer: str, shape: Shape) -
 def test_last_places_that_the_scores_depend_on_are_found(name: str, layer: str, shape: Shape) -> None:
     """Of tokens or channels-last maps it is the last that moves the scores, read as (K, h, w)."""
     model = architecture(name)
-    x = picture(model)
+    x = image(model)
 
     record = model.record(x, 0)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fusioncam.errors import LayerError
 from fusioncam.model.layouts import MAX_PREFIX, Layout, even, layout_of, named_layout, token_grid
 
-# sides of pictures, and of their maps
+# sides of images, and of their maps
 SIZES = [((32, 32), (4, 4)), ((256, 128), (16, 8)), ((96, 288), (6, 18)), ((224, 224), (14, 14))]
 IN_FRONT = [0, 1, 2, 5]
 
@@ -60,8 +60,8 @@ def test_maps_are_read_and_written_back(form, front, full, sides):
 
 
 @pytest.mark.parametrize(("form", "front"), FORMS)
-def test_copies_of_one_picture_are_written(form, front):
-    """Many changed maps of one picture go on as a batch, each with the tokens that were in front."""
+def test_copies_of_one_image_are_written(form, front):
+    """Many changed maps of one image go on as a batch, each with the tokens that were in front."""
     copies = numbered(5, 3, 4, 8)
     one = form(numbered(1, 3, 4, 8), front)
     layout = layout_of(one.shape, (1, 3, 16, 32))
@@ -119,7 +119,7 @@ def test_tokens_of_a_volume_are_read_by_a_given_grid(front):
     [
         ((2, 10), (2, 3, 32, 32)),  # scores
         ((2, 10, 1, 1), (2, 3, 32, 32)),  # pooled
-        ((2, 5, 64, 64), (2, 3, 32, 32)),  # larger than the picture
+        ((2, 5, 64, 64), (2, 3, 32, 32)),  # larger than the image
         ((2, 4, 16, 2), (2, 3, 32, 32)),  # made smaller unevenly
         ((2, 13, 8), (2, 3, 32, 32)),  # tokens of no grid
         ((2, 4, 8, 8, 8), (2, 3, 32, 32)),  # more sides
@@ -145,7 +145,7 @@ def test_a_named_layer_may_have_odd_sides():
         ((2, 10), (2, 3, 32), None, r"\(N, K, w\).*\(N, w, K\)"),
         ((2, 10), (2, 3, 8, 8, 8), None, r"\(N, K, d, h, w\).*\(N, d, h, w, K\)"),
         ((2, 40, 8), (2, 3, 32, 32), (4, 4), r"form a grid of \(4, 4\) behind at most 16.*grid=\(rows, columns\)"),
-        ((1, 4, 8, 8), (2, 3, 32, 32), None, r"gives \(1, 4, 8, 8\)"),  # not of the pictures of the batch
+        ((1, 4, 8, 8), (2, 3, 32, 32), None, r"gives \(1, 4, 8, 8\)"),  # not of the images of the batch
     ],
 )
 def test_a_named_layer_without_maps_is_told(shape, x, grid, told):
@@ -171,7 +171,7 @@ patched = st.tuples(st.integers(2, 40), st.integers(2, 40), st.integers(2, 32))
 
 @given(patched, st.sampled_from(IN_FRONT))
 def test_the_grid_of_patches_is_found_again(sizes, front):
-    """Patches that fill the picture: their number tells the grid, or a larger one of the same proportions."""
+    """Patches that fill the image: their number tells the grid, or a larger one of the same proportions."""
     rows, columns, patch = sizes
     assume(front <= rows * columns)
     full = (rows * patch, columns * patch)
@@ -186,7 +186,7 @@ def test_the_grid_of_patches_is_found_again(sizes, front):
 
 @given(st.integers(1, 4000), st.lists(st.integers(2, 256), min_size=1, max_size=2).map(tuple))
 def test_a_grid_holds_the_tokens(tokens, full):
-    """No grid has more places than tokens, or many fewer, and each is the picture made smaller by one number."""
+    """No grid has more places than tokens, or many fewer, and each is the image made smaller by one number."""
     grid = token_grid(tokens, full)
 
     if grid is not None:
@@ -200,14 +200,14 @@ def test_a_grid_holds_the_tokens(tokens, full):
 
 @given(st.lists(st.integers(1, 512), min_size=1, max_size=3), st.integers(1, 64))
 def test_strided_maps_are_even(full, stride):
-    """Sides divided by one stride, rounded either way, are the picture's."""
+    """Sides divided by one stride, rounded either way, are the image's."""
     assert even([side // stride for side in full], full)
     assert even([ceil(side / stride) for side in full], full)
 
 
 @given(st.integers(8, 256), st.integers(8, 256), st.integers(1, 6), st.integers(1, 6))
 def test_maps_of_two_strides_are_not_even(rows, columns, first, second):
-    """A side made smaller by twice what the other is, beyond rounding, is another picture's; so is a larger one."""
+    """A side made smaller by twice what the other is, beyond rounding, is another image's; so is a larger one."""
     full = (rows * 8, columns * 8)
     sides = (full[0] // first, full[1] // (second * 2 * first))
 
@@ -218,5 +218,5 @@ def test_maps_of_two_strides_are_not_even(rows, columns, first, second):
 
 @given(st.lists(st.integers(1, 300), min_size=2, max_size=2), st.integers(8, 300), st.integers(8, 300))
 def test_even_does_not_ask_which_side_is_which(sides, rows, columns):
-    """A picture on its side has maps on their side."""
+    """An image on its side has maps on their side."""
     assert even(sides, (rows, columns)) == even(sides[::-1], (columns, rows))

@@ -51,7 +51,7 @@ def rounding(x, double=1e-6, single=1e-2):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", of(ALL))
 def test_method_serves_family(name, method):
-    """Whole heatmaps, a picture alone gets what it gets in a batch, and nothing is left; or a MethodError."""
+    """Whole heatmaps, an image alone gets what it gets in a batch, and nothing is left; or a MethodError."""
     family, (network, x, _) = ALL[name], problem(name)
     next(network.children()).train()  # flags that differ
     before, values = traces(network), {key: value.clone() for key, value in network.state_dict().items()}
@@ -75,12 +75,12 @@ def test_method_serves_family(name, method):
 
 
 def assert_whole(heatmaps, x, warned, method):
-    """A heatmap has the picture's size and fills [0, 1]; if there is nothing to show it is zeros, with a warning."""
+    """A heatmap has the image's size and fills [0, 1]; if there is nothing to show it is zeros, with a warning."""
     assert heatmaps.shape == (len(x), *x.shape[2:])
     assert heatmaps.dtype == x.dtype
     assert not heatmaps.requires_grad
     for n, one in enumerate(heatmaps):
-        if method != "ones" and any(f"picture {n} " in text for text in warned) and not one.any():
+        if method != "ones" and any(f"image {n} " in text for text in warned) and not one.any():
             continue
         assert (one.min().item(), one.max().item()) == ((1, 1) if method == "ones" else (0, 1))
 
@@ -117,7 +117,7 @@ def test_not_equal_where_places_differ(name):
     assert (grad - hires).abs().max() > 1e-3
 
 
-# what draws noise or knows places by itself does not turn with the picture
+# what draws noise or knows places by itself does not turn with the image
 OF_NOISE = ("smooth-grad-cam++", "expected-grad-cam", "ss-cam", "rise", "augmented", "random")
 
 
@@ -151,8 +151,8 @@ def even_transformer():
 
 
 @pytest.mark.parametrize("method", sorted({*METHODS} - {*OF_NOISE}))
-def test_the_heatmap_of_a_flipped_picture_is_flipped(method):
-    """Where left and right are the same to the network, the heatmap turns with the picture."""
+def test_the_heatmap_of_a_flipped_image_is_flipped(method):
+    """Where left and right are the same to the network, the heatmap turns with the image."""
     network, x = even_transformer() if method == "legrad" else even_cnn()
     torch.testing.assert_close(network(x.flip(-1)), network(x))
     target = network(x).argmax(1)

@@ -41,7 +41,7 @@ def test_stored_results_are_as_they_say(path):
     assert meta.problems(result) == []
     assert result["subject"] == path.stem
     known = {field.name for field in dataclasses.fields(SUBJECTS[path.stem])}
-    given = {name: value for name, value in result["settings"].items() if name in known - {"pictures"}}
+    given = {name: value for name, value in result["settings"].items() if name in known - {"images"}}
     frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     again = SUBJECTS[path.stem](**frozen).figures(result["rows"])
     assert [one["what"] for one in again] == [one["what"] for one in result["figures"]]
@@ -52,10 +52,10 @@ def test_stored_results_are_as_they_say(path):
 
 def result(**changes):
     """Give a small result that is as it should be."""
-    rows = [{"picture": "cat", "setup": {OURS: 1.0}, "seconds": {OURS: 2.0, GRADCAM: 9.0}}]
+    rows = [{"image": "cat", "setup": {OURS: 1.0}, "seconds": {OURS: 2.0, GRADCAM: 9.0}}]
     facts = {name: kind() if isinstance(kind, type) else kind[0]() for name, kind in meta.METADATA.items()}
     facts |= {"versions": {"torch": "2"}, "load_before": 0.5, "load_after": 0.5}
-    kept = {"planned": 1, "pictures": 1, "complete": True, "rows": rows, "settings": {}}
+    kept = {"planned": 1, "images": 1, "complete": True, "rows": rows, "settings": {}}
     named = {"schema_version": meta.SCHEMA_VERSION, "subject": "exact", "what": "seconds", "metadata": facts}
     return named | kept | {"figures": [figures.figure("times", [4.5], aims={"median": ">= 4"})]} | changes
 
@@ -68,10 +68,10 @@ def test_a_good_result_has_no_problems():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"pictures": 2}, "2 pictures, and 1 rows"),
+        ({"images": 2}, "2 images, and 1 rows"),
         ({"planned": 3}, "complete does not say"),
         ({"schema_version": 1}, "schema_version is 1"),
-        ({"rows": [{}]}, "row 0 names no picture"),
+        ({"rows": [{}]}, "row 0 names no image"),
         ({"settings": []}, "settings is no dict"),
         ({"metadata": {}}, "metadata.commit is missing"),
         ({"metadata": result()["metadata"] | {"threads": "two"}}, "metadata.threads is 'two'"),
@@ -123,8 +123,8 @@ ROWS = [
 ]
 
 
-def test_ratios_are_of_one_picture_and_of_equal_maps():
-    """A picture without the peer, or with another map of it, has no ratio."""
+def test_ratios_are_of_one_image_and_of_equal_maps():
+    """An image without the peer, or with another map of it, has no ratio."""
     assert figures.ratios(ROWS, "a", "b") == [3, 8]
     assert figures.whole_ratio(ROWS, "a", "b") == 14 / 3
     assert figures.whole_ratio(ROWS, "a", "b", setup=4) == 2
@@ -184,7 +184,7 @@ def test_figures_in_words():
 
 
 def test_exact_counts_what_is_done_once():
-    """Ratios are the pictures' own, the whole one has the compile time in it, and belongs to each of ours."""
+    """Ratios are the images' own, the whole one has the compile time in it, and belongs to each of ours."""
     rows = [
         {
             "living": 600,
@@ -238,7 +238,7 @@ def test_the_budget_moves_no_metric_if_0_is_inside():
 def measured(network, seconds, **whole):
     """Give a row of a network, all of whose contestants scored ten masks in so many seconds, or twice as many."""
     given = {name: seconds * times for name, times in zip((networks.OURS, *networks.PEERS), (1, 2, 4), strict=True)}
-    row = {"picture": "cat", "network": network, "scored": 10, "seconds": given, "agrees": {TORCHCAM: network == "a"}}
+    row = {"image": "cat", "network": network, "scored": 10, "seconds": given, "agrees": {TORCHCAM: network == "a"}}
     return row | ({"whole": whole} if whole else {})
 
 
@@ -321,7 +321,7 @@ def test_contestants_take_turns(monkeypatch):
     assert given == {"a": "A", "b": "B", "c": "C", "d": "there"}
 
 
-def test_pictures_are_evenly_spaced(tmp_path):
+def test_images_are_evenly_spaced(tmp_path):
     """Over all of the folder; without a folder they are scikit-image's."""
     assert harness.evenly("abcdefghij", 3) == ["a", "d", "g"]
     assert harness.evenly("ab", 3) == ["a", "b"]
@@ -333,7 +333,7 @@ def test_pictures_are_evenly_spaced(tmp_path):
 
 @dataclasses.dataclass(frozen=True)
 class Toy(harness.Subject):
-    """Measures nothing on three pictures, and stops as the second is done if that is asked for."""
+    """Measures nothing on three images, and stops as the second is done if that is asked for."""
 
     name = "toy"
     what = "nothing"
@@ -346,11 +346,11 @@ class Toy(harness.Subject):
         return self.count
 
     def rows(self):
-        """Give a row a picture."""
+        """Give a row an image."""
         for number in range(self.found):
             if number == 2 and self.stop:
                 raise KeyboardInterrupt
-            yield {"picture": str(number)}
+            yield {"image": str(number)}
 
     def figures(self, rows):
         """Count the rows."""
@@ -364,18 +364,18 @@ def facts(monkeypatch):
 
 
 def test_a_run_that_is_cut_off_keeps_what_it_has(tmp_path, facts):
-    """The file holds the pictures that were done, and says that some are missing."""
+    """The file holds the images that were done, and says that some are missing."""
     with pytest.raises(KeyboardInterrupt):
         speed.run(Toy(stop=True), tmp_path, "cpu")
 
     kept = meta.read("toy", tmp_path)
-    assert (kept["pictures"], kept["planned"], kept["complete"]) == (2, 3, False)
+    assert (kept["images"], kept["planned"], kept["complete"]) == (2, 3, False)
     assert meta.problems(kept) == []
-    assert tables.unfinished(kept) == " (2 of 3 pictures)"
+    assert tables.unfinished(kept) == " (2 of 3 images)"
     assert [path.name for path in tmp_path.iterdir()] == ["toy.json"]
 
 
-def test_a_folder_with_fewer_pictures_is_done_when_they_are(tmp_path, facts):
+def test_a_folder_with_fewer_images_is_done_when_they_are(tmp_path, facts):
     """All that there is, is all; nothing at all is an error."""
     assert speed.run(Toy(count=9), tmp_path, "cpu")["complete"] is True
     assert meta.read("toy", tmp_path)["planned"] == 3
@@ -386,19 +386,19 @@ def test_a_folder_with_fewer_pictures_is_done_when_they_are(tmp_path, facts):
 
 def test_settings_go_to_the_subjects_that_have_them(tmp_path):
     """What is not given stays each subject's own default, and no path of this machine is stored."""
-    words = ["--what", "exact", "budget", "memory", "--count", "4", "--layers", "bn2", "--pictures", str(tmp_path)]
+    words = ["--what", "exact", "budget", "memory", "--count", "4", "--layers", "bn2", "--images", str(tmp_path)]
 
     exact, budget, memory = speed.chosen(speed.parsed([*words, "--peer-count", "2", "--compile"]))
 
     assert (exact.count, exact.peer_count, exact.compile) == (4, 2, True)
     assert (budget.count, budget.layers, budget.budget) == (4, ("bn2",), 64)
     assert memory == SUBJECTS["memory"]()
-    assert exact.settings()["pictures"] == tmp_path.name
-    assert next(speed.chosen(speed.parsed(["--what", "curves"]))).settings()["pictures"] == "scikit-image's"
+    assert exact.settings()["images"] == tmp_path.name
+    assert next(speed.chosen(speed.parsed(["--what", "curves"]))).settings()["images"] == "scikit-image's"
 
 
 @pytest.mark.parametrize(
-    "words", [["--count", "0"], ["--count", "x"], ["--what", "speed"], ["--pictures", "no such folder"]]
+    "words", [["--count", "0"], ["--count", "x"], ["--what", "speed"], ["--images", "no such folder"]]
 )
 def test_wrong_words_are_told(words, capsys):
     """As argparse does, without a traceback."""
@@ -409,7 +409,7 @@ def test_wrong_words_are_told(words, capsys):
 
 
 class Brightness(torch.nn.Module):
-    """Scores a picture by how bright it is."""
+    """Scores an image by how bright it is."""
 
     def forward(self, x):
         """Give scores ``(N, 2)``: the sum of the pixels, and 0."""
@@ -459,11 +459,11 @@ def test_lines_of_tables():
 
 def test_the_machine_is_told_once(monkeypatch):
     """Subjects that were measured alike share a line."""
-    first, second = result(), result(subject="share", pictures=0, complete=False, rows=[])
+    first, second = result(), result(subject="share", images=0, complete=False, rows=[])
 
     (line,) = tables.machines([first, second])
 
-    assert line.startswith("`exact`, `share` (0 of 1 pictures): ")
+    assert line.startswith("`exact`, `share` (0 of 1 images): ")
     assert "2" in line
 
 

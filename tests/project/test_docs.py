@@ -44,7 +44,7 @@ def test_a_page_tells_of_every_name(page, registry, words, keys):
     assert ":class:" not in text
 
 
-def test_every_method_has_a_picture():
+def test_every_method_has_a_image():
     """LeGrad alone has none, for it needs a network that is not built in."""
     shown = re.findall(r"\]\((images/methods/[^)]+)\)", hooks.made()["methods.md"])
 
@@ -142,10 +142,10 @@ def test_notebooks_are_stored_without_what_they_show():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_run_and_show_pictures(path):
-    """A cell that fails is an error; each notebook has pictures, and says nothing on its error output."""
-    text, pictures = hooks.executed(path, path.stat().st_mtime_ns)
+def test_notebooks_run_and_show_images(path):
+    """A cell that fails is an error; each notebook has images, and says nothing on its error output."""
+    text, images = hooks.executed(path, path.stat().st_mtime_ns)
 
-    assert pictures
-    assert all(f"({path.stem}/{name})" in text for name in pictures)
+    assert images
+    assert all(f"({path.stem}/{name})" in text for name in images)
     assert "Warning" not in text

@@ -63,7 +63,7 @@ def test_skewed_values_have_a_skewed_interval():
 
 
 def test_the_same_values_have_the_same_interval():
-    """The seed is fixed; another one draws other pictures."""
+    """The seed is fixed; another one draws other images."""
     values = np.random.default_rng(9).random(40)
 
     assert interval(values) == interval(values)
@@ -71,14 +71,14 @@ def test_the_same_values_have_the_same_interval():
 
 
 def test_nan_is_left_out_and_counted():
-    """An undefined picture is no 0."""
+    """An undefined image is no 0."""
     assert interval([1.0, NAN, 3.0, NAN]).mean == 2
     assert interval([1.0, NAN, 3.0, NAN]).count == 2
     assert interval([1.0, NAN, 3.0, NAN]).undefined == 2
     assert interval([1.0, NAN, 3.0]).low == interval([1.0, 3.0]).low
 
 
-def test_one_picture_has_no_interval():
+def test_one_image_has_no_interval():
     """Nothing is known of the spread."""
     found = interval([NAN, 0.5])
 
@@ -87,7 +87,7 @@ def test_one_picture_has_no_interval():
     assert math.isnan(found.high)
 
 
-def test_no_picture_has_no_mean():
+def test_no_image_has_no_mean():
     """And nothing warns."""
     found = interval([NAN, NAN])
 
@@ -229,7 +229,7 @@ def test_no_pair_says_nothing():
 
 
 def test_nan_is_dropped_in_pairs():
-    """A picture counts where both have a value."""
+    """An image counts where both have a value."""
     found = compare([1.0, NAN, 3.0, 4.0], [0.0, 5.0, NAN, 1.0], higher_is_better=True)
 
     assert found.difference.mean == 2
@@ -246,7 +246,7 @@ def test_the_rounding_of_single_precision_is_no_win():
 
 
 def test_rates_are_compared_by_those_who_disagree():
-    """Of 20 pictures 9 agree; 10 of the 11 others are the method's: p = 2 (1 + 11) / 2^11."""
+    """Of 20 images 9 agree; 10 of the 11 others are the method's: p = 2 (1 + 11) / 2^11."""
     values = [1] * 5 + [0] * 4 + [1] * 10 + [0]
     reference = [1] * 5 + [0] * 4 + [0] * 10 + [1]
     found = compare(values, reference, higher_is_better=True, rate=True)
@@ -306,7 +306,7 @@ def test_chance_is_rarely_called_a_difference():
 
 
 def test_the_better_by_construction_leads_alone():
-    """It beats each of the others on nearly all pictures."""
+    """It beats each of the others on nearly all images."""
     rng = np.random.default_rng(6)
     values = rng.normal(0, 1, (50, 1)) + rng.normal([0.0, 1.0, 0.1], 0.3, (50, 3))
 
@@ -325,7 +325,7 @@ def test_the_luckier_of_two_equals_does_not():
 
 
 def test_a_mean_that_ranks_do_not_bear_out_does_not_lead():
-    """One picture makes the mean; on all others the other is better."""
+    """One image makes the mean; on all others the other is better."""
     other = np.zeros(30)
     values = np.column_stack([other - 0.1, other])
     values[0, 0] = 100
@@ -359,7 +359,7 @@ def test_rates_lead_by_disagreement():
 
 
 def test_ranks_by_hand():
-    """Two pictures: ranks 1 2 3 and 1.5 1.5 3, the best being the highest."""
+    """Two images: ranks 1 2 3 and 1.5 1.5 3, the best being the highest."""
     found = rank([[9.0, 5.0, 1.0], [4.0, 4.0, 0.0], [NAN, 1.0, 1.0]], higher_is_better=True)
 
     assert found is not None
@@ -414,7 +414,7 @@ def test_ranks_of_rounding_are_shared():
 
 @pytest.mark.parametrize("values", [np.zeros((9, 2)), np.zeros((1, 4)), np.full((9, 3), NAN)])
 def test_too_little_has_no_ranks(values):
-    """Friedman's test asks for three methods, and one picture says nothing."""
+    """Friedman's test asks for three methods, and one image says nothing."""
     assert rank(values, higher_is_better=True) is None
 
 

@@ -45,7 +45,7 @@ GRAD_CAM = METHODS["grad-cam"]
 
 
 class Corner(nn.Module):
-    """Scores the upper left quarter of its picture: class 1 has a logit of 8 times its mean less 4, class 0 has 0."""
+    """Scores the upper left quarter of its image: class 1 has a logit of 8 times its mean less 4, class 0 has 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Corner(nn.Module):
 
 
 def corner(side=16):
-    """Give that network, a noisy picture that it is sure of, its class, and the map of what it looks at."""
+    """Give that network, a noisy image that it is sure of, its class, and the map of what it looks at."""
     x = 0.5 + torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(3))
     x[:, :, side // 2 :] -= 2
     x[:, :, :, side // 2 :] -= 2
@@ -79,9 +79,9 @@ def of_class(model, x, target):
     return heatmaps if int(torch.as_tensor(target)) == 1 else heatmaps.flip(1, 2)
 
 
-def toy(name="small", method="grad-cam", pictures=1):
+def toy(name="small", method="grad-cam", images=1):
     """Give a toy's model, its input and target, and the heatmap of a method."""
-    network, x, target = problem(name, pictures)
+    network, x, target = problem(name, images)
     model = ExplainedModel(network, "features")
     return model, x, target, METHODS[method](model, x, target)[0].float()
 
@@ -239,7 +239,7 @@ def test_the_highlighted_part_by_hand():
 
 
 def test_the_curves_are_those_of_the_metrics():
-    """Insertion and deletion from and to the blurred picture, their areas, and the mean of the random maps."""
+    """Insertion and deletion from and to the blurred image, their areas, and the mean of the random maps."""
     model, x, target, heatmap = corner()
     answer = question(check(model, x, target, heatmap, of_class), "better-than-chance")
     maps = BaselineComparison.of(Case(model, x, torch.tensor([target]), heatmap[None], of_class)).maps
@@ -485,7 +485,7 @@ def test_signals_volumes_and_dead_channels(name):
 def test_wrong_requests_are_told():
     """Batches, other shapes, weights of classes, classes that are not there, NaN, and unknown names."""
     model, x, target, heatmap = toy()
-    with pytest.raises(ShapeError, match="one picture"):
+    with pytest.raises(ShapeError, match="one image"):
         check(model, x.repeat(2, 1, 1, 1), target, heatmap, GRAD_CAM)
     with pytest.raises(ShapeError, match=r"is \(8, 8\), got \(4, 4\)"):
         check(model, x, target, heatmap[:4, :4], GRAD_CAM)
@@ -520,7 +520,7 @@ def test_the_network_is_left_as_it_was(training):
 
 
 def test_passes_are_counted_and_few():
-    """The card has the meter's number, which for Fusion-CAM stays under what a picture of it may take."""
+    """The card has the meter's number, which for Fusion-CAM stays under what an image of it may take."""
     model, x, target, heatmap = toy(method="fusion-cam")
     with count_passes() as meter:
         card = check(model, x, target, heatmap, "fusion-cam")
@@ -572,13 +572,13 @@ def test_facts_are_json():
     assert all(set(lines) == {"heatmap", "random", "center"} for lines in curves.values())
 
 
-def test_a_batch_is_checked_as_its_pictures_are():
-    """Each picture of a batch has the card that it has alone."""
+def test_a_batch_is_checked_as_its_images_are():
+    """Each image of a batch has the card that it has alone."""
     together = list(
         explain_each([CAT, COFFEE], model=samples.small(), methods=["grad-cam"], batch_size=2, check=True)
     )
-    for picture, one in zip([CAT, COFFEE], together, strict=True):
-        alone = explain(picture, model=samples.small(), method="grad-cam", check=True)
+    for image, one in zip([CAT, COFFEE], together, strict=True):
+        alone = explain(image, model=samples.small(), method="grad-cam", check=True)
         for mine, other in zip(one.card.questions, alone.card.questions, strict=True):
             assert mine.level == other.level
             assert mine.figures == pytest.approx(other.figures, abs=1e-4)

@@ -1,1 +1,1 @@
-"""The methods once more, slowly and plainly: one picture, loops, the papers' symbols, no code of the library."""
+"""The methods once more, slowly and plainly: one image, loops, the papers' symbols, no code of the library."""

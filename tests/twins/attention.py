@@ -50,7 +50,7 @@ class Block(nn.Module):
 
 
 class TinyViT(nn.Module):
-    """Two blocks on 4 x 6 patches of pictures ``(3, 8, 12)``; the head reads the class token."""
+    """Two blocks on 4 x 6 patches of images ``(3, 8, 12)``; the head reads the class token."""
 
     def __init__(self, dim: int = 8, num_heads: int = 2, depth: int = 2) -> None:
         super().__init__()
@@ -72,13 +72,13 @@ class TinyViT(nn.Module):
         return self.head(self.norm(self.blocks(self.tokens(x)))[:, 0])
 
 
-def problem(pictures: int = 2, seed: int = 0) -> tuple[TinyViT, Tensor, Tensor]:
+def problem(images: int = 2, seed: int = 0) -> tuple[TinyViT, Tensor, Tensor]:
     """Give the toy in evaluation mode with inputs and targets, all of one seed and in float64."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         toy = TinyViT().double().eval()
-        x = torch.randn(pictures, 3, 8, 12, dtype=torch.float64)
-        target = torch.randint(CLASSES, (pictures,))
+        x = torch.randn(images, 3, 8, 12, dtype=torch.float64)
+        target = torch.randint(CLASSES, (images,))
     return toy, x, target
 
 

@@ -31,7 +31,7 @@ def percentile(A: Tensor, theta: float) -> float:
 
 
 def maps_and_gradients(toy, x: Tensor, c: int) -> tuple[Tensor, Tensor]:
-    """A^k and dY^c/dA^k of one picture (C, *s)."""
+    """A^k and dY^c/dA^k of one image (C, *s)."""
     A = toy.features(x[None]).detach().requires_grad_()
     toy.head(A.clone())[0, c].backward()
     return A.detach()[0], A.grad[0]

@@ -51,7 +51,7 @@ def grad_cam_pp(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
 def smooth_grad_cam_pp(
     toy, x: Tensor, c: int, samples: int = 4, std: float = 0.3, seed: int = 0, layer: str = "features"
 ) -> Tensor:
-    """Smooth Grad-CAM++ (arXiv 1908.01224): Grad-CAM++ of derivatives averaged over noise; A of the clean picture."""
+    """Smooth Grad-CAM++ (arXiv 1908.01224): Grad-CAM++ of derivatives averaged over noise; A of the clean image."""
     noise = std * normal((samples, *x.shape), seed, x)
     D = [maps_and_derivatives(toy, x + noise[i], c, layer)[1] for i in range(samples)]
     A = maps_and_scores(toy, x, layer)[0].detach()[0]
@@ -134,7 +134,7 @@ def full_gradients(toy, x: Tensor, c: int) -> tuple[Tensor, list[Tensor]]:
     f = toy(x[None])[0, c]
     for handle in handles:
         handle.remove()
-    # a network without biases has nothing but the picture's own term
+    # a network without biases has nothing but the image's own term
     g_x, *gradients = torch.autograd.grad(f, [x, *(delta for delta, _ in taken)])
     terms = [(g[0] * b).detach() for g, (_, b) in zip(gradients, taken, strict=True)]
     return (g_x * x).detach(), terms
@@ -192,7 +192,7 @@ def finer_cam(toy, x: Tensor, c: int, references: int = 3, gamma: float = 0.6, l
 def expected_grad_cam(
     toy, x: Tensor, c: int, samples: int = 50, std: float = 1.0, seed: int = 0, layer: str = "features"
 ) -> Tensor:
-    """Grad-CAM of the gradient expected on the ways from noisy empty pictures to x (after arXiv 2406.01274)."""
+    """Grad-CAM of the gradient expected on the ways from noisy empty images to x (after arXiv 2406.01274)."""
     baselines = std * normal((samples, *x.shape), seed, x)
     A = maps_and_scores(toy, x, layer)[0].detach()[0]
     mean = torch.zeros_like(A)
@@ -214,7 +214,7 @@ def refine_cam(toy, x: Tensor, c: int, layers: tuple[str, ...] = ("features",), 
 
 
 def integrated_gradients(toy, x: Tensor, c: int, steps: int = 50, baseline: Tensor | None = None) -> Tensor:
-    """Integrated gradients (arXiv 1703.01365) by the midpoint rule from the empty picture; |sum over channels|."""
+    """Integrated gradients (arXiv 1703.01365) by the midpoint rule from the empty image; |sum over channels|."""
     x_0 = torch.zeros_like(x) if baseline is None else baseline
     total = torch.zeros_like(x)
     for i in range(steps):

@@ -1,4 +1,4 @@
-"""The faithfulness metrics as their papers write them: one picture, one pixel, one step at a time."""
+"""The faithfulness metrics as their papers write them: one image, one pixel, one step at a time."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def falling(L: Tensor) -> list[tuple[int, ...]]:
 
 
 def changed_step_by_step(start: Tensor, finish: Tensor, order: list[tuple[int, ...]], counts: list[int]):
-    """Pictures on the way from start to finish, after so many pixels each."""
-    picture, done = start.clone(), 0
+    """Images on the way from start to finish, after so many pixels each."""
+    image, done = start.clone(), 0
     for count in counts:
         for i in order[done:count]:
-            picture[(slice(None), *i)] = finish[(slice(None), *i)]
+            image[(slice(None), *i)] = finish[(slice(None), *i)]
         done = max(done, count)
-        yield picture.clone()
+        yield image.clone()
 
 
 def steps_of(pixels: int, steps: int | None, each: int | None) -> list[int]:
@@ -130,11 +130,11 @@ def perturbed(toy, x, c, order, counts, readout="probability", impute=False) -> 
     f = []
     for count in counts:
         missing = order[:count]
-        picture = imputed(x, missing) if impute else x.clone()
+        image = imputed(x, missing) if impute else x.clone()
         if not impute:
             for i in missing:
-                picture[(slice(None), *i)] = 0
-        f.append(score(toy, picture, c, readout))
+                image[(slice(None), *i)] = 0
+        f.append(score(toy, image, c, readout))
     return f
 
 

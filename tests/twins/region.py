@@ -295,7 +295,7 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 
 def blur(x: Tensor, sigma: float = 50.0, size: int = 51) -> Tensor:
-    """A Gaussian of odd sides, no wider than the picture, mirrored at the borders without repeating them."""
+    """A Gaussian of odd sides, no wider than the image, mirrored at the borders without repeating them."""
     for axis in range(1, x.dim()):
         side = x.shape[axis]
         width = min(size, side if side % 2 else side - 1)

@@ -157,7 +157,7 @@ def test_weights_out_of_reach_are_told_with_a_way_out(name, module, function, mo
 
 
 def test_pixels_that_cannot_be_made_are_no_matter_of_the_download(monkeypatch):
-    """A pretrained network that wants padded pictures is refused for that, not for want of weights."""
+    """A pretrained network that wants padded images is refused for that, not for want of weights."""
     padded = timm.create_model("test_resnet", pretrained_cfg_overlay={"crop_mode": "border"})
     monkeypatch.setattr(loading, "_reachable", lambda address: False)
     monkeypatch.setattr(timm, "create_model", lambda name, **settings: padded)

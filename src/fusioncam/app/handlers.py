@@ -37,7 +37,7 @@ class Desk:
     def look(self, sent: object, model: str) -> tuple[Any, ...]:
         """Name the classes that come into question, and the network's layers."""
         layers = self.studio.layers(model)
-        guesses = [] if sent is None else self.studio.guesses(self._picture(sent)[0], model)
+        guesses = [] if sent is None else self.studio.guesses(self._image(sent)[0], model)
         choices = [(html.choice(one), str(one.index)) for one in guesses]
         return (
             gr.update(choices=choices, value=choices[0][1] if choices else None, visible=bool(choices)),
@@ -55,7 +55,7 @@ class Desk:
     def fuse(self, made: CachedExplanation | None, theta: Any) -> tuple[Any, ...] | None:
         """Make the heatmap again of the same maps, unless it is that one."""
         if made is None:  # there was one, or there would be no theta to move
-            raise ImageError("this heatmap is no longer here: choose the picture again")
+            raise ImageError("this heatmap is no longer here: choose the image again")
         if made.theta == theta:
             return None
         again = made.at_theta(theta)
@@ -81,7 +81,7 @@ class Desk:
         problems: list[str] = []
         chosen = methods[: len(self.studio.methods)] if isinstance(methods, list) else []
         if made is None or not chosen:
-            yield html.note("Drop a picture, and choose the methods that are to be compared."), [], ()
+            yield html.note("Drop an image, and choose the methods that are to be compared."), [], ()
             return
         for method in chosen:
             try:
@@ -97,7 +97,7 @@ class Desk:
     def pack(self, made: CachedExplanation | None, others: tuple[Explanation, ...]) -> tuple[str]:
         """Write all that was made into a zip file, and give its path."""
         if made is None:
-            raise UnknownNameError("there is nothing to download yet: drop a picture first")
+            raise UnknownNameError("there is nothing to download yet: drop an image first")
         explanations = {one.method: one for one in (*others, made.explanation)}.values()
         stem = truncate_stem(Path(made.explanation.source).stem)
         path = self.folder / secrets.token_hex(16) / f"{stem}.heatmaps.zip"
@@ -107,39 +107,37 @@ class Desk:
 
     def answer(
         self,
-        picture: dict[str, Any],
+        image: dict[str, Any],
         model: str = "",
         method: str = "",
         layer: str = "",
         target: str = "",
         theta: float = -1,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Explain a picture: its facts, and a zip file of overlay, map and facts.
+        """Explain an image: its facts, and a zip file of overlay, map and facts.
 
         Empty strings stand for the page's first model and method, the model's own layer, and the class that it holds
         most probable; a negative theta is the method's own.
         """
         name, method = model or next(iter(self.studio.models)), method or next(iter(self.studio.methods))
         own = isinstance(theta, float | int) and theta < 0
-        made = self._made(picture, name, layer or None, method, target or None, None if own else theta)
+        made = self._made(image, name, layer or None, method, target or None, None if own else theta)
         (path,) = self.pack(made, ())
         return made.explanation.facts(), gr.FileData(path=path, orig_name=Path(path).name).model_dump()
 
     def _made(
         self, sent: object, model: str, layer: str | None, method: Any, target: Any, theta: Any = None
     ) -> CachedExplanation:
-        picture, source = self._picture(sent)
+        image, source = self._image(sent)
         if not isinstance(target, str | int | None):
             raise UnknownNameError("a class is an index or a name")
-        return self.studio.explain(
-            picture, source, model=model, layer=layer, method=method, target=target, theta=theta
-        )
+        return self.studio.explain(image, source, model=model, layer=layer, method=method, target=target, theta=theta)
 
-    def _picture(self, sent: object) -> tuple[Image.Image, str]:
+    def _image(self, sent: object) -> tuple[Image.Image, str]:
         """Open what was uploaded, and give its name."""
         path = sent.get("path") if isinstance(sent, dict) else None
         if not isinstance(path, str) or "\0" in path or not self._holds(Path(path)):
-            raise ImageError("a picture must be uploaded: no path and no address is opened")
+            raise ImageError("an image must be uploaded: no path and no address is opened")
         return open_upload(Path(path)), Path(path).name
 
     def _holds(self, path: Path) -> bool:
@@ -160,9 +158,9 @@ def _shown(made: CachedExplanation) -> tuple[Any, ...]:
     return *shown, gr.update(visible=True), gr.update(visible=True), "", [], ()
 
 
-def _small(picture: Image.Image) -> Image.Image:
-    picture.thumbnail((_SIDE, _SIDE))
-    return picture
+def _small(image: Image.Image) -> Image.Image:
+    image.thumbnail((_SIDE, _SIDE))
+    return image
 
 
 def noted(answer: Callable[..., tuple[Any, ...] | None], blank: tuple[Any, ...]) -> Callable[..., tuple[Any, ...]]:

@@ -8,13 +8,13 @@ from fusioncam.app.session import MAX_BYTES, MAX_PIXELS, CachedExplanation, Clas
 from fusioncam.trust.card import Question, TrustCard
 
 HEAD = """<header class="fc-head"><h1>What did the network look at?</h1>
-<p>Drop a picture. The heatmap shows which part of it speaks for a class, and the card how far to trust that.</p>
+<p>Drop an image. The heatmap shows which part of it speaks for a class, and the card how far to trust that.</p>
 </header>"""
-FOOT = """<footer class="fc-foot">Made by fusioncam on this server. Pictures that are sent are deleted after an hour,
+FOOT = """<footer class="fc-foot">Made by fusioncam on this server. Images that are sent are deleted after an hour,
 and when the server ends.</footer>"""
 LIMITS = f"JPEG, PNG, WebP, GIF, BMP or TIFF, up to {MAX_BYTES >> 20} MB and {MAX_PIXELS // 1_000_000} megapixels"
 EMPTY = """<div class="fc-empty"><p>The heatmap appears here.</p></div>"""
-BROKEN = "Something went wrong here, and it was not the picture: the server's log tells what."
+BROKEN = "Something went wrong here, and it was not the image: the server's log tells what."
 MEASURING = (
     """<section class="fc-card fc-waits" aria-busy="true"><p>Measuring how far to trust this map …</p></section>"""
 )

@@ -28,7 +28,7 @@ _CLICK = "() => setTimeout(() => document.querySelector('#fc-zip').click(), 150)
 class _Choices:
     """What a visitor chooses."""
 
-    picture: Any
+    image: Any
     target: Any
     method: Any
     layer: Any
@@ -38,14 +38,14 @@ class _Choices:
     def laid_out(cls, studio: Studio) -> _Choices:
         models, methods = list(studio.models), list(studio.methods)
         layers = studio.layers(models[0])
-        picture = gr.Image(
+        image = gr.Image(
             type="filepath",
-            label="Picture",
+            label="Image",
             sources=["upload", "clipboard"],
-            placeholder=f"# Drop a picture here\n{html.LIMITS}",
+            placeholder=f"# Drop an image here\n{html.LIMITS}",
             buttons=[],
             height=300,
-            elem_id="fc-picture",
+            elem_id="fc-image",
         )
         target = gr.Radio([], label="Class", visible=False, elem_id="fc-class")
         method = gr.Dropdown(methods, value=methods[0], label="Method", elem_id="fc-method")
@@ -56,7 +56,7 @@ class _Choices:
             elem_id="fc-layer",
         )
         model = gr.Dropdown(models, value=models[0], label="Network", visible=len(models) > 1, elem_id="fc-model")
-        return cls(picture, target, method, layer, model)
+        return cls(image, target, method, layer, model)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class _Results:
                 interactive=False,
                 format="jpeg",
                 buttons=["fullscreen"],
-                alt_text="the picture under its heatmap",
+                alt_text="the image under its heatmap",
                 elem_id="fc-view",
             )
             facts = gr.HTML("", elem_id="fc-facts")
@@ -164,7 +164,7 @@ def build(studio: Studio, folder: Path) -> gr.Blocks:
 
 def _wire(desk: Desk, ask: _Choices, show: _Results, compare: _Comparison) -> None:
     """Say what is asked when something is touched."""
-    request = [ask.picture, ask.model, ask.layer, ask.method, ask.target]
+    request = [ask.image, ask.model, ask.layer, ask.method, ask.target]
     fused = [show.note, show.view, show.facts, show.card, show.theta, show.made]
     shown = [*fused, show.some, compare.box, show.empty, compare.gallery, compare.others]
     waiting = {"show_progress_on": [show.view, show.empty], **_NETWORK, **_OURS}
@@ -179,7 +179,7 @@ def _wire(desk: Desk, ask: _Choices, show: _Results, compare: _Comparison) -> No
         checks = event.success(noted(desk.check, ()), [show.made], [show.note], **silent, **_NETWORK)
         checks.success(desk.present, [show.made, show.card], [show.card], queue=False, **silent)
 
-    measured(ask.picture.change(**looks, **silent, **_NETWORK).success(**explains))
+    measured(ask.image.change(**looks, **silent, **_NETWORK).success(**explains))
     measured(ask.model.input(**looks, **silent, **_NETWORK).success(**explains))
     measured(ask.method.input(**explains))
     for kept in (ask.target, ask.layer):  # which leave theta where it is

@@ -1,6 +1,6 @@
 """What a request may ask of the page's server: something short, and nothing to be fetched from elsewhere.
 
-Gradio opens no file of the server that a visitor names, but it would fetch an address, for a picture or for whoever
+Gradio opens no file of the server that a visitor names, but it would fetch an address, for an image or for whoever
 asks. Nobody who is shown heatmaps needs that.
 """
 
@@ -53,14 +53,14 @@ async def _read(receive: Receive) -> bytes:
 
 def _refusal(body: bytes) -> PlainTextResponse | None:
     if len(body) > MOST:
-        return PlainTextResponse(f"a request is at most {MOST:,} bytes: pictures are uploaded", 413)
+        return PlainTextResponse(f"a request is at most {MOST:,} bytes: images are uploaded", 413)
     try:
         named = [one for one in _files(json.loads(body)) if "://" in str(one.get("path"))]
     except ValueError:  # no JSON: nothing that Gradio takes for a file
         return None
     except RecursionError:
         return PlainTextResponse("cannot read so deep a request", 400)
-    return PlainTextResponse("a picture must be uploaded: addresses are not fetched", 403) if named else None
+    return PlainTextResponse("an image must be uploaded: addresses are not fetched", 403) if named else None
 
 
 def _files(value: Any) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the web page does, without the page: a picture in, heatmaps out, and a fusion made again in a moment.
+"""What the web page does, without the page: an image in, heatmaps out, and a fusion made again in a moment.
 
 Visitors choose from what was offered at the start, by names that are looked up and never opened. A
 :class:`Studio` does not change, and its networks take turns, so that one serves any number of visitors.
@@ -84,8 +84,8 @@ class CachedMethod:
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         targets = as_targets(target, x)
-        for known, picture, classes, maps in self.first:
-            if known is model and torch.equal(picture, x) and torch.equal(classes, targets):
+        for known, image, classes, maps in self.first:
+            if known is model and torch.equal(image, x) and torch.equal(classes, targets):
                 return maps
         maps = self.method(model, x, target)  # as it came: what is shared is told by which object it is
         if not self.first:
@@ -143,10 +143,10 @@ class Studio:
         default = network.layer_for(x)
         return [default, *(one.name for one in reversed(network.candidates(x)) if one.name != default)]
 
-    def guesses(self, picture: Image.Image, model: str) -> list[ClassPrediction]:
+    def guesses(self, image: Image.Image, model: str) -> list[ClassPrediction]:
         """Give the classes that the network holds most probable, the first first."""
         network = self._network(model)
-        probabilities = network.logits(network.preprocessing(picture)[None]).float().softmax(1)[0].cpu()
+        probabilities = network.logits(network.preprocessing(image)[None]).float().softmax(1)[0].cpu()
         if not probabilities.isfinite().all():
             raise NonFiniteError("the network gave NaN or infinity among its scores")
         labels = fitting(network.labels, len(probabilities))
@@ -158,7 +158,7 @@ class Studio:
 
     def explain(
         self,
-        picture: Image.Image,
+        image: Image.Image,
         source: str,
         *,
         model: str,
@@ -167,7 +167,7 @@ class Studio:
         target: int | str | None = None,
         theta: float | None = None,
     ) -> CachedExplanation:
-        """Make a heatmap of a picture, which facts and files call ``source``.
+        """Make a heatmap of an image, which facts and files call ``source``.
 
         ``layer`` None is the network's own, ``target`` None the class that it holds most probable, ``theta`` None
         that of the method; methods without a theta pass it over. Raises errors of :mod:`fusioncam.errors`.
@@ -177,12 +177,12 @@ class Studio:
             require_known("layer of this page", layer, self.layers(model))
             network = _at(network, layer)
         require_known("method of this page", method, self.methods)
-        budget = _budget(network, picture)
+        budget = _budget(network, image)
         spec = _within(self.methods[method], budget)
         asked, name = _keeping(as_method(spec)[1]), spec
         if isinstance(asked, FusionCAM) and theta not in (None, asked.theta):
             asked, name = replace(asked, theta=theta), _named(spec, theta)
-        (explanations,) = explain_batches([picture], network, [asked], target)
+        (explanations,) = explain_batches([image], network, [asked], target)
         if len(explanations) > 1:
             raise MethodError(f"'{target}' asks for {len(explanations)} heatmaps: choose one class")
         return CachedExplanation(replace(explanations[0], source=source, method=name), asked, spec, budget)
@@ -199,7 +199,7 @@ class Studio:
 
 
 def open_upload(path: Path) -> Image.Image:
-    """Open a picture that a visitor has sent; its size is looked at before its pixels are.
+    """Open an image that a visitor has sent; its size is looked at before its pixels are.
 
     Raises :class:`ImageError`, which calls the file by its name alone.
     """
@@ -210,7 +210,7 @@ def open_upload(path: Path) -> Image.Image:
     except ImageError as error:
         raise ImageError(str(error).replace(str(path), path.name)) from None
     except OSError:
-        raise ImageError(f"{path.name}: no longer here, choose the picture again") from None
+        raise ImageError(f"{path.name}: no longer here, choose the image again") from None
 
 
 def packed(explanations: Iterable[Explanation]) -> bytes:
@@ -225,12 +225,12 @@ def packed(explanations: Iterable[Explanation]) -> bytes:
 @lru_cache(maxsize=32)
 def _at(network: ExplainedModel, layer: str) -> ExplainedModel:
     """Give the network explained at another layer, the same one each time: it remembers how to be quick."""
-    return network.at(layer)
+    return network.with_layer(layer)
 
 
-def _budget(network: ExplainedModel, picture: Image.Image) -> int:
+def _budget(network: ExplainedModel, image: Image.Image) -> int:
     """Give how many masks are to be scored at a layer, by whether its channels have both signs."""
-    activations = network.record(network.preprocessing(picture)[None], 0).activations
+    activations = network.record(network.preprocessing(image)[None], 0).activations
     return _SIGNED_BUDGET if (activations < 0).any() else _BUDGET
 
 

@@ -1,4 +1,4 @@
-"""Models x pictures x methods x metrics -> rows that are never lost."""
+"""Models x images x methods x metrics -> rows that are never lost."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def benchmark(
     workers: Workers | None = None,
     **settings: Any,
 ) -> Path:
-    """Measure methods on pictures, and give the Parquet file of the rows, ``out/rows.parquet``.
+    """Measure methods on images, and give the Parquet file of the rows, ``out/rows.parquet``.
 
     ``data`` is what :func:`fusioncam.datasets.open_dataset` takes, or samples. ``plan`` is a preset or a YAML file,
     whose words the other arguments override; ``settings`` are those of :class:`fusioncam.benchmark.plan.Plan`:
     ``layer``, ``target``, ``limit``, ``seed``, ``class_map``, ``device``, ``precision``, ``keep_heatmaps``. Models,
     methods and metrics are names or your own objects. Called again with the same plan it goes on where it was
-    stopped; ``extend`` lets it ask for more. A picture that fails has a row with its error. ``workers`` do the work,
+    stopped; ``extend`` lets it ask for more. An image that fails has a row with its error. ``workers`` do the work,
     by default this process; :func:`fusioncam.distributed.ray_connection.ray_pool` gives others.
 
     Raises :class:`UnknownNameError`, :class:`ResultsError` for a folder of another plan, :class:`OutputError`.
@@ -85,4 +85,4 @@ def gathered(folder: Path) -> BenchmarkResult:
     if plan is None:
         raise ResultsError(f"{folder} is no folder of a benchmark: it has no plan.json")
     journal = journal_of(folder)
-    return finished(folder, journal, plan, journal.pictures())
+    return finished(folder, journal, plan, journal.images())

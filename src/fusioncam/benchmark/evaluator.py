@@ -1,4 +1,4 @@
-"""One picture of one model: its heatmaps, what each costs, and what every metric says of them, as rows."""
+"""One image of one model: its heatmaps, what each costs, and what every metric says of them, as rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from fusioncam.model.explained_model import ExplainedModel
 
 @dataclass(frozen=True)
 class Input:
-    """A picture as the network takes it, ``x`` ``(1, C, H, W)``, its class ``(1,)``, and where that is, if known."""
+    """An image as the network takes it, ``x`` ``(1, C, H, W)``, its class ``(1,)``, and where that is, if known."""
 
     x: Tensor
     target: Tensor
@@ -40,7 +40,7 @@ class Input:
 
 @dataclass(frozen=True)
 class TimedHeatmap:
-    """A method's heatmap ``(1, H, W)`` of a picture, and what it costs when it is made alone."""
+    """A method's heatmap ``(1, H, W)`` of an image, and what it costs when it is made alone."""
 
     heatmap: Tensor
     cost: PassCost
@@ -48,7 +48,7 @@ class TimedHeatmap:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A model by its name, and the methods, metrics and pictures that meet on it; the rest is the plan's."""
+    """A model by its name, and the methods, metrics and images that meet on it; the rest is the plan's."""
 
     model: ExplainedModel
     name: str
@@ -69,10 +69,10 @@ class Evaluator:
         """The metrics' protocols, as JSON."""
         return {name: json.dumps(protocol(metric)) for name, metric in self.metrics.items()}
 
-    # -- a picture ----------------------------------------------------------------------------------------
+    # -- an image ----------------------------------------------------------------------------------------
 
     def given(self, sample: Sample) -> Input:
-        """Open a picture and choose its class; where that is not the one that the truth is of, there is none."""
+        """Open an image and choose its class; where that is not the one that the truth is of, there is none."""
         x = self.model.preprocessing(sample.open())[None].to(self.model.device)
         scores = self.model.logits(x)[0].float().cpu()
         if not scores.isfinite().all():
@@ -90,7 +90,7 @@ class Evaluator:
         """Give the rows of what is missing, and the heatmaps ``(H, W)`` that they are of.
 
         ``kept`` are heatmaps that need not be made. What goes wrong becomes a row with its error: of the whole
-        picture, of a method, or of one metric of it.
+        image, of a method, or of one metric of it.
         """
         try:
             rows, made = self._measured(sample, frozenset(missing), dict(kept))
@@ -127,7 +127,7 @@ class Evaluator:
         method = self.methods[name]
         with self.seeded(sample.name, name), track_cost() as bill:
             heatmap = whole(method(self.model, given.x, given.target), given.x, method)
-        return TimedHeatmap(heatmap, bill.alone())
+        return TimedHeatmap(heatmap, bill.standalone())
 
     # -- values -------------------------------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ class Evaluator:
             pass
         except Exception as error:
             facts = {"error": describe_error(error)}
-        return self.row(sample, name, metric, made.cost, metric_seconds=bill.alone().seconds, **facts)
+        return self.row(sample, name, metric, made.cost, metric_seconds=bill.standalone().seconds, **facts)
 
     def _asked(self, metric: Any, given: Input, heatmap: Tensor, method: Method) -> Row:
         """Give a metric's value, and its curve if it has one."""
@@ -172,7 +172,7 @@ class Evaluator:
     ) -> Row:
         """Make a row, with None where nothing is known."""
         row: Row = dict.fromkeys(COLUMNS)
-        row |= {"model": self.name, "picture": sample.name, "label": sample.label, "versions": self.versions}
+        row |= {"model": self.name, "image": sample.name, "label": sample.label, "versions": self.versions}
         row |= {"method": method, "metric": metric}
         if cost is not None:
             row |= as_columns(cost)
@@ -226,7 +226,7 @@ def classes_in(model: ExplainedModel) -> int | None:
 
 
 def acquaint(model: ExplainedModel, methods: Iterable[Method]) -> None:
-    """Let the model find out what it finds out once, so that it is no picture's cost, whichever comes first."""
+    """Let the model find out what it finds out once, so that it is no image's cost, whichever comes first."""
     x = blank(model)
     partial = [one for one in methods if "partial" in str(getattr(one, "cost", ""))]
     with suppress(Exception):  # whoever needs it will say what is wrong

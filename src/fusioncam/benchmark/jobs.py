@@ -1,4 +1,4 @@
-"""What a run consists of: pictures and games as jobs that are done on a bench, in this process or in another."""
+"""What a run consists of: images and games as jobs that are done on a bench, in this process or in another."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fusioncam.model.explained_model import ExplainedModel
 
 @dataclass(frozen=True)
 class Done:
-    """What a job gave: rows, those of a picture together, new heatmaps ``(H, W)`` by method, or a class."""
+    """What a job gave: rows, those of an image together, new heatmaps ``(H, W)`` by method, or a class."""
 
     rows: Sequence[list[Row]] = ()
     heatmaps: Mapping[str, Tensor] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Done:
 
 @dataclass(frozen=True)
 class BenchmarkJob:
-    """Measure what is missing of a picture; ``kept`` are heatmaps that need not be made."""
+    """Measure what is missing of an image; ``kept`` are heatmaps that need not be made."""
 
     sample: Sample
     missing: frozenset[Key]
@@ -50,7 +50,7 @@ class BenchmarkJob:
 
 @dataclass(frozen=True)
 class ClassJob:
-    """Find out which class of a picture is explained."""
+    """Find out which class of an image is explained."""
 
     sample: Sample
 
@@ -71,7 +71,7 @@ class ClassJob:
 
 @dataclass(frozen=True)
 class GameJob:
-    """Play a game with a group of pictures."""
+    """Play a game with a group of images."""
 
     game: str
     group: Sequence[Sample]
@@ -85,7 +85,7 @@ class GameJob:
         return Done([[bench.row(one, name, self.game, error=reason) for name in bench.methods] for one in self.group])
 
     def __str__(self) -> str:
-        return f"{self.game} of {len(self.group)} pictures"
+        return f"{self.game} of {len(self.group)} images"
 
 
 Job = BenchmarkJob | ClassJob | GameJob
@@ -100,7 +100,7 @@ class BenchSetUp:
 
     @classmethod
     def elsewhere(cls, bench: Evaluator, load: Callable[[], ExplainedModel]) -> BenchSetUp:
-        """Give a set-up that can be sent: without the network, and without the pictures, which come with the jobs."""
+        """Give a set-up that can be sent: without the network, and without the images, which come with the jobs."""
         unloaded: Any = None
         return cls(replace(bench, model=unloaded, samples=()), load)
 

@@ -1,4 +1,4 @@
-"""A run's pictures, found again without its networks, which alone would know their crop and their classes' names."""
+"""A run's images, found again without its networks, which alone would know their crop and their classes' names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILE = "models.json"
 
 @dataclass(frozen=True)
 class StoredModelInfo:
-    """What is known of a run's network, and where its data set lies, None where the pictures were not of one."""
+    """What is known of a run's network, and where its data set lies, None where the images were not of one."""
 
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None
@@ -34,7 +34,7 @@ class StoredModelInfo:
     def samples(self) -> Samples:
         """Open the data set as the run did; raises :class:`DatasetError` where it is gone."""
         if self.data is None:
-            raise ResultsError("the pictures were given in Python: only a data set can be opened again")
+            raise ResultsError("the images were given in Python: only a data set can be opened again")
         return open_dataset(self.data, class_map=self.class_map, labels=self.labels, classes=self.classes)
 
     def class_name(self, target: int) -> str:

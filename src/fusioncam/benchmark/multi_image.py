@@ -1,4 +1,4 @@
-"""Metrics that are played with several pictures at once, as the grid pointing game is."""
+"""Metrics that are played with several images at once, as the grid pointing game is."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from fusioncam.metrics.grid_pointing_game import groups
 
 
 def games_in(metrics: Mapping[str, Metric]) -> list[str]:
-    """List the metrics that take the pictures of a mosaic."""
+    """List the metrics that take the images of a mosaic."""
     return [name for name, metric in metrics.items() if hasattr(metric, "tiles")]
 
 
 def classes_of(bench: Evaluator, journal: Journal) -> dict[str, int]:
-    """Give each picture's class by its name, where its rows tell it."""
+    """Give each image's class by its name, where its rows tell it."""
     rows = (row for sample in bench.samples for row in journal.rows(bench.name, sample.name))
-    return {row["picture"]: row["target"] for row in rows if row["target"] is not None}
+    return {row["image"]: row["target"] for row in rows if row["target"] is not None}
 
 
 def groups_for(bench: Evaluator, game: str, classes: Mapping[str, int]) -> list[list[Sample]]:
-    """Put the pictures in groups of different classes, the same ones at every call; those left over are alone."""
+    """Put the images in groups of different classes, the same ones at every call; those left over are alone."""
     metric: Any = bench.metrics[game]
     able = [one for one in bench.samples if one.name in classes]
     tiles = metric.tiles(torch.empty(1, 1, 1, 1))
@@ -38,7 +38,7 @@ def groups_for(bench: Evaluator, game: str, classes: Mapping[str, int]) -> list[
 
 
 def play(bench: Evaluator, game: str, group: Sequence[Sample]) -> Iterator[list[Row]]:
-    """Give each picture's rows of one game, a row a method: without a value for a picture that is alone."""
+    """Give each image's rows of one game, a row a method: without a value for an image that is alone."""
     given = [bench.given(one) for one in group]
     x, target = torch.cat([one.x for one in given]), torch.cat([one.target for one in given])
     layer = bench.model.layer_for(x)
@@ -59,5 +59,5 @@ def _played(bench: Evaluator, game: str, name: str, x: torch.Tensor, target: tor
             found = [number(value) for value in values]
     except Exception as error:  # of the network too: the user's code may raise anything
         return [{"error": describe_error(error)}] * len(x)
-    seconds = bill.alone().seconds / len(x)
+    seconds = bill.standalone().seconds / len(x)
     return [{"value": value, "metric_seconds": seconds} for value in found]

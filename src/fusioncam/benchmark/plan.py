@@ -27,10 +27,10 @@ _LISTS = ("models", "methods", "metrics")
 
 @dataclass(frozen=True)
 class Plan:
-    """Which models, methods and metrics meet which pictures, and all else that the values depend on.
+    """Which models, methods and metrics meet which images, and all else that the values depend on.
 
     ``methods`` and ``metrics`` are SPECs of one each; the baselines are always among the methods. ``target`` is the
-    class that is explained: the "predicted" one, or the picture's "label". ``layer`` is that of every model.
+    class that is explained: the "predicted" one, or the image's "label". ``layer`` is that of every model.
     """
 
     data: str
@@ -133,7 +133,7 @@ def as_plan(source: str | Path | None = None, own: Container[str] = (), **option
     given = {name: value for name, value in options.items() if value is not None}
     settings: dict[str, Any] = words | given
     if not settings.get("data"):
-        raise UnknownNameError("a benchmark needs pictures: name a folder or file of them")
+        raise UnknownNameError("a benchmark needs images: name a folder or file of them")
     for name in settings:
         if name not in _CHECKS:
             raise UnknownNameError(f"'{name}' is no setting of a plan. {suggestion(name, _CHECKS)}")

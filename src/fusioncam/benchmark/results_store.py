@@ -1,6 +1,6 @@
-"""Rows of values, kept so that nothing is lost: one line of JSON a picture as they come, Parquet in the end.
+"""Rows of values, kept so that nothing is lost: one line of JSON an image as they come, Parquet in the end.
 
-A line is whole or it is not there: it is brought to the disk before the next picture begins, and what a killed run
+A line is whole or it is not there: it is brought to the disk before the next image begins, and what a killed run
 left of one is not read, and is written over.
 """
 
@@ -22,11 +22,11 @@ Row = dict[str, Any]
 Key = tuple[str, str]
 
 # what all rows of a line have in common
-SHARED = ("model", "layer", "picture", "target", "label", "versions")
+SHARED = ("model", "layer", "image", "target", "label", "versions")
 COLUMNS = {
     "model": "string",
     "layer": "string",
-    "picture": "string",
+    "image": "string",
     "target": "int64",
     "label": "int64",
     "method": "string",
@@ -48,9 +48,9 @@ _ROW_GROUP = 20_000
 
 
 class Journal:
-    """The lines of a run: for each model and picture one, or several where the run was extended or tried again.
+    """The lines of a run: for each model and image one, or several where the run was extended or tried again.
 
-    ``done`` says which (method, metric) each (model, picture) has values of.
+    ``done`` says which (method, metric) each (model, image) has values of.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class Journal:
         self._read()
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Write the rows of one picture; raise :class:`OutputError` if they cannot be, and leave no part of them."""
+        """Write the rows of one image; raise :class:`OutputError` if they cannot be, and leave no part of them."""
         line = (
             json.dumps(_folded(rows), allow_nan=False, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
         )
@@ -75,15 +75,15 @@ class Journal:
             ) from error
         self._note(rows, self._end, len(line))
 
-    def rows(self, model: str, picture: str) -> list[Row]:
-        """Give the rows of a picture that hold."""
-        if (model, picture) not in self._places:
+    def rows(self, model: str, image: str) -> list[Row]:
+        """Give the rows of an image that hold."""
+        if (model, image) not in self._places:
             return []
         with self.path.open("rb") as file:
-            return merged(self._line(file, place) for place in self._places[model, picture])
+            return merged(self._line(file, place) for place in self._places[model, image])
 
-    def pictures(self) -> list[Key]:
-        """List the models and pictures that there are rows of."""
+    def images(self) -> list[Key]:
+        """List the models and images that there are rows of."""
         return list(self._places)
 
     def _line(self, file: Any, place: int) -> list[Row]:
@@ -104,17 +104,17 @@ class Journal:
                 self._note(rows, self._end, len(line))
 
     def _note(self, rows: Sequence[Row], place: int, length: int) -> None:
-        key = rows[0]["model"], rows[0]["picture"]
+        key = rows[0]["model"], rows[0]["image"]
         measured = frozenset((row["method"], row["metric"]) for row in rows if row["error"] is None)
         done = self.done[key] | measured
-        # nearly all pictures have the same: one set serves them
+        # nearly all images have the same: one set serves them
         self.done[key] = self._known.setdefault(done, done)
         self._places[key].append(place)
         self._end = place + length
 
 
 def merged(lines: Iterable[Sequence[Row]]) -> list[Row]:
-    """Give the rows that hold of one picture's lines: later ones replace those of the same method and metric.
+    """Give the rows that hold of one image's lines: later ones replace those of the same method and metric.
 
     A line is a new try at all that it speaks of, so that earlier errors about that are no more.
     """
@@ -201,7 +201,7 @@ def _plain(value: Any) -> Any:
 
 
 def in_order(
-    journal: Journal, pictures: Iterable[Key], methods: Sequence[str], metrics: Sequence[str]
+    journal: Journal, images: Iterable[Key], methods: Sequence[str], metrics: Sequence[str]
 ) -> Iterator[Row]:
     """Give the rows that are asked for in the order of the names, whatever order they were made in; errors too."""
     method_at, metric_at = ({name: place for place, name in enumerate(("", *names))} for names in (methods, metrics))
@@ -209,6 +209,6 @@ def in_order(
     def place(row: Row) -> tuple[int, int]:
         return method_at[row["method"]], metric_at[row["metric"]]
 
-    for key in pictures:
+    for key in images:
         asked = [row for row in journal.rows(*key) if row["method"] in method_at and row["metric"] in metric_at]
         yield from sorted(asked, key=place)

@@ -30,9 +30,9 @@ def begun(folder: Path, plan: Plan, *, extend: bool) -> Journal:
     heatmaps is allowed without: no method runs again.
     """
     was, journal = stored_plan(folder / "plan.json"), journal_of(folder)
-    if was is None and journal.pictures():
+    if was is None and journal.images():
         raise ResultsError(f"{folder} has rows and no plan.json, which says what they are of: choose another folder")
-    if was is not None and was.digest != plan.digest and journal.pictures():
+    if was is not None and was.digest != plan.digest and journal.images():
         more = only_adds(was, plan)
         if not (more and (extend or (was.keep_heatmaps and only_adds_metrics(was, plan)))):
             hint = "say --extend to compute only what is new, or " if more else ""
@@ -42,26 +42,26 @@ def begun(folder: Path, plan: Plan, *, extend: bool) -> Journal:
 
 
 class Heatmaps:
-    """Kept heatmaps: a file a picture, float32 as they were measured, so that later metrics give the same values."""
+    """Kept heatmaps: a file an image, float32 as they were measured, so that later metrics give the same values."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def path(self, model: str, picture: str) -> Path:
-        """Give the file of a picture, whose name may be long or have what no file name has."""
-        mark = hashlib.sha256(f"{model}\n{picture}".encode(errors="surrogateescape")).hexdigest()[:8]
-        return self.folder / slug(model) / f"{truncate_stem(slug(picture))}.{mark}.safetensors"
+    def path(self, model: str, image: str) -> Path:
+        """Give the file of an image, whose name may be long or have what no file name has."""
+        mark = hashlib.sha256(f"{model}\n{image}".encode(errors="surrogateescape")).hexdigest()[:8]
+        return self.folder / slug(model) / f"{truncate_stem(slug(image))}.{mark}.safetensors"
 
-    def load(self, model: str, picture: str) -> dict[str, Tensor]:
-        """Give a picture's heatmaps ``(*s)`` by method; none where none can be read."""
+    def load(self, model: str, image: str) -> dict[str, Tensor]:
+        """Give an image's heatmaps ``(*s)`` by method; none where none can be read."""
         try:
-            return load_file(self.path(model, picture))
+            return load_file(self.path(model, image))
         except (OSError, SafetensorError):
             return {}
 
-    def save(self, model: str, picture: str, heatmaps: Mapping[str, Tensor]) -> None:
-        """Keep a picture's heatmaps."""
-        path = self.path(model, picture)
+    def save(self, model: str, image: str, heatmaps: Mapping[str, Tensor]) -> None:
+        """Keep an image's heatmaps."""
+        path = self.path(model, image)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

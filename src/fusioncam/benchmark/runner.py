@@ -1,4 +1,4 @@
-"""A plan's pictures, models, methods and metrics, one after the other, and nothing twice."""
+"""A plan's images, models, methods and metrics, one after the other, and nothing twice."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class ProgressListener:
     def found(self, data: str, kind: str) -> None:
         """The data was taken for this kind of data set."""
 
-    def begin(self, pictures: int, done: int, rows: int) -> None:
-        """There are so many pictures, counted for each model, of which so many are done and have so many rows."""
+    def begin(self, images: int, done: int, rows: int) -> None:
+        """There are so many images, counted for each model, of which so many are done and have so many rows."""
 
-    def at(self, model: str, picture: str) -> None:
-        """This picture is in hand."""
+    def at(self, model: str, image: str) -> None:
+        """This image is in hand."""
 
     def took(self, rows: Sequence[Row]) -> None:
         """These rows are kept."""
@@ -99,8 +99,8 @@ def run(
     with folder_lock(folder):
         journal = begun(folder, plan, extend=extend)
         # what is done elsewhere needs no device here
-        benches = set_up(replace(plan, device="cpu") if workers.apart else plan, own, watch)
-        for line in changed_versions(journal, benches, besides={"device"} if workers.apart else ()):
+        benches = set_up(replace(plan, device="cpu") if workers.is_remote else plan, own, watch)
+        for line in changed_versions(journal, benches, besides={"device"} if workers.is_remote else ()):
             watch.note(line)
         plan.save(folder / "plan.json")
         note(folder, plan, {one.name: one.model for one in benches}, from_data=own.samples is None)
@@ -111,12 +111,12 @@ def run(
         return finished(folder, journal, plan, [(one.name, sample.name) for one in benches for sample in one.samples])
 
 
-def finished(folder: Path, journal: Journal, plan: Plan, pictures: Iterable[Key]) -> BenchmarkResult:
-    """Write the rows that there are of these models and pictures as Parquet."""
+def finished(folder: Path, journal: Journal, plan: Plan, images: Iterable[Key]) -> BenchmarkResult:
+    """Write the rows that there are of these models and images as Parquet."""
     failures, means = [], Means()
 
     def noted() -> Iterator[Row]:
-        for row in in_order(journal, pictures, plan.methods, plan.metrics):
+        for row in in_order(journal, images, plan.methods, plan.metrics):
             if row["error"] is not None:
                 failures.append(row)
             means.add([row])
@@ -130,7 +130,7 @@ def finished(folder: Path, journal: Journal, plan: Plan, pictures: Iterable[Key]
 
 
 def set_up(plan: Plan, own: UserObjects, watch: ProgressListener) -> list[Evaluator]:
-    """Load the models and draw the pictures, whose classes are those of each model."""
+    """Load the models and draw the images, whose classes are those of each model."""
     methods = dict(chain.from_iterable(_pairs(one, own.methods, as_methods) for one in plan.methods))
     metrics = dict(chain.from_iterable(_pairs(one, own.metrics, as_metrics) for one in plan.metrics))
     models = {name: _loaded(plan, name, own, methods) for name in plan.models}
@@ -157,25 +157,23 @@ def _loaded(plan: Plan, name: str, own: UserObjects, methods: Mapping[str, Metho
 
 
 def samples_of(plan: Plan, model: ExplainedModel, own: UserObjects, watch: ProgressListener) -> list[Sample]:
-    """Draw the plan's pictures, each of which has a name of its own; say what the data was taken for."""
-    pictures = own.samples
-    if pictures is None:
+    """Draw the plan's images, each of which has a name of its own; say what the data was taken for."""
+    images = own.samples
+    if images is None:
         known: dict[str, Any] = {"labels": model.labels, "classes": classes_in(model)}
-        pictures = found = open_dataset(plan.data, class_map=plan.class_map, **known)
+        images = found = open_dataset(plan.data, class_map=plan.class_map, **known)
         watch.found(plan.data, found.kind)
-    drawn = draw(pictures, plan.limit, plan.seed)
+    drawn = draw(images, plan.limit, plan.seed)
     twice = [name for name, count in Counter(one.name for one in drawn).items() if count > 1]
     if twice:
-        raise ResultsError(
-            f"{len(twice)} names stand for several pictures, such as {twice[0]}: rows tell them by name"
-        )
+        raise ResultsError(f"{len(twice)} names stand for several images, such as {twice[0]}: rows tell them by name")
     return drawn
 
 
 def changed_versions(journal: Journal, benches: Sequence[Evaluator], besides: Container[str] = ()) -> Iterator[str]:
-    """Say for each model with what other packages, device or precision its first picture was measured."""
+    """Say for each model with what other packages, device or precision its first image was measured."""
     for bench in benches:
-        before = next((journal.rows(*key) for key in journal.pictures() if key[0] == bench.name), None)
+        before = next((journal.rows(*key) for key in journal.images() if key[0] == bench.name), None)
         if before and before[0]["versions"] != bench.versions:
             was, now = json.loads(before[0]["versions"]), json.loads(bench.versions)
             differing = [one for one in was | now if was.get(one) != now.get(one) and one not in besides]
@@ -187,15 +185,15 @@ def changed_versions(journal: Journal, benches: Sequence[Evaluator], besides: Co
 def answerable(
     metrics: Mapping[str, Metric], samples: Sequence[Sample], watch: ProgressListener
 ) -> dict[str, Metric]:
-    """Leave out the metrics that need to know where the class is, where that is known of no picture."""
+    """Leave out the metrics that need to know where the class is, where that is known of no image."""
     if any(one.boxes or one.segments for one in samples):
         return dict(metrics)
     kept = {name: metric for name, metric in metrics.items() if not getattr(metric, "needs_truth", False)}
     if not kept:
-        raise MissingTruthError(f"{', '.join(metrics)} need boxes or masks, and no picture of the data has any")
+        raise MissingTruthError(f"{', '.join(metrics)} need boxes or masks, and no image of the data has any")
     if len(kept) < len(metrics):
         watch.note(
-            f"left out, for no picture has boxes or masks: {', '.join(one for one in metrics if one not in kept)}"
+            f"left out, for no image has boxes or masks: {', '.join(one for one in metrics if one not in kept)}"
         )
     return kept
 
@@ -218,18 +216,18 @@ class _Run:
         left = [bool(self._missing(bench, one)) for bench in self.benches for one in bench.samples]
         self.watch.begin(len(left), left.count(False), sum(map(len, self.journal.done.values())))
         for bench in self.benches:
-            self._pictures(bench)
+            self._images(bench)
             self._games(bench)
 
     def _missing(self, bench: Evaluator, sample: Sample) -> frozenset[Key]:
-        """List the (method, metric) that a picture has no value of; games of several pictures come later."""
+        """List the (method, metric) that an image has no value of; games of several images come later."""
         plain = bench.metrics.keys() - games_in(bench.metrics)
         return frozenset(product(bench.methods, plain)) - self.journal.done[bench.name, sample.name]
 
     def _done(self, bench: Evaluator, jobs: Iterable[Job]) -> Iterator[tuple[Job, Done]]:
         """Have jobs done, and give each with what it gave."""
         set_up = BenchSetUp(bench)
-        if self.workers.apart:
+        if self.workers.is_remote:
             own = replace(self.own, models={name: bare(one) for name, one in self.own.models.items()}, samples=None)
             set_up = BenchSetUp.elsewhere(bench, partial(_loaded, self.plan, bench.name, own, bench.methods))
         for job, found in self.workers.run(set_up, self._told(bench, jobs)):
@@ -240,7 +238,7 @@ class _Run:
             self.watch.at(bench.name, str(job))
             yield job
 
-    def _pictures(self, bench: Evaluator) -> None:
+    def _images(self, bench: Evaluator) -> None:
         store = Heatmaps(self.folder / "heatmaps") if self.plan.keep_heatmaps else None
         missing = ((one, self._missing(bench, one)) for one in bench.samples)
         jobs = (BenchmarkJob(one, keys, self._kept(bench, one, store)) for one, keys in missing if keys)
@@ -259,8 +257,8 @@ class _Run:
         return {name: TimedHeatmap(one[None], costs[name]) for name, one in store.load(*key).items() if name in costs}
 
     def _keep(self, rows: Sequence[Row]) -> None:
-        """Keep rows of a picture; a method that was measured before has the cost that it had then."""
-        costs = costs_of(self.journal.rows(rows[0]["model"], rows[0]["picture"]))
+        """Keep rows of an image; a method that was measured before has the cost that it had then."""
+        costs = costs_of(self.journal.rows(rows[0]["model"], rows[0]["image"]))
         for row in rows:
             if row["method"] in costs and row["metric"]:
                 row.update(as_columns(costs[row["method"]]))
@@ -279,7 +277,7 @@ class _Run:
                     self._keep(rows)
 
     def _classes(self, bench: Evaluator) -> dict[str, int]:
-        """Give each picture's class by its name, and keep what is wrong with one that has none."""
+        """Give each image's class by its name, and keep what is wrong with one that has none."""
         classes = classes_of(bench, self.journal)
         unknown = [ClassJob(one) for one in bench.samples if one.name not in classes]
         for job, done in self._done(bench, unknown):
@@ -302,6 +300,6 @@ def bare(model: ExplainedModel) -> ExplainedModel:
 
 
 def costs_of(rows: Iterable[Row]) -> dict[str, PassCost]:
-    """Give what each method cost, of the rows of one picture."""
+    """Give what each method cost, of the rows of one image."""
     known = (row for row in rows if row["passes"] is not None)
     return {row["method"]: PassCost(row["seconds"], row["passes"], row["partial_passes"]) for row in known}

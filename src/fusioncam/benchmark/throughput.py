@@ -43,7 +43,7 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Plain:
-    """Passes without masks at one setting: pictures a second, 0 where memory did not suffice."""
+    """Passes without masks at one setting: images a second, 0 where memory did not suffice."""
 
     workers: int
     chunk: int
@@ -148,12 +148,12 @@ def settings(model: ExplainedModel, x: Tensor, seconds: float) -> list[tuple[int
     """List the ``(workers, chunk)`` worth a try: large chunks only where the first passes say that there is time."""
     many = _possible(model, x, Speed().side_by_side(x.device))
     raw_rate(model, x, 1, 1, 0)  # the very first pass sets things up
-    picture = 1 / raw_rate(model, x, 1, 1, 0)
+    image = 1 / raw_rate(model, x, 1, 1, 0)
     tried: list[tuple[int, int]] = []
     for chunk in _CPU_CHUNKS if x.device.type == "cpu" else _GPU_CHUNKS:
         more = [(workers, chunk) for workers in sorted({1, many})]
         # each is done twice in a round, once to warm up
-        if tried and 2 * picture * sum(workers * size for workers, size in tried + more) > 3 * _PLAIN * seconds:
+        if tried and 2 * image * sum(workers * size for workers, size in tried + more) > 3 * _PLAIN * seconds:
             break
         tried += more
     return tried
@@ -161,7 +161,7 @@ def settings(model: ExplainedModel, x: Tensor, seconds: float) -> list[tuple[int
 
 def _possible(model: ExplainedModel, x: Tensor, workers: int) -> int:
     """Count the workers that are made where so many are asked for: not every network can be copied."""
-    with _with(model, workers=workers, chunk=1).workers(x, workers) as (calls, _):
+    with _with(model, workers=workers, chunk=1).replica_calls(x, workers) as (calls, _):
         return len(calls)
 
 
@@ -181,9 +181,9 @@ def raw_rates(model: ExplainedModel, x: Tensor, tried: Iterable[tuple[int, int]]
 
 
 def raw_rate(model: ExplainedModel, x: Tensor, workers: int, chunk: int, seconds: float) -> float:
-    """Give pictures a second when every worker sends the same chunk through, again and again for so long."""
+    """Give images a second when every worker sends the same chunk through, again and again for so long."""
     # as for many masks: what is put in order once for a sweep is no part of its passes
-    with _with(model, workers=workers, chunk=chunk, compile=False).workers(x, _MOST) as (calls, _):
+    with _with(model, workers=workers, chunk=chunk, compile=False).replica_calls(x, _MOST) as (calls, _):
         # in the order of pixels that the caller would bring it to, so that it need not
         order = torch.channels_last if x.dim() == 4 else torch.contiguous_format
         batch = x.repeat(chunk, *[1] * (x.dim() - 1)).contiguous(memory_format=order)
@@ -266,8 +266,8 @@ def _full(masks: int, workers: int, chunk: int) -> int:
 
 
 def sweep_rate(model: ExplainedModel, x: Tensor, target: Tensor, masks: ChannelMasks) -> float:
-    """Give masked pictures a second."""
-    return len(masks.alive) / _timed(partial(_scores, model, x, target, masks))
+    """Give masked images a second."""
+    return len(masks.active) / _timed(partial(_scores, model, x, target, masks))
 
 
 def _scores(model: ExplainedModel, x: Tensor, target: Tensor, masks: ChannelMasks) -> Tensor:
@@ -317,5 +317,5 @@ def _with(model: ExplainedModel, **changes: Any) -> ExplainedModel:
 
 def _picked(model: ExplainedModel, x: Tensor, jobs: int) -> tuple[int, int]:
     """Give the workers and the chunk at which so many masked passes are made."""
-    with model.workers(x, jobs) as (calls, chunk):
+    with model.replica_calls(x, jobs) as (calls, chunk):
         return len(calls), chunk

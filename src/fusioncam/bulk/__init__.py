@@ -1,4 +1,4 @@
-"""Heatmaps of very many pictures, as small grids in Parquet files."""
+"""Heatmaps of very many images, as small grids in Parquet files."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from fusioncam.bulk.parquet import StoredHeatmap, read_heatmaps
 from fusioncam.bulk.plan import BulkPlan
 from fusioncam.bulk.runner import BulkListener, BulkResult, explain_in_bulk
 
-__all__ = ["BulkPlan", "BulkResult", "StoredHeatmap", "BulkListener", "explain_in_bulk", "read_heatmaps"]
+__all__ = ["BulkListener", "BulkPlan", "BulkResult", "StoredHeatmap", "explain_in_bulk", "read_heatmaps"]

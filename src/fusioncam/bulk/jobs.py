@@ -1,4 +1,4 @@
-"""A picture becomes rows: opened, explained by all methods together with its batch, stored as small grids."""
+"""An image becomes rows: opened, explained by all methods together with its batch, stored as small grids."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from fusioncam.utils.text import slug, truncate_stem
 
 @dataclass(frozen=True)
 class BulkJob:
-    """A picture, and its place: the number of its shard, and which of that."""
+    """An image, and its place: the number of its shard, and which of that."""
 
-    picture: Found
+    image: Found
     shard: int
     place: int
 
     def __str__(self) -> str:
-        return self.picture.name
+        return self.image.name
 
 
 @dataclass(frozen=True)
 class ExplainSetUp:
-    """Loads the network where pictures are explained."""
+    """Loads the network where images are explained."""
 
     plan: BulkPlan
     out: Folder
     device: str | None
 
     def __call__(self) -> Work:
-        """Give what explains pictures."""
+        """Give what explains images."""
         return Explainer(self.plan, self.out, self.plan.load(self.device)).rows
 
 
@@ -58,19 +58,19 @@ class Explainer:
     model: ExplainedModel
 
     def rows(self, jobs: Sequence[BulkJob]) -> list[list[Row]]:
-        """Give the rows of each picture of a batch; one that fails has one row with its error.
+        """Give the rows of each image of a batch; one that fails has one row with its error.
 
-        What is wrong with the request is raised, for it is wrong for all pictures.
+        What is wrong with the request is raised, for it is wrong for all images.
         """
         opened, failed = self._opened(jobs)
-        places = {id(picture): place for place, picture in opened.items()}
+        places = {id(image): place for place, image in opened.items()}
 
-        def fail(picture: object, error: Exception) -> None:
-            failed[places[id(picture)]] = error
+        def fail(image: object, error: Exception) -> None:
+            failed[places[id(image)]] = error
 
-        pictures, plan = list(opened.values()), self.plan
-        batch = max(1, len(pictures))
-        made = list(explain_batches(pictures, self.model, plan.methods, plan.target, batch, on_error=fail))
+        images, plan = list(opened.values()), self.plan
+        batch = max(1, len(images))
+        made = list(explain_batches(images, self.model, plan.methods, plan.target, batch, on_error=fail))
         explained = iter(made)
         return [
             [failure(job, failed[place])] if place in failed else self._rows(job, opened[place], next(explained))
@@ -78,25 +78,25 @@ class Explainer:
         ]
 
     def _opened(self, jobs: Sequence[BulkJob]) -> tuple[dict[int, Image.Image], dict[int, Exception]]:
-        """Open pictures by their places, and give what is wrong with those that cannot be."""
+        """Open images by their places, and give what is wrong with those that cannot be."""
         opened: dict[int, Image.Image] = {}
         failed: dict[int, Exception] = {}
         for place, job in enumerate(jobs):
             try:
-                opened[place] = job.picture.open()
+                opened[place] = job.image.open()
             except Exception as error:  # a decoder may raise anything
                 failed[place] = error
         return opened, failed
 
-    def _rows(self, job: BulkJob, picture: Image.Image, explanations: Iterable[Explanation]) -> list[Row]:
-        window = seen(self.model.preprocessing, picture.size)
-        shown = {"width": picture.width, "height": picture.height, "window": window}
+    def _rows(self, job: BulkJob, image: Image.Image, explanations: Iterable[Explanation]) -> list[Row]:
+        window = seen(self.model.preprocessing, image.size)
+        shown = {"width": image.width, "height": image.height, "window": window}
         return [shown | self._row(job, one, number) for number, one in enumerate(explanations)]
 
     def _row(self, job: BulkJob, explanation: Explanation, number: int) -> Row:
         grid = as_grid(explanation.heatmap, self._sizes(explanation.layer), self.plan.tolerance)
         facts = explanation.facts()
-        row = {name: facts[name] for name in ("picture", "method", "layer", "target", "label", "probability")}
+        row = {name: facts[name] for name in ("image", "method", "layer", "target", "label", "probability")}
         row |= {name: facts[name] for name in ("passes", "partial_passes", "seconds")}
         row |= {"gains": list(explanation.gains.items()), "overlay": self._overlay(job, explanation, number)}
         return row | grid_facts(grid)
@@ -114,7 +114,7 @@ class Explainer:
     def _overlay(self, job: BulkJob, explanation: Explanation, number: int) -> str | None:
         if not self.plan.overlays:
             return None
-        stem = truncate_stem(PurePosixPath(job.picture.path).stem, 80)
+        stem = truncate_stem(PurePosixPath(job.image.path).stem, 80)
         name = (
             f"overlays/{job.shard:07d}/{job.place:05d}.{number:02d}.{slug(stem)}.{slug(explanation.method)[:60]}.jpg"
         )
@@ -125,12 +125,12 @@ class Explainer:
 
 
 def failure(job: BulkJob, error: Exception | str) -> Row:
-    """Give the row of a picture that could not be explained."""
-    return {"picture": job.picture.name, "error": describe_error(error) if isinstance(error, Exception) else error}
+    """Give the row of an image that could not be explained."""
+    return {"image": job.image.name, "error": describe_error(error) if isinstance(error, Exception) else error}
 
 
 def seen(preprocessing: Preprocessing, size: tuple[int, int]) -> list[float]:
-    """Give left, top, right and bottom of what the network sees of a picture of ``size`` (width, height).
+    """Give left, top, right and bottom of what the network sees of an image of ``size`` (width, height).
 
     >>> seen(Preprocessing(size=(224, 224), resize=256), (512, 256))
     [144.0, 16.0, 368.0, 240.0]

@@ -1,4 +1,4 @@
-"""Rows of heatmaps as Parquet, and back: one row a heatmap, or a picture's error."""
+"""Rows of heatmaps as Parquet, and back: one row a heatmap, or an image's error."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from fusioncam.visualization import overlay
 
 # what a column holds, for whoever reads the manifest
 COLUMNS = {
-    "picture": "the picture's path or URL",
-    "width": "of the upright picture, in pixels",
-    "height": "of the upright picture, in pixels",
-    "window": "left, top, right and bottom of the part that the network saw, in the picture's pixels",
+    "image": "the image's path or URL",
+    "width": "of the upright image, in pixels",
+    "height": "of the upright image, in pixels",
+    "window": "left, top, right and bottom of the part that the network saw, in the image's pixels",
     "method": "the method's name with its settings",
     "layer": "the layer that it looked at",
     "target": "the index of the class that is explained",
     "label": "its name",
     "probability": "what the network gave it",
     "gains": "what each map of a fusion adds to the probability",
-    "passes": "forward passes, beyond what earlier methods of the picture had made",
+    "passes": "forward passes, beyond what earlier methods of the image had made",
     "partial_passes": "passes that start at the layer",
     "seconds": "that it took, the same way",
     "rows": "of the stored grid",
@@ -45,7 +45,7 @@ COLUMNS = {
     "error": "what went wrong; then all else is empty",
 }
 _TYPES = {
-    "string": ("picture", "method", "layer", "label", "overlay", "error"),
+    "string": ("image", "method", "layer", "label", "overlay", "error"),
     "int64": ("width", "height", "target", "passes", "partial_passes", "rows", "columns"),
     "float64": ("probability", "seconds", "rms", "largest"),
     "binary": ("heatmap",),
@@ -83,9 +83,9 @@ def grid_facts(grid: Grid) -> Row:
 # -- shards by their names ---------------------------------------------------------------------------------------
 
 
-def shard_name(number: int, pictures: Sequence[Found], digest: str) -> str:
-    """Name a shard for its place, and for the plan and the pictures that it is of."""
-    names = "\n".join([digest, *(one.name for one in pictures)])
+def shard_name(number: int, images: Sequence[Found], digest: str) -> str:
+    """Name a shard for its place, and for the plan and the images that it is of."""
+    names = "\n".join([digest, *(one.name for one in images)])
     return f"part-{number:07d}.{hashlib.sha256(names.encode(errors='surrogateescape')).hexdigest()[:12]}.parquet"
 
 
@@ -114,10 +114,10 @@ def counts(folder: Folder, name: str) -> tuple[int, int]:
 class StoredHeatmap:
     """A heatmap of a bulk run and what is known of it; ``facts`` are the columns of its row without the grid.
 
-    ``window`` is left, top, right and bottom of what the network saw, in the picture's pixels.
+    ``window`` is left, top, right and bottom of what the network saw, in the image's pixels.
     """
 
-    picture: str
+    image: str
     method: str
     target: int
     label: str | None
@@ -134,24 +134,24 @@ class StoredHeatmap:
         """The heatmap ``(H, W)`` of the network's input, float32 in [0, 1]."""
         return from_grid(self.grid, self.size)
 
-    def overlay(self, picture: Image.Image, opacity: float = 0.5) -> Image.Image:
-        """Lay the heatmap over the part of the upright picture that the network saw."""
-        return overlay(picture.crop(tuple(map(round, self.window))), self.heatmap.numpy(), opacity)  # type: ignore[arg-type] # four of them
+    def overlay(self, image: Image.Image, opacity: float = 0.5) -> Image.Image:
+        """Lay the heatmap over the part of the upright image that the network saw."""
+        return overlay(image.crop(tuple(map(round, self.window))), self.heatmap.numpy(), opacity)  # type: ignore[arg-type] # four of them
 
 
 def read_heatmaps(
-    path: str | Path, *, picture: str | None = None, method: str | None = None
+    path: str | Path, *, image: str | None = None, method: str | None = None
 ) -> Iterator[StoredHeatmap]:
-    """Give the heatmaps of a bulk run, of one picture or method if that is said, a shard in memory at a time.
+    """Give the heatmaps of a bulk run, of one image or method if that is said, a shard in memory at a time.
 
-    ``path`` is the run's folder, a local path or a URL such as ``s3://bucket/maps``; ``picture`` is named as in the
-    rows. Pictures that failed are left out. Raises :class:`ResultsError` where there are none.
+    ``path`` is the run's folder, a local path or a URL such as ``s3://bucket/maps``; ``image`` is named as in the
+    rows. Images that failed are left out. Raises :class:`ResultsError` where there are none.
     """
     folder = Folder(str(path))
     shards = sorted(shards_in(folder).values())
     if not shards:
         raise ResultsError(f"{path} has no heatmaps: name the folder of fusioncam explain --bulk")
-    wanted = {"picture": picture, "method": method}
+    wanted = {"image": image, "method": method}
     return _read(folder, shards, {name: value for name, value in wanted.items() if value is not None})
 
 
@@ -170,7 +170,7 @@ def _read(folder: Folder, shards: Iterable[str], wanted: Mapping[str, str]) -> I
 
 def _stored(row: Row, size: tuple[int, int]) -> StoredHeatmap:
     values = np.frombuffer(row.pop("heatmap"), "<f2").reshape(row["rows"], row["columns"])
-    named = {name: row[name] for name in ("picture", "method", "target", "label", "probability", "rms", "largest")}
+    named = {name: row[name] for name in ("image", "method", "target", "label", "probability", "rms", "largest")}
     facts = row | {"gains": dict(row["gains"] or [])}
     grid = torch.from_numpy(values.astype(np.float16))
     return StoredHeatmap(**named, window=tuple(row["window"]), grid=grid, size=size, facts=facts)

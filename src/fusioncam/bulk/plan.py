@@ -19,13 +19,13 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class BulkPlan:
-    """Which pictures are explained, how, and how heatmaps are stored: all that the rows depend on.
+    """Which images are explained, how, and how heatmaps are stored: all that the rows depend on.
 
-    ``shard`` is how many pictures a Parquet file holds; ``tolerance`` how far a stored heatmap may be off the one
+    ``shard`` is how many images a Parquet file holds; ``tolerance`` how far a stored heatmap may be off the one
     that was made, as root mean square of 1, before a finer grid is taken; ``overlays`` asks for a JPEG of each, too.
     """
 
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     model: str = DEFAULT_MODEL
     layer: str | None = None
     methods: tuple[str, ...] = ("fusion-cam",)

@@ -19,17 +19,17 @@ from fusioncam.utils.optional import extra
 
 @dataclass(frozen=True)
 class Found:
-    """A picture: the place that it was asked for by, its path there, and its name in rows."""
+    """An image: the place that it was asked for by, its path there, and its name in rows."""
 
     root: str
     path: str
     name: str
 
     def open(self) -> Image.Image:
-        """Give the upright RGB picture, which knows its name; raises :class:`ImageError`."""
-        picture = self._opened() if is_local(self.root) else read_image(_bytes(self), self.name)
-        picture.filename = self.name  # type: ignore[attr-defined] # where PIL itself keeps it
-        return picture
+        """Give the upright RGB image, which knows its name; raises :class:`ImageError`."""
+        image = self._opened() if is_local(self.root) else read_image(_bytes(self), self.name)
+        image.filename = self.name  # type: ignore[attr-defined] # where PIL itself keeps it
+        return image
 
     def _opened(self) -> Image.Image:
         try:
@@ -64,8 +64,8 @@ def reach(url: str) -> tuple[Any, str]:
         raise UnknownNameError(f"'{url}' cannot be reached: {error}") from None
 
 
-def pictures_at(url: str, apart_from: str) -> Iterator[Found]:
-    """Give the pictures that a file, a folder, a pattern or a URL stands for, in the same order at every call.
+def images_at(url: str, apart_from: str) -> Iterator[Found]:
+    """Give the images that a file, a folder, a pattern or a URL stands for, in the same order at every call.
 
     One folder at a time is in memory. What lies below ``apart_from`` is left out. Raises :class:`ImageError` for what
     is not there.
@@ -125,13 +125,13 @@ def _walk_remote(system: Any, folder: str) -> Iterator[str]:
             yield one.path
 
 
-def _bytes(picture: Found) -> bytes:
-    system, _ = reach(picture.root)
+def _bytes(image: Found) -> bytes:
+    system, _ = reach(image.root)
     try:
-        with system.open_input_stream(picture.path) as stream:
+        with system.open_input_stream(image.path) as stream:
             return stream.read()  # type: ignore[no-any-return]
     except OSError as error:
-        raise ImageError(f"{picture.name}: cannot be read: {error}") from error
+        raise ImageError(f"{image.name}: cannot be read: {error}") from error
 
 
 @dataclass(frozen=True)

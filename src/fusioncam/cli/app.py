@@ -23,7 +23,7 @@ def app(
     ] = None,
     device: Device = None,
 ) -> None:
-    """Serve a web page: drop a picture, see heatmaps and how far to trust them. Ctrl-C ends it.
+    """Serve a web page: drop an image, see heatmaps and how far to trust them. Ctrl-C ends it.
 
     Visitors choose among the models and methods that are named here, and those alone.
 

@@ -39,9 +39,7 @@ _FEW = 20
 def benchmark(
     data: Annotated[
         str | None,
-        typer.Argument(
-            metavar="DATA", help="a folder of pictures, or a data set: ImageNet, VOC, COCO, CSV, datasets"
-        ),
+        typer.Argument(metavar="DATA", help="a folder of images, or a data set: ImageNet, VOC, COCO, CSV, datasets"),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="the folder of the run")] = Path("fusioncam-run"),
     plan: Annotated[
@@ -52,14 +50,14 @@ def benchmark(
     metric: Metrics = None,
     layer: Layer = None,
     target: Annotated[str | None, typer.Option(help=f"the class that is explained: {' or '.join(TARGETS)}")] = None,
-    limit: Annotated[int | None, typer.Option(help="so many pictures, drawn by the seed")] = None,
+    limit: Annotated[int | None, typer.Option(help="so many images, drawn by the seed")] = None,
     seed: Annotated[int | None, typer.Option(help="of the draw, and of whatever else is random")] = None,
     class_map: Annotated[str | None, typer.Option(help="a CSV from the data's classes to the model's")] = None,
     keep_heatmaps: Annotated[
         bool | None, typer.Option("--keep-heatmaps", help="so that a metric added later runs no method")
     ] = None,
     extend: Annotated[
-        bool, typer.Option("--extend", help="let a run have more models, methods, metrics, pictures")
+        bool, typer.Option("--extend", help="let a run have more models, methods, metrics, images")
     ] = False,
     device: Device = None,
     precision: Precision = None,
@@ -73,7 +71,7 @@ def benchmark(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Measure methods on pictures: rows, then a report. Killed at any moment, it goes on where it was.
+    """Measure methods on images: rows, then a report. Killed at any moment, it goes on where it was.
 
     fusioncam benchmark photos/ -m grad-cam -m fusion-cam --metric insertion --metric deletion --out run/
 
@@ -161,7 +159,7 @@ def _told(outcome: BenchmarkResult, written: Sequence[Path], *, quiet: bool, jso
         for path in written:
             print(path)
     for row in outcome.failures[:_FEW]:
-        about = ", ".join(filter(None, (row["model"], row["picture"], row["method"], row["metric"])))
+        about = ", ".join(filter(None, (row["model"], row["image"], row["method"], row["metric"])))
         print(f"failed: {about}: {row['error']}", file=sys.stderr)
     if len(outcome.failures) > _FEW:
         print(f"failed: {len(outcome.failures):,} in all, see the column 'error' of the rows", file=sys.stderr)
@@ -172,7 +170,7 @@ def _told(outcome: BenchmarkResult, written: Sequence[Path], *, quiet: bool, jso
 
 
 def _facts(outcome: BenchmarkResult, written: Sequence[Path]) -> dict[str, Any]:
-    told = ("model", "picture", "method", "metric", "error")
+    told = ("model", "image", "method", "metric", "error")
     return {
         "folder": str(outcome.folder),
         "interrupted": outcome.interrupted,

@@ -1,4 +1,4 @@
-"""How far a bulk run is, for all workers in one place: pictures a second, time left, failures."""
+"""How far a bulk run is, for all workers in one place: images a second, time left, failures."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fusioncam.cli.progress import Rate
 
 
 class BulkProgressBar(BulkListener):
-    """A bar of pictures on the terminal, unless it is to be quiet."""
+    """A bar of images on the terminal, unless it is to be quiet."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self._console = Console(stderr=True)
-        told = (TextColumn("pictures, {task.fields[failures]:,} failed,"), Rate(), TextColumn("left"))
+        told = (TextColumn("images, {task.fields[failures]:,} failed,"), Rate(), TextColumn("left"))
         columns = (BarColumn(), MofNCompleteColumn(), *told, TimeRemainingColumn())
         self._bar = Progress(*columns, console=self._console, transient=True, disable=quiet)
         self._task = self._bar.add_task("", total=None, failures=0)
@@ -36,18 +36,18 @@ class BulkProgressBar(BulkListener):
         with self._bar:
             yield
 
-    def begin(self, pictures: int) -> None:
-        """Take the number of pictures."""
-        self._total = pictures
-        self._bar.reset(self._task, total=pictures, failures=0)
+    def begin(self, images: int) -> None:
+        """Take the number of images."""
+        self._total = images
+        self._bar.reset(self._task, total=images, failures=0)
 
-    def known(self, pictures: int) -> None:
+    def known(self, images: int) -> None:
         """Leave out what an earlier run did: it tells nothing of the time left."""
-        self._total -= pictures
+        self._total -= images
         self._bar.update(self._task, total=self._total)
 
     def took(self, rows: list[Row]) -> None:
-        """Count a picture."""
+        """Count an image."""
         failures = self._bar.tasks[0].fields["failures"] + any(row.get("error") for row in rows)
         self._bar.update(self._task, advance=1, failures=failures)
 

@@ -29,7 +29,7 @@ def _of_machine(facts: dict[str, Any]) -> Table:
 def _of_plain(report: dict[str, Any]) -> Table:
     threads = report["machine"]["threads"]
     rates = {(one["workers"], one["chunk"]): one for one in report["plain"]}
-    table = Table("pictures a pass", title="plain passes: pictures a second, milliseconds a picture")
+    table = Table("images a pass", title="plain passes: images a second, milliseconds an image")
     many = sorted({workers for workers, _ in rates})
     for workers in many:
         table.add_column(f"workers: {workers}, threads of each: {max(1, threads // workers)}")
@@ -45,9 +45,9 @@ def _rate(rate: float, best: bool = False, **_: object) -> str:
 
 
 def _of_masked(report: dict[str, Any]) -> Table:
-    table = Table("precision", "pictures a second", "of the best plain rate", "workers", "pictures a pass")
+    table = Table("precision", "images a second", "of the best plain rate", "workers", "images a pass")
     table.title = "masked passes, at the settings that the library picked"
-    table.caption = "difference and correlation: of the predicted class's logit, a random picture under random masks"
+    table.caption = "difference and correlation: of the predicted class's logit, a random image under random masks"
     for column in ("largest difference", "correlation"):
         table.add_column(f"{column} to exact")
     for one in report["masked"]:

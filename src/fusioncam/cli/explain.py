@@ -36,9 +36,7 @@ from fusioncam.zoo.loading import DEFAULT_MODEL, load_model
 
 
 def explain(
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATHS", help="pictures, folders of pictures, or glob patterns")
-    ],
+    paths: Annotated[list[str], typer.Argument(metavar="PATHS", help="images, folders of images, or glob patterns")],
     model: ModelName = DEFAULT_MODEL,
     layer: Layer = None,
     method: Methods = ["fusion-cam"],  # noqa: B006 # typer copies it
@@ -59,7 +57,7 @@ def explain(
     ] = False,
     report: Report = True,
     bulk: Annotated[
-        bool, typer.Option("--bulk", help="of very many pictures: small heatmaps in Parquet, see docs/scaling.md")
+        bool, typer.Option("--bulk", help="of very many images: small heatmaps in Parquet, see docs/scaling.md")
     ] = False,
     ray: Ray = None,
     workers: WorkerCount = None,
@@ -67,14 +65,14 @@ def explain(
     gpus: Gpus = None,
     patience: Patience = None,
     overlays: Annotated[bool, typer.Option("--overlays", help="with --bulk: a JPEG of each heatmap, too")] = False,
-    shard: Annotated[int, typer.Option(min=1, help="with --bulk: pictures a file")] = 512,
+    shard: Annotated[int, typer.Option(min=1, help="with --bulk: images a file")] = 512,
     tolerance: Annotated[
         float, typer.Option(min=0, max=1, help="with --bulk: what a stored heatmap may be off, of 1")
     ] = 0.005,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Make heatmaps of pictures. Several -m give them side by side.
+    """Make heatmaps of images. Several -m give them side by side.
 
     fusioncam explain cat.jpg --check
 
@@ -88,7 +86,7 @@ def explain(
     if bulk or ray is not None:
         if check:
             raise UnknownNameError(
-                "--check is not of bulk runs, which keep heatmaps alone: check some pictures without"
+                "--check is not of bulk runs, which keep heatmaps alone: check some images without"
             )
         files = [None if one is None else str(one) for one in (checkpoint, labels)]
         network = (model, layer, tuple(method), target, files[0], num_classes, files[1], precision)
@@ -116,19 +114,19 @@ def demo(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Explain three free pictures with the built-in network: no download, about half a minute.
+    """Explain three free images with the built-in network: no download, about half a minute.
 
     fusioncam demo
 
     fusioncam demo -m layer-cam -m "fusion-cam(budget=64)" --out maps/
     """
     require_methods(method)
-    pictures, loaded = _demo_pictures(), load_model(device=device, speed=speed_of(precision))
-    _run(pictures, loaded, method, None, Run(Path(out), quiet=quiet, as_json=json), 1, report=report)
+    images, loaded = _demo_images(), load_model(device=device, speed=speed_of(precision))
+    _run(images, loaded, method, None, Run(Path(out), quiet=quiet, as_json=json), 1, report=report)
 
 
 def _run(
-    pictures: Iterable[Path | ImageError],
+    images: Iterable[Path | ImageError],
     model: ExplainedModel,
     methods: list[str],
     target: str | None,
@@ -139,7 +137,7 @@ def _run(
     report: bool = True,
 ) -> None:
     """Explain, save, tell and report; the exit code says how it went."""
-    with run.progress(pictures) as found:
+    with run.progress(images) as found:
         run.take(explain_batches(found, model, methods, target, batch_size, check=check, on_error=run.fail))
     code = run.finish(model)
     written = reported(run.out) if report and run.facts and not run.interrupted else []
@@ -157,11 +155,11 @@ def _require_here(paths: Iterable[str]) -> None:
 
 
 def _inside(found: Path | ImageError, out: Path) -> bool:
-    """Say whether a picture that a folder gave is a result of an earlier run."""
+    """Say whether an image that a folder gave is a result of an earlier run."""
     return isinstance(found, Path) and out.resolve() in found.resolve().parents
 
 
-def _demo_pictures() -> list[Path | ImageError]:
-    data = extra("demo", "skimage.data", "the demo's pictures")  # which are free and lie in its wheel
+def _demo_images() -> list[Path | ImageError]:
+    data = extra("demo", "skimage.data", "the demo's images")  # which are free and lie in its wheel
     folder = Path(data.__file__).parent
     return [folder / name for name in ("chelsea.png", "coffee.png", "rocket.jpg")]

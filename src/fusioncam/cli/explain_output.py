@@ -1,4 +1,4 @@
-"""A run over many pictures: files are written as they come, failures are kept, the end is told.
+"""A run over many images: files are written as they come, failures are kept, the end is told.
 
 Of what is done only facts stay in memory, so that a run may be as long as it likes.
 """
@@ -45,13 +45,13 @@ class Run:
     # -- while it runs ------------------------------------------------------------------------------------
 
     @contextmanager
-    def progress(self, pictures: Iterable[Path | ImageError]) -> Iterator[Iterator[Path]]:
-        """Show a bar while the block runs; give the pictures that were found and keep the others as failures.
+    def progress(self, images: Iterable[Path | ImageError]) -> Iterator[Iterator[Path]]:
+        """Show a bar while the block runs; give the images that were found and keep the others as failures.
 
         Ctrl-C ends the block, not the run.
         """
-        listed = list(pictures)
-        self.failures += [{"picture": str(one).split(": ")[0], "error": str(one)} for one in listed if _lost(one)]
+        listed = list(images)
+        self.failures += [{"image": str(one).split(": ")[0], "error": str(one)} for one in listed if _lost(one)]
         found = [one for one in listed if isinstance(one, Path)]
         bar = _Bar(len(found), hidden=self.quiet or not sys.stderr.isatty())
         try:
@@ -60,9 +60,9 @@ class Run:
         except KeyboardInterrupt:
             self.interrupted = True
 
-    def take(self, pictures: Iterable[list[Explanation]]) -> None:
-        """Save the explanations of each picture, and where it has several, all of them side by side."""
-        for explanations in pictures:
+    def take(self, images: Iterable[list[Explanation]]) -> None:
+        """Save the explanations of each image, and where it has several, all of them side by side."""
+        for explanations in images:
             several = len({one.target for one in explanations}) > 1
             stem, names = self._names(explanations, several)
             saved = [one.save_map(self.out, name) for one, name in zip(explanations, names, strict=True)]
@@ -71,12 +71,12 @@ class Run:
             for one, paths in zip(explanations, saved, strict=True):
                 self.facts.append(one.facts() | {"files": [path.name for path in paths]})
 
-    def fail(self, picture: ImageLike, error: Exception) -> None:
-        """Keep what went wrong with a picture, for the end."""
-        self.failures.append({"picture": name_of(picture), "error": describe_error(error)})
+    def fail(self, image: ImageLike, error: Exception) -> None:
+        """Keep what went wrong with an image, for the end."""
+        self.failures.append({"image": name_of(image), "error": describe_error(error)})
 
     def _names(self, explanations: list[Explanation], several: bool) -> tuple[str, list[str]]:
-        """Give the picture and its maps names that no other has, also when two folders have a cat.jpg."""
+        """Give the image and its maps names that no other has, also when two folders have a cat.jpg."""
         stem = truncate_stem(Path(explanations[0].source).stem)
         tails: list[str] = []
         for one in explanations:
@@ -93,7 +93,7 @@ class Run:
     def _save_grid(self, stem: str, explanations: list[Explanation]) -> Path:
         path = self.out / f"{stem}.png"
         with atomic_write(path) as file:
-            Comparison(tuple(explanations)).picture().save(file, "PNG")
+            Comparison(tuple(explanations)).image().save(file, "PNG")
         return path
 
     # -- at its end ---------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class Run:
             for shown in (self._table(), *self._cards()):
                 console.print(shown)
         for failure in self.failures:
-            named = failure["error"].startswith(failure["picture"])
+            named = failure["error"].startswith(failure["image"])
             print("failed:", failure["error"] if named else ": ".join(failure.values()), file=sys.stderr)
         if self.interrupted:
             print(f"stopped: {len(self.facts)} heatmaps are in {self.out}", file=sys.stderr)
@@ -121,7 +121,7 @@ class Run:
     def _table(self) -> Table:
         fused = any(one["gains"] for one in self.facts)
         legend = "gain: what the denoised gradient map D, the region map R and their union U add to the probability"
-        table = Table("picture", "class", "probability", "method", caption=legend if fused else None)
+        table = Table("image", "class", "probability", "method", caption=legend if fused else None)
         checked = any("check" in one for one in self.facts)
         for column in ["gain D / R / U"] * fused + ["check"] * checked + ["file"]:
             table.add_column(column)
@@ -130,7 +130,7 @@ class Run:
             file = str(self.out / one["files"][0])
             probability = f"{one['probability']:.1%}"
             level = [f"{MARKS[one['check']['level']]} {one['check']['level']}"] if checked else []
-            cells = (Path(one["picture"]).name, one["class_name"], probability, one["method"], *gains, *level, file)
+            cells = (Path(one["image"]).name, one["class_name"], probability, one["method"], *gains, *level, file)
             table.add_row(*map(Text, map(printable, cells)))  # names are text, not markup
         return table
 
@@ -140,7 +140,7 @@ class Run:
         if len(checked) > _CARDS:
             return [f"{len(checked)} trust cards are in explanations.json"]
         return [
-            to_table(one["check"], printable(f"{Path(one['picture']).name}, {one['class_name']}, {one['method']}"))
+            to_table(one["check"], printable(f"{Path(one['image']).name}, {one['class_name']}, {one['method']}"))
             for one in checked
         ]
 

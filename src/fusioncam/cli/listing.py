@@ -22,14 +22,14 @@ listing = typer.Typer(
 
 @listing.command("methods", epilog=SHORT_CODES)
 def list_methods() -> None:
-    """List the methods: what they are, what a picture costs, what can be set.
+    """List the methods: what they are, what an image costs, what can be set.
 
     Settings go in parentheses: grad-cam(layer=blocks.4), fusion-cam(gradient=layer-cam|grad-cam, theta=20)
 
     fusioncam list methods
     """
     channels, places = 1280, 49  # of the default model's default layer
-    table = Table("method", "family", "passes a picture", "paper", "what it does", "settings", show_lines=True)
+    table = Table("method", "family", "passes an image", "paper", "what it does", "settings", show_lines=True)
     for name, method in METHODS.items():
         cost = str(getattr(method, "cost", "?"))
         counted = passes_at(cost, channels, places)

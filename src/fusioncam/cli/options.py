@@ -16,7 +16,7 @@ from fusioncam.metrics.registry import described as described_metric
 from fusioncam.zoo.loading import MODELS
 
 EXIT_CODES = (
-    "Exit codes: 0 all went well; 1 some pictures failed, the others are done; 2 the request is wrong, or there is "
+    "Exit codes: 0 all went well; 1 some images failed, the others are done; 2 the request is wrong, or there is "
     "no room to write; 130 stopped by Ctrl-C. What was done is kept."
 )
 SHORT_CODES = "Exit codes: 0 all went well; 2 the request is wrong; 130 stopped by Ctrl-C."
@@ -90,7 +90,7 @@ Precision = Annotated[
         autocompletion=precisions,
     ),
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="pictures that a worker has in hand at once")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="images that a worker has in hand at once")]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="make report.html at the end")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no table")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")]

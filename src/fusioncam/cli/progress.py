@@ -29,12 +29,12 @@ from fusioncam.utils.text import printable
 
 
 class ProgressBar(ProgressListener):
-    """A bar of pictures, and a table of the means of this run, by model, method and metric."""
+    """A bar of images, and a table of the means of this run, by model, method and metric."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
         self._console = Console(stderr=True)
-        told = TextColumn("pictures, {task.fields[rows]:,} rows, {task.fields[failures]:,} failed,")
+        told = TextColumn("images, {task.fields[rows]:,} rows, {task.fields[failures]:,} failed,")
         left = (Rate(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
         self._bar = Progress(BarColumn(), MofNCompleteColumn(), told, *left, console=self._console)
         self._task = self._bar.add_task("", total=None, rows=0, failures=0)
@@ -58,20 +58,20 @@ class ProgressBar(ProgressListener):
         if not self.quiet and told != self._told:
             self.note(self._told)
 
-    def begin(self, pictures: int, done: int, rows: int) -> None:
+    def begin(self, images: int, done: int, rows: int) -> None:
         """Say where an earlier run was stopped."""
         if done and not self.quiet:
-            self.note(f"going on: {done} of {pictures} pictures are done")
+            self.note(f"going on: {done} of {images} images are done")
         # what an earlier run did tells nothing of the time left
-        self._bar.reset(self._task, total=pictures, completed=done, rows=rows, failures=0)
+        self._bar.reset(self._task, total=images, completed=done, rows=rows, failures=0)
 
-    def at(self, model: str, picture: str) -> None:
-        """Name the picture in hand."""
-        self._bar.update(self._task, description=printable(f"{model}: {picture}"))
+    def at(self, model: str, image: str) -> None:
+        """Name the image in hand."""
+        self._bar.update(self._task, description=printable(f"{model}: {image}"))
 
     def took(self, rows: Sequence[Row]) -> None:
         """Count the rows and let the means move."""
-        new = {(row["model"], row["picture"]) for row in rows} - self.seen
+        new = {(row["model"], row["image"]) for row in rows} - self.seen
         self.seen |= new
         self.means.add(rows)
         so_far = self._bar.tasks[0].fields
@@ -100,11 +100,11 @@ def table_of(means: Means) -> Table:
     return table
 
 
-_FEW = 50  # with fewer passes in sight it cannot be told how far a picture is
+_FEW = 50  # with fewer passes in sight it cannot be told how far an image is
 
 
 class Rate(ProgressColumn):
-    """Pictures a second of late."""
+    """Images a second of late."""
 
     def render(self, task: Task) -> Text:
         """Show it, where something is done already."""
@@ -113,13 +113,13 @@ class Rate(ProgressColumn):
 
 
 class _Bar:
-    """A progress bar of pictures that also moves with the passes of the picture in hand."""
+    """A progress bar of images that also moves with the passes of the image in hand."""
 
-    def __init__(self, pictures: int, *, hidden: bool) -> None:
+    def __init__(self, images: int, *, hidden: bool) -> None:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        left = (TextColumn("pictures, left"), TimeRemainingColumn())
+        left = (TextColumn("images, left"), TimeRemainingColumn())
         self._bar = Progress(*columns, *left, console=Console(stderr=True), disable=hidden)
-        self._task = self._bar.add_task("starting", total=pictures)
+        self._task = self._bar.add_task("starting", total=images)
         self._meter = PassCounter()
         self._done, self._seen, self._planned = 0, 0, 0
 
@@ -129,11 +129,11 @@ class _Bar:
             yield
             self._bar.update(self._task, completed=self._done)
 
-    def each(self, pictures: list[Path]) -> Iterator[Path]:
-        for self._done, picture in enumerate(pictures):
+    def each(self, images: list[Path]) -> Iterator[Path]:
+        for self._done, image in enumerate(images):
             self._seen, self._planned = self._meter.passes + self._meter.partial, self._meter.planned
-            yield picture
-        self._done = len(pictures)
+            yield image
+        self._done = len(images)
 
     def _move(self, meter: PassCounter) -> None:
         planned = meter.planned - self._planned

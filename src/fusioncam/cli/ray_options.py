@@ -35,7 +35,7 @@ Cpus = Annotated[int | None, typer.Option("--cpus-per-worker", help="cores and t
 Gpus = Annotated[float | None, typer.Option("--gpus-per-worker", help="0.5 lets two share one; default: 0")]
 Patience = Annotated[
     float | None,
-    typer.Option("--patience", help="seconds without a picture after which to give up; default: 1800"),
+    typer.Option("--patience", help="seconds without an image after which to give up; default: 1800"),
 ]
 _ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
 
@@ -95,7 +95,7 @@ def in_bulk(
     quiet: bool,
     json: bool,
 ) -> int:
-    """Explain pictures into shards, tell how it went, and give the exit code."""
+    """Explain images into shards, tell how it went, and give the exit code."""
     screen = BulkProgressBar(quiet=quiet)
     with screen.shown(), place(screen.note) as workers:
         outcome = explain_in_bulk(plan, out, device=device, workers=workers, watch=screen)
@@ -106,13 +106,13 @@ def _told(outcome: BulkResult, *, quiet: bool, json: bool) -> int:
     if json:
         print(to_json(asdict(outcome)).decode())
     elif not quiet:
-        print(f"{outcome.heatmaps:,} heatmaps of {outcome.pictures:,} pictures: {outcome.folder}")
+        print(f"{outcome.heatmaps:,} heatmaps of {outcome.images:,} images: {outcome.folder}")
     for row in outcome.told:
-        named = row["error"].startswith(row["picture"])
-        print("failed:", row["error"] if named else f"{row['picture']}: {row['error']}", file=sys.stderr)
+        named = row["error"].startswith(row["image"])
+        print("failed:", row["error"] if named else f"{row['image']}: {row['error']}", file=sys.stderr)
     if outcome.failures > len(outcome.told):
         print(f"failed: {outcome.failures:,} in all, see the column 'error' of the rows", file=sys.stderr)
     if outcome.interrupted:
-        print(f"stopped: {outcome.pictures:,} pictures are in shards, the same command goes on", file=sys.stderr)
+        print(f"stopped: {outcome.images:,} images are in shards, the same command goes on", file=sys.stderr)
         return 130
     return 1 if outcome.failures else 0

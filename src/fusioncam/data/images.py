@@ -1,4 +1,4 @@
-"""Files and arrays -> upright RGB pictures, or an error that says what is wrong with the file."""
+"""Files and arrays -> upright RGB images, or an error that says what is wrong with the file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ImageLike = str | Path | Image.Image | NDArray[np.uint8]
 def open_image(
     source: ImageLike, *, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] | None = None
 ) -> Image.Image:
-    """Give an upright RGB picture from a file, a PIL image or a uint8 array ``(H, W)`` or ``(H, W, 3)``.
+    """Give an upright RGB image from a file, a PIL image or a uint8 array ``(H, W)`` or ``(H, W, 3)``.
 
     Transparent parts become white, 16 bits become 8, EXIF rotation is applied. A file of more than ``max_pixels``, or
     in none of the ``formats`` (PIL's names; None: whatever PIL reads), is refused before its pixels are decoded.
@@ -33,9 +33,9 @@ def open_image(
     """
     if isinstance(source, str | os.PathLike):
         return _from_file(Path(source), max_pixels, formats)
-    picture = source if isinstance(source, Image.Image) else _from_array(source)
-    with _named("the picture", max_pixels):
-        return _upright_rgb(picture)
+    image = source if isinstance(source, Image.Image) else _from_array(source)
+    with _named("the image", max_pixels):
+        return _upright_rgb(image)
 
 
 def _from_array(array: NDArray[np.uint8]) -> Image.Image:
@@ -49,7 +49,7 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
 
 def _from_file(path: Path, max_pixels: int, formats: tuple[str, ...] | None) -> Image.Image:
     if not os.path.isfile(path):  # noqa: PTH113 # pathlib's raises where the name is too long
-        raise ImageError(f"{path}: {'a folder, not a picture' if os.path.isdir(path) else 'no such file'}")  # noqa: PTH112
+        raise ImageError(f"{path}: {'a folder, not an image' if os.path.isdir(path) else 'no such file'}")  # noqa: PTH112
     size = path.stat().st_size
     if size == 0:
         raise ImageError(f"{path}: the file is empty (0 bytes)")
@@ -57,7 +57,7 @@ def _from_file(path: Path, max_pixels: int, formats: tuple[str, ...] | None) -> 
 
 
 def read_image(data: bytes, name: str) -> Image.Image:
-    """Give an upright RGB picture of the bytes of a file that is called ``name``; raises :class:`ImageError`."""
+    """Give an upright RGB image of the bytes of a file that is called ``name``; raises :class:`ImageError`."""
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes)")
     return _decoded(io.BytesIO(data), name, len(data), MAX_PIXELS, None)
@@ -69,50 +69,50 @@ def _decoded(
     with _named(name, max_pixels, f" ({size:,} bytes)"), warnings.catch_warnings():
         # ours is the limit below, and its error says more
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(file, formats=formats) as picture:
-            if picture.width * picture.height > max_pixels:
+        with Image.open(file, formats=formats) as image:
+            if image.width * image.height > max_pixels:
                 raise Image.DecompressionBombError
-            return _upright_rgb(picture)
+            return _upright_rgb(image)
 
 
 @contextmanager
 def _named(name: str, max_pixels: int, size: str = "") -> Iterator[None]:
-    """Turn what PIL raises on damaged pictures into errors that name the picture."""
+    """Turn what PIL raises on damaged images into errors that name the image."""
     try:
         yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{name}: not a picture in a known format{size}") from None
+        raise ImageError(f"{name}: not an image in a known format{size}") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: it has over {max_pixels:,} pixels, make it smaller first") from None
     except (OSError, SyntaxError, ValueError) as error:  # what PIL's decoders raise on damaged files
         raise ImageError(f"{name}: damaged or cut off: {error}{size}") from None
 
 
-def _upright_rgb(picture: Image.Image) -> Image.Image:
-    if min(picture.size) < 2:
-        raise ImageError(f"{picture.width} x {picture.height} pixels are too few to explain")
-    if picture.mode == "F":
-        raise ImageError("floating-point pixels have no fixed range: convert the picture to 8 or 16 bits")
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):  # 16 bits of grey, which PIL's own conversion would clip at 255
-        grey = np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    if min(image.size) < 2:
+        raise ImageError(f"{image.width} x {image.height} pixels are too few to explain")
+    if image.mode == "F":
+        raise ImageError("floating-point pixels have no fixed range: convert the image to 8 or 16 bits")
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits of grey, which PIL's own conversion would clip at 255
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535) >> 8
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return picture.convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
 def find_images(paths: Iterable[str | Path]) -> Iterator[Path | ImageError]:
-    """Give the picture files that files, folders (searched through) and glob patterns stand for, sorted.
+    """Give the image files that files, folders (searched through) and glob patterns stand for, sorted.
 
     What stands for nothing comes as an :class:`ImageError` in its place, so that the rest goes on.
     """
     for path in map(str, paths):
         if os.path.isdir(path):  # noqa: PTH112 # pathlib's raises where the name is too long
-            found, nothing = _pictures_in(Path(path)), f"the folder has no picture ({', '.join(SUFFIXES)})"
+            found, nothing = _images_in(Path(path)), f"the folder has no image ({', '.join(SUFFIXES)})"
         elif glob.has_magic(path) and not os.path.exists(path):  # noqa: PTH110 # as above
             found, nothing = _matches(path), "nothing matches this pattern"
         else:
@@ -124,14 +124,14 @@ def find_images(paths: Iterable[str | Path]) -> Iterator[Path | ImageError]:
 
 def _matches(pattern: str) -> list[Path]:
     matches = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 # any root
-    return sorted({one for match in matches for one in (_pictures_in(match) if match.is_dir() else [match])})
+    return sorted({one for match in matches for one in (_images_in(match) if match.is_dir() else [match])})
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(one for one in folder.rglob("*") if _is_picture(one) and not _is_hidden(one.relative_to(folder)))
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.rglob("*") if _is_image(one) and not _is_hidden(one.relative_to(folder)))
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 

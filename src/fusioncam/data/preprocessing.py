@@ -1,4 +1,4 @@
-"""How the pixels of a picture become a network's input, and which part of the picture it then sees."""
+"""How the pixels of an image become a network's input, and which part of the image it then sees."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _VIEW_SIDE = 1024  # a view is for looking at: larger ones only cost disk
 class Preprocessing:
     """Resize, crop the centre, scale to [0, 1], normalise: the usual evaluation transform.
 
-    ``size`` is the input's (height, width). ``resize`` is what the picture's shorter side becomes before the
-    crop, or the (height, width) to which the whole picture is squashed. ``mean`` and ``std`` are one
+    ``size`` is the input's (height, width). ``resize`` is what the image's shorter side becomes before the
+    crop, or the (height, width) to which the whole image is squashed. ``mean`` and ``std`` are one
     number a channel, of pixels in [0, 1]; their count says whether the network takes grey or RGB.
     """
 
@@ -47,25 +47,25 @@ class Preprocessing:
         if _count(sides) != 2 or sides[0] < self.size[0] or sides[1] < self.size[1]:
             raise ShapeError(f"resize {self.resize} is smaller than the crop {self.size}: make it larger")
 
-    def __call__(self, picture: Image.Image) -> Tensor:
-        """Turn an upright RGB picture into one input ``(C, H, W)``, normalised."""
-        picture = picture.convert("L" if len(self.mean) == 1 else "RGB")
-        resized = tv.resize(picture, self._resized(picture.size), InterpolationMode(self.interpolation))
+    def __call__(self, image: Image.Image) -> Tensor:
+        """Turn an upright RGB image into one input ``(C, H, W)``, normalised."""
+        image = image.convert("L" if len(self.mean) == 1 else "RGB")
+        resized = tv.resize(image, self._resized(image.size), InterpolationMode(self.interpolation))
         pixels = tv.to_dtype(tv.pil_to_tensor(tv.center_crop(resized, list(self.size))), torch.float32, scale=True)
         normalised: Tensor = tv.normalize(pixels, list(self.mean), list(self.std))
         return normalised
 
-    def view(self, picture: Image.Image) -> Image.Image:
-        """Cut out what the network sees, at the picture's own resolution (at most 1,024 pixels a side)."""
-        (columns, rows, left, top), (height, width) = self.window(picture.size), self.size
-        across, down = picture.width / columns, picture.height / rows
+    def view(self, image: Image.Image) -> Image.Image:
+        """Cut out what the network sees, at the image's own resolution (at most 1,024 pixels a side)."""
+        (columns, rows, left, top), (height, width) = self.window(image.size), self.size
+        across, down = image.width / columns, image.height / rows
         box = (left * across, top * down, (left + width) * across, (top + height) * down)
         scale = min(max(across, down, 1), _VIEW_SIDE / max(self.size))
         shown = (max(width, round(width * scale)), max(height, round(height * scale)))
-        return picture.convert("RGB").resize(shown, INTERPOLATIONS[self.interpolation], box=box)
+        return image.convert("RGB").resize(shown, INTERPOLATIONS[self.interpolation], box=box)
 
     def window(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Give columns and rows that a picture of ``size`` (width, height) becomes, and the crop's left and top."""
+        """Give columns and rows that an image of ``size`` (width, height) becomes, and the crop's left and top."""
         rows, columns = self._resized(size)
         return columns, rows, round((columns - self.size[1]) / 2), round((rows - self.size[0]) / 2)
 

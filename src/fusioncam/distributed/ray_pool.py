@@ -114,7 +114,7 @@ class Pool:
     ray: Any
     request: Request
     note: Callable[[str], None]
-    apart: bool = True
+    is_remote: bool = True
     _hands: list[_WorkerHandle] = field(default_factory=list)
     _stillborn: int = 0
     _set_up: Any = None
@@ -222,7 +222,7 @@ class Pool:
             if one.ended < TRIES:
                 self._suspects.append(one)
             else:
-                yield one.job, FailedJob(f"{TRIES} workers' processes ended with this picture alone in hand: {why}")
+                yield one.job, FailedJob(f"{TRIES} workers' processes ended with this image alone in hand: {why}")
         self.note(f"a worker's process ended, another takes its place: {why}")
         self._hands.append(_WorkerHandle(self._actor()))
         self._prepare(self._hands[-1])
@@ -238,7 +238,7 @@ class Pool:
         waiting = sum(any(not jobs for _, jobs in hand.calls) for hand in self._hands)
         free = self.ray.available_resources()
         return (
-            f"no picture was done for {self.request.patience:,.0f} seconds. In hand: {named or 'none'}; "
+            f"no image was done for {self.request.patience:,.0f} seconds. In hand: {named or 'none'}; "
             f"{waiting} of {len(self._hands)} workers wait for room in the cluster or load their network; free are "
             f"{free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU. What was done is kept and the same command "
             "goes on: give it more --patience, or look at what is in hand"

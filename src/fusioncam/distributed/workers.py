@@ -25,10 +25,10 @@ class FailedJob:
 
 
 class Workers(Protocol):
-    """Whoever does jobs. ``apart`` says that it does them in other processes, which share no memory with this one."""
+    """Whoever does jobs. ``is_remote`` says that it does them in other processes, which share no memory with this one."""
 
     @property
-    def apart(self) -> bool:
+    def is_remote(self) -> bool:
         """Whether set-up and jobs are sent elsewhere."""
         ...
 
@@ -42,7 +42,7 @@ class LocalWorkers:
     """The one worker that is this process."""
 
     batch_size: int = 1
-    apart: bool = False
+    is_remote: bool = False
 
     def run(self, set_up: SetUp, jobs: Iterable[T]) -> Iterator[tuple[T, Any]]:
         """Give each job with what it came to, in order; nothing is set up where there are none."""

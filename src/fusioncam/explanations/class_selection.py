@@ -20,25 +20,25 @@ def top(target: str) -> int:
 
 
 def choose(target: int | str | None, probabilities: Tensor, labels: Sequence[str] | None) -> list[Tensor]:
-    """Turn what a user asks for into classes ``(N,)``, one tensor for each heatmap a picture gets.
+    """Turn what a user asks for into classes ``(N,)``, one tensor for each heatmap an image gets.
 
     ``probabilities`` is ``(N, classes)``. Raises :class:`TargetError` for a class that is not there.
     """
-    pictures, classes = probabilities.shape
+    images, classes = probabilities.shape
     if target is None:
         return [probabilities.argmax(1)]
     target = _index_or_name(target)
     if isinstance(target, int):
         if not 0 <= target < classes:
             raise TargetError(f"class {target} of {classes} classes: give an index from 0 to {classes - 1}")
-        return [torch.full((pictures,), target)]
+        return [torch.full((images,), target)]
     if re.fullmatch(r"top-?\d+", target.strip(), re.IGNORECASE):
         if not 1 <= top(target) <= classes:
             raise TargetError(f"'{target}' of {classes} classes: ask for top1 to top{classes}")
         return list(probabilities.topk(top(target), dim=1).indices.unbind(1))
     if labels is None:
         raise TargetError(f"'{target}': this network has no class names: give an index, or the names with --labels")
-    return [torch.full((pictures,), find_class(target, labels))]
+    return [torch.full((images,), find_class(target, labels))]
 
 
 def _index_or_name(target: object) -> int | str:

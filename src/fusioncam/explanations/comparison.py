@@ -1,4 +1,4 @@
-"""Several heatmaps of one picture side by side: methods, layers or classes."""
+"""Several heatmaps of one image side by side: methods, layers or classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fusioncam.zoo.loading import DEFAULT_MODEL
 
 @dataclass(frozen=True, eq=False, repr=False)  # told apart by which one it is, as explanations are
 class Comparison:
-    """Explanations of one picture, which a notebook shows side by side; a sequence of them."""
+    """Explanations of one image, which a notebook shows side by side; a sequence of them."""
 
     explanations: tuple[Explanation, ...]
 
@@ -42,15 +42,15 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """The picture's name, if it is a file's; where all are of one class, that class and its probability too."""
+        """The image's name, if it is a file's; where all are of one class, that class and its probability too."""
         first, path = self[0], Path(self[0].source)
         name = printable(truncate_stem(path.stem)) if path.suffix else ""
         of_class = "" if self._classes > 1 else f"{first.class_name} {first.probability:.1%}"
         return ": ".join(filter(None, (name, of_class)))
 
-    def picture(self, title: str | None = None) -> Image.Image:
-        """Give the picture and its overlays in rows, each under its method, and its class if there are several."""
-        panels = [("picture", self[0].picture)]
+    def image(self, title: str | None = None) -> Image.Image:
+        """Give the image and its overlays in rows, each under its method, and its class if there are several."""
+        panels = [("image", self[0].image)]
         for one in self:
             of_class = f"\n{one.class_name} {one.probability:.1%}" if self._classes > 1 else ""
             panels.append((one.method + of_class, one.overlay()))
@@ -61,7 +61,7 @@ class Comparison:
         stem = stem or truncate_stem(Path(self[0].source).stem)
         grid = writable_folder(Path(folder)) / f"{stem}.png"
         with atomic_write(grid) as file:
-            self.picture().save(file, "PNG")
+            self.image().save(file, "PNG")
         names = [f"{stem}.{slug(one.method)}" + f".{one.target}" * (self._classes > 1) for one in self]
         return [grid, *(path for one, name in zip(self, names, strict=True) for path in one.save(folder, name))]
 
@@ -73,11 +73,11 @@ class Comparison:
         return f"<Comparison of {len(self)}>\n" + "\n".join(map(repr, self))
 
     def _repr_png_(self) -> bytes:
-        return as_png(self.picture())
+        return as_png(self.image())
 
 
 def compare(
-    picture: ImageLike,
+    image: ImageLike,
     methods: Sequence[str | Method] = ("grad-cam", "score-cam", "fusion-cam"),
     *,
     model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
@@ -85,10 +85,10 @@ def compare(
     target: int | str | None = None,
     device: str | None = None,
 ) -> Comparison:
-    """Explain one picture by several methods, side by side.
+    """Explain one image by several methods, side by side.
 
     A SPEC with alternatives is several: ``grad-cam(layer=blocks.3|blocks.5)`` compares layers, ``target="top3"``
     classes. The rest is as in :func:`explain_each`, and so are the errors; methods share what they have in common.
     """
-    made = explain_each([picture], model=model, layer=layer, methods=methods, target=target, device=device)
+    made = explain_each([image], model=model, layer=layer, methods=methods, target=target, device=device)
     return Comparison(tuple(made))

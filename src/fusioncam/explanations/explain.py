@@ -1,4 +1,4 @@
-"""From pictures to explanations: opened, batched, by several methods that share what they have in common."""
+"""From images to explanations: opened, batched, by several methods that share what they have in common."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from fusioncam.methods.registry import as_method, as_methods
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import DEFAULT_MODEL, as_model
 
-# what is wrong with the request is wrong for every picture
+# what is wrong with the request is wrong for every image
 _REQUEST = (TargetError, LayerError, MethodError, ShapeError, UnknownNameError)
 
 
 def explain(
-    picture: ImageLike,
+    image: ImageLike,
     *,
     model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
     layer: str | None = None,
@@ -44,25 +44,25 @@ def explain(
     device: str | None = None,
     check: bool = False,
 ) -> Explanation:
-    """Explain what a network sees of one class in one picture.
+    """Explain what a network sees of one class in one image.
 
-    ``picture`` is a path, a PIL image or a uint8 array ``(H, W, 3)``. ``model`` is a name (:func:`load_model`), a
+    ``image`` is a path, a PIL image or a uint8 array ``(H, W, 3)``. ``model`` is a name (:func:`load_model`), a
     network or an :class:`ExplainedModel`; ``layer`` a dotted name, by default the last spatial map before pooling.
     ``device`` moves the network there, also one that was handed over.
     ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class.
     ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`.
 
-    Errors are :class:`FusionCamError`: of the picture, the model's weights, the layer, the target or a name.
+    Errors are :class:`FusionCamError`: of the image, the model's weights, the layer, the target or a name.
     """
     if isinstance(target, str) and top(target) != 1:
         raise TargetError(f"'{target}' asks for several heatmaps: use explain_each(..., target='{target}')")
     as_method(method)
     explained = as_model(model, layer, device)
-    return next(explain_each([picture], model=explained, methods=[method], target=target, check=check))
+    return next(explain_each([image], model=explained, methods=[method], target=target, check=check))
 
 
 def explain_each(
-    pictures: Iterable[ImageLike],
+    images: Iterable[ImageLike],
     *,
     model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
     layer: str | None = None,
@@ -73,24 +73,24 @@ def explain_each(
     check: bool = False,
     on_error: Callable[[ImageLike, Exception], None] | None = None,
 ) -> Iterator[Explanation]:
-    """Explain many pictures by several methods, which share all that they have in common.
+    """Explain many images by several methods, which share all that they have in common.
 
-    Gives the explanations picture by picture, for each class asked for, for each method. ``target`` may also be
+    Gives the explanations image by image, for each class asked for, for each method. ``target`` may also be
     ``"top3"`` (any number): the most probable classes. ``check`` also measures how far each can be trusted. Without
-    ``on_error`` the first failure is raised; with it a picture that fails is handed to it and the others go on. A
+    ``on_error`` the first failure is raised; with it an image that fails is handed to it and the others go on. A
     wrong request (layer, class, method) is raised.
     """
-    if isinstance(pictures, (str, Path)):
-        raise ImageError(f"expected a list of pictures, got {pictures!r}: write [{pictures!r}], or use explain(...)")
+    if isinstance(images, (str, Path)):
+        raise ImageError(f"expected a list of images, got {images!r}: write [{images!r}], or use explain(...)")
     if isinstance(methods, str):
         raise UnknownNameError(f"expected a list of methods, got {methods!r}: write [{methods!r}]")
     explained = as_model(model, layer, device)
-    found = explain_batches(pictures, explained, methods, target, batch_size, check=check, on_error=on_error)
+    found = explain_batches(images, explained, methods, target, batch_size, check=check, on_error=on_error)
     return chain.from_iterable(found)
 
 
 def explain_batches(
-    pictures: Iterable[ImageLike],
+    images: Iterable[ImageLike],
     model: ExplainedModel,
     methods: Sequence[str | Method],
     target: int | str | None,
@@ -99,11 +99,11 @@ def explain_batches(
     check: bool = False,
     on_error: Callable[[ImageLike, Exception], None] | None = None,
 ) -> Iterator[list[Explanation]]:
-    """Do what :func:`explain_each` does, with the explanations of each picture together."""
+    """Do what :func:`explain_each` does, with the explanations of each image together."""
     if not isinstance(batch_size, int) or batch_size < 1:
-        raise ShapeError(f"batch_size is a number of pictures, at least 1, got {batch_size!r}")
+        raise ShapeError(f"batch_size is a number of images, at least 1, got {batch_size!r}")
     named = named_methods(model, methods)
-    remaining = iter(pictures)
+    remaining = iter(images)
     batches = iter(lambda: list(islice(remaining, batch_size)), [])
     return chain.from_iterable(_tolerant(model, batch, named, target, check, on_error) for batch in batches)
 
@@ -125,7 +125,7 @@ def _tolerant(
     check: bool,
     on_error: Callable[[ImageLike, Exception], None] | None,
 ) -> Iterator[list[Explanation]]:
-    """Explain a batch; if it fails, each of its pictures alone, so that one spoils no other."""
+    """Explain a batch; if it fails, each of its images alone, so that one spoils no other."""
     try:
         explanations = _explain_batch(model, batch, methods, target)
         for explanation in chain.from_iterable(explanations) if check else ():
@@ -139,7 +139,7 @@ def _tolerant(
                 yield from _tolerant(model, [one], methods, target, check, on_error)
             return
         if isinstance(error, FusionCamError):
-            error.add_note(f"picture: {name_of(batch[0])}, model: {model.name}")
+            error.add_note(f"image: {name_of(batch[0])}, model: {model.name}")
         if on_error is None:
             raise
         on_error(batch[0], error)
@@ -148,9 +148,9 @@ def _tolerant(
 def _explain_batch(
     model: ExplainedModel, batch: list[ImageLike], methods: list[tuple[str, Method]], target: int | str | None
 ) -> list[list[Explanation]]:
-    pictures = [open_image(one) for one in batch]
-    views = [model.preprocessing.view(picture) for picture in pictures]
-    x = torch.stack([model.preprocessing(picture) for picture in pictures]).to(model.device)
+    images = [open_image(one) for one in batch]
+    views = [model.preprocessing.view(image) for image in images]
+    x = torch.stack([model.preprocessing(image) for image in images]).to(model.device)
     names = [name_of(one) for one in batch]
     layers = set().union(*(layers_of(method) for _, method in methods))
     with cached_passes(), image_names(names), prefetch_layers(x, layers):
@@ -166,7 +166,7 @@ def _explain_batch(
         [
             Explanation(
                 source=source,
-                picture=view,
+                image=view,
                 method=name,
                 model=model.name,
                 target=int(classes[n]),
@@ -174,7 +174,7 @@ def _explain_batch(
                 probability=float(probabilities[n, classes[n]]),
                 preprocessing=model.preprocessing,
                 _made_by=Provenance(model, x[n : n + 1], method),
-                **outcome.of_picture(n),
+                **outcome.of_image(n),
             )
             for classes, name, method, outcome in made
         ]
@@ -182,7 +182,7 @@ def _explain_batch(
     ]
 
 
-def name_of(picture: ImageLike) -> str:
-    """Give a picture's path, or what it is where it has none."""
-    path = picture if isinstance(picture, (str, Path)) else getattr(picture, "filename", None)
-    return str(path or type(picture).__name__.lower())
+def name_of(image: ImageLike) -> str:
+    """Give an image's path, or what it is where it has none."""
+    path = image if isinstance(image, (str, Path)) else getattr(image, "filename", None)
+    return str(path or type(image).__name__.lower())

@@ -1,4 +1,4 @@
-"""One heatmap of one picture, which can be looked at, checked, saved and traced back to how it was made."""
+"""One heatmap of one image, which can be looked at, checked, saved and traced back to how it was made."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, eq=False, repr=False)  # told apart by which one it is; shown in a line
 class Explanation:
-    """One heatmap of one picture for one class, with what it was made of and how.
+    """One heatmap of one image for one class, with what it was made of and how.
 
-    ``heatmap`` is ``(H, W)`` float32 in [0, 1], of the network's input; ``picture`` is what the network saw, at
-    the picture's own resolution. ``ingredients`` are there for Union- and Fusion-CAM, without a batch side.
+    ``heatmap`` is ``(H, W)`` float32 in [0, 1], of the network's input; ``image`` is what the network saw, at
+    the image's own resolution. ``ingredients`` are there for Union- and Fusion-CAM, without a batch side.
     ``passes``, ``partial_passes`` (those that start at the layer) and ``seconds`` are what this map cost beyond what
     it shared with earlier ones of the same call.
     """
 
     source: str
-    picture: Image.Image
+    image: Image.Image
     heatmap: Tensor
     method: str
     model: str
@@ -59,12 +59,12 @@ class Explanation:
     _made_by: Provenance | None = field(default=None, kw_only=True)
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
-        """Give the picture with the heatmap laid over it: red is 1, blue is 0."""
-        return overlay(self.picture, self.heatmap.numpy(), opacity)
+        """Give the image with the heatmap laid over it: red is 1, blue is 0."""
+        return overlay(self.image, self.heatmap.numpy(), opacity)
 
     @property
     def gains(self) -> dict[str, float]:
-        """What each map adds to the target's probability over the empty picture; empty if nothing was fused."""
+        """What each map adds to the target's probability over the empty image; empty if nothing was fused."""
         return {} if self.ingredients is None else {k: v.item() for k, v in self.ingredients.gains.items()}
 
     @property
@@ -86,7 +86,7 @@ class Explanation:
         return self._card
 
     def by(self, method: str | Method) -> Explanation:
-        """Explain the same picture, class, network and layer by another method; the picture is not opened again.
+        """Explain the same image, class, network and layer by another method; the image is not opened again.
 
         Raises :class:`MethodError` for an explanation that was pickled, whose network is not with it.
         """
@@ -94,13 +94,13 @@ class Explanation:
         made_by = self._with_network()
         with cached_passes():
             outcome = MethodOutput.of(made_by.model, made_by.x, torch.tensor([self.target]), asked)
-        return replace(self, method=name, _made_by=replace(made_by, method=asked), **outcome.of_picture(0))
+        return replace(self, method=name, _made_by=replace(made_by, method=asked), **outcome.of_image(0))
 
     def _with_network(self) -> Provenance:
         if self._made_by is None:
             raise MethodError(
                 "this explanation's network is not with it, as in one that was pickled: check it before, or hand "
-                "network, picture and heatmap to fusioncam.trust.check(...)"
+                "network, image and heatmap to fusioncam.trust.check(...)"
             )
         return self._made_by
 
@@ -115,7 +115,7 @@ class Explanation:
         """Give all that is known of this map besides pixels, ready for JSON."""
         checked = {} if self.card is None else {"check": self.card.facts()}
         return {
-            "picture": self.source,
+            "image": self.source,
             "method": self.method,
             "layer": self.layer,
             "target": self.target,

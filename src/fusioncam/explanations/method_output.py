@@ -37,16 +37,16 @@ class MethodOutput:
             layer = getattr(method, "layer", None) or model.layer_for(x)
         return cls(heatmaps, ingredients, layer, meter.passes, meter.partial, time.perf_counter() - began)
 
-    def of_picture(self, n: int) -> dict[str, Any]:
-        """Give one picture's part of it."""
-        pictures = len(self.heatmaps)
+    def of_image(self, n: int) -> dict[str, Any]:
+        """Give one image's part of it."""
+        images = len(self.heatmaps)
         return {
             "heatmap": self.heatmaps[n],
             "ingredients": None if self.ingredients is None else _part(self.ingredients, n),
             "layer": self.layer,
-            "passes": self.passes // pictures,
-            "partial_passes": self.partial // pictures,
-            "seconds": self.seconds / pictures,
+            "passes": self.passes // images,
+            "partial_passes": self.partial // images,
+            "seconds": self.seconds / images,
         }
 
 

@@ -69,9 +69,9 @@ def reached(ious: Tensor, deltas: Sequence[float]) -> Tensor:
 def max_box_acc(curves: ArrayLike, deltas: Sequence[float] = (0.3, 0.5, 0.7)) -> MaxBoxAcc:
     """Give MaxBoxAcc of a data set's curves of :class:`BoxAccuracy` ``(N, T)``, made with these deltas.
 
-    For each delta the share of pictures that reach it, at the threshold where that share is largest. Of "all" pieces,
+    For each delta the share of images that reach it, at the threshold where that share is largest. Of "all" pieces,
     the mean over the deltas is MaxBoxAccV2 (arXiv 2007.04178); of the "largest" with ``deltas=(0.5,)`` it is
-    MaxBoxAcc (arXiv 2001.07437). The interval is the percentile bootstrap of ``RESAMPLES`` resamples of pictures, the
+    MaxBoxAcc (arXiv 2001.07437). The interval is the percentile bootstrap of ``RESAMPLES`` resamples of images, the
     thresholds chosen anew in each.
 
     >>> max_box_acc([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], deltas=(0.5,)).of_deltas
@@ -110,17 +110,17 @@ def rasterise(boxes: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def components(masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the connected pieces of masks ``(N, *s)``: their picture ``(K,)``, box ``(K, 4)`` and pixels ``(K,)``.
+    """Find the connected pieces of masks ``(N, *s)``: their image ``(K,)``, box ``(K, 4)`` and pixels ``(K,)``.
 
     They are in the order of their first pixel, row by row. Neighbours across a corner are connected. Needs scipy, of
     the extra ``benchmark``.
     """
     image = extra("benchmark", "scipy.ndimage", "boxes around pieces")
     around = np.zeros((3,) * masks.dim(), dtype=bool)
-    around[1] = True  # no neighbour lies in another picture
+    around[1] = True  # no neighbour lies in another image
     labels, count = image.label(masks.cpu().numpy(), around)
     places = image.find_objects(labels)
-    sides = [place[:0:-1] for place in places]  # the last side first, the picture left out
+    sides = [place[:0:-1] for place in places]  # the last side first, the image left out
     boxes = [[edge.start for edge in one] + [edge.stop for edge in one] for one in sides]
     pixels = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     return (

@@ -1,7 +1,7 @@
 """What shows where pixels are removed by ROAD: noisy linear imputation (Rong et al. 2022, arXiv 2202.00449).
 
 A removed pixel is the weighted mean of its neighbours, removed ones among them: a sparse linear system. Neighbours
-weigh half as much for every side in which they differ, so in a picture 1/6 beside and 1/12 across a corner, as in the
+weigh half as much for every side in which they differ, so in an image 1/6 beside and 1/12 across a corner, as in the
 paper. The system is solved on the pixels themselves, for all channels at once and wherever the network is.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fusioncam.functional.heatmaps import expand_like, precise
 
-# of the residual, by the norm of the right-hand side; steps that no picture needs
+# of the residual, by the norm of the right-hand side; steps that no image needs
 _TOLERANCE, _MOST_STEPS = 1e-5, 200
 
 
@@ -24,7 +24,7 @@ class Imputation:
     """A fill for masked passes: removed pixels imputed from those that are left, plus a little noise.
 
     The noise is normal of deviation ``noise``, in units of the network's input, and by ``seed`` the same for every
-    picture: without it a network could tell imputed pixels by their smoothness. Where no pixel is left there is
+    image: without it a network could tell imputed pixels by their smoothness. Where no pixel is left there is
     nothing to impute from, and the mean colour shows.
     """
 
@@ -32,13 +32,13 @@ class Imputation:
     seed: int = 0
 
     def __call__(self, x: Tensor, masks: Tensor) -> Tensor:
-        """Give pixels ``(B, C, *s)`` for where the masks ``(B, *s)`` of the pictures ``x`` are 0."""
+        """Give pixels ``(B, C, *s)`` for where the masks ``(B, *s)`` of the images ``x`` are 0."""
         drawn = torch.randn(x.shape[1:], generator=torch.Generator().manual_seed(self.seed)).to(x)
         return imputed(x, masks != 0) + self.noise * drawn
 
 
 def imputed(x: Tensor, known: Tensor) -> Tensor:
-    """Give the pictures ``(B, C, *s)`` with linearly imputed pixels where ``known`` ``(B, *s)`` is False.
+    """Give the images ``(B, C, *s)`` with linearly imputed pixels where ``known`` ``(B, *s)`` is False.
 
     >>> known = torch.tensor([[True, False, False, True]])
     >>> imputed(torch.tensor([[[0.0, 9.0, 9.0, 3.0]]]), known).round(decimals=3).tolist()

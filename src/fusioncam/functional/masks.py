@@ -2,7 +2,7 @@
 
 A mask source is anything with a ``shape`` of ``(M, N, *size)`` that gives the masks ``(B, *size)`` at
 ``source[m, n]``, ``m`` and ``n`` being index tensors ``(B,)``: a plain tensor is one, and so is a class below
-that makes its masks when asked, so that they never live together. ``alive``, if the source has it, is an
+that makes its masks when asked, so that they never live together. ``active``, if the source has it, is an
 ``(M, N)`` boolean: a False asks for no pass.
 """
 
@@ -33,26 +33,26 @@ class MaskSource(Protocol):
 class HasActive(Protocol):
     """A mask source that knows which of its masks are worth a pass."""
 
-    alive: Tensor
+    active: Tensor
 
 
 class ChannelMasks:
     """Every channel of activations ``(N, K, *s)`` as a mask in [0, 1] of the input's size (Score-CAM, eq. 4).
 
     ``normalise="after"`` stretches a channel to [0, 1] after it is brought to ``size``, as the paper does,
-    ``"before"`` stretches it first. A constant channel is not alive: as a mask it would be empty.
+    ``"before"`` stretches it first. A constant channel is not active: as a mask it would be empty.
     """
 
     def __init__(self, activations: Tensor, size: Sequence[int], normalise: str = "after") -> None:
-        pictures, channels = activations.shape[:2]
-        self.shape = (channels, pictures, *size)
-        self.alive = ~is_flat(activations.flatten(0, 1)).reshape(pictures, channels).T
+        images, channels = activations.shape[:2]
+        self.shape = (channels, images, *size)
+        self.active = ~is_flat(activations.flatten(0, 1)).reshape(images, channels).T
         self._maps = activations
         self._before = normalise == "before"
 
     def __getitem__(self, where: tuple[Tensor, Tensor]) -> Tensor:
-        channel, picture = where
-        maps, size = self._maps[picture, channel], self.shape[2:]
+        channel, image = where
+        maps, size = self._maps[image, channel], self.shape[2:]
         return upsample(minmax(maps), size) if self._before else minmax(upsample(maps, size))
 
 
@@ -60,7 +60,7 @@ class TransformedMasks:
     """The masks of another source, each changed by a function of ``(B, *size)``."""
 
     def __init__(self, masks: ChannelMasks, change: Callable[[Tensor], Tensor]) -> None:
-        self.shape, self.alive = masks.shape, masks.alive
+        self.shape, self.active = masks.shape, masks.active
         self._masks, self._change = masks, change
 
     def __getitem__(self, where: tuple[Tensor, Tensor]) -> Tensor:
@@ -71,7 +71,7 @@ class RiseMasks:
     """Random cells, stretched and shifted: the masks of RISE (Petsiuk et al. 2018, arXiv 1806.07421).
 
     Of ``cells`` a side each is open with the probability ``keep``; the grid is stretched to one cell more than
-    the picture and a random window of it is the mask. Every picture gets the same masks.
+    the image and a random window of it is the mask. Every image gets the same masks.
     """
 
     def __init__(self, count: int, like: Tensor, cells: int, keep: float, seed: int) -> None:
@@ -105,9 +105,9 @@ class Shaped(Protocol):
 
 
 def active_pairs(masks: Shaped) -> Tensor:
-    """List the ``(m, n)`` that need a pass, ``(J, 2)``, picture by picture."""
+    """List the ``(m, n)`` that need a pass, ``(J, 2)``, image by image."""
     if isinstance(masks, HasActive):
-        return masks.alive.T.nonzero().flip(1)
+        return masks.active.T.nonzero().flip(1)
     return torch.ones(masks.shape[1], masks.shape[0]).nonzero().flip(1)
 
 
@@ -136,18 +136,18 @@ def gaussian(x: Tensor, sigma: float, size: int = 51) -> Tensor:
 
 
 FILLS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "mean": _mean,  # zero after normalisation: the mean colour of the training pictures
+    "mean": _mean,  # zero after normalisation: the mean colour of the training images
     "black": _black,
     "blur": _blur(50),  # 51 pixels, sigma 50, as in the insertion of Fusion-CAM's authors and in Group-CAM
     "light-blur": _blur(25),
 }
-# a callable makes what shows from the pictures (B, C, *s) and the masks (B, *s) in front of it
+# a callable makes what shows from the images (B, C, *s) and the masks (B, *s) in front of it
 Fill = str | Tensor | Callable[[Tensor, Tensor], Tensor]
 
 
-def at(x: Tensor, picture: Tensor) -> Tensor:
-    """Give the pictures at these places ``(B,)``, without a copy where there is but one to choose from."""
-    return x.expand(len(picture), *x.shape[1:]) if len(x) == 1 else x[picture]
+def at(x: Tensor, image: Tensor) -> Tensor:
+    """Give the images at these places ``(B,)``, without a copy where there is but one to choose from."""
+    return x.expand(len(image), *x.shape[1:]) if len(x) == 1 else x[image]
 
 
 def blend(x: Tensor, masks: Tensor, background: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 a convolution.
 
 By default glibc hands large buffers back to the system at once, and every page of the next one is fetched and
-cleared again: over 3,000 page faults a picture, see ``benchmarks/README.md``.
+cleared again: over 3,000 page faults an image, see ``benchmarks/README.md``.
 """
 
 from __future__ import annotations

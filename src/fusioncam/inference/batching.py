@@ -42,7 +42,7 @@ class ChunkSizeTuner:
         """Seconds a job at the best size; None before it was measured."""
         return self.seconds.get(self.size)
 
-    def stretches(self, jobs: int, workers: int) -> Iterator[tuple[int, slice, bool]]:
+    def schedule(self, jobs: int, workers: int) -> Iterator[tuple[int, slice, bool]]:
         """Divide so many jobs into stretches of one size: where it is tried one to set up, and one to be timed."""
         start = 0
         if len(self.sizes) > len(self.seconds) and jobs >= 8 * workers * sum(self.sizes):
@@ -53,11 +53,11 @@ class ChunkSizeTuner:
                     start = stop
         yield self.size, slice(start, jobs), False
 
-    def saw(self, size: int, seconds: float) -> None:
+    def record_time(self, size: int, seconds: float) -> None:
         """Remember how long a job took."""
         self.seconds[size] = min(seconds, self.seconds.get(size, seconds))
 
-    def limit(self, size: int) -> None:
+    def cap(self, size: int) -> None:
         """Take no more than so many from now on."""
         self.sizes = list(dict.fromkeys(min(size, one) for one in self.sizes))
         self.seconds = {}
@@ -74,7 +74,7 @@ def score_in_batches(
     record_passes(planned=len(jobs))
     scores, done = torch.empty(0, device=jobs.device), 0
     with _thread_pool(scorers, pace) as crew:
-        for size, which, timed in pace.stretches(len(jobs), len(scorers)):
+        for size, which, timed in pace.schedule(len(jobs), len(scorers)):
             began, some = time.perf_counter(), jobs[which]
             for part in crew(_parts(some, size)):
                 if not done:
@@ -84,7 +84,7 @@ def score_in_batches(
                 done += len(part)
                 record_passes(**{"partial" if partial else "passes": len(part)})
             if timed:
-                pace.saw(size, (time.perf_counter() - began) / len(some))
+                pace.record_time(size, (time.perf_counter() - began) / len(some))
     return scores
 
 
@@ -132,7 +132,7 @@ def _score_with_oom_backoff(score: Score, jobs: Tensor, pace: ChunkSizeTuner) ->
                 raise
             half = len(jobs) // 2
             warnings.warn(f"out of memory: going on with {half} at a time", FusionCamWarning, stacklevel=2)
-            pace.limit(half)
+            pace.cap(half)
     return torch.cat([_score_with_oom_backoff(score, part, pace) for part in _parts(jobs, max(pace.sizes))])
 
 

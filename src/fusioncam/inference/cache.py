@@ -4,7 +4,7 @@ Inside ``with sharing():`` a function marked ``@memoize_pass`` answers a repeate
 their questions plainly (``model.record(x, target)``, ``self.region(model, x, target)``) and need not know who
 asked before. Outside, and after, nothing is remembered.
 
-What one of them costs where nobody asked before it is told by ``with ledger() as bill:`` and ``bill.alone()``.
+What one of them costs where nobody asked before it is told by ``with ledger() as bill:`` and ``bill.standalone()``.
 """
 
 from __future__ import annotations

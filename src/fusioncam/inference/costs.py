@@ -13,9 +13,9 @@ import torch
 
 @dataclass
 class PassCounter:
-    """Counts the pictures that went through the network, and how many are known to come.
+    """Counts the images that went through the network, and how many are known to come.
 
-    One forward pass of one picture is one pass; a backward pass is not counted apart. A pass that starts at
+    One forward pass of one image is one pass; a backward pass is not counted apart. A pass that starts at
     the layer is ``partial``, and counted there alone; ``planned`` counts both kinds.
     """
 
@@ -78,7 +78,7 @@ class CostLedger:
     own: PassCost = field(default_factory=PassCost)
     asked: list[CostLedger] = field(default_factory=list)
 
-    def alone(self) -> PassCost:
+    def standalone(self) -> PassCost:
         """Give what the block costs where nobody asked before it: passes exactly, seconds as they were measured."""
         total, found, left = PassCost(), {self}, [self]
         while left:

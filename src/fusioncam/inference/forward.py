@@ -33,11 +33,11 @@ class NetworkRunner:
         self._compiled: dict[tuple[torch.Size, torch.device], Compiled] = {}
         self._folding: Folding | None = None
 
-    def quiet(self, *, grad: bool) -> AbstractContextManager[None]:
+    def exclusive_eval(self, *, grad: bool) -> AbstractContextManager[None]:
         """Have the network for oneself, in evaluation, with or without gradients."""
         return exclusive_eval(self.network, grad=grad)
 
-    def door(self, x: Tensor) -> Tensor:
+    def validate_input(self, x: Tensor) -> Tensor:
         """Check the input and bring it to where and what the network computes in."""
         if not isinstance(x, Tensor):
             raise ShapeError(f"expected a tensor x (N, C, H, W), got {type(x).__name__}")
@@ -66,7 +66,7 @@ class NetworkRunner:
 
     # -- many passes --------------------------------------------------------------------------------------
 
-    def workers(self, x: Tensor, jobs: int) -> tuple[Sequence[Callable[[Tensor], Tensor]], ChunkSizeTuner]:
+    def replica_calls(self, x: Tensor, jobs: int) -> tuple[Sequence[Callable[[Tensor], Tensor]], ChunkSizeTuner]:
         """Give what calls the network for so many inputs like ``x``, side by side and uncounted, and at what pace.
 
         Each has a network of its own, with the same parameters: a forward pass may keep things in its modules.

@@ -83,7 +83,7 @@ def capture(network: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, lis
 
 @contextmanager
 def replace_outputs(network: nn.Module, changes: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-    """Hand ``changes[layer](output)`` on in place of what each layer gave; it may hold more pictures than came in."""
+    """Hand ``changes[layer](output)`` on in place of what each layer gave; it may hold more images than came in."""
 
     def changing(layer: str, change: Callable[[Tensor], Tensor]) -> Hook:
         return lambda module, args, output: _with_tensor(output, change(_tensor_of(output, layer)))

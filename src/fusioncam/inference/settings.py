@@ -11,7 +11,7 @@ from fusioncam.errors import require_count, require_known
 
 PRECISIONS = ("exact", "bfloat16", "float16", "auto")
 
-# pictures a pass that are tried. On a CPU small chunks stay in the cache, and one size for all keeps memory small and
+# images a pass that are tried. On a CPU small chunks stay in the cache, and one size for all keeps memory small and
 # scores the same at every call: see benchmarks/README.md
 _CPU_CHUNKS, _GPU_CHUNKS = (4,), (64, 128, 256)
 # by what share compiling shortens a pass on a GPU, and how many seconds it takes: guesses on the safe side. On a CPU
@@ -26,7 +26,7 @@ _MOST_WORKERS = 16
 
 @dataclass(frozen=True)
 class Speed:
-    """How masked pictures go through the network. What is None is found out; nothing but rounding depends on it.
+    """How masked images go through the network. What is None is found out; nothing but rounding depends on it.
 
     ``chunk`` is how many go at once, ``workers`` how many chunks side by side (each in a thread with processor
     cores of its own; 1 on a GPU). ``precision`` is that of masked passes: "exact" is the network's own,

@@ -1,4 +1,4 @@
-"""Methods that change the layer's maps instead of the picture: their passes start at the layer."""
+"""Methods that change the layer's maps instead of the image: their passes start at the layer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fusioncam.model.scores import READOUTS, Target
 
 
 class WithoutChannel:
-    """Each channel of the maps set to 0, one at a time; one that is 0 anyhow is not alive."""
+    """Each channel of the maps set to 0, one at a time; one that is 0 anyhow is not active."""
 
     def __init__(self, activations: Tensor) -> None:
-        pictures, channels = activations.shape[:2]
-        self.shape = (channels, pictures)
-        self.alive = (activations != 0).flatten(2).any(2).T
+        images, channels = activations.shape[:2]
+        self.shape = (channels, images)
+        self.active = (activations != 0).flatten(2).any(2).T
 
     def __call__(self, maps: Tensor, which: Tensor) -> Tensor:
         """Give a copy ``(B, K, *s)`` without each of the channels."""
@@ -57,7 +57,9 @@ class AblationCAM:
         record = model.record(x, target, self.layer)
         changes = WithoutChannel(record.activations)
         without = model.ablated_scores(x, changes, target, readout=self.readout, layer=self.layer).T
-        drop = (model.read(record.logits, target, self.readout)[:, None] - without).where(changes.alive.T, 0)
+        drop = (model.score_from_logits(record.logits, target, self.readout)[:, None] - without).where(
+            changes.active.T, 0
+        )
         return to_heatmap(weighted_sum(record.activations, drop), x, self)
 
 

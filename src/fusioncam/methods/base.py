@@ -37,9 +37,9 @@ _names: ContextVar[Sequence[str]] = ContextVar("names", default=())
 
 
 @contextmanager
-def image_names(pictures: Sequence[str]) -> Iterator[None]:
-    """Let warnings tell the pictures of the batch by these names."""
-    token = _names.set(pictures)
+def image_names(images: Sequence[str]) -> Iterator[None]:
+    """Let warnings tell the images of the batch by these names."""
+    token = _names.set(images)
     try:
         yield
     finally:
@@ -53,7 +53,7 @@ def warn_if_flat(
     flat = is_flat(heatmaps).nonzero()[:, 0].tolist()
     if flat:
         names = _names.get()
-        which = ", ".join(names[n] if names else f"picture {n} of the batch" for n in flat)
+        which = ", ".join(names[n] if names else f"image {n} of the batch" for n in flat)
         warnings.warn(
             f"{which}: a constant map, {instead} ({method!r})",
             FlatHeatmapWarning,
@@ -68,7 +68,7 @@ def to_heatmap(cam: Tensor, x: Tensor, method: object) -> Tensor:
 
 
 def noise(x: Tensor, samples: int, seed: int) -> Tensor:
-    """Draw standard normal ``(samples, C, *s)``: the same for every picture of a batch, on every device."""
+    """Draw standard normal ``(samples, C, *s)``: the same for every image of a batch, on every device."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn((samples, *x.shape[1:]), generator=generator).to(x)
 

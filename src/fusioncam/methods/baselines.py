@@ -18,7 +18,7 @@ from fusioncam.model.scores import Target
 
 @dataclass(frozen=True)
 class Random:
-    """Independent random numbers at every pixel: what a map must at least beat. The same for every picture."""
+    """Independent random numbers at every pixel: what a map must at least beat. The same for every image."""
 
     family: ClassVar[str] = "baseline"
     cost: ClassVar[str] = "0"
@@ -70,7 +70,7 @@ class Ones:
 
 @dataclass(frozen=True)
 class Edges:
-    """The picture's edges: the length of Sobel's slopes of its channels' mean. A map may well be no better."""
+    """The image's edges: the length of Sobel's slopes of its channels' mean. A map may well be no better."""
 
     family: ClassVar[str] = "baseline"
     cost: ClassVar[str] = "0"

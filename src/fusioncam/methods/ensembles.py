@@ -40,7 +40,7 @@ class MetaCAM:
 
     A partner votes for a pixel that is among the highest ``top`` percent of its map, and above 0; the map is the
     number of votes. Of several ``top`` the one is taken whose map, as a mask, keeps most more of the class's
-    probability than the rest of the picture does: it stands in for the ROAD of the paper's adaptive
+    probability than the rest of the image does: it stands in for the ROAD of the paper's adaptive
     threshold, as methods know no metrics. The default partners are the paper's eleven.
     """
 
@@ -71,7 +71,7 @@ class MetaCAM:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         trials = len(self.top) if len(self.top) > 1 else 0
         return cost_of(*self.partners, more=2 * trials)
 
@@ -125,7 +125,7 @@ class Fuse:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return cost_of(*self.partners) if self.rule in REDUCTIONS else cost_of(_COMPOSED[self.rule](self.partners))
 
     @memoize_pass

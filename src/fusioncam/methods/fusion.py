@@ -27,7 +27,7 @@ Pair = tuple[Tensor, Tensor]
 class FusionComponents:
     """What a fusion was made of. Maps are ``(N, *s)`` in [0, 1], gains ``(N,)`` differences of probabilities.
 
-    A gain is the target's probability of the picture seen through the map minus that of the empty picture.
+    A gain is the target's probability of the image seen through the map minus that of the empty image.
     """
 
     heatmaps: Tensor
@@ -134,7 +134,7 @@ class UnionCAM:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return cost_of(self.gradient, self.region, more=4)
 
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
@@ -191,7 +191,7 @@ class FusionCAM:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return cost_of(self.gradient, self.scored_region(), more=4)
 
     def scored_region(self) -> Method:

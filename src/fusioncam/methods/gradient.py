@@ -255,7 +255,7 @@ class ShapleyCAM:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
-        record, curvature = model.curved(x, target, self.layer, self.utility)
+        record, curvature = model.record_with_hessian_product(x, target, self.layer, self.utility)
         return to_heatmap(grad_cam(record.activations, record.gradients - curvature / 2), x, self)
 
 
@@ -282,7 +282,7 @@ class FinerCAM:
         """Give heatmaps ``(N, *s)``."""
         logits = model.logits(x)
         targets = as_targets(target, logits)
-        apart = (logits - model.read(logits, target, "logit")[:, None]).abs()
+        apart = (logits - model.score_from_logits(logits, target, "logit")[:, None]).abs()
         apart = apart.scatter(1, targets[:, None], torch.inf)  # no class is a reference of its own
         count = min(self.references, logits.shape[1] - 1)
         if count == 0:

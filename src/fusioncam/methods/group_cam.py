@@ -21,11 +21,11 @@ from fusioncam.model.scores import READOUTS, Target
 
 @dataclass(frozen=True)
 class GroupCAM:
-    """Group-CAM: groups of channels weighted by what the picture gains through them (Zhang et al. 2021).
+    """Group-CAM: groups of channels weighted by what the image gains through them (Zhang et al. 2021).
 
     arXiv 2103.13859. Channels times their mean gradients are summed in ``groups``, runs of neighbours
     ("chunks") or alike ones ("k-means"); each sum, positive and above its ``theta``-th percentile, is a mask. The
-    gain in probability over the blurred picture weighs the mask. ``maps`` says whether the weights multiply the
+    gain in probability over the blurred image weighs the mask. ``maps`` says whether the weights multiply the
     "normalised" masks or the "raw" sums; ``clamp`` drops negative gains. Public codes of Fusion-CAM's authors take
     ``theta=0``, ``clamp=True`` and raw sums or a lighter blur.
     """
@@ -52,7 +52,7 @@ class GroupCAM:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"1 + {self.groups + 1}"
 
     @memoize_pass
@@ -66,7 +66,7 @@ class GroupCAM:
             sums = denoise(sums.flatten(0, 1), self.theta, strict=True).reshape(sums.shape)
         masks = ChannelMasks(sums, x.shape[2:])
         scores = model.masked_scores(x, masks, target, readout=self.readout, fill=self.fill)
-        gains = (scores - empty_scores(model, x, target, self.readout, self.fill)).where(masks.alive, 0)
+        gains = (scores - empty_scores(model, x, target, self.readout, self.fill)).where(masks.active, 0)
         gains = gains.clamp(min=0) if self.clamp else gains
         large = upsample(sums.flatten(0, 1), x.shape[2:])
         shown = (minmax(large) if self.maps == "normalised" else large).reshape(*sums.shape[:2], *x.shape[2:])
@@ -74,11 +74,11 @@ class GroupCAM:
 
     def _sums(self, weighted: Tensor) -> Tensor:
         """Sum the weighted channels ``(N, K, *s)`` in groups: ``(N, G, *s)``, zeros where a group is empty."""
-        pictures, channels = weighted.shape[:2]
+        images, channels = weighted.shape[:2]
         if self.cluster == "chunks":
             run = -(-channels // self.groups)
-            labels = (torch.arange(channels, device=weighted.device) // run).expand(pictures, -1)
+            labels = (torch.arange(channels, device=weighted.device) // run).expand(images, -1)
         else:
             labels = torch.stack([k_means(one.flatten(1), self.groups) for one in weighted])
-        sums = weighted.new_zeros(pictures, self.groups, *weighted.shape[2:])
+        sums = weighted.new_zeros(images, self.groups, *weighted.shape[2:])
         return sums.scatter_add(1, expand_like(labels, weighted).expand_as(weighted), weighted)

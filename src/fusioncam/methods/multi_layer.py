@@ -1,4 +1,4 @@
-"""Methods that look at several layers of one picture, which share one recorded pass."""
+"""Methods that look at several layers of one image, which share one recorded pass."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class FullGrad:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
-        x, biases = x.to(model.device), model.biases(x)
+        x, biases = x.to(model.device), model.channel_biases(x)
         terms = [precise(x) * model.input_gradients(x, target)]
         if biases:
             records = model.records(x, target, biases)
@@ -68,13 +68,13 @@ class RefineCAM:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return cost_of(self.method)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
-        layers = self.layers or [*reversed(model.finer(x)[:2]), model.layer_for(x)]
+        layers = self.layers or [*reversed(model.higher_resolution_layers(x)[:2]), model.layer_for(x)]
         heatmaps = each_layer(self.method, layers, model, x, target)
         return warn_if_flat(minmax(REDUCTIONS["product"](heatmaps)), self)
 
@@ -98,13 +98,13 @@ class MultiLayer:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return cost_of(self.method)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
-        layers = self.layers or [*model.finer(x)[:1], model.layer_for(x)]
+        layers = self.layers or [*model.higher_resolution_layers(x)[:1], model.layer_for(x)]
         heatmaps = each_layer(self.method, layers, model, x, target)
         return warn_if_flat(minmax(REDUCTIONS[self.rule](heatmaps)), self)
 
@@ -132,13 +132,13 @@ class Multiscale:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return cost_of(self.base, self.finer)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
-        layers = model.finer(x)[: len(self.weights)]
+        layers = model.higher_resolution_layers(x)[: len(self.weights)]
         with cached_passes(), prefetch_layers(x, layers_of(self.base) | set(layers)):
             total = self.base(model, x, target)
             for weight, layer in zip(self.weights, layers, strict=False):  # a network may have fewer sizes
@@ -150,7 +150,7 @@ class Multiscale:
 class PolyCAM:
     """Poly-CAM: maps of earlier layers, made locally even, times the map of the later (Englebert et al. 2022).
 
-    arXiv 2204.13359. A channel weighs the probability of the picture seen through it ("+"), what its absence
+    arXiv 2204.13359. A channel weighs the probability of the image seen through it ("+"), what its absence
     costs ("-"), or both ("+-"), if positive. ``layers`` go from the first to the last; by default the last layers of
     every size of maps up to the model's. Where the even part is 0 so is the ratio, which the authors' code lets grow.
     """
@@ -168,13 +168,13 @@ class PolyCAM:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"1 + {len(self.sign)} K of each layer"
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
-        layers = self.layers or [*reversed(model.finer(x)), model.layer_for(x)]
+        layers = self.layers or [*reversed(model.higher_resolution_layers(x)), model.layer_for(x)]
         first, *rest = reversed(model.records(x, target, layers))
         shown = self._cam(model, x, target, first)
         for record in rest:
@@ -190,10 +190,10 @@ class PolyCAM:
         def scores(masks: Any) -> Tensor:
             return model.masked_scores(x, masks, target, readout="probability", fill=self.fill)
 
-        weights = torch.zeros(masks.alive.shape).to(record.activations)
+        weights = torch.zeros(masks.active.shape).to(record.activations)
         if "+" in self.sign:
             weights = weights + scores(masks)
         if "-" in self.sign:
-            whole = model.read(record.logits, target, "probability")
+            whole = model.score_from_logits(record.logits, target, "probability")
             weights = weights + whole - scores(TransformedMasks(masks, lambda mask: 1 - mask))
-        return weighted_sum(record.activations, weights.relu().where(masks.alive, 0).T).relu()
+        return weighted_sum(record.activations, weights.relu().where(masks.active, 0).T).relu()

@@ -1,4 +1,4 @@
-"""Opti-CAM: channel weights found by climbing the score of the masked picture."""
+"""Opti-CAM: channel weights found by climbing the score of the masked image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fusioncam.model.scores import READOUTS, Target
 
 @dataclass(frozen=True)
 class OptiCAM:
-    """Opti-CAM: the weights that maximise the logit of the masked picture (Zhang et al. 2023, arXiv 2301.07002).
+    """Opti-CAM: the weights that maximise the logit of the masked image (Zhang et al. 2023, arXiv 2301.07002).
 
     The mask is ``minmax(up(sum_k softmax(u)_k relu(A_k)))``; Adam climbs the logit over ``u`` from equal weights, in
     ``steps`` of ``rate``. It optimises what average drop and increase measure.
@@ -43,7 +43,7 @@ class OptiCAM:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"1 + {self.steps}"
 
     @memoize_pass

@@ -21,10 +21,10 @@ from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 
 
-def softmax_weights(scores: Tensor, alive: Tensor) -> Tensor:
+def softmax_weights(scores: Tensor, active: Tensor) -> Tensor:
     """Turn scores ``(N, K)`` into weights by a softmax over the living channels; the others weigh 0."""
-    weights = scores.masked_fill(~alive, -torch.inf).softmax(dim=1)
-    return weights.where(alive, 0)  # also the softmax of a picture without a living channel
+    weights = scores.masked_fill(~active, -torch.inf).softmax(dim=1)
+    return weights.where(active, 0)  # also the softmax of an image without a living channel
 
 
 def from_channels(activations: Tensor, weights: Tensor, x: Tensor, method: object) -> Tensor:
@@ -36,14 +36,14 @@ def from_channels(activations: Tensor, weights: Tensor, x: Tensor, method: objec
 
 @dataclass(frozen=True)
 class ScoreCAM:
-    """Score-CAM: channels weighted by the score of the picture seen through them (Wang et al. 2020).
+    """Score-CAM: channels weighted by the score of the image seen through them (Wang et al. 2020).
 
     arXiv 1910.01279, eq. 4-7 and algorithm 1. Each channel, brought to the input's size and stretched to
-    [0, 1], masks the picture; the target's score of the masked picture weighs the channel. A constant channel
+    [0, 1], masks the image; the target's score of the masked image weighs the channel. A constant channel
     masks everything, weighs nothing and costs no pass.
 
     ``readout`` is what counts as score, "logit" or "probability". ``softmax`` turns the scores into weights by
-    a softmax over the channels, in which ``increase``, the score less that of the empty picture (eq. 6), would
+    a softmax over the channels, in which ``increase``, the score less that of the empty image (eq. 6), would
     cancel. ``normalise`` says whether a mask is stretched "after" or "before" it is brought to the input's size,
     and ``maps`` whether the weights multiply the "raw" or the "normalised" channels. Public codes differ in all
     of them. ``channels`` keeps only so many, those of the largest deviation (Faster Score-CAM). ``budget`` scores
@@ -78,7 +78,7 @@ class ScoreCAM:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture; K is the number of channels."""
+        """The passes of one image; K is the number of channels."""
         return f"1 + {masks_scored(self.budget, self.channels or 'K')}" + (" + 1" if self.increase else "")
 
     @memoize_pass
@@ -86,33 +86,33 @@ class ScoreCAM:
         """Give heatmaps ``(N, *s)`` in [0, 1]."""
         activations = model.record(x, target, self.layer).activations
         masks = ChannelMasks(activations, x.shape[2:], self.normalise)
-        alive = masks.alive.T
+        active = masks.active.T
         if self.channels is not None:
-            alive = most_varied(activations, alive, self.channels)
+            active = most_varied(activations, active, self.channels)
         empty = empty_scores(model, x, target, self.readout, self.fill)[:, None] if self.increase else 0
 
         def scores(chosen: Tensor) -> Tensor:
-            masks.alive = chosen.T
+            masks.active = chosen.T
             return model.masked_scores(x, masks, target, readout=self.readout, fill=self.fill).T - empty
 
         def weights(scores: Tensor) -> Tensor:
-            return softmax_weights(scores, alive) if self.softmax else scores.where(alive, 0)
+            return softmax_weights(scores, active) if self.softmax else scores.where(active, 0)
 
-        known = score_within_budget(self, scores, weights, activations, alive)
+        known = score_within_budget(self, scores, weights, activations, active)
         if self.maps == "normalised":
             activations = minmax(activations.flatten(0, 1)).reshape(activations.shape)
         return from_channels(activations, weights(known), x, self)
 
 
-def most_varied(activations: Tensor, alive: Tensor, channels: int) -> Tensor:
+def most_varied(activations: Tensor, active: Tensor, channels: int) -> Tensor:
     """Say which living channels have the largest standard deviation, ``(N, K)``; ties go to the lower index."""
-    deviation = activations.flatten(2).std(2, correction=0).where(alive, -1)
+    deviation = activations.flatten(2).std(2, correction=0).where(active, -1)
     order = deviation.argsort(dim=1, descending=True, stable=True)
-    return torch.zeros_like(alive).scatter(1, order[:, :channels], True)
+    return torch.zeros_like(active).scatter(1, order[:, :channels], True)
 
 
 def empty_scores(model: ExplainedModel, x: Tensor, target: Target, readout: str, fill: str) -> Tensor:
-    """Give the target's score ``(N,)`` of the picture seen through nothing."""
+    """Give the target's score ``(N,)`` of the image seen through nothing."""
     return model.masked_scores(x, x.new_zeros(1, len(x), *x.shape[2:]), target, readout=readout, fill=fill)[0]
 
 
@@ -121,16 +121,16 @@ def score_within_budget(
     scores: Callable[[Tensor], Tensor],
     weights: Callable[[Tensor], Tensor],
     activations: Tensor,
-    alive: Tensor,
+    active: Tensor,
 ) -> Tensor:
     """Give the scores ``(N, K)`` of the living channels within the method's budget: all of them if it has none."""
     if method.budget is None:
-        return scores(alive)
-    return estimate(scores, weights, activations, alive, method.budget, method.tolerance)
+        return scores(active)
+    return estimate(scores, weights, activations, active, method.budget, method.tolerance)
 
 
 def masks_scored(budget: int | str | None, most: int | str = "K", times: int = 1) -> str:
-    """Say how many masks of a picture are scored so many times; K is the number of channels."""
+    """Say how many masks of an image are scored so many times; K is the number of channels."""
     scored: int | str = budget if isinstance(budget, int) else most
     passes = scored * times if isinstance(scored, int) else scored if times == 1 else f"{times} {scored}"
     return f"up to {passes}" if budget == AUTO else str(passes)
@@ -145,25 +145,25 @@ def from_averages(
 ) -> Tensor:
     """Give Score-CAM's heatmaps with the average of several scores ``(K, N)`` in place of one.
 
-    ``scored`` is asked anew for each round of a budget, with the masks of that round alive.
+    ``scored`` is asked anew for each round of a budget, with the masks of that round active.
     """
     activations = model.record(x, target, method.layer).activations
     masks = ChannelMasks(activations, x.shape[2:])
-    alive = masks.alive.T
+    active = masks.active.T
 
     def scores(chosen: Tensor) -> Tensor:
-        masks.alive = chosen.T
+        masks.active = chosen.T
         return torch.stack(list(scored(masks))).mean(0).T
 
-    known = score_within_budget(method, scores, lambda scores: softmax_weights(scores, alive), activations, alive)
-    return from_channels(activations, softmax_weights(known, alive), x, method)
+    known = score_within_budget(method, scores, lambda scores: softmax_weights(scores, active), activations, active)
+    return from_channels(activations, softmax_weights(known, active), x, method)
 
 
 @dataclass(frozen=True)
 class SSCAM:
     """SS-CAM: Score-CAM with scores averaged over noise (Wang et al. 2020, arXiv 2006.14255).
 
-    ``noise`` of deviation ``std`` is added to the mask ("maps", form 1 of the paper) or to the masked picture
+    ``noise`` of deviation ``std`` is added to the mask ("maps", form 1 of the paper) or to the masked image
     ("input", form 2), ``samples`` times; one draw serves all channels. ``budget`` and ``tolerance`` are as in
     :class:`ScoreCAM`: the averages of so many channels, which are smoother than single scores, tell the others'.
     """
@@ -188,7 +188,7 @@ class SSCAM:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"1 + {masks_scored(self.budget, times=self.samples)}"
 
     @memoize_pass
@@ -206,8 +206,8 @@ class SSCAM:
         if self.noise == "maps":
             noisy = TransformedMasks(masks, lambda mask: mask + drawn)
             return model.masked_scores(x, noisy, target, readout="logit", fill=self.fill)
-        # noise on the picture and on what fills it adds to every masked picture
-        fill = model.background(x, self.fill) + drawn
+        # noise on the image and on what fills it adds to every masked image
+        fill = model.fill_pixels(x, self.fill) + drawn
         return model.masked_scores(x + drawn, masks, target, readout="logit", fill=fill)
 
 
@@ -238,7 +238,7 @@ class ISCAM:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"1 + {masks_scored(self.budget, times=self.samples)}"
 
     @memoize_pass
@@ -257,7 +257,7 @@ class ISCAM:
 
 @dataclass(frozen=True)
 class RISE:
-    """RISE: random masks weighted by the probability of the picture seen through them (Petsiuk et al. 2018).
+    """RISE: random masks weighted by the probability of the image seen through them (Petsiuk et al. 2018).
 
     arXiv 1806.07421; see :class:`fusioncam.functional.masks.RiseMasks`. No layer is looked at: any network will do.
     """
@@ -280,7 +280,7 @@ class RISE:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"{self.masks}"
 
     @memoize_pass

@@ -2,7 +2,7 @@
 
 A mask of a 7 x 7 layer is a point in 49 dimensions, and the score is a smooth function of it, with some noise. Some
 masks are scored, the others predicted by a Gaussian process. Those that would leave the *map* least uncertain are
-scored, a few at a time, so that what is found decides what is asked for next. Deterministic, and picture by picture.
+scored, a few at a time, so that what is found decides what is asked for next. Deterministic, and image by image.
 """
 
 from __future__ import annotations
@@ -39,62 +39,62 @@ def estimate(
     score: Callable[[Tensor], Tensor],
     weights: Callable[[Tensor], Tensor],
     activations: Tensor,
-    alive: Tensor,
+    active: Tensor,
     budget: int | str,
     tolerance: float,
 ) -> Tensor:
-    """Give scores ``(N, K)`` of all living channels, of which at most ``budget`` a picture are asked for.
+    """Give scores ``(N, K)`` of all living channels, of which at most ``budget`` an image are asked for.
 
     ``score(chosen)`` gives the scores ``(N, K)`` of the channels that are True, ``weights(scores)`` the weights that
-    scores come to. With "auto" masks are added to a picture until the error of its map is under ``tolerance``: see
+    scores come to. With "auto" masks are added to an image until the error of its map is under ``tolerance``: see
     :func:`map_error`.
     """
-    points = [_points(one, lives) for one, lives in zip(activations, alive, strict=True)]
-    maps = [_pooled(one[lives]) for one, lives in zip(activations, alive, strict=True)]
-    kernels = [Kernel()] * len(alive)
-    known, before = torch.zeros_like(alive), alive.to(activations)
+    points = [_points(one, lives) for one, lives in zip(activations, active, strict=True)]
+    maps = [_pooled(one[lives]) for one, lives in zip(activations, active, strict=True)]
+    kernels = [Kernel()] * len(active)
+    known, before = torch.zeros_like(active), active.to(activations)
     scores = complete = torch.full_like(before, torch.nan)
-    wanted = _wanted(alive, known, budget)
+    wanted = _wanted(active, known, budget)
     while wanted.any():
-        fresh = torch.zeros_like(alive)
+        fresh = torch.zeros_like(active)
         for n in wanted.nonzero()[:, 0].tolist():
-            lives = alive[n]
+            lives = active[n]
             effects = before[n, lives, None] * maps[n]
             fresh[n, lives] = choose(points[n], effects, known[n, lives], int(wanted[n]), kernels[n])
         known = known | fresh
         scores = torch.where(fresh, score(fresh), scores)
-        complete = _completed(points, scores, known, alive, kernels)
+        complete = _completed(points, scores, known, active, kernels)
         after = weights(complete)
         unfinished = fresh.any(1)
         if budget == AUTO and not fresh.equal(known):
             unfinished &= map_error(activations, before, after, known, fresh) > tolerance
-        before, wanted = after, _wanted(alive, known, budget).where(unfinished, 0)
+        before, wanted = after, _wanted(active, known, budget).where(unfinished, 0)
     return complete
 
 
 def _completed(
-    points: Sequence[Tensor], scores: Tensor, known: Tensor, alive: Tensor, kernels: list[Kernel]
+    points: Sequence[Tensor], scores: Tensor, known: Tensor, active: Tensor, kernels: list[Kernel]
 ) -> Tensor:
     """Predict the living scores ``(N, K)`` that are not known, and renew the kernels."""
     complete = scores.clone()
     for n in known.any(1).nonzero()[:, 0].tolist():
-        mine = points[n][known[n, alive[n]]]
+        mine = points[n][known[n, active[n]]]
         predicted, kernels[n] = predict(mine, scores[n, known[n]].double(), points[n])
-        complete[n, alive[n]] = predicted.to(scores)
+        complete[n, active[n]] = predicted.to(scores)
     return torch.where(known, scores, complete)
 
 
-def _wanted(alive: Tensor, known: Tensor, budget: int | str) -> Tensor:
-    """Give how many masks to score next of each picture, ``(N,)``; all at once where the budget has as many."""
-    left = (alive & ~known).sum(1)
+def _wanted(active: Tensor, known: Tensor, budget: int | str) -> Tensor:
+    """Give how many masks to score next of each image, ``(N,)``; all at once where the budget has as many."""
+    left = (active & ~known).sum(1)
     if isinstance(budget, str):
         return left.clamp(max=_ROUND)
     some = torch.minimum(left, budget - known.sum(1)).clamp(max=-(-budget // _ROUNDS))
-    return torch.where(alive.sum(1) <= budget, left, some)
+    return torch.where(active.sum(1) <= budget, left, some)
 
 
 def map_error(activations: Tensor, before: Tensor, after: Tensor, known: Tensor, fresh: Tensor) -> Tensor:
-    """Estimate the error of each picture's map ``(N,)``, in units of the map's own deviation.
+    """Estimate the error of each image's map ``(N,)``, in units of the map's own deviation.
 
     The masks of the last round, ``fresh``, were predicted before they were scored. By as large a share as these
     weights ``(N, K)`` changed those that are not ``known`` yet are taken to be wrong, independently of each other:
@@ -111,13 +111,13 @@ def map_error(activations: Tensor, before: Tensor, after: Tensor, known: Tensor,
     return error.nan_to_num(nan=torch.inf, posinf=torch.inf).where(unknown > 0, 0)
 
 
-def _points(activations: Tensor, alive: Tensor) -> Tensor:
-    """Give the masks of one picture's living channels ``(K, *s)`` as points ``(L, D)``, their distances about 1.
+def _points(activations: Tensor, active: Tensor) -> Tensor:
+    """Give the masks of one image's living channels ``(K, *s)`` as points ``(L, D)``, their distances about 1.
 
     A place counts by the energy of the activations there: what a mask shows of an empty place moves no score.
     """
     energy = activations.square().sum(0, keepdim=True)
-    points = _pooled(minmax(activations[alive])) * _pooled(energy / energy.max())
+    points = _pooled(minmax(activations[active])) * _pooled(energy / energy.max())
     apart = (2 * (points - points.mean(0)).square().sum(1).mean()).sqrt()  # the root mean square over all pairs
     return points / torch.where(apart > 0, apart, 1)
 

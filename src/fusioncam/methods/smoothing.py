@@ -1,4 +1,4 @@
-"""Gradients averaged over many inputs: noisy ones, or those on the way from an empty picture."""
+"""Gradients averaged over many inputs: noisy ones, or those on the way from an empty image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SmoothGradCAMPlusPlus:
     """Smooth Grad-CAM++: Grad-CAM++ of derivatives averaged over noise (Omeiza et al. 2019, arXiv 1908.01224).
 
     ``samples`` inputs with normal noise of deviation ``std``, in the units of the normalised input; the maps are
-    those of the clean picture. ``alpha`` has the second derivative above its line, as in Grad-CAM++, where the paper
+    those of the clean image. ``alpha`` has the second derivative above its line, as in Grad-CAM++, where the paper
     prints the first.
     """
 
@@ -43,7 +43,7 @@ class SmoothGradCAMPlusPlus:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"1 + {self.samples}"
 
     @memoize_pass
@@ -58,11 +58,11 @@ class SmoothGradCAMPlusPlus:
 
 @dataclass(frozen=True)
 class ExpectedGradCAM:
-    """Expected Grad-CAM: Grad-CAM of the gradient expected on the ways from noise to the picture.
+    """Expected Grad-CAM: Grad-CAM of the gradient expected on the ways from noise to the image.
 
     After Buono et al. 2024, arXiv 2406.01274, whose code is not public: ours has the expected gradients of the
-    paper and not its kernel smoothing, and its defaults are ours. ``samples`` empty pictures with noise of
-    deviation ``std``, each at another distance from the picture: where the score no longer moves at the picture
+    paper and not its kernel smoothing, and its defaults are ours. ``samples`` empty images with noise of
+    deviation ``std``, each at another distance from the image: where the score no longer moves at the image
     itself, it did on the way.
     """
 
@@ -79,7 +79,7 @@ class ExpectedGradCAM:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"1 + {self.samples}"
 
     @memoize_pass
@@ -97,7 +97,7 @@ class ExpectedGradCAM:
 class IntegratedGradients:
     """Integrated Gradients, the yardstick that is no CAM (Sundararajan et al. 2017, arXiv 1703.01365, eq. 1).
 
-    The gradient by the pixels, integrated from the empty picture (``fill``) to the picture in ``steps`` by the
+    The gradient by the pixels, integrated from the empty image (``fill``) to the image in ``steps`` by the
     midpoint rule, times their difference; the map is the absolute sum over the colours.
     """
 
@@ -113,14 +113,14 @@ class IntegratedGradients:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"{self.steps}"
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Give heatmaps ``(N, *s)``."""
         x = x.to(model.device)
-        away = precise(x) - model.background(precise(x), self.fill)
+        away = precise(x) - model.fill_pixels(precise(x), self.fill)
         total = torch.zeros_like(away)
         for way in middles(self.steps):
             total += model.input_gradients(x - (1 - way) * away, target)
@@ -134,7 +134,7 @@ def middles(steps: int) -> list[float]:
 
 @dataclass(frozen=True)
 class Augmented:
-    """A method's heatmaps averaged over the picture, its mirror image and noisy ones.
+    """A method's heatmaps averaged over the image, its mirror image and noisy ones.
 
     ``flips`` asks for the mirror image, ``samples`` says how many noisy ones. The noise is normal of deviation
     ``std``, in the units of the normalised input.
@@ -155,7 +155,7 @@ class Augmented:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         times, each = 1 + self.flips + self.samples, cost_of(self.method)
         return str(times * int(each)) if each.isdigit() else f"{times} x ({each})"
 

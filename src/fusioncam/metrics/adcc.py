@@ -55,15 +55,15 @@ class Coherency:
         """Give the coherency ``(N,)`` in [0, 1]."""
         method = require_method(self, method)
         masks = as_masks(heatmaps, model, x, self.resize)
-        pictures = x.to(model.device)
-        shown = blend(pictures, masks, model.background(pictures, self.fill))
+        images = x.to(model.device)
+        shown = blend(images, masks, model.fill_pixels(images, self.fill))
         again = regenerate(method, model, shown, target_classes(model, x, target, self.classes)).to(masks)
         return coherency(masks, again)
 
 
 @dataclass(frozen=True)
 class Complexity:
-    """Complexity: how much of the picture the heatmap takes, its mean (Poppi et al. 2021, arXiv 2104.10252)."""
+    """Complexity: how much of the image the heatmap takes, its mean (Poppi et al. 2021, arXiv 2104.10252)."""
 
     family: ClassVar[str] = "faithfulness"
     higher_is_better: ClassVar[bool] = False

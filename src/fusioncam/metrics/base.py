@@ -1,4 +1,4 @@
-"""What every metric is, and what those that mask pictures have in common."""
+"""What every metric is, and what those that mask images have in common."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Metric(Protocol):
     """Anything that turns heatmaps ``(N, *s)`` of inputs ``(N, C, *s)`` into values ``(N,)``.
 
     ``truth`` and ``method`` are looked at by those alone that say that they need them. NaN says that a metric is
-    undefined for a picture. What else its values depend on are its fields: the protocol.
+    undefined for an image. What else its values depend on are its fields: the protocol.
     """
 
     family: ClassVar[str]
@@ -44,7 +44,7 @@ class Metric(Protocol):
 
     @property
     def cost(self) -> str:
-        """The passes of one picture; M is what the method takes."""
+        """The passes of one image; M is what the method takes."""
 
     def __call__(
         self,
@@ -59,9 +59,9 @@ class Metric(Protocol):
         ...
 
 
-# whose score is measured: that of the class that was explained, or of the one that the whole picture scores highest
+# whose score is measured: that of the class that was explained, or of the one that the whole image scores highest
 CLASSES = ("target", "predicted")
-# how heatmaps of other sides are brought to the picture's
+# how heatmaps of other sides are brought to the image's
 RESIZES: dict[str, Callable[[Tensor, torch.Size], Tensor]] = {
     "linear": upsample,
     "nearest": lambda maps, size: F.interpolate(maps[:, None], size=tuple(size), mode="nearest")[:, 0],
@@ -72,9 +72,9 @@ TIES = ("first", "last", "random", "any")
 
 
 def resized_heatmaps(heatmaps: Tensor, model: ExplainedModel, x: Tensor, resize: str = "linear") -> Tensor:
-    """Give the heatmaps ``(N, *s)`` in full precision, of the picture's sides and where the network is.
+    """Give the heatmaps ``(N, *s)`` in full precision, of the image's sides and where the network is.
 
-    Raises :class:`ShapeError` unless there is one for each picture, :class:`NonFiniteError` for NaN and infinity.
+    Raises :class:`ShapeError` unless there is one for each image, :class:`NonFiniteError` for NaN and infinity.
     """
     if heatmaps.dim() != x.dim() - 1 or len(heatmaps) != len(x):
         want = (len(x), *x.shape[2:])
@@ -92,7 +92,7 @@ def as_masks(heatmaps: Tensor, model: ExplainedModel, x: Tensor, resize: str = "
     low, high = maps.amin(), maps.amax()
     if low < -1e-3 or high > 1 + 1e-3:
         raise UnknownNameError(
-            f"heatmaps that mask pictures are in [0, 1], got {low:.3g} to {high:.3g}: stretch them by maps.minmax"
+            f"heatmaps that mask images are in [0, 1], got {low:.3g} to {high:.3g}: stretch them by maps.minmax"
         )
     return maps.clamp(0, 1)
 
@@ -109,7 +109,7 @@ def _predicted(model: ExplainedModel, x: Tensor) -> Tensor:
 
 @memoize_pass
 def whole_scores(model: ExplainedModel, x: Tensor, target: Target, readout: str) -> Tensor:
-    """Give the score ``(N,)`` of the whole pictures, as those of masked ones are made: a strict > compares both."""
+    """Give the score ``(N,)`` of the whole images, as those of masked ones are made: a strict > compares both."""
     everything = torch.ones((1, len(x), *x.shape[2:]), device=model.device)
     return model.masked_scores(x, everything, target, readout=readout)[0]
 
@@ -188,9 +188,9 @@ def require_method(metric: object, method: Method | None) -> Method:
 
 
 def validate_heatmaps(heatmaps: Tensor, x: Tensor) -> Tensor:
-    """Give the heatmaps in full precision, on the device of the pictures ``x``.
+    """Give the heatmaps in full precision, on the device of the images ``x``.
 
-    Raises :class:`ShapeError` if they are not of these pictures, :class:`NonFiniteError` for NaN and infinity.
+    Raises :class:`ShapeError` if they are not of these images, :class:`NonFiniteError` for NaN and infinity.
     """
     if tuple(heatmaps.shape) != (len(x), *x.shape[2:]):
         raise ShapeError(f"heatmaps of x {tuple(x.shape)} are {(len(x), *x.shape[2:])}, got {tuple(heatmaps.shape)}")
@@ -200,14 +200,14 @@ def validate_heatmaps(heatmaps: Tensor, x: Tensor) -> Tensor:
 
 
 def regenerate(method: Method, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-    """Make heatmaps of what is no picture of the user's, so without warnings of those that are flat."""
+    """Make heatmaps of what is no image of the user's, so without warnings of those that are flat."""
     with uncached(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FlatHeatmapWarning)
         return validate_heatmaps(method(model, x, as_targets(target, x)), x)
 
 
 def random_like(draw: Callable[..., Tensor], x: Tensor, samples: int, seed: int) -> Iterator[Tensor]:
-    """Draw numbers ``(C, *s)``, the same for every picture of a batch, on every device."""
+    """Draw numbers ``(C, *s)``, the same for every image of a batch, on every device."""
     generator = torch.Generator().manual_seed(seed)
     return (draw(x.shape[1:], generator=generator).to(x) for _ in range(samples))
 

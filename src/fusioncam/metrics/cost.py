@@ -27,7 +27,7 @@ QUANTITIES = ("seconds", "passes", "partial passes", "peak memory")
 
 @dataclass(frozen=True)
 class Cost:
-    """What the heatmap of each picture costs when it is made alone.
+    """What the heatmap of each image costs when it is made alone.
 
     ``quantity`` is "seconds" of wall time, whole "passes" or "partial passes" (those that start at the layer, see
     :class:`fusioncam.inference.costs.PassCounter`), or "peak memory": the MiB in use at the worst moment beyond those in use before.
@@ -35,7 +35,7 @@ class Cost:
     the whole process, measured on Linux alone and NaN elsewhere. It is known to some MiB, and other threads' memory
     counts too.
 
-    Each picture is measured once, behind one that warms up. Within :func:`fusioncam.inference.cache` all quantities of one
+    Each image is measured once, behind one that warms up. Within :func:`fusioncam.inference.cache` all quantities of one
     method and batch come of one measurement.
     """
 
@@ -61,7 +61,7 @@ class Cost:
         truth: Truth | None = None,
         method: Method | None = None,
     ) -> Tensor:
-        """Give the quantity for each picture ``(N,)``."""
+        """Give the quantity for each image ``(N,)``."""
         heatmaps = validate_heatmaps(heatmaps, x)
         spent = measured(require_method(self, method), model, x, target)
         return spent[:, QUANTITIES.index(self.quantity)].to(heatmaps)
@@ -69,9 +69,9 @@ class Cost:
 
 @memoize_pass
 def measured(method: Method, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-    """Give what each picture's heatmap costs ``(N, 4)``, in the order of ``QUANTITIES``."""
+    """Give what each image's heatmap costs ``(N, 4)``, in the order of ``QUANTITIES``."""
     targets = as_targets(target, x)
-    regenerate(method, model, x[:1].clone(), targets[:1])  # whatever is only done once is no cost of a picture
+    regenerate(method, model, x[:1].clone(), targets[:1])  # whatever is only done once is no cost of an image
     return torch.stack([_spent(method, model, x[n : n + 1], targets[n : n + 1]) for n in range(len(x))])
 
 

@@ -27,7 +27,7 @@ from fusioncam.model.scores import Target
 class Insertion:
     """Insertion: the area under the score as the heatmap's pixels appear, the highest first (Petsiuk et al. 2018).
 
-    RISE, arXiv 1806.07421, section 4.1. From what ``fill`` shows to the whole picture in ``steps`` even steps, or by
+    RISE, arXiv 1806.07421, section 4.1. From what ``fill`` shows to the whole image in ``steps`` even steps, or by
     ``pixels`` a step if that is given; the area is that of trapezoids over the share of pixels shown. ``readout`` and
     ``classes`` say which score. A "blur" has ``sigma`` and at most ``size`` pixels a side. Which of equal pixels goes
     first ``ties`` says: see ``TIES``.
@@ -56,7 +56,7 @@ class Insertion:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture; S is the number of its pixels."""
+        """The passes of one image; S is the number of its pixels."""
         return f"{self.steps + 1}" if self.pixels is None else f"S / {self.pixels} + 1"
 
     def __call__(
@@ -85,7 +85,7 @@ class Insertion:
 class Deletion:
     """Deletion: the area under the score as the heatmap's pixels vanish, the highest first (Petsiuk et al. 2018).
 
-    RISE, arXiv 1806.07421, section 4.1. From the whole picture to what ``fill`` shows; the settings are those of
+    RISE, arXiv 1806.07421, section 4.1. From the whole image to what ``fill`` shows; the settings are those of
     :class:`Insertion`.
     """
 
@@ -112,7 +112,7 @@ class Deletion:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture; S is the number of its pixels."""
+        """The passes of one image; S is the number of its pixels."""
         return f"{self.steps + 1}" if self.pixels is None else f"S / {self.pixels} + 1"
 
     def __call__(
@@ -152,8 +152,8 @@ class RankMasks:
         self._counts = torch.tensor(counts, dtype=ranks.dtype, device=ranks.device)
 
     def __getitem__(self, where: tuple[Tensor, Tensor]) -> Tensor:
-        mask, picture = where
-        ranks, counts = self._ranks[picture], self._counts[mask]
+        mask, image = where
+        ranks, counts = self._ranks[image], self._counts[mask]
         return ranks >= expand_like(counts, ranks) if self._hide else ranks < expand_like(counts, ranks)
 
 
@@ -193,7 +193,7 @@ def swept(
 
 
 def shares_of(metric: Insertion | Deletion, x: Tensor) -> Tensor:
-    """Give the shares of pixels ``(steps + 1,)`` at which a curve for pictures like ``x`` is known."""
+    """Give the shares of pixels ``(steps + 1,)`` at which a curve for images like ``x`` is known."""
     counts = counts_of(x[0, 0].numel(), metric.steps, metric.pixels)
     return torch.tensor(counts, dtype=torch.float64) / counts[-1]
 

@@ -1,4 +1,4 @@
-"""What the network thinks of the picture seen through its heatmap: drop, increase and gain of the score."""
+"""What the network thinks of the image seen through its heatmap: drop, increase and gain of the score."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fusioncam.metrics.base import (
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
-# methods that choose or weigh whole maps by the score of the picture seen through them, as is measured here
+# methods that choose or weigh whole maps by the score of the image seen through them, as is measured here
 CHOOSERS = ("union-cam", "fusion-cam", "opti-cam", "meta-cam")
 
 
@@ -32,7 +32,7 @@ class AverageDrop:
     """Average drop: the share of the score that is lost when only what the heatmap shows is seen.
 
     ``max(0, s(x) - s(x H)) / (s(x) + epsilon)`` (Chattopadhyay et al. 2018, arXiv 1710.11063, section 4.1), a
-    fraction, its mean over pictures the average drop. ``readout`` and ``classes`` say which score is measured,
+    fraction, its mean over images the average drop. ``readout`` and ``classes`` say which score is measured,
     ``fill`` what shows where the heatmap is 0. ``keep`` shows only so large a share of the pixels, the highest, each
     with its value, so that wide maps have no advantage: 0.5 in Score-CAM's paper (arXiv 1910.01279, section 4.2).
     Between equal pixels ``ties`` decides, see ``TIES``. NaN where ``s(x) + epsilon`` is not above 0, as a logit may
@@ -170,7 +170,7 @@ def drop(whole: Tensor, seen: Tensor, epsilon: float = 0) -> Tensor:
 
 
 def increase(whole: Tensor, seen: Tensor) -> Tensor:
-    """Give 1 where the score ``(N,)`` is higher than the whole picture's, strictly, and 0 elsewhere.
+    """Give 1 where the score ``(N,)`` is higher than the whole image's, strictly, and 0 elsewhere.
 
     >>> increase(torch.tensor([0.8, 0.5]), torch.tensor([0.8, 0.9])).tolist()
     [0.0, 1.0]
@@ -209,12 +209,12 @@ def both_scores(
     target: Target,
     heatmaps: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Give the scores ``(N,)`` of the whole pictures and of what is seen of them through the heatmaps."""
+    """Give the scores ``(N,)`` of the whole images and of what is seen of them through the heatmaps."""
     target = target_classes(model, x, target, metric.classes)
     whole = whole_scores(model, x, target, metric.readout)
     shown = seen_through(heatmaps, model, x, metric.keep, metric.ties, metric.seed, metric.resize)
     seen = seen_scores(model, x, shown, target, metric.readout, metric.fill)
-    # a mask of ones is the whole picture, whatever the rounding of two passes says
+    # a mask of ones is the whole image, whatever the rounding of two passes says
     return whole, torch.where((shown == 1).flatten(1).all(1), whole, seen)
 
 
@@ -228,7 +228,7 @@ def seen_through(
 
 @memoize_pass
 def seen_scores(model: ExplainedModel, x: Tensor, masks: Tensor, target: Target, readout: str, fill: str) -> Tensor:
-    """Give the scores ``(N,)`` of pictures under one mask each ``(N, *s)``."""
+    """Give the scores ``(N,)`` of images under one mask each ``(N, *s)``."""
     return model.masked_scores(x, masks[None], target, readout=readout, fill=fill)[0]
 
 

@@ -99,7 +99,7 @@ class EnergyShare:
 class IoU:
     """Intersection over union of the object and the pixels of at least ``threshold`` times the heatmap's maximum.
 
-    ``threshold`` None takes the best one for each picture, of all that tell its pixels apart: an upper bound that
+    ``threshold`` None takes the best one for each image, of all that tell its pixels apart: an upper bound that
     looks at the truth, no protocol that could be used without it. A pixel of 0 is never part of the heatmap's
     object. ``region`` is as in :class:`PointingGame`.
     """
@@ -142,9 +142,9 @@ class BoxAccuracy:
 
     arXiv 2001.07437 and 2007.04178, weakly supervised localization. The boxes of the connected pieces of the pixels
     of at least ``threshold`` times the heatmap's maximum are compared with each true box; the value is the share of
-    ``deltas`` that the best IoU reaches, its mean over pictures a box accuracy. ``pieces`` is "all", as in the second
-    paper, or "largest", as in the first. MaxBoxAcc chooses the threshold over the data set: :meth:`curve` has what a
-    picture reaches at each, and :func:`fusioncam.functional.boxes.max_box_acc` makes it of all pictures' curves.
+    ``deltas`` that the best IoU reaches, its mean over images a box accuracy. ``pieces`` is "all", as in the second
+    paper, or "largest", as in the first. MaxBoxAcc chooses the threshold over the data set: :meth:`curve` has what an
+    image reaches at each, and :func:`fusioncam.functional.boxes.max_box_acc` makes it of all images' curves.
     """
 
     family: ClassVar[str] = "localization"
@@ -188,7 +188,7 @@ class BoxAccuracy:
         return reached(ious, self.deltas).to(precise(heatmaps).dtype).mean(2).T
 
     def ious(self, heatmaps: Tensor, truth: Truth | None, thresholds: Sequence[float]) -> Tensor:
-        """Give the best IoU of each picture at each threshold ``(N, T)``."""
+        """Give the best IoU of each image at each threshold ``(N, T)``."""
         heatmaps = checked(heatmaps)
         boxes = required(truth, self, heatmaps).boxes(self)
         rows = [box_ious(one, box.to(one), thresholds, self.pieces) for one, box in zip(heatmaps, boxes, strict=True)]

@@ -41,7 +41,7 @@ def randomised(model: ExplainedModel, stages: int, draw: str, seed: int) -> Iter
 def with_fixed_layer(model: ExplainedModel, x: Tensor) -> ExplainedModel:
     """Give the model with its layer named: a network that has forgotten might lead to another one."""
     with suppress(LayerError):  # there are methods that need none
-        return model.at(model.layer_for(x))
+        return model.with_layer(model.layer_for(x))
     return model
 
 

@@ -156,7 +156,7 @@ def optimises_metric(metric: object, method: object) -> bool:
     """Say whether the method chooses its map by what the metric measures, which then favours it.
 
     So do Union-CAM, Fusion-CAM, Opti-CAM and MetaCAM, with any settings and within other methods, and drop,
-    increase, gain and ADCC: they score the picture seen through a whole map. Score-CAM and its kin score it through
+    increase, gain and ADCC: they score the image seen through a whole map. Score-CAM and its kin score it through
     single channels and are not counted.
 
     >>> [optimises_metric(METRICS[name], METHODS["fusion-cam:multiscale"]) for name in ("average-drop", "insertion")]

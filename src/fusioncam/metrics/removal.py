@@ -2,8 +2,8 @@
 
 Only the order of the pixels counts, so heatmaps may have any range. Exactly the share that is asked for is removed,
 also by heatmaps with many equal pixels. Where all pixels at a threshold go together, as in other libraries, a map
-that is 0 in three quarters of its pixels loses the whole picture at once. Equal ones go in random order by default:
-row by row, what a map leaves at 0 would go from the top of the picture down.
+that is 0 in three quarters of its pixels loses the whole image at once. Equal ones go in random order by default:
+row by row, what a map leaves at 0 would go from the top of the image down.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fusioncam.model.scores import Target
 class MoRF:
     """Pixel removal, most relevant first: how much of the score is lost on average (Samek et al. 2017).
 
-    The area over the perturbation curve of arXiv 1509.06321, for one picture: the mean of ``s(x) - s(x_k)`` over the
+    The area over the perturbation curve of arXiv 1509.06321, for one image: the mean of ``s(x) - s(x_k)`` over the
     steps, the first one, at which nothing is removed, included. ``upto`` is the share of pixels that is removed in
     the end. ``fill`` shows where pixels are removed: one of ``FILLS``, or "linear" for the imputation of ROAD with
     ``noise``, see :class:`fusioncam.functional.imputation.Imputation`. ``readout`` and ``classes`` say which score;
@@ -61,7 +61,7 @@ class MoRF:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"{self.steps + 1}"
 
     def __call__(
@@ -117,7 +117,7 @@ class LeRF:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"{self.steps + 1}"
 
     def __call__(
@@ -180,7 +180,7 @@ class ROAD:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture."""
+        """The passes of one image."""
         return f"{2 * len(self.removed)}"
 
     def __call__(

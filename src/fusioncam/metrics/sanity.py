@@ -2,7 +2,7 @@
 
 These metrics ask the method for more heatmaps: ``metric(model, x, target, heatmaps, method=method)``, where
 ``heatmaps`` are those that ``method`` gave for ``x``. Random numbers come from ``seed`` and are the same for every
-picture. Within :func:`fusioncam.inference.cache` nothing of what they ask is kept: nobody would ask for it again.
+image. Within :func:`fusioncam.inference.cache` nothing of what they ask is kept: nobody would ask for it again.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ModelRandomisation:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture; M is what the method takes."""
+        """The passes of one image; M is what the method takes."""
         return f"{self.stages} M"
 
     def __call__(
@@ -86,11 +86,11 @@ class ModelRandomisation:
 
 @dataclass(frozen=True)
 class NoiseStability:
-    """Noise stability: how like the heatmap stays when a little noise is added to the picture.
+    """Noise stability: how like the heatmap stays when a little noise is added to the image.
 
-    The mean similarity of the heatmaps of ``samples`` noisy pictures to the picture's own. The noise is normal, its
-    deviation ``level`` times the range of the picture's values, as SmoothGrad measures it (arXiv 1706.03825).
-    ``similarity`` and flat heatmaps as in :class:`ModelRandomisation`. A map that ignores the picture is perfectly
+    The mean similarity of the heatmaps of ``samples`` noisy images to the image's own. The noise is normal, its
+    deviation ``level`` times the range of the image's values, as SmoothGrad measures it (arXiv 1706.03825).
+    ``similarity`` and flat heatmaps as in :class:`ModelRandomisation`. A map that ignores the image is perfectly
     stable: read it beside that metric.
     """
 
@@ -113,7 +113,7 @@ class NoiseStability:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture; M is what the method takes."""
+        """The passes of one image; M is what the method takes."""
         return f"{self.samples} M"
 
     def __call__(
@@ -136,7 +136,7 @@ class NoiseStability:
 
 @dataclass(frozen=True)
 class MaxSensitivity:
-    """Max-sensitivity: the largest relative change of the heatmap near the picture (Yeh et al. 2019).
+    """Max-sensitivity: the largest relative change of the heatmap near the image (Yeh et al. 2019).
 
     arXiv 1901.09392, estimated by ``samples`` uniform draws from the cube of ``radius`` around ``x``, in units
     of the network's input: ``max |H(x') - H(x)| / |H(x)|`` with Euclidean norms. A lower bound of the true maximum.
@@ -160,7 +160,7 @@ class MaxSensitivity:
 
     @property
     def cost(self) -> str:
-        """The passes of one picture; M is what the method takes."""
+        """The passes of one image; M is what the method takes."""
         return f"{self.samples} M"
 
     def __call__(

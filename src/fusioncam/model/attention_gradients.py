@@ -58,9 +58,9 @@ def attention_gradients(call: NetworkRunner, x: Tensor, targets: Tensor, grid: S
     return torch.stack(maps).detach()
 
 
-def _is_global(one: hooks.AttentionOutput, pictures: int, tokens: int) -> bool:
+def _is_global(one: hooks.AttentionOutput, images: int, tokens: int) -> bool:
     return (
-        len(one.values) == pictures and one.values.dim() == 4 and tokens == one.values.shape[2] == one.output.shape[2]
+        len(one.values) == images and one.values.dim() == 4 and tokens == one.values.shape[2] == one.output.shape[2]
     )
 
 

@@ -43,7 +43,7 @@ class ExplainedModel:
 
     ``layer`` is a dotted module name; None finds the last maps on the way to the scores. ``grid`` gives the
     ``(rows, columns)`` of a transformer's tokens where their number does not tell. ``labels`` are the class
-    names in order. ``speed`` says how masked pictures go through: see :class:`Speed`.
+    names in order. ``speed`` says how masked images go through: see :class:`Speed`.
 
     No call leaves a trace: no hook, no ``.grad``, no changed train/eval flag, no changed grad mode, also after
     an error. Calls from several threads on one network take turns.
@@ -74,7 +74,7 @@ class ExplainedModel:
         self._traces: dict[torch.Size, list[hooks.ModuleCall]] = {}
         self._ablation = Ablation(self._call, self.grid)
 
-    def at(self, layer: str) -> ExplainedModel:
+    def with_layer(self, layer: str) -> ExplainedModel:
         """Give the same network, explained at another layer."""
         return ExplainedModel(
             self.network,
@@ -97,14 +97,14 @@ class ExplainedModel:
     @memoize_pass
     def logits(self, x: Tensor) -> Tensor:
         """Give the network's raw scores ``(N, classes)`` for ``x`` ``(N, C, *s)``."""
-        with self._call.quiet(grad=False):
-            return self._call(self._call.door(x))
+        with self._call.exclusive_eval(grad=False):
+            return self._call(self._call.validate_input(x))
 
     def scores(self, x: Tensor, target: Target, readout: str) -> Tensor:
         """Give the target's logit or probability ``(N,)``."""
-        return self.read(self.logits(x), target, readout)
+        return self.score_from_logits(self.logits(x), target, readout)
 
-    def read(self, logits: Tensor, target: Target, readout: str) -> Tensor:
+    def score_from_logits(self, logits: Tensor, target: Target, readout: str) -> Tensor:
         """Read the target's score ``(N,)`` from logits that a record holds."""
         return read(logits, as_targets(target, logits), readout)
 
@@ -123,7 +123,7 @@ class ExplainedModel:
         recorded = self._recorded(x, target, frozenset([*named, *others]))
         return [recorded[layer] for layer in named]
 
-    def curved(
+    def record_with_hessian_product(
         self, x: Tensor, target: Target, layer: str | None = None, readout: str = "logit"
     ) -> tuple[Record, Tensor]:
         """Give a record, and the Hessian of the score by the activations times these, ``(N, K, *s)``.
@@ -132,8 +132,8 @@ class ExplainedModel:
         """
         layer = layer or self.layer_for(x)
         # of the attentions only the plain one has a second derivative
-        with self._call.quiet(grad=True), sdpa_kernel(SDPBackend.MATH):
-            logits, outputs = self._forward(self._call.door(x), [layer])
+        with self._call.exclusive_eval(grad=True), sdpa_kernel(SDPBackend.MATH):
+            logits, outputs = self._forward(self._call.validate_input(x), [layer])
             score = read(logits, as_targets(target, logits), readout).sum()
             (gradients,) = self._gradients(score, outputs, graph=True)
             layout = named_layout(layer, outputs[layer].shape, x.shape, self.grid)
@@ -149,29 +149,29 @@ class ExplainedModel:
 
     def attention_gradients(self, x: Tensor, target: Target) -> Tensor:
         """Give how each place moves each block's own score through its attention, ``(L, N, *s)``: see LeGrad."""
-        with self._call.quiet(grad=True):
-            x = self._call.door(x)
+        with self._call.exclusive_eval(grad=True):
+            x = self._call.validate_input(x)
             return precise(attention_gradients(self._call, x, as_targets(target, x), self.grid))
 
     def input_gradients(self, x: Tensor, target: Target) -> Tensor:
         """Give the gradient of the target's logit by every pixel ``(N, C, *s)``."""
-        with self._call.quiet(grad=True):
-            pixels = self._call.door(x).requires_grad_()
+        with self._call.exclusive_eval(grad=True):
+            pixels = self._call.validate_input(x).requires_grad_()
             score = read(self._call(pixels), as_targets(target, pixels), "logit").sum()
             return precise(torch.autograd.grad(score, pixels)[0])
 
     def masked_scores(
         self, x: Tensor, masks: MaskSource, target: Target, *, readout: str, fill: Fill = "mean"
     ) -> Tensor:
-        """Give the target's score of every picture under every mask, ``(M, N)``.
+        """Give the target's score of every image under every mask, ``(M, N)``.
 
         ``masks`` is ``(M, N, *s)``, a tensor or any source of :mod:`fusioncam.functional.masks`; one chunk of masked
-        pictures is in memory at a time. Where the source says that a mask is not alive the score is NaN, and
+        images is in memory at a time. Where the source says that a mask is not active the score is NaN, and
         no pass is spent. ``fill`` shows where a mask is 0: a name of ``FILLS``, pixels ``(N, C, *s)``, or a
-        callable that makes them from pictures ``(B, C, *s)`` and the masks ``(B, *s)`` in front of them.
+        callable that makes them from images ``(B, C, *s)`` and the masks ``(B, *s)`` in front of them.
         """
-        with self._call.quiet(grad=False):
-            x = self._call.door(x)
+        with self._call.exclusive_eval(grad=False):
+            x = self._call.validate_input(x)
             if tuple(masks.shape[1:]) != (len(x), *x.shape[2:]):
                 want = f"(M, {len(x)}, {', '.join(map(str, x.shape[2:]))})"
                 raise ShapeError(f"masks for x {tuple(x.shape)} are {want}, got {tuple(masks.shape)}")
@@ -181,34 +181,34 @@ class ExplainedModel:
             behind = self._behind(x, fill)
 
             def score(call: Callable[[Tensor], Tensor], pairs: Tensor) -> Tensor:
-                which, picture = pairs.unbind(1)
-                mask = masks[which, picture].to(x.device)
-                shown = blend(at(x, picture), mask, behind(picture, mask))
-                return read(call(shown), targets[picture], readout)
+                which, image = pairs.unbind(1)
+                mask = masks[which, image].to(x.device)
+                shown = blend(at(x, image), mask, behind(image, mask))
+                return read(call(shown), targets[image], readout)
 
             pairs = active_pairs(masks).to(x.device)
-            calls, pace = self._call.workers(x, len(pairs))
+            calls, pace = self._call.replica_calls(x, len(pairs))
             values = score_in_batches([partial(score, call) for call in calls], pairs, pace)
         scores = torch.full(tuple(masks.shape[:2]), torch.nan, dtype=precise(x).dtype, device=x.device)
         scores[pairs[:, 0], pairs[:, 1]] = values.to(scores)
         return scores
 
     @contextmanager
-    def workers(self, x: Tensor, jobs: int) -> Iterator[tuple[Sequence[Callable[[Tensor], Tensor]], int]]:
+    def replica_calls(self, x: Tensor, jobs: int) -> Iterator[tuple[Sequence[Callable[[Tensor], Tensor]], int]]:
         """Lend what so many masked inputs like ``x`` would go through, a callable a worker, and how many at once.
 
         It is there to be timed, in the block: its passes are not counted.
         """
-        with self._call.quiet(grad=False):
-            calls, pace = self._call.workers(self._call.door(x), jobs)
+        with self._call.exclusive_eval(grad=False):
+            calls, pace = self._call.replica_calls(self._call.validate_input(x), jobs)
             yield calls, pace.size
 
     def mask_gradients(
         self, x: Tensor, masks: Tensor, target: Target, *, readout: str, fill: Fill = "mean"
     ) -> tuple[Tensor, Tensor]:
-        """Give the scores ``(N,)`` of pictures under one mask each, and their gradients by the masks ``(N, *s)``."""
-        with self._call.quiet(grad=True):
-            x = self._call.door(x)
+        """Give the scores ``(N,)`` of images under one mask each, and their gradients by the masks ``(N, *s)``."""
+        with self._call.exclusive_eval(grad=True):
+            x = self._call.validate_input(x)
             masks = masks.detach().to(x).requires_grad_()
             every = torch.arange(len(x), device=x.device)
             shown = blend(x, masks, self._behind(x, fill)(every, masks))
@@ -221,12 +221,12 @@ class ExplainedModel:
     ) -> Tensor:
         """Give the target's score ``(M, N)`` after each of the changes of the layer's maps.
 
-        The passes start at the layer: the part before it sees each picture once a chunk. Where that cannot be,
+        The passes start at the layer: the part before it sees each image once a chunk. Where that cannot be,
         as on a branch that is joined with others, whole passes are made.
         """
         layer = layer or self.layer_for(x)
-        with self._call.quiet(grad=False):
-            x = self._call.door(x)
+        with self._call.exclusive_eval(grad=False):
+            x = self._call.validate_input(x)
             return self._ablation.scores(x, changes, as_targets(target, x), readout, layer)
 
     def head_weights(self, record: Record, target: Target) -> Tensor:
@@ -261,11 +261,11 @@ class ExplainedModel:
             self._found[x.shape[1:]] = found[0].name if found[0].layout.channels_first else self._on_the_way(x, found)
         return self._found[x.shape[1:]]
 
-    def finer(self, x: Tensor, layer: str | None = None) -> list[str]:
+    def higher_resolution_layers(self, x: Tensor, layer: str | None = None) -> list[str]:
         """List the last layers before ``layer`` whose maps have 2, 4, 8... times its sides, coarse to fine."""
         return finer(self._trace(x), (2, *x.shape[1:]), layer or self.layer_for(x), self.grid)
 
-    def biases(self, x: Tensor) -> dict[str, Tensor]:
+    def channel_biases(self, x: Tensor) -> dict[str, Tensor]:
         """Give what convolutions and BatchNorms add to each channel ``(K, 1...)``, by the layer where it is added."""
         added = {}
         for one in self.candidates(x):
@@ -277,16 +277,16 @@ class ExplainedModel:
     def _trace(self, x: Tensor) -> list[hooks.ModuleCall]:
         """Give what every layer gave for inputs of this shape, traced once."""
         if x.shape[1:] not in self._traces:
-            # two pictures, for what has no side for pictures to be told from what has
-            with self._call.quiet(grad=False), hooks.trace(self.network) as ran:
-                self._call(self._call.door(x)[:1].expand(2, *x.shape[1:]))
+            # two images, for what has no side for images to be told from what has
+            with self._call.exclusive_eval(grad=False), hooks.trace(self.network) as ran:
+                self._call(self._call.validate_input(x)[:1].expand(2, *x.shape[1:]))
             self._traces[x.shape[1:]] = ran
         return self._traces[x.shape[1:]]
 
     def _on_the_way(self, x: Tensor, found: Sequence[Candidate]) -> str:
         """Name the first candidate whose maps, without the tokens in front, move the highest logit."""
-        with self._call.quiet(grad=True):
-            x = self._call.door(x)[:1]
+        with self._call.exclusive_eval(grad=True):
+            x = self._call.validate_input(x)[:1]
             with hooks.capture(self.network, [one.name for one in found]) as outputs:
                 logits = self._call(x)
             maps = [outputs[one.name][0] for one in found]
@@ -302,8 +302,8 @@ class ExplainedModel:
 
     @memoize_pass
     def _recorded(self, x: Tensor, target: Target, layers: frozenset[str]) -> dict[str, Record]:
-        with self._call.quiet(grad=True):
-            logits, maps = self._forward(self._call.door(x), layers)
+        with self._call.exclusive_eval(grad=True):
+            logits, maps = self._forward(self._call.validate_input(x), layers)
             score = read(logits, as_targets(target, logits), "logit").sum()
             gradients = self._gradients(score, maps)
         recorded = {}
@@ -334,13 +334,13 @@ class ExplainedModel:
         return [gradient for gradient in gradients if gradient is not None]
 
     def _behind(self, x: Tensor, fill: Fill) -> Callable[[Tensor, Tensor], Tensor]:
-        """Give what says, of indices of pictures and the masks ``(B, *s)`` before them, what shows behind."""
+        """Give what says, of indices of images and the masks ``(B, *s)`` before them, what shows behind."""
         if callable(fill):
-            return lambda picture, masks: fill(at(x, picture), masks)
-        background = self.background(x, fill)
-        return lambda picture, masks: at(background, picture)
+            return lambda image, masks: fill(at(x, image), masks)
+        background = self.fill_pixels(x, fill)
+        return lambda image, masks: at(background, image)
 
-    def background(self, x: Tensor, fill: str | Tensor) -> Tensor:
+    def fill_pixels(self, x: Tensor, fill: str | Tensor) -> Tensor:
         """Give what shows where a mask is 0, ``(N, C, *s)``: a name of ``FILLS``, or pixels."""
         if isinstance(fill, Tensor):
             return fill.to(x).expand_as(x)

@@ -1,6 +1,6 @@
 """Passes that change only a layer's maps, and so start at that layer.
 
-One picture goes in; the layer's hook hands many changed copies of its maps onward.
+One image goes in; the layer's hook hands many changed copies of its maps onward.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _BYTES = 2**28
 
 
 class Changes(Protocol):
-    """Changes of a layer's maps: ``changes(maps, which)`` gives ``(B, K, *s)`` for one picture's ``(K, *s)``.
+    """Changes of a layer's maps: ``changes(maps, which)`` gives ``(B, K, *s)`` for one image's ``(K, *s)``.
 
-    ``shape`` begins with ``(M, N)``: how many changes, of how many pictures. ``alive`` is as in a mask source.
+    ``shape`` begins with ``(M, N)``: how many changes, of how many images. ``active`` is as in a mask source.
     """
 
     @property
@@ -56,17 +56,17 @@ class Ablation:
         self._sizes: dict[tuple[str, torch.Size], int] = {}
 
     def scores(self, x: Tensor, changes: Changes, targets: Tensor, readout: str, layer: str) -> Tensor:
-        """Give the scores ``(M, N)`` of ``x`` after each change of the layer's maps; NaN if not alive."""
+        """Give the scores ``(M, N)`` of ``x`` after each change of the layer's maps; NaN if not active."""
         pairs = active_pairs(changes).to(x.device)
         scores = torch.full(tuple(changes.shape[:2]), torch.nan, dtype=precise(x).dtype, device=x.device)
         for n in range(len(x)):
-            picture = x[n : n + 1]
-            size = self._copy_size(picture, layer)
+            image = x[n : n + 1]
+            size = self._copy_size(image, layer)
             mine = pairs[pairs[:, 1] == n]
 
-            def score(jobs: Tensor, picture: Tensor = picture, size: int = size) -> Tensor:
+            def score(jobs: Tensor, image: Tensor = image, size: int = size) -> Tensor:
                 which = jobs[:, 0]
-                logits = self._changed(picture, which, changes, layer, whole=not size)
+                logits = self._changed(image, which, changes, layer, whole=not size)
                 return read(logits, targets[jobs[:, 1]], readout)
 
             some = max(1, _BYTES // size) if size else self._call.speed.sizes(x.device)[0]
@@ -76,9 +76,9 @@ class Ablation:
         return scores
 
     def _changed(self, x: Tensor, which: Tensor, changes: Changes, layer: str, *, whole: bool) -> Tensor:
-        """Give the logits ``(B, classes)`` of one picture after each of ``B`` changes of its maps.
+        """Give the logits ``(B, classes)`` of one image after each of ``B`` changes of its maps.
 
-        ``whole`` passes see the picture ``B`` times from the start.
+        ``whole`` passes see the image ``B`` times from the start.
         """
         runs = 0
 
@@ -88,9 +88,9 @@ class Ablation:
             layout = named_layout(layer, output.shape, (len(output), *x.shape[1:]), self._grid)
             return layout.output(changes(layout.maps(output)[0], which), output)
 
-        pictures = x.expand(len(which), *x.shape[1:]) if whole else x
+        images = x.expand(len(which), *x.shape[1:]) if whole else x
         with hooks.replace_outputs(self._call.network, {layer: change}):
-            logits = self._call(pictures, counted=not whole, rows=len(which))
+            logits = self._call(images, counted=not whole, rows=len(which))
         hooks.require_once(layer, runs)
         return logits
 
@@ -104,8 +104,8 @@ class Ablation:
     def _measured(self, x: Tensor, layer: str) -> int:
         """Compare two changed copies handed on by the layer with two whole passes.
 
-        Where the layer's output is joined with that of a neighbour the sizes clash, or are taken for others. What a
-        picture's scores change by where another goes with it is rounding, which on a GPU is that of 10 bits.
+        Where the layer's output is joined with that of a neighbour the sizes clash, or are taken for others. What an
+        image's scores change by where another goes with it is rounding, which on a GPU is that of 10 bits.
         """
         with hooks.capture(self._call.network, [layer]) as outputs:
             plain = self._call(x)

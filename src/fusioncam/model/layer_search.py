@@ -67,7 +67,7 @@ def last_maps(ran: Sequence[ModuleCall], x: Sequence[int], grid: Sequence[int] |
     found = candidates(ran, x, grid)
     if not found:
         raise LayerError(
-            f"no layer gives maps (N, K, h, w) larger than one pixel for x {tuple(x)}: give larger pictures or "
+            f"no layer gives maps (N, K, h, w) larger than one pixel for x {tuple(x)}: give larger images or "
             "name a layer"
         )
     tokens = _odd_tokens_behind([one.name for one in found], ran, x, grid)
@@ -113,7 +113,7 @@ def _sides_of_blocks(
 
 
 def _layout(one: ModuleCall, x: Sequence[int], grid: Sequence[int] | None) -> Layout | None:
-    """Tell how a run's output holds maps, one for each picture; None if it holds none."""
+    """Tell how a run's output holds maps, one for each image; None if it holds none."""
     return None if one.shape is None or one.shape[0] != x[0] else layout_of(one.shape, x, grid)
 
 

@@ -23,7 +23,7 @@ Target = int | Sequence[int] | Tensor
 
 
 def as_targets(target: Target, x: Tensor) -> Tensor:
-    """Give class indices ``(N,)``, one for each picture of ``x``; one index serves all.
+    """Give class indices ``(N,)``, one for each image of ``x``; one index serves all.
 
     A floating ``(N, classes)`` passes too: weights of a sum of scores, of which an index is the simplest case.
     """
@@ -37,7 +37,7 @@ def as_targets(target: Target, x: Tensor) -> Tensor:
     if targets.is_floating_point() or targets.dtype == torch.bool:
         raise TargetError(f"targets are class indices, got {targets.dtype}: {targets.tolist()}")
     if targets.dim() > 1 or (targets.dim() == 1 and len(targets) != len(x)):
-        raise TargetError(f"expected one target for each of {len(x)} pictures, got {tuple(targets.shape)}")
+        raise TargetError(f"expected one target for each of {len(x)} images, got {tuple(targets.shape)}")
     return targets.long().expand(len(x))
 
 

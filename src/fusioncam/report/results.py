@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     "model",
     "layer",
-    "picture",
+    "image",
     "target",
     "label",
     "method",
@@ -46,7 +46,7 @@ REFERENCE = "fusion-cam"
 
 @dataclass(frozen=True)
 class Column:
-    """What one metric says of one model: ``values`` ``(P, M)``, pictures by ``methods``, NaN where undefined.
+    """What one metric says of one model: ``values`` ``(P, M)``, images by ``methods``, NaN where undefined.
 
     ``shared`` are the methods that choose by what the metric measures. ``missing`` counts the values that no row
     holds, ``undefined`` those that a row says there are none of, by method. ``rate`` says that the metric's values
@@ -127,7 +127,7 @@ class Results:
         return REFERENCE if REFERENCE in kin else kin[0] if kin else None
 
     def lost(self, model: str) -> pd.DataFrame:
-        """Give the rows of a model in which a method or its metric failed, and not the whole picture."""
+        """Give the rows of a model in which a method or its metric failed, and not the whole image."""
         rows = self.rows[self.rows["error"].notna()]
         failures = self.failures[self.failures["method"].fillna("") != ""]
         both = pandas().concat([one for one in (rows, failures) if len(one)] or [rows])
@@ -149,10 +149,10 @@ class Results:
 
     def costs(self, model: str) -> list[Column]:
         """Give seconds and passes of a model's methods as columns."""
-        rows = self.rows[self.rows["model"] == model].drop_duplicates(["picture", "method"])
+        rows = self.rows[self.rows["model"] == model].drop_duplicates(["image", "method"])
         found = []
         for name in COSTS:
-            table = rows.pivot_table(index="picture", columns="method", values=name, sort=True)
+            table = rows.pivot_table(index="image", columns="method", values=name, sort=True)
             methods = tuple(one for one in self.methods if one in table.columns)
             values = table[list(methods)].to_numpy(np.float64)
             found.append(Column(model, name.replace("_", " "), methods, values, False, "cost"))
@@ -175,19 +175,19 @@ class Results:
 
 
 def column_of(model: str, metric: str, rows: pd.DataFrame, methods: Sequence[str]) -> Column:
-    """Make the column of the rows of one model and metric; several targets of a picture count by their mean."""
+    """Make the column of the rows of one model and metric; several targets of an image count by their mean."""
     constant = {name: single(rows, name, metric) for name in ("protocol", "family", "higher_is_better")}
-    keys = ["picture", "target", "method"]
+    keys = ["image", "target", "method"]
     if rows.duplicated(keys).any():
         twice = rows[rows.duplicated(keys)].iloc[0]
         raise ResultsError(
-            f"two rows of {model}, {twice['picture']}, {twice['method']}, {metric}: each is to be there once"
+            f"two rows of {model}, {twice['image']}, {twice['method']}, {metric}: each is to be there once"
         )
-    table = rows.pivot_table(index="picture", columns="method", values="value", dropna=False, sort=True)
+    table = rows.pivot_table(index="image", columns="method", values="value", dropna=False, sort=True)
     own = tuple(one for one in methods if one in set(rows["method"]))
     table = table.reindex(columns=list(own))
     undefined = rows.loc[rows["value"].isna() & rows["error"].isna(), "method"].value_counts()
-    present = rows.groupby("method")["picture"].nunique()
+    present = rows.groupby("method")["image"].nunique()
     return Column(
         model,
         metric,
@@ -244,7 +244,7 @@ def results_of(rows: pd.DataFrame, plan: dict[str, Any] | None = None) -> Result
     rows = rows.reset_index(drop=True)
     failed = rows["error"].notna() & (rows["metric"].isna() | (rows["metric"] == ""))
     if failed.all():
-        told = f", all of its {len(rows)} pictures failed: {rows['error'].iloc[0]}" if len(rows) else ""
+        told = f", all of its {len(rows)} images failed: {rows['error'].iloc[0]}" if len(rows) else ""
         raise ResultsError(f"the run has no row with a value{told}")
     return Results(named_by_layer(rows[~failed]), named_by_layer(rows[failed]), plan or {})
 

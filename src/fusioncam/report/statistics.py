@@ -1,7 +1,7 @@
-"""What the values of many pictures say together: means with intervals, paired tests, ranks.
+"""What the values of many images say together: means with intervals, paired tests, ranks.
 
-Numbers in, numbers out: an array holds one value a picture, NaN where a metric is undefined. Methods are compared on
-the pictures where both have a value. Everything is the same at every call: random numbers come from a seed.
+Numbers in, numbers out: an array holds one value an image, NaN where a metric is undefined. Methods are compared on
+the images where both have a value. Everything is the same at every call: random numbers come from a seed.
 
 Needs scipy, of the extra ``benchmark``.
 """
@@ -28,9 +28,9 @@ BAND_RESAMPLES = 999
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over ``count`` pictures and its 95 % interval; ``undefined`` pictures had no value.
+    """A mean over ``count`` images and its 95 % interval; ``undefined`` images had no value.
 
-    ``low`` and ``high`` are NaN where one picture alone has a value, all three where none has.
+    ``low`` and ``high`` are NaN where one image alone has a value, all three where none has.
     """
 
     mean: float
@@ -42,7 +42,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """A method beside a reference, over the ``difference.count`` pictures where both have a value.
+    """A method beside a reference, over the ``difference.count`` images where both have a value.
 
     ``difference`` is method minus reference in the metric's own unit. ``wins``, ``ties``, ``losses`` and ``effect``
     (matched-pairs rank-biserial correlation, -1 to 1) are the method's: above 0 it is the better one, whichever
@@ -66,7 +66,7 @@ class PairedComparison:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Mean ranks of methods, 1 the best, over the ``count`` pictures where all of them have a value.
+    """Mean ranks of methods, 1 the best, over the ``count`` images where all of them have a value.
 
     ``p`` is Friedman's: small where the methods are not all alike. Two mean ranks that differ by more than
     ``critical_difference`` differ at the 5 % level (Nemenyi).
@@ -94,11 +94,11 @@ class Leaders:
 
 
 def interval(values: ArrayLike, *, rate: bool = False, seed: int = 0) -> Interval:
-    """Give the mean of the values that are not NaN, and its 95 % interval over pictures.
+    """Give the mean of the values that are not NaN, and its 95 % interval over images.
 
     The interval is the bias-corrected and accelerated bootstrap (BCa, Efron 1987) of 9,999 resamples, which suits
     skewed values such as drops. Where all values are equal there is nothing to resample: the interval is a point,
-    but of a ``rate`` (values that can be 0 or 1 alone) Clopper and Pearson's exact one, since 0 of 10 pictures
+    but of a ``rate`` (values that can be 0 or 1 alone) Clopper and Pearson's exact one, since 0 of 10 images
     does not mean never.
     """
     values = np.asarray(values, np.float64)
@@ -136,7 +136,7 @@ def exact(values: Values) -> tuple[float, float]:
 
 def bootstrapped(values: Values, kind: str, resamples: int, seed: int) -> tuple[Any, Any]:
     """Give the interval of means over the last axis; where BCa has none for want of spread, the percentiles."""
-    # a hundred MiB at a time, however many the pictures
+    # a hundred MiB at a time, however many the images
     settings = {"n_resamples": resamples, "confidence_level": LEVEL, "batch": max(1, 12_500_000 // values.size)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of that want
@@ -155,11 +155,11 @@ def bootstrapped(values: Values, kind: str, resamples: int, seed: int) -> tuple[
 def compare(
     values: ArrayLike, reference: ArrayLike, *, higher_is_better: bool, rate: bool = False, seed: int = 0
 ) -> PairedComparison:
-    """Compare a method's values with a reference's, picture by picture.
+    """Compare a method's values with a reference's, image by image.
 
     The test is Wilcoxon's signed-rank test with zeros as Pratt (1959) has it: they take part in the ranking and
     then count for neither side, so that many ties weaken a few differences. Of a ``rate`` it is McNemar's exact
-    test: a fair coin for the pictures on which the two disagree. ``holm`` is ``p`` until :func:`comparisons`
+    test: a fair coin for the images on which the two disagree. ``holm`` is ``p`` until :func:`comparisons`
     corrects it.
     """
     change = differences(values, reference)
@@ -194,7 +194,7 @@ def leaders(values: ArrayLike, *, higher_is_better: bool, rate: bool = False) ->
     """Say which column of values ``(P, M)`` has the best mean, and which others do not differ from it.
 
     A column differs if the paired test with the best says so after Holm's correction, and says that the best is the
-    better one. A column of NaN alone takes no part. One that has the best's values on all pictures is the same method
+    better one. A column of NaN alone takes no part. One that has the best's values on all images is the same method
     by another name, such as one with a setting written out; where all are, they are equals.
     """
     columns = np.asarray(values, np.float64).T
@@ -274,9 +274,9 @@ def holm(p: Sequence[float]) -> Values:
 
 
 def rank(values: ArrayLike, *, higher_is_better: bool) -> Ranks | None:
-    """Rank the columns of values ``(P, M)`` on every picture (Friedman 1937; Nemenyi's test as Demsar 2006 has it).
+    """Rank the columns of values ``(P, M)`` on every image (Friedman 1937; Nemenyi's test as Demsar 2006 has it).
 
-    Equal values, to six digits, share their ranks. None for fewer than three columns or two whole pictures.
+    Equal values, to six digits, share their ranks. None for fewer than three columns or two whole images.
     """
     values = np.asarray(values, np.float64)
     whole = values[~np.isnan(values).any(axis=1)]
@@ -290,10 +290,10 @@ def rank(values: ArrayLike, *, higher_is_better: bool) -> Ranks | None:
     return Ranks(ranks.mean(0), p, critical_difference(methods, count), count)
 
 
-def critical_difference(methods: int, pictures: int) -> float:
+def critical_difference(methods: int, images: int) -> float:
     """Give how far two mean ranks must lie apart to differ at the 5 % level (Demsar 2006, section 3.2.2)."""
     q = scipy_stats().studentized_range.ppf(LEVEL, methods, np.inf) / np.sqrt(2)
-    return float(q * np.sqrt(methods * (methods + 1) / (6 * pictures)))
+    return float(q * np.sqrt(methods * (methods + 1) / (6 * images)))
 
 
 def cliques(ranks: ArrayLike, distance: float) -> list[tuple[int, ...]]:

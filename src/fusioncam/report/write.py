@@ -33,7 +33,7 @@ from fusioncam.report.tables.model import Page, markdown
 from fusioncam.utils.files import atomic_write, writable_folder
 from fusioncam.utils.text import slug
 
-_PICTURES = "side-by-side"  # their name begins so, and their SVG is pixels
+_IMAGES = "side-by-side"  # their name begins so, and their SVG is pixels
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def write_tables_and_figures(
     writable_folder(drawn)
     for name, figure in chain(figures(results), more):
         files += write_figure(name, figure, drawn)
-        if not name.startswith(_PICTURES):
+        if not name.startswith(_IMAGES):
             drawings.append((name, saved(figure, "svg", letters=True).decode()))
     keep_only(files, run_folder)
     return WrittenReport(files, tables, drawings)

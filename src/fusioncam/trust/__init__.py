@@ -4,4 +4,4 @@ from fusioncam.trust.assess import check
 from fusioncam.trust.card import LEVELS, Question, TrustCard
 from fusioncam.trust.measurements import SHARE
 
-__all__ = ["LEVELS", "Question", "SHARE", "TrustCard", "check"]
+__all__ = ["LEVELS", "SHARE", "Question", "TrustCard", "check"]

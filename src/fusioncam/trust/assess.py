@@ -7,7 +7,7 @@ Six questions, each answered by metrics that exist, in a sentence with the figur
 that know nothing get it, is told in ``docs/trust.md``.
 
 The *highlighted part* of a map is its highest ``SHARE`` of the pixels, shown as they are; what is hidden, that part
-or the rest, shows the blurred picture. So all maps show equally much, and a wide one has no advantage.
+or the rest, shows the blurred image. So all maps show equally much, and a wide one has no advantage.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def check(
     *,
     ingredients: FusionComponents | None = None,
 ) -> TrustCard:
-    """Measure how far a heatmap ``(*s)`` of one picture ``x`` ``(1, C, *s)`` for the class ``target`` can be trusted.
+    """Measure how far a heatmap ``(*s)`` of one image ``x`` ``(1, C, *s)`` for the class ``target`` can be trusted.
 
-    ``method`` is what made it: it is asked again about a noisy picture, another class and a network whose top was
+    ``method`` is what made it: it is asked again about a noisy image, another class and a network whose top was
     made random, in a copy. Where it has a budget of masks to set, it is asked with 64. ``ingredients`` are those of
     Union- and Fusion-CAM, without a batch side. A question that cannot be asked is "unknown", and says why.
 
@@ -73,7 +73,7 @@ def check(
 def _case(model: ExplainedModel, x: Tensor, target: Target, heatmap: Tensor, method: str | Method) -> Case:
     if not isinstance(x, Tensor) or x.dim() < 3 or len(x) != 1:
         got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise ShapeError(f"a check is of one picture, x (1, C, H, W), got {got}: check pictures one at a time")
+        raise ShapeError(f"a check is of one image, x (1, C, H, W), got {got}: check images one at a time")
     if tuple(heatmap.shape) != tuple(x.shape[2:]):
         raise ShapeError(f"the heatmap of x {tuple(x.shape)} is {tuple(x.shape[2:])}, got {tuple(heatmap.shape)}")
     targets = as_targets(target, x)
@@ -90,12 +90,12 @@ def _answers(case: Case, ingredients: FusionComponents | None) -> Iterator[Quest
         for name in levels.ASKED:
             yield levels.unknown(name, "The map is constant: it highlights nothing.")
         return
-    yield from _of_the_picture(case)
+    yield from _of_the_image(case)
     yield _of_ingredients(case, ingredients)
     yield from _made_again(case)
 
 
-def _of_the_picture(case: Case) -> Iterator[Question]:
+def _of_the_image(case: Case) -> Iterator[Question]:
     contest, classes = BaselineComparison.of(case), len(case.probabilities)
     asks = {
         "carries-the-class": lambda: levels.judge_deletion(contest.parts(), class_name(case.model, int(case.target))),
@@ -138,7 +138,7 @@ def _made_again(case: Case) -> Iterator[Question]:
 
     asks = (
         lambda: levels.judge_stability(again.under_noise, how),
-        lambda: levels.judge_network_dependence(again.forgetful(), how),
+        lambda: levels.judge_network_dependence(again.under_randomised_weights(), how),
         differs,
     )
     another = f"Made again{how} it is another map: it correlates with this one by {again.likeness:.2f}."

@@ -1,6 +1,6 @@
 """Figures -> levels and words: plain arithmetic, no network.
 
-The thresholds of similarity come from maps of different pictures, which must not be taken for alike: half of such
+The thresholds of similarity come from maps of different images, which must not be taken for alike: half of such
 pairs correlate by less than ``UNLIKE`` and one in twenty by more than ``ALIKE``. How they were measured, and how
 often real maps and those that know nothing get each level, is told in ``docs/trust.md``.
 """
@@ -27,7 +27,7 @@ ASKED = {
 }
 # what is said of a map whose answer is poor
 _FAILS = {
-    "carries-the-class": "the rest of the picture carries the class better than what it highlights",
+    "carries-the-class": "the rest of the image carries the class better than what it highlights",
     "better-than-chance": "it finds what matters no better than random maps",
     "maps-agree": "its gradient map and its region map show different places",
     "stable": "a little noise moves it",
@@ -44,7 +44,7 @@ def judge_deletion(figures: Figures, name: str) -> Question:
     kept, lost = only >= HALF * whole, without <= HALF * whole
     level = "good" if kept and lost else "poor" if only <= without else "mixed"
     words = (
-        f"The probability of {name} is {whole:.1%} for the whole picture, {only:.1%} for the highest {SHARE:.0%} of "
+        f"The probability of {name} is {whole:.1%} for the whole image, {only:.1%} for the highest {SHARE:.0%} of "
         f"the pixels alone and {without:.1%} without them; for random parts as large it is "
         f"{figures['only_random']:.1%} and {figures['without_random']:.1%}, the mean of {RANDOM_MAPS}."
     )
@@ -70,18 +70,18 @@ def judge_agreement(figures: Figures) -> Question:
     good = alike >= ALIKE and denoised > 0 and region > 0
     poor = alike < UNLIKE or (denoised <= 0 and region <= 0)
     words = (
-        f"The gradient map and the region map correlate by {alike:.2f}; seen through them, the picture changes the "
+        f"The gradient map and the region map correlate by {alike:.2f}; seen through them, the image changes the "
         f"probability of the empty one by {denoised:+.3f} and {region:+.3f}."
     )
     return _answer("maps-agree", "good" if good else "poor" if poor else "mixed", words, figures)
 
 
 def judge_stability(figures: Figures, how: str) -> Question:
-    """Judge stability: good if the noisy picture's map is more alike than those of different pictures are."""
+    """Judge stability: good if the noisy image's map is more alike than those of different images are."""
     alike = figures["similarity"]
     level = "good" if alike >= ALIKE else "poor" if alike < UNLIKE else "mixed"
     words = (
-        f"Under noise of {NOISE:.0%} of the picture's range the map correlates by {alike:.2f} with itself, the mean "
+        f"Under noise of {NOISE:.0%} of the image's range the map correlates by {alike:.2f} with itself, the mean "
         f"of {DRAWS} draws; the probability went from {figures['probability']:.1%} to "
         f"{figures['probability_noisy']:.1%}{how}."
     )
@@ -89,7 +89,7 @@ def judge_stability(figures: Figures, how: str) -> Question:
 
 
 def judge_network_dependence(figures: Figures, how: str) -> Question:
-    """Judge dependence on what was learned: good if no more is left than maps of different pictures share."""
+    """Judge dependence on what was learned: good if no more is left than maps of different images share."""
     alike = figures["similarity"]
     level = "good" if alike <= UNLIKE else "poor" if alike > ALIKE else "mixed"
     words = (

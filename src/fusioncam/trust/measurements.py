@@ -29,14 +29,14 @@ RANDOM_MAPS = 5
 _CELLS = 7  # a side, as the masks of RISE have
 _STEPS = 16
 _FILL = "blur"
-NOISE = 0.05  # of the range of the picture's values
+NOISE = 0.05  # of the range of the image's values
 DRAWS = 2
 _STAGES = 5  # of which the last is made random
 BUDGET = 64
 MOST_PASSES = 300
 
 Figures = dict[str, float]
-# both go between the picture and the blurred one
+# both go between the image and the blurred one
 _METRICS: dict[str, Insertion | Deletion] = {
     "insertion": Insertion(fill=_FILL, steps=_STEPS),
     "deletion": Deletion(fill=_FILL, steps=_STEPS),
@@ -45,7 +45,7 @@ _METRICS: dict[str, Insertion | Deletion] = {
 
 @dataclass(frozen=True)
 class Case:
-    """One heatmap ``(1, *s)`` in question, of the picture ``x`` ``(1, C, *s)`` for the class ``target`` ``(1,)``."""
+    """One heatmap ``(1, *s)`` in question, of the image ``x`` ``(1, C, *s)`` for the class ``target`` ``(1,)``."""
 
     model: ExplainedModel
     x: Tensor
@@ -55,16 +55,16 @@ class Case:
 
     @cached_property
     def probabilities(self) -> Tensor:
-        """The probability of every class, for the whole picture ``(classes,)``."""
+        """The probability of every class, for the whole image ``(classes,)``."""
         return precise(self.model.logits(self.x)).softmax(1)[0].cpu()
 
     def probability(self, x: Tensor) -> float:
-        """Give the target's probability for another picture."""
+        """Give the target's probability for another image."""
         return self.model.scores(x, self.target, "probability").item()
 
     @property
     def whole(self) -> float:
-        """The target's probability for the whole picture."""
+        """The target's probability for the whole image."""
         return self.probabilities[int(self.target)].item()
 
     @property
@@ -73,15 +73,15 @@ class Case:
         return int(self.probabilities.index_fill(0, self.target.cpu(), -1).argmax())
 
 
-# -- the picture, partly hidden --------------------------------------------------------------------------------
+# -- the image, partly hidden --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class BaselineComparison:
-    """The heatmap, ``RANDOM_MAPS`` random maps and a spot at the centre, all asked of the same picture.
+    """The heatmap, ``RANDOM_MAPS`` random maps and a spot at the centre, all asked of the same image.
 
     Only the order of their pixels counts. A random map is as coarse as a mask of RISE, ``_CELLS`` random numbers a
-    side: pixels hidden here and there would spoil any picture at once, and say nothing of where the class is.
+    side: pixels hidden here and there would spoil any image at once, and say nothing of where the class is.
     """
 
     case: Case
@@ -100,7 +100,7 @@ class BaselineComparison:
         return cls(case, maps, case.x.expand(len(maps), *case.x.shape[1:]), case.target.expand(len(maps)))
 
     def parts(self) -> Figures:
-        """Give the target's probability of the highlighted part alone, and of the picture without it."""
+        """Give the target's probability of the highlighted part alone, and of the image without it."""
         places = pixel_order(resized_heatmaps(self.maps, self.case.model, self.x))
         count = [round(SHARE * places[0].numel())]
         told = {"whole": self.case.whole, "share": SHARE}
@@ -152,10 +152,10 @@ class PassBudgetExceeded(Exception):
 
 
 class RegeneratedMaps:
-    """The method, asked again about a changed picture, network or class.
+    """The method, asked again about a changed image, network or class.
 
     What has a budget is asked with one of ``BUDGET`` masks, and all that it gives is then compared with what that
-    form gives for the picture itself; ``likeness`` is how alike that is to the heatmap in question.
+    form gives for the image itself; ``likeness`` is how alike that is to the heatmap in question.
     """
 
     def __init__(self, case: Case) -> None:
@@ -189,7 +189,7 @@ class RegeneratedMaps:
             "probability_noisy": sum(map(self.case.probability, noisy)) / DRAWS,
         }
 
-    def forgetful(self) -> Figures:
+    def under_randomised_weights(self) -> Figures:
         """Give how alike the map stays once the network's last layers are made random, in a copy."""
         model = _forgotten(self.case)
         return {"similarity": self.alike(self.made(model, self.case.x, self.case.target)), "shuffled": 1 / _STAGES}

@@ -35,8 +35,8 @@ _PAGE = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_
 
 def to_html(card: TrustCard, png: bytes, title: str) -> str:
     """Give one piece of HTML that needs nothing else: the overlay and the card, all text escaped."""
-    picture = b64encode(png).decode()
-    return _PAGE.render(card=card, marks=MARKS, png=picture, title=title, cost=cost(card.facts()))
+    image = b64encode(png).decode()
+    return _PAGE.render(card=card, marks=MARKS, png=image, title=title, cost=cost(card.facts()))
 
 
 def to_table(facts: Mapping[str, Any], title: str) -> Table:

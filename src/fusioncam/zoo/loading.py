@@ -99,7 +99,7 @@ def as_model(model: str | nn.Module | ExplainedModel, layer: str | None, device:
     if isinstance(model, str):
         return load_model(model, layer, device=device)
     if isinstance(model, ExplainedModel):
-        ready = model if layer is None else model.at(layer)
+        ready = model if layer is None else model.with_layer(layer)
     else:
         timms = isinstance(getattr(model, "pretrained_cfg", None), dict)
         built = _of_timm(model) if timms else _Built(model, Preprocessing(), None)
@@ -189,7 +189,7 @@ def _of_timm(network: nn.Module) -> _Built:
     oblong = height != width and wants["crop_mode"] == "center"
     if oblong or wants["crop_mode"] == "border" or wants["crop_pct"] > 1 or channels not in (1, 3):
         raise WeightsError(
-            f"this network wants pictures made in a way that is not supported ({channels} channels, {wants}): "
+            f"this network wants images made in a way that is not supported ({channels} channels, {wants}): "
             "make an ExplainedModel of it with a preprocessing of your own"
         )
     scaled = (math.floor(height / wants["crop_pct"]), math.floor(width / wants["crop_pct"]))

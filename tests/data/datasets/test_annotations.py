@@ -1,4 +1,4 @@
-"""Boxes and masks of annotated pictures, carried to where their pixels are in the network's input."""
+"""Boxes and masks of annotated images, carried to where their pixels are in the network's input."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ PLAIN = Preprocessing((20, 20), 20, "nearest", (0,) * 3, (1,) * 3)
 
 
 def painted(size, box, orientation=None, path=None):
-    """Give a black picture with a white box, as a file if there is a path, turned by EXIF if that is said."""
-    picture = Image.new("RGB", size)
+    """Give a black image with a white box, as a file if there is a path, turned by EXIF if that is said."""
+    image = Image.new("RGB", size)
     x0, y0, x1, y1 = box
-    picture.paste((255, 255, 255), (x0, y0, x1, y1))
+    image.paste((255, 255, 255), (x0, y0, x1, y1))
     if path is None:
-        return picture
+        return image
     exif = Image.Exif()
     if orientation is not None:
         exif[ExifTags.Base.Orientation] = orientation
-    picture.save(path, exif=exif.tobytes())
+    image.save(path, exif=exif.tobytes())
     return path
 
 
@@ -44,7 +44,7 @@ def white(sample, preprocessing):
 
 
 def test_a_box_by_hand():
-    """A picture of 80 x 40 becomes 40 x 20, of which columns 10 to 30 are seen: halve, and take 10 off x."""
+    """An image of 80 x 40 becomes 40 x 20, of which columns 10 to 30 are seen: halve, and take 10 off x."""
     truth = Sample("a", painted((80, 40), (0, 0, 80, 40)), boxes=((30.0, 10.0, 50.0, 20.0),)).truth(PLAIN)
 
     assert truth.size == (20, 20)
@@ -65,7 +65,7 @@ def test_the_shorter_side_is_cut_to_whole_pixels():
     ids=["cropped", "squashed"],
 )
 def test_boxes_and_masks_go_where_the_pixels_go(orientation, preprocessing, tmp_path):
-    """Whatever EXIF says, what was annotated in the stored picture lies on its pixels in the input."""
+    """Whatever EXIF says, what was annotated in the stored image lies on its pixels in the input."""
     box = (16, 8, 40, 20)
     path = painted((72, 40), box, orientation, tmp_path / "a.png")
     boxed = Sample("a", path, boxes=(tuple(map(float, box)),))
@@ -77,7 +77,7 @@ def test_boxes_and_masks_go_where_the_pixels_go(orientation, preprocessing, tmp_
 
 
 def test_what_was_annotated_upright_is_not_turned(tmp_path):
-    """Where the annotation says the upright picture's size, its boxes are those of the upright picture."""
+    """Where the annotation says the upright image's size, its boxes are those of the upright image."""
     path = painted((72, 40), (0, 0, 32, 40), 6, tmp_path / "a.png")
 
     as_stored = Sample("a", path, boxes=((0.0, 0.0, 32.0, 40.0),), size=(72, 40)).truth(PLAIN)
@@ -100,7 +100,7 @@ def test_upright_annotations_lie_on_their_pixels(tmp_path):
 @pytest.mark.parametrize("turn", EXIF_TRANSPOSES.values(), ids=lambda turn: turn.name)
 @given(data=st.data())
 def test_a_turned_box_is_the_box_of_the_turned_pixels(turn, data):
-    """Boxes turn as pictures do."""
+    """Boxes turn as images do."""
     width, height = data.draw(st.integers(2, 12)), data.draw(st.integers(2, 12))
     x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
@@ -111,16 +111,16 @@ def test_a_turned_box_is_the_box_of_the_turned_pixels(turn, data):
 
 
 def test_turns_are_those_of_pil(tmp_path):
-    """Each EXIF entry turns a picture as ImageOps does."""
+    """Each EXIF entry turns an image as ImageOps does."""
     for orientation, turn in EXIF_TRANSPOSES.items():
         path = painted((7, 4), (1, 0, 3, 1), orientation, tmp_path / "a.png")
-        with Image.open(path) as picture:
-            assert np.array_equal(np.asarray(ImageOps.exif_transpose(picture)), np.asarray(picture.transpose(turn)))
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(ImageOps.exif_transpose(image)), np.asarray(image.transpose(turn)))
 
 
 @given(st.integers(20, 60), st.integers(20, 60), st.integers(0, 3))
 def test_view_and_window_tell_of_the_same_crop(width, height, border):
-    """Preprocessing's own picture of what the network sees, and the box of that part, agree."""
+    """Preprocessing's own image of what the network sees, and the box of that part, agree."""
     preprocessing = Preprocessing((16, 16), 16 + border)
     columns, rows, left, top = preprocessing.window((width, height))
 
@@ -131,34 +131,34 @@ def test_view_and_window_tell_of_the_same_crop(width, height, border):
     assert pixels.shape == (3, 16, 16)
 
 
-def test_a_smaller_picture_than_was_annotated_is_followed():
-    """Files that were made smaller since keep their boxes; those of other proportions are of another picture."""
+def test_a_smaller_image_than_was_annotated_is_followed():
+    """Files that were made smaller since keep their boxes; those of other proportions are of another image."""
     sample = Sample("a", painted((80, 40), (0, 0, 1, 1)), boxes=((300.0, 100.0, 500.0, 200.0),), size=(800, 400))
     assert sample.truth(PLAIN).boxes("test")[0].tolist() == [[5, 5, 15, 10]]
 
     other = Sample("b.jpg", painted((80, 40), (0, 0, 1, 1)), boxes=((0.0, 0.0, 5.0, 5.0),), size=(400, 800))
-    with pytest.raises(DatasetError, match=r"b\.jpg: annotated at 400 x 800 pixels, and the picture has 80 x 40"):
+    with pytest.raises(DatasetError, match=r"b\.jpg: annotated at 400 x 800 pixels, and the image has 80 x 40"):
         other.truth(PLAIN)
 
 
 def test_what_is_outside_the_crop_is_not_seen():
     """A class beside the crop gives no truth, nor does one of which only a corner of its box is inside."""
-    picture = painted((80, 40), (0, 0, 1, 1))
+    image = painted((80, 40), (0, 0, 1, 1))
     triangle = [[0, 0, 38, 0, 0, 38, 0, 0]]
 
-    assert Sample("a", picture).truth(PLAIN) is None
-    assert Sample("a", picture, boxes=((0.0, 0.0, 19.0, 40.0),)).truth(PLAIN) is None
+    assert Sample("a", image).truth(PLAIN) is None
+    assert Sample("a", image, boxes=((0.0, 0.0, 19.0, 40.0),)).truth(PLAIN) is None
     box = (0.0, 0.0, 38.0, 38.0)
-    assert Sample("a", picture, boxes=(box,), segments=(polygon((0, 0, 19, 40)),)).truth(PLAIN) is None
-    assert Sample("a", picture, boxes=(box,), segments=(triangle,)).truth(PLAIN) is not None
+    assert Sample("a", image, boxes=(box,), segments=(polygon((0, 0, 19, 40)),)).truth(PLAIN) is None
+    assert Sample("a", image, boxes=(box,), segments=(triangle,)).truth(PLAIN) is not None
 
 
 def test_what_is_smaller_than_a_pixel_of_the_input_keeps_its_box():
     """An object that no pixel of the input hits is seen all the same: by its box."""
     preprocessing = Preprocessing((4, 4), 4, "nearest", (0,) * 3, (1,) * 3)
-    picture, box = painted((40, 40), (0, 0, 1, 1)), (11.0, 11.0, 13.0, 13.0)
+    image, box = painted((40, 40), (0, 0, 1, 1)), (11.0, 11.0, 13.0, 13.0)
 
-    truth = Sample("a", picture, boxes=(box,), segments=(polygon(box),)).truth(preprocessing)
+    truth = Sample("a", image, boxes=(box,), segments=(polygon(box),)).truth(preprocessing)
 
     assert truth.mask("test")[0].nonzero().tolist() == [[1, 1]]
 
@@ -211,7 +211,7 @@ def test_what_is_no_segment_is_told(segment):
 
 @pytest.mark.parametrize("counts", ["zzzz~~", "02", "", "P", "\u1234", b"\xff", "Q" * 1000])
 def test_damaged_run_lengths_are_told(counts):
-    """Text that packs no counts, or those of another picture, for which pycocotools would show stray memory."""
+    """Text that packs no counts, or those of another image, for which pycocotools would show stray memory."""
     with pytest.raises(DatasetError, match=r"a\.jpg#dog: a segment is .* run lengths of 8 x 6 pixels, got"):
         drawn_mask([{"size": [6, 8], "counts": counts}], (8, 6), "a.jpg#dog")
 
@@ -232,25 +232,25 @@ def test_a_missing_package_names_the_extra(monkeypatch):
         drawn_mask([polygon((2, 1, 7, 4))], (8, 6), "a")
 
 
-def test_a_picture_that_is_none_is_told(tmp_path):
+def test_a_image_that_is_none_is_told(tmp_path):
     """Boxes of missing and damaged files give the error that opening them would."""
-    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    (tmp_path / "a.jpg").write_bytes(b"no image")
     for name in ("a.jpg", "b.jpg"):
         with pytest.raises(ImageError, match=name):
             Sample(name, tmp_path / name, boxes=((0.0, 0.0, 1.0, 1.0),)).truth(PLAIN)
 
 
 def test_on_coco(shared):
-    """On the real pictures a mask fills part of its boxes and hardly anything beside them."""
+    """On the real images a mask fills part of its boxes and hardly anything beside them."""
     from fusioncam.data.datasets.opening import open_dataset
 
     samples = open_dataset(shared / "data" / "coco128")
-    inside, outside, pictures = torch.zeros(()), torch.zeros(()), 0
+    inside, outside, images = torch.zeros(()), torch.zeros(()), 0
     for sample in samples[::8]:
         truth = sample.truth(Preprocessing())
         if truth is not None and truth.known("mask").all():
             mask, boxes = truth.mask("test", "mask"), truth.mask("test", "box")
             inside, outside = inside + (mask & boxes).sum(), outside + (mask & ~boxes).sum()
-            pictures += 1
-    assert pictures > 30
+            images += 1
+    assert images > 30
     assert outside < 0.02 * inside

@@ -25,7 +25,7 @@ BIRD, FISH = "n01514668", "n01440764"  # a cock, class 7, and a tench, class 0
 
 
 def write(path, content="", size=(8, 6)):
-    """Write text or, for a picture's name, a picture."""
+    """Write text or, for an image's name, an image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
         Image.new("RGB", size, content or "red").save(path)
@@ -53,19 +53,19 @@ def names(samples):
 # -- folders ---------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_of_pictures(tmp_path):
-    """Pictures at any depth, in the order of their names, classes unknown; hidden and other files are left out."""
+def test_a_folder_of_images(tmp_path):
+    """Images at any depth, in the order of their names, classes unknown; hidden and other files are left out."""
     for name in ("b.jpg", "a/z.PNG", "a/b/c.jpeg", ".hidden/d.jpg", "a b'ü#%.jpg"):
         write(tmp_path / name)
-    write(tmp_path / "notes.txt", "no picture")
+    write(tmp_path / "notes.txt", "no image")
 
     samples = open_dataset(tmp_path)
 
     assert names(samples) == ["a b'ü#%.jpg", "a/b/c.jpeg", "a/z.PNG", "b.jpg"]
     assert samples[0].label is None
     assert samples[-1].open().size == (8, 6)
-    assert "4 pictures, classes unknown" in samples.kind
-    assert repr(samples).startswith("<4 samples: a folder of 4 pictures")
+    assert "4 images, classes unknown" in samples.kind
+    assert repr(samples).startswith("<4 samples: a folder of 4 images")
 
 
 def test_a_name_that_is_no_text(tmp_path):
@@ -137,7 +137,7 @@ def test_an_order_that_the_names_contradict_is_no_order(tmp_path):
 
 
 def test_one_odd_folder_is_told(tmp_path):
-    """Where most folders are classes, one that is none is an error, and so is a picture beside them."""
+    """Where most folders are classes, one that is none is an error, and so is an image beside them."""
     for name in ("elm/a.jpg", "ash/a.jpg", "oak/a.jpg"):
         write(tmp_path / name)
     with pytest.raises(DatasetError, match=r"1 of 3 categories .* \(oak\), which has 5: give a class map"):
@@ -163,14 +163,14 @@ def test_a_class_map_for_folders(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "files"),
+    ("images", "files"),
     [("Data/CLS-LOC/val", "Annotations/CLS-LOC/val"), ("", ""), ("val", "bbox/val")],
     ids=["official", "beside", "apart"],
 )
-def test_imagenet_layout(pictures, files, tmp_path):
-    """Each picture has its XML of the same name; boxes name the last pixel inside, from 0."""
+def test_imagenet_layout(images, files, tmp_path):
+    """Each image has its XML of the same name; boxes name the last pixel inside, from 0."""
     for name in ("ILSVRC2012_val_00000001.JPEG", "ILSVRC2012_val_00000002.JPEG", "ILSVRC2012_val_00000003.JPEG"):
-        write(tmp_path / pictures / name)
+        write(tmp_path / images / name)
     write(tmp_path / files / "ILSVRC2012_val_00000001.xml", xml((BIRD, 0, 1, 3, 5), (BIRD, 4, 4, 7, 5)))
     write(tmp_path / files / "ILSVRC2012_val_00000002.xml", xml((FISH, 2, 2, 2, 2), size=(0, 0)))
 
@@ -183,7 +183,7 @@ def test_imagenet_layout(pictures, files, tmp_path):
     assert (third.label, third.boxes) == (None, ())
 
 
-def test_imagenet_pictures_in_folders_of_their_class(tmp_path):
+def test_imagenet_images_in_folders_of_their_class(tmp_path):
     """The folder names the class; boxes of others in the file are not its own."""
     write(tmp_path / "val" / BIRD / "a.JPEG")
     write(tmp_path / "val" / BIRD / "b.JPEG")
@@ -232,7 +232,7 @@ def test_damaged_xml(text, message, tmp_path):
 
 
 def voc(folder):
-    """Make a small VOC of two pictures in its list "val", one in "train" and one in none."""
+    """Make a small VOC of two images in its list "val", one in "train" and one in none."""
     for stem in ("1", "2", "3", "4"):
         write(folder / "JPEGImages" / f"{stem}.jpg")
     write(folder / "Annotations" / "1.xml", xml(("dog", 1, 1, 4, 3), ("bird", 2, 2, 8, 6), ("dog", 5, 5, 5, 5)))
@@ -245,7 +245,7 @@ def voc(folder):
 
 
 def test_pascal_voc(tmp_path):
-    """A sample for each category in a picture; boxes count pixels from 1 and name the last inside."""
+    """A sample for each category in an image; boxes count pixels from 1 and name the last inside."""
     samples = open_dataset(voc(tmp_path))
 
     assert names(samples) == ["2#cat", "1#dog", "1#bird"]
@@ -273,7 +273,7 @@ def test_pascal_voc_of_a_class_map_and_without_lists(tmp_path):
 
 
 def test_pascal_voc_that_misses_files(tmp_path):
-    """A listed picture without annotation is told at once, one without a picture when it is opened."""
+    """A listed image without annotation is told at once, one without an image when it is opened."""
     folder = voc(tmp_path)
     (folder / "JPEGImages" / "2.jpg").unlink()
     with pytest.raises(ImageError, match=r"2\.jpg: no such file"):
@@ -288,7 +288,7 @@ def test_pascal_voc_that_misses_files(tmp_path):
 
 
 def instances(**changes):
-    """Give small instances: a dog and a cat in the first picture, two dogs in the second."""
+    """Give small instances: a dog and a cat in the first image, two dogs in the second."""
     polygon = [[1, 1, 4, 1, 4, 3]]
     content = {
         "images": [
@@ -308,7 +308,7 @@ def instances(**changes):
 
 
 @pytest.mark.parametrize(
-    ("file", "pictures"),
+    ("file", "images"),
     [
         ("instances.json", "images"),
         ("instances.json", "."),
@@ -316,11 +316,11 @@ def instances(**changes):
         ("annotations/instances_val2017.json", "images/val2017"),
     ],
 )
-def test_coco(file, pictures, tmp_path):
-    """A sample for each category in a picture, with all of its boxes; those without area do not count."""
+def test_coco(file, images, tmp_path):
+    """A sample for each category in an image, with all of its boxes; those without area do not count."""
     write(tmp_path / file, instances())
     for name in ("a.jpg", "b.jpg"):
-        write(tmp_path / pictures / name)
+        write(tmp_path / images / name)
 
     for path in (tmp_path, tmp_path / file):
         samples = open_dataset(path)
@@ -355,8 +355,8 @@ def test_which_instances(tmp_path):
         write(tmp_path / part / "a.jpg")
         write(tmp_path / part / "b.jpg")
 
-    assert open_dataset(tmp_path)[0].picture == tmp_path / "val2017" / "b.jpg"
-    assert open_dataset(tmp_path, split="train")[0].picture == tmp_path / "train2017" / "b.jpg"
+    assert open_dataset(tmp_path)[0].image == tmp_path / "val2017" / "b.jpg"
+    assert open_dataset(tmp_path, split="train")[0].image == tmp_path / "train2017" / "b.jpg"
     with pytest.raises(DatasetError, match=r"which of instances_train2017\.json, instances_val2017\.json\?"):
         open_dataset(tmp_path, split="test")
 
@@ -395,11 +395,11 @@ def test_damaged_coco(content, message, tmp_path):
         open_dataset(tmp_path)
 
 
-def test_coco_without_its_pictures(tmp_path):
+def test_coco_without_its_images(tmp_path):
     """All folders that were looked in are named."""
     write(tmp_path / "annotations" / "instances_val2017.json", instances())
 
-    with pytest.raises(DatasetError, match=r"its picture b\.jpg is in none of .*val2017"):
+    with pytest.raises(DatasetError, match=r"its image b\.jpg is in none of .*val2017"):
         open_dataset(tmp_path)
 
 
@@ -407,47 +407,47 @@ def test_coco_without_its_pictures(tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Give a folder with pictures for tables."""
+def images(tmp_path):
+    """Give a folder with images for tables."""
     for name in ("a.jpg", "b, c.jpg", "d/e.jpg"):
         write(tmp_path / name)
     return tmp_path
 
 
-def test_a_table(pictures):
-    """With a line of names and without, quoted paths, class indices and names, boxes of one picture together."""
+def test_a_table(images):
+    """With a line of names and without, quoted paths, class indices and names, boxes of one image together."""
     rows = 'a.jpg,3,1,1,4,3.5\n"b, c.jpg",elm,,,,\nd/e.jpg,,,,,\n\na.jpg,3,5,5,6,6\na.jpg,birch\n'
     for text in (rows, "path,label,x0,y0,x1,y1\n" + rows, "\ufeffPath,Label,x0,y0,x1,y1\r\n" + rows):
-        samples = open_dataset(write(pictures / "t.csv", text), labels=LABELS)
+        samples = open_dataset(write(images / "t.csv", text), labels=LABELS)
         assert names(samples) == ["a.jpg#3", "b, c.jpg", "d/e.jpg", "a.jpg#birch"]
         assert [one.label for one in samples] == [3, 4, None, 1]
         assert samples[0].boxes == ((1, 1, 4, 3.5), (5, 5, 6, 6))
         assert samples[1].open().size == (8, 6)
 
 
-def test_tables_in_folders(pictures):
+def test_tables_in_folders(images):
     """A folder's one table that begins with path,label is found; other tables are none."""
-    write(pictures / "colours.csv", "red,1\n")
-    assert open_dataset(pictures).kind.startswith("a folder of 3 pictures")
-    write(pictures / "t.csv", "label,path\n1,a.jpg\n")
-    assert open_dataset(pictures / "t.csv")[0].label == 1
-    write(pictures / "t.csv", "path,label\na.jpg,1\n")
-    assert open_dataset(pictures)[0].label == 1
+    write(images / "colours.csv", "red,1\n")
+    assert open_dataset(images).kind.startswith("a folder of 3 images")
+    write(images / "t.csv", "label,path\n1,a.jpg\n")
+    assert open_dataset(images / "t.csv")[0].label == 1
+    write(images / "t.csv", "path,label\na.jpg,1\n")
+    assert open_dataset(images)[0].label == 1
 
-    write(pictures / "u.csv", "path,label\na.jpg,1\n")
+    write(images / "u.csv", "path,label\na.jpg,1\n")
     with pytest.raises(DatasetError, match=r"2 files \*\.csv begin with path,label"):
-        open_dataset(pictures)
+        open_dataset(images)
 
 
-def test_labels_of_tables_by_class_map_and_wordnet_id(pictures):
+def test_labels_of_tables_by_class_map_and_wordnet_id(images):
     """What tells categories elsewhere tells them here; their order does not."""
-    table = write(pictures / "t.csv", f"a.jpg,{BIRD}\nd/e.jpg,tree\n")
+    table = write(images / "t.csv", f"a.jpg,{BIRD}\nd/e.jpg,tree\n")
 
     assert [one.classes for one in open_dataset(table, class_map={BIRD: 3, "tree": [0, 1]})] == [(3,), (0, 1)]
     with pytest.raises(DatasetError, match=r"1 of 2 categories are no classes of the network \(tree\)"):
         open_dataset(table)
     with pytest.raises(DatasetError, match=r"2 of 2 categories are no classes of the network \(stone, tree\)"):
-        open_dataset(write(pictures / "u.csv", "a.jpg,stone\nd/e.jpg,tree\n"), classes=2)
+        open_dataset(write(images / "u.csv", "a.jpg,stone\nd/e.jpg,tree\n"), classes=2)
 
 
 @pytest.mark.parametrize(
@@ -470,34 +470,34 @@ def test_labels_of_tables_by_class_map_and_wordnet_id(pictures):
         ('a.jpg,"1\n', r"t\.csv, line 1: unexpected end of data"),
     ],
 )
-def test_damaged_tables(text, message, pictures):
+def test_damaged_tables(text, message, images):
     """The file, the line and what was got."""
     with pytest.raises(DatasetError, match=message):
-        open_dataset(write(pictures / "t.csv", text), labels=LABELS)
+        open_dataset(write(images / "t.csv", text), labels=LABELS)
 
 
-def test_a_table_that_is_no_text(pictures):
+def test_a_table_that_is_no_text(images):
     """Bytes that are no UTF-8 are told."""
-    (pictures / "t.csv").write_bytes(b"a.jpg,\xff\n")
+    (images / "t.csv").write_bytes(b"a.jpg,\xff\n")
 
     with pytest.raises(DatasetError, match=r"t\.csv is no UTF-8 text"):
-        open_dataset(pictures / "t.csv")
+        open_dataset(images / "t.csv")
 
 
 # -- Hugging Face ----------------------------------------------------------------------------------------------
 
 
 def hugging_data(count=3, labels=(1, 0, 1), feature=None, **columns):
-    """Make a Hugging Face data set of pictures and labels."""
-    features = {"picture": hugging.Image(), "label": feature or hugging.ClassLabel(names=["ash", "elm"])}
-    pictures = [Image.new("RGB", (8 + one, 6), "red") for one in range(count)]
-    data = {"picture": pictures, "label": list(labels), **columns}
+    """Make a Hugging Face data set of images and labels."""
+    features = {"image": hugging.Image(), "label": feature or hugging.ClassLabel(names=["ash", "elm"])}
+    images = [Image.new("RGB", (8 + one, 6), "red") for one in range(count)]
+    data = {"image": images, "label": list(labels), **columns}
     features |= {name: hugging.Value("int64") for name in columns}
     return hugging.Dataset.from_dict(data, features=hugging.Features(features))
 
 
 def test_hugging_face(tmp_path):
-    """Pictures and labels are found by what the columns are; a picture is read when it is opened."""
+    """Images and labels are found by what the columns are; an image is read when it is opened."""
     hugging_data(other=[1, 2, 3]).save_to_disk(tmp_path / "set")
 
     samples = open_dataset(tmp_path / "set", labels=LABELS)
@@ -539,16 +539,16 @@ def test_splits_of_hugging_face(tmp_path):
 
 
 def test_damaged_hugging_face(tmp_path):
-    """Labels that are no classes, no pictures, several of them, pictures that are none, half a data set."""
+    """Labels that are no classes, no images, several of them, images that are none, half a data set."""
     hugging_data(labels=[0, 7, 0], feature=hugging.Value("int64")).save_to_disk(tmp_path / "a")
     with pytest.raises(DatasetError, match="a, row 1: class 7 of 5 classes"):
         open_dataset(tmp_path / "a", labels=LABELS)
-    hugging_data().remove_columns("picture").save_to_disk(tmp_path / "b")
-    with pytest.raises(DatasetError, match=r"one column of pictures is needed, got \['label'\]"):
+    hugging_data().remove_columns("image").save_to_disk(tmp_path / "b")
+    with pytest.raises(DatasetError, match=r"one column of images is needed, got \['label'\]"):
         open_dataset(tmp_path / "b")
     hugging.Dataset.from_dict(
-        {"picture": [{"bytes": b"no picture", "path": None}, None]},
-        features=hugging.Features(picture=hugging.Image()),
+        {"image": [{"bytes": b"no image", "path": None}, None]},
+        features=hugging.Features(image=hugging.Image()),
     ).save_to_disk(tmp_path / "c")
     for sample in open_dataset(tmp_path / "c"):
         with pytest.raises(ImageError, match=sample.name):
@@ -588,11 +588,11 @@ def test_what_is_no_data_set_is_told(tmp_path):
             open_dataset(write(tmp_path / "file.txt"), kind=kind)
 
 
-def test_no_picture_is_opened_before_it_is_needed(tmp_path, monkeypatch):
-    """Files that are no pictures are samples all the same, until they are opened."""
+def test_no_image_is_opened_before_it_is_needed(tmp_path, monkeypatch):
+    """Files that are no images are samples all the same, until they are opened."""
     for number in range(300):
         (tmp_path / f"{number:03}.jpg").write_bytes(b"")
-    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("a picture was opened"))
+    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("an image was opened"))
 
     samples = open_dataset(tmp_path)
     assert len(draw(samples, 10)) == 10
@@ -631,13 +631,13 @@ def test_class_maps_given_as_mappings():
 def test_targets():
     """The label, the best of the right classes, or the best of all; one that the network lacks is told."""
     scores = torch.tensor([0.1, 0.7, 0.2])
-    picture = Path("a.jpg")
+    image = Path("a.jpg")
 
-    assert Sample("a", picture).target(scores) == 1
-    assert Sample("a", picture, label=2).target(scores) == 2
-    assert Sample("a", picture, classes=(0, 2)).target(scores) == 2
+    assert Sample("a", image).target(scores) == 1
+    assert Sample("a", image, label=2).target(scores) == 2
+    assert Sample("a", image, classes=(0, 2)).target(scores) == 2
     with pytest.raises(TargetError, match="a is of class 3, and the network has 3"):
-        Sample("a", picture, label=3).target(scores)
+        Sample("a", image, label=3).target(scores)
 
 
 def test_samples_are_a_sequence(tmp_path):
@@ -670,7 +670,7 @@ def test_a_draw_is_the_same_on_every_machine():
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_a_larger_draw_has_the_smaller_one(small, large, seed, random):
-    """The same seed and more pictures: those, and some more, whatever the order in which the data set has them."""
+    """The same seed and more images: those, and some more, whatever the order in which the data set has them."""
     small, large = sorted((small, large))
     samples = made(30)
     shuffled = random.sample(samples, len(samples))
@@ -697,13 +697,13 @@ def test_accents_do_not_change_the_draw():
     assert [one.name == "a" for one in draw(together, 1)] == [one.name == "a" for one in draw(apart, 1)]
 
 
-def test_on_the_shared_pictures(shared):
+def test_on_the_shared_images(shared):
     """The two data sets beside the project are what their page says."""
     imagenet = open_dataset(shared / "data" / "imagenet-samples", classes=1000)
     assert [one.label for one in imagenet] == list(range(7, 1000, 10))
 
     coco = shared / "data" / "coco128"
     samples = open_dataset(coco, class_map=shared / "data" / "imagenet-to-coco.csv", classes=1000)
-    assert (len(samples), len({one.picture for one in samples})) == (248, 107)
+    assert (len(samples), len({one.image for one in samples})) == (248, 107)
     with pytest.raises(DatasetError, match="80 of 80 categories are no classes"):
         open_dataset(coco, classes=1000)

@@ -23,12 +23,12 @@ NAMES = ("fusion-cam", "union-cam", "grad-cam", "ones")
 
 
 def curved(metric="insertion", methods=NAMES, steps=5, **facts):
-    """Give rows with curves: method m's picture p has the points p + m t."""
+    """Give rows with curves: method m's image p has the points p + m t."""
     t = np.linspace(0, 1, steps)
     return [
         row(
             method=method,
-            picture=f"{p}.jpg",
+            image=f"{p}.jpg",
             metric=metric,
             curve=[float(one) for one in p + m * t],
             value=p,
@@ -148,7 +148,7 @@ def test_partial_passes_stand_beside_the_name():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "grad-cam", "ablation-cam\n+ 1,280 partial",
     ]  # fmt: skip
-    assert figure.axes[0].get_xlabel() == "whole passes a picture"
+    assert figure.axes[0].get_xlabel() == "whole passes an image"
     assert not any("partial" in one for one in texts_of(cost_figure(results(rows), "lite0", names, "seconds")))
 
 
@@ -192,14 +192,14 @@ def test_a_grid_is_a_table_of_means(higher, where):
 
 
 def test_critical_differences_by_hand():
-    """Four methods always in one order: ranks 1 to 4 on 40 pictures, CD 0.74, so that no bar joins any."""
+    """Four methods always in one order: ranks 1 to 4 on 40 images, CD 0.74, so that no bar joins any."""
     base = np.random.default_rng(0).random(40)
     column = results(rows_of({name: base + place for place, name in enumerate("abcd")})).column("lite0", "insertion")
     figure = critical_difference_figure(column)
 
     written = texts_of(figure)
     assert {"d  1.00", "c  2.00", "3.00  b", "4.00  a", "CD = 0.74"} <= set(written)
-    assert "Friedman p < 0.001, 40 pictures, lite0" in written
+    assert "Friedman p < 0.001, 40 images, lite0" in written
     assert not bars_of(figure)
     dots = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert dots == [1, 2, 3, 4]
@@ -233,20 +233,20 @@ def test_two_methods_have_no_diagram():
 # -- side by side ------------------------------------------------------------------------------------------------
 
 
-def test_pictures_side_by_side():
-    """A row a picture, a column a method, the picture itself first."""
-    pictures = [("cat", Image.new("RGB", (30, 20), "red")), ("dog", Image.new("L", (20, 30)))]
+def test_images_side_by_side():
+    """A row an image, a column a method, the image itself first."""
+    images = [("cat", Image.new("RGB", (30, 20), "red")), ("dog", Image.new("L", (20, 30)))]
     maps = {"grad-cam": [np.zeros((4, 4), np.float32)] * 2, "fusion-cam": [np.ones((4, 4), np.float32)] * 2}
-    figure = side_by_side_figure(pictures, maps)
+    figure = side_by_side_figure(images, maps)
 
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["picture", "grad-cam", "fusion-cam", "", "", ""]
+    assert titles == ["image", "grad-cam", "fusion-cam", "", "", ""]
     assert [figure.axes[place].get_ylabel() for place in (0, 3)] == ["cat", "dog"]
     assert figure.axes[0].images[0].get_array().shape == (20, 30, 3)
     assert figure.axes[0].images[0].get_array()[0, 0].tolist() == [255, 0, 0]
     assert figure.axes[4].images[0].get_array()[0, 0].tolist() == [0, 0, 64]  # jet's 0 over black, half of each
-    with pytest.raises(ShapeError, match="a heatmap of grad-cam for each of 2 pictures, got 1"):
-        side_by_side_figure(pictures, {"grad-cam": maps["grad-cam"][:1]})
+    with pytest.raises(ShapeError, match="a heatmap of grad-cam for each of 2 images, got 1"):
+        side_by_side_figure(images, {"grad-cam": maps["grad-cam"][:1]})
 
 
 # -- style and files -----------------------------------------------------------------------------------------------

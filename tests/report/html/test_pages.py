@@ -79,7 +79,7 @@ def decoded(uri):
 
 @pytest.fixture(scope="module", params=["explain", "benchmark"])
 def folder(request, tmp_path_factory):
-    """A folder of either source, with three pictures and a failure."""
+    """A folder of either source, with three images and a failure."""
     place = tmp_path_factory.mktemp(request.param)
     names, failures = ["cat.png", "dog.png", "a cup.png"], [("torn.jpg", "torn.jpg: truncated")]
     if request.param == "explain":
@@ -102,7 +102,7 @@ def run(tmp_path):
 # -- both sources ----------------------------------------------------------------------------------------------
 
 
-def test_a_page_has_pictures_tables_failures_and_setting(made):
+def test_a_page_has_images_tables_failures_and_setting(made):
     """All parts, of either source."""
     text, page = made
 
@@ -150,7 +150,7 @@ def test_the_same_folder_gives_the_same_page(folder, made):
 
 
 def test_names_stay_text(tmp_path):
-    """A picture, method, class or error that looks like markup is shown as it is written."""
+    """An image, method, class or error that looks like markup is shown as it is written."""
     class_name, method, error = '<b class="x">', "<i>cam</i>", "</dd><script>alert(3)</script>"
     out = explained(
         tmp_path / "out", [NASTY], methods=(method,), classes=((class_name, 0.5), ("b", 0.1)),
@@ -185,30 +185,30 @@ def test_names_stay_text_in_a_benchmark(tmp_path):
 
 def test_no_more_than_the_limit(tmp_path, monkeypatch):
     """What does not fit is counted."""
-    monkeypatch.setattr(sheet, "PICTURES", 2)
+    monkeypatch.setattr(sheet, "IMAGES", 2)
     _, page = page_of(explained(tmp_path / "out", ["cat.png", "dog.png", "a cup.png"]))
 
     assert len(page.all("template")) == 2
-    assert any("shows the first 2 of 3 pictures" in one for one in page.texts("p"))
+    assert any("shows the first 2 of 3 images" in one for one in page.texts("p"))
 
 
 def test_no_more_than_the_room(tmp_path, monkeypatch):
-    """But one picture is always shown."""
+    """But one image is always shown."""
     monkeypatch.setattr(sheet, "ROOM", 1)
     _, page = page_of(explained(tmp_path / "out", ["cat.png", "dog.png", "a cup.png"]))
 
     assert len(page.all("template")) == 1
-    assert any("shows the first 1 of 3 pictures" in one for one in page.texts("p"))
+    assert any("shows the first 1 of 3 images" in one for one in page.texts("p"))
 
 
 @pytest.mark.slow
-def test_a_thousand_pictures_stay_small(tmp_path):
-    """Their pixels are far fewer than in few pictures: 224 a side, and a file below a stated size."""
+def test_a_thousand_images_stay_small(tmp_path):
+    """Their pixels are far fewer than in few images: 224 a side, and a file below a stated size."""
     names = [f"{n}.png" for n in range(1001)]
     text, page = page_of(explained(tmp_path / "out", names, methods=("grad-cam",), side=256))
 
     assert len(page.all("template")) == 1000
-    assert any("shows the first 1,000 of 1,001 pictures" in one for one in page.texts("p"))
+    assert any("shows the first 1,000 of 1,001 images" in one for one in page.texts("p"))
     assert max(decoded(page.all("img", **{"class": "base"})[0]["src"]).size) == 224
     assert len(text) < sheet.ROOM + 2**22
     assert len(page.all("tr")) == 1001  # one of them the head
@@ -232,18 +232,18 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 
 @pytest.mark.parametrize("side", [48, 333])
-def test_the_picture_under_an_overlay(side):
+def test_the_image_under_an_overlay(side):
     """Is computed back from it, to two levels of 255: the source is not asked for."""
     map_ = heat(3).copy()
     map_[0, 0], map_[-1, -1] = 0, 1
-    picture = pixels(1, side)
-    back = uncovered(overlay(picture, map_), map_)
+    image = pixels(1, side)
+    back = uncovered(overlay(image, map_), map_)
 
-    assert np.abs(np.asarray(back, int) - np.asarray(picture, int)).max() <= 2
+    assert np.abs(np.asarray(back, int) - np.asarray(image, int)).max() <= 2
 
 
-def test_pictures_and_heatmaps_are_layers(tmp_path):
-    """The one is the picture alone, the other colours alone, red where the map is 1."""
+def test_images_and_heatmaps_are_layers(tmp_path):
+    """The one is the image alone, the other colours alone, red where the map is 1."""
     out = explained(tmp_path / "out", ["cat.png"], methods=("grad-cam",))
     map_ = np.zeros((48, 48), np.float32)
     map_[:, 24:] = 1
@@ -258,7 +258,7 @@ def test_pictures_and_heatmaps_are_layers(tmp_path):
     assert colours[24, -4].argmax() == 0
 
 
-def test_a_picture_of_several_classes_offers_them(tmp_path):
+def test_a_image_of_several_classes_offers_them(tmp_path):
     """Each heatmap says which class it is of."""
     out = explained(tmp_path / "out", ["cat.png"], classes=(("tabby", 0.6), ("lynx", 0.25)))
     _, page = page_of(out)
@@ -267,7 +267,7 @@ def test_a_picture_of_several_classes_offers_them(tmp_path):
     assert [a["data-group"] for a in page.all("img", **{"class": "heat"})] == ["0", "0", "1", "1"]
 
 
-def test_two_pictures_of_one_name_are_two(tmp_path):
+def test_two_images_of_one_name_are_two(tmp_path):
     """Of two folders, and one that was asked for twice; the way there is found by a search."""
     _, page = page_of(explained(tmp_path / "out", ["a/cat.png", "b/cat.png", "b/cat.png"]))
 
@@ -275,7 +275,7 @@ def test_two_pictures_of_one_name_are_two(tmp_path):
     assert [a["data-words"].split()[-1] for a in page.all("template")] == ["a/cat.png", "b/cat.png", "b/cat.png"]
 
 
-def test_pictures_of_other_classes_are_others(tmp_path):
+def test_images_of_other_classes_are_others(tmp_path):
     """Also where no method stands twice."""
     out = explained(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
     facts = json.loads((out / "explanations.json").read_text())
@@ -301,10 +301,10 @@ def test_a_trust_card_is_shown(tmp_path):
 
 
 def test_what_is_gone_is_told(tmp_path):
-    """Without its map a heatmap is not shown, without its overlay the picture is not; the others are."""
+    """Without its map a heatmap is not shown, without its overlay the image is not; the others are."""
     out = explained(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
     (out / "0.0.tabby.npy").unlink()
-    (out / "1.0.tabby.png").write_bytes(b"no picture")
+    (out / "1.0.tabby.png").write_bytes(b"no image")
     _, page = page_of(out)
 
     assert [a["data-method"] for a in page.all("img", **{"class": "heat"})] == ["grad-cam"]
@@ -313,8 +313,8 @@ def test_what_is_gone_is_told(tmp_path):
 
 
 def test_what_is_gone_is_told_of_a_part_too(tmp_path, monkeypatch):
-    """Also where the limit ends the pictures before their end."""
-    monkeypatch.setattr(sheet, "PICTURES", 1)
+    """Also where the limit ends the images before their end."""
+    monkeypatch.setattr(sheet, "IMAGES", 1)
     out = explained(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
     (out / "0.0.tabby.npy").unlink()
     _, page = page_of(out)
@@ -350,7 +350,7 @@ def test_explanations_need_no_extra(tmp_path, monkeypatch):
     assert page.all("table")
 
 
-def test_a_run_without_any_picture(tmp_path):
+def test_a_run_without_any_image(tmp_path):
     """Has its failures and no gallery."""
     _, page = page_of(explained(tmp_path / "out", [], failures=[("x.png", "no such file")]))
 
@@ -388,7 +388,7 @@ def test_a_benchmark_names_classes_and_values(tmp_path):
 
 
 @pytest.mark.slow
-def test_pictures_that_are_gone_leave_heatmaps_alone(tmp_path):
+def test_images_that_are_gone_leave_heatmaps_alone(tmp_path):
     """And it is said which and why."""
     names = ["a.png", "b.png"]
     run = measured(tmp_path / "run", names, data=photos(tmp_path / "photos", names))
@@ -402,16 +402,16 @@ def test_pictures_that_are_gone_leave_heatmaps_alone(tmp_path):
     text, page = page_of(run)
     assert not page.all("img", **{"class": "base"})
     assert len(page.all("img", **{"class": "heat"})) == 6
-    assert "The pictures of lite0 cannot be shown, heatmaps stand alone:" in text
+    assert "The images of lite0 cannot be shown, heatmaps stand alone:" in text
     assert "photos: no such file or folder" in text
 
 
-def test_pictures_given_in_python_leave_heatmaps_alone(tmp_path):
+def test_images_given_in_python_leave_heatmaps_alone(tmp_path):
     """There is no data set to open again."""
     text, page = page_of(measured(tmp_path / "run", ["a.png"]))
 
     assert len(page.all("img", **{"class": "heat"})) == 3
-    assert "the pictures were given in Python" in text
+    assert "the images were given in Python" in text
 
 
 def test_without_heatmaps_there_is_no_gallery(tmp_path):
@@ -419,7 +419,7 @@ def test_without_heatmaps_there_is_no_gallery(tmp_path):
     _, page = page_of(measured(tmp_path / "run", ["a.png", "b.png"], kept=False))
 
     assert not page.all("template")
-    assert any("a run with --keep-heatmaps shows pictures here" in one for one in page.texts("p"))
+    assert any("a run with --keep-heatmaps shows images here" in one for one in page.texts("p"))
 
 
 def test_runs_of_earlier_versions_have_a_report(tmp_path):
@@ -433,8 +433,8 @@ def test_runs_of_earlier_versions_have_a_report(tmp_path):
 
 
 @pytest.mark.slow
-def test_figures_of_pictures_side_by_side(tmp_path):
-    """Figures 2 and 4 of the paper are made where heatmaps and pictures are there, and not else."""
+def test_figures_of_images_side_by_side(tmp_path):
+    """Figures 2 and 4 of the paper are made where heatmaps and images are there, and not else."""
     names = ["a.png", "b.png"]
     run = measured(tmp_path / "run", names, data=photos(tmp_path / "photos", names))
     files = write_report(run)

@@ -17,7 +17,7 @@ PAPER = {"light": (251, 250, 248), "dark": (21, 23, 26)}
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """A report of explanations of 31 pictures and two classes, and one of a benchmark."""
+    """A report of explanations of 31 images and two classes, and one of a benchmark."""
     place = tmp_path_factory.mktemp("pages")
     classes = (("tabby", 0.8), ("tiger cat", 0.1))
     out = explained(place / "out", [*NAMES, NASTY], METHODS, classes, failures=[("x.png", "<b>torn")], check=CHECK)
@@ -70,7 +70,7 @@ def slide(page, percent, place=0):
 
 
 def test_the_slider_changes_the_opacity(opened):
-    """Of the heatmap's layer alone; at 0 the picture is bare."""
+    """Of the heatmap's layer alone; at 0 the image is bare."""
     page = opened()
     heat, base = page.locator("#gallery .heat:visible").first, page.locator("#gallery .base").first
     opacity = "one => getComputedStyle(one).opacity"
@@ -94,7 +94,7 @@ def test_the_slider_answers_the_keyboard(opened):
 
 
 def test_a_method_changes_all_maps(opened):
-    """The layers and what is told of them; one layer is to be seen of each picture."""
+    """The layers and what is told of them; one layer is to be seen of each image."""
     page = opened()
     visible = page.locator("#gallery .heat:visible")
     before = visible.first.get_attribute("src")
@@ -107,7 +107,7 @@ def test_a_method_changes_all_maps(opened):
     assert "gains D +0.100" in page.locator("#gallery .told:visible").first.inner_text()
 
 
-def test_a_class_changes_one_picture(opened):
+def test_a_class_changes_one_image(opened):
     """And no other."""
     page = opened()
     page.locator("#gallery .classes button").nth(1).click()
@@ -118,28 +118,28 @@ def test_a_class_changes_one_picture(opened):
 
 
 def test_pages_are_turned(opened):
-    """24 pictures a page, and no further than the last."""
+    """24 images a page, and no further than the last."""
     page = opened()
-    assert shown(page, "#count") == ["1 to 24 of 31 pictures"]
+    assert shown(page, "#count") == ["1 to 24 of 31 images"]
     assert page.locator("#back").is_disabled()
     page.locator("#on").click()
 
-    assert shown(page, "#count") == ["25 to 31 of 31 pictures"]
+    assert shown(page, "#count") == ["25 to 31 of 31 images"]
     assert shown(page, "#gallery h3") == [*NAMES[24:], NASTY]
     assert page.locator("#on").is_disabled()
     assert not page.locator("#back").is_disabled()
 
 
 def test_a_search_finds_names_and_classes(opened):
-    """In pictures and in the table, with all of its words; what it finds begins at the first page."""
+    """In images and in the table, with all of its words; what it finds begins at the first page."""
     page = opened()
     page.locator("#on").click()
     page.locator("#search").fill("tabby")
-    assert shown(page, "#count") == ["1 to 24 of 31 that match, of 31 pictures"]
+    assert shown(page, "#count") == ["1 to 24 of 31 that match, of 31 images"]
     page.locator("#search").fill("TIGER 17")
 
     assert shown(page, "#gallery h3") == ["17.png"]
-    assert shown(page, "#count") == ["1 that match, of 31 pictures"]
+    assert shown(page, "#count") == ["1 that match, of 31 images"]
     assert {row.split("\t")[0] for row in shown(page, "table.listing tbody tr")} == {"17.png"}
     page.locator("#search").fill("nothing such")
     assert shown(page, "#gallery h3") == []
@@ -174,7 +174,7 @@ def test_names_are_sorted_as_people_do(opened):
 
 
 def test_heatmaps_are_compared_side_by_side(opened):
-    """All of a picture in a dialog with its own slider, closed by Escape."""
+    """All of an image in a dialog with its own slider, closed by Escape."""
     page = opened()
     page.locator("#gallery .stack").nth(2).click()
     assert shown(page, "#compare-title") == ["2.png"]
@@ -190,7 +190,7 @@ def test_heatmaps_are_compared_side_by_side(opened):
 
 
 def test_a_name_stays_text_wherever_it_goes(opened):
-    """On its card, in the dialog, in the table: no picture is asked for, nothing runs."""
+    """On its card, in the dialog, in the table: no image is asked for, nothing runs."""
     page = opened()
     page.locator("#on").click()
     page.locator("#gallery .stack").last.click()

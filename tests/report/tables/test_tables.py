@@ -44,23 +44,23 @@ def styles_of(*shifts, names=("fusion-cam", "score-cam", "grad-cam"), **facts):
 
 
 def boxes(curves, **facts):
-    """Give rows of box accuracy with curves ``{method: [one a picture]}``."""
+    """Give rows of box accuracy with curves ``{method: [one an image]}``."""
     about = {"metric": "box-accuracy", "family": "localization"} | facts
     about.setdefault("protocol", '{"metric": "BoxAccuracy", "deltas": [0.3, 0.7]}')
     return [
-        row(method=method, picture=f"{place}.jpg", value=0.5, curve=curve, **about)
+        row(method=method, image=f"{place}.jpg", value=0.5, curve=curve, **about)
         for method, own in curves.items()
         for place, curve in enumerate(own)
     ]
 
 
-def test_max_box_acc_is_no_mean_of_pictures():
-    """Each IoU at the threshold that is best over all pictures; methods that have no curve are left out."""
+def test_max_box_acc_is_no_mean_of_images():
+    """Each IoU at the threshold that is best over all images; methods that have no curve are left out."""
     zeros = [0.0] * 97
     low, high, never = [0.5, 1.0, 0.0, *zeros], [0.0, 0.5, 1.0, *zeros], [0.0, 0.0, 0.5, *zeros]
     found = results(
         boxes({"fusion-cam": [low, high, never], "grad-cam": [never] * 3, "random": [None] * 3}),
-        [row(picture="0.jpg", curve=[0.0, 1.0])],  # insertion, whose curve is none of boxes
+        [row(image="0.jpg", curve=[0.0, 1.0])],  # insertion, whose curve is none of boxes
     )
 
     (table,) = page_of(found, "max-box-acc").tables
@@ -218,38 +218,37 @@ def test_shared_objectives_are_marked_in_every_table():
 
 
 def test_undefined_and_failed_are_counted_and_said():
-    """A picture that failed, values that are undefined, a method that failed, and those that no row holds."""
+    """An image that failed, values that are undefined, a method that failed, and those that no row holds."""
     rows = [
         *rows_of({"fusion-cam": [0.1, NAN, 0.3, 0.4], "score-cam": [0.1, 0.2, 0.3]}),
         *rows_of({"fusion-cam": [NAN] * 4, "score-cam": [NAN] * 4}, metric="adcc"),
         row(**ERROR),
-        row(picture="003.jpg", method="score-cam", metric="", value=None, error="no memory"),
-        row(picture="000.jpg", method="grad-cam", value=None, error="no memory"),
+        row(image="003.jpg", method="score-cam", metric="", value=None, error="no memory"),
+        row(image="000.jpg", method="grad-cam", value=None, error="no memory"),
     ]
     page = page_of(results(rows))
     notes = page.tables[0].notes
 
-    assert notes[0] == "4 pictures; 1 more failed, the first: torn.jpg: truncated."
+    assert notes[0] == "4 images; 1 more failed, the first: torn.jpg: truncated."
     assert (
-        "Methods or their metrics failed on pictures: grad-cam 1, score-cam 1; the first: 000.jpg: no memory."
-        in notes
+        "Methods or their metrics failed on images: grad-cam 1, score-cam 1; the first: 000.jpg: no memory." in notes
     )
-    assert "insertion is undefined, and left out, on pictures: fusion-cam 1." in notes
-    assert "adcc is undefined, and left out, on pictures: 4 for every method." in notes
+    assert "insertion is undefined, and left out, on images: fusion-cam 1." in notes
+    assert "adcc is undefined, and left out, on images: 4 for every method." in notes
     assert "insertion: 4 values are in no row." in notes
     assert cells_of(page.tables[0])["fusion-cam"][1].text == "\N{EN DASH}"
-    counts = {(one["metric"], one["method"]): (one["pictures"], one["undefined"]) for one in page.records}
+    counts = {(one["metric"], one["method"]): (one["images"], one["undefined"]) for one in page.records}
     assert counts["insertion", "fusion-cam"] == (3, 1)
 
 
-def test_metrics_of_other_pictures_are_counted_apart():
+def test_metrics_of_other_images_are_counted_apart():
     """Such as those that ask for boxes."""
     rows = [*rows_of({"a": [0.1, 0.2, 0.3]}), *rows_of({"a": [0.1]}, metric="road")]
 
-    assert page_of(results(rows)).tables[0].notes[0] == "Pictures: insertion 3, road 1."
+    assert page_of(results(rows)).tables[0].notes[0] == "Images: insertion 3, road 1."
 
 
-def test_one_picture_makes_a_table_too():
+def test_one_image_makes_a_table_too():
     """Without intervals, without anything bold."""
     found = results(rows_of({"fusion-cam": [0.5], "score-cam": [0.25], "grad-cam": [0.1], "ones": [1.0]}))
     cells = cells_of(page_of(found).tables[0])
@@ -283,7 +282,7 @@ def test_methods_are_in_the_order_of_the_plan_and_baselines_last():
     assert found.methods == ("a", "b", "c", "ones")
 
 
-def test_several_classes_of_a_picture_count_once():
+def test_several_classes_of_a_image_count_once():
     """By their mean."""
     rows = [*rows_of({"a": [0.1, 0.5]}), *rows_of({"a": [0.3, 0.5]}, target=7)]
     column = results(rows).column("lite0", "insertion")
@@ -295,7 +294,7 @@ def test_several_classes_of_a_picture_count_once():
 
 
 def test_pairs_against_the_reference():
-    """A method that is worse on every picture: by how much, and that it holds; on 0 and 1 McNemar is asked."""
+    """A method that is worse on every image: by how much, and that it holds; on 0 and 1 McNemar is asked."""
     values = {"fusion-cam": np.linspace(0, 1, 10), "score-cam": np.linspace(0, 1, 10) - 0.25}
     hits = {"fusion-cam": [1.0] * 9 + [0.0], "score-cam": [0.0] * 10}
     page = page_of(results(rows_of(values), rows_of(hits, metric="pointing-game", family="localization")), "paired")
@@ -343,7 +342,7 @@ def test_mean_ranks_leave_baselines_out():
     assert [(name, cells[0].text) for name, cells in table.apart] == [
         ("CD", "0.74"),
         ("Friedman's p", "< 0.001"),
-        ("pictures", "20"),
+        ("images", "20"),
     ]
 
 
@@ -440,7 +439,7 @@ def test_markdown_is_aligned():
     assert set(grid[5]) <= set("|— ")
     assert grid[6].startswith("| ones ")
     assert text.startswith("# Faithfulness\n\n## Faithfulness, lite0\n\n| method")
-    assert "\n\n## Notes\n\n- Cells: mean over pictures [95 % bootstrap interval" in text
+    assert "\n\n## Notes\n\n- Cells: mean over images [95 % bootstrap interval" in text
 
 
 def test_latex_is_whole_and_escaped():
@@ -553,8 +552,8 @@ def test_columns_are_those_of_the_benchmark():
 
 
 def test_rows_without_any_value_are_told():
-    """Every picture failed, or there was none."""
-    with pytest.raises(ResultsError, match=r"all of its 1 pictures failed: torn\.jpg: truncated"):
+    """Every image failed, or there was none."""
+    with pytest.raises(ResultsError, match=r"all of its 1 images failed: torn\.jpg: truncated"):
         results([row(**ERROR)])
     with pytest.raises(ResultsError, match="no row with a value"):
         results_of(pd.DataFrame(columns=list(COLUMNS)))

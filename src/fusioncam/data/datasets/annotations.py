@@ -21,7 +21,7 @@ from fusioncam.utils.optional import extra
 Box = tuple[float, float, float, float]
 Turn = Image.Transpose
 
-# what turns a stored picture upright, by its EXIF entry
+# what turns a stored image upright, by its EXIF entry
 EXIF_TRANSPOSES = {
     2: Turn.FLIP_LEFT_RIGHT,
     3: Turn.ROTATE_180,
@@ -44,14 +44,14 @@ def transform_annotations(
     segments: Sequence[Any],
     size: tuple[int, int] | None,
 ) -> Truth | None:
-    """Carry one picture's boxes and segments, of an annotated picture of ``size``, into the network's input."""
+    """Carry one image's boxes and segments, of an annotated image of ``size``, into the network's input."""
     stored, turning = header(source)
     annotated, shown = size or stored, upright(stored, turning)
     turn = None if annotated == shown != stored or not _alike(annotated, stored) else turning
     if not _alike(upright(annotated, turn), shown):
         raise DatasetError(
-            f"{name}: annotated at {annotated[0]} x {annotated[1]} pixels, and the picture has {stored[0]} x "
-            f"{stored[1]}: the annotation of another picture?"
+            f"{name}: annotated at {annotated[0]} x {annotated[1]} pixels, and the image has {stored[0]} x "
+            f"{stored[1]}: the annotation of another image?"
         )
     columns, rows, left, top = preprocessing.window(shown)
     height, width = preprocessing.size
@@ -69,25 +69,25 @@ def transform_annotations(
 
 
 def header(source: ImageLike) -> tuple[tuple[int, int], Turn | None]:
-    """Give a picture's (width, height) as stored, and what turns it upright."""
+    """Give an image's (width, height) as stored, and what turns it upright."""
     if isinstance(source, np.ndarray):
         return (source.shape[1], source.shape[0]), None
     if isinstance(source, Image.Image):
         return source.size, EXIF_TRANSPOSES.get(source.getexif().get(ExifTags.Base.Orientation, 1))
     try:
-        with Image.open(source) as picture:
-            return header(picture)
+        with Image.open(source) as image:
+            return header(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{source}: no picture: {error}") from None
+        raise ImageError(f"{source}: no image: {error}") from None
 
 
 def upright(size: tuple[int, int], turn: Turn | None) -> tuple[int, int]:
-    """Give the (width, height) of a picture of ``size`` behind the turn."""
+    """Give the (width, height) of an image of ``size`` behind the turn."""
     return size[::-1] if turn in _LYING else size
 
 
 def turned_box(box: Box, size: tuple[int, int], turn: Turn | None) -> Box:
-    """Give a box of a picture of ``size`` (width, height) behind the turn.
+    """Give a box of an image of ``size`` (width, height) behind the turn.
 
     >>> turned_box((0, 0, 2, 1), (10, 5), Image.Transpose.ROTATE_270)
     (4, 0, 5, 2)
@@ -104,7 +104,7 @@ def turned_box(box: Box, size: tuple[int, int], turn: Turn | None) -> Box:
 
 
 def _alike(first: tuple[int, int], second: tuple[int, int]) -> bool:
-    """Say whether sides have the same proportions, as those of a picture made smaller have."""
+    """Say whether sides have the same proportions, as those of an image made smaller have."""
     return math.isclose(first[0] * second[1], first[1] * second[0], rel_tol=0.02)
 
 
@@ -126,7 +126,7 @@ def _in_view(mask: Image.Image, resized: tuple[int, int], view: tuple[int, int, 
 
 
 def drawn_mask(segments: Sequence[Any], size: tuple[int, int], name: str) -> Image.Image:
-    """Draw COCO's segments, lists of polygons or run lengths, as one picture of 0 and 255."""
+    """Draw COCO's segments, lists of polygons or run lengths, as one image of 0 and 255."""
     coco = extra("data", "pycocotools.mask", "the masks of COCO")
     width, height = size
     union = np.zeros((height, width), np.uint8)

@@ -18,10 +18,10 @@ from fusioncam.errors import DatasetError
 
 
 def coco(path: Path, network: Network, split: str | None = None) -> Samples:
-    """Read COCO's instances: a sample for each category in a picture, with all of its boxes and segments.
+    """Read COCO's instances: a sample for each category in an image, with all of its boxes and segments.
 
     ``path`` is the JSON, or a folder with ``instances*.json`` in it or in ``annotations/``; ``split`` is then a part
-    of its name. Categories that the class map leaves out are left out, and so are pictures without the others.
+    of its name. Categories that the class map leaves out are left out, and so are images without the others.
     Crowds count like single objects, boxes without area (COCO has some) not at all.
     """
     file = path if path.is_file() else _chosen(instance_files(path), path, split)
@@ -38,13 +38,13 @@ def coco(path: Path, network: Network, split: str | None = None) -> Samples:
 
     def make(index: int) -> Sample:
         image, category = pairs[index]
-        picture, size = folder / images[image]["file_name"], _size(images[image])
-        sample = labelled(names[index], picture, numbers[categories[category]], categories[category])
+        path, size = folder / images[image]["file_name"], _size(images[image])
+        sample = labelled(names[index], path, numbers[categories[category]], categories[category])
         boxes = tuple(box for box, _ in things[pairs[index]] if box is not None)
         segments = tuple(segment for _, segment in things[pairs[index]] if segment)
         return replace(sample, boxes=boxes, segments=segments, size=size)
 
-    kind = f"COCO's {file.name}, {len({one for one, _ in pairs}):,} pictures of {len(numbers)} categories"
+    kind = f"COCO's {file.name}, {len({one for one, _ in pairs}):,} images of {len(numbers)} categories"
     return Samples(kind, names, make)
 
 
@@ -90,7 +90,7 @@ def _of(entry: Any, key: str, file: Path, part: str) -> Any:
 def _grouped(
     annotations: Iterable[Any], images: Mapping[Any, Any], categories: Mapping[Any, str], file: Path
 ) -> dict[tuple[Any, Any], list[tuple[Box | None, Any]]]:
-    """Gather the boxes and segments of each category in each picture, in the order of the file."""
+    """Gather the boxes and segments of each category in each image, in the order of the file."""
     things: dict[tuple[Any, Any], list[tuple[Box | None, Any]]] = defaultdict(list)
     for entry in annotations:
         image, category = (_of(entry, key, file, "annotations") for key in ("image_id", "category_id"))
@@ -125,11 +125,11 @@ def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _folder(file: Path, names: list[str]) -> Path:
-    """Find the folder of pictures: the first of the usual ones that has the first picture."""
+    """Find the folder of images: the first of the usual ones that has the first image."""
     here, above = file.parent, file.parent.parent
     part = file.stem.removeprefix("instances_")
     folders = [here / "images", here, here / part, above / part, above / "images" / part, above / "images"]
     for folder in folders:
         if all((folder / name).is_file() for name in names):
             return folder
-    raise DatasetError(f"{file}: its picture {names[0]} is in none of {', '.join(map(str, folders))}")
+    raise DatasetError(f"{file}: its image {names[0]} is in none of {', '.join(map(str, folders))}")

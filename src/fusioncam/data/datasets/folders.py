@@ -1,4 +1,4 @@
-"""Folders of pictures, and folders of a class each."""
+"""Folders of images, and folders of a class each."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from fusioncam.data.images import find_images
 from fusioncam.errors import DatasetError
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """List the pictures below a folder, in the order of their names on every machine."""
+def images_in(folder: Path) -> list[Path]:
+    """List the images below a folder, in the order of their names on every machine."""
     found = [one for one in find_images([folder]) if isinstance(one, Path)] if folder.is_dir() else []
     return sorted(found, key=lambda one: name_of(one, folder))
 
 
-def pictures(root: Path, network: Network, split: str | None = None) -> Samples:
-    """Read a folder of pictures of any depth; their classes are not known."""
-    paths = pictures_in(root)
+def images(root: Path, network: Network, split: str | None = None) -> Samples:
+    """Read a folder of images of any depth; their classes are not known."""
+    paths = images_in(root)
     names = [name_of(one, root) for one in paths]
-    kind = f"a folder of {len(paths):,} pictures, classes unknown"
+    kind = f"a folder of {len(paths):,} images, classes unknown"
     return Samples(kind, names, lambda one: Sample(names[one], paths[one]))
 
 
 def class_folders(root: Path, network: Network, split: str | None = None) -> Samples:
-    """Read an ImageFolder: pictures in folders named for their class, at any depth below these."""
-    paths = pictures_in(root)
+    """Read an ImageFolder: images in folders named for their class, at any depth below these."""
+    paths = images_in(root)
     names = [name_of(one, root) for one in paths]
     categories = [name.partition("/")[0] for name in names]
     if any("/" not in name for name in names):
@@ -40,7 +40,7 @@ def class_folders(root: Path, network: Network, split: str | None = None) -> Sam
         place = kept[index]
         return labelled(names[place], paths[place], numbers[categories[place]], categories[place])
 
-    kind = f"an ImageFolder of {len(kept):,} pictures in {len(numbers):,} class folders"
+    kind = f"an ImageFolder of {len(kept):,} images in {len(numbers):,} class folders"
     return Samples(kind, [names[one] for one in kept], make)
 
 
@@ -51,7 +51,7 @@ def has_class_folders(root: Path, network: Network) -> bool:
     return bool(folders) and (2 * len(known & set(folders)) >= len(folders) or len(folders) == network.classes)
 
 
-def labelled(name: str, picture: Path, indices: Sequence[int], category: str) -> Sample:
-    """Make the sample of a picture whose category has these class indices."""
+def labelled(name: str, image: Path, indices: Sequence[int], category: str) -> Sample:
+    """Make the sample of an image whose category has these class indices."""
     label = indices[0] if len(indices) == 1 else None
-    return Sample(name, picture, label, tuple(indices), category)
+    return Sample(name, image, label, tuple(indices), category)

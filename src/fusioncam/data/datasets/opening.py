@@ -1,4 +1,4 @@
-"""Data sets on disk -> samples: pictures with their classes, boxes and masks, opened when they are asked for."""
+"""Data sets on disk -> samples: images with their classes, boxes and masks, opened when they are asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fusioncam.data.datasets.class_mapping import ClassMap, Network, described
 from fusioncam.data.datasets.coco import coco, instance_files
-from fusioncam.data.datasets.folders import class_folders, has_class_folders, pictures
+from fusioncam.data.datasets.folders import class_folders, has_class_folders, images
 from fusioncam.data.datasets.sample import Samples
 from fusioncam.data.datasets.tables import has_table, hugging_face, table
 from fusioncam.data.datasets.xml import has_imagenet_files, imagenet, voc
@@ -47,8 +47,8 @@ KINDS = {
         table,
     ),
     "imagenet": Kind("XML files, as those of ImageNet", lambda path, _: has_imagenet_files(path), imagenet),
-    "image-folder": Kind("a folder for each class of the network, of pictures", has_class_folders, class_folders),
-    "pictures": Kind("pictures at any depth", lambda path, _: path.is_dir(), pictures),
+    "image-folder": Kind("a folder for each class of the network, of images", has_class_folders, class_folders),
+    "images": Kind("images at any depth", lambda path, _: path.is_dir(), images),
 }
 
 
@@ -61,7 +61,7 @@ def open_dataset(
     labels: Sequence[str] | None = None,
     classes: int | None = None,
 ) -> Samples:
-    """Find out what a folder or file is, and give its samples; no picture is opened.
+    """Find out what a folder or file is, and give its samples; no image is opened.
 
     ``kind`` is one of ``KINDS``; None takes the first that fits. ``split`` chooses among several parts. ``labels``
     and ``classes`` are the network's class names and their number, ``class_map`` says which class indices count as

@@ -1,4 +1,4 @@
-"""A picture of a data set, what is known of it, and where that is in a network's input."""
+"""An image of a data set, what is known of it, and where that is in a network's input."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from fusioncam.data.images import ImageLike, open_image
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ImageError, TargetError
 
-# a callable opens a picture that is no file of its own
+# a callable opens an image that is no file of its own
 Source = ImageLike | Callable[[], Image.Image]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture, its class, and where that class is in it.
+    """An image, its class, and where that class is in it.
 
-    ``name`` is the same on every machine: the path within the data set, with what tells samples of one picture apart.
+    ``name`` is the same on every machine: the path within the data set, with what tells samples of one image apart.
     ``label`` is the class index, None where it is unknown or where several ``classes`` of the network count as right,
     as those of a COCO category do. ``boxes`` are ``x0, y0, x1, y1`` and ``segments`` COCO's polygons and run lengths,
-    all of the ``category``, in pixels of the annotated picture of ``size`` (width, height), None: as stored.
+    all of the ``category``, in pixels of the annotated image of ``size`` (width, height), None: as stored.
 
-    The picture is opened by :meth:`open` and no sooner.
+    The image is opened by :meth:`open` and no sooner.
     """
 
     name: str
-    picture: Source = field(repr=False)
+    image: Source = field(repr=False)
     label: int | None = None
     classes: tuple[int, ...] = ()
     category: str | None = None
@@ -45,30 +45,30 @@ class Sample:
     size: tuple[int, int] | None = None
 
     def open(self) -> Image.Image:
-        """Give the upright RGB picture; raises :class:`ImageError`."""
-        if not callable(self.picture):
-            return open_image(self.picture)
+        """Give the upright RGB image; raises :class:`ImageError`."""
+        if not callable(self.image):
+            return open_image(self.image)
         try:
-            picture = self.picture()
+            image = self.image()
         except ImageError:
             raise
         except (OSError, SyntaxError, ValueError) as error:
             raise ImageError(f"{self.name}: damaged or cut off: {error}") from None
-        return open_image(picture)
+        return open_image(image)
 
     def truth(self, preprocessing: Preprocessing) -> Truth | None:
-        """Give where the class is in the network's input, for this one picture; None where nothing is known or seen.
+        """Give where the class is in the network's input, for this one image; None where nothing is known or seen.
 
-        Boxes and masks take the way of the picture: turned upright, resized, cropped; masks without smoothing. A
-        class that is wholly outside the crop is not seen. Boxes and masks are taken for those of the picture as it
-        is stored, as COCO's are, unless the annotated ``size`` is that of the picture turned upright by its EXIF
-        entry. A picture that was made larger or smaller since is followed. Of the picture the header is read.
+        Boxes and masks take the way of the image: turned upright, resized, cropped; masks without smoothing. A
+        class that is wholly outside the crop is not seen. Boxes and masks are taken for those of the image as it
+        is stored, as COCO's are, unless the annotated ``size`` is that of the image turned upright by its EXIF
+        entry. An image that was made larger or smaller since is followed. Of the image the header is read.
 
         Raises :class:`ImageError`, and :class:`DatasetError` for segments that are none.
         """
         if not self.boxes and not self.segments:
             return None
-        source = self.open() if callable(self.picture) else self.picture
+        source = self.open() if callable(self.image) else self.image
         return transform_annotations(self.name, source, preprocessing, self.boxes, self.segments, self.size)
 
     def target(self, scores: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""Tables of pictures: a CSV of paths and labels, and a folder of Hugging Face's `datasets`."""
+"""Tables of images: a CSV of paths and labels, and a folder of Hugging Face's `datasets`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def table(path: Path, network: Network, split: str | None = None) -> Samples:
     """Read a CSV of path,label or path,label,x0,y0,x1,y1, with or without a line of these names.
 
     Paths are relative to the file. A label is a class index, a name of a class, a WordNet id or a category of the
-    class map; nothing means that it is unknown. Rows of the same picture and label are boxes of one sample.
+    class map; nothing means that it is unknown. Rows of the same image and label are boxes of one sample.
     """
     path = path if path.is_file() else only_table(path)
     found: dict[tuple[str, str], list[Box]] = defaultdict(list)
@@ -53,7 +53,7 @@ def table(path: Path, network: Network, split: str | None = None) -> Samples:
         known = labelled(names[index], path.parent / file, numbers[label], label) if label else None
         return replace(known or Sample(names[index], path.parent / file), boxes=tuple(found[file, label]))
 
-    return Samples(f"the table {path.name}, {len(often):,} pictures", names, make)
+    return Samples(f"the table {path.name}, {len(often):,} images", names, make)
 
 
 def only_table(root: Path) -> Path:
@@ -124,7 +124,7 @@ def _numbers(places: Mapping[str, str], network: Network, path: Path) -> Numbers
 
 @dataclass(frozen=True)
 class Row:
-    """A picture in a folder of Hugging Face's `datasets`: calling it opens it."""
+    """An image in a folder of Hugging Face's `datasets`: calling it opens it."""
 
     folder: str
     split: str | None
@@ -132,35 +132,35 @@ class Row:
     index: int
 
     def __call__(self) -> Image.Image:
-        """Give the picture."""
-        picture = _loaded(self.folder, self.split).select_columns([self.column])[self.index][self.column]
-        if not isinstance(picture, Image.Image):
-            raise OSError(f"row {self.index} of column '{self.column}' has no picture")
-        return picture
+        """Give the image."""
+        image = _loaded(self.folder, self.split).select_columns([self.column])[self.index][self.column]
+        if not isinstance(image, Image.Image):
+            raise OSError(f"row {self.index} of column '{self.column}' has no image")
+        return image
 
 
 def hugging_face(root: Path, network: Network, split: str | None = None) -> Samples:
-    """Read what ``Dataset.save_to_disk`` wrote: the column of pictures, and that of class labels if there is one.
+    """Read what ``Dataset.save_to_disk`` wrote: the column of images, and that of class labels if there is one.
 
     ``split`` names one of several; None takes "validation", "val" or "test", or the only one.
     """
     split = _split(root, split)
     data = _loaded(str(root), split)
-    pictures = [name for name, feature in data.features.items() if type(feature).__name__ == "Image"]
-    if len(pictures) != 1:
-        raise DatasetError(f"{root}: one column of pictures is needed, got {pictures or list(data.features)}")
+    images = [name for name, feature in data.features.items() if type(feature).__name__ == "Image"]
+    if len(images) != 1:
+        raise DatasetError(f"{root}: one column of images is needed, got {images or list(data.features)}")
     labels, indices = _labels(root, data, network)
     names = [f"{split or 'data'}/{index:08}" for index in range(len(data))]
     kept = [one for one, label in enumerate(labels) if label is None or label in indices]
 
     def make(index: int) -> Sample:
         place = kept[index]
-        picture, label = Row(str(root), split, pictures[0], place), labels[place]
+        image, label = Row(str(root), split, images[0], place), labels[place]
         if label is None:
-            return Sample(names[place], picture)
-        return replace(labelled(names[place], Path(), indices[label], label), picture=picture)
+            return Sample(names[place], image)
+        return replace(labelled(names[place], Path(), indices[label], label), image=image)
 
-    kind = f"a Hugging Face data set of {len(kept):,} pictures" + (f" ({split})" if split else "")
+    kind = f"a Hugging Face data set of {len(kept):,} images" + (f" ({split})" if split else "")
     return Samples(kind, [names[one] for one in kept], make)
 
 

@@ -1,4 +1,4 @@
-"""Pictures with an XML file each: ImageNet's validation layout and Pascal VOC."""
+"""Images with an XML file each: ImageNet's validation layout and Pascal VOC."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from fusioncam.data.datasets.annotations import Box
 from fusioncam.data.datasets.class_mapping import Network, is_synset
-from fusioncam.data.datasets.folders import labelled, pictures_in
+from fusioncam.data.datasets.folders import images_in, labelled
 from fusioncam.data.datasets.sample import Sample, Samples, name_of
 from fusioncam.data.images import SUFFIXES
 from fusioncam.errors import DatasetError
@@ -21,7 +21,7 @@ IMAGENET = (Path("Data/CLS-LOC/val"), Path("Annotations/CLS-LOC/val"))
 
 @dataclass(frozen=True)
 class Annotation:
-    """What an XML file says: the picture's (width, height) if it is told, and the boxes of each category."""
+    """What an XML file says: the image's (width, height) if it is told, and the boxes of each category."""
 
     size: tuple[int, int] | None
     boxes: dict[str, tuple[Box, ...]]
@@ -31,22 +31,22 @@ class Annotation:
 
 
 def imagenet(root: Path, network: Network, split: str | None = None) -> Samples:
-    """Read ImageNet's validation pictures with their boxes, one XML file of the same name a picture.
+    """Read ImageNet's validation images with their boxes, one XML file of the same name an image.
 
     In the official layout (``Data/CLS-LOC/val`` and ``Annotations/CLS-LOC/val``), or with the XML files anywhere
-    below the folder. The class is that of the WordNet id that the picture's folder is named for, or else that the XML
+    below the folder. The class is that of the WordNet id that the image's folder is named for, or else that the XML
     file names. Each file is read when its sample is asked for.
     """
     inside, beside = (root / one for one in IMAGENET)
     inside, beside = (inside, beside) if inside.is_dir() and beside.is_dir() else (root, root)
-    paths = pictures_in(inside)
+    paths = images_in(inside)
     files = {one.stem: one for one in sorted(beside.rglob("*.xml"))}
     names = [name_of(one, inside) for one in paths]
 
     def make(index: int) -> Sample:
         return _of_imagenet(names[index], paths[index], files.get(paths[index].stem), network)
 
-    kind = f"ImageNet's layout, {len(paths):,} pictures and {len(files):,} XML files"
+    kind = f"ImageNet's layout, {len(paths):,} images and {len(files):,} XML files"
     return Samples(kind, names, make)
 
 
@@ -55,14 +55,14 @@ def has_imagenet_files(root: Path) -> bool:
     return (root / IMAGENET[1]).is_dir() or next(root.rglob("*.xml"), None) is not None
 
 
-def _of_imagenet(name: str, picture: Path, file: Path | None, network: Network) -> Sample:
+def _of_imagenet(name: str, image: Path, file: Path | None, network: Network) -> Sample:
     annotation = Annotation(None, {}) if file is None else read_annotation(file, first_pixel=0)
-    folder = picture.parent.name
+    folder = image.parent.name
     category = folder if is_synset(folder) or not annotation.boxes else next(iter(annotation.boxes))
     if file is None and not is_synset(folder):
-        return Sample(name, picture)
-    indices = network.numbers([category], str(file or picture.parent), ordered=False)
-    sample = labelled(name, picture, indices[category], category)
+        return Sample(name, image)
+    indices = network.numbers([category], str(file or image.parent), ordered=False)
+    sample = labelled(name, image, indices[category], category)
     return replace(sample, boxes=annotation.boxes.get(category, ()), size=annotation.size)
 
 
@@ -70,7 +70,7 @@ def _of_imagenet(name: str, picture: Path, file: Path | None, network: Network) 
 
 
 def voc(root: Path, network: Network, split: str | None = None) -> Samples:
-    """Read Pascal VOC's pictures and boxes: a sample for each category in a picture.
+    """Read Pascal VOC's images and boxes: a sample for each category in an image.
 
     ``split`` names a list in ``ImageSets/Main``; None takes "val" or else "test" if there, else all that is
     annotated. Objects marked as difficult or truncated count like the others.
@@ -84,11 +84,11 @@ def voc(root: Path, network: Network, split: str | None = None) -> Samples:
 
     def make(index: int) -> Sample:
         stem, category = pairs[index]
-        picture = files.get(stem, root / "JPEGImages" / f"{stem}.jpg")
-        sample = labelled(f"{stem}#{category}", picture, numbers[category], category)
+        image = files.get(stem, root / "JPEGImages" / f"{stem}.jpg")
+        sample = labelled(f"{stem}#{category}", image, numbers[category], category)
         return replace(sample, boxes=annotated[stem].boxes[category], size=annotated[stem].size)
 
-    kind = f"Pascal VOC ({split}), {len(stems):,} pictures of {len(numbers)} categories"
+    kind = f"Pascal VOC ({split}), {len(stems):,} images of {len(numbers)} categories"
     return Samples(kind, [f"{stem}#{category}" for stem, category in pairs], make)
 
 

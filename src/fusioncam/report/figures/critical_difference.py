@@ -19,7 +19,7 @@ def critical_difference_figure(column: Column, order: tuple[str, ...] = ()) -> F
     """Draw the mean ranks of a column's methods, the best at the left, and Nemenyi's critical difference.
 
     ``order`` are all methods of the run, which have their colours by it. None for fewer than three methods or two
-    pictures.
+    images.
     """
     ranks = rank(column.values, higher_is_better=column.higher_is_better)
     if ranks is None:
@@ -44,7 +44,7 @@ def critical_difference_figure(column: Column, order: tuple[str, ...] = ()) -> F
             axes, name, float(ranks.mean[method]), -depth - _LINE * row, side, names, looks[column.methods[method]]
         )
     axes.set_ylim(-depth - _LINE * left, 0.75)
-    told = f"Friedman p {format_p_value(ranks.p)}, {ranks.count} pictures, {column.model}"
+    told = f"Friedman p {format_p_value(ranks.p)}, {ranks.count} images, {column.model}"
     dagger = ", † chooses by what is measured" if set(column.methods) & column.shared else ""
     axes.set_title(f"{column.metric} {column.direction}", pad=8)
     axes.text(1, 1, told + dagger, transform=axes.transAxes, ha="right", va="bottom", fontsize=8, color="#555555")

@@ -1,4 +1,4 @@
-"""Figures of means: curves with bands, cost against quality, sweeps and grids of settings, pictures side by side."""
+"""Figures of means: curves with bands, cost against quality, sweeps and grids of settings, images side by side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fusioncam.report.tables.model import NOTHING, decimals_of, is_baseline
 from fusioncam.visualization import overlay
 
 QUALITY = ("faithfulness", "localization")
-_LETTERS = 22  # of a title that is as wide as a picture
+_LETTERS = 22  # of a title that is as wide as an image
 _SHARES = {
     "insertion": "share of the pixels shown",
     "deletion": "share of the pixels removed",
@@ -46,7 +46,7 @@ def curves_figure(results: Results, model: str, metrics: Sequence[str], methods:
         _draw_curves(axes, results.column(model, metric), curves, looks)
     shown = [one for one in methods if any(one in curves for curves in found.values())]
     legend_outside(figure, [_line(looks[one]) for one in shown], shown)
-    figure.suptitle(f"{model}: mean curves, 95 % bands over pictures", x=0.01, ha="left", fontsize=9)
+    figure.suptitle(f"{model}: mean curves, 95 % bands over images", x=0.01, ha="left", fontsize=9)
     return figure
 
 
@@ -102,7 +102,7 @@ def cost_figure(results: Results, model: str, methods: Sequence[str], cost: str 
     if any(one.shared for one in columns):
         handles, shown = [*handles, hollow], [*shown, "hollow: chooses by\nwhat is measured"]
     legend_outside(figure, handles, shown)
-    figure.suptitle(f"{model}: means and 95 % intervals against {cost} a picture", x=0.01, ha="left", fontsize=9)
+    figure.suptitle(f"{model}: means and 95 % intervals against {cost} an image", x=0.01, ha="left", fontsize=9)
     return figure
 
 
@@ -145,7 +145,7 @@ def _cost_axis(axes: Axes, costs: Column, cost: str) -> None:
         axes.set_xlim(left=-0.3 * float(means[means > 0].min(initial=1.0)))
     else:
         axes.set_xscale("log")
-    axes.set_xlabel("whole passes a picture" if cost == "passes" else "seconds a picture")
+    axes.set_xlabel("whole passes an image" if cost == "passes" else "seconds an image")
     axes.minorticks_off()
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
@@ -173,7 +173,7 @@ def sweep_figure(results: Results, model: str, sweep: SweepOf, reference: str | 
         Line2D([], [], color=look.colour, marker="o", ms=4, lw=1.8),
         Patch(color=look.colour, alpha=0.18, lw=0),
     ]
-    labels = [f"mean of {sweep.name}", "95 % interval over pictures"]
+    labels = [f"mean of {sweep.name}", "95 % interval over images"]
     if any(reference in one.methods for one in columns):
         handles, labels = (
             [*handles, Line2D([], [], color=INK, ls=(0, (4, 2)), lw=1)],
@@ -227,30 +227,30 @@ def _draw_grid(axes: Axes, column: Column, means: Values, decimals: int) -> None
 
 @styled()
 def side_by_side_figure(
-    pictures: Sequence[tuple[str, Image.Image]],
+    images: Sequence[tuple[str, Image.Image]],
     heatmaps: Mapping[str, Sequence[NDArray[np.float32]]],
     opacity: float = 0.5,
 ) -> Figure:
-    """Set pictures and the heatmaps that methods gave for them side by side, figures 2 and 4 of the Fusion-CAM paper.
+    """Set images and the heatmaps that methods gave for them side by side, figures 2 and 4 of the Fusion-CAM paper.
 
-    ``pictures`` are named, a row each; ``heatmaps`` gives for every method, a column each, one ``(H, W)`` in [0, 1]
-    for every picture. Raises :class:`ShapeError` if their numbers differ.
+    ``images`` are named, a row each; ``heatmaps`` gives for every method, a column each, one ``(H, W)`` in [0, 1]
+    for every image. Raises :class:`ShapeError` if their numbers differ.
     """
     for method, maps in heatmaps.items():
-        if len(maps) != len(pictures):
-            raise ShapeError(f"expected a heatmap of {method} for each of {len(pictures)} pictures, got {len(maps)}")
-    columns, heights = 1 + len(heatmaps), [picture.height / picture.width for _, picture in pictures]
+        if len(maps) != len(images):
+            raise ShapeError(f"expected a heatmap of {method} for each of {len(images)} images, got {len(maps)}")
+    columns, heights = 1 + len(heatmaps), [image.height / image.width for _, image in images]
     figure = new_figure(1.55 * columns + 0.3, 1.52 * sum(heights) + 0.05 * len(heights) + 0.25)
-    grid = figure.subplots(len(pictures), columns, squeeze=False, height_ratios=heights)
-    for place, (name, picture) in enumerate(pictures):
-        shown = [picture.convert("RGB"), *(overlay(picture, maps[place], opacity) for maps in heatmaps.values())]
+    grid = figure.subplots(len(images), columns, squeeze=False, height_ratios=heights)
+    for place, (name, image) in enumerate(images):
+        shown = [image.convert("RGB"), *(overlay(image, maps[place], opacity) for maps in heatmaps.values())]
         for axes, one in zip(grid[place], shown, strict=True):
             axes.imshow(one)
             axes.set_xticks([])
             axes.set_yticks([])
             axes.spines[:].set_visible(False)
         grid[place, 0].set_ylabel(_folded(name), fontsize=8)
-    for axes, title in zip(grid[0], ("picture", *heatmaps), strict=True):
+    for axes, title in zip(grid[0], ("image", *heatmaps), strict=True):
         axes.set_title(_folded(title), fontsize=8, loc="center", weight="normal")
     return figure
 

@@ -1,4 +1,4 @@
-"""A run of `fusioncam benchmark` as a report: tables, figures, and where heatmaps were kept, pictures."""
+"""A run of `fusioncam benchmark` as a report: tables, figures, and where heatmaps were kept, images."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _ROWS, _COLUMNS = 6, 9
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures and kept heatmaps of a run, opened when they are asked for.
+class Images:
+    """The images and kept heatmaps of a run, opened when they are asked for.
 
-    ``gone`` says which pictures cannot be had and why, ``notes`` why none of a model can.
+    ``gone`` says which images cannot be had and why, ``notes`` why none of a model can.
     """
 
     results: Results
@@ -56,34 +56,34 @@ class Pictures:
 
     @cached_property
     def keys(self) -> list[tuple[str, str]]:
-        """The models and pictures that have rows, those of one picture together."""
-        pairs = self.results.rows[["model", "picture"]].drop_duplicates()
-        order = {picture: place for place, picture in enumerate(pairs["picture"].drop_duplicates())}
+        """The models and images that have rows, those of one image together."""
+        pairs = self.results.rows[["model", "image"]].drop_duplicates()
+        order = {image: place for place, image in enumerate(pairs["image"].drop_duplicates())}
         return sorted(pairs.itertuples(index=False, name=None), key=lambda pair: order[pair[1]])
 
     @cached_property
     def _rows(self) -> Any:
-        return self.results.rows.groupby(["model", "picture"], sort=False, observed=True)
+        return self.results.rows.groupby(["model", "image"], sort=False, observed=True)
 
-    def rows(self, model: str, picture: str) -> Any:
-        """Give the rows of a picture."""
-        return self._rows.get_group((model, picture))
+    def rows(self, model: str, image: str) -> Any:
+        """Give the rows of an image."""
+        return self._rows.get_group((model, image))
 
-    def maps(self, model: str, picture: str) -> dict[str, NDArray[np.float32]]:
-        """Give a picture's kept heatmaps in the methods' order."""
-        kept = self.heatmaps.load(model, picture)
+    def maps(self, model: str, image: str) -> dict[str, NDArray[np.float32]]:
+        """Give an image's kept heatmaps in the methods' order."""
+        kept = self.heatmaps.load(model, image)
         return {name: kept[name].float().numpy() for name in self.results.methods if name in kept}
 
-    def view(self, model: str, picture: str) -> Image.Image | None:
-        """Give what the network saw of a picture; None where it cannot be had."""
+    def view(self, model: str, image: str) -> Image.Image | None:
+        """Give what the network saw of an image; None where it cannot be had."""
         found = self._opened(model)
         if found is None:
             return None
         samples, places = found
         try:
-            return self.known[model].preprocessing.view(samples[places[picture]].open())
+            return self.known[model].preprocessing.view(samples[places[image]].open())
         except KeyError:
-            reason = f"{picture} is not in the data any more"
+            reason = f"{image} is not in the data any more"
         except FusionCamError as error:
             reason = str(error)
         if reason not in self.gone:  # of several models it is one
@@ -100,22 +100,22 @@ class Pictures:
                 samples = self.known[model].samples()
                 self._samples[model] = samples, {name: place for place, name in enumerate(samples.names)}
             except FusionCamError as error:
-                self.notes.append(f"The pictures of {model} cannot be shown, heatmaps stand alone: {error}.")
+                self.notes.append(f"The images of {model} cannot be shown, heatmaps stand alone: {error}.")
         return self._samples[model]
 
 
 def write_measured(folder: Path, path: Path) -> list[Path]:
     """Write tables, figures and report of a run, remove what earlier ones wrote and this did not, list what is."""
     results = read_results(folder)
-    pictures = Pictures(results, Heatmaps(folder / "heatmaps"), noted(folder))
-    made = write_tables_and_figures(results, folder, side_by_sides(pictures))
+    images = Images(results, Heatmaps(folder / "heatmaps"), noted(folder))
+    made = write_tables_and_figures(results, folder, side_by_sides(images))
     drawings = tuple(drawing(name, svg, place) for place, (name, svg) in enumerate(made.drawings))
-    gallery = gallery_of(pictures) if (folder / "heatmaps").is_dir() else None
+    gallery = gallery_of(images) if (folder / "heatmaps").is_dir() else None
     failures = failures_of(results)
-    notes = [] if gallery else ["No heatmaps were kept: a run with --keep-heatmaps shows pictures here."]
+    notes = [] if gallery else ["No heatmaps were kept: a run with --keep-heatmaps shows images here."]
     if len(failures) > FAILURES:
         notes.append(f"The first {FAILURES:,} of {len(failures):,} failures are listed.")
-    methods, count = counted(len(results.methods), "method"), counted(results.rows["picture"].nunique(), "picture")
+    methods, count = counted(len(results.methods), "method"), counted(results.rows["image"].nunique(), "image")
     lead = f"{methods} on {count} of {', '.join(results.models)}, by {', '.join(results.metrics)}."
     sheet = ReportPage(
         title="How well the methods explain",
@@ -143,43 +143,43 @@ def versions_of(results: Results) -> tuple[tuple[str, str], ...]:
 
 
 def failures_of(results: Results) -> list[Failure]:
-    """Give what failed: pictures, methods, metrics."""
-    of_pictures = results.failures[results.failures["method"].fillna("") == ""]
-    rows = [*(results.lost(model) for model in results.models), of_pictures]
+    """Give what failed: images, methods, metrics."""
+    of_images = results.failures[results.failures["method"].fillna("") == ""]
+    rows = [*(results.lost(model) for model in results.models), of_images]
     return [
-        Failure(" · ".join(one for one in (row.picture, row.model, row.method, row.metric) if one), str(row.error))
+        Failure(" · ".join(one for one in (row.image, row.model, row.method, row.metric) if one), str(row.error))
         for found in rows
         for row in found.fillna({"method": "", "metric": ""}).itertuples()
     ]
 
 
-# -- pictures ------------------------------------------------------------------------------------------------------
+# -- images ------------------------------------------------------------------------------------------------------
 
 
-def gallery_of(pictures: Pictures) -> Gallery:
-    """Show the pictures with their kept heatmaps and values."""
-    methods = pictures.results.methods
-    return Gallery(len(pictures.keys), shown(pictures), methods, gone=pictures.gone, notes=pictures.notes)
+def gallery_of(images: Images) -> Gallery:
+    """Show the images with their kept heatmaps and values."""
+    methods = images.results.methods
+    return Gallery(len(images.keys), shown(images), methods, gone=images.gone, notes=images.notes)
 
 
-def shown(pictures: Pictures) -> Iterator[GalleryItem]:
-    """Give the pictures one by one."""
-    side = side_for(len(pictures.keys))
-    several = len(pictures.results.models) > 1
-    for model, picture in pictures.keys:
-        maps, view = pictures.maps(model, picture), pictures.view(model, picture)
-        rows = pictures.rows(model, picture)
+def shown(images: Images) -> Iterator[GalleryItem]:
+    """Give the images one by one."""
+    side = side_for(len(images.keys))
+    several = len(images.results.models) > 1
+    for model, image in images.keys:
+        maps, view = images.maps(model, image), images.view(model, image)
+        rows = images.rows(model, image)
         told = {str(method): values_of(own) for method, own in rows.groupby("method", sort=False, observed=True)}
         layers = tuple(OverlayLayer(name, 0, heat_uri(one), told.get(name, "")) for name, one in maps.items())
         size = view.size if view else next(iter(maps.values())).shape[::-1] if maps else (1, 1)
         uri = as_uri(view, side) if view else ""
-        name, about = Path(picture).name, f"{picture} {model}" if several else picture
-        classes = (class_of(rows, pictures.known.get(model)),)
+        name, about = Path(image).name, f"{image} {model}" if several else image
+        classes = (class_of(rows, images.known.get(model)),)
         yield GalleryItem(name, size, uri, classes, layers, "" if about == name else about)
 
 
 def class_of(rows: Any, known: StoredModelInfo | None) -> str:
-    """Name the class that is explained, and the picture's own where that is another."""
+    """Name the class that is explained, and the image's own where that is another."""
     names = known.class_name if known else str
     target, label = (rows[name].dropna() for name in ("target", "label"))
     told = names(int(target.iloc[0])) if len(target) else "class unknown"
@@ -188,7 +188,7 @@ def class_of(rows: Any, known: StoredModelInfo | None) -> str:
 
 
 def values_of(rows: Any) -> str:
-    """Give a method's values on one picture."""
+    """Give a method's values on one image."""
     known = rows[rows["value"].notna()]
     return " · ".join(
         f"{metric}\N{NO-BREAK SPACE}{value:.3g}"
@@ -203,17 +203,17 @@ def comparison_notes(results: Results) -> list[str]:
     return methods[: _COLUMNS - len(late)] + late
 
 
-def side_by_sides(pictures: Pictures) -> Iterator[tuple[str, Figure]]:
-    """Draw figures 2 and 4 of the paper: the first pictures that can be had, by the main methods."""
-    methods = comparison_notes(pictures.results)
-    for model in pictures.results.models:
+def side_by_sides(images: Images) -> Iterator[tuple[str, Figure]]:
+    """Draw figures 2 and 4 of the paper: the first images that can be had, by the main methods."""
+    methods = comparison_notes(images.results)
+    for model in images.results.models:
         views: list[tuple[str, Image.Image]] = []
         columns: dict[str, list[NDArray[np.float32]]] = {name: [] for name in methods}
-        for _, picture in (key for key in pictures.keys if key[0] == model and methods):
-            maps = pictures.maps(model, picture)
-            view = pictures.view(model, picture) if maps.keys() >= {*methods} else None
+        for _, image in (key for key in images.keys if key[0] == model and methods):
+            maps = images.maps(model, image)
+            view = images.view(model, image) if maps.keys() >= {*methods} else None
             if view is not None:
-                views.append((class_of(pictures.rows(model, picture), pictures.known.get(model)), view))
+                views.append((class_of(images.rows(model, image), images.known.get(model)), view))
                 for name, column in columns.items():
                     column.append(maps[name])
             if len(views) == _ROWS:

@@ -57,7 +57,7 @@ class StoredExplanation:
         """Read the facts; a name that says a way through folders is cut to its end."""
         overlay, heatmap = (Path(name).name for name in facts["files"][-2:])
         return cls(
-            source=str(facts["picture"]),
+            source=str(facts["image"]),
             method=str(facts["method"]),
             layer=str(facts["layer"]),
             class_name=str(facts["class_name"]),
@@ -73,7 +73,7 @@ class StoredExplanation:
 
     @property
     def name(self) -> str:
-        """The picture's file name."""
+        """The image's file name."""
         return Path(self.source).name
 
     @property
@@ -94,7 +94,7 @@ class StoredExplanation:
 
     @property
     def line(self) -> str:
-        """What is said below the picture."""
+        """What is said below the image."""
         gains = f" · gains {self.gained}" if self.gains else ""
         return f"{self.layer} · {self.cost} · {self.seconds:.3g} s{gains}"
 
@@ -110,8 +110,8 @@ class Explained:
     failures: tuple[Failure, ...]
 
     @cached_property
-    def pictures(self) -> list[list[StoredExplanation]]:
-        """The heatmaps of each picture; one that was asked for twice is two."""
+    def images(self) -> list[list[StoredExplanation]]:
+        """The heatmaps of each image; one that was asked for twice is two."""
         groups: list[list[StoredExplanation]] = []
         for one in self.told:
             known = {(other.class_name, other.method) for other in groups[-1]} if groups else set()
@@ -132,7 +132,7 @@ def read_explained(folder: Path) -> Explained:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         told = tuple(map(StoredExplanation.of, facts["explanations"]))
-        failures = tuple(Failure(str(one["picture"]), str(one["error"])) for one in facts["failures"])
+        failures = tuple(Failure(str(one["image"]), str(one["error"])) for one in facts["failures"])
         return Explained(str(facts["model"]), dict(facts["preprocessing"]), dict(facts["versions"]), told, failures)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ResultsError(
@@ -147,13 +147,13 @@ def write_explained(folder: Path, path: Path) -> Path:
 
 def sheet_of(folder: Path, run: Explained) -> ReportPage:
     """Make the report of what a folder holds."""
-    count, maps = len(run.pictures), len(run.told)
-    lead = f"{counted(count, 'picture')}, {counted(maps, 'heatmap')} of {run.model}"
+    count, maps = len(run.images), len(run.told)
+    lead = f"{counted(count, 'image')}, {counted(maps, 'heatmap')} of {run.model}"
     notes = [f"The table lists the first {LINES:,} of {maps:,} heatmaps."] if maps > LINES else []
     if len(run.failures) > FAILURES:
         notes.append(f"The first {FAILURES:,} of {len(run.failures):,} failures are listed.")
     gallery = Gallery(count, (), run.methods)
-    gallery.made = shown(folder, run.pictures, gallery.gone)
+    gallery.made = shown(folder, run.images, gallery.gone)
     return ReportPage(
         title="What the model looked at",
         lead=f"{lead}, by {', '.join(run.methods)}." if run.methods else f"{lead}.",
@@ -174,7 +174,7 @@ def listing(told: Sequence[StoredExplanation]) -> Page:
     """Make the table of heatmaps."""
     fused, checked = any(one.gains for one in told), any(one.check for one in told)
     header = (
-        "picture", "class", "probability", "method", *["trust"] * checked, *["gains"] * fused, "layer", "passes",
+        "image", "class", "probability", "method", *["trust"] * checked, *["gains"] * fused, "layer", "passes",
         *["partial passes"] * any(one.partial for one in told), "seconds",
     )  # fmt: skip
 
@@ -196,33 +196,33 @@ def listing(told: Sequence[StoredExplanation]) -> Page:
     return Page("heatmaps", "Heatmaps", (table,), (), ())
 
 
-def shown(folder: Path, pictures: Sequence[Sequence[StoredExplanation]], gone: list[str]) -> Iterator[GalleryItem]:
-    """Give the pictures with their heatmaps; what is no longer in the folder is added to ``gone``."""
-    side = side_for(len(pictures))
-    for told in pictures:
-        yield picture_of(folder, told, side, gone)
+def shown(folder: Path, images: Sequence[Sequence[StoredExplanation]], gone: list[str]) -> Iterator[GalleryItem]:
+    """Give the images with their heatmaps; what is no longer in the folder is added to ``gone``."""
+    side = side_for(len(images))
+    for told in images:
+        yield image_of(folder, told, side, gone)
 
 
-def picture_of(folder: Path, told: Sequence[StoredExplanation], side: int, gone: list[str]) -> GalleryItem:
-    """Make one picture; it is computed back from an overlay, so that the source is not asked for."""
+def image_of(folder: Path, told: Sequence[StoredExplanation], side: int, gone: list[str]) -> GalleryItem:
+    """Make one image; it is computed back from an overlay, so that the source is not asked for."""
     titles = list(dict.fromkeys(one.title for one in told))
-    picture, size, layers = "", (1, 1), []
+    image, size, layers = "", (1, 1), []
     for one in told:
         heatmap = read_map(folder / one.map)
         if heatmap is None:
             gone.append(one.map)
             continue
-        if not picture:
+        if not image:
             try:
                 overlay = open_image(folder / one.overlay)
-                picture, size = as_uri(uncovered(overlay, heatmap), side), overlay.size
+                image, size = as_uri(uncovered(overlay, heatmap), side), overlay.size
             except ImageError:
                 gone.append(one.overlay)
                 size = heatmap.shape[1], heatmap.shape[0]
         layers.append(OverlayLayer(one.method, titles.index(one.title), heat_uri(heatmap), one.line, one.check))
     first = told[0]
     about = "" if first.source == first.name else first.source
-    return GalleryItem(first.name, size, picture, tuple(titles), tuple(layers), about)
+    return GalleryItem(first.name, size, image, tuple(titles), tuple(layers), about)
 
 
 def read_map(path: Path) -> NDArray[np.float32] | None:

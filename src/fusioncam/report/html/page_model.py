@@ -10,17 +10,17 @@ from fusioncam.report.html.trust import Card
 from fusioncam.report.tables.model import Page
 
 # so much opens in a browser in under three seconds, on a phone too
-PICTURES = 1000
-ROOM = 32 * 2**20  # letters of pictures and heatmaps
+IMAGES = 1000
+ROOM = 32 * 2**20  # letters of images and heatmaps
 LINES = 1000  # of a table of heatmaps
 FAILURES = 200
 
 
 @dataclass(frozen=True)
 class OverlayLayer:
-    """A method's heatmap of one class of a picture as a data URI, and what is told of it.
+    """A method's heatmap of one class of an image as a data URI, and what is told of it.
 
-    ``group`` is the place of the class among the picture's.
+    ``group`` is the place of the class among the image's.
     """
 
     method: str
@@ -32,11 +32,11 @@ class OverlayLayer:
 
 @dataclass(frozen=True)
 class GalleryItem:
-    """A picture as a data URI, "" where it cannot be had, its classes and heatmaps; ``about`` says more of it."""
+    """An image as a data URI, "" where it cannot be had, its classes and heatmaps; ``about`` says more of it."""
 
     name: str
     size: tuple[int, int]
-    picture: str
+    image: str
     classes: tuple[str, ...]
     layers: tuple[OverlayLayer, ...]
     about: str = ""
@@ -49,12 +49,12 @@ class GalleryItem:
     @property
     def room(self) -> int:
         """How many letters its pixels take."""
-        return len(self.picture) + sum(len(one.heat) for one in self.layers)
+        return len(self.image) + sum(len(one.heat) for one in self.layers)
 
 
 @dataclass
 class Gallery:
-    """Pictures that are made as they are asked for, until the limits of a report are reached.
+    """Images that are made as they are asked for, until the limits of a report are reached.
 
     ``gone`` are the files that were found missing meanwhile, ``notes`` what else is to be known.
     """
@@ -71,7 +71,7 @@ class Gallery:
         room = 0
         for one in self.made:
             room += one.room
-            if self.shown == PICTURES or (room > ROOM and self.shown):
+            if self.shown == IMAGES or (room > ROOM and self.shown):
                 break
             self.shown += 1
             yield one
@@ -89,8 +89,8 @@ class Gallery:
         if self.shown == self.total:
             return ""
         return (
-            f"This file shows the first {self.shown:,} of {self.total:,} pictures: it holds at most {PICTURES:,} "
-            f"pictures and {ROOM // 2**20} MiB of pixels. The others are in the folder."
+            f"This file shows the first {self.shown:,} of {self.total:,} images: it holds at most {IMAGES:,} "
+            f"images and {ROOM // 2**20} MiB of pixels. The others are in the folder."
         )
 
 
@@ -112,7 +112,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class ReportPage:
-    """A whole report. ``listing`` says that its tables list pictures, which a search narrows."""
+    """A whole report. ``listing`` says that its tables list images, which a search narrows."""
 
     title: str
     lead: str
@@ -128,8 +128,8 @@ class ReportPage:
 def counted(count: int, word: str) -> str:
     """Write a count with its noun.
 
-    >>> counted(1, "picture"), counted(1200, "picture")
-    ('1 picture', '1,200 pictures')
+    >>> counted(1, "image"), counted(1200, "image")
+    ('1 image', '1,200 images')
     """
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 

@@ -31,7 +31,7 @@ def write(sheet: ReportPage, path: Path) -> Path:
 
 
 def policy(script: str) -> str:
-    """Give the content security policy: pictures within the file, this one script, and nothing from elsewhere."""
+    """Give the content security policy: images within the file, this one script, and nothing from elsewhere."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 

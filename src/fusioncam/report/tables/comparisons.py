@@ -66,7 +66,7 @@ def paired_table(column: Column, reference: str, beside: dict[str, PairedCompari
     if reference in column.shared:
         notes.append(f"† The reference, {reference}, chooses by what this metric measures.")
     if left_out:
-        notes.append(f"Pictures left out, where one of the two is undefined: {listed(left_out, list(beside))}.")
+        notes.append(f"Images left out, where one of the two is undefined: {listed(left_out, list(beside))}.")
     title = f"{column.metric} {column.direction}, {column.model}"
     return Table(title, f"{column.metric} {column.model}", header, body, apart, tuple(notes))
 
@@ -87,7 +87,7 @@ def paired_record(column: Column, method: str, reference: str, one: PairedCompar
         "wins": one.wins,
         "ties": one.ties,
         "losses": one.losses,
-        "pictures": one.difference.count,
+        "images": one.difference.count,
         "undefined": one.difference.undefined,
         "test": one.test,
         "higher_is_better": column.higher_is_better,
@@ -114,7 +114,7 @@ def ranked(results: Results, methods: Sequence[str]) -> Page:
                     "metric": column.metric,
                     "method": name,
                     "mean_rank": mean,
-                    "pictures": ranks.count,
+                    "images": ranks.count,
                     "friedman_p": ranks.p,
                     "critical_difference": ranks.critical_difference,
                     "shares_objective": name in column.shared,
@@ -147,7 +147,7 @@ def rank_table(results: Results, model: str, found: dict[str, tuple[Column, Rank
     apart = (
         ("CD", tuple(Cell(f"{ranks.critical_difference:.2f}") for _, ranks in found.values())),
         ("Friedman's p", tuple(Cell(format_p_value(ranks.p)) for _, ranks in found.values())),
-        ("pictures", tuple(Cell(str(ranks.count)) for _, ranks in found.values())),
+        ("images", tuple(Cell(str(ranks.count)) for _, ranks in found.values())),
     )
     header = ("method", *(f"{column.metric} {column.direction}" for column, _ in found.values()))
     return Table(f"Mean ranks, {model}", model, header, tuple(body), apart)

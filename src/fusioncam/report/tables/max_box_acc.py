@@ -1,4 +1,4 @@
-"""The table of MaxBoxAcc, which is no mean of pictures: its threshold is chosen over all of them."""
+"""The table of MaxBoxAcc, which is no mean of images: its threshold is chosen over all of them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fusioncam.report.tables.notes import protocols, versions
 
 BOXES = "box-accuracy"
 CHOSEN = (
-    "Cells: the share of pictures whose boxes reach the IoU, at the one threshold where it is largest, "
-    f"[95 % percentile bootstrap over pictures, {RESAMPLES} resamples]. Mean: of the IoUs, each at its own threshold "
+    "Cells: the share of images whose boxes reach the IoU, at the one threshold where it is largest, "
+    f"[95 % percentile bootstrap over images, {RESAMPLES} resamples]. Mean: of the IoUs, each at its own threshold "
     "(MaxBoxAccV2). In round brackets that threshold, a share of the heatmap's maximum."
 )
 

@@ -110,7 +110,7 @@ def cost(results: Results, methods: Sequence[str]) -> Page:
         for model in results.models
         if (columns := [*results.costs(model), *results.columns(model, ("cost",))])
     }
-    alone = "Seconds and passes are those of one picture whose method runs alone."
+    alone = "Seconds and passes are those of one image whose method runs alone."
     return mean_page("cost", "Cost", results, judged, (INTERVALS, alone))
 
 
@@ -169,7 +169,7 @@ def mean_records(judged: Judged) -> list[dict[str, Any]]:
             "mean": one.mean,
             "low": one.low,
             "high": one.high,
-            "pictures": one.count,
+            "images": one.count,
             "undefined": one.undefined,
             "higher_is_better": column.higher_is_better,
             "baseline": is_baseline(name),

@@ -1,4 +1,4 @@
-"""What is said below tables: what marks mean, protocols, how many pictures, what failed."""
+"""What is said below tables: what marks mean, protocols, how many images, what failed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from fusioncam.report.results import Column, Results, parsed
 SHARES = "† This method chooses by what the metric measures: its value is by construction, no evidence of its own."
 BOLD = (
     "Bold: the best mean above the line, where it is better than every other method there (paired tests over "
-    "pictures, Holm-corrected, p < 0.05). Italic: no method is so; the best mean and those that do not differ "
+    "images, Holm-corrected, p < 0.05). Italic: no method is so; the best mean and those that do not differ "
     "from it. Methods of the very same values count as one."
 )
 INTERVALS = (
-    "Cells: mean over pictures [95 % bootstrap interval, BCa, 9,999 resamples]; no interval where all pictures have "
+    "Cells: mean over images [95 % bootstrap interval, BCa, 9,999 resamples]; no interval where all images have "
     "one value or there is but one."
 )
 PAIRED = (
-    "Difference: method minus reference, mean over the pictures where both have a value [95 % bootstrap interval]. "
+    "Difference: method minus reference, mean over the images where both have a value [95 % bootstrap interval]. "
     "p: Wilcoxon's signed-rank test (zeros as Pratt has it), or McNemar's exact test where values are 0 or 1; "
     "Holm-corrected over the methods of the table. Effect: matched-pairs rank-biserial correlation, above 0 where "
     "the method is better than the reference. Bold: p < 0.05."
 )
 RANKS = (
-    "Mean rank over the pictures where all methods have a value, 1 the best; baselines are not ranked. Ranks that "
+    "Mean rank over the images where all methods have a value, 1 the best; baselines are not ranked. Ranks that "
     "differ by less than the critical difference (CD; Nemenyi, 5 %) do not differ. Friedman's p says whether any do."
 )
 
@@ -58,30 +58,28 @@ def plain(value: Any) -> str:
 
 
 def counted(results: Results, model: str, columns: Sequence[Column]) -> list[str]:
-    """Say how many pictures there are, how many failed and where values are undefined or missing."""
+    """Say how many images there are, how many failed and where values are undefined or missing."""
     failures = results.failures[results.failures["model"] == model]
-    own = failures[failures["method"].fillna("") == ""].drop_duplicates("picture")
+    own = failures[failures["method"].fillna("") == ""].drop_duplicates("image")
     counts = {column.metric: len(column.values) for column in columns}
-    told = f"Pictures: {listed(counts)}" if len(set(counts.values())) > 1 else f"{max(counts.values())} pictures"
+    told = f"Images: {listed(counts)}" if len(set(counts.values())) > 1 else f"{max(counts.values())} images"
     notes = [f"{told}; {len(own)} more failed, the first: {first_error(own)}." if len(own) else f"{told}."]
     lost = results.lost(model)
     if len(lost):
-        methods = lost.drop_duplicates(["picture", "method"])["method"].value_counts(sort=False).to_dict()
-        notes.append(
-            f"Methods or their metrics failed on pictures: {listed(methods)}; the first: {first_error(lost)}."
-        )
+        methods = lost.drop_duplicates(["image", "method"])["method"].value_counts(sort=False).to_dict()
+        notes.append(f"Methods or their metrics failed on images: {listed(methods)}; the first: {first_error(lost)}.")
     for column in columns:
         if column.undefined:
             told = listed(column.undefined, column.methods)
-            notes.append(f"{column.metric} is undefined, and left out, on pictures: {told}.")
+            notes.append(f"{column.metric} is undefined, and left out, on images: {told}.")
         if column.missing:
             notes.append(f"{column.metric}: {column.missing} values are in no row.")
     return notes
 
 
 def first_error(rows: Any) -> str:
-    """Write the first line of the first row's error, with the picture's name if it lacks it."""
-    name, error = rows["picture"].iloc[0], str(rows["error"].iloc[0]).splitlines()[0].rstrip(".")
+    """Write the first line of the first row's error, with the image's name if it lacks it."""
+    name, error = rows["image"].iloc[0], str(rows["error"].iloc[0]).splitlines()[0].rstrip(".")
     return error if str(name) in error else f"{name}: {error}"
 
 

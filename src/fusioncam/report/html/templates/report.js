@@ -36,10 +36,10 @@ all("thead tr").forEach((row) => {
   [...row.cells].forEach((header, place) => header.addEventListener("click", () => sortBy(header, place)));
 });
 
-// -- pictures ---------------------------------------------------------------------------------------------------
+// -- images ---------------------------------------------------------------------------------------------------
 
 const gallery = one("#gallery");
-const templates = all("template.picture");
+const templates = all("template.image");
 const state = { page: 0, method: one("input[name=method]:checked")?.value, query: "" };
 
 const found = () => {
@@ -75,10 +75,10 @@ function cardOf(template) {
 
 function counted(matches, range) {
   const number = (count) => count.toLocaleString("en");
-  const pictures = (count) => `${number(count)} ${count === 1 ? "picture" : "pictures"}`;
+  const images = (count) => `${number(count)} ${count === 1 ? "image" : "images"}`;
   const part = range ? `${range.map(number).join(" to ")} of ` : "";
-  if (!state.query.trim()) return part + pictures(matches);
-  return `${part}${number(matches)} that match, of ${pictures(templates.length)}`;
+  if (!state.query.trim()) return part + images(matches);
+  return `${part}${number(matches)} that match, of ${images(templates.length)}`;
 }
 
 function show() {
@@ -98,10 +98,10 @@ function show() {
 function turn(step) {
   state.page += step;
   show();
-  one("#pictures").scrollIntoView();
+  one("#images").scrollIntoView();
 }
 
-// all heatmaps of a picture side by side
+// all heatmaps of an image side by side
 function compare(card) {
   const dialog = one("#compare");
   one("#compare-title").textContent = one("h3", card).textContent;
