@@ -1,26 +1,28 @@
 """Every error and warning of the library.
 
 FusionCamError(Exception)
-  UnknownNameError(ValueError)    a method, setting, model or choice that does not exist
-  MissingExtraError(ImportError)  a package of an extra that is not installed
-  LayerError(ValueError)          a layer that is missing, ran 0 or 2 times, or gives no maps
-  MethodError(ValueError)         a method that this network cannot serve
-  ShapeError(ValueError)          a tensor of another shape than asked for
-  TargetError(ValueError)         a class that the network does not have, or too few or many of them
-  NonFiniteError(ArithmeticError) the network gave NaN or infinity
+  UnknownNameError(ValueError)    a name that is in no registry; the message suggests the nearest
+  SettingError(ValueError)        a setting or argument out of range
+  InputTypeError(TypeError)       an argument of the wrong type
+  MissingExtraError(ImportError)  a package of an optional extra that is not installed
+  LayerError(ValueError)          a layer that is missing, does not run exactly once, or yields no feature maps
+  MethodError(ValueError)         a method that this network does not support
+  ShapeError(ValueError)          a tensor of the wrong shape
+  TargetError(ValueError)         a class that the network does not have, or the wrong number of classes
+  NonFiniteError(ArithmeticError) NaN or infinity in a network's output
   MissingTruthError(ValueError)   a metric needs boxes or a mask that an image does not have
-  ResultsError(ValueError)        rows of a benchmark that are missing, torn, or of another kind
-  DatasetError(ValueError)        a data set that is none of the known kinds, or has something wrong in it
-  ImageError(OSError)             a file that is no readable image
-  WeightsError(OSError)           weights that cannot be had, read or fitted
-  OutputError(OSError)            a place that cannot be written to
-  AddressError(OSError)           a host or port where nothing can be served
-  ClusterError(RuntimeError)      a cluster that is not there, has too little room or does not go on
+  ResultsError(ValueError)        stored results that are missing, truncated or of another kind
+  DatasetError(ValueError)        a data set of no known kind, or with faulty annotations
+  ImageError(OSError)             a file that is not a readable image
+  WeightsError(OSError)           weights that cannot be found, read or loaded into the network
+  OutputError(OSError)            a file or folder that cannot be written
+  AddressError(OSError)           a host or port that cannot be served at
+  ClusterError(RuntimeError)      a cluster that is unreachable, too small or stalled
 FusionCamWarning(UserWarning)
-  FlatHeatmapWarning              the map is constant: it tells nothing
+  FlatHeatmapWarning              a constant heatmap, which carries no information
 
-A message says what is wrong, what was got and what to do. Each class also inherits the built-in
-error that a caller would catch without knowing the library.
+A message says what is wrong, what was given and what to do. Each class also inherits from the built-in error that a
+caller who does not know the library would catch.
 """
 
 from __future__ import annotations
@@ -31,65 +33,73 @@ from collections.abc import Iterable
 
 
 class FusionCamError(Exception):
-    """The root of all errors that the library raises on purpose."""
+    """Base class of all errors that the library raises deliberately."""
 
-    if sys.version_info < (3, 11):  # the built-in of PEP 678 came with 3.11
+    if sys.version_info < (3, 11):  # PEP 678 added this method in Python 3.11
 
         def add_note(self, note: str) -> None:
-            """Keep where and on what it happened, as Python 3.11 does."""
+            """Attach a note about where the error happened, as Python 3.11 does."""
             self.__notes__ = [*getattr(self, "__notes__", []), note]
 
     def explained(self) -> str:
-        """Give the message with its notes, one a line."""
+        """Return the message and its notes, one per line."""
         return "\n".join([str(self), *getattr(self, "__notes__", [])])
 
 
 class UnknownNameError(FusionCamError, ValueError):
-    """A name or value that is not among the known ones."""
+    """A name is in no registry."""
+
+
+class SettingError(FusionCamError, ValueError):
+    """A setting or argument has a value out of its range."""
+
+
+class InputTypeError(FusionCamError, TypeError):
+    """An argument has the wrong type."""
 
 
 class MissingExtraError(FusionCamError, ImportError):
-    """What is asked for needs a package that is not installed; the message names the extra."""
+    """A package of an optional extra is not installed; the message names the extra."""
 
 
 class LayerError(FusionCamError, ValueError):
-    """The layer is missing, did not run exactly once, or its output cannot be read as maps."""
+    """The layer is missing, does not run exactly once, or its output is not feature maps."""
 
 
 class MethodError(FusionCamError, ValueError):
-    """The network lacks what the method needs; the message names methods that would do."""
+    """The network lacks what the method needs; the message names methods that work."""
 
 
 class ShapeError(FusionCamError, ValueError):
-    """A tensor has another shape than asked for."""
+    """A tensor has the wrong shape."""
 
 
 class TargetError(FusionCamError, ValueError):
-    """A target class does not exist, or there are not as many targets as images."""
+    """A target class does not exist, or the number of targets differs from the number of images."""
 
 
 class NonFiniteError(FusionCamError, ArithmeticError):
-    """The network gave NaN or infinity where a number is needed."""
+    """The network returned NaN or infinity where a number is needed."""
 
 
 class MissingTruthError(FusionCamError, ValueError):
-    """A metric compares with boxes or a mask, and an image has none."""
+    """A metric needs boxes or a mask, and an image has none."""
 
 
 class ResultsError(FusionCamError, ValueError):
-    """Rows of a benchmark are missing, torn, or not what they must be."""
+    """Stored results are missing, truncated or malformed."""
 
 
 class DatasetError(FusionCamError, ValueError):
-    """A folder or file is no data set of a known kind, or its annotations are not what they should be."""
+    """A folder or file is not a data set of a known kind, or its annotations are faulty."""
 
 
 class ImageError(FusionCamError, OSError):
-    """A file is missing, damaged, too large, or no image."""
+    """A file is missing, damaged, too large, or not an image."""
 
 
 class WeightsError(FusionCamError, OSError):
-    """Weights cannot be had, cannot be read, or do not fit the network."""
+    """Weights cannot be found or read, or do not fit the network."""
 
 
 class OutputError(FusionCamError, OSError):
@@ -97,47 +107,57 @@ class OutputError(FusionCamError, OSError):
 
 
 class AddressError(FusionCamError, OSError):
-    """A host or port is not there, or is taken."""
+    """A host or port is unavailable."""
 
 
 class ClusterError(FusionCamError, RuntimeError):
-    """A cluster cannot be reached, has no room for what is asked of it, or nothing goes on there."""
+    """A cluster cannot be reached, is too small for the request, or makes no progress."""
 
 
 class FusionCamWarning(UserWarning):
-    """The root of all warnings of the library."""
+    """Base class of all warnings of the library."""
 
 
 class FlatHeatmapWarning(FusionCamWarning):
-    """A heatmap is constant, for example because nothing positive was left after ReLU."""
+    """A heatmap is constant, for example because nothing positive is left after the ReLU."""
 
 
 def describe_error(error: Exception) -> str:
-    """Say in a line what went wrong; of others' errors their kind, too."""
+    """Describe an error in one line; errors of other libraries with their type."""
     return str(error) if isinstance(error, FusionCamError) else f"{type(error).__name__}: {error}"
 
 
 def suggestion(name: object, known: Iterable[object], limit: int = 20) -> str:
-    """Say which of the known names is nearest, then list them (the first ``limit``).
+    """Return the nearest of the known names as a question, or a list of the first ``limit`` if none is near.
 
-    >>> suggestion("gradcam", ["grad-cam", "score-cam"])
-    "Did you mean 'grad-cam'? Known: grad-cam, score-cam"
+    >>> suggestion("gradcam", ["grad-cam", "score-cam"]), suggestion("x", ["grad-cam", "score-cam"])
+    ("did you mean 'grad-cam'?", 'choose from grad-cam, score-cam')
     """
     names = [str(one) for one in known]
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f"Did you mean '{near[0]}'? " if near else ""
+    if near:
+        return f"did you mean '{near[0]}'?"
     more = f", … ({len(names)} in all)" if len(names) > limit else ""
-    return f"{hint}Known: {', '.join(names[:limit])}{more}"
+    return f"choose from {', '.join(names[:limit])}{more}"
+
+
+def unknown_name(kind: str, name: object, known: Iterable[object], limit: int = 20) -> UnknownNameError:
+    """Return the error for a name that is not among the known ones.
+
+    >>> print(unknown_name("method", "gradcam", ["grad-cam", "score-cam"]))
+    unknown method 'gradcam'; did you mean 'grad-cam'?
+    """
+    return UnknownNameError(f"unknown {kind} '{name}'; {suggestion(name, known, limit)}")
 
 
 def require_known(kind: str, name: object, known: Iterable[object]) -> None:
-    """Raise :class:`UnknownNameError` unless ``name`` is among the known ones."""
+    """Raise :class:`UnknownNameError` unless ``name`` is one of the known ones."""
     names = list(known)
     if name not in names:
-        raise UnknownNameError(f"'{name}' is no {kind}. {suggestion(name, names)}")
+        raise unknown_name(kind, name, names)
 
 
 def require_count(name: str, value: object) -> None:
-    """Raise :class:`UnknownNameError` unless the setting is a whole number above 0."""
+    """Raise :class:`SettingError` unless the setting is a positive integer."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UnknownNameError(f"{name} is a whole number above 0, got {value!r}")
+        raise SettingError(f"{name} must be a positive integer, got {value!r}")

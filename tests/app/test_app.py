@@ -183,15 +183,15 @@ def test_layers_begin_with_the_default(small):
 # -- refusing --------------------------------------------------------------------------------------------------
 
 WRONG = [
-    ({"model": "timm:resnet50"}, UnknownNameError, "'timm:resnet50' is no model of this page"),
+    ({"model": "timm:resnet50"}, UnknownNameError, "unknown model of this page 'timm:resnet50'"),
     ({"model": "os:getcwd"}, UnknownNameError, "no model of this page"),
     ({"model": {"path": "/etc/passwd"}}, UnknownNameError, "no model of this page"),
-    ({"layer": "fc"}, UnknownNameError, "'fc' is no layer of this page"),
+    ({"layer": "fc"}, UnknownNameError, "unknown layer of this page 'fc'"),
     ({"layer": ["act"]}, UnknownNameError, "no layer of this page"),
-    ({"method": "rise"}, UnknownNameError, "'rise' is no method of this page"),
+    ({"method": "rise"}, UnknownNameError, "unknown method of this page 'rise'"),
     ({"method": "fusion-cam(budget=9999)"}, UnknownNameError, "no method of this page"),
     ({"method": None}, UnknownNameError, "no method of this page"),
-    ({"target": "unicorn"}, TargetError, "'unicorn' is no class"),
+    ({"target": "unicorn"}, TargetError, "no class 'unicorn'"),
     ({"target": 5}, TargetError, "class 5 of 5"),
     ({"target": "top3"}, MethodError, "choose one class"),
     ({"theta": 101}, UnknownNameError, "theta is a percentile"),
@@ -445,8 +445,8 @@ def test_what_is_kept_is_the_first_answer(small):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model", "resnet50"], "'resnet50' is no model"),
-        (["--model", MODEL, "-m", "gradcam"], "'gradcam' is no method"),
+        (["--model", "resnet50"], "unknown model 'resnet50'"),
+        (["--model", MODEL, "-m", "gradcam"], "unknown method 'gradcam'"),
     ],
 )
 def test_a_wrong_command_is_told(monkeypatch, capsys, words, message):
@@ -602,9 +602,9 @@ def test_the_api_offers_nothing_else(client):
 
 
 REFUSED = [
-    ({"method": "rise"}, "&#x27;rise&#x27; is no method of this page"),
-    ({"model": "timm:resnet50"}, "&#x27;timm:resnet50&#x27; is no model of this page"),
-    ({"layer": "fc"}, "&#x27;fc&#x27; is no layer of this page"),
+    ({"method": "rise"}, "unknown method of this page &#x27;rise&#x27;"),
+    ({"model": "timm:resnet50"}, "unknown model of this page &#x27;timm:resnet50&#x27;"),
+    ({"layer": "fc"}, "unknown layer of this page &#x27;fc&#x27;"),
     ({"target": "unicorn"}, "&#x27;unicorn&#x27; is no class"),
     ({"theta": 300.0}, "theta is a percentile"),
     ({"method": {"path": "/etc/passwd"}}, "no method of this page"),

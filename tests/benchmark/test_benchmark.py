@@ -650,7 +650,7 @@ def test_several_models_have_rows_each(data, tmp_path):
 
 def test_a_layer_that_is_not_there_is_told_before_anything_is_done(data, tmp_path):
     """It would fail on every image."""
-    with pytest.raises(ValueError, match=r"has no layer 'cnv'\. Did you mean 'conv'"):
+    with pytest.raises(ValueError, match=r"has no layer 'cnv'; did you mean 'conv'"):
         measured(data, tmp_path / "run", ["grad-cam(layer=cnv)"])
     assert not (tmp_path / "run" / "rows.jsonl").exists()
 

@@ -124,25 +124,25 @@ def test_the_papers_plan_has_its_nine_methods_and_baselines():
         ("", "has no words"),
         ("- grad-cam", "has no words"),
         ("just words", "has no words"),
-        ("methods: [grad-cam]", "'methods' is no word of a plan .*Did you mean 'method'"),
-        ("keep_heatmaps: true", "Did you mean 'keep-heatmaps'"),
+        ("methods: [grad-cam]", "unknown key in the plan .*did you mean 'method'"),
+        ("keep_heatmaps: true", "did you mean 'keep-heatmaps'"),
         ("1: 2", "'1' is no word"),
         ("seed: 1\nseed: 2", "says a word twice"),
         ("method: []", "method is a name or a list of names, got \\[\\]"),
         ("method: {grad-cam: 1}", "method is a name or a list"),
         ("method: [grad-cam, 3]", "method is a name or a list"),
         ("method: ['']", "method is a name or a list"),
-        ("method: gradcam", "'gradcam' is no method. Did you mean 'grad-cam'"),
-        ("metric: insert", "'insert' is no metric. Did you mean 'insertion'"),
-        ("metric: insertion(step=3)", "'step' is no setting of insertion. Did you mean 'steps'"),
+        ("method: gradcam", "unknown method 'gradcam'; did you mean 'grad-cam'"),
+        ("metric: insert", "unknown metric 'insert'; did you mean 'insertion'"),
+        ("metric: insertion(step=3)", "insertion has no setting 'step'; did you mean 'steps'"),
         ("method: grad-cam(", "a '\\)' is missing"),
         ("limit: 0", "limit is a whole number from 1, got 0"),
         ("limit: true", "limit is a whole number from 1, got True"),
         ("limit: '5'", "limit is a whole number"),
         ("seed: -1", "seed is a whole number from 0"),
         ("seed: 1.5", "seed is a whole number from 0"),
-        ("target: labels", "'labels' is no target. Did you mean 'label'"),
-        ("precision: half", "'half' is no precision"),
+        ("target: labels", "'labels' is no target. did you mean 'label'"),
+        ("precision: half", "unknown precision 'half'"),
         ("keep-heatmaps: please", "keep-heatmaps is true or false"),
         ("layer: 3", "layer is a text"),
         ("data: [a, b]", "data is a text"),
@@ -156,7 +156,7 @@ def test_what_makes_no_sense_is_refused(tmp_path, text, message):
 
 def test_what_is_no_file_and_no_preset_is_refused(tmp_path):
     """A near preset is named; a folder is no plan."""
-    with pytest.raises(UnknownNameError, match=r"'papr' is no plan .*Did you mean 'paper'"):
+    with pytest.raises(UnknownNameError, match=r"'papr' is not a plan .*did you mean 'paper'"):
         as_plan("papr", data="x")
     with pytest.raises(UnknownNameError, match="is no plan"):
         as_plan(tmp_path, data="x")

@@ -240,9 +240,9 @@ def test_another_plan_is_refused_or_extends(cli, photos):
     [
         ([], "a benchmark needs images"),
         (["nowhere"], "nowhere: no such file or folder"),
-        (["photos", "-m", "gradcam"], "'gradcam' is no method. Did you mean 'grad-cam'"),
-        (["photos", "--metric", "insert"], "'insert' is no metric. Did you mean 'insertion'"),
-        (["photos", "--plan", "papers"], "Did you mean 'paper'"),
+        (["photos", "-m", "gradcam"], "unknown method 'gradcam'; did you mean 'grad-cam'"),
+        (["photos", "--metric", "insert"], "unknown metric 'insert'; did you mean 'insertion'"),
+        (["photos", "--plan", "papers"], "did you mean 'paper'"),
         (["photos", "--plan", "."], "'.' is no plan"),
         (["photos", "--target", "top3"], "'top3' is no target"),
         (["photos", "--limit", "0"], "limit is a whole number from 1"),

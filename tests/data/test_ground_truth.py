@@ -65,7 +65,7 @@ def test_what_is_known():
             truth.mask("test", region)
     with pytest.raises(MissingTruthError, match="needs boxes or a mask"):
         truth.boxes("test")
-    with pytest.raises(UnknownNameError, match="'boxes' is no region"):
+    with pytest.raises(UnknownNameError, match="unknown region 'boxes'"):
         truth.known("boxes")
 
 

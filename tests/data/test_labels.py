@@ -54,7 +54,7 @@ def test_a_slip_is_answered_with_the_nearest_name(name, near):
     """A misspelt name or a part of a name is answered with a class that was probably meant."""
     with pytest.raises(TargetError, match=f"'{name}' is no class of this network") as caught:
         find_class(name, imagenet_labels())
-    suggested = str(caught.value).partition("Did you mean '")[2].partition("?")[0]
+    suggested = str(caught.value).partition("did you mean '")[2].partition("?")[0]
     assert near in suggested
 
 

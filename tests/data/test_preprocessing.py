@@ -203,7 +203,7 @@ def test_any_mode_of_image_will_do(mode):
 @pytest.mark.parametrize(
     ("settings", "error", "told"),
     [
-        ({"interpolation": "bicubi"}, UnknownNameError, "Did you mean 'bicubic'"),
+        ({"interpolation": "bicubi"}, UnknownNameError, "did you mean 'bicubic'"),
         ({"mean": (0.5,)}, ShapeError, "1 or 3 numbers"),
         ({"mean": (0.5,) * 4, "std": (0.5,) * 4}, ShapeError, "1 or 3 numbers"),
         ({"resize": 200}, ShapeError, r"resize 200 is smaller than the crop \(224, 224\)"),

@@ -147,7 +147,7 @@ def test_targets_of_numpy_and_torch_are_indices_too(target):
         (5, "class 5 of 5 classes: give an index from 0 to 4"),
         (-1, "class -1 of 5 classes"),
         ("-1", "class -1 of 5 classes"),
-        ("bitch", "Did you mean 'birch'"),
+        ("bitch", "did you mean 'birch'"),
         ("", "is no class"),
         ("top 3 classes", "is no class"),
         (1.5, "1.5"),
@@ -329,7 +329,7 @@ def test_what_a_callable_gives_is_checked(maps):
 
 
 @pytest.mark.parametrize(
-    ("method", "told"), [("gradcam", "Did you mean 'grad-cam'"), (None, "expected a method"), (type, "callable")]
+    ("method", "told"), [("gradcam", "did you mean 'grad-cam'"), (None, "expected a method"), (type, "callable")]
 )
 def test_wrong_methods_are_told(method, told):
     """A wrong name is told with the nearest, and before the image is opened."""
@@ -339,7 +339,7 @@ def test_wrong_methods_are_told(method, told):
 
 def test_a_wrong_method_is_told_when_it_is_given():
     """explain_each checks what it was given when it is called, not when the first result is taken."""
-    with pytest.raises(UnknownNameError, match="Did you mean 'grad-cam'"):
+    with pytest.raises(UnknownNameError, match="did you mean 'grad-cam'"):
         explain_each([CAT], model=samples.small(), methods=["gradcam"])
 
 
@@ -358,7 +358,7 @@ def test_a_methods_own_layer_is_told():
 @pytest.mark.parametrize(
     ("make", "layer", "told"),
     [
-        (samples.small, "cnv", "Did you mean 'conv'"),
+        (samples.small, "cnv", "did you mean 'conv'"),
         (samples.small, "fc", "no maps"),
         (samples.twice, "act", "ran 2 times"),
     ],

@@ -49,23 +49,23 @@ def test_specs_are_read(spec, method):
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("gradcam", "Did you mean 'grad-cam'"),
-        ("", "Known: cam"),
-        ("fusion-cam(thata=20)", "Did you mean 'theta'"),
+        ("gradcam", "did you mean 'grad-cam'"),
+        ("", "choose from cam"),
+        ("fusion-cam(thata=20)", "did you mean 'theta'"),
         ("fusion-cam(20)", "write name=value"),
         ("fusion-cam(theta=ten)", "theta is a number"),
         ("fusion-cam(theta=200)", "percentile from 0 to 100"),
         ("fusion-cam(theta=20", "missing"),
         ("fusion-cam(theta=20))", "do not match"),
         ("fusion-cam(gradient=grad-cam(layer=a)", "missing"),
-        ("fusion-cam(gradient=gradcam)", "Did you mean 'grad-cam'"),
+        ("fusion-cam(gradient=gradcam)", "did you mean 'grad-cam'"),
         ("fusion-cam(strict=perhaps)", "true, false"),
-        ("score-cam(readout=logits)", "Did you mean 'logit'"),
+        ("score-cam(readout=logits)", "did you mean 'logit'"),
         ("rise(masks=1.5)", "masks is a whole number, got '1.5'"),
         ("rise(masks=0)", "masks is a whole number above 0, got 0"),
         ("ones(theta=1)", "'theta' is no setting of ones. It has none"),
         ("fuse(partners=[grad-cam])", "two methods or more"),
-        ("fuse(rule=median)", "Known: fusion, union, meta, mean, max, product"),
+        ("fuse(rule=median)", "choose from fusion, union, meta, mean, max, product"),
         ("meta-cam(top=[200])", "between 0 and 100"),
     ],
 )
@@ -177,7 +177,7 @@ def test_a_registry_describes_its_entries():
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("cage", r"'cage' is no cake\. Did you mean 'cake'"),
+        ("cage", r"'cage' is no cake\. did you mean 'cake'"),
         ("cake(layers=2", "cannot read the cake"),
         ("cake|tart", "asks for 2 cakes: eat one"),
         (Cake, r"a cake's name or a callable, got .*make an instance, Cake\(\)"),

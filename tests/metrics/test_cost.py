@@ -130,5 +130,5 @@ def test_what_cannot_be_measured_is_told():
         Cost()(model, x, target, heatmaps)
     with pytest.raises(ShapeError, match="heatmaps of x"):
         Cost()(model, x, target, heatmaps[:1], method=METHODS["grad-cam"])
-    with pytest.raises(UnknownNameError, match=r"'memory' is no quantity. Did you mean 'peak memory'"):
+    with pytest.raises(UnknownNameError, match=r"unknown quantity 'memory'; did you mean 'peak memory'"):
         Cost("memory")

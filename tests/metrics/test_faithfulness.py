@@ -220,9 +220,9 @@ def test_coarse_heatmaps_are_brought_to_size():
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"readout": "logits"}, "Did you mean 'logit'"),
+        ({"readout": "logits"}, "did you mean 'logit'"),
         ({"readout": "top-1"}, "no readout"),
-        ({"classes": "label"}, "Known: target, predicted"),
+        ({"classes": "label"}, "choose from target, predicted"),
         ({"fill": "white"}, "no fill"),
         ({"keep": 0}, "keep is a number above 0 to 1"),
         ({"keep": 50}, "got 50"),

@@ -193,15 +193,15 @@ def test_what_cannot_be_compared_is_told(metric):
     [
         (lambda: PointingGame(tolerance=-1), "tolerance is a number of pixels from 0, got -1"),
         (lambda: PointingGame(tolerance=math.nan), "tolerance is a number of pixels"),
-        (lambda: PointingGame(region="boxes"), "'boxes' is no region. Did you mean 'box'"),
-        (lambda: EnergyShare("masks"), "'masks' is no region"),
+        (lambda: PointingGame(region="boxes"), "unknown region 'boxes'; did you mean 'box'"),
+        (lambda: EnergyShare("masks"), "unknown region 'masks'"),
         (lambda: IoU(1.5), r"threshold is a share from 0 to 1, got 1\.5"),
         (lambda: IoU(True), "threshold is a share from 0 to 1, got True"),
-        (lambda: IoU(region="x"), "'x' is no region"),
+        (lambda: IoU(region="x"), "unknown region 'x'"),
         (lambda: BoxAccuracy("0.5"), "threshold is a share from 0 to 1, got '0.5'"),
         (lambda: BoxAccuracy(deltas=(0.5, 50)), "delta is a share from 0 to 1, got 50"),
         (lambda: BoxAccuracy(deltas=()), "at least one: got none"),
-        (lambda: BoxAccuracy(pieces="first"), "'first' is no choice of pieces"),
+        (lambda: BoxAccuracy(pieces="first"), "unknown choice of pieces 'first'"),
     ],
 )
 def test_wrong_settings_are_told(make, message):

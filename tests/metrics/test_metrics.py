@@ -249,7 +249,7 @@ def test_anything_may_be_asked_about():
 
 def test_wrong_specs_are_told():
     """As those of methods are."""
-    with pytest.raises(UnknownNameError, match=r"'insertion:rice' is no metric\. Did you mean 'insertion:rise'"):
+    with pytest.raises(UnknownNameError, match=r"unknown metric 'insertion:rice'; did you mean 'insertion:rise'"):
         as_metrics("insertion:rice")
     with pytest.raises(UnknownNameError, match="asks for 2 metrics: give one"):
         as_metric("insertion|deletion")

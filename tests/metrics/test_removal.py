@@ -157,8 +157,8 @@ def test_passes_are_what_cost_says():
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (partial(MoRF, fill="imputed"), "Known: mean, black, blur, light-blur, linear"),
-        (partial(MoRF, readout="accuracy"), "Known: logit, probability, top-1"),
+        (partial(MoRF, fill="imputed"), "choose from mean, black, blur, light-blur, linear"),
+        (partial(MoRF, readout="accuracy"), "choose from logit, probability, top-1"),
         (partial(LeRF, steps=0), "steps is a whole number above 0"),
         (partial(LeRF, upto=0), "upto is a number above 0 to 1"),
         (partial(MoRF, upto=1.5), "got 1.5"),

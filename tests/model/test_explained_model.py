@@ -209,7 +209,7 @@ def test_the_layer_follows_the_input():
         ("relu", "ran 2 times"),
         ("idle", "ran 0 times"),
         ("head", "no maps"),
-        ("frist", "Did you mean 'first'"),
+        ("frist", "did you mean 'first'"),
         ("", "no layer ''"),
     ],
 )

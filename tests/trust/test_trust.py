@@ -495,7 +495,7 @@ def test_wrong_requests_are_told():
         check(model, x, 3, heatmap, GRAD_CAM)
     with pytest.raises(NonFiniteError):
         check(model, x, target, heatmap * torch.nan, GRAD_CAM)
-    with pytest.raises(UnknownNameError, match="Did you mean 'grad-cam'"):
+    with pytest.raises(UnknownNameError, match="did you mean 'grad-cam'"):
         check(model, x, target, heatmap, "gradcam")
 
 

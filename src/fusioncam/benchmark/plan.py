@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from fusioncam.errors import ResultsError, UnknownNameError, require_known, suggestion
+from fusioncam.errors import ResultsError, UnknownNameError, require_known, suggestion, unknown_name
 from fusioncam.inference.settings import PRECISIONS
 from fusioncam.methods.registry import as_methods
 from fusioncam.metrics.registry import as_metrics
@@ -136,7 +136,7 @@ def as_plan(source: str | Path | None = None, own: Container[str] = (), **option
         raise UnknownNameError("a benchmark needs images: name a folder or file of them")
     for name in settings:
         if name not in _CHECKS:
-            raise UnknownNameError(f"'{name}' is no setting of a plan. {suggestion(name, _CHECKS)}")
+            raise unknown_name("setting of a plan", name, _CHECKS)
         settings[name] = _CHECKS[name](_WORD_OF[name], settings[name])
     if "models" in given and settings["models"] != _names("model", words.get("models", DEFAULT_MODEL)):
         settings["layer"] = given.get("layer")
@@ -171,7 +171,7 @@ def read_words(source: str | Path) -> dict[str, Any]:
         )
     for word in words:
         if word not in _WORDS:
-            raise UnknownNameError(f"'{word}' is no word of a plan ({source}). {suggestion(word, _WORDS)}")
+            raise unknown_name(f"key in the plan {source}:", word, _WORDS)
     if len(node.value) > len(words):  # YAML lets the last one win
         raise UnknownNameError(
             f"the plan {source} says a word twice: {', '.join(key.value for key, _ in node.value)}"
@@ -188,7 +188,7 @@ def _text_of(source: str | Path) -> str:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise UnknownNameError(
-            f"'{source}' is no plan ({why}): give a YAML file. {suggestion(source, presets())}"
+            f"'{source}' is not a plan ({why}): name a YAML file or a preset; {suggestion(source, presets())}"
         ) from None
 
 

@@ -48,4 +48,4 @@ def find_class(name: str, labels: Sequence[str]) -> int:
         raise TargetError(f"'{name}' names {len(found)} classes: {those}: give the index")
     every = [synonym for parts in synonyms for synonym in parts]
     kinds = [synonym for synonym in every if synonym.endswith(f" {wanted}")]  # a tiger cat is a cat, a crate is not
-    raise TargetError(f"'{name}' is no class of this network. {suggestion(wanted, kinds or every, limit=8)}")
+    raise TargetError(f"the network has no class '{name}'; {suggestion(wanted, kinds or every, limit=8)}")

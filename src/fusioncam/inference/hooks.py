@@ -28,7 +28,7 @@ def find(network: nn.Module, layer: str) -> nn.Module:
     modules = dict(network.named_modules(remove_duplicate=False))
     if not layer or layer not in modules:
         names = [name for name in modules if name]
-        raise LayerError(f"the network has no layer '{layer}'. {suggestion(layer, names)}")
+        raise LayerError(f"the network has no layer '{layer}'; {suggestion(layer, names)}")
     found: nn.Module = modules[layer]
     return found
 

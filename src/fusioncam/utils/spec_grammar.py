@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import product
 from typing import Any, Generic, TypeVar
 
-from fusioncam.errors import UnknownNameError, require_known, suggestion
+from fusioncam.errors import InputTypeError, SettingError, UnknownNameError, require_known, suggestion
 
 T = TypeVar("T")
 
@@ -38,13 +38,13 @@ class Specs(Generic[T]):
         """Give the one entry that a SPEC asks for, and its name; a callable is its own entry."""
         found = self.many(spec)
         if len(found) > 1:
-            raise UnknownNameError(f"'{spec}' asks for {len(found)} {self.kind}s: {self.instead}")
+            raise SettingError(f"'{spec}' names {len(found)} {self.kind}s: {self.instead}")
         return found[0]
 
     def _named(self, entry: T) -> tuple[str, T]:
         if not callable(entry) or isinstance(entry, type):
             hint = f": make an instance, {entry.__name__}()" if isinstance(entry, type) else ""
-            raise UnknownNameError(f"expected a {self.kind}'s name or a callable, got {entry!r}{hint}")
+            raise InputTypeError(f"expected the name of a {self.kind} or a callable, got {entry!r}{hint}")
         names = [name for name, known in self.known.items() if known == entry]
         return names[0] if names else getattr(entry, "__name__", repr(entry)), entry
 
@@ -69,7 +69,7 @@ class Specs(Generic[T]):
         """Read a SPEC of one entry; raise :class:`UnknownNameError` that says what is known and what is nearest."""
         name, paren, rest = spec.strip().partition("(")
         if paren and not rest.endswith(")"):
-            raise UnknownNameError(f"cannot read the {self.kind} '{spec}': a ')' is missing at its end")
+            raise SettingError(f"cannot read the {self.kind} '{spec}': a closing ')' is missing")
         require_known(self.kind, name.strip(), self.known)
         entry = self.known[name.strip()]
         settings = dict(self._setting(part, entry, name) for part in self._split(rest[:-1], ",", spec))
@@ -116,15 +116,19 @@ class Specs(Generic[T]):
                 start = place + 1
         if depth != 0:
             problem = "a ')' is missing" if depth > 0 else "its parentheses do not match"
-            raise UnknownNameError(f"cannot read the {self.kind} '{spec}': {problem}")
+            raise SettingError(f"cannot read the {self.kind} '{spec}': {problem}")
 
     def _setting(self, part: str, entry: T, name: str) -> tuple[str, Any]:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         kinds: dict[str, str] = {one.name: str(one.type) for one in fields(entry)} if is_dataclass(entry) else {}
         if not equals or key not in kinds:
-            problem = f"'{key}' is no setting of {name}" if equals else f"'{part}' is no setting: write name=value"
-            known = suggestion(key, list(kinds)) if kinds else "It has none"
-            raise UnknownNameError(f"{problem}. {known}")
+            problem = (
+                f"{name} has no setting '{key}'"
+                if equals
+                else f"cannot read the setting '{part}' of {name}: write name=value"
+            )
+            known = suggestion(key, list(kinds)) if kinds else "it has no settings"
+            raise UnknownNameError(f"{problem}; {known}")
         return key, self._value(key, value, kinds[key])
 
     def _value(self, key: str, text: str, kind: str) -> Any:
@@ -154,7 +158,7 @@ def _number(kind: type[int] | type[float], what: str) -> Callable[[str, str], fl
         try:
             return kind(text)
         except ValueError:
-            raise UnknownNameError(f"{key} is {what}, got '{text}'") from None
+            raise SettingError(f"{key} must be {what}, got '{text}'") from None
 
     return read
 

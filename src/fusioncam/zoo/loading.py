@@ -25,7 +25,7 @@ from torch import nn
 
 from fusioncam.data.labels import imagenet_labels, of_subset, read_labels
 from fusioncam.data.preprocessing import Preprocessing
-from fusioncam.errors import UnknownNameError, WeightsError, suggestion
+from fusioncam.errors import UnknownNameError, WeightsError, unknown_name
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.checkpoints import brief, fit, read_checkpoint
@@ -133,7 +133,7 @@ def _build(name: str, num_classes: int | None, *, pretrained: bool) -> _Built:
     forms = [*MODELS, "timm:NAME", "torchvision:NAME", "package.module:factory"]
     if timm.is_model(name):
         forms.insert(0, f"timm:{name}")
-    raise UnknownNameError(f"'{name}' is no model. {suggestion(name, forms)}")
+    raise unknown_name("model", name, forms)
 
 
 def _lite(package: str, file: str, timm_name: str, side: int, resize: int) -> Callable[[int | None, bool], _Built]:
@@ -174,7 +174,7 @@ MODELS: dict[str, Callable[[int | None, bool], _Built]] = {
 def _timm(name: str, num_classes: int | None, pretrained: bool) -> _Built:
     if not timm.is_model(name) or ("." in name and name not in timm.list_pretrained()):
         known = timm.list_pretrained() if "." in name else timm.list_models()
-        raise UnknownNameError(f"timm has no model '{name}'. {suggestion(name, known, limit=5)}")
+        raise unknown_name("timm model", name, known, limit=5)
     settings = {} if num_classes is None else {"num_classes": num_classes}
     with _downloading(f"timm:{name}") if pretrained else nullcontext():
         network = timm.create_model(name, pretrained=pretrained, **settings)
@@ -204,7 +204,7 @@ def _of_timm(network: nn.Module) -> _Built:
 def _torchvision(name: str, num_classes: int | None, pretrained: bool) -> _Built:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise UnknownNameError(f"torchvision has no classifier '{name}'. {suggestion(name, known, limit=5)}")
+        raise unknown_name("torchvision classifier", name, known, limit=5)
     weights = torchvision.models.get_model_weights(name).DEFAULT
     settings = {} if num_classes is None else {"num_classes": num_classes}
     with _downloading(f"torchvision:{name}") if pretrained else nullcontext(), warnings.catch_warnings():

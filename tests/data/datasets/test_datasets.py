@@ -579,7 +579,7 @@ def test_what_is_no_data_set_is_told(tmp_path):
             assert sign in str(told.value)
     with pytest.raises(DatasetError, match="nowhere: no such file or folder"):
         open_dataset(tmp_path / "nowhere")
-    with pytest.raises(UnknownNameError, match=r"'voc2012' is no kind of data set. Did you mean 'voc'"):
+    with pytest.raises(UnknownNameError, match=r"unknown kind of data set 'voc2012'; did you mean 'voc'"):
         open_dataset(tmp_path, kind="voc2012")
     for kind in KINDS:
         with pytest.raises(DatasetError):

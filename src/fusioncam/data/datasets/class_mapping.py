@@ -123,4 +123,4 @@ def _as_map(class_map: ClassMap) -> dict[str, tuple[int, ...]]:
 
 
 def _some(names: Iterable[str]) -> str:
-    return suggestion("", names, limit=5).removeprefix("Known: ")
+    return suggestion("", names, limit=5).removeprefix("choose from ")
