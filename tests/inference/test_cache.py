@@ -9,7 +9,8 @@ import torch
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.inference.cache import cached_passes, memoize_pass, prefetch_layers
-from fusioncam.inference.costs import CostLedger, PassCost, count_passes, record_passes, track_cost
+from fusioncam.inference.costs import count_passes, record_passes, track_cost
+from fusioncam.inference.counters import CostLedger, PassCost
 from fusioncam.methods.base import layers_of
 from fusioncam.methods.gradient import GradCAM
 from toys import problem

@@ -21,8 +21,10 @@ from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, des
 from fusioncam.explanations.explanation import run_facts
 from fusioncam.explanations.method_output import whole
 from fusioncam.inference.cache import cached_passes, prefetch_layers
-from fusioncam.inference.costs import PassCost, track_cost
-from fusioncam.methods.base import Method, image_names, layers_of
+from fusioncam.inference.context import image_names
+from fusioncam.inference.costs import track_cost
+from fusioncam.inference.counters import PassCost
+from fusioncam.methods.base import Method, layers_of
 from fusioncam.metrics.base import Metric, protocol
 from fusioncam.metrics.registry import curve_of, optimises_metric
 from fusioncam.metrics.registry import measure as ask

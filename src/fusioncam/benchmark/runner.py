@@ -23,7 +23,7 @@ from fusioncam.data.datasets.sample import Sample, draw
 from fusioncam.distributed.workers import LocalWorkers, Workers
 from fusioncam.errors import MissingTruthError, ResultsError
 from fusioncam.explanations.explain import named_methods
-from fusioncam.inference.costs import PassCost
+from fusioncam.inference.counters import PassCost
 from fusioncam.inference.settings import Speed
 from fusioncam.methods.base import Method
 from fusioncam.methods.registry import as_methods

@@ -24,7 +24,8 @@ from rich.text import Text
 
 from fusioncam.benchmark.results_store import Means, Row
 from fusioncam.benchmark.runner import ProgressListener
-from fusioncam.inference.costs import PassCounter, count_passes
+from fusioncam.inference.costs import count_passes
+from fusioncam.inference.counters import PassCounter
 from fusioncam.utils.text import printable
 
 

@@ -24,8 +24,9 @@ from fusioncam.explanations.class_selection import choose, fitting, top
 from fusioncam.explanations.explanation import Explanation, Provenance
 from fusioncam.explanations.method_output import MethodOutput
 from fusioncam.inference.cache import cached_passes, prefetch_layers
+from fusioncam.inference.context import image_names
 from fusioncam.inference.hooks import find
-from fusioncam.methods.base import Method, image_names, layers_of
+from fusioncam.methods.base import Method, layers_of
 from fusioncam.methods.registry import as_method, as_methods
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import DEFAULT_MODEL, as_model

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Protocol
 
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from fusioncam.errors import FlatHeatmapWarning, UnknownNameError
 from fusioncam.functional.heatmaps import is_flat, minmax, relu_above_rounding, upsample
+from fusioncam.inference.context import current_context
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -33,18 +32,6 @@ REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "product": lambda maps: maps.prod(0),
 }
 
-_names: ContextVar[Sequence[str]] = ContextVar("names", default=())
-
-
-@contextmanager
-def image_names(images: Sequence[str]) -> Iterator[None]:
-    """Let warnings tell the images of the batch by these names."""
-    token = _names.set(images)
-    try:
-        yield
-    finally:
-        _names.reset(token)
-
 
 def warn_if_flat(
     heatmaps: Tensor, method: object, *, instead: str = "whose zeros say that there is nothing to show"
@@ -52,7 +39,7 @@ def warn_if_flat(
     """Hand on the heatmaps, and warn of those that are constant."""
     flat = is_flat(heatmaps).nonzero()[:, 0].tolist()
     if flat:
-        names = _names.get()
+        names = current_context().image_names
         which = ", ".join(names[n] if names else f"image {n} of the batch" for n in flat)
         warnings.warn(
             f"{which}: a constant map, {instead} ({method!r})",

@@ -30,7 +30,7 @@ class Cost:
     """What the heatmap of each image costs when it is made alone.
 
     ``quantity`` is "seconds" of wall time, whole "passes" or "partial passes" (those that start at the layer, see
-    :class:`fusioncam.inference.costs.PassCounter`), or "peak memory": the MiB in use at the worst moment beyond those in use before.
+    :class:`fusioncam.inference.counters.PassCounter`), or "peak memory": the MiB in use at the worst moment beyond those in use before.
     That is what the GPU's tensors take, whose peak statistics are set back for it; on a CPU it is resident memory of
     the whole process, measured on Linux alone and NaN elsewhere. It is known to some MiB, and other threads' memory
     counts too.

@@ -14,7 +14,8 @@ from torch import Tensor
 from fusioncam.errors import MethodError
 from fusioncam.functional.heatmaps import minmax, precise, upsample
 from fusioncam.functional.similarity import similar
-from fusioncam.inference.costs import PassCounter, count_passes
+from fusioncam.inference.costs import count_passes
+from fusioncam.inference.counters import PassCounter
 from fusioncam.methods.base import Method
 from fusioncam.methods.baselines import Center
 from fusioncam.methods.fusion import FusionComponents
