@@ -132,9 +132,9 @@ def test_a_image_is_explained_and_checked(visitor, studio):
     assert page.locator("#fc-view img").evaluate("image => image.naturalWidth") > 0
     visitor.shows(f"{names[0]} ")
     assert visitor.card() in ("good", "mixed", "poor")
-    assert page.locator(".fc-question").count() == 6
-    page.locator(".fc-question summary").first.click()
-    expect(page.locator(".fc-question p").first).to_be_visible()
+    assert page.locator(".fc-card .question").count() == 6
+    page.locator(".fc-card .question summary").first.click()
+    expect(page.locator(".fc-card .question p").first).to_be_visible()
 
 
 def test_everything_can_be_chosen(visitor):
@@ -282,7 +282,7 @@ def test_the_page_fits(browser, site, tmp_path, width, scheme):
         assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width
         gallery = visitor.page.locator("#fc-gallery .grid-wrap")
         assert gallery.evaluate("box => box.scrollHeight - box.clientHeight") <= 1
-        for place in (".fc-head p", ".fc-facts p:last-child", ".fc-card > p", ".fc-level", ".fc-foot"):
+        for place in (".fc-head p", ".fc-facts p:last-child", ".fc-card .trust > p", ".fc-card .level", ".fc-foot"):
             assert visitor.page.locator(place).first.evaluate(CONTRAST) >= 4.5, place
 
 

@@ -36,7 +36,7 @@ from fusioncam.trust.measurements import (
     agreement,
     with_small_budget,
 )
-from fusioncam.trust.rendering import to_html, to_table
+from fusioncam.trust.rendering import CardView, to_notebook_html, to_table
 from samples import CAT, COFFEE
 from toys import problem
 
@@ -617,7 +617,7 @@ def test_a_notebook_shows_overlay_and_card_with_names_as_text():
     assert "http" not in page
     for one in explanation.card.questions:
         assert str(escape(one.question)) in page
-    named = to_html(explanation.card, b"", '"><img onerror=x>')
+    named = to_notebook_html(explanation.card, b"", '"><img onerror=x>')
     assert "<img onerror" not in named
 
 
@@ -631,3 +631,18 @@ def test_a_terminal_shows_names_as_text(capsys):
     shown = capsys.readouterr().out
     for told in ("[red]fine[/red]", "[bold]no", "[blue]cat", "● good", "○ poor", "5 passes and 7 partial"):
         assert told in shown
+
+
+def test_a_card_is_rendered_from_the_facts_alone():
+    """The report renders what explanations.json stores: marks, minus signs, curves, and no unknown level."""
+    curves = {"insertion": {"heatmap": [0.0, 1.0], "random": [0.0, 0.5], "center": [0.0, 0.2]}}
+    asked = Question("stable", "Is it <b>so</b>?", "mixed", "words", {"similarity_x": -0.25}, curves)
+    facts = TrustCard("<i>", "words", (asked,), 1.0, 5, 0).facts()
+    view = CardView.from_facts(json.loads(json.dumps(facts)))
+
+    for html in (view.folded_html(), view.open_html()):
+        assert '<span class="level unknown">? unknown</span>' in html
+        assert '<span class="level mixed">◐ mixed</span> Is it &lt;b&gt;so&lt;/b&gt;?' in html
+        assert "<dt>similarity x</dt><dd>\N{MINUS SIGN}0.25</dd>" in html
+        assert html.count("<polyline") == 3
+        assert "measured in 1.0 s, 5 passes" in html

@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from fusioncam.app.session import MAX_BYTES, MAX_PIXELS, CachedExplanation, ClassPrediction
-from fusioncam.trust.card import Question, TrustCard
+from fusioncam.trust.card import TrustCard
+from fusioncam.trust.rendering import CardView
 
 HEAD = """<header class="fc-head"><h1>What did the network look at?</h1>
 <p>Drop an image. The heatmap shows which part of it speaks for a class, and the card how far to trust that.</p>
@@ -48,21 +49,7 @@ def facts(made: CachedExplanation) -> str:
     return f'<div class="fc-facts"><p>{"</p><p>".join(lines)}</p></div>'
 
 
-def card(found: TrustCard) -> str:
-    """Show a trust card: its level in words, then each question with its answer."""
-    return (
-        f'<section class="fc-card fc-{escape(found.level)}" data-level="{escape(found.level)}">'
-        f'<h2><span class="fc-level">{escape(found.level)}</span> How far to trust it</h2>'
-        f"<p>{escape(found.words)}</p>{''.join(map(_question, found.questions))}"
-        f"<p class='fc-cost'>{found.passes:,} passes · {found.seconds:.1f} s</p></section>"
-    )
-
-
-def _question(one: Question) -> str:
-    figures = "".join(
-        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{value:.4g}</dd>" for name, value in one.figures.items()
-    )
-    return (
-        f'<details class="fc-question"><summary><span class="fc-level fc-{escape(one.level)}">{escape(one.level)}'
-        f"</span>{escape(one.question)}</summary><p>{escape(one.words)}</p><dl>{figures}</dl></details>"
-    )
+def card(card: TrustCard) -> str:
+    """Return a trust card under its heading."""
+    view = CardView.from_facts(card.facts())
+    return f'<section class="fc-card {view.level}"><h2>How far to trust it</h2>{view.open_html()}</section>'

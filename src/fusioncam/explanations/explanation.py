@@ -24,7 +24,7 @@ from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.assess import check as trust_check
 from fusioncam.trust.card import TrustCard
-from fusioncam.trust.rendering import to_html
+from fusioncam.trust.rendering import to_notebook_html
 from fusioncam.utils.files import atomic_write, to_json, writable_folder
 from fusioncam.utils.text import slug, truncate_stem
 from fusioncam.visualization import as_png, overlay
@@ -158,7 +158,7 @@ class Explanation:
 
     def _repr_html_(self) -> str | None:
         """Show the overlay with its card, once there is one."""
-        return None if self.card is None else to_html(self.card, self._repr_png_(), repr(self).strip("<>"))
+        return None if self.card is None else to_notebook_html(self.card, self._repr_png_(), repr(self).strip("<>"))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fusioncam.trust.rendering import MARKS, cost
+from fusioncam.trust.rendering import MARKS, describe_cost
 from fusioncam.utils.text import minus
 
 UNKNOWN = "unknown"
@@ -77,7 +77,7 @@ def signed(level: str) -> str:
 def card_of(check: Mapping[str, Any]) -> Card:
     """Read a card; a level is told by a shape and a word, which a colour only repeats."""
     questions = tuple(map(_question, check["questions"]))
-    return Card(known(check["level"]), str(check["words"]), cost(check), questions)
+    return Card(known(check["level"]), str(check["words"]), describe_cost(check), questions)
 
 
 def _question(facts: Mapping[str, Any]) -> TrustQuestion:
