@@ -1,12 +1,13 @@
-"""Write docs/results.md, what runs of `fusioncam benchmark` came to, from their rows, or check that it is up to date.
+"""Write docs/results.md from stored rows of `fusioncam benchmark`, or check that it is up to date.
 
 python docs/results.py [--check]
-python docs/results.py NAME RUN... [--untimed RUN...]    # first takes the rows of these runs, all of the same data
+python docs/results.py NAME RUN... [--untimed RUN...]    # first store the rows of these runs, all of the same data
 
 Runs after ``--untimed`` lose their seconds: they shared the processor with other work, or ran on another machine.
 
-A run lies in docs/results/NAME as rows.parquet, without most curves, and plan.json. What its tables say in plain
-words is docs/results/NAME/findings.md, written by hand: read it again whenever the rows change.
+A run is stored in docs/results/NAME as rows.parquet, without most curves, and plan.json. Two texts are written by
+hand and must be checked whenever the rows change: docs/results/NAME/findings.md states what the tables of a run show,
+and docs/results/which-method.md opens the page.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from fusioncam.report.tables.model import is_baseline, markdown
 
 ROOT = Path(__file__).parent
 PAGE = ROOT / "results.md"
-RUNS = {
+SECTIONS = {
     "paper": "The paper's experiments",
     "multiscale": "Fusion-CAM with finer layers",
-    "localization": "Does it lie on the object",
-    "ablation": "What each part of Fusion-CAM does",
+    "localization": "Localization of objects",
+    "ablation": "Ablation: the parts of Fusion-CAM",
     "multiscale-choice": "How the weights of finer layers were chosen",
 }
 LISTS = ("models", "methods", "metrics")
@@ -38,43 +39,48 @@ SAME = ("data", "layer", "target", "seed", "precision")
 HEAD = """\
 # Results
 
-Written by `docs/results.py` from the rows in `docs/results`. How to make such rows: [Benchmarks](benchmark.md).
+"""
+FOOT = """\
+`docs/results.py` writes this page from the rows in `docs/results`. To measure such rows yourself, see
+[Run a benchmark](benchmark.md).
 """
 
 
 def page():
-    """Write the whole page."""
-    return "\n".join([HEAD, *(section(name, title) for name, title in RUNS.items())])
+    """Return the whole page as Markdown: the advice first, then a section per run."""
+    advice = (ROOT / "results" / "which-method.md").read_text()
+    return "\n".join([HEAD + advice, *(section(name, title) for name, title in SECTIONS.items()), FOOT])
 
 
 def section(name, title):
-    """Write one run: what it says, then its tables, two headings lower."""
+    """Return the section of a run: its findings, then its tables, two heading levels lower."""
     findings = (ROOT / "results" / name / "findings.md").read_text()
-    tables = "\n".join(markdown(one) for one in pages(read_results(ROOT / "results" / name)))
+    tables = "\n".join(markdown(table) for table in pages(read_results(ROOT / "results" / name)))
     return f"## {title}\n\n{findings}\n{re.sub('^#', '###', tables, flags=re.MULTILINE)}"
 
 
 def store(name, timed, untimed):
-    """Take the rows of runs that differ in methods and metrics alone; what several have is taken of the first."""
+    """Store the rows of runs that differ in methods and metrics only; the first run wins where several have a row."""
     runs = [*timed, *untimed]
     plans = [plan | {"data": Path(plan["data"]).name} for plan in (read_plan(run / "plan.json") for run in runs)]
-    joined = plans[0] | {word: list(dict.fromkeys(one for plan in plans for one in plan[word])) for word in LISTS}
+    joined = plans[0] | {key: list(dict.fromkeys(entry for plan in plans for entry in plan[key])) for key in LISTS}
     joined["methods"].sort(key=is_baseline)
     for run, plan in zip(runs, plans, strict=True):
-        if unlike := [word for word in SAME if plan[word] != joined[word]]:
-            sys.exit(f"{run} is of another {', '.join(unlike)} than {runs[0]}: its rows do not belong beside those")
+        if unlike := [key for key in SAME if plan[key] != joined[key]]:
+            sys.exit(f"{run} and {runs[0]} differ in {', '.join(unlike)}: store them under different names")
     rows = pd.concat([rows_of(run, run in timed) for run in runs], ignore_index=True)
     rows = rows.drop_duplicates(["model", "image", "method", "metric"])
     folder = ROOT / "results" / name
     folder.mkdir(parents=True, exist_ok=True)
     write_parquet(rows.where(rows.notna(), None).to_dict("records"), folder / "rows.parquet")
-    (folder / "plan.json").write_text(json.dumps({word: joined[word] for word in (*LISTS, *SAME)}, indent=2))
+    (folder / "plan.json").write_text(json.dumps({key: joined[key] for key in (*LISTS, *SAME)}, indent=2))
 
 
 def rows_of(run, timed):
-    """Give a run's rows without most curves, and without seconds unless they count."""
+    """Return the rows of a run without most curves, and without seconds unless the run counts as timed."""
     rows = read_rows(run / "rows.parquet").astype(object)
-    rows["curve"] = rows["curve"].where(rows["family"] == "localization", None)  # MaxBoxAcc is made of these
+    # MaxBoxAcc is computed from the curves of the localization metrics
+    rows["curve"] = rows["curve"].where(rows["family"] == "localization", None)
     if not timed:
         rows[["seconds", "metric_seconds"]] = None
     return rows
@@ -84,7 +90,7 @@ def main():
     match sys.argv[1:]:
         case ["--check"]:
             current = PAGE.exists() and PAGE.read_text() == page()
-            sys.exit(0 if current else "docs/results.md: run python docs/results.py")
+            sys.exit(0 if current else "docs/results.md is out of date: run python docs/results.py")
         case [name, *runs]:
             timed = list(takewhile("--untimed".__ne__, runs))
             store(name, [*map(Path, timed)], [*map(Path, runs[len(timed) + 1 :])])
