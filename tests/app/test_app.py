@@ -242,9 +242,9 @@ def file_of(path: Path, kind: str) -> Path:
     ("kind", "message"),
     [
         ("large", "cat.jpg: over 20 MB, make it smaller first"),
-        ("wide", "cat.jpg: it has over 40,000,000 pixels, make it smaller first"),
+        ("wide", "cat.jpg: it has over 40,000,000 pixels: resize it first"),
         ("program", "cat.jpg: not an image in a known format"),
-        ("torn", "cat.jpg: damaged or cut off"),
+        ("torn", "cat.jpg: damaged or truncated"),
         ("text", "cat.jpg: not an image in a known format (15 bytes)"),
         ("empty", "cat.jpg: the file is empty"),
         ("gone", "cat.jpg: no longer here, choose the image again"),

@@ -1,4 +1,4 @@
-"""Which class a name means, and where names come from."""
+"""Test finding classes by name, and reading class names."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from fusioncam.errors import TargetError
     ],
 )
 def test_names_and_synonyms_are_found(name, index):
-    """A class is found by its whole label or any of its names, upper and lower case alike."""
+    """A class is found by its whole label or any of its synonyms, in any case."""
     assert find_class(name, imagenet_labels()) == index
 
 
 @pytest.mark.parametrize(
     ("name", "indices"), [("crane", (134, 517)), ("missile", (657, 744)), ("polecat", (358, 361))]
 )
-def test_a_name_of_two_classes_is_told(name, indices):
-    """The error names each of the classes, so that the caller can give an index."""
-    with pytest.raises(TargetError, match=f"'{name}' names 2 classes") as caught:
+def test_a_name_of_two_classes_is_reported(name, indices):
+    """The error lists the classes with their indices."""
+    with pytest.raises(TargetError, match=f"'{name}' is the name of 2 classes") as caught:
         find_class(name, imagenet_labels())
     assert all(str(index) in str(caught.value) for index in indices)
     assert "give the index" in str(caught.value)
@@ -50,23 +50,23 @@ def test_a_name_of_two_classes_is_told(name, indices):
         ("elephant", "elephant"),
     ],
 )
-def test_a_slip_is_answered_with_the_nearest_name(name, near):
-    """A misspelt name or a part of a name is answered with a class that was probably meant."""
-    with pytest.raises(TargetError, match=f"'{name}' is no class of this network") as caught:
+def test_the_nearest_class_name_is_suggested(name, near):
+    """The error for a misspelt or partial name suggests a class."""
+    with pytest.raises(TargetError, match=f"the network has no class '{name}'") as caught:
         find_class(name, imagenet_labels())
     suggested = str(caught.value).partition("did you mean '")[2].partition("?")[0]
     assert near in suggested
 
 
 @pytest.mark.parametrize("name", ["", "  ", "qqqqqq", ",", "282"])
-def test_nonsense_is_no_class(name):
-    """An empty text, a comma or a number is no name."""
-    with pytest.raises(TargetError, match="is no class"):
+def test_a_name_of_no_class_is_reported(name):
+    """An empty text, a comma and a number are not names."""
+    with pytest.raises(TargetError, match="the network has no class"):
         find_class(name, imagenet_labels())
 
 
-def test_the_list_of_names_is_not_a_flood():
-    """An error about 1,000 classes stays a few lines long."""
+def test_the_list_of_names_in_the_error_is_short():
+    """The error for a network of 1,000 classes does not list them all."""
     with pytest.raises(TargetError) as caught:
         find_class("qqqqqq", imagenet_labels())
     assert len(str(caught.value)) < 400
@@ -80,7 +80,7 @@ def test_imagenets_names_are_in_the_usual_order():
 
 
 def test_other_subsets_have_their_own_count():
-    """ImageNet-22k and the 12k subset give as many names as classes."""
+    """The 12k subset has one name per class."""
     assert len(of_subset("imagenet-12k")) == 11821
 
 
@@ -93,30 +93,30 @@ def test_other_subsets_have_their_own_count():
     ids=["unix", "windows", "spaces"],
 )
 def test_files_of_names_are_read(content, tmp_path):
-    """One name a line, whatever the line ends and the spaces around."""
+    """A file has one name per line, with any line endings and surrounding spaces."""
     path = tmp_path / "names.txt"
     path.write_bytes(content)
     assert read_labels(path) == ("oak", "red beech", "élan")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
-    """Windows editors put a mark before the text: the first class is found all the same."""
+def test_a_byte_order_mark_is_not_part_of_the_first_name(tmp_path):
+    """Windows editors write a byte order mark at the start of a file."""
     path = tmp_path / "names.txt"
     path.write_bytes(b"\xef\xbb\xbfoak\nbeech\n")
     assert read_labels(path) == ("oak", "beech")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfeo\x00a\x00", b"\xe9lan\n"], ids=["utf-16", "latin-1"])
-def test_a_file_in_another_encoding_is_told(content, tmp_path):
-    """The error names the file and the encoding that was expected."""
+def test_a_file_in_another_encoding_is_reported(content, tmp_path):
+    """The error names the file and the expected encoding."""
     path = tmp_path / "names.txt"
     path.write_bytes(content)
     with pytest.raises(TargetError, match=r"names\.txt.*utf-8"):
         read_labels(path)
 
 
-def test_a_missing_file_is_told(tmp_path):
-    """A path that is not there, and a folder, are told by name."""
+def test_a_missing_file_is_reported(tmp_path):
+    """The error names a path that does not exist or is a folder."""
     with pytest.raises(TargetError, match=r"nope\.txt"):
         read_labels(tmp_path / "nope.txt")
     with pytest.raises(TargetError, match=tmp_path.name):

@@ -1,4 +1,4 @@
-"""The same pixels as timm's and torchvision's own transforms, and a view of exactly what the network sees."""
+"""Test that preprocessing equals timm's and torchvision's transforms, and that views show exactly the crop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
 from fusioncam import Preprocessing
-from fusioncam.errors import FusionCamError, ShapeError, UnknownNameError, WeightsError
+from fusioncam.errors import SettingError, UnknownNameError, WeightsError
 from fusioncam.zoo.loading import as_model
 from samples import CAT, COFFEE, ROCKET, photo
 
@@ -36,32 +36,32 @@ INTERPOLATIONS = ["nearest", "bilinear", "bicubic"]
 
 
 def pixels(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
-    """Turn an input back into pixels ``(H, W, C)`` from 0 to 1."""
+    """Return the pixels ``(H, W, C)`` in [0, 1] of an input."""
     mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
     return (x * std[:, None, None] + mean[:, None, None]).permute(1, 2, 0).numpy()
 
 
 def framed(size: tuple[int, int], box: tuple[int, int, int, int]) -> Image.Image:
-    """Give a black image with a white ``box`` (left, top, right, bottom)."""
+    """Return a black image with a white ``box`` (left, top, right, bottom)."""
     image = Image.new("RGB", size)
     image.paste("white", box)
     return image
 
 
-# -- as others do it -------------------------------------------------------------------------------------------
+# -- compared with timm and torchvision ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", [CAT, COFFEE, ROCKET], ids=lambda path: path.stem)
-def test_the_default_model_gets_what_timm_gives_it(path, lite0):
-    """The default model's input is that of timm's transform for it, with the weights' own mean and std."""
+def test_the_default_model_has_timms_preprocessing(path, lite0):
+    """The input equals that of timm's transform with the weights' own mean and std."""
     own = lite0.preprocessing
     config = resolve_model_data_config(timm.create_model("tf_efficientnet_lite0"))
     transform = create_transform(**config | {"mean": own.mean, "std": own.std})
     torch.testing.assert_close(own(photo(path)), transform(photo(path)), atol=1e-6, rtol=0)
 
 
-def same_as_timms(config: dict[str, object], sizes: Iterable[tuple[int, int]]) -> None:
-    """Compare what a timm network of these settings gets with timm's own transform."""
+def assert_equals_timm(config: dict[str, object], sizes: Iterable[tuple[int, int]]) -> None:
+    """Compare the preprocessing of a timm network with these settings with timm's transform."""
     network = timm.create_model("test_resnet", pretrained_cfg_overlay=config)
     transform = create_transform(**resolve_model_data_config(network))
     own = as_model(network, None, None).preprocessing
@@ -83,9 +83,9 @@ def same_as_timms(config: dict[str, object], sizes: Iterable[tuple[int, int]]) -
     ],
     ids=["center", "bilinear", "all", "squash", "squash and crop", "odd", "oblong squash"],
 )
-def test_timm_networks_get_what_timm_gives_them(config):
-    """Whatever a timm network's settings ask for, its input is that of timm's own transform."""
-    same_as_timms(config, SIZES.values())
+def test_timm_networks_have_timms_preprocessing(config):
+    """The input equals that of timm's transform for each kind of setting."""
+    assert_equals_timm(config, SIZES.values())
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def test_timm_networks_get_what_timm_gives_them(config):
     ],
     ids=["oblong", "oblong and nearly all", "more than all", "padded"],
 )
-def test_rare_settings_of_timm_are_followed_or_refused(config):
-    """Oblong inputs, and crops larger than the resized image, are as timm does them or refused, never different."""
+def test_rare_settings_of_timm_are_followed_or_rejected(config):
+    """Oblong inputs, and crops larger than the resized image, equal timm's or raise an error."""
     with suppress(WeightsError):
-        same_as_timms(config, [(451, 300), (300, 451)])
+        assert_equals_timm(config, [(451, 300), (300, 451)])
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
-def test_the_same_as_torchvisions_preset(size, interpolation):
-    """The input is that of the preset which torchvision's weights come with."""
+def test_the_input_equals_that_of_torchvisions_preset(size, interpolation):
+    """The preset is the one that torchvision's weights come with."""
     preset = ImageClassification(
         crop_size=224, resize_size=256, interpolation=InterpolationMode(interpolation), antialias=True
     )
@@ -125,7 +125,7 @@ def test_the_same_as_torchvisions_preset(size, interpolation):
     ids=["crop", "squash", "oblong"],
 )
 def test_the_view_is_the_input_at_a_higher_resolution(preprocessing, size):
-    """Brought to the input's size, the view shows the same pixels: no place is shifted against the heatmap."""
+    """Resized to the input, the view has the same pixels, so heatmaps are not shifted on it."""
     image = photo(size=size)
     view = preprocessing.view(image)
     height, width = preprocessing.size
@@ -134,8 +134,8 @@ def test_the_view_is_the_input_at_a_higher_resolution(preprocessing, size):
 
 
 def test_the_view_ends_where_the_crop_ends():
-    """A white box on black at the crop's place fills the view; the image around it is not to be seen."""
-    # 400 x 200 becomes 512 x 256, of which the middle 224 x 224 are 175 x 175 of the image's own pixels
+    """A white box at the location of the crop fills the view exactly."""
+    # 400 x 200 is resized to 512 x 256; the centre 224 x 224 are 175 x 175 pixels of the image
     box = (112, 12, 288, 188)
     inside = np.asarray(Preprocessing().view(framed((400, 200), box)))
     assert inside.min() > 200
@@ -145,20 +145,20 @@ def test_the_view_ends_where_the_crop_ends():
 
 
 @pytest.mark.parametrize("size", [(400, 200), (200, 400), (401, 203), (90, 60)])
-def test_a_mark_is_at_the_same_place_in_view_and_input(size):
-    """The centre of a white mark lies at the same fraction of the view and of the input, to half a pixel."""
+def test_a_mark_has_the_same_location_in_view_and_input(size):
+    """The centre of a white mark is at the same fraction of the view and of the input, within half a pixel."""
     left, top = size[0] // 2 - 20, size[1] // 2 + 5
     image = framed(size, (left, top, left + 12, top + 8))
     preprocessing = Preprocessing()
 
     def centre(grey: np.ndarray) -> np.ndarray:
         weights = grey.clip(0)
-        places = [(np.arange(side) + 0.5) / side for side in grey.shape]
-        return np.array([weights.sum(1) @ places[0], weights.sum(0) @ places[1]]) / weights.sum()
+        positions = [(np.arange(side) + 0.5) / side for side in grey.shape]
+        return np.array([weights.sum(1) @ positions[0], weights.sum(0) @ positions[1]]) / weights.sum()
 
     view = np.asarray(preprocessing.view(image).convert("L")) / 255
-    seen = pixels(preprocessing(image), preprocessing)[..., 0]
-    assert np.abs(centre(view) - centre(seen)).max() < 0.5 / 224
+    red = pixels(preprocessing(image), preprocessing)[..., 0]
+    assert np.abs(centre(view) - centre(red)).max() < 0.5 / 224
 
 
 @pytest.mark.parametrize(
@@ -172,12 +172,12 @@ def test_a_mark_is_at_the_same_place_in_view_and_input(size):
     ],
 )
 def test_the_view_has_the_images_own_resolution(size, view):
-    """A view is not blurrier than the image, not smaller than the input and not larger than is of use."""
+    """A view has the image's resolution, but is at least as large as the input and at most 1,024 pixels a side."""
     assert Preprocessing().view(Image.new("RGB", size)).size == view
 
 
 def test_the_view_is_in_colour():
-    """A grey network's view shows the image as people know it."""
+    """The view of a network with grey input is in colour."""
     grey = Preprocessing(mean=(0.5,), std=(0.5,))
     assert grey.view(photo()).mode == "RGB"
     assert np.ptp(np.asarray(grey.view(photo())), axis=2).max() > 50
@@ -187,41 +187,41 @@ def test_the_view_is_in_colour():
 
 
 def test_one_mean_makes_a_grey_input():
-    """A network of one channel gets the image's luma, normalised."""
+    """The input of a network with one channel is the image's normalised luma."""
     x = Preprocessing((32, 32), 32, mean=(0.5,), std=(0.25,))(photo(size=(32, 32)))
     luma = torch.from_numpy(np.asarray(photo(size=(32, 32)).convert("L")) / 255).float()
     torch.testing.assert_close(x, (luma[None] - 0.5) / 0.25)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
-def test_any_mode_of_image_will_do(mode):
-    """An image that did not come through open_image becomes RGB all the same."""
+def test_any_mode_of_image_is_accepted(mode):
+    """An image that was not opened by open_image is converted to RGB."""
     x = Preprocessing((32, 32), 32)(photo(size=(32, 32)).convert(mode))
     torch.testing.assert_close(x, Preprocessing((32, 32), 32)(photo(size=(32, 32)).convert(mode).convert("RGB")))
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "told"),
+    ("settings", "error", "message"),
     [
         ({"interpolation": "bicubi"}, UnknownNameError, "did you mean 'bicubic'"),
-        ({"mean": (0.5,)}, ShapeError, "1 or 3 numbers"),
-        ({"mean": (0.5,) * 4, "std": (0.5,) * 4}, ShapeError, "1 or 3 numbers"),
-        ({"resize": 200}, ShapeError, r"resize 200 is smaller than the crop \(224, 224\)"),
-        ({"resize": (300, 200)}, ShapeError, r"resize \(300, 200\) is smaller"),
-        ({"size": 224}, FusionCamError, "size"),
-        ({"size": (0, 0), "resize": 0}, FusionCamError, "size"),
-        ({"std": (0.0, 0.1, 0.1)}, FusionCamError, "std"),
-        ({"mean": 0.5, "std": 0.5}, FusionCamError, "mean"),
+        ({"mean": (0.5,)}, SettingError, "1 or 3 numbers"),
+        ({"mean": (0.5,) * 4, "std": (0.5,) * 4}, SettingError, "1 or 3 numbers"),
+        ({"resize": 200}, SettingError, r"resize must be at least the crop \(224, 224\), got 200"),
+        ({"resize": (300, 200)}, SettingError, r"resize must be at least .* got \(300, 200\)"),
+        ({"size": 224}, SettingError, "size"),
+        ({"size": (0, 0), "resize": 0}, SettingError, "size"),
+        ({"std": (0.0, 0.1, 0.1)}, SettingError, "std"),
+        ({"mean": 0.5, "std": 0.5}, SettingError, "mean"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_told(settings, error, told):
-    """The error comes when the settings are made, not with the first image."""
-    with pytest.raises(error, match=told):
+def test_bad_settings_are_reported(settings, error, message):
+    """The error is raised when the preprocessing is created, not at the first image."""
+    with pytest.raises(error, match=message):
         Preprocessing(**settings)
 
 
 def test_settings_compare_by_value():
-    """Two runs with the same settings have the same preprocessing."""
+    """Preprocessings with the same settings are equal and have the same hash."""
     assert Preprocessing() == Preprocessing((224, 224), 256)
     assert Preprocessing() != Preprocessing(resize=232)
     assert len({Preprocessing(), Preprocessing((224, 224), 256)}) == 1

@@ -232,7 +232,7 @@ def test_what_makes_no_mosaic_is_told():
 @pytest.mark.slow
 def test_on_the_default_model(lite0, shared):
     """In mosaics of images that the network knows, Grad-CAM finds the tile far more often than chance does."""
-    from fusioncam.data.datasets.opening import open_dataset
+    from fusioncam.data.datasets.registry import open_dataset
     from fusioncam.data.datasets.sample import draw
 
     samples = draw(open_dataset(shared / "data" / "imagenet-samples", classes=1000), 9, seed=2)

@@ -71,7 +71,7 @@ class Evaluator:
         """The metrics' protocols, as JSON."""
         return {name: json.dumps(protocol(metric)) for name, metric in self.metrics.items()}
 
-    # -- an image ----------------------------------------------------------------------------------------
+    # -- an image ----------------------------------------------------------------------------------------------
 
     def given(self, sample: Sample) -> Input:
         """Open an image and choose its class; where that is not the one that the truth is of, there is none."""
@@ -131,7 +131,7 @@ class Evaluator:
             heatmap = whole(method(self.model, given.x, given.target), given.x, method)
         return TimedHeatmap(heatmap, bill.standalone())
 
-    # -- values -------------------------------------------------------------------------------------------
+    # -- values ------------------------------------------------------------------------------------------------
 
     def _values(
         self, sample: Sample, given: Input, made: Mapping[str, TimedHeatmap], pairs: Iterable[Key]
@@ -167,7 +167,7 @@ class Evaluator:
             torch.manual_seed(zlib.crc32(repr((self.seed, self.name, *names)).encode(errors="replace")))
             yield
 
-    # -- rows ---------------------------------------------------------------------------------------------
+    # -- rows --------------------------------------------------------------------------------------------------
 
     def row(
         self, sample: Sample, method: str = "", metric: str = "", cost: PassCost | None = None, **facts: Any

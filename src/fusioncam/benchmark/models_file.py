@@ -11,7 +11,7 @@ from typing import Any
 
 from fusioncam.benchmark.evaluator import classes_in
 from fusioncam.benchmark.plan import Plan
-from fusioncam.data.datasets.opening import open_dataset
+from fusioncam.data.datasets.registry import open_dataset
 from fusioncam.data.datasets.sample import Samples
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ResultsError

@@ -18,7 +18,7 @@ from fusioncam.benchmark.multi_image import classes_of, games_in, groups_for
 from fusioncam.benchmark.plan import Plan
 from fusioncam.benchmark.results_store import Journal, Key, Means, Row, in_order, parquet, write_parquet
 from fusioncam.benchmark.run_folder import Heatmaps, begun
-from fusioncam.data.datasets.opening import open_dataset
+from fusioncam.data.datasets.registry import open_dataset
 from fusioncam.data.datasets.sample import Sample, draw
 from fusioncam.distributed.workers import LocalWorkers, Workers
 from fusioncam.errors import MissingTruthError, ResultsError
@@ -126,7 +126,7 @@ def finished(folder: Path, journal: Journal, plan: Plan, images: Iterable[Key]) 
     return BenchmarkResult(folder, plan, count, means, tuple(failures))
 
 
-# -- what meets --------------------------------------------------------------------------------------------------
+# -- what meets ------------------------------------------------------------------------------------------------
 
 
 def set_up(plan: Plan, own: UserObjects, watch: ProgressListener) -> list[Evaluator]:
@@ -198,7 +198,7 @@ def answerable(
     return kept
 
 
-# -- what is done ------------------------------------------------------------------------------------------------
+# -- what is done ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def examine(model: ExplainedModel, seconds: float = 20.0, tell: Callable[[str], 
     }
 
 
-# -- the machine ------------------------------------------------------------------------------------------------
+# -- the machine -----------------------------------------------------------------------------------------------
 
 
 def machine(model: ExplainedModel) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _compiler() -> str | None:
     return shutil.which(os.environ.get("CXX", usual))
 
 
-# -- plain passes -------------------------------------------------------------------------------------------------
+# -- plain passes ----------------------------------------------------------------------------------------------
 
 
 def example(model: ExplainedModel) -> Tensor:
@@ -212,7 +212,7 @@ def _send(calls: Sequence[Callable[[Tensor], Tensor]], batch: Tensor, passes: in
     return None
 
 
-# -- masked passes --------------------------------------------------------------------------------------------
+# -- masked passes ---------------------------------------------------------------------------------------------
 
 
 def precisions(model: ExplainedModel, x: Tensor, best: Plain, seconds: float) -> tuple[list[Masked], dict[str, str]]:
@@ -289,7 +289,7 @@ def score_difference(scores: Tensor, exact: Tensor) -> tuple[float, float | None
     return (scores - exact).abs().max().item(), correlation
 
 
-# -- measuring ------------------------------------------------------------------------------------------------
+# -- measuring -------------------------------------------------------------------------------------------------
 
 
 def in_turns(contestants: Mapping[Key, Callable[[], float]], seconds: float) -> dict[Key, list[float]]:

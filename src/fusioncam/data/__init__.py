@@ -1,1 +1,1 @@
-"""Images, preprocessing, labels, ground truth and data sets."""
+"""Images, preprocessing, class labels, ground truth and data sets."""

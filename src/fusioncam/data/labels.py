@@ -1,4 +1,4 @@
-"""Class names: where they come from, and which class a name means."""
+"""Class labels: where they are read from, and which class a name stands for."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from fusioncam.errors import TargetError, suggestion
 
 @cache
 def imagenet_labels() -> tuple[str, ...]:
-    """Give the 1,000 ImageNet class names in the usual order, synonyms after commas."""
+    """Return the 1,000 ImageNet class names in the usual order; synonyms are separated by commas."""
     return of_subset("imagenet-1k")
 
 
 def of_subset(subset: str) -> tuple[str, ...]:
-    """Give the class names of one of timm's ImageNet subsets."""
+    """Return the class names of one of timm's ImageNet subsets."""
     info = ImageNetInfo(subset)
     return tuple(info.index_to_description(index) for index in range(info.num_classes()))
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read class names from a text file, one a line, in the order of the network's outputs."""
+    """Read class names from a text file, one per line, in the order of the network's outputs.
+
+    Raises :class:`TargetError` for a file that cannot be read or is not UTF-8.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -33,7 +36,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def find_class(name: str, labels: Sequence[str]) -> int:
-    """Give the index of the class of that name or synonym, upper and lower case alike.
+    """Return the index of the class with this name or synonym; case does not matter.
+
+    Raises :class:`TargetError` for a name of no class or of several.
 
     >>> find_class("tabby", ["tiger cat", "tabby, tabby cat"])
     1
@@ -44,8 +49,9 @@ def find_class(name: str, labels: Sequence[str]) -> int:
     if len(found) == 1:
         return found[0]
     if found:
-        those = "; ".join(f"{index} ({labels[index]})" for index in found)
-        raise TargetError(f"'{name}' names {len(found)} classes: {those}: give the index")
-    every = [synonym for parts in synonyms for synonym in parts]
-    kinds = [synonym for synonym in every if synonym.endswith(f" {wanted}")]  # a tiger cat is a cat, a crate is not
-    raise TargetError(f"the network has no class '{name}'; {suggestion(wanted, kinds or every, limit=8)}")
+        matches = "; ".join(f"{index} ({labels[index]})" for index in found)
+        raise TargetError(f"'{name}' is the name of {len(found)} classes: {matches}: give the index")
+    names = [synonym for parts in synonyms for synonym in parts]
+    # whole words only: "tiger cat" is suggested for "cat", "crate" is not suggested for "rate"
+    kinds = [synonym for synonym in names if synonym.endswith(f" {wanted}")]
+    raise TargetError(f"the network has no class '{name}'; {suggestion(wanted, kinds or names, limit=8)}")

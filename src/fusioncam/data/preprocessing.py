@@ -1,4 +1,4 @@
-"""How the pixels of an image become a network's input, and which part of the image it then sees."""
+"""Preprocessing: from the pixels of an image to the input of a network, and back to the crop that the input shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from fusioncam.errors import ShapeError, require_known
+from fusioncam.errors import SettingError, require_known
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -19,16 +19,18 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_VIEW_SIDE = 1024  # a view is for looking at: larger ones only cost disk
+_VIEW_SIDE = 1024  # views are for reading on a screen: larger ones only cost disk space
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """Resize, crop the centre, scale to [0, 1], normalise: the usual evaluation transform.
 
-    ``size`` is the input's (height, width). ``resize`` is what the image's shorter side becomes before the
-    crop, or the (height, width) to which the whole image is squashed. ``mean`` and ``std`` are one
-    number a channel, of pixels in [0, 1]; their count says whether the network takes grey or RGB.
+    ``size`` is the (height, width) of the input. ``resize`` is the length of the image's shorter side before the
+    crop, or the (height, width) to which the whole image is resized without keeping its proportions. ``mean`` and
+    ``std`` have one number per channel, for pixels in [0, 1]; one number means a grey input, three mean RGB.
+
+    Raises :class:`UnknownNameError` for an unknown interpolation, and :class:`SettingError` for other bad settings.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -40,36 +42,41 @@ class Preprocessing:
     def __post_init__(self) -> None:
         require_known("interpolation", self.interpolation, INTERPOLATIONS)
         if _count(self.size) != 2 or min(self.size) < 1:
-            raise ShapeError(f"size is the input's (height, width), got {self.size}")
+            raise SettingError(f"size must be the input's (height, width), got {self.size}")
         if _count(self.mean) != _count(self.std) or _count(self.mean) not in (1, 3) or min(self.std) <= 0:
-            raise ShapeError(f"mean and std want 1 or 3 numbers each, std above 0, got {self.mean} and {self.std}")
+            raise SettingError(
+                f"mean and std must have 1 or 3 numbers each, std above 0, got {self.mean} and {self.std}"
+            )
         sides = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
         if _count(sides) != 2 or sides[0] < self.size[0] or sides[1] < self.size[1]:
-            raise ShapeError(f"resize {self.resize} is smaller than the crop {self.size}: make it larger")
+            raise SettingError(f"resize must be at least the crop {self.size}, got {self.resize}: increase it")
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """Turn an upright RGB image into one input ``(C, H, W)``, normalised."""
+        """Return the normalised input ``(C, H, W)`` of an upright RGB image."""
         image = image.convert("L" if len(self.mean) == 1 else "RGB")
-        resized = tv.resize(image, self._resized(image.size), InterpolationMode(self.interpolation))
+        resized = tv.resize(image, self._resized_shape(image.size), InterpolationMode(self.interpolation))
         pixels = tv.to_dtype(tv.pil_to_tensor(tv.center_crop(resized, list(self.size))), torch.float32, scale=True)
         normalised: Tensor = tv.normalize(pixels, list(self.mean), list(self.std))
         return normalised
 
     def view(self, image: Image.Image) -> Image.Image:
-        """Cut out what the network sees, at the image's own resolution (at most 1,024 pixels a side)."""
+        """Return the crop that the input shows, at the image's own resolution but at most 1,024 pixels a side."""
         (columns, rows, left, top), (height, width) = self.window(image.size), self.size
-        across, down = image.width / columns, image.height / rows
-        box = (left * across, top * down, (left + width) * across, (top + height) * down)
-        scale = min(max(across, down, 1), _VIEW_SIDE / max(self.size))
-        shown = (max(width, round(width * scale)), max(height, round(height * scale)))
-        return image.convert("RGB").resize(shown, INTERPOLATIONS[self.interpolation], box=box)
+        scale_x, scale_y = image.width / columns, image.height / rows
+        box = (left * scale_x, top * scale_y, (left + width) * scale_x, (top + height) * scale_y)
+        scale = min(max(scale_x, scale_y, 1), _VIEW_SIDE / max(self.size))
+        size = (max(width, round(width * scale)), max(height, round(height * scale)))
+        return image.convert("RGB").resize(size, INTERPOLATIONS[self.interpolation], box=box)
 
     def window(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Give columns and rows that an image of ``size`` (width, height) becomes, and the crop's left and top."""
-        rows, columns = self._resized(size)
+        """Return ``(columns, rows, left, top)``: the size of the resized image, and the corner of the crop in it.
+
+        ``size`` is the (width, height) of the image.
+        """
+        rows, columns = self._resized_shape(size)
         return columns, rows, round((columns - self.size[1]) / 2), round((rows - self.size[0]) / 2)
 
-    def _resized(self, size: tuple[int, int]) -> list[int]:
+    def _resized_shape(self, size: tuple[int, int]) -> list[int]:
         if not isinstance(self.resize, int):
             return list(self.resize)
         rows, columns = (int(self.resize * side / min(size)) for side in size[::-1])

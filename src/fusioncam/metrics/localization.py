@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.data.ground_truth import REGIONS, Truth, required
+from fusioncam.data.ground_truth import REGIONS, Truth, require_truth
 from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
 from fusioncam.functional.boxes import PIECES, THRESHOLDS, box_ious, reached
 from fusioncam.functional.heatmaps import expand_like, precise
@@ -190,7 +190,7 @@ class BoxAccuracy:
     def ious(self, heatmaps: Tensor, truth: Truth | None, thresholds: Sequence[float]) -> Tensor:
         """Give the best IoU of each image at each threshold ``(N, T)``."""
         heatmaps = checked(heatmaps)
-        boxes = required(truth, self, heatmaps).boxes(self)
+        boxes = require_truth(truth, self, heatmaps).boxes(self)
         rows = [box_ious(one, box.to(one), thresholds, self.pieces) for one, box in zip(heatmaps, boxes, strict=True)]
         return torch.stack(rows)
 
@@ -279,7 +279,7 @@ def best_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
 def heatmaps_and_region(heatmaps: Tensor, truth: Truth | None, metric: object, region: str) -> tuple[Tensor, Tensor]:
     """Give the heatmaps ``(N, *s)`` in full precision and the truth's masks beside them."""
     heatmaps = checked(heatmaps)
-    return heatmaps, required(truth, metric, heatmaps).mask(metric, region).to(heatmaps.device)
+    return heatmaps, require_truth(truth, metric, heatmaps).mask(metric, region).to(heatmaps.device)
 
 
 def checked(heatmaps: Tensor) -> Tensor:

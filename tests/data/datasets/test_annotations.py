@@ -1,4 +1,4 @@
-"""Boxes and masks of annotated images, carried to where their pixels are in the network's input."""
+"""Test the transformation of boxes and masks from annotated images to the network's input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 from pycocotools import mask as coco_mask
 
-from fusioncam.data.datasets.annotations import EXIF_TRANSPOSES, drawn_mask, turned_box, unpacked
+from fusioncam.data.datasets.annotations import EXIF_TRANSPOSES, decode_run_lengths, draw_mask, transpose_box
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import DatasetError, ImageError, MissingExtraError
@@ -19,7 +19,7 @@ PLAIN = Preprocessing((20, 20), 20, "nearest", (0,) * 3, (1,) * 3)
 
 
 def painted(size, box, orientation=None, path=None):
-    """Give a black image with a white box, as a file if there is a path, turned by EXIF if that is said."""
+    """Return a black image with a white box; with a path, save it, with an EXIF orientation if given."""
     image = Image.new("RGB", size)
     x0, y0, x1, y1 = box
     image.paste((255, 255, 255), (x0, y0, x1, y1))
@@ -33,26 +33,26 @@ def painted(size, box, orientation=None, path=None):
 
 
 def polygon(box):
-    """Give a box as COCO's list of polygons."""
+    """Return a box as COCO's list of polygons."""
     x0, y0, x1, y1 = box
     return [[x0, y0, x1, y0, x1, y1, x0, y1]]
 
 
 def white(sample, preprocessing):
-    """Say which pixels of the network's input are white."""
+    """Return which pixels of the network's input are white."""
     return preprocessing(sample.open())[0] > 0.5
 
 
-def test_a_box_by_hand():
-    """An image of 80 x 40 becomes 40 x 20, of which columns 10 to 30 are seen: halve, and take 10 off x."""
+def test_a_box_is_scaled_and_shifted_by_the_crop():
+    """An image of 80 x 40 becomes 40 x 20 and is cropped to columns 10 to 30: halve, and subtract 10 from x."""
     truth = Sample("a", painted((80, 40), (0, 0, 80, 40)), boxes=((30.0, 10.0, 50.0, 20.0),)).truth(PLAIN)
 
     assert truth.size == (20, 20)
     assert truth.boxes("test")[0].tolist() == [[5, 5, 15, 10]]
 
 
-def test_the_shorter_side_is_cut_to_whole_pixels():
-    """Of 50 x 33 the longer side becomes int(20 x 50 / 33) = 30, not 30.3, as torchvision does."""
+def test_sides_are_rounded_down_to_whole_pixels():
+    """The longer side of 50 x 33 becomes int(20 x 50 / 33) = 30, not 30.3, as in torchvision."""
     truth = Sample("a", painted((50, 33), (0, 0, 1, 1)), boxes=((10.0, 0.0, 40.0, 33.0),)).truth(PLAIN)
 
     assert truth.boxes("test")[0].tolist() == [[10 * 30 / 50 - 5, 0, 40 * 30 / 50 - 5, 20]]
@@ -64,8 +64,8 @@ def test_the_shorter_side_is_cut_to_whole_pixels():
     [PLAIN, Preprocessing((20, 24), (32, 40), "nearest", (0,) * 3, (1,) * 3)],
     ids=["cropped", "squashed"],
 )
-def test_boxes_and_masks_go_where_the_pixels_go(orientation, preprocessing, tmp_path):
-    """Whatever EXIF says, what was annotated in the stored image lies on its pixels in the input."""
+def test_boxes_and_masks_follow_their_pixels(orientation, preprocessing, tmp_path):
+    """For any EXIF orientation, annotations of the stored image cover the same pixels in the input."""
     box = (16, 8, 40, 20)
     path = painted((72, 40), box, orientation, tmp_path / "a.png")
     boxed = Sample("a", path, boxes=(tuple(map(float, box)),))
@@ -76,20 +76,20 @@ def test_boxes_and_masks_go_where_the_pixels_go(orientation, preprocessing, tmp_
     assert masked.truth(preprocessing).mask("test", "mask")[0].equal(white(boxed, preprocessing))
 
 
-def test_what_was_annotated_upright_is_not_turned(tmp_path):
-    """Where the annotation says the upright image's size, its boxes are those of the upright image."""
+def test_annotations_of_the_upright_image_are_not_transposed(tmp_path):
+    """If the annotated size is that of the upright image, so are the boxes."""
     path = painted((72, 40), (0, 0, 32, 40), 6, tmp_path / "a.png")
 
-    as_stored = Sample("a", path, boxes=((0.0, 0.0, 32.0, 40.0),), size=(72, 40)).truth(PLAIN)
-    as_shown = Sample("a", path, boxes=((0.0, 0.0, 40.0, 32.0),), size=(40, 72)).truth(PLAIN)
-    as_shown_smaller = Sample("a", path, boxes=((0.0, 0.0, 20.0, 16.0),), size=(20, 36)).truth(PLAIN)
+    stored = Sample("a", path, boxes=((0.0, 0.0, 32.0, 40.0),), size=(72, 40)).truth(PLAIN)
+    upright = Sample("a", path, boxes=((0.0, 0.0, 40.0, 32.0),), size=(40, 72)).truth(PLAIN)
+    upright_smaller = Sample("a", path, boxes=((0.0, 0.0, 20.0, 16.0),), size=(20, 36)).truth(PLAIN)
 
-    for one in (as_stored, as_shown, as_shown_smaller):
-        assert one.boxes("test")[0].tolist() == [[0, 0, 20, 8]]
+    for truth in (stored, upright, upright_smaller):
+        assert truth.boxes("test")[0].tolist() == [[0, 0, 20, 8]]
 
 
-def test_upright_annotations_lie_on_their_pixels(tmp_path):
-    """The same by the pixels, for a box in the middle that the crop leaves."""
+def test_upright_annotations_cover_their_pixels(tmp_path):
+    """A box in the middle, inside the crop, covers its white pixels."""
     path = painted((72, 40), (30, 8, 42, 20), 6, tmp_path / "a.png")
     sample = Sample("a", path, boxes=((20.0, 30.0, 32.0, 42.0),), size=(40, 72))
 
@@ -97,30 +97,30 @@ def test_upright_annotations_lie_on_their_pixels(tmp_path):
     assert white(sample, PLAIN).any()
 
 
-@pytest.mark.parametrize("turn", EXIF_TRANSPOSES.values(), ids=lambda turn: turn.name)
+@pytest.mark.parametrize("transpose", EXIF_TRANSPOSES.values(), ids=lambda transpose: transpose.name)
 @given(data=st.data())
-def test_a_turned_box_is_the_box_of_the_turned_pixels(turn, data):
-    """Boxes turn as images do."""
+def test_a_transposed_box_is_the_box_of_the_transposed_pixels(transpose, data):
+    """Boxes are transposed as images are."""
     width, height = data.draw(st.integers(2, 12)), data.draw(st.integers(2, 12))
     x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
 
-    turned = painted((width, height), (x0, y0, x1, y1)).transpose(turn)
+    transposed = painted((width, height), (x0, y0, x1, y1)).transpose(transpose)
 
-    assert turned_box((x0, y0, x1, y1), (width, height), turn) == turned.getbbox()
+    assert transpose_box((x0, y0, x1, y1), (width, height), transpose) == transposed.getbbox()
 
 
-def test_turns_are_those_of_pil(tmp_path):
-    """Each EXIF entry turns an image as ImageOps does."""
-    for orientation, turn in EXIF_TRANSPOSES.items():
+def test_transposes_are_those_of_pil(tmp_path):
+    """Each EXIF orientation transposes an image as ImageOps does."""
+    for orientation, transpose in EXIF_TRANSPOSES.items():
         path = painted((7, 4), (1, 0, 3, 1), orientation, tmp_path / "a.png")
         with Image.open(path) as image:
-            assert np.array_equal(np.asarray(ImageOps.exif_transpose(image)), np.asarray(image.transpose(turn)))
+            assert np.array_equal(np.asarray(ImageOps.exif_transpose(image)), np.asarray(image.transpose(transpose)))
 
 
 @given(st.integers(20, 60), st.integers(20, 60), st.integers(0, 3))
-def test_view_and_window_tell_of_the_same_crop(width, height, border):
-    """Preprocessing's own image of what the network sees, and the box of that part, agree."""
+def test_window_agrees_with_the_input(width, height, border):
+    """The window has the size of the resized image, and the crop lies inside it."""
     preprocessing = Preprocessing((16, 16), 16 + border)
     columns, rows, left, top = preprocessing.window((width, height))
 
@@ -131,18 +131,18 @@ def test_view_and_window_tell_of_the_same_crop(width, height, border):
     assert pixels.shape == (3, 16, 16)
 
 
-def test_a_smaller_image_than_was_annotated_is_followed():
-    """Files that were made smaller since keep their boxes; those of other proportions are of another image."""
+def test_annotations_of_a_larger_image_are_scaled():
+    """Boxes of a file that was resized since are scaled; other proportions are an error."""
     sample = Sample("a", painted((80, 40), (0, 0, 1, 1)), boxes=((300.0, 100.0, 500.0, 200.0),), size=(800, 400))
     assert sample.truth(PLAIN).boxes("test")[0].tolist() == [[5, 5, 15, 10]]
 
     other = Sample("b.jpg", painted((80, 40), (0, 0, 1, 1)), boxes=((0.0, 0.0, 5.0, 5.0),), size=(400, 800))
-    with pytest.raises(DatasetError, match=r"b\.jpg: annotated at 400 x 800 pixels, and the image has 80 x 40"):
+    with pytest.raises(DatasetError, match=r"b\.jpg: annotated at 400 x 800 pixels, but the image has 80 x 40"):
         other.truth(PLAIN)
 
 
-def test_what_is_outside_the_crop_is_not_seen():
-    """A class beside the crop gives no truth, nor does one of which only a corner of its box is inside."""
+def test_a_class_outside_the_crop_has_no_truth():
+    """There is no truth if the crop has nothing of the mask, even if it has a corner of the box."""
     image = painted((80, 40), (0, 0, 1, 1))
     triangle = [[0, 0, 38, 0, 0, 38, 0, 0]]
 
@@ -153,8 +153,8 @@ def test_what_is_outside_the_crop_is_not_seen():
     assert Sample("a", image, boxes=(box,), segments=(triangle,)).truth(PLAIN) is not None
 
 
-def test_what_is_smaller_than_a_pixel_of_the_input_keeps_its_box():
-    """An object that no pixel of the input hits is seen all the same: by its box."""
+def test_an_object_smaller_than_a_pixel_of_the_input_keeps_its_box():
+    """An object between the pixels of the input still has its box."""
     preprocessing = Preprocessing((4, 4), 4, "nearest", (0,) * 3, (1,) * 3)
     image, box = painted((40, 40), (0, 0, 1, 1)), (11.0, 11.0, 13.0, 13.0)
 
@@ -166,8 +166,8 @@ def test_what_is_smaller_than_a_pixel_of_the_input_keeps_its_box():
 # -- segments --------------------------------------------------------------------------------------------------
 
 
-def test_polygons_and_run_lengths_of_one_shape_agree():
-    """COCO's three ways to write a mask, and the union of two."""
+def test_polygons_and_run_lengths_of_the_same_shape_agree():
+    """COCO's three encodings of a mask are equal, and two segments give their union."""
     pixels = np.zeros((6, 8), np.uint8, order="F")
     pixels[1:4, 2:7] = 1
     packed = coco_mask.encode(pixels)
@@ -177,8 +177,8 @@ def test_polygons_and_run_lengths_of_one_shape_agree():
     counts = np.diff([0, *edges, columns.size]).tolist()
 
     for segment in (polygon((2, 1, 7, 4)), text, {"size": [6, 8], "counts": counts}):
-        assert np.array_equal(np.asarray(drawn_mask([segment], (8, 6), "a")) > 0, pixels > 0)
-    both = np.asarray(drawn_mask([polygon((2, 1, 7, 4)), polygon((0, 5, 2, 6))], (8, 6), "a"))
+        assert np.array_equal(np.asarray(draw_mask([segment], (8, 6), "a")) > 0, pixels > 0)
+    both = np.asarray(draw_mask([polygon((2, 1, 7, 4)), polygon((0, 5, 2, 6))], (8, 6), "a"))
     assert (both > 0).sum() == 15 + 2
 
 
@@ -203,37 +203,39 @@ def test_polygons_and_run_lengths_of_one_shape_agree():
     ],
     ids=str,
 )
-def test_what_is_no_segment_is_told(segment):
-    """The compiled code behind is given only what it can read; the message names the sample."""
-    with pytest.raises(DatasetError, match=r"a\.jpg#dog: a segment is a list of polygons .* of 8 x 6 pixels, got"):
-        drawn_mask([segment], (8, 6), "a.jpg#dog")
+def test_malformed_segments_are_reported(segment):
+    """Malformed segments never reach the compiled code; the message names the sample."""
+    with pytest.raises(
+        DatasetError, match=r"a\.jpg#dog: a segment must be a list of polygons .* of 8 x 6 pixels, got"
+    ):
+        draw_mask([segment], (8, 6), "a.jpg#dog")
 
 
 @pytest.mark.parametrize("counts", ["zzzz~~", "02", "", "P", "\u1234", b"\xff", "Q" * 1000])
-def test_damaged_run_lengths_are_told(counts):
-    """Text that packs no counts, or those of another image, for which pycocotools would show stray memory."""
-    with pytest.raises(DatasetError, match=r"a\.jpg#dog: a segment is .* run lengths of 8 x 6 pixels, got"):
-        drawn_mask([{"size": [6, 8], "counts": counts}], (8, 6), "a.jpg#dog")
+def test_damaged_run_lengths_are_reported(counts):
+    """Text without valid counts, or with those of another image, would make pycocotools read uninitialised memory."""
+    with pytest.raises(DatasetError, match=r"a\.jpg#dog: a segment must be .* run lengths of 8 x 6 pixels, got"):
+        draw_mask([{"size": [6, 8], "counts": counts}], (8, 6), "a.jpg#dog")
 
 
 @given(st.lists(st.integers(0, 100_000), min_size=1, max_size=20))
-def test_run_lengths_are_unpacked(counts):
-    """Packed by pycocotools, unpacked by us."""
+def test_run_lengths_are_decoded(counts):
+    """Decoding inverts the encoding of pycocotools."""
     packed = coco_mask.frPyObjects({"size": [1, max(1, sum(counts))], "counts": counts}, 1, max(1, sum(counts)))
 
-    assert unpacked(packed["counts"]) == counts
+    assert decode_run_lengths(packed["counts"]) == counts
 
 
-def test_a_missing_package_names_the_extra(monkeypatch):
-    """Who has not installed what reads masks is told how to."""
+def test_a_missing_package_is_reported(monkeypatch):
+    """The error names the extra to install."""
     monkeypatch.setitem(__import__("sys").modules, "pycocotools.mask", None)
 
     with pytest.raises(MissingExtraError, match=r'masks of COCO need pycocotools: pip install "fusioncam\[data\]"'):
-        drawn_mask([polygon((2, 1, 7, 4))], (8, 6), "a")
+        draw_mask([polygon((2, 1, 7, 4))], (8, 6), "a")
 
 
-def test_a_image_that_is_none_is_told(tmp_path):
-    """Boxes of missing and damaged files give the error that opening them would."""
+def test_files_that_are_not_images_are_reported(tmp_path):
+    """The truth of a missing or damaged file raises the same error as opening it."""
     (tmp_path / "a.jpg").write_bytes(b"no image")
     for name in ("a.jpg", "b.jpg"):
         with pytest.raises(ImageError, match=name):
@@ -241,8 +243,8 @@ def test_a_image_that_is_none_is_told(tmp_path):
 
 
 def test_on_coco(shared):
-    """On the real images a mask fills part of its boxes and hardly anything beside them."""
-    from fusioncam.data.datasets.opening import open_dataset
+    """On real images a mask fills part of its boxes and almost nothing outside them."""
+    from fusioncam.data.datasets.registry import open_dataset
 
     samples = open_dataset(shared / "data" / "coco128")
     inside, outside, images = torch.zeros(()), torch.zeros(()), 0

@@ -1,4 +1,4 @@
-"""What a folder or file is taken for, the samples in it, and what is said of those that are damaged."""
+"""Test the detection of data sets, their samples, and the errors for damaged ones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fusioncam.data.datasets.class_mapping import described, synset_indices
-from fusioncam.data.datasets.opening import KINDS, open_dataset
+from fusioncam.data.datasets.class_mapping import network_classes, synset_indices
+from fusioncam.data.datasets.registry import KINDS, open_dataset
 from fusioncam.data.datasets.sample import Sample, draw
 from fusioncam.errors import DatasetError, ImageError, MissingExtraError, TargetError, UnknownNameError
 from samples import LABELS
@@ -25,7 +25,7 @@ BIRD, FISH = "n01514668", "n01440764"  # a cock, class 7, and a tench, class 0
 
 
 def write(path, content="", size=(8, 6)):
-    """Write text or, for an image's name, an image."""
+    """Write text or, if the suffix is that of an image, an image."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
         Image.new("RGB", size, content or "red").save(path)
@@ -35,17 +35,17 @@ def write(path, content="", size=(8, 6)):
 
 
 def xml(*objects, size=(8, 6)):
-    """Give an annotation with objects of name and corners."""
-    things = "".join(
+    """Return an annotation with objects of name and corners."""
+    elements = "".join(
         f"<object><name>{name}</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax>"
         "</bndbox><part><name>head</name></part></object>"
         for name, x0, y0, x1, y1 in objects
     )
-    return f"<annotation><size><width>{size[0]}</width><height>{size[1]}</height></size>{things}</annotation>"
+    return f"<annotation><size><width>{size[0]}</width><height>{size[1]}</height></size>{elements}</annotation>"
 
 
 def names(samples):
-    """Give the samples' names, of which the data set's list tells too."""
+    """Return the samples' names, which must equal the data set's own list."""
     assert list(samples.names) == [one.name for one in samples]
     return list(samples.names)
 
@@ -54,7 +54,7 @@ def names(samples):
 
 
 def test_a_folder_of_images(tmp_path):
-    """Images at any depth, in the order of their names, classes unknown; hidden and other files are left out."""
+    """Images at any depth are sorted by name and have no class; hidden and other files are skipped."""
     for name in ("b.jpg", "a/z.PNG", "a/b/c.jpeg", ".hidden/d.jpg", "a b'ü#%.jpg"):
         write(tmp_path / name)
     write(tmp_path / "notes.txt", "no image")
@@ -68,13 +68,13 @@ def test_a_folder_of_images(tmp_path):
     assert repr(samples).startswith("<4 samples: a folder of 4 images")
 
 
-def test_a_name_that_is_no_text(tmp_path):
-    """Bytes of a file's name become escapes, so that rows and tables can hold them; the file opens all the same."""
+def test_a_file_name_that_is_not_utf8(tmp_path):
+    """Invalid bytes become escapes, so that rows and tables can store the name; the file can be opened."""
     name = os.fsdecode(b"caf\xe9.jpg")
     try:
         write(tmp_path / "a.jpg").rename(tmp_path / name)
     except OSError:
-        pytest.skip("this file system takes text alone")
+        pytest.skip("this file system accepts only text")
 
     (sample,) = open_dataset(tmp_path)
 
@@ -83,7 +83,7 @@ def test_a_name_that_is_no_text(tmp_path):
 
 
 def test_wordnet_folders_are_imagenet_classes(tmp_path):
-    """Few folders do not tell the indices: the WordNet ids of all 1,000 do."""
+    """The indices are those of all 1,000 WordNet ids, not of the few folders."""
     for name in (f"{BIRD}/b.jpg", f"{FISH}/deeper/a.jpg", f"{BIRD}/a.jpg"):
         write(tmp_path / name)
 
@@ -93,12 +93,12 @@ def test_wordnet_folders_are_imagenet_classes(tmp_path):
         assert [one.label for one in samples] == [0, 7, 7]
         assert samples[1].classes == (7,)
         assert samples[1].category == BIRD
-    with pytest.raises(DatasetError, match=r"2 of 2 categories are no classes of the network .* which has 10"):
+    with pytest.raises(DatasetError, match=r"2 of 2 categories are not classes of the network .* which has 10"):
         open_dataset(tmp_path, kind="image-folder", classes=10)
 
 
 def test_the_order_of_all_wordnet_ids():
-    """The first, one in between and the last, as every ImageNet model has them."""
+    """The first, one in between and the last id have the indices that every ImageNet model uses."""
     indices = synset_indices()
 
     assert len(indices) == 1000
@@ -106,16 +106,16 @@ def test_the_order_of_all_wordnet_ids():
     assert sorted(indices) == list(indices)
 
 
-def test_folders_named_for_the_classes(tmp_path):
-    """By name or synonym, whatever the case; underscores are spaces."""
+def test_folders_named_after_the_classes(tmp_path):
+    """A folder matches a name or synonym in any case; underscores count as spaces."""
     for name in ("Elm/a.jpg", "white_birch/a.jpg"):
         write(tmp_path / name)
 
     assert [one.label for one in open_dataset(tmp_path, labels=LABELS)] == [4, 1]
 
 
-def test_as_many_folders_as_classes(tmp_path):
-    """Sorted, as torchvision's ImageFolder has them."""
+def test_one_folder_per_class_is_matched_by_position(tmp_path):
+    """Folders are sorted as in torchvision's ImageFolder."""
     for name in ("x/a.jpg", "y/a.jpg", "v/a.jpg"):
         write(tmp_path / name)
 
@@ -125,31 +125,31 @@ def test_as_many_folders_as_classes(tmp_path):
     assert open_dataset(tmp_path)[0].label is None
 
 
-def test_an_order_that_the_names_contradict_is_no_order(tmp_path):
-    """Five folders for five classes, one of them named for another class than its place."""
+def test_folders_are_not_matched_by_position_against_their_names(tmp_path):
+    """Positions are not used if a folder has the name of a class at another position."""
     for name in ("ash", "birk", "cedar", "dogwood", "elm"):
         write(tmp_path / name / "a.jpg")
     assert [one.label for one in open_dataset(tmp_path, labels=LABELS)] == [0, 1, 2, 3, 4]
 
     (tmp_path / "birk").rename(tmp_path / "zelkova")
-    with pytest.raises(DatasetError, match=r"1 of 5 categories are no classes of the network \(zelkova\)"):
+    with pytest.raises(DatasetError, match=r"1 of 5 categories are not classes of the network \(zelkova\)"):
         open_dataset(tmp_path, labels=LABELS)
 
 
-def test_one_odd_folder_is_told(tmp_path):
-    """Where most folders are classes, one that is none is an error, and so is an image beside them."""
+def test_one_unknown_folder_is_reported(tmp_path):
+    """If most folders are classes, another folder is an error, and so is an image next to the folders."""
     for name in ("elm/a.jpg", "ash/a.jpg", "oak/a.jpg"):
         write(tmp_path / name)
     with pytest.raises(DatasetError, match=r"1 of 3 categories .* \(oak\), which has 5: give a class map"):
         open_dataset(tmp_path, labels=LABELS)
 
     (tmp_path / "oak" / "a.jpg").rename(tmp_path / "loose.jpg")
-    with pytest.raises(DatasetError, match=r"'loose\.jpg' lies beside the class folders"):
+    with pytest.raises(DatasetError, match=r"'loose\.jpg' lies next to the class folders"):
         open_dataset(tmp_path, labels=LABELS)
 
 
 def test_a_class_map_for_folders(tmp_path):
-    """Folders may be named as the class map has it, and the others are left out."""
+    """Folders may be named after categories of the class map; others are left out."""
     for name in ("tree/a.jpg", "stone/a.jpg"):
         write(tmp_path / name)
 
@@ -165,10 +165,10 @@ def test_a_class_map_for_folders(tmp_path):
 @pytest.mark.parametrize(
     ("images", "files"),
     [("Data/CLS-LOC/val", "Annotations/CLS-LOC/val"), ("", ""), ("val", "bbox/val")],
-    ids=["official", "beside", "apart"],
+    ids=["official", "same folder", "separate folders"],
 )
 def test_imagenet_layout(images, files, tmp_path):
-    """Each image has its XML of the same name; boxes name the last pixel inside, from 0."""
+    """Each image has an XML of the same stem; boxes name the last pixel inside, counted from 0."""
     for name in ("ILSVRC2012_val_00000001.JPEG", "ILSVRC2012_val_00000002.JPEG", "ILSVRC2012_val_00000003.JPEG"):
         write(tmp_path / images / name)
     write(tmp_path / files / "ILSVRC2012_val_00000001.xml", xml((BIRD, 0, 1, 3, 5), (BIRD, 4, 4, 7, 5)))
@@ -184,7 +184,7 @@ def test_imagenet_layout(images, files, tmp_path):
 
 
 def test_imagenet_images_in_folders_of_their_class(tmp_path):
-    """The folder names the class; boxes of others in the file are not its own."""
+    """The folder names the class; boxes of other classes in the file are ignored."""
     write(tmp_path / "val" / BIRD / "a.JPEG")
     write(tmp_path / "val" / BIRD / "b.JPEG")
     write(tmp_path / "boxes" / "a.xml", xml((FISH, 0, 0, 1, 1), (BIRD, 2, 2, 3, 3)))
@@ -195,8 +195,8 @@ def test_imagenet_images_in_folders_of_their_class(tmp_path):
     assert (second.label, second.boxes) == (7, ())
 
 
-def test_imagenet_files_are_read_when_they_are_asked_for(tmp_path):
-    """A damaged file is found by its sample, and named with the line."""
+def test_imagenet_files_are_read_when_a_sample_is_indexed(tmp_path):
+    """A damaged file is reported by its sample, with the line."""
     write(tmp_path / "a.JPEG")
     write(tmp_path / "b.JPEG")
     write(tmp_path / "a.xml", xml((BIRD, 0, 0, 1, 1)))
@@ -205,25 +205,25 @@ def test_imagenet_files_are_read_when_they_are_asked_for(tmp_path):
     samples = open_dataset(tmp_path)
 
     assert samples[0].label == 7
-    with pytest.raises(DatasetError, match=r"b\.xml, line 3: no XML: mismatched tag"):
+    with pytest.raises(DatasetError, match=r"b\.xml, line 3: not XML: mismatched tag"):
         samples[1]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"a\.xml, line 1: no XML"),
-        (xml(("", 0, 0, 1, 1)), r"a\.xml, object 1: it has no name"),
-        (xml((BIRD, 0, 0, 1, 1), (BIRD, 5, 0, 1, 1)), r"object 2: its box ends before it begins: 5, 0, 1, 1"),
-        (xml((BIRD, 0, "one", 1, 1)), r"object 1: bndbox/ymin is a number, got 'one'"),
-        (xml((BIRD, 0, "nan", 1, 1)), r"object 1: bndbox/ymin is a number, got 'nan'"),
-        (f"<annotation><object><name>{BIRD}</name></object></annotation>", r"bndbox/xmin is a number, got None"),
-        (xml(("dog", 0, 0, 1, 1)), r"a\.xml: 1 of 1 categories are no classes of the network \(dog\)"),
+        ("", r"a\.xml, line 1: not XML"),
+        (xml(("", 0, 0, 1, 1)), r"a\.xml, object 1: the object has no name"),
+        (xml((BIRD, 0, 0, 1, 1), (BIRD, 5, 0, 1, 1)), r"object 2: the box ends before it begins: 5, 0, 1, 1"),
+        (xml((BIRD, 0, "one", 1, 1)), r"object 1: bndbox/ymin must be a number, got 'one'"),
+        (xml((BIRD, 0, "nan", 1, 1)), r"object 1: bndbox/ymin must be a number, got 'nan'"),
+        (f"<annotation><object><name>{BIRD}</name></object></annotation>", r"bndbox/xmin must be a number, got None"),
+        (xml(("dog", 0, 0, 1, 1)), r"a\.xml: 1 of 1 categories are not classes of the network \(dog\)"),
         ("<?xml version='1.0' encoding='nonsense'?><annotation/>", r"a\.xml"),
     ],
 )
-def test_damaged_xml(text, message, tmp_path):
-    """The file, the object and what was got."""
+def test_damaged_xml_is_reported(text, message, tmp_path):
+    """The message names the file, the object and the value."""
     write(tmp_path / "a.JPEG")
     write(tmp_path / "a.xml", text)
 
@@ -232,7 +232,7 @@ def test_damaged_xml(text, message, tmp_path):
 
 
 def voc(folder):
-    """Make a small VOC of two images in its list "val", one in "train" and one in none."""
+    """Write a small VOC with two images in the list "val", one in "train" and one in neither."""
     for stem in ("1", "2", "3", "4"):
         write(folder / "JPEGImages" / f"{stem}.jpg")
     write(folder / "Annotations" / "1.xml", xml(("dog", 1, 1, 4, 3), ("bird", 2, 2, 8, 6), ("dog", 5, 5, 5, 5)))
@@ -245,7 +245,7 @@ def voc(folder):
 
 
 def test_pascal_voc(tmp_path):
-    """A sample for each category in an image; boxes count pixels from 1 and name the last inside."""
+    """There is a sample for each category in an image; boxes count pixels from 1 and name the last inside."""
     samples = open_dataset(voc(tmp_path))
 
     assert names(samples) == ["2#cat", "1#dog", "1#bird"]
@@ -255,12 +255,12 @@ def test_pascal_voc(tmp_path):
     assert samples[0].open().size == (8, 6)
     assert names(open_dataset(tmp_path, split="train")) == ["3#bird"]
     assert names(open_dataset(tmp_path, split="bird_val")) == ["1#dog", "1#bird", "2#cat"]
-    with pytest.raises(DatasetError, match="no list 'test' in ImageSets/Main, but bird_val, train, val"):
+    with pytest.raises(DatasetError, match="no list 'test' in ImageSets/Main; choose from bird_val, train, val"):
         open_dataset(tmp_path, split="test")
 
 
-def test_pascal_voc_of_a_class_map_and_without_lists(tmp_path):
-    """Categories without a class are left out; without lists all that is annotated counts."""
+def test_pascal_voc_with_a_class_map_and_without_lists(tmp_path):
+    """Categories that are not in the class map are left out; without lists all annotated images are read."""
     for one in (voc(tmp_path) / "ImageSets" / "Main").glob("*.txt"):
         one.unlink()
 
@@ -268,12 +268,12 @@ def test_pascal_voc_of_a_class_map_and_without_lists(tmp_path):
 
     assert names(samples) == ["1#bird", "3#bird"]
     assert samples[0].classes == (7, 8)
-    with pytest.raises(DatasetError, match=r"3 of 3 categories are no classes of the network .* give a class map"):
+    with pytest.raises(DatasetError, match=r"3 of 3 categories are not classes of the network .* give a class map"):
         open_dataset(tmp_path, classes=1000)
 
 
-def test_pascal_voc_that_misses_files(tmp_path):
-    """A listed image without annotation is told at once, one without an image when it is opened."""
+def test_missing_files_of_pascal_voc_are_reported(tmp_path):
+    """A missing annotation is reported at once, a missing image when it is opened."""
     folder = voc(tmp_path)
     (folder / "JPEGImages" / "2.jpg").unlink()
     with pytest.raises(ImageError, match=r"2\.jpg: no such file"):
@@ -288,7 +288,7 @@ def test_pascal_voc_that_misses_files(tmp_path):
 
 
 def instances(**changes):
-    """Give small instances: a dog and a cat in the first image, two dogs in the second."""
+    """Return small instances: a dog and a cat in the first image, two dogs in the second."""
     polygon = [[1, 1, 4, 1, 4, 3]]
     content = {
         "images": [
@@ -317,7 +317,7 @@ def instances(**changes):
     ],
 )
 def test_coco(file, images, tmp_path):
-    """A sample for each category in an image, with all of its boxes; those without area do not count."""
+    """There is a sample for each category in an image, with all its boxes except those without area."""
     write(tmp_path / file, instances())
     for name in ("a.jpg", "b.jpg"):
         write(tmp_path / images / name)
@@ -333,8 +333,8 @@ def test_coco(file, images, tmp_path):
         assert samples[0].open().size == (8, 6)
 
 
-def test_coco_by_a_class_map(tmp_path):
-    """The right classes are all that count as the category; of them the most probable is explained."""
+def test_coco_with_a_class_map(tmp_path):
+    """All classes of a category count as correct; the most probable of them is explained."""
     write(tmp_path / "instances.json", instances())
     for name in ("a.jpg", "b.jpg"):
         write(tmp_path / "images" / name)
@@ -348,8 +348,8 @@ def test_coco_by_a_class_map(tmp_path):
     assert samples[0].target(torch.tensor([9.0, 8, 2, 7, 2])) == 2
 
 
-def test_which_instances(tmp_path):
-    """Of several files the validation's, or the one that is asked for."""
+def test_choice_of_the_instances_file(tmp_path):
+    """Of several files the validation file is used, or the one of the split."""
     for part in ("train2017", "val2017"):
         write(tmp_path / "annotations" / f"instances_{part}.json", instances())
         write(tmp_path / part / "a.jpg")
@@ -357,37 +357,39 @@ def test_which_instances(tmp_path):
 
     assert open_dataset(tmp_path)[0].image == tmp_path / "val2017" / "b.jpg"
     assert open_dataset(tmp_path, split="train")[0].image == tmp_path / "train2017" / "b.jpg"
-    with pytest.raises(DatasetError, match=r"which of instances_train2017\.json, instances_val2017\.json\?"):
+    with pytest.raises(
+        DatasetError, match=r"cannot choose one of instances_train2017\.json, instances_val2017\.json: give"
+    ):
         open_dataset(tmp_path, split="test")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{\n"images": [', r"instances\.json, line 2: no JSON"),
+        ('{\n"images": [', r"instances\.json, line 2: not JSON"),
         ("[]", "the lists images, annotations, categories, got list"),
         ({"images": []}, r"got \['images'\]"),
-        (instances(images=[7]), "each of images has file_name, got 7"),
-        (instances(images=[{"id": 1}]), "each of images has file_name, got {'id': 1}"),
-        (instances(images=[{"file_name": "a.jpg"}]), "each of images has id"),
-        (instances(images=[{"id": 1, "file_name": 3}]), "file_name is text, got 3"),
-        (instances(categories=[{"id": 1}]), "each of categories has name"),
-        (instances(annotations=[{"id": 9}]), "each of annotations has image_id"),
+        (instances(images=[7]), "each entry of images must have file_name, got 7"),
+        (instances(images=[{"id": 1}]), "each entry of images must have file_name, got {'id': 1}"),
+        (instances(images=[{"file_name": "a.jpg"}]), "each entry of images must have id"),
+        (instances(images=[{"id": 1, "file_name": 3}]), "file_name must be text, got 3"),
+        (instances(categories=[{"id": 1}]), "each entry of categories must have name"),
+        (instances(annotations=[{"id": 9}]), "each entry of annotations must have image_id"),
         (instances(annotations=[{"id": 9, "image_id": 4, "category_id": 18}]), "annotation 9 is of image 4"),
         (instances(annotations=[{"id": 9, "image_id": 1, "category_id": 1}]), "annotation 9 .* category 1"),
         *(
             (
                 instances(annotations=[{"id": 9, "image_id": 1, "category_id": 18, "bbox": box}]),
-                "bbox of annotation 9 is x, y, width, height, got",
+                "bbox of annotation 9 must be x, y, width, height, got",
             )
             for box in ([1, 2, 3], [1, 2, -3, 4], [1, 2, "3", 4], [1, 2, float("nan"), 4], 7)
         ),
-        (instances(annotations=[]), "nothing to explain in it"),
+        (instances(annotations=[]), "no images to explain"),
     ],
     ids=str,
 )
-def test_damaged_coco(content, message, tmp_path):
-    """The file, the annotation and what was got."""
+def test_damaged_coco_is_reported(content, message, tmp_path):
+    """The message names the file, the annotation and the value."""
     write(tmp_path / "images" / "a.jpg")
     write(tmp_path / "instances.json", content)
 
@@ -395,8 +397,8 @@ def test_damaged_coco(content, message, tmp_path):
         open_dataset(tmp_path)
 
 
-def test_coco_without_its_images(tmp_path):
-    """All folders that were looked in are named."""
+def test_missing_images_of_coco_are_reported(tmp_path):
+    """The message names all folders that were searched."""
     write(tmp_path / "annotations" / "instances_val2017.json", instances())
 
     with pytest.raises(DatasetError, match=r"its image b\.jpg is in none of .*val2017"):
@@ -408,14 +410,14 @@ def test_coco_without_its_images(tmp_path):
 
 @pytest.fixture
 def images(tmp_path):
-    """Give a folder with images for tables."""
+    """Return a folder with images for tables."""
     for name in ("a.jpg", "b, c.jpg", "d/e.jpg"):
         write(tmp_path / name)
     return tmp_path
 
 
-def test_a_table(images):
-    """With a line of names and without, quoted paths, class indices and names, boxes of one image together."""
+def test_csv_table(images):
+    """A table may have a header, quoted paths, class indices and names; boxes of one image are grouped."""
     rows = 'a.jpg,3,1,1,4,3.5\n"b, c.jpg",elm,,,,\nd/e.jpg,,,,,\n\na.jpg,3,5,5,6,6\na.jpg,birch\n'
     for text in (rows, "path,label,x0,y0,x1,y1\n" + rows, "\ufeffPath,Label,x0,y0,x1,y1\r\n" + rows):
         samples = open_dataset(write(images / "t.csv", text), labels=LABELS)
@@ -425,8 +427,8 @@ def test_a_table(images):
         assert samples[1].open().size == (8, 6)
 
 
-def test_tables_in_folders(images):
-    """A folder's one table that begins with path,label is found; other tables are none."""
+def test_csv_tables_in_folders(images):
+    """The one table that begins with path,label is found in a folder; other tables are ignored."""
     write(images / "colours.csv", "red,1\n")
     assert open_dataset(images).kind.startswith("a folder of 3 images")
     write(images / "t.csv", "label,path\n1,a.jpg\n")
@@ -439,14 +441,14 @@ def test_tables_in_folders(images):
         open_dataset(images)
 
 
-def test_labels_of_tables_by_class_map_and_wordnet_id(images):
-    """What tells categories elsewhere tells them here; their order does not."""
+def test_labels_of_csv_tables_by_class_map_and_wordnet_id(images):
+    """Labels are matched as categories are, except by position."""
     table = write(images / "t.csv", f"a.jpg,{BIRD}\nd/e.jpg,tree\n")
 
     assert [one.classes for one in open_dataset(table, class_map={BIRD: 3, "tree": [0, 1]})] == [(3,), (0, 1)]
-    with pytest.raises(DatasetError, match=r"1 of 2 categories are no classes of the network \(tree\)"):
+    with pytest.raises(DatasetError, match=r"1 of 2 categories are not classes of the network \(tree\)"):
         open_dataset(table)
-    with pytest.raises(DatasetError, match=r"2 of 2 categories are no classes of the network \(stone, tree\)"):
+    with pytest.raises(DatasetError, match=r"2 of 2 categories are not classes of the network \(stone, tree\)"):
         open_dataset(write(images / "u.csv", "a.jpg,stone\nd/e.jpg,tree\n"), classes=2)
 
 
@@ -454,33 +456,33 @@ def test_labels_of_tables_by_class_map_and_wordnet_id(images):
     ("text", "message"),
     [
         ("a.jpg,1\nno.jpg,1\n", r"t\.csv, line 2: no such file: .*no\.jpg"),
-        ("a.jpg,5\n", r"t\.csv, line 1: class 5 of 5 classes: indices count from 0"),
-        ("a.jpg,1\na.jpg,-1\n", r"t\.csv, line 2: class -1 of 5 classes"),
-        ("a.jpg,oak\n", r"t\.csv: 1 of 1 categories are no classes of the network \(oak\)"),
+        ("a.jpg,5\n", r"t\.csv, line 1: there is no class 5 of 5 classes; indices start at 0"),
+        ("a.jpg,1\na.jpg,-1\n", r"t\.csv, line 2: there is no class -1 of 5 classes"),
+        ("a.jpg,oak\n", r"t\.csv: 1 of 1 categories are not classes of the network \(oak\)"),
         ("a.jpg,1,1,1,4\n", r"line 1: expected path,label,x0,y0,x1,y1, got 'a\.jpg,1,1,1,4'"),
-        ("a.jpg,1,4,1,4,3\n", "line 1: a box is x0,y0,x1,y1 with x0 < x1 and y0 < y1, got '4,1,4,3'"),
-        ("a.jpg,1,1,1,inf,3\n", "line 1: a box is .* got '1,1,inf,3'"),
-        ("a.jpg,1,1,one,4,3\n", "line 1: a box is .* got '1,one,4,3'"),
-        ("a.jpg,1,1,,4,3\n", "line 1: a box is .* got '1,,4,3'"),
+        ("a.jpg,1,4,1,4,3\n", "line 1: a box must be x0,y0,x1,y1 with x0 < x1 and y0 < y1, got '4,1,4,3'"),
+        ("a.jpg,1,1,1,inf,3\n", "line 1: a box must be .* got '1,1,inf,3'"),
+        ("a.jpg,1,1,one,4,3\n", "line 1: a box must be .* got '1,one,4,3'"),
+        ("a.jpg,1,1,,4,3\n", "line 1: a box must be .* got '1,,4,3'"),
         (",1\n", "line 1: expected path,label,x0,y0,x1,y1, got ',1'"),
-        ("path,label,weight\na.jpg,1,2\n", "line 1: the columns are path, label, .* got weight"),
+        ("path,label,weight\na.jpg,1,2\n", "line 1: the columns must be among path, label, .* got weight"),
         ("path,label\na.jpg,1,2\n", "line 2: expected path,label, got 'a.jpg,1,2'"),
-        ("path,label\n", "no line has path,label"),
-        ("", "no line has path,label"),
+        ("path,label\n", "expected lines of path,label, found none"),
+        ("", "expected lines of path,label, found none"),
         ('a.jpg,"1\n', r"t\.csv, line 1: unexpected end of data"),
     ],
 )
-def test_damaged_tables(text, message, images):
-    """The file, the line and what was got."""
+def test_damaged_csv_tables_are_reported(text, message, images):
+    """The message names the file, the line and the content."""
     with pytest.raises(DatasetError, match=message):
         open_dataset(write(images / "t.csv", text), labels=LABELS)
 
 
-def test_a_table_that_is_no_text(images):
-    """Bytes that are no UTF-8 are told."""
+def test_a_csv_table_that_is_not_utf8_is_reported(images):
+    """The message names the file and the encoding."""
     (images / "t.csv").write_bytes(b"a.jpg,\xff\n")
 
-    with pytest.raises(DatasetError, match=r"t\.csv is no UTF-8 text"):
+    with pytest.raises(DatasetError, match=r"t\.csv is not UTF-8 text"):
         open_dataset(images / "t.csv")
 
 
@@ -488,7 +490,7 @@ def test_a_table_that_is_no_text(images):
 
 
 def hugging_data(count=3, labels=(1, 0, 1), feature=None, **columns):
-    """Make a Hugging Face data set of images and labels."""
+    """Return a Hugging Face data set of images and labels."""
     features = {"image": hugging.Image(), "label": feature or hugging.ClassLabel(names=["ash", "elm"])}
     images = [Image.new("RGB", (8 + one, 6), "red") for one in range(count)]
     data = {"image": images, "label": list(labels), **columns}
@@ -497,7 +499,7 @@ def hugging_data(count=3, labels=(1, 0, 1), feature=None, **columns):
 
 
 def test_hugging_face(tmp_path):
-    """Images and labels are found by what the columns are; an image is read when it is opened."""
+    """Columns are found by their types; an image is read when it is opened."""
     hugging_data(other=[1, 2, 3]).save_to_disk(tmp_path / "set")
 
     samples = open_dataset(tmp_path / "set", labels=LABELS)
@@ -518,33 +520,33 @@ def test_hugging_face(tmp_path):
     ],
 )
 def test_labels_of_hugging_face(feature, labels, expected, tmp_path):
-    """Indices, names, and class labels in the order of the network's classes; -1 and nothing are unknown."""
+    """Labels may be indices, names or class labels by position; -1 and None are unknown."""
     hugging_data(labels=labels, feature=feature).save_to_disk(tmp_path / "set")
 
     assert [one.label for one in open_dataset(tmp_path / "set", labels=LABELS)] == expected
 
 
 def test_splits_of_hugging_face(tmp_path):
-    """Of several parts the validation, or the one that is asked for."""
+    """Of several splits the validation split is used, or the given one."""
     parts = {"train": hugging_data(), "validation": hugging_data(1, [0])}
     hugging.DatasetDict(parts).save_to_disk(tmp_path / "set")
     assert names(open_dataset(tmp_path / "set")) == ["validation/00000000"]
     assert len(open_dataset(tmp_path / "set", split="train")) == 3
-    with pytest.raises(DatasetError, match="which of the splits train, validation"):
+    with pytest.raises(DatasetError, match=r"which split\? Choose from train, validation"):
         open_dataset(tmp_path / "set", split="dev")
 
     hugging.DatasetDict({"a": hugging_data(), "b": hugging_data()}).save_to_disk(tmp_path / "other")
-    with pytest.raises(DatasetError, match="which of the splits a, b"):
+    with pytest.raises(DatasetError, match=r"which split\? Choose from a, b"):
         open_dataset(tmp_path / "other")
 
 
-def test_damaged_hugging_face(tmp_path):
-    """Labels that are no classes, no images, several of them, images that are none, half a data set."""
+def test_damaged_hugging_face_is_reported(tmp_path):
+    """Errors: labels that are not classes, no column of images, cells without image, an incomplete data set."""
     hugging_data(labels=[0, 7, 0], feature=hugging.Value("int64")).save_to_disk(tmp_path / "a")
-    with pytest.raises(DatasetError, match="a, row 1: class 7 of 5 classes"):
+    with pytest.raises(DatasetError, match="a, row 1: there is no class 7 of 5 classes"):
         open_dataset(tmp_path / "a", labels=LABELS)
     hugging_data().remove_columns("image").save_to_disk(tmp_path / "b")
-    with pytest.raises(DatasetError, match=r"one column of images is needed, got \['label'\]"):
+    with pytest.raises(DatasetError, match=r"expected one column of images, got \['label'\]"):
         open_dataset(tmp_path / "b")
     hugging.Dataset.from_dict(
         {"image": [{"bytes": b"no image", "path": None}, None]},
@@ -559,7 +561,7 @@ def test_damaged_hugging_face(tmp_path):
 
 
 def test_hugging_face_without_its_package(monkeypatch, tmp_path):
-    """Who has not installed it is told how to."""
+    """The error names the extra to install."""
     write(tmp_path / "dataset_info.json", "{}")
     monkeypatch.setitem(sys.modules, "datasets", None)
 
@@ -567,16 +569,23 @@ def test_hugging_face_without_its_package(monkeypatch, tmp_path):
         open_dataset(tmp_path)
 
 
-# -- whatever the kind -----------------------------------------------------------------------------------------
+# -- all kinds -------------------------------------------------------------------------------------------------
 
 
-def test_what_is_no_data_set_is_told(tmp_path):
-    """The message lists what was looked for."""
+def test_a_path_that_is_not_a_data_set_is_reported(tmp_path):
+    """The message lists the kinds of data sets."""
     for path in (tmp_path, write(tmp_path.parent / f"{tmp_path.name}.txt", "text")):
-        with pytest.raises(DatasetError) as told:
+        with pytest.raises(DatasetError) as caught:
             open_dataset(path)
-        for sign in ("save_to_disk", "JPEGImages", "instances", "path,label", "XML", "folder for each class"):
-            assert sign in str(told.value)
+        for part in (
+            "save_to_disk",
+            "JPEGImages",
+            "instances",
+            "path,label",
+            "XML",
+            "folder of images for each class",
+        ):
+            assert part in str(caught.value)
     with pytest.raises(DatasetError, match="nowhere: no such file or folder"):
         open_dataset(tmp_path / "nowhere")
     with pytest.raises(UnknownNameError, match=r"unknown kind of data set 'voc2012'; did you mean 'voc'"):
@@ -589,7 +598,7 @@ def test_what_is_no_data_set_is_told(tmp_path):
 
 
 def test_no_image_is_opened_before_it_is_needed(tmp_path, monkeypatch):
-    """Files that are no images are samples all the same, until they are opened."""
+    """Files that are not images are samples until they are opened."""
     for number in range(300):
         (tmp_path / f"{number:03}.jpg").write_bytes(b"")
     monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("an image was opened"))
@@ -608,40 +617,40 @@ def test_no_image_is_opened_before_it_is_needed(tmp_path, monkeypatch):
         ("a,dog\n", None),
         ("0,dog\ndog,1\n", r"map\.csv, line 2: expected class index,category, got 'dog,1'"),
         ("0,dog,cat\n", "line 1: expected class index,category"),
-        ("index,category\n", "no line says class index,category"),
-        ("5,dog\n", r"the class map has \[5\] for 'dog': indices of 5 classes are expected"),
+        ("index,category\n", "expected lines of class index,category, found none"),
+        ("5,dog\n", r"the class map must have indices of 5 classes for 'dog', got \[5\]"),
     ],
 )
-def test_damaged_class_maps(rows, message, tmp_path):
-    """The file, the line and what was got."""
+def test_damaged_class_maps_are_reported(rows, message, tmp_path):
+    """The message names the file, the line and the content."""
     path = write(tmp_path / "map.csv", rows)
 
-    with pytest.raises(DatasetError, match=message or "no line says"):
-        described(5, None, path)
+    with pytest.raises(DatasetError, match=message or "found none"):
+        network_classes(5, None, path)
 
 
 def test_class_maps_given_as_mappings():
-    """Numbers and lists of them; none, and those below 0, are told."""
-    assert described(5, None, {"dog": 1, "cat": [2, 3]}).class_map == {"dog": (1,), "cat": (2, 3)}
+    """A class map has integers or lists of them; empty lists and negative indices are errors."""
+    assert network_classes(5, None, {"dog": 1, "cat": [2, 3]}).class_map == {"dog": (1,), "cat": (2, 3)}
     for wrong in ({"dog": []}, {"dog": -1}):
-        with pytest.raises(DatasetError, match="for 'dog': indices of 5 classes are expected"):
-            described(5, None, wrong)
+        with pytest.raises(DatasetError, match="must have indices of 5 classes for 'dog'"):
+            network_classes(5, None, wrong)
 
 
-def test_targets():
-    """The label, the best of the right classes, or the best of all; one that the network lacks is told."""
+def test_target_of_a_sample():
+    """The target is the label, the best correct class, or the best class; a class that does not exist is an error."""
     scores = torch.tensor([0.1, 0.7, 0.2])
     image = Path("a.jpg")
 
     assert Sample("a", image).target(scores) == 1
     assert Sample("a", image, label=2).target(scores) == 2
     assert Sample("a", image, classes=(0, 2)).target(scores) == 2
-    with pytest.raises(TargetError, match="a is of class 3, and the network has 3"):
+    with pytest.raises(TargetError, match="a has class 3, but the network has 3 classes"):
         Sample("a", image, label=3).target(scores)
 
 
 def test_samples_are_a_sequence(tmp_path):
-    """Slices and negative places are what they are for lists."""
+    """Slices and negative indices work as for lists."""
     for name in "abcdef":
         write(tmp_path / f"{name}.png")
     samples = open_dataset(tmp_path)
@@ -657,22 +666,34 @@ def test_samples_are_a_sequence(tmp_path):
 # -- draws -----------------------------------------------------------------------------------------------------
 
 
-def made(count):
-    """Give so many samples."""
+def numbered_samples(count):
+    """Return ``count`` samples."""
     return [Sample(f"{one}.jpg", Path(f"{one}.jpg")) for one in range(count)]
 
 
 def test_a_draw_is_the_same_on_every_machine():
-    """It goes by names and seed alone: these were drawn once and for all."""
-    assert [one.name for one in draw(made(100), 5, seed=0)] == ["46.jpg", "53.jpg", "67.jpg", "68.jpg", "77.jpg"]
-    assert [one.name for one in draw(made(100), 5, seed=1)] == ["2.jpg", "3.jpg", "8.jpg", "69.jpg", "96.jpg"]
+    """The draw depends only on names and seed: these are fixed examples."""
+    assert [one.name for one in draw(numbered_samples(100), 5, seed=0)] == [
+        "46.jpg",
+        "53.jpg",
+        "67.jpg",
+        "68.jpg",
+        "77.jpg",
+    ]
+    assert [one.name for one in draw(numbered_samples(100), 5, seed=1)] == [
+        "2.jpg",
+        "3.jpg",
+        "8.jpg",
+        "69.jpg",
+        "96.jpg",
+    ]
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_a_larger_draw_has_the_smaller_one(small, large, seed, random):
-    """The same seed and more images: those, and some more, whatever the order in which the data set has them."""
+    """A larger limit with the same seed keeps the samples of the smaller one, in any order of the data set."""
     small, large = sorted((small, large))
-    samples = made(30)
+    samples = numbered_samples(30)
     shuffled = random.sample(samples, len(samples))
 
     few, many = draw(samples, small, seed), draw(samples, large, seed)
@@ -684,26 +705,26 @@ def test_a_larger_draw_has_the_smaller_one(small, large, seed, random):
 
 
 def test_a_draw_of_all_is_all():
-    """Without a limit nothing is left out; a limit is told apart from none."""
-    assert draw(made(7)) == made(7)
-    assert draw(made(7), 0) == []
-    assert draw(made(7), 100, seed=3) == made(7)
+    """No limit keeps all samples; a limit of 0 keeps none."""
+    assert draw(numbered_samples(7)) == numbered_samples(7)
+    assert draw(numbered_samples(7), 0) == []
+    assert draw(numbered_samples(7), 100, seed=3) == numbered_samples(7)
 
 
 def test_accents_do_not_change_the_draw():
-    """Some file systems give letters and accents apart."""
-    together, apart = ([Sample(name, Path(name)) for name in names] for names in (["é", "a"], ["e\u0301", "a"]))
+    """Some file systems store letters and accents separately."""
+    composed, decomposed = ([Sample(name, Path(name)) for name in names] for names in (["é", "a"], ["e\u0301", "a"]))
 
-    assert [one.name == "a" for one in draw(together, 1)] == [one.name == "a" for one in draw(apart, 1)]
+    assert [one.name == "a" for one in draw(composed, 1)] == [one.name == "a" for one in draw(decomposed, 1)]
 
 
 def test_on_the_shared_images(shared):
-    """The two data sets beside the project are what their page says."""
+    """The two data sets shared with the project have the documented samples."""
     imagenet = open_dataset(shared / "data" / "imagenet-samples", classes=1000)
     assert [one.label for one in imagenet] == list(range(7, 1000, 10))
 
     coco = shared / "data" / "coco128"
     samples = open_dataset(coco, class_map=shared / "data" / "imagenet-to-coco.csv", classes=1000)
     assert (len(samples), len({one.image for one in samples})) == (248, 107)
-    with pytest.raises(DatasetError, match="80 of 80 categories are no classes"):
+    with pytest.raises(DatasetError, match="80 of 80 categories are not classes"):
         open_dataset(coco, classes=1000)

@@ -1,4 +1,4 @@
-"""Boxes and masks from the pixels that were annotated to those of a network's input."""
+"""Transform boxes and masks from the annotated image to the network's input."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from fusioncam.errors import DatasetError, ImageError
 from fusioncam.utils.optional import extra
 
 Box = tuple[float, float, float, float]
-Turn = Image.Transpose
+Size = tuple[int, int]
+Transpose = Image.Transpose
 
-# what turns a stored image upright, by its EXIF entry
+# what turns a stored image upright, by its EXIF orientation
 EXIF_TRANSPOSES = {
-    2: Turn.FLIP_LEFT_RIGHT,
-    3: Turn.ROTATE_180,
-    4: Turn.FLIP_TOP_BOTTOM,
-    5: Turn.TRANSPOSE,
-    6: Turn.ROTATE_270,
-    7: Turn.TRANSVERSE,
-    8: Turn.ROTATE_90,
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
 }
-_LYING = (Turn.TRANSPOSE, Turn.ROTATE_270, Turn.TRANSVERSE, Turn.ROTATE_90)
-_MIRRORED_X = (Turn.FLIP_LEFT_RIGHT, Turn.ROTATE_180, Turn.TRANSVERSE, Turn.ROTATE_270)
-_MIRRORED_Y = (Turn.FLIP_TOP_BOTTOM, Turn.ROTATE_180, Turn.TRANSVERSE, Turn.ROTATE_90)
+_SWAPS_SIDES = (Transpose.TRANSPOSE, Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90)
+_FLIPS_X = (Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_180, Transpose.TRANSVERSE, Transpose.ROTATE_270)
+_FLIPS_Y = (Transpose.FLIP_TOP_BOTTOM, Transpose.ROTATE_180, Transpose.TRANSVERSE, Transpose.ROTATE_90)
 
 
 def transform_annotations(
@@ -42,123 +43,139 @@ def transform_annotations(
     preprocessing: Preprocessing,
     boxes: Sequence[Box],
     segments: Sequence[Any],
-    size: tuple[int, int] | None,
+    size: Size | None,
 ) -> Truth | None:
-    """Carry one image's boxes and segments, of an annotated image of ``size``, into the network's input."""
-    stored, turning = header(source)
-    annotated, shown = size or stored, upright(stored, turning)
-    turn = None if annotated == shown != stored or not _alike(annotated, stored) else turning
-    if not _alike(upright(annotated, turn), shown):
+    """Transform one image's boxes and segments to the network's input; return None if nothing of them is in the crop.
+
+    The annotated image has ``size`` (width, height); None means the size of the stored image.
+    """
+    stored, exif_transpose = read_header(source)
+    annotated, upright = size or stored, transpose_size(stored, exif_transpose)
+    transpose = exif_transpose if _needs_transpose(annotated, stored, upright) else None
+    if not _same_proportions(transpose_size(annotated, transpose), upright):
         raise DatasetError(
-            f"{name}: annotated at {annotated[0]} x {annotated[1]} pixels, and the image has {stored[0]} x "
-            f"{stored[1]}: the annotation of another image?"
+            f"{name}: annotated at {annotated[0]} x {annotated[1]} pixels, but the image has {stored[0]} x "
+            f"{stored[1]}: check that the annotation is of this image"
         )
-    columns, rows, left, top = preprocessing.window(shown)
+    columns, rows, left, top = preprocessing.window(upright)
     height, width = preprocessing.size
-    scale = [to / of for to, of in zip((columns, rows), upright(annotated, turn), strict=True)]
-    moved = [_moved(turned_box(box, annotated, turn), scale, (left, top)) for box in boxes]
+    sides = zip((columns, rows), transpose_size(annotated, transpose), strict=True)
+    scale = [resized / original for resized, original in sides]
+    scaled = [_scale_box(transpose_box(box, annotated, transpose), scale, (left, top)) for box in boxes]
     mask = None
     if segments:
-        drawn = drawn_mask(segments, annotated, name)
-        drawn = drawn if turn is None else drawn.transpose(turn)
-        mask = _in_view(drawn, (columns, rows), (left, top, left + width, top + height))
+        drawn = draw_mask(segments, annotated, name)
+        drawn = drawn if transpose is None else drawn.transpose(transpose)
+        mask = _crop_mask(drawn, (columns, rows), (left, top, left + width, top + height))
         if mask is None:
             return None
-    truth = Truth(preprocessing.size, [moved], [mask])
+    truth = Truth(preprocessing.size, [scaled], [mask])
     return truth if truth.known().all() else None
 
 
-def header(source: ImageLike) -> tuple[tuple[int, int], Turn | None]:
-    """Give an image's (width, height) as stored, and what turns it upright."""
+def read_header(source: ImageLike) -> tuple[Size, Transpose | None]:
+    """Return an image's (width, height) as stored, and the transpose that turns it upright."""
     if isinstance(source, np.ndarray):
         return (source.shape[1], source.shape[0]), None
     if isinstance(source, Image.Image):
         return source.size, EXIF_TRANSPOSES.get(source.getexif().get(ExifTags.Base.Orientation, 1))
     try:
         with Image.open(source) as image:
-            return header(image)
+            return read_header(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{source}: no image: {error}") from None
+        raise ImageError(f"{source}: not an image: {error}") from None
 
 
-def upright(size: tuple[int, int], turn: Turn | None) -> tuple[int, int]:
-    """Give the (width, height) of an image of ``size`` behind the turn."""
-    return size[::-1] if turn in _LYING else size
+def transpose_size(size: Size, transpose: Transpose | None) -> Size:
+    """Return the (width, height) of an image of ``size`` after the transpose."""
+    return size[::-1] if transpose in _SWAPS_SIDES else size
 
 
-def turned_box(box: Box, size: tuple[int, int], turn: Turn | None) -> Box:
-    """Give a box of an image of ``size`` (width, height) behind the turn.
+def transpose_box(box: Box, size: Size, transpose: Transpose | None) -> Box:
+    """Return a box of an image of ``size`` (width, height) after the transpose.
 
-    >>> turned_box((0, 0, 2, 1), (10, 5), Image.Transpose.ROTATE_270)
+    >>> transpose_box((0, 0, 2, 1), (10, 5), Image.Transpose.ROTATE_270)
     (4, 0, 5, 2)
     """
     x0, y0, x1, y1 = box
-    if turn in _LYING:
+    if transpose in _SWAPS_SIDES:
         x0, y0, x1, y1 = y0, x0, y1, x1
-    width, height = upright(size, turn)
-    if turn in _MIRRORED_X:
+    width, height = transpose_size(size, transpose)
+    if transpose in _FLIPS_X:
         x0, x1 = width - x1, width - x0
-    if turn in _MIRRORED_Y:
+    if transpose in _FLIPS_Y:
         y0, y1 = height - y1, height - y0
     return x0, y0, x1, y1
 
 
-def _alike(first: tuple[int, int], second: tuple[int, int]) -> bool:
-    """Say whether sides have the same proportions, as those of an image made smaller have."""
+def _needs_transpose(annotated: Size, stored: Size, upright: Size) -> bool:
+    """Return whether the annotations are of the stored image, not of the upright one."""
+    return not (annotated == upright != stored) and _same_proportions(annotated, stored)
+
+
+def _same_proportions(first: Size, second: Size) -> bool:
+    """Return whether two sizes have the same proportions, up to the rounding of a resized image."""
     return math.isclose(first[0] * second[1], first[1] * second[0], rel_tol=0.02)
 
 
-def _moved(box: Box, scale: Sequence[float], corner: tuple[int, int]) -> Box:
-    (x0, y0, x1, y1), (across, down), (left, top) = box, scale, corner
-    return x0 * across - left, y0 * down - top, x1 * across - left, y1 * down - top
+def _scale_box(box: Box, scale: Sequence[float], corner: tuple[int, int]) -> Box:
+    (x0, y0, x1, y1), (scale_x, scale_y), (left, top) = box, scale, corner
+    return x0 * scale_x - left, y0 * scale_y - top, x1 * scale_x - left, y1 * scale_y - top
 
 
-def _in_view(mask: Image.Image, resized: tuple[int, int], view: tuple[int, int, int, int]) -> Tensor | None:
-    """Give the mask in the network's input, None where nothing of it is seen, not even less than one such pixel."""
-    across, down = mask.width / resized[0], mask.height / resized[1]
-    corner = (math.floor(view[0] * across), math.floor(view[1] * down))
-    if mask.crop((*corner, math.ceil(view[2] * across), math.ceil(view[3] * down))).getbbox() is None:
+def _crop_mask(mask: Image.Image, resized: Size, crop: tuple[int, int, int, int]) -> Tensor | None:
+    """Return the mask in the network's input, None if the crop has nothing of it at full resolution."""
+    scale_x, scale_y = mask.width / resized[0], mask.height / resized[1]
+    corner = (math.floor(crop[0] * scale_x), math.floor(crop[1] * scale_y))
+    if mask.crop((*corner, math.ceil(crop[2] * scale_x), math.ceil(crop[3] * scale_y))).getbbox() is None:
         return None
-    return torch.from_numpy(np.asarray(mask.resize(resized, Image.Resampling.NEAREST).crop(view)) > 0)
+    return torch.from_numpy(np.asarray(mask.resize(resized, Image.Resampling.NEAREST).crop(crop)) > 0)
 
 
 # -- segments --------------------------------------------------------------------------------------------------
 
 
-def drawn_mask(segments: Sequence[Any], size: tuple[int, int], name: str) -> Image.Image:
-    """Draw COCO's segments, lists of polygons or run lengths, as one image of 0 and 255."""
+def draw_mask(segments: Sequence[Any], size: Size, name: str) -> Image.Image:
+    """Draw COCO's segments, lists of polygons or run lengths, as one image of 0 and 255.
+
+    Raises :class:`DatasetError`, which names the sample, for a malformed segment.
+    """
     coco = extra("data", "pycocotools.mask", "the masks of COCO")
     width, height = size
     union = np.zeros((height, width), np.uint8)
     for segment in segments:
-        checked = _checked(segment, size, name)
+        valid = _validate_segment(segment, size, name)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of how it makes arrays, by NumPy 2
-            runs = coco.frPyObjects(checked, height, width)
+            # pycocotools creates arrays in a way that NumPy 2 deprecates
+            warnings.simplefilter("ignore", DeprecationWarning)
+            runs = coco.frPyObjects(valid, height, width)
             union |= coco.decode(coco.merge(runs) if isinstance(runs, list) else runs)
     return Image.fromarray(union * 255)
 
 
-def _checked(segment: Any, size: tuple[int, int], name: str) -> Any:
-    """Hand on a segment if it is one: the compiled code behind would read past the ends of others."""
+def _validate_segment(segment: Any, size: Size, name: str) -> Any:
+    """Return a valid segment; pycocotools' compiled code would read past the end of others."""
     width, height = size
-    if isinstance(segment, list) and segment and all(_is_polygon(one, max(size)) for one in segment):
+    if isinstance(segment, list) and segment and all(_is_polygon(points, max(size)) for points in segment):
         return segment
     if isinstance(segment, dict) and segment.get("size") == [height, width]:
         counts: Any = segment.get("counts")
-        counts = unpacked(counts) if isinstance(counts, str | bytes) else counts
+        counts = decode_run_lengths(counts) if isinstance(counts, str | bytes) else counts
         if _are_numbers(counts, int) and min(counts) >= 0 and sum(counts) == width * height:
             return {"size": [height, width], "counts": counts}
     raise DatasetError(
-        f"{name}: a segment is a list of polygons [x, y, x, y, x, y, ...] or the run lengths of {width} x {height} "
-        f"pixels, got {repr(segment)[:80]}"
+        f"{name}: a segment must be a list of polygons [x, y, x, y, x, y, ...] or the run lengths of {width} x "
+        f"{height} pixels, got {repr(segment)[:80]}"
     )
 
 
-def unpacked(text: str | bytes) -> list[int]:
-    """Read COCO's packed run lengths: five bits a character, the low ones first; from the fourth number the changes.
+def decode_run_lengths(text: str | bytes) -> list[int]:
+    """Decode COCO's compressed run lengths.
 
-    >>> unpacked("52203")
+    Each character has five bits of a number, the lowest first. From the fourth number on, a number is the difference
+    from the one two before it.
+
+    >>> decode_run_lengths("52203")
     [5, 2, 2, 2, 5]
     """
     counts: list[int] = []
@@ -167,7 +184,7 @@ def unpacked(text: str | bytes) -> list[int]:
         part = code - 48
         value |= (part & 31) << bits
         bits += 5
-        if not part & 32:  # the last character of a number, whose own highest bit is the sign
+        if not part & 32:  # the last character of a number; its highest bit is the sign
             value -= (part & 16) << (bits - 4)
             counts.append(value + (counts[-2] if len(counts) > 2 else 0))
             value, bits = 0, 0
@@ -175,13 +192,13 @@ def unpacked(text: str | bytes) -> list[int]:
 
 
 def _is_polygon(points: Any, side: int) -> bool:
-    # an edge costs memory by its length
-    fits = _are_numbers(points) and len(points) >= 6 and len(points) % 2 == 0
-    return fits and -side <= min(points) and max(points) <= 2 * side
+    # the limits exist because drawing an edge costs memory in proportion to its length
+    valid = _are_numbers(points) and len(points) >= 6 and len(points) % 2 == 0
+    return valid and -side <= min(points) and max(points) <= 2 * side
 
 
 def _are_numbers(values: Any, kind: type = float) -> bool:
-    """Say whether it is a list of numbers, whole ones or (for floats) any that are finite; with one at least."""
+    """Return whether it is a non-empty list of integers or, for ``float``, of finite numbers."""
     kinds = (int,) if kind is int else (int, float)
-    numbers = isinstance(values, list) and all(type(one) in kinds and math.isfinite(one) for one in values)
+    numbers = isinstance(values, list) and all(type(value) in kinds and math.isfinite(value) for value in values)
     return numbers and len(values) > 0

@@ -1,4 +1,4 @@
-"""The categories of a data set -> class indices of the network."""
+"""From the categories of a data set to the class indices of the network."""
 
 from __future__ import annotations
 
@@ -15,42 +15,58 @@ from timm.data import ImageNetInfo
 from fusioncam.data.labels import find_class
 from fusioncam.errors import DatasetError, TargetError, suggestion
 
-# the indices of the network's classes that count as a category
-Numbers = Mapping[str, tuple[int, ...]]
+# for each category, the indices of the network's classes that count as it
+ClassIndices = Mapping[str, tuple[int, ...]]
 ClassMap = Mapping[str, int | Sequence[int]] | str | Path
 
 
 @dataclass(frozen=True)
-class Network:
-    """What is known of the network whose classes are asked for: their number, their names, and a map to them."""
+class NetworkClasses:
+    """The classes of the network as far as they are known: their number, their names, and the user's class map."""
 
     classes: int | None = None
     labels: tuple[str, ...] | None = None
-    class_map: Numbers = field(default_factory=dict)
+    class_map: ClassIndices = field(default_factory=dict)
 
-    def numbers(self, names: Sequence[str], where: str, *, ordered: bool = True) -> Numbers:
-        """Give the class indices of each of the data set's categories.
+    def class_indices(self, names: Sequence[str], source: str, *, ordered: bool = True) -> ClassIndices:
+        """Return the class indices of the categories of a data set.
 
-        By the class map, if it has any of them, those that it has; by ImageNet's WordNet ids; by the class names; or,
-        of as many ``ordered`` categories as the network has classes, by their order. Raises :class:`DatasetError`
-        where none of that tells them all.
+        A class map that has some of the categories decides, and the other categories are left out. Otherwise the
+        categories must be WordNet ids of ImageNet or class names, or, where ``ordered``, as many as the network has
+        classes: these are matched by position. ``source`` names the data set in errors.
+
+        Raises :class:`DatasetError` if some categories match in none of these ways.
         """
         if mapped := {name: self.class_map[name] for name in names if name in self.class_map}:
             return mapped
-        found = self.found(names)
+        found = self.match_names(names)
         if len(found) == len(names):
             return {name: (index,) for name, index in found.items()}
-        if ordered and self._by_order(names, found):
+        if ordered and self._match_by_position(names, found):
             return {name: (index,) for index, name in enumerate(names)}
         missing = [name for name in names if name not in found]
+        count = "" if self.classes is None else f", which has {self.classes}"
         raise DatasetError(
-            f"{where}: {len(missing)} of {len(names)} categories are no classes of the network "
-            f"({_some(missing)}){'' if self.classes is None else f', which has {self.classes}'}: give a class map, a "
-            "CSV of class index,category"
+            f"{source}: {len(missing)} of {len(names)} categories are not classes of the network "
+            f"({_first_names(missing)}){count}: give a class map, a CSV of class index,category"
         )
 
-    def found(self, names: Iterable[str]) -> dict[str, int]:
-        """Give the indices of the categories that are WordNet ids of ImageNet's or names of the network's classes."""
+    def label_indices(self, labels: Mapping[str, str], source: Path) -> ClassIndices:
+        """Return the class indices of labels that are class indices, categories or empty (unknown).
+
+        ``labels`` maps each label to the location where it first occurs, for errors.
+        """
+        names = [label for label in labels if label and not label.lstrip("-").isdecimal()]
+        indices = dict(self.class_indices(names, str(source), ordered=False)) if names else {}
+        for label in labels.keys() - set(names) - {""}:
+            if int(label) < 0 or (self.classes is not None and int(label) >= self.classes):
+                limit = "" if self.classes is None else f" of {self.classes} classes"
+                raise DatasetError(f"{labels[label]}: there is no class {label}{limit}; indices start at 0")
+            indices[label] = (int(label),)
+        return indices
+
+    def match_names(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the class index of each category that is a WordNet id of ImageNet or a class name."""
         synsets = synset_indices() if self.classes in (None, 1000) else {}
         exact = {label.casefold(): index for index, label in enumerate(self.labels or ())}
         indices = ((name, synsets.get(name, exact.get(name.casefold(), self._synonym(name)))) for name in names)
@@ -62,38 +78,38 @@ class Network:
         except TargetError:
             return None
 
-    def _by_order(self, names: Sequence[str], found: Mapping[str, int]) -> bool:
-        """Say whether the order of the names is that of the classes: nothing is against it."""
-        order = all(index == found.get(name, index) for index, name in enumerate(names))
-        return order and len(names) == (len(names) if self.classes is None else self.classes)
+    def _match_by_position(self, names: Sequence[str], found: Mapping[str, int]) -> bool:
+        """Return whether there is one name per class and no name that matches a class at another position."""
+        consistent = all(index == found.get(name, index) for index, name in enumerate(names))
+        return consistent and len(names) == (len(names) if self.classes is None else self.classes)
 
 
-def described(
+def network_classes(
     classes: int | None = None, labels: Sequence[str] | None = None, class_map: ClassMap | None = None
-) -> Network:
-    """Put together what is known of the network's classes, and check it."""
+) -> NetworkClasses:
+    """Return what is known of the network's classes; raise :class:`DatasetError` for a bad class map."""
     classes = len(labels) if classes is None and labels is not None else classes
-    mapped = {} if class_map is None else _as_map(class_map)
+    mapped = {} if class_map is None else _read_class_map(class_map)
     for name, indices in mapped.items():
         if not indices or min(indices) < 0 or (classes is not None and max(indices) >= classes):
             limit = "" if classes is None else f" of {classes} classes"
-            raise DatasetError(f"the class map has {list(indices)} for '{name}': indices{limit} are expected")
-    return Network(classes, None if labels is None else tuple(labels), mapped)
+            raise DatasetError(f"the class map must have indices{limit} for '{name}', got {list(indices)}")
+    return NetworkClasses(classes, None if labels is None else tuple(labels), mapped)
 
 
 @cache
 def synset_indices() -> dict[str, int]:
-    """Give the class index of each of ImageNet's 1,000 WordNet ids."""
+    """Return the class index of each of the 1,000 WordNet ids of ImageNet."""
     return {name: index for index, name in enumerate(ImageNetInfo("imagenet-1k").label_names())}
 
 
 def is_synset(name: str) -> bool:
-    """Say whether a name has the form of a WordNet id."""
+    """Return whether a name has the form of a WordNet id, such as n02123045."""
     return re.fullmatch(r"n\d{8}", name) is not None
 
 
-def rows_of(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Give the rows of a CSV that are not empty, each behind the words for its place."""
+def read_csv_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield ``(location, cells)`` for each row of a CSV that is not empty; the location is for error messages."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
@@ -103,24 +119,27 @@ def rows_of(path: Path) -> Iterator[tuple[str, list[str]]]:
     except csv.Error as error:
         raise DatasetError(f"{path}, line {reader.line_num}: {error}") from None
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is no UTF-8 text: {error}") from None
+        raise DatasetError(f"{path} is not UTF-8 text: {error}") from None
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror or error}") from None
 
 
-def _as_map(class_map: ClassMap) -> dict[str, tuple[int, ...]]:
+def _read_class_map(class_map: ClassMap) -> dict[str, tuple[int, ...]]:
     if isinstance(class_map, Mapping):
-        return {name: (one,) if isinstance(one, int) else tuple(one) for name, one in class_map.items()}
+        return {
+            name: (indices,) if isinstance(indices, int) else tuple(indices) for name, indices in class_map.items()
+        }
     found: dict[str, list[int]] = defaultdict(list)
-    for number, (place, row) in enumerate(rows_of(Path(class_map))):
-        if len(row) != 2 or not (re.fullmatch(r"\d+", row[0]) or number == 0):
-            raise DatasetError(f"{place}: expected class index,category, got {','.join(row)!r}")
+    for number, (location, row) in enumerate(read_csv_rows(Path(class_map))):
+        is_header = number == 0
+        if len(row) != 2 or not (re.fullmatch(r"\d+", row[0]) or is_header):
+            raise DatasetError(f"{location}: expected class index,category, got {','.join(row)!r}")
         if row[0].isdecimal():
             found[row[1]].append(int(row[0]))
     if not found:
-        raise DatasetError(f"{class_map}: no line says class index,category")
+        raise DatasetError(f"{class_map}: expected lines of class index,category, found none")
     return {name: tuple(dict.fromkeys(indices)) for name, indices in found.items()}
 
 
-def _some(names: Iterable[str]) -> str:
+def _first_names(names: Iterable[str]) -> str:
     return suggestion("", names, limit=5).removeprefix("choose from ")

@@ -1,4 +1,4 @@
-"""An image of a data set, what is known of it, and where that is in a network's input."""
+"""Samples of a data set: an image, its class, and the location of that class in the network's input."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from fusioncam.data.images import ImageLike, open_image
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ImageError, TargetError
 
-# a callable opens an image that is no file of its own
+# a callable opens an image that is not a file of its own
 Source = ImageLike | Callable[[], Image.Image]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An image, its class, and where that class is in it.
+    """An image, its class, and the location of that class in it.
 
-    ``name`` is the same on every machine: the path within the data set, with what tells samples of one image apart.
-    ``label`` is the class index, None where it is unknown or where several ``classes`` of the network count as right,
-    as those of a COCO category do. ``boxes`` are ``x0, y0, x1, y1`` and ``segments`` COCO's polygons and run lengths,
-    all of the ``category``, in pixels of the annotated image of ``size`` (width, height), None: as stored.
+    ``name`` is the same on every machine: the path within the data set, plus a suffix where one image has several
+    samples. ``label`` is the class index. It is None if it is unknown, or if several ``classes`` of the network count
+    as correct, as for a COCO category. ``boxes`` are ``x0, y0, x1, y1``, ``segments`` are COCO's polygons and run
+    lengths. Both are of the ``category`` and in pixels of an annotated image of ``size`` (width, height); None means
+    the size of the stored image.
 
-    The image is opened by :meth:`open` and no sooner.
+    The image is only opened by :meth:`open`.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Sample:
     size: tuple[int, int] | None = None
 
     def open(self) -> Image.Image:
-        """Give the upright RGB image; raises :class:`ImageError`."""
+        """Return the upright RGB image; raise :class:`ImageError` if it cannot be read."""
         if not callable(self.image):
             return open_image(self.image)
         try:
@@ -53,18 +54,19 @@ class Sample:
         except ImageError:
             raise
         except (OSError, SyntaxError, ValueError) as error:
-            raise ImageError(f"{self.name}: damaged or cut off: {error}") from None
+            raise ImageError(f"{self.name}: damaged or truncated: {error}") from None
         return open_image(image)
 
     def truth(self, preprocessing: Preprocessing) -> Truth | None:
-        """Give where the class is in the network's input, for this one image; None where nothing is known or seen.
+        """Return the location of the class in the network's input, for this one image; None if it is not known.
 
-        Boxes and masks take the way of the image: turned upright, resized, cropped; masks without smoothing. A
-        class that is wholly outside the crop is not seen. Boxes and masks are taken for those of the image as it
-        is stored, as COCO's are, unless the annotated ``size`` is that of the image turned upright by its EXIF
-        entry. An image that was made larger or smaller since is followed. Of the image the header is read.
+        Boxes and masks are transformed as the image is: turned upright, resized and cropped; masks without smoothing.
+        None is also returned for a class that is wholly outside the crop. Annotations are taken to be of the image as
+        it is stored, as in COCO, unless the annotated ``size`` is that of the image turned upright by its EXIF
+        orientation. They are scaled if the image was resized after it was annotated. Only the header of the image is
+        read.
 
-        Raises :class:`ImageError`, and :class:`DatasetError` for segments that are none.
+        Raises :class:`ImageError`, and :class:`DatasetError` for malformed segments.
         """
         if not self.boxes and not self.segments:
             return None
@@ -72,22 +74,23 @@ class Sample:
         return transform_annotations(self.name, source, preprocessing, self.boxes, self.segments, self.size)
 
     def target(self, scores: Tensor) -> int:
-        """Give the class to explain: of the right ones, or of all where none is known, the one of the highest score.
+        """Return the class to explain: the correct class with the highest score, or any class if none is known.
 
         ``scores`` is ``(classes,)``. Raises :class:`TargetError` for a class that the network does not have.
         """
-        right = self.classes or (() if self.label is None else (self.label,)) or range(len(scores))
-        if max(right) >= len(scores):
+        correct = self.classes or (() if self.label is None else (self.label,)) or range(len(scores))
+        if max(correct) >= len(scores):
             raise TargetError(
-                f"{self.name} is of class {max(right)}, and the network has {len(scores)}: is it of these classes?"
+                f"{self.name} has class {max(correct)}, but the network has {len(scores)} classes: check that the "
+                "data set and the network have the same classes"
             )
-        return max(right, key=lambda one: float(scores[one]))
+        return max(correct, key=lambda index: float(scores[index]))
 
 
 class Samples(Sequence[Sample]):
-    """The samples of a data set in their order, each made when it is asked for.
+    """The samples of a data set in its order; each is made when it is indexed.
 
-    ``names`` are known without that; ``kind`` says in words what the data set was taken for.
+    ``names`` are known in advance. ``kind`` describes the kind of data set that was detected.
     """
 
     def __init__(self, kind: str, names: Iterable[str], make: Callable[[int], Sample]) -> None:
@@ -96,7 +99,7 @@ class Samples(Sequence[Sample]):
         self._make = make
 
     def __len__(self) -> int:
-        """The number of samples."""
+        """Return the number of samples."""
         return len(self.names)
 
     @overload
@@ -104,31 +107,31 @@ class Samples(Sequence[Sample]):
     @overload
     def __getitem__(self, index: slice) -> Samples: ...
     def __getitem__(self, index: int | slice) -> Sample | Samples:
-        """Give one sample, or some."""
-        places = range(len(self))[index]
-        if isinstance(places, int):
-            return self._make(places)
-        return Samples(self.kind, (self.names[one] for one in places), lambda one: self._make(places[one]))
+        """Return one sample, or a slice of them."""
+        indices = range(len(self))[index]
+        if isinstance(indices, int):
+            return self._make(indices)
+        return Samples(self.kind, (self.names[n] for n in indices), lambda n: self._make(indices[n]))
 
     def __repr__(self) -> str:
         return f"<{len(self)} samples: {self.kind}>"
 
 
 def draw(samples: Sequence[Sample], limit: int | None = None, seed: int = 0) -> list[Sample]:
-    """Give ``limit`` samples (None: all), drawn by their names and the seed, in the data set's order.
+    """Return ``limit`` samples (None: all), drawn by their names and the seed, in the data set's order.
 
-    The same ones on every machine, and for a larger limit those and more.
+    The draw is the same on every machine, and a larger limit keeps the samples of a smaller one.
     """
-    names = samples.names if isinstance(samples, Samples) else [one.name for one in samples]
-    order = sorted(range(len(names)), key=lambda one: (_lot(names[one], seed), one))
-    return [samples[one] for one in sorted(order[:limit])]
+    names = samples.names if isinstance(samples, Samples) else [sample.name for sample in samples]
+    order = sorted(range(len(names)), key=lambda index: (_draw_key(names[index], seed), index))
+    return [samples[index] for index in sorted(order[:limit])]
 
 
-def _lot(name: str, seed: int) -> bytes:
-    # some file systems take letters with accents apart
+def _draw_key(name: str, seed: int) -> bytes:
+    # some file systems store letters and their accents separately
     return hashlib.sha256(f"{seed}:{unicodedata.normalize('NFC', name)}".encode()).digest()
 
 
 def name_of(path: Path, root: Path) -> str:
-    """Give a file's path within the data set, with slashes; bytes that are no text as escapes."""
+    """Return a file's path within the data set, with slashes; bytes that are not UTF-8 become escapes."""
     return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
