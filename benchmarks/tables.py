@@ -84,7 +84,7 @@ def unfinished(result):
 def methods_table():
     lines = ["| name | family | what it is | passes an image | paper |", "| --- | --- | --- | --- | --- |"]
     for name, method in METHODS.items():
-        cells = (f"`{name}`", method.family, described(name), method.cost, link(method.paper))
+        cells = (f"`{name}`", method.family, described(name), str(method.cost), link(method.paper))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from fusioncam.cli.main import app
 from fusioncam.methods import registry as methods
-from fusioncam.methods.costs import passes_at
+from fusioncam.methods.costs import PassCount
 from fusioncam.methods.registry import METHODS
 from fusioncam.metrics import registry
 from fusioncam.metrics.registry import METRICS, PROTOCOLS
@@ -142,10 +142,10 @@ def method_section(name: str, presets: tuple[str, ...]) -> Iterator[str]:
         yield details(rest, settings, {preset: methods.described(preset) for preset in presets})
 
 
-def cost_of(cost: str) -> str:
-    counted = passes_at(cost, 1280, 49)
-    if counted is None or not re.search("[KP]", cost):
-        return cost
+def cost_of(cost: PassCount) -> str:
+    counted = cost.at(1280, 49)
+    if counted is None or not re.search("[KP]", str(cost)):
+        return str(cost)
     whole, partial = counted
     return f"{cost}, at the default layer {whole:,}" + (f" and {partial:,} that start at the layer" * bool(partial))
 

@@ -10,7 +10,7 @@ import families
 from fusioncam import METHODS, ExplainedModel, Speed
 from fusioncam.errors import LayerError
 from fusioncam.inference.costs import count_passes
-from fusioncam.methods.ablation import OnePlace, WithoutChannel
+from fusioncam.methods.ablation import SingleLocation, WithoutChannel
 from fusioncam.model import layer_ablation
 from fusioncam.model.layouts import named_layout
 from toys import CLASSES, TOYS, Pool, Twice, problem
@@ -44,7 +44,7 @@ def passes_as_whole(model, x, target, layer=None, atol=1e-12):
     layer = layer or model.layer_for(x)
     activations = model.record(x, target, layer).activations
     with count_passes() as meter:
-        for changes in (WithoutChannel(activations), OnePlace(activations, spread=True)):
+        for changes in (WithoutChannel(activations), SingleLocation(activations, spread=True)):
             scores = model.ablated_scores(x, changes, target, readout="logit", layer=layer)
             expected = by_whole_passes(model, x, changes, target, layer)
             torch.testing.assert_close(scores.to(x), expected, rtol=0, atol=atol, equal_nan=True)

@@ -1,4 +1,4 @@
-"""What users type becomes a method, or an error that says what is known and what is nearest."""
+"""SPECs of methods, as users type them, and their errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from fusioncam import METHODS
-from fusioncam.errors import UnknownNameError
+from fusioncam.errors import InputTypeError, SettingError, UnknownNameError
 from fusioncam.methods.ablation import ReciproCAM
 from fusioncam.methods.baselines import Ones
 from fusioncam.methods.ensembles import Fuse
@@ -41,37 +41,37 @@ from fusioncam.utils.spec_grammar import Specs
         ),
     ],
 )
-def test_specs_are_read(spec, method):
-    """Names, presets, settings of all kinds and methods within methods."""
+def test_spec_is_parsed(spec, method):
+    """A SPEC may hold a name, a preset, settings of all types and nested methods."""
     assert parse(spec) == method
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "error", "message"),
     [
-        ("gradcam", "did you mean 'grad-cam'"),
-        ("", "choose from cam"),
-        ("fusion-cam(thata=20)", "did you mean 'theta'"),
-        ("fusion-cam(20)", "write name=value"),
-        ("fusion-cam(theta=ten)", "theta is a number"),
-        ("fusion-cam(theta=200)", "percentile from 0 to 100"),
-        ("fusion-cam(theta=20", "missing"),
-        ("fusion-cam(theta=20))", "do not match"),
-        ("fusion-cam(gradient=grad-cam(layer=a)", "missing"),
-        ("fusion-cam(gradient=gradcam)", "did you mean 'grad-cam'"),
-        ("fusion-cam(strict=perhaps)", "true, false"),
-        ("score-cam(readout=logits)", "did you mean 'logit'"),
-        ("rise(masks=1.5)", "masks is a whole number, got '1.5'"),
-        ("rise(masks=0)", "masks is a whole number above 0, got 0"),
-        ("ones(theta=1)", "'theta' is no setting of ones. It has none"),
-        ("fuse(partners=[grad-cam])", "two methods or more"),
-        ("fuse(rule=median)", "choose from fusion, union, meta, mean, max, product"),
-        ("meta-cam(top=[200])", "between 0 and 100"),
+        ("gradcam", UnknownNameError, "did you mean 'grad-cam'"),
+        ("", UnknownNameError, "choose from cam"),
+        ("fusion-cam(thata=20)", UnknownNameError, "did you mean 'theta'"),
+        ("fusion-cam(20)", ValueError, "write name=value"),
+        ("fusion-cam(theta=ten)", SettingError, "theta must be a number"),
+        ("fusion-cam(theta=200)", SettingError, "percentile between 0 and 100, got 200"),
+        ("fusion-cam(theta=20", SettingError, "missing"),
+        ("fusion-cam(theta=20))", SettingError, "do not match"),
+        ("fusion-cam(gradient=grad-cam(layer=a)", SettingError, "missing"),
+        ("fusion-cam(gradient=gradcam)", UnknownNameError, "did you mean 'grad-cam'"),
+        ("fusion-cam(strict=perhaps)", UnknownNameError, "true, false"),
+        ("score-cam(readout=logits)", UnknownNameError, "did you mean 'logit'"),
+        ("rise(masks=1.5)", SettingError, "masks must be .*, got '1.5'"),
+        ("rise(masks=0)", SettingError, "masks must be a positive integer, got 0"),
+        ("ones(theta=1)", UnknownNameError, "ones has no setting 'theta'; it has no settings"),
+        ("fuse(partners=[grad-cam])", SettingError, "at least two methods"),
+        ("fuse(rule=median)", UnknownNameError, "unknown rule 'median'; did you mean 'mean'"),
+        ("meta-cam(top=[200])", SettingError, "between 0 and 100"),
     ],
 )
-def test_wrong_specs_are_told(spec, told):
-    """The error says what is wrong and what would be right."""
-    with pytest.raises(UnknownNameError, match=told):
+def test_wrong_spec_is_reported(spec, error, message):
+    """The error says what is wrong and what is valid."""
+    with pytest.raises(error, match=message):
         parse(spec)
 
 
@@ -93,13 +93,13 @@ def test_wrong_specs_are_told(spec, told):
         ),
     ],
 )
-def test_settings_are_read_as_what_they_are(spec, method):
-    """Whole numbers, fractions, nothing, lists, and methods among them."""
+def test_setting_has_the_type_of_its_field(spec, method):
+    """Integers, floats, None, lists and nested methods."""
     assert parse(spec) == method
 
 
-def test_alternatives_are_written_out():
-    """The grid gradient x region is one line; lists and inner parentheses keep together."""
+def test_alternatives_are_expanded():
+    """One SPEC describes the grid gradient x region; lists and inner parentheses are not split."""
     grid = "fusion-cam(gradient=grad-cam|layer-cam, region=score-cam|group-cam(groups=8|16))"
 
     assert [name for name, _ in as_methods(grid)] == [
@@ -112,25 +112,25 @@ def test_alternatives_are_written_out():
         "fuse(partners=[grad-cam, cam], rule=max)",
         "fuse(partners=[grad-cam, cam], rule=mean)",
     ]
-    with pytest.raises(UnknownNameError, match="asks for 2 methods"):
+    with pytest.raises(SettingError, match="names 2 methods"):
         as_method("grad-cam|score-cam")
 
 
-def test_a_method_is_shown_by_the_name_it_was_typed_by():
-    """Tables show a SPEC as typed, a known method by its name, any other by its repr."""
+def test_name_of_a_method_is_its_spec():
+    """The name is the SPEC as typed, the name of a known method, or the repr of any other."""
     assert as_method(" fusion-cam(theta=20)") == ("fusion-cam(theta=20)", FusionCAM(theta=20))
     assert as_method(FusionCAM()) == ("fusion-cam", FusionCAM())
     assert as_method(GradCAM(layer="a"))[0] == "GradCAM(layer='a')"
 
 
-def test_a_class_is_not_a_method():
-    """Who forgets the parentheses is told so."""
-    with pytest.raises(UnknownNameError, match=r"GradCAM\(\)"):
+def test_class_instead_of_instance_is_reported():
+    """The error shows the call with parentheses."""
+    with pytest.raises(InputTypeError, match=r"GradCAM\(\)"):
         as_method(GradCAM)
 
 
-def test_method_names_are_well_spelled():
-    """Names are lower case words with hyphens, presets after one colon."""
+def test_method_names_are_lower_case_words():
+    """Words are joined by hyphens; a preset follows a colon."""
     for name in METHODS:
         assert name == name.strip().lower()
         assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-+:")
@@ -154,8 +154,8 @@ class Cake:
 CAKES = Specs("cake", {"cake": Cake(), "cake:tall": Cake(5), "cake:same": Cake(), "tart": Cake(1)}, "eat one")
 
 
-def test_a_grammar_serves_any_registry():
-    """Entries within entries, by the name of their kind, and alternatives."""
+def test_specs_work_with_any_registry():
+    """Also nested entries and alternatives."""
     assert CAKES.one("cake(layers=3, filling=cake:tall(sugar=0))") == (
         "cake(layers=3, filling=cake:tall(sugar=0))",
         Cake(3, Cake(5, sugar=0)),
@@ -165,8 +165,8 @@ def test_a_grammar_serves_any_registry():
     assert CAKES.one("cake(filling=none)") == ("cake(filling=none)", Cake())
 
 
-def test_a_registry_describes_its_entries():
-    """A base by its docstring, a preset by what it changes, with the paper left out."""
+def test_entries_are_described():
+    """A base by its docstring without the paper, a preset by the settings that it changes."""
     assert CAKES.described("cake") == "A cake"
     assert CAKES.described("cake:tall") == "cake with layers=5"
     assert CAKES.described("cake:same") == "the same as cake"
@@ -175,17 +175,17 @@ def test_a_registry_describes_its_entries():
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "error", "message"),
     [
-        ("cage", r"'cage' is no cake\. did you mean 'cake'"),
-        ("cake(layers=2", "cannot read the cake"),
-        ("cake|tart", "asks for 2 cakes: eat one"),
-        (Cake, r"a cake's name or a callable, got .*make an instance, Cake\(\)"),
-        (3, "a cake's name or a callable, got 3"),
-        ("cake(filling=pie)", "'pie' is no cake"),
+        ("cage", UnknownNameError, "unknown cake 'cage'; did you mean 'cake'"),
+        ("cake(layers=2", SettingError, "cannot read the cake"),
+        ("cake|tart", SettingError, "names 2 cakes: eat one"),
+        (Cake, InputTypeError, r"the name of a cake or a callable, got .*make an instance, Cake\(\)"),
+        (3, InputTypeError, "the name of a cake or a callable, got 3"),
+        ("cake(filling=pie)", UnknownNameError, "unknown cake 'pie'"),
     ],
 )
-def test_errors_name_the_kind(spec, told):
-    """Whatever the registry holds."""
-    with pytest.raises(UnknownNameError, match=told):
+def test_errors_name_the_kind_of_entry(spec, error, message):
+    """Messages of any registry name what it holds."""
+    with pytest.raises(error, match=message):
         CAKES.one(spec)

@@ -25,6 +25,7 @@ from fusioncam.inference.context import image_names
 from fusioncam.inference.costs import track_cost
 from fusioncam.inference.counters import PassCost
 from fusioncam.methods.base import Method, layers_of
+from fusioncam.methods.costs import cost_of
 from fusioncam.metrics.base import Metric, protocol
 from fusioncam.metrics.registry import curve_of, optimises_metric
 from fusioncam.metrics.registry import measure as ask
@@ -230,7 +231,7 @@ def classes_in(model: ExplainedModel) -> int | None:
 def acquaint(model: ExplainedModel, methods: Iterable[Method]) -> None:
     """Let the model find out what it finds out once, so that it is no image's cost, whichever comes first."""
     x = blank(model)
-    partial = [one for one in methods if "partial" in str(getattr(one, "cost", ""))]
+    partial = [method for method in methods if cost_of(method).has_partial]
     with suppress(Exception):  # whoever needs it will say what is wrong
         model.candidates(x)
         model.layer_for(x)

@@ -9,7 +9,7 @@ from rich.table import Table
 from fusioncam.cli.options import SHORT_CODES, ModelName
 from fusioncam.cli.output import print_table
 from fusioncam.errors import LayerError
-from fusioncam.methods.costs import passes_at
+from fusioncam.methods.costs import cost_of
 from fusioncam.methods.registry import METHODS, described, settings_of
 from fusioncam.zoo.loading import DEFAULT_MODEL, MODELS, architecture
 
@@ -28,14 +28,14 @@ def list_methods() -> None:
 
     fusioncam list methods
     """
-    channels, places = 1280, 49  # of the default model's default layer
+    channels, locations = 1280, 49  # of the default model's default layer
     table = Table("method", "family", "passes an image", "paper", "what it does", "settings", show_lines=True)
     for name, method in METHODS.items():
-        cost = str(getattr(method, "cost", "?"))
-        counted = passes_at(cost, channels, places)
-        exact = "" if counted is None or cost.isdigit() else f"\n{_passes(*counted)} at the default layer"
+        cost = cost_of(method)
+        counted = cost.at(channels, locations)
+        exact = "" if counted is None or str(cost).isdigit() else f"\n{_passes(*counted)} at the default layer"
         family, paper = getattr(method, "family", ""), getattr(method, "paper", "")
-        table.add_row(name, family, cost + exact, paper, described(name), ", ".join(settings_of(method)))
+        table.add_row(name, family, f"{cost}{exact}", paper, described(name), ", ".join(settings_of(method)))
     table.caption = "K: channels of the layer, P: its places; partial passes start at the layer and cost little"
     print_table(table)
 

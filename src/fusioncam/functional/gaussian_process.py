@@ -1,4 +1,4 @@
-"""TODO."""
+"""Gaussian process regression for few points: prediction, and the choice of the next points."""
 
 from __future__ import annotations
 
@@ -9,35 +9,32 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# of the kernel: its length in units of the root mean squared distance, its noise in units of the scores' variance
+# grid of kernels: lengths in units of the root mean squared distance, noise in units of the variance of the values
 _LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-
-
 _NOISES = (1e-6, 1e-3, 1e-2, 1e-1, 0.5)
 
-
-# a process that fits its few values without noise still errs: masks are chosen as if there were this much
+# a process that fits its few values without noise still errs, so points are chosen with at least this much noise
 _LEAST_NOISE = 1e-2
 
 
 class Kernel(NamedTuple):
-    """How alike the scores of two masks are by their distance, and how much of them is noise."""
+    """Covariance of values as a function of the distance of their points, and the share of noise."""
 
     length: float = 1.0
     noise: float = 1e-1
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        """Give the covariances ``(A, B)`` of points ``(A, D)`` and ``(B, D)``.
+        """Return the covariances ``(A, B)`` of points ``(A, D)`` and ``(B, D)``, without noise.
 
-        Matérn of order 3/2 (Rasmussen and Williams 2006, eq. 4.17): scores are not infinitely smooth.
+        Matérn of order 3/2 (Rasmussen and Williams 2006, eq. 4.17), because scores are not infinitely smooth.
         """
-        away = torch.cdist(first, second) * (3**0.5 / self.length)
-        return (1 + away) * torch.exp(-away)
+        scaled = torch.cdist(first, second) * (3**0.5 / self.length)
+        return (1 + scaled) * torch.exp(-scaled)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute small matrices in one thread: several would wait for each other longer than they compute."""
+    """Use one thread for small matrices, for which synchronising several takes longer than the computation."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -48,10 +45,11 @@ def one_thread() -> Iterator[None]:
 
 @one_thread()
 def choose(points: Tensor, effects: Tensor, known: Tensor, count: int, kernel: Kernel) -> Tensor:
-    """Choose ``count`` of the unknown points ``(K, D)``: those that leave the map least uncertain, ``(K,)``.
+    """Choose ``count`` of the unknown points ``(K, D)`` that reduce the uncertainty of the map most; return ``(K,)``.
 
-    ``effects`` ``(K, P)`` is what an error of each score does to the map. Each next point is the one whose score
-    reduces the trace of the map's posterior covariance most; the kernel's matrix is decomposed along the way.
+    ``effects`` ``(K, P)`` is the effect of an error of each value on the map. Points are chosen greedily: the next
+    one reduces the trace of the map's posterior covariance most. The Cholesky factor is extended by a column per
+    point.
     """
     noise = max(kernel.noise, _LEAST_NOISE)
     covariance = kernel(points, points)
@@ -59,41 +57,42 @@ def choose(points: Tensor, effects: Tensor, known: Tensor, count: int, kernel: K
         factor = torch.linalg.cholesky(covariance[known][:, known] + noise * torch.eye(int(known.sum())).to(points))
         half = torch.linalg.solve_triangular(factor, covariance[known], upper=False)
         covariance = covariance - half.T @ half
-    variance, moved = covariance.diagonal().clone(), effects.T @ covariance
+    variance, map_covariance = covariance.diagonal().clone(), effects.T @ covariance
     chosen, columns = torch.zeros_like(known), points.new_zeros(count, len(points))
     for step in range(count):
-        gain = moved.square().sum(0) / (variance.clamp(min=0) + noise)
-        best = int(gain.masked_fill(chosen | known, -1).argmax())
+        reduction = map_covariance.square().sum(0) / (variance.clamp(min=0) + noise)
+        best = int(reduction.masked_fill(chosen | known, -1).argmax())
         chosen[best] = True
-        size = (variance[best].clamp(min=0) + noise).sqrt()
-        columns[step] = (covariance[best] - columns[:step, best] @ columns[:step]) / size
-        moved = moved - torch.outer(moved[:, best] / size, columns[step])
+        deviation = (variance[best].clamp(min=0) + noise).sqrt()
+        columns[step] = (covariance[best] - columns[:step, best] @ columns[:step]) / deviation
+        map_covariance = map_covariance - torch.outer(map_covariance[:, best] / deviation, columns[step])
         variance = variance - columns[step].square()
     return chosen
 
 
 @one_thread()
-def predict(known: Tensor, values: Tensor, asked: Tensor) -> tuple[Tensor, Kernel]:
-    """Predict values ``(A,)`` at points ``(A, D)`` from ``(B,)`` at ``(B, D)``: the mean of a Gaussian process.
+def predict(known: Tensor, values: Tensor, query: Tensor) -> tuple[Tensor, Kernel]:
+    """Predict values ``(A,)`` at query points ``(A, D)`` from values ``(B,)`` at known points ``(B, D)``.
 
-    Points are about 1 apart. Of a small grid of kernels that is taken, and given too, under which the values are
-    likeliest. (Rasmussen and Williams 2006, eq. 2.25 and 2.30, the amplitude at its best.)
+    The prediction is the mean of a Gaussian process. Of a small grid of kernels, for points with distances of about
+    1, the one with the highest likelihood of the values is used and returned. (Rasmussen and Williams 2006, eq. 2.25
+    and 2.30, with the amplitude that maximises the likelihood.)
     """
-    mean, spread = values.mean(), values.std(correction=0)
-    if spread == 0:
-        return mean.expand(len(asked)), Kernel()
-    y = (values - mean) / spread
+    mean, deviation = values.mean(), values.std(correction=0)
+    if deviation == 0:
+        return mean.expand(len(query)), Kernel()
+    y = (values - mean) / deviation
     fits = []
     for length in _LENGTHS:
-        alike = Kernel(length)(known, known)
-        fits += [(*_fit(y, alike, noise), Kernel(length, noise)) for noise in _NOISES]
+        covariance = Kernel(length)(known, known)
+        fits += [(*_fit(y, covariance, noise), Kernel(length, noise)) for noise in _NOISES]
     _, weights, kernel = max(fits, key=lambda fit: fit[0])
-    return mean + spread * (kernel(asked, known) @ weights), kernel
+    return mean + deviation * (kernel(query, known) @ weights), kernel
 
 
-def _fit(y: Tensor, alike: Tensor, noise: float) -> tuple[float, Tensor]:
-    """Give the log likelihood of the values, and the weights with which they predict others."""
-    factor, failed = torch.linalg.cholesky_ex(alike + noise * torch.eye(len(y)).to(alike))
+def _fit(y: Tensor, covariance: Tensor, noise: float) -> tuple[float, Tensor]:
+    """Return the log likelihood of the values and the weights that predict other values."""
+    factor, failed = torch.linalg.cholesky_ex(covariance + noise * torch.eye(len(y)).to(covariance))
     weights = torch.cholesky_solve(y[:, None], factor)[:, 0]
     likelihood = -len(y) / 2 * (y @ weights / len(y)).log() - factor.diagonal().log().sum()
     return (-torch.inf if failed else float(likelihood)), weights

@@ -1,8 +1,9 @@
-"""CAM methods, by the names that the field gives them: ``METHODS[name](model, x, target)``."""
+"""CAM methods by name: ``METHODS[name](model, x, target)``."""
 
 from fusioncam.methods.ablation import AblationCAM, ReciproCAM
-from fusioncam.methods.base import Method
+from fusioncam.methods.base import Method, RecordedCAM
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
+from fusioncam.methods.costs import PassCount
 from fusioncam.methods.ensembles import RULES, Fuse, MetaCAM, fuse
 from fusioncam.methods.fusion import FusionCAM, FusionComponents, UnionCAM
 from fusioncam.methods.gradient import (
@@ -61,9 +62,11 @@ __all__ = [
     "Multiscale",
     "Ones",
     "OptiCAM",
+    "PassCount",
     "PolyCAM",
     "Random",
     "ReciproCAM",
+    "RecordedCAM",
     "RefineCAM",
     "ScoreCAM",
     "ShapleyCAM",

@@ -1,4 +1,4 @@
-"""What every table needs beside the methods: maps that know nothing of the network."""
+"""Heatmaps that do not depend on the network: the baselines of every table."""
 
 from __future__ import annotations
 
@@ -9,45 +9,46 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusioncam.errors import UnknownNameError
+from fusioncam.errors import SettingError
 from fusioncam.functional.heatmaps import minmax, precise
 from fusioncam.methods.base import warn_if_flat
+from fusioncam.methods.costs import PassCount
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
 
 @dataclass(frozen=True)
 class Random:
-    """Independent random numbers at every pixel: what a map must at least beat. The same for every image."""
+    """Independent uniform random numbers per pixel: the least that a method must beat. The same for every image."""
 
     family: ClassVar[str] = "baseline"
-    cost: ClassVar[str] = "0"
+    cost: ClassVar[PassCount] = PassCount()
     paper: ClassVar[str] = ""
 
     seed: int = 0
 
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)`` in [0, 1]."""
-        drawn = torch.rand(x.shape[2:], generator=torch.Generator().manual_seed(self.seed)).to(precise(x))
-        return minmax(drawn[None]).expand(len(x), *x.shape[2:])
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        values = torch.rand(x.shape[2:], generator=torch.Generator().manual_seed(self.seed)).to(precise(x))
+        return minmax(values[None]).expand(len(x), *x.shape[2:])
 
 
 @dataclass(frozen=True)
 class Center:
-    """A Gaussian in the middle, where photographers put things; ``width`` is its deviation in shares of a side."""
+    """A Gaussian at the centre, where photographers put objects; its deviation is ``width`` times the side."""
 
     family: ClassVar[str] = "baseline"
-    cost: ClassVar[str] = "0"
+    cost: ClassVar[PassCount] = PassCount()
     paper: ClassVar[str] = ""
 
     width: float = 0.25
 
     def __post_init__(self) -> None:
         if not self.width > 0:
-            raise UnknownNameError(f"width is a share of the side above 0, got {self.width!r}")
+            raise SettingError(f"width must be a positive fraction of the side, got {self.width!r}")
 
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)`` in [0, 1]."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         sides = [
             (torch.arange(side, dtype=torch.float64) - (side - 1) / 2) / (self.width * side) for side in x.shape[2:]
         ]
@@ -57,38 +58,38 @@ class Center:
 
 @dataclass(frozen=True)
 class Ones:
-    """1 everywhere: the map that hides nothing, whose average drop is 0."""
+    """1 everywhere: the heatmap that masks nothing, whose average drop is 0."""
 
     family: ClassVar[str] = "baseline"
-    cost: ClassVar[str] = "0"
+    cost: ClassVar[PassCount] = PassCount()
     paper: ClassVar[str] = ""
 
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)`` of ones."""
+        """Return heatmaps ``(N, *s)`` of ones."""
         return precise(x).new_ones(len(x), *x.shape[2:])
 
 
 @dataclass(frozen=True)
 class Edges:
-    """The image's edges: the length of Sobel's slopes of its channels' mean. A map may well be no better."""
+    """The edges of the image: the gradient magnitude of its grey values by the Sobel operator."""
 
     family: ClassVar[str] = "baseline"
-    cost: ClassVar[str] = "0"
+    cost: ClassVar[PassCount] = PassCount()
     paper: ClassVar[str] = ""
 
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)`` in [0, 1]."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         grey = precise(x).mean(1)
-        slopes = [sobel(grey, axis) for axis in range(1, grey.dim())]
-        return warn_if_flat(minmax(torch.stack(slopes).square().sum(0).sqrt()), self)
+        gradients = [sobel(grey, axis) for axis in range(1, grey.dim())]
+        return warn_if_flat(minmax(torch.stack(gradients).square().sum(0).sqrt()), self)
 
 
 def sobel(maps: Tensor, along: int) -> Tensor:
-    """Slope of maps ``(N, *s)`` along one axis, smoothed along the others by 1, 2, 1; borders repeat."""
+    """Differentiate maps ``(N, *s)`` along one axis, smooth along the others by 1, 2, 1; replicate the borders."""
     for axis in range(1, maps.dim()):
         pad = [0, 0] * (maps.dim() - 1 - axis) + [1, 1] + [0, 0] * (axis - 1)
-        wide = F.pad(maps[:, None], pad, mode="replicate")[:, 0]
+        padded = F.pad(maps[:, None], pad, mode="replicate")[:, 0]
         side = maps.shape[axis]
-        before, here, after = (wide.narrow(axis, start, side) for start in (0, 1, 2))
-        maps = after - before if axis == along else before + 2 * here + after
+        before, center, after = (padded.narrow(axis, start, side) for start in (0, 1, 2))
+        maps = after - before if axis == along else before + 2 * center + after
     return maps

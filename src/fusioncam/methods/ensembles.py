@@ -1,4 +1,4 @@
-"""Several methods in one map: any number of partners, gradient, region or your own, joined by a rule."""
+"""Ensembles: the heatmaps of any number of methods, also your own, combined by a rule."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.errors import UnknownNameError, require_known
+from fusioncam.errors import SettingError, require_known
 from fusioncam.functional.heatmaps import expand_like, minmax, percentile, precise
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import cached_passes, memoize_pass, prefetch_layers
 from fusioncam.methods.ablation import AblationCAM
 from fusioncam.methods.base import REDUCTIONS, Method, layers_of, warn_if_flat
-from fusioncam.methods.costs import cost_of
+from fusioncam.methods.costs import PassCount, cost_of
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
 from fusioncam.methods.gradient import (
     EigenCAM,
@@ -36,12 +36,13 @@ from fusioncam.model.scores import Target
 
 @dataclass(frozen=True)
 class MetaCAM:
-    """MetaCAM: the pixels that most methods put among their highest (Kaczmarek et al. 2023, arXiv 2307.16863).
+    """MetaCAM: the pixels that most methods rank among their highest (Kaczmarek et al. 2023, arXiv 2307.16863).
 
-    A partner votes for a pixel that is among the highest ``top`` percent of its map, and above 0; the map is the
-    number of votes. Of several ``top`` the one is taken whose map, as a mask, keeps most more of the class's
-    probability than the rest of the image does: it stands in for the ROAD of the paper's adaptive
-    threshold, as methods know no metrics. The default partners are the paper's eleven.
+    A partner votes for a pixel that is positive and among the highest ``top`` percent of its heatmap; the result is
+    the number of votes. With several values of ``top``, each image uses the one with the largest difference between
+    the class's probability of the image masked by the result and of the image masked by its complement. This
+    criterion replaces the ROAD metric of the paper's adaptive threshold, because methods do not depend on metrics.
+    The default partners are the paper's eleven.
     """
 
     family: ClassVar[str] = "ensemble"
@@ -66,33 +67,33 @@ class MetaCAM:
     def __post_init__(self) -> None:
         require_partners(self.partners)
         require_known("fill", self.fill, FILLS)
-        if not self.top or not all(0 < one < 100 for one in self.top):
-            raise UnknownNameError(f"top is a list of percentages between 0 and 100, got {self.top!r}")
+        if not self.top or not all(0 < top < 100 for top in self.top):
+            raise SettingError(f"top must be a list of percentages between 0 and 100, got {self.top!r}")
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
         trials = len(self.top) if len(self.top) > 1 else 0
-        return cost_of(*self.partners, more=2 * trials)
+        return cost_of(*self.partners) + PassCount(full=2 * trials)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)`` in [0, 1]."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         heatmaps = partner_heatmaps(self, model, x, target)
         maps = torch.stack([consensus(heatmaps, top) for top in self.top])
         if len(self.top) > 1:
             scores = model.masked_scores(
                 x, torch.cat([maps, 1 - maps]), target, readout="probability", fill=self.fill
             )
-            kept, lost = scores.to(maps).chunk(2)
-            maps = maps[(kept - lost).argmax(0), torch.arange(len(x))][None]
+            inside, outside = scores.to(maps).chunk(2)
+            maps = maps[(inside - outside).argmax(0), torch.arange(len(x))][None]
         return warn_if_flat(maps[0], self)
 
 
 def consensus(heatmaps: Tensor, top: float) -> Tensor:
-    """Count the votes ``(P, N, *s)`` for the highest ``top`` percent of each map, stretched to [0, 1]."""
+    """Return the votes ``(N, *s)`` of heatmaps ``(P, N, *s)`` for their highest ``top`` percent, in [0, 1]."""
     flat = heatmaps.flatten(0, 1)
-    # equal values may differ by rounding, and all of them vote
+    # the tolerance lets all equal values vote, although they may differ by rounding
     votes = (flat >= expand_like(percentile(flat, 100 - top), flat) - 1e-6) & (flat > 0)
     return minmax(votes.reshape(heatmaps.shape).to(heatmaps.dtype).mean(0))
 
@@ -107,10 +108,10 @@ RULES = (*_COMPOSED, *REDUCTIONS)
 
 @dataclass(frozen=True)
 class Fuse:
-    """Any number of methods in one map, by a ``rule``.
+    """Any number of methods combined by a ``rule``.
 
-    "mean", "max" and "product" join the heatmaps pixel by pixel. "fusion" and "union" are Fusion-CAM and Union-CAM of
-    the first two partners, of the result and the third, and so on; "meta" is MetaCAM.
+    "mean", "max" and "product" combine the heatmaps pixel by pixel. "fusion" and "union" apply Fusion-CAM and
+    Union-CAM to the first two partners, then to the result and the third partner, and so on; "meta" is MetaCAM.
     """
 
     family: ClassVar[str] = "ensemble"
@@ -124,30 +125,30 @@ class Fuse:
         require_known("rule", self.rule, RULES)
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
         return cost_of(*self.partners) if self.rule in REDUCTIONS else cost_of(_COMPOSED[self.rule](self.partners))
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)`` in [0, 1]."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         if self.rule in _COMPOSED:
             return _COMPOSED[self.rule](self.partners)(model, x, target)
         return warn_if_flat(minmax(REDUCTIONS[self.rule](partner_heatmaps(self, model, x, target))), self)
 
 
 def fuse(*partners: Method, rule: str = "mean") -> Fuse:
-    """Join any number of methods, or callables of your own, in one: see :class:`Fuse`."""
+    """Combine any number of methods, or your own callables, into one; see :class:`Fuse`."""
     return Fuse(partners, rule)
 
 
 def partner_heatmaps(method: Fuse | MetaCAM, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-    """Give the heatmaps of all partners ``(P, N, *s)``, which share what they have in common."""
+    """Return the heatmaps of all partners ``(P, N, *s)``; the partners share their common passes."""
     with cached_passes(), prefetch_layers(x, layers_of(method)):
         return torch.stack([partner(model, x, target).to(precise(x)) for partner in method.partners])
 
 
 def require_partners(partners: Sequence[object]) -> None:
-    """Raise :class:`UnknownNameError` unless there are two methods or more."""
-    if not isinstance(partners, tuple) or len(partners) < 2 or not all(callable(one) for one in partners):
-        raise UnknownNameError(f"partners are a tuple of two methods or more, got {partners!r}")
+    """Raise :class:`SettingError` unless the partners are a tuple of at least two callables."""
+    if not isinstance(partners, tuple) or len(partners) < 2 or not all(map(callable, partners)):
+        raise SettingError(f"partners must be a tuple of at least two methods, got {partners!r}")

@@ -1,9 +1,9 @@
-"""Grad-CAM and its kin: one recorded pass, one weighting."""
+"""Methods that weight activations by gradients: Grad-CAM and its variants."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,200 +20,159 @@ from fusioncam.functional.cam import (
     places,
     xgrad_cam,
 )
-from fusioncam.functional.heatmaps import denoise, expand_like, minmax, upsample, weighted_sum
+from fusioncam.functional.heatmaps import denoise, expand_like, weighted_sum
 from fusioncam.inference.cache import memoize_pass
-from fusioncam.methods.base import require_percentile, to_heatmap, warn_if_flat
+from fusioncam.methods.base import RecordedCAM, require_percentile, to_heatmap
+from fusioncam.methods.costs import RECORDED, PassCount
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 
 
-class FromRecord(Protocol):
-    """A method that makes its cam of the activations and gradients of one layer."""
-
-    @property
-    def layer(self) -> str | None:
-        """The layer's dotted name; None is the model's."""
-
-    @staticmethod
-    def cam(activations: Tensor, gradients: Tensor, /) -> Tensor:
-        """Give the raw cam ``(N, *s)``."""
-
-
-@memoize_pass
-def from_record(self: FromRecord, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-    """Give heatmaps ``(N, *s)`` in [0, 1]: the cam of one recorded pass, brought to the input's size."""
-    record = model.record(x, target, self.layer)
-    return to_heatmap(self.cam(record.activations, record.gradients), x, self)
-
-
-@dataclass(frozen=True)
-class GradCAM:
+class GradCAM(RecordedCAM):
     """Grad-CAM: channels weighted by their mean gradient (Selvaraju et al. 2017, arXiv 1610.02391, eq. 1-2).
 
-    ``layer`` defaults to the model's. Called with ``x (N, C, *s)`` and ``target (N,)`` it gives heatmaps
-    ``(N, *s)`` in [0, 1]: ReLU, brought to the input's size, stretched to [0, 1].
+    ``layer`` defaults to the model's. Calls with ``x (N, C, *s)`` and ``target (N,)`` return heatmaps ``(N, *s)``:
+    the cam after a ReLU, upsampled to the size of the input and rescaled to [0, 1].
     """
 
-    family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "1"
     paper: ClassVar[str] = "arXiv 1610.02391"
 
-    layer: str | None = None
-    cam = staticmethod(grad_cam)
-    __call__ = from_record
+    def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """Return ``sum_k mean(g_k) A_k``."""
+        return grad_cam(activations, gradients)
+
+
+class GradCAMPlusPlus(RecordedCAM):
+    """Grad-CAM++: positive gradients weighted by their share of the score (Chattopadhyay et al. 2018).
+
+    arXiv 1710.11063. The general ``alpha`` uses the second and third derivatives of a score ``Y``. For ``Y = exp(S)``
+    of a logit ``S`` whose own second derivatives are taken as 0, they are powers of ``g = dS/dA``:
+    ``alpha = g^2 / (2 g^2 + sum(A) g^3)``, 0 where the denominator is 0. The weights are ``sum alpha relu(g)``. The
+    factor ``exp(S)`` is the same for the whole map and is omitted.
+    """
+
+    paper: ClassVar[str] = "arXiv 1710.11063"
+
+    def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """Return ``sum_k sum(alpha_k relu(g_k)) A_k``."""
+        return of_exponential(activations, gradients)
+
+
+class XGradCAM(RecordedCAM):
+    """XGrad-CAM: channels weighted by their activation-weighted mean gradient (Fu et al. 2020, arXiv 2008.02312).
+
+    The weight of a channel is ``sum(A g) / sum(A)``, 0 where ``sum(A)`` is 0. If average pooling and a linear layer
+    follow, it equals Grad-CAM.
+    """
+
+    paper: ClassVar[str] = "arXiv 2008.02312"
+
+    def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """Return ``sum_k (sum(A_k g_k) / sum(A_k)) A_k``."""
+        return xgrad_cam(activations, gradients)
+
+
+class LayerCAM(RecordedCAM):
+    """LayerCAM: every location weighted by its own positive gradient (Jiang et al. 2021, 10.1109/TIP.2021.3089943).
+
+    ``sum_k relu(g_k) A_k``. It is also meant for early layers, whose maps have a higher resolution.
+    """
+
+    paper: ClassVar[str] = "10.1109/TIP.2021.3089943"
+
+    def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """Return ``sum_k relu(g_k) A_k``."""
+        return layer_cam(activations, gradients)
+
+
+class HiResCAM(RecordedCAM):
+    """HiResCAM: every location weighted by its own signed gradient (Draelos and Carin 2020, arXiv 2011.08891).
+
+    ``sum_k g_k A_k``, with a ReLU only at the end.
+    """
+
+    paper: ClassVar[str] = "arXiv 2011.08891"
+
+    def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """Return ``sum_k g_k A_k``."""
+        return hires_cam(activations, gradients)
+
+
+class ElementwiseGradCAM(RecordedCAM):
+    """Element-wise Grad-CAM: HiResCAM with a ReLU per channel, so that channels do not cancel.
+
+    ``sum_k relu(g_k A_k)``. It has no paper of its own; pytorch-grad-cam introduced it.
+    """
+
+    paper: ClassVar[str] = "pytorch-grad-cam"
+
+    def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """Return ``sum_k relu(g_k A_k)``."""
+        return elementwise_grad_cam(activations, gradients)
+
+
+class EigenCAM(RecordedCAM):
+    """EigenCAM: the first principal component of the activations (Muhammad and Yeasin 2020, arXiv 2008.00299).
+
+    It does not depend on the class: the map is the same for every target. The activations are not centred, as in the
+    paper. The paper leaves the sign open; here the sum of the map is positive.
+    """
+
+    paper: ClassVar[str] = "arXiv 2008.00299"
+
+    def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """Return the projection of the activations on their first principal component."""
+        return eigen_cam(activations, gradients)
+
+
+class EigenGradCAM(RecordedCAM):
+    """Eigen-Grad-CAM: EigenCAM of activations times gradients, which makes it class-specific.
+
+    It has no paper of its own; pytorch-grad-cam introduced it. The products are not centred. The sign is the one that
+    gives the map a positive inner product with HiResCAM's, so that high values support the class.
+    """
+
+    paper: ClassVar[str] = "pytorch-grad-cam"
+
+    def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """Return the projection of activations times gradients on their first principal component."""
+        return eigen_grad_cam(activations, gradients)
 
 
 @dataclass(frozen=True)
 class CAM:
-    """CAM: channels weighted by the linear layer behind the average pooling (Zhou et al. 2016, arXiv 1512.04150).
+    """CAM: channels weighted by the linear layer after average pooling (Zhou et al. 2016, arXiv 1512.04150).
 
-    For networks whose scores are ``W mean(A) + b``; others are a :class:`MethodError`. No ReLU, as in the paper.
+    It needs a network whose scores are ``W mean(A) + b``; others raise :class:`MethodError`. No ReLU, as in the
+    paper.
     """
 
     family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "1"
+    cost: ClassVar[PassCount] = RECORDED
     paper: ClassVar[str] = "arXiv 1512.04150"
 
     layer: str | None = None
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         record = model.record(x, target, self.layer)
         weights = model.head_weights(record, target)
-        return warn_if_flat(minmax(upsample(weighted_sum(record.activations, weights), x.shape[2:])), self)
-
-
-@dataclass(frozen=True)
-class GradCAMPlusPlus:
-    """Grad-CAM++: positive gradients weighted by how much of the score they carry (Chattopadhyay et al. 2018).
-
-    arXiv 1710.11063. Its general ``alpha`` is made of the second and third derivatives of a score ``Y``; for
-    ``Y = exp(S)`` of a logit ``S`` whose own curvature is taken as 0 they are powers of ``g = dS/dA``:
-    ``alpha = g^2 / (2 g^2 + sum(A) g^3)``, 0 where that divides by 0, and weights ``sum alpha relu(g)``. The factor
-    ``exp(S)`` is one for the whole map, and is left out.
-    """
-
-    family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "1"
-    paper: ClassVar[str] = "arXiv 1710.11063"
-
-    layer: str | None = None
-    cam = staticmethod(of_exponential)
-    __call__ = from_record
-
-
-@dataclass(frozen=True)
-class XGradCAM:
-    """XGrad-CAM: gradients averaged with the activations as weights (Fu et al. 2020, arXiv 2008.02312).
-
-    The weight of a channel is ``sum(A g) / sum(A)``, 0 where ``sum(A)`` is. Behind an average pooling and a
-    linear layer it is Grad-CAM.
-    """
-
-    family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "1"
-    paper: ClassVar[str] = "arXiv 2008.02312"
-
-    layer: str | None = None
-    cam = staticmethod(xgrad_cam)
-    __call__ = from_record
-
-
-@dataclass(frozen=True)
-class LayerCAM:
-    """LayerCAM: every place weighted by its own positive gradient (Jiang et al. 2021, 10.1109/TIP.2021.3089943).
-
-    ``sum_k relu(g_k) A_k``; made for early layers too, whose maps are finer.
-    """
-
-    family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "1"
-    paper: ClassVar[str] = "10.1109/TIP.2021.3089943"
-
-    layer: str | None = None
-    cam = staticmethod(layer_cam)
-    __call__ = from_record
-
-
-@dataclass(frozen=True)
-class HiResCAM:
-    """HiResCAM: every place weighted by its own gradient, of either sign (Draelos and Carin 2020, arXiv 2011.08891).
-
-    ``sum_k g_k A_k``, ReLU at the end alone.
-    """
-
-    family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "1"
-    paper: ClassVar[str] = "arXiv 2011.08891"
-
-    layer: str | None = None
-    cam = staticmethod(hires_cam)
-    __call__ = from_record
-
-
-@dataclass(frozen=True)
-class ElementwiseGradCAM:
-    """Element-wise Grad-CAM: HiResCAM with the ReLU inside, so that channels do not cancel: ``sum_k relu(g_k A_k)``.
-
-    Of no paper of its own; known from pytorch-grad-cam.
-    """
-
-    family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "1"
-    paper: ClassVar[str] = "pytorch-grad-cam"
-
-    layer: str | None = None
-    cam = staticmethod(elementwise_grad_cam)
-    __call__ = from_record
-
-
-@dataclass(frozen=True)
-class EigenCAM:
-    """EigenCAM: the activations' first principal component (Muhammad and Yeasin 2020, arXiv 2008.00299).
-
-    It asks for no class: the map is the same whatever the target. Not centred, as in the paper. The paper leaves
-    the sign open: it is the one with which the map's sum is above 0.
-    """
-
-    family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "1"
-    paper: ClassVar[str] = "arXiv 2008.00299"
-
-    layer: str | None = None
-    cam = staticmethod(eigen_cam)
-    __call__ = from_record
-
-
-@dataclass(frozen=True)
-class EigenGradCAM:
-    """Eigen-Grad-CAM: EigenCAM of activations times gradients, which makes it of the class.
-
-    Of no paper of its own; known from pytorch-grad-cam. Not centred; the sign is the one with which the map points
-    where HiResCAM does, so that it speaks for the class.
-    """
-
-    family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "1"
-    paper: ClassVar[str] = "pytorch-grad-cam"
-
-    layer: str | None = None
-    cam = staticmethod(eigen_grad_cam)
-    __call__ = from_record
+        return to_heatmap(weighted_sum(record.activations, weights), x, self, relu=False)
 
 
 @dataclass(frozen=True)
 class DenoisedGradCAM:
     """The gradient map of Union-CAM (Hu et al. 2024, 10.3389/fnbot.2024.1490198).
 
-    In each channel the gradients below that channel's ``theta``-th percentile and those below 0 are dropped,
-    the rest is divided by its sum plus ``epsilon``; the map is the sum over channels of these times the
-    activations, place by place. ``epsilon`` keeps a channel whose positive gradients are mere rounding
-    from counting as much as any other; its default is that of the public codes.
+    In each channel, gradients that are negative or below the channel's ``theta``-th percentile become 0, and the
+    others are divided by their sum plus ``epsilon``. The map is the sum over channels of these weights times the
+    activations at each location. Without ``epsilon``, a channel whose positive gradients are mere rounding would
+    weigh as much as any other; its default is that of the public codes.
     """
 
     family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "1"
+    cost: ClassVar[PassCount] = RECORDED
     paper: ClassVar[str] = "10.3389/fnbot.2024.1490198"
 
     theta: float = 10
@@ -225,25 +184,25 @@ class DenoisedGradCAM:
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         record = model.record(x, target, self.layer)
         gradients = record.gradients
         positive = denoise(gradients.flatten(0, 1), self.theta).relu().reshape(gradients.shape)
-        share = positive / expand_like(places(positive) + self.epsilon, positive)
-        cam = (share * record.activations).sum(1)
-        return warn_if_flat(minmax(upsample(cam, x.shape[2:])), self)
+        weights = positive / expand_like(places(positive) + self.epsilon, positive)
+        return to_heatmap((weights * record.activations).sum(1), x, self, relu=False)
 
 
 @dataclass(frozen=True)
 class ShapleyCAM:
-    """ShapleyCAM: Grad-CAM with half of the score's curvature taken off (Cai 2025, arXiv 2501.06261).
+    """ShapleyCAM: Grad-CAM with a second-order correction of the gradient (Cai 2025, arXiv 2501.06261).
 
-    Channel weights are the means of ``dU/dA - H A / 2``, ``H`` being the Hessian of the ``utility`` ``U`` by the
-    layer's maps: "rest", the logit and the logarithm of the probability, as the paper proposes, or "logit".
+    Channel weights are the means of ``dU/dA - H A / 2``, where ``H`` is the Hessian of the ``utility`` ``U`` with
+    respect to the activations. The utility is "rest", the logit plus the logarithm of the probability, as the paper
+    proposes, or "logit".
     """
 
     family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "1"
+    cost: ClassVar[PassCount] = RECORDED
     paper: ClassVar[str] = "arXiv 2501.06261"
 
     utility: str = "rest"
@@ -254,20 +213,21 @@ class ShapleyCAM:
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
-        record, curvature = model.record_with_hessian_product(x, target, self.layer, self.utility)
-        return to_heatmap(grad_cam(record.activations, record.gradients - curvature / 2), x, self)
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        record, hessian_product = model.record_with_hessian_product(x, target, self.layer, self.utility)
+        return to_heatmap(grad_cam(record.activations, record.gradients - hessian_product / 2), x, self)
 
 
 @dataclass(frozen=True)
 class FinerCAM:
-    """Finer-CAM: what tells the class from those most like it (Zhang et al. 2025, arXiv 2501.11309).
+    """Finer-CAM: what separates the class from the most similar ones (Zhang et al. 2025, arXiv 2501.11309).
 
-    Grad-CAM of ``y_c - gamma mean(y_d)``, ``d`` being the ``references`` other classes of the nearest logits.
+    Grad-CAM of ``y_c - gamma mean(y_d)``, where ``d`` are the ``references`` other classes with the nearest logits.
+    A network with one class raises :class:`MethodError`.
     """
 
     family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "2"
+    cost: ClassVar[PassCount] = PassCount(full=2)
     paper: ClassVar[str] = "arXiv 2501.11309"
 
     references: int = 3
@@ -279,16 +239,19 @@ class FinerCAM:
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
-        logits = model.logits(x)
-        targets = as_targets(target, logits)
-        apart = (logits - model.score_from_logits(logits, target, "logit")[:, None]).abs()
-        apart = apart.scatter(1, targets[:, None], torch.inf)  # no class is a reference of its own
-        count = min(self.references, logits.shape[1] - 1)
-        if count == 0:
-            raise MethodError("finer-cam compares classes, and this network has one: grad-cam would do")
-        nearest = apart.argsort(dim=1, stable=True)[:, :count]
-        contrast = torch.zeros_like(logits).scatter(1, nearest, -self.gamma / count)
-        contrast = contrast.scatter(1, targets[:, None], 1)
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        contrast = self._contrast(model, model.logits(x), target)
         record = model.record(x, contrast, self.layer)
         return to_heatmap(grad_cam(record.activations, record.gradients), x, self)
+
+    def _contrast(self, model: ExplainedModel, logits: Tensor, target: Target) -> Tensor:
+        """Return the coefficients ``(N, classes)`` of the logits in the contrast score."""
+        targets = as_targets(target, logits)
+        distances = (logits - model.score_from_logits(logits, target, "logit")[:, None]).abs()
+        distances = distances.scatter(1, targets[:, None], torch.inf)  # a class is not its own reference
+        count = min(self.references, logits.shape[1] - 1)
+        if count == 0:
+            raise MethodError("finer-cam compares classes, but this network has only one; use grad-cam")
+        nearest = distances.argsort(dim=1, stable=True)[:, :count]
+        contrast = torch.zeros_like(logits).scatter(1, nearest, -self.gamma / count)
+        return contrast.scatter(1, targets[:, None], 1)

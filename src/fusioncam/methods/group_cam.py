@@ -1,4 +1,4 @@
-"""Group-CAM: a few masks, each of many channels."""
+"""Group-CAM: a few masks, each made of many channels."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fusioncam.functional.kmeans import k_means
 from fusioncam.functional.masks import FILLS, ChannelMasks
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import require_percentile, warn_if_flat
+from fusioncam.methods.costs import PassCount
 from fusioncam.methods.score_cam import empty_scores
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
@@ -21,13 +22,13 @@ from fusioncam.model.scores import READOUTS, Target
 
 @dataclass(frozen=True)
 class GroupCAM:
-    """Group-CAM: groups of channels weighted by what the image gains through them (Zhang et al. 2021).
+    """Group-CAM: groups of channels weighted by the gain of the image that they mask (Zhang et al. 2021).
 
-    arXiv 2103.13859. Channels times their mean gradients are summed in ``groups``, runs of neighbours
-    ("chunks") or alike ones ("k-means"); each sum, positive and above its ``theta``-th percentile, is a mask. The
-    gain in probability over the blurred image weighs the mask. ``maps`` says whether the weights multiply the
-    "normalised" masks or the "raw" sums; ``clamp`` drops negative gains. Public codes of Fusion-CAM's authors take
-    ``theta=0``, ``clamp=True`` and raw sums or a lighter blur.
+    arXiv 2103.13859. Channels times their mean gradients are summed in ``groups`` of consecutive ("chunks") or
+    similar ("k-means") channels. Each sum, where it is positive and above its ``theta``-th percentile, is a mask. The
+    weight of a mask is its gain in probability over the blurred image. ``maps`` selects whether the weights multiply
+    the "normalised" masks or the "raw" sums; ``clamp`` sets negative gains to 0. The public codes of Fusion-CAM's
+    authors use ``theta=0``, ``clamp=True`` and raw sums or a lighter blur.
     """
 
     family: ClassVar[str] = "region"
@@ -51,34 +52,33 @@ class GroupCAM:
         require_known("fill", self.fill, FILLS)
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
-        return f"1 + {self.groups + 1}"
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
+        return PassCount(recorded=True, full=self.groups + 1)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)`` in [0, 1]."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         record = model.record(x, target, self.layer)
-        sums = self._sums(
-            record.activations * expand_like(record.gradients.flatten(2).mean(2), record.activations)
-        ).relu()
+        weights = expand_like(record.gradients.flatten(2).mean(2), record.activations)
+        sums = self._sums(record.activations * weights).relu()
         if self.theta > 0:
             sums = denoise(sums.flatten(0, 1), self.theta, strict=True).reshape(sums.shape)
         masks = ChannelMasks(sums, x.shape[2:])
         scores = model.masked_scores(x, masks, target, readout=self.readout, fill=self.fill)
         gains = (scores - empty_scores(model, x, target, self.readout, self.fill)).where(masks.active, 0)
         gains = gains.clamp(min=0) if self.clamp else gains
-        large = upsample(sums.flatten(0, 1), x.shape[2:])
-        shown = (minmax(large) if self.maps == "normalised" else large).reshape(*sums.shape[:2], *x.shape[2:])
-        return warn_if_flat(minmax(relu_above_rounding(torch.einsum("gn,ng...->n...", gains, shown))), self)
+        maps = upsample(sums.flatten(0, 1), x.shape[2:])
+        maps = (minmax(maps) if self.maps == "normalised" else maps).reshape(*sums.shape[:2], *x.shape[2:])
+        return warn_if_flat(minmax(relu_above_rounding(torch.einsum("gn,ng...->n...", gains, maps))), self)
 
     def _sums(self, weighted: Tensor) -> Tensor:
-        """Sum the weighted channels ``(N, K, *s)`` in groups: ``(N, G, *s)``, zeros where a group is empty."""
+        """Sum weighted channels ``(N, K, *s)`` by group to ``(N, G, *s)``; the sum of an empty group is 0."""
         images, channels = weighted.shape[:2]
         if self.cluster == "chunks":
-            run = -(-channels // self.groups)
-            labels = (torch.arange(channels, device=weighted.device) // run).expand(images, -1)
+            size = -(-channels // self.groups)
+            labels = (torch.arange(channels, device=weighted.device) // size).expand(images, -1)
         else:
-            labels = torch.stack([k_means(one.flatten(1), self.groups) for one in weighted])
+            labels = torch.stack([k_means(maps.flatten(1), self.groups) for maps in weighted])
         sums = weighted.new_zeros(images, self.groups, *weighted.shape[2:])
         return sums.scatter_add(1, expand_like(labels, weighted).expand_as(weighted), weighted)

@@ -1,4 +1,4 @@
-"""Methods that look at several layers of one image, which share one recorded pass."""
+"""Methods that use several layers of one image, which share one recorded pass."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fusioncam.functional.cam import divide
 from fusioncam.functional.heatmaps import minmax, precise, upsample, weighted_sum
 from fusioncam.functional.masks import FILLS, ChannelMasks, TransformedMasks
 from fusioncam.inference.cache import cached_passes, memoize_pass, prefetch_layers
-from fusioncam.methods.base import REDUCTIONS, Method, at_layer, layers_of, warn_if_flat
-from fusioncam.methods.costs import cost_of
+from fusioncam.methods.base import REDUCTIONS, Method, at_layer, layers_of, to_heatmap, warn_if_flat
+from fusioncam.methods.costs import PassCount, cost_of
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.gradient import GradCAMPlusPlus, LayerCAM
 from fusioncam.model.explained_model import ExplainedModel, Record
@@ -24,25 +24,25 @@ from fusioncam.model.scores import Target
 
 @dataclass(frozen=True)
 class FullGrad:
-    """FullGrad: what pixels and biases add to the score (Srinivas and Fleuret 2019, arXiv 1905.00780).
+    """FullGrad: the contributions of pixels and biases to the score (Srinivas and Fleuret 2019, arXiv 1905.00780).
 
-    ``psi(x g_x) + sum of psi(b g)`` over all layers that add a bias and keep places, channels summed: convolutions,
-    and BatchNorm with what its statistics come to. ``psi`` takes the absolute value, stretches it to [0, 1] over the
-    layer, as the authors' code does, and brings it to the input's size.
+    ``psi(x g_x) + sum of psi(b g)`` over all layers that add a bias and preserve locations, summed over channels:
+    convolutions, and BatchNorm with the effective bias of its statistics. ``psi`` takes the absolute value, rescales
+    it to [0, 1] over the layer, as the authors' code does, and upsamples it to the size of the input.
     """
 
     family: ClassVar[str] = "gradient"
-    cost: ClassVar[str] = "2"
+    cost: ClassVar[PassCount] = PassCount(full=2)
     paper: ClassVar[str] = "arXiv 1905.00780"
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         x, biases = x.to(model.device), model.channel_biases(x)
         terms = [precise(x) * model.input_gradients(x, target)]
         if biases:
             records = model.records(x, target, biases)
-            terms += [one.gradients * biases[one.layer].to(one.gradients) for one in records]
+            terms += [record.gradients * biases[record.layer].to(record.gradients) for record in records]
         total = torch.stack([self._psi(term, x.shape[2:]) for term in terms]).sum(0)
         return warn_if_flat(minmax(total), self)
 
@@ -55,9 +55,9 @@ class FullGrad:
 class RefineCAM:
     """RefineCAM: the product of one method's heatmaps at several layers (arXiv 2605.14641).
 
-    ``layers`` are dotted names; by default the last layers at 4 and 2 times the sides of the model's maps, and the
-    model's own layer. Grad-CAM++, the public codes' choice, expects maps of one sign: on layers without an
-    activation, as between the stages of MobileNets and EfficientNets, LayerCAM is the better ``method``.
+    ``layers`` are dotted names; by default the last layers at 4 and 2 times the resolution of the model's layer, and
+    the model's layer. Grad-CAM++, the choice of the public codes, expects non-negative activations: on layers without
+    an activation function, as between the stages of MobileNets and EfficientNets, LayerCAM is the better ``method``.
     """
 
     family: ClassVar[str] = "gradient"
@@ -67,23 +67,23 @@ class RefineCAM:
     layers: tuple[str, ...] = ()
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
         return cost_of(self.method)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         layers = self.layers or [*reversed(model.higher_resolution_layers(x)[:2]), model.layer_for(x)]
-        heatmaps = each_layer(self.method, layers, model, x, target)
+        heatmaps = heatmaps_at_layers(self.method, layers, model, x, target)
         return warn_if_flat(minmax(REDUCTIONS["product"](heatmaps)), self)
 
 
 @dataclass(frozen=True)
 class MultiLayer:
-    """One method's heatmaps at several layers, joined by their "mean", "max" or "product".
+    """One method's heatmaps at several layers, combined by their "mean", "max" or "product".
 
-    ``layers`` are dotted names; by default the model's own layer and the last at twice the sides of its maps.
+    ``layers`` are dotted names; by default the model's layer and the last layer at twice its resolution.
     """
 
     family: ClassVar[str] = "wrapper"
@@ -97,30 +97,33 @@ class MultiLayer:
         require_known("rule", self.rule, REDUCTIONS)
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
         return cost_of(self.method)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         layers = self.layers or [*model.higher_resolution_layers(x)[:1], model.layer_for(x)]
-        heatmaps = each_layer(self.method, layers, model, x, target)
+        heatmaps = heatmaps_at_layers(self.method, layers, model, x, target)
         return warn_if_flat(minmax(REDUCTIONS[self.rule](heatmaps)), self)
 
 
-def each_layer(method: Method, layers: Sequence[str], model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-    """Give the method's heatmaps ``(L, N, *s)`` at each of the layers, from one recorded pass."""
+def heatmaps_at_layers(
+    method: Method, layers: Sequence[str], model: ExplainedModel, x: Tensor, target: Target
+) -> Tensor:
+    """Return the method's heatmaps ``(L, N, *s)`` at each of the layers, which share one recorded pass."""
     with cached_passes(), prefetch_layers(x, layers):
         return torch.stack([at_layer(method, layer)(model, x, target) for layer in layers])
 
 
 @dataclass(frozen=True)
 class Multiscale:
-    """Fusion-CAM with the detail of earlier layers; ours, beyond the paper.
+    """Fusion-CAM with the detail of earlier layers; ours, not the paper's.
 
-    The map of ``base`` plus the maps of ``finer`` at the last layers whose maps have 2, 4... times the sides of the
-    model's, each with its weight of ``weights``. Networks whose maps are all of one size have nothing to add.
+    The heatmap of ``base`` plus the heatmaps of ``finer`` at the last layers with 2, 4, ... times the resolution of
+    the model's layer, multiplied by ``weights``. In networks whose layers all have the same resolution, it equals
+    ``base``.
     """
 
     family: ClassVar[str] = "ensemble"
@@ -131,28 +134,29 @@ class Multiscale:
     weights: tuple[float, ...] = (0.5, 0.25)
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
         return cost_of(self.base, self.finer)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         layers = model.higher_resolution_layers(x)[: len(self.weights)]
         with cached_passes(), prefetch_layers(x, layers_of(self.base) | set(layers)):
             total = self.base(model, x, target)
-            for weight, layer in zip(self.weights, layers, strict=False):  # a network may have fewer sizes
+            for weight, layer in zip(self.weights, layers, strict=False):  # a network may have fewer resolutions
                 total = total + weight * at_layer(self.finer, layer)(model, x, target)
         return warn_if_flat(minmax(total), self)
 
 
 @dataclass(frozen=True)
 class PolyCAM:
-    """Poly-CAM: maps of earlier layers, made locally even, times the map of the later (Englebert et al. 2022).
+    """Poly-CAM: locally normalised maps of earlier layers times the map of the later layers (Englebert et al. 2022).
 
-    arXiv 2204.13359. A channel weighs the probability of the image seen through it ("+"), what its absence
-    costs ("-"), or both ("+-"), if positive. ``layers`` go from the first to the last; by default the last layers of
-    every size of maps up to the model's. Where the even part is 0 so is the ratio, which the authors' code lets grow.
+    arXiv 2204.13359. The weight of a channel is the probability of the image that it masks ("+"), the drop in
+    probability when its complement masks the image ("-"), or the sum of both ("+-"), if positive. ``layers`` are in
+    the order of the network; by default the last layer of every resolution down to the model's layer. Where the local
+    mean is 0 the normalised map is 0; in the authors' code it is unbounded.
     """
 
     family: ClassVar[str] = "region"
@@ -167,22 +171,22 @@ class PolyCAM:
         require_known("fill", self.fill, FILLS)
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
-        return f"1 + {len(self.sign)} K of each layer"
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
+        return PassCount(recorded=True, per_channel_of_each_layer=len(self.sign))
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         layers = self.layers or [*reversed(model.higher_resolution_layers(x)), model.layer_for(x)]
-        first, *rest = reversed(model.records(x, target, layers))
-        shown = self._cam(model, x, target, first)
-        for record in rest:
+        last, *earlier = reversed(model.records(x, target, layers))
+        refined = self._cam(model, x, target, last)
+        for record in earlier:
             cam = self._cam(model, x, target, record)
-            around = upsample(upsample(cam, shown.shape[1:]), cam.shape[1:])
-            even = torch.where(around > 1e-12, divide(cam, around), 0)
-            shown = even * upsample(shown, cam.shape[1:])
-        return warn_if_flat(minmax(upsample(shown, x.shape[2:])), self)
+            local_mean = upsample(upsample(cam, refined.shape[1:]), cam.shape[1:])
+            normalised = torch.where(local_mean > 1e-12, divide(cam, local_mean), 0)
+            refined = normalised * upsample(refined, cam.shape[1:])
+        return to_heatmap(refined, x, self, relu=False)
 
     def _cam(self, model: ExplainedModel, x: Tensor, target: Target, record: Record) -> Tensor:
         masks = ChannelMasks(record.activations, x.shape[2:], "before")
@@ -194,6 +198,6 @@ class PolyCAM:
         if "+" in self.sign:
             weights = weights + scores(masks)
         if "-" in self.sign:
-            whole = model.score_from_logits(record.logits, target, "probability")
-            weights = weights + whole - scores(TransformedMasks(masks, lambda mask: 1 - mask))
+            unmasked = model.score_from_logits(record.logits, target, "probability")
+            weights = weights + unmasked - scores(TransformedMasks(masks, lambda mask: 1 - mask))
         return weighted_sum(record.activations, weights.relu().where(masks.active, 0).T).relu()

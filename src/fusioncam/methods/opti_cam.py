@@ -1,4 +1,4 @@
-"""Opti-CAM: channel weights found by climbing the score of the masked image."""
+"""Opti-CAM: channel weights that maximise the score of the masked image."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.errors import UnknownNameError, require_count, require_known
+from fusioncam.errors import SettingError, require_count, require_known
 from fusioncam.functional.heatmaps import minmax, upsample, weighted_sum
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import warn_if_flat
+from fusioncam.methods.costs import PassCount
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 
@@ -21,8 +22,8 @@ from fusioncam.model.scores import READOUTS, Target
 class OptiCAM:
     """Opti-CAM: the weights that maximise the logit of the masked image (Zhang et al. 2023, arXiv 2301.07002).
 
-    The mask is ``minmax(up(sum_k softmax(u)_k relu(A_k)))``; Adam climbs the logit over ``u`` from equal weights, in
-    ``steps`` of ``rate``. It optimises what average drop and increase measure.
+    The mask is ``minmax(up(sum_k softmax(u)_k relu(A_k)))``. Adam maximises the logit over ``u`` from equal weights,
+    in ``steps`` steps with learning rate ``rate``. Average drop and increase measure what it optimises.
     """
 
     family: ClassVar[str] = "region"
@@ -39,24 +40,24 @@ class OptiCAM:
         require_known("readout", self.readout, READOUTS)
         require_known("fill", self.fill, FILLS)
         if not self.rate > 0:
-            raise UnknownNameError(f"rate is a number above 0, got {self.rate!r}")
+            raise SettingError(f"rate must be a positive number, got {self.rate!r}")
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
-        return f"1 + {self.steps}"
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
+        return PassCount(recorded=True, full=self.steps)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)`` in [0, 1]."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         with torch.inference_mode(False), torch.enable_grad():
             activations = model.record(x, target, self.layer).activations.relu()
             u = activations.new_zeros(activations.shape[:2]).requires_grad_()
-            climber = torch.optim.Adam([u], lr=self.rate, maximize=True)
+            optimizer = torch.optim.Adam([u], lr=self.rate, maximize=True)
             for _ in range(self.steps):
                 masks = minmax(upsample(weighted_sum(activations, u.softmax(1)), x.shape[2:]))
                 _, gradients = model.mask_gradients(x, masks, target, readout=self.readout, fill=self.fill)
                 (u.grad,) = torch.autograd.grad(masks, u, gradients)
-                climber.step()
+                optimizer.step()
             masks = minmax(upsample(weighted_sum(activations, u.softmax(1)), x.shape[2:]))
         return warn_if_flat(masks.detach(), self)

@@ -1,6 +1,6 @@
-"""The methods, by the names that the field gives them.
+"""The methods by name.
 
-``METHODS[name](model, x, target)`` gives heatmaps ``(N, *s)`` in [0, 1]. A name with a colon is a preset that
+``METHODS[name](model, x, target)`` returns heatmaps ``(N, *s)`` in [0, 1]. A name with a colon is a preset that
 reproduces a public code: ``official`` is the Fusion-CAM paper's, ``xplaincam`` its first author's library.
 """
 
@@ -87,21 +87,21 @@ METHODS: dict[str, Method] = {
     "edges": Edges(),
 }
 
-_SPECS: Specs[Method] = Specs("method", METHODS, "give one, or use explain_each(...)")
+_SPECS: Specs[Method] = Specs("method", METHODS, "use one, or explain_each(...)")
 
 
 def as_methods(spec: str | Method) -> list[tuple[str, Method]]:
-    """Give the methods that a SPEC asks for, and the names under which tables show them."""
+    """Return the methods that a SPEC describes, with their names for tables."""
     return _SPECS.many(spec)
 
 
 def as_method(spec: str | Method) -> tuple[str, Method]:
-    """Give the one method that a SPEC asks for, and its name; a callable is its own method."""
+    """Return the name and the method of a SPEC that describes one method; a callable is itself a method."""
     return _SPECS.one(spec)
 
 
 def expand(spec: str) -> list[str]:
-    """Write out the alternatives of a SPEC.
+    """Expand the alternatives of a SPEC.
 
     >>> expand("fusion-cam(gradient=grad-cam|layer-cam, theta=20)")
     ['fusion-cam(gradient=grad-cam, theta=20)', 'fusion-cam(gradient=layer-cam, theta=20)']
@@ -110,12 +110,12 @@ def expand(spec: str) -> list[str]:
 
 
 def parse(spec: str) -> Method:
-    """Read a SPEC of one method; raise :class:`UnknownNameError` that says what is known and what is nearest."""
+    """Parse a SPEC of one method; raise :class:`UnknownNameError` or :class:`SettingError`."""
     return _SPECS.parse(spec)
 
 
 def described(name: str) -> str:
-    """Say what a method of METHODS is; of a preset, of which method with which settings.
+    """Describe a method of METHODS; a preset by its method and the settings that differ.
 
     >>> described("faster-score-cam"), described("score-cam:official")
     ('score-cam with channels=10', 'the same as score-cam')
@@ -124,7 +124,7 @@ def described(name: str) -> str:
 
 
 def settings_of(method: object) -> list[str]:
-    """List a method's settings as a SPEC writes them, with their values.
+    """Return a method's settings and values, as in a SPEC.
 
     >>> settings_of(METHODS["fusion-cam"])[:3]
     ['gradient=grad-cam', 'region=score-cam', 'theta=10']

@@ -1,4 +1,4 @@
-"""Gradients averaged over many inputs: noisy ones, or those on the way from an empty image."""
+"""Methods that average over many inputs: noisy images, mirrored ones, or those on a path from an empty image."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.errors import UnknownNameError, require_count, require_known
+from fusioncam.errors import SettingError, require_count, require_known
 from fusioncam.functional.cam import grad_cam, grad_cam_plus_plus
 from fusioncam.functional.heatmaps import minmax, precise
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import Method, noise, to_heatmap, warn_if_flat
-from fusioncam.methods.costs import cost_of
+from fusioncam.methods.costs import PassCount, cost_of
 from fusioncam.methods.gradient import GradCAM
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
@@ -25,9 +25,9 @@ from fusioncam.model.scores import Target
 class SmoothGradCAMPlusPlus:
     """Smooth Grad-CAM++: Grad-CAM++ of derivatives averaged over noise (Omeiza et al. 2019, arXiv 1908.01224).
 
-    ``samples`` inputs with normal noise of deviation ``std``, in the units of the normalised input; the maps are
-    those of the clean image. ``alpha`` has the second derivative above its line, as in Grad-CAM++, where the paper
-    prints the first.
+    The derivatives are averaged over ``samples`` inputs with normal noise of standard deviation ``std``, in the units
+    of the normalised input; the activations are those of the image without noise. The numerator of ``alpha`` is the
+    second derivative, as in Grad-CAM++, where the paper prints the first.
     """
 
     family: ClassVar[str] = "gradient"
@@ -42,15 +42,15 @@ class SmoothGradCAMPlusPlus:
         require_count("samples", self.samples)
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
-        return f"1 + {self.samples}"
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
+        return PassCount(recorded=True, full=self.samples)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
-        drawn = self.std * noise(x, self.samples, self.seed)
-        gradients = torch.stack([model.record(x + one, target, self.layer).gradients for one in drawn])
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        draws = self.std * noise(x, self.samples, self.seed)
+        gradients = torch.stack([model.record(x + draw, target, self.layer).gradients for draw in draws])
         powers = (gradients.pow(power).mean(0) for power in (1, 2, 3))
         cam = grad_cam_plus_plus(model.record(x, target, self.layer).activations, *powers)
         return to_heatmap(cam, x, self)
@@ -58,12 +58,12 @@ class SmoothGradCAMPlusPlus:
 
 @dataclass(frozen=True)
 class ExpectedGradCAM:
-    """Expected Grad-CAM: Grad-CAM of the gradient expected on the ways from noise to the image.
+    """Expected Grad-CAM: Grad-CAM of the expected gradient on paths from noise to the image.
 
-    After Buono et al. 2024, arXiv 2406.01274, whose code is not public: ours has the expected gradients of the
-    paper and not its kernel smoothing, and its defaults are ours. ``samples`` empty images with noise of
-    deviation ``std``, each at another distance from the image: where the score no longer moves at the image
-    itself, it did on the way.
+    After Buono et al. 2024, arXiv 2406.01274, whose code is not public: this implementation has the expected
+    gradients of the paper but not its kernel smoothing, and the defaults are ours. ``samples`` paths start at empty
+    images with noise of standard deviation ``std``, and each is evaluated at another distance from the image. Where
+    the score is saturated at the image itself, its gradient on the path is not 0.
     """
 
     family: ClassVar[str] = "gradient"
@@ -78,27 +78,28 @@ class ExpectedGradCAM:
         require_count("samples", self.samples)
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
-        return f"1 + {self.samples}"
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
+        return PassCount(recorded=True, full=self.samples)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
-        empty = self.std * noise(x, self.samples, self.seed)
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        starts = self.std * noise(x, self.samples, self.seed)
         activations = model.record(x, target, self.layer).activations
         total = torch.zeros_like(activations)
-        for way, one in zip(middles(self.samples), empty, strict=True):
-            total += model.record(one + way * (x - one), target, self.layer).gradients
+        for fraction, start in zip(midpoints(self.samples), starts, strict=True):
+            total += model.record(start + fraction * (x - start), target, self.layer).gradients
         return to_heatmap(grad_cam(activations, total / self.samples), x, self)
 
 
 @dataclass(frozen=True)
 class IntegratedGradients:
-    """Integrated Gradients, the yardstick that is no CAM (Sundararajan et al. 2017, arXiv 1703.01365, eq. 1).
+    """Integrated Gradients, a pixelwise reference, not a CAM (Sundararajan et al. 2017, arXiv 1703.01365, eq. 1).
 
-    The gradient by the pixels, integrated from the empty image (``fill``) to the image in ``steps`` by the
-    midpoint rule, times their difference; the map is the absolute sum over the colours.
+    The gradient with respect to the pixels, integrated from the empty image (``fill``) to the image in ``steps``
+    steps by the midpoint rule, times the difference of the images; the map is the absolute value of the sum over
+    channels.
     """
 
     family: ClassVar[str] = "gradient"
@@ -112,32 +113,32 @@ class IntegratedGradients:
         require_known("fill", self.fill, FILLS)
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
-        return f"{self.steps}"
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
+        return PassCount(full=self.steps)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)``."""
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
         x = x.to(model.device)
-        away = precise(x) - model.fill_pixels(precise(x), self.fill)
-        total = torch.zeros_like(away)
-        for way in middles(self.steps):
-            total += model.input_gradients(x - (1 - way) * away, target)
-        return warn_if_flat(minmax((away * total / self.steps).sum(1).abs()), self)
+        difference = precise(x) - model.fill_pixels(precise(x), self.fill)
+        total = torch.zeros_like(difference)
+        for fraction in midpoints(self.steps):
+            total += model.input_gradients(x - (1 - fraction) * difference, target)
+        return warn_if_flat(minmax((difference * total / self.steps).sum(1).abs()), self)
 
 
-def middles(steps: int) -> list[float]:
-    """List the middles of equal parts of the way from 0 to 1."""
+def midpoints(steps: int) -> list[float]:
+    """Return the midpoints of ``steps`` equal intervals of [0, 1]."""
     return [(step + 0.5) / steps for step in range(steps)]
 
 
 @dataclass(frozen=True)
 class Augmented:
-    """A method's heatmaps averaged over the image, its mirror image and noisy ones.
+    """A method's heatmaps averaged over the image, its mirror image and noisy copies.
 
-    ``flips`` asks for the mirror image, ``samples`` says how many noisy ones. The noise is normal of deviation
-    ``std``, in the units of the normalised input.
+    ``flips`` includes the mirror image, ``samples`` is the number of noisy copies. The noise is normal with standard
+    deviation ``std``, in the units of the normalised input.
     """
 
     family: ClassVar[str] = "wrapper"
@@ -151,23 +152,22 @@ class Augmented:
 
     def __post_init__(self) -> None:
         if not isinstance(self.samples, int) or self.samples < 0:
-            raise UnknownNameError(f"samples is a whole number from 0, got {self.samples!r}")
+            raise SettingError(f"samples must be an integer of at least 0, got {self.samples!r}")
 
     @property
-    def cost(self) -> str:
-        """The passes of one image."""
-        times, each = 1 + self.flips + self.samples, cost_of(self.method)
-        return str(times * int(each)) if each.isdigit() else f"{times} x ({each})"
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
+        return cost_of(self.method).times(1 + self.flips + self.samples)
 
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Give heatmaps ``(N, *s)`` in [0, 1]."""
-        heatmaps = torch.stack([one.to(precise(x)) for one in self._each(model, x, target)])
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        heatmaps = torch.stack([heatmap.to(precise(x)) for heatmap in self._heatmaps(model, x, target)])
         return warn_if_flat(minmax(heatmaps.mean(0)), self)
 
-    def _each(self, model: ExplainedModel, x: Tensor, target: Target) -> Iterator[Tensor]:
+    def _heatmaps(self, model: ExplainedModel, x: Tensor, target: Target) -> Iterator[Tensor]:
         yield self.method(model, x, target)
         if self.flips:
             yield self.method(model, x.flip(-1), target).flip(-1)
-        for one in noise(x, self.samples, self.seed):
-            yield self.method(model, x + self.std * one, target)
+        for draw in noise(x, self.samples, self.seed):
+            yield self.method(model, x + self.std * draw, target)
