@@ -21,7 +21,8 @@ from pathlib import Path
 import pandas as pd
 
 from fusioncam.benchmark.results_store import write_parquet
-from fusioncam.report.results import read_plan, read_results, read_rows
+from fusioncam.report.results import read_results
+from fusioncam.report.stored_rows import read_plan, read_rows
 from fusioncam.report.tables.means import pages
 from fusioncam.report.tables.model import is_baseline, markdown
 

@@ -29,7 +29,7 @@ from runs import stored_row
 
 Cli = Callable[..., tuple[int, str, str]]
 NEITHER = (
-    "has neither plan.json nor explanations.json: give the folder that `fusioncam benchmark` or `fusioncam explain` "
+    "has neither plan.json nor explanations.json: pass the folder that `fusioncam benchmark` or `fusioncam explain` "
     "wrote to"
 )
 SMALL = ("--model", "samples:small", "-m", "grad-cam")
@@ -61,7 +61,7 @@ def cli(monkeypatch, capsys, tmp_path) -> Cli:
 @pytest.fixture
 def no_report(monkeypatch):
     """Leave tables and figures out, which take their time and have tests of their own."""
-    monkeypatch.setattr(benchmark, "write_report", lambda folder: [Path(folder, "tables", "one.md")])
+    monkeypatch.setattr(benchmark, "write_html_report", lambda folder: [Path(folder, "tables", "one.md")])
 
 
 @pytest.fixture
@@ -272,7 +272,7 @@ def test_a_run_without_tables_is_a_run(cli, photos, monkeypatch):
     def fails(folder):
         raise ResultsError("the run has no row with a value")
 
-    monkeypatch.setattr(benchmark, "write_report", fails)
+    monkeypatch.setattr(benchmark, "write_html_report", fails)
     code, out, err = cli("benchmark", photos, *FAST, "-o", "run")
 
     assert (code, err) == (0, f"{taken(photos)}no report: the run has no row with a value\n")

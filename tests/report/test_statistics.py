@@ -21,16 +21,16 @@ from fusioncam.report.statistics import (
     band,
     cliques,
     compare,
-    comparisons,
+    compare_with_reference,
     critical_difference,
     differences,
+    find_leaders,
     holm,
     interval,
     is_rate,
-    leaders,
     mcnemar,
-    rank,
     rank_biserial,
+    rank_methods,
     wilcoxon,
 )
 
@@ -224,7 +224,7 @@ def test_no_pair_says_nothing():
 
     assert math.isnan(found.p)
     assert math.isnan(found.effect)
-    assert not found.holds
+    assert not found.is_significant
     assert (found.difference.count, found.difference.undefined) == (0, 2)
 
 
@@ -280,13 +280,13 @@ def test_comparisons_are_corrected_together():
     """The reference has no test, and the smallest p is multiplied by the number of the others."""
     rng = np.random.default_rng(4)
     values = rng.normal(0, 1, (30, 1)) + rng.normal([0, 0.05, 0.8, 0.2], 0.5, (30, 4))
-    found = comparisons(values, 0, higher_is_better=True)
+    found = compare_with_reference(values, 0, higher_is_better=True)
 
     assert found[0] is None
     others = [one for one in found if one]
-    assert [one.holm for one in others] == pytest.approx(holm([one.p for one in others]))
-    assert others[1].holm == pytest.approx(3 * others[1].p)
-    assert others[1].holds
+    assert [one.p_holm for one in others] == pytest.approx(holm([one.p for one in others]))
+    assert others[1].p_holm == pytest.approx(3 * others[1].p)
+    assert others[1].is_significant
 
 
 @pytest.mark.slow
@@ -310,18 +310,18 @@ def test_the_better_by_construction_leads_alone():
     rng = np.random.default_rng(6)
     values = rng.normal(0, 1, (50, 1)) + rng.normal([0.0, 1.0, 0.1], 0.3, (50, 3))
 
-    assert leaders(values, higher_is_better=True).best == 1
-    assert leaders(values, higher_is_better=True).equals == ()
-    assert leaders(-values, higher_is_better=False).equals == ()
+    assert find_leaders(values, higher_is_better=True).best == 1
+    assert find_leaders(values, higher_is_better=True).tied == ()
+    assert find_leaders(-values, higher_is_better=False).tied == ()
 
 
 def test_the_luckier_of_two_equals_does_not():
     """Of two that differ by chance alone, the other is named beside the best; the worse one is not."""
     rng = np.random.default_rng(7)
     values = rng.normal(0, 1, (50, 1)) + rng.normal([1.0, 1.0, 0.0], 0.3, (50, 3))
-    found = leaders(values, higher_is_better=True)
+    found = find_leaders(values, higher_is_better=True)
 
-    assert {found.best, *found.equals} == {0, 1}
+    assert {found.best, *found.tied} == {0, 1}
 
 
 def test_a_mean_that_ranks_do_not_bear_out_does_not_lead():
@@ -330,42 +330,42 @@ def test_a_mean_that_ranks_do_not_bear_out_does_not_lead():
     values = np.column_stack([other - 0.1, other])
     values[0, 0] = 100
 
-    assert leaders(values, higher_is_better=True) == Leaders(0, (1,))
+    assert find_leaders(values, higher_is_better=True) == Leaders(0, (1,))
 
 
 def test_a_twin_is_no_rival():
     """The same method by another name does not keep it from leading; where all are the same, nobody leads."""
     best, other = np.arange(20.0), np.arange(20.0) - 3
-    found = leaders(np.column_stack([best, other, best]), higher_is_better=True)
+    found = find_leaders(np.column_stack([best, other, best]), higher_is_better=True)
 
-    assert (found.best, found.equals, found.twins) == (0, (), (2,))
-    assert leaders(np.column_stack([best, best]), higher_is_better=True).equals == (1,)
+    assert (found.best, found.tied, found.duplicates) == (0, (), (2,))
+    assert find_leaders(np.column_stack([best, best]), higher_is_better=True).tied == (1,)
 
 
 def test_who_has_no_value_does_not_lead():
     """NaN alone takes no part, wherever it stands."""
     values = np.column_stack([np.full(9, NAN), np.arange(9.0), np.arange(9.0) - 1])
 
-    assert leaders(values, higher_is_better=True).best == 1
-    assert leaders(np.full((3, 2), NAN), higher_is_better=True).best is None
+    assert find_leaders(values, higher_is_better=True).best == 1
+    assert find_leaders(np.full((3, 2), NAN), higher_is_better=True).best is None
 
 
 def test_rates_lead_by_disagreement():
     """Seven more hits of eight are a difference to McNemar, four of four are none."""
     seven = np.column_stack([[1.0] * 7 + [0.0], [0.0] * 8])
 
-    assert leaders(seven, higher_is_better=True, rate=True).equals == ()
-    assert leaders(seven[:4], higher_is_better=True, rate=True).equals == (1,)
+    assert find_leaders(seven, higher_is_better=True, rate=True).tied == ()
+    assert find_leaders(seven[:4], higher_is_better=True, rate=True).tied == (1,)
 
 
 def test_ranks_by_hand():
     """Two images: ranks 1 2 3 and 1.5 1.5 3, the best being the highest."""
-    found = rank([[9.0, 5.0, 1.0], [4.0, 4.0, 0.0], [NAN, 1.0, 1.0]], higher_is_better=True)
+    found = rank_methods([[9.0, 5.0, 1.0], [4.0, 4.0, 0.0], [NAN, 1.0, 1.0]], higher_is_better=True)
 
     assert found is not None
     assert found.mean.tolist() == [1.25, 1.75, 3]
     assert found.count == 2
-    lower = rank([[9.0, 5.0, 1.0], [4.0, 4.0, 0.0]], higher_is_better=False)
+    lower = rank_methods([[9.0, 5.0, 1.0], [4.0, 4.0, 0.0]], higher_is_better=False)
     assert lower is not None
     assert lower.mean.tolist() == [2.75, 2.25, 1]
 
@@ -388,7 +388,7 @@ def test_friedman_is_the_published_one():
         [0.972, 0.981, 0.9751, 0.975],
         [0.957, 0.978, 0.946, 0.970],
     ]
-    found = rank(accuracies, higher_is_better=True)
+    found = rank_methods(accuracies, higher_is_better=True)
 
     assert found is not None
     assert found.mean == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=1e-3)
@@ -405,7 +405,7 @@ def test_critical_differences_are_the_published_ones(methods, q):
 
 def test_ranks_of_rounding_are_shared():
     """What differs in the eighth digit is equal; all equal have no p but 1."""
-    found = rank(np.float64([[0.3, 0.3 + 1e-9, 0.3], [7.0, 7.0, 7.0 - 1e-7]]), higher_is_better=True)
+    found = rank_methods(np.float64([[0.3, 0.3 + 1e-9, 0.3], [7.0, 7.0, 7.0 - 1e-7]]), higher_is_better=True)
 
     assert found is not None
     assert found.mean.tolist() == [2, 2, 2]
@@ -415,7 +415,7 @@ def test_ranks_of_rounding_are_shared():
 @pytest.mark.parametrize("values", [np.zeros((9, 2)), np.zeros((1, 4)), np.full((9, 3), NAN)])
 def test_too_little_has_no_ranks(values):
     """Friedman's test asks for three methods, and one image says nothing."""
-    assert rank(values, higher_is_better=True) is None
+    assert rank_methods(values, higher_is_better=True) is None
 
 
 def test_cliques_are_the_largest():

@@ -30,7 +30,7 @@ from fusioncam.cli.progress import ProgressBar, table_of
 from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, WorkerCount, workers_for
 from fusioncam.errors import OutputError, ResultsError
 from fusioncam.metrics.registry import METRICS, described, settings_of
-from fusioncam.report.html.page import write_report
+from fusioncam.report.html.page import write_html_report
 from fusioncam.utils.files import to_json
 
 _FEW = 20
@@ -111,7 +111,7 @@ def report(
     """
     if (folder / "plan.json").exists():
         raise typer.Exit(_told(gathered(folder), reported(folder), quiet=quiet, json=json))
-    written = write_report(folder)
+    written = write_html_report(folder)
     if json:
         print(to_json({"folder": str(folder), "written": [str(path) for path in written]}).decode())
     elif not quiet:
@@ -142,7 +142,7 @@ def list_metrics() -> None:
 def reported(folder: Path) -> list[Path]:
     """Make the report; a run of which none can be made is still a run."""
     try:
-        return write_report(folder)
+        return write_html_report(folder)
     except (ResultsError, OutputError) as error:
         print(f"no report: {error}", file=sys.stderr)
         return []

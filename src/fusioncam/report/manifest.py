@@ -1,4 +1,4 @@
-"""Which files of a run's folder a report wrote, so that the next one may remove those that are no more."""
+"""The list of files that a report wrote into a run's folder, so that the next report can remove stale ones."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ FILE = ".report-files.json"
 _FOLDERS = ("tables", "figures")
 
 
-def keep_only(written: Iterable[Path], run_folder: Path) -> None:
-    """Remove what the last report wrote and this one did not, and note what this one wrote.
+def remove_stale_files(written: Iterable[Path], run_folder: Path) -> None:
+    """Remove the files that only the previous report wrote, and record those that this one ``written``.
 
-    A file goes only if it lies right in ``tables/`` or ``figures/`` and is byte for byte what was written: whatever
-    anybody changed, added or put in its place stays.
+    A file is removed only if it lies directly in ``tables/`` or ``figures/`` and has exactly the bytes that the
+    report wrote. Files that a user changed, added or replaced are kept.
     """
-    now = {path.relative_to(run_folder).as_posix(): digest(path) for path in written}
-    for name, was in earlier(run_folder).items():
+    current = {path.relative_to(run_folder).as_posix(): sha256_of(path) for path in written}
+    for name, digest in read_manifest(run_folder).items():
         path = run_folder / name
-        if name not in now and ours(name) and not path.is_symlink() and path.is_file() and digest(path) == was:
-            with suppress(OSError):  # it stays, and does no harm
+        stale = name not in current and is_report_file(name) and not path.is_symlink() and path.is_file()
+        if stale and sha256_of(path) == digest:
+            with suppress(OSError):  # a file that cannot be removed does no harm
                 path.unlink()
     with atomic_write(run_folder / FILE) as file:
-        file.write(to_json(now))
+        file.write(to_json(current))
 
 
-def earlier(run_folder: Path) -> dict[str, str]:
-    """Read what the last report wrote; nothing where that cannot be told."""
+def read_manifest(run_folder: Path) -> dict[str, str]:
+    """Return the digests of the files that the previous report wrote; empty if they cannot be read."""
     try:
         facts = json.loads((run_folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -39,16 +40,16 @@ def earlier(run_folder: Path) -> dict[str, str]:
     return facts if isinstance(facts, dict) else {}
 
 
-def ours(name: str) -> bool:
-    """Say whether a file lies where a report writes.
+def is_report_file(name: str) -> bool:
+    """Return whether a relative path lies directly in a folder that reports write to.
 
-    >>> ours("tables/cost.md"), ours("tables/../rows.parquet"), ours("/tables/cost.md")
+    >>> is_report_file("tables/cost.md"), is_report_file("tables/../rows.parquet"), is_report_file("/tables/cost.md")
     (True, False, False)
     """
     parts = PurePosixPath(name).parts
     return len(parts) == 2 and parts[0] in _FOLDERS and ".." not in parts and "\\" not in name
 
 
-def digest(path: Path) -> str:
-    """Tell a file's content."""
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 digest of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,6 +1,6 @@
-"""What the names in rows say: baselines, settings, and which methods make up an ablation.
+"""Read method names as stored in rows: baselines, settings, and the groups that form an ablation.
 
-Rows are read without the methods themselves: what a name means is taken from its letters.
+A report is made without loading the methods, so that everything is derived from the text of the name.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Settings = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class SweepOf:
-    """Methods that differ in one number: ``methods`` by the value of ``setting``, in order."""
+class Sweep:
+    """Methods that differ in one number: ``methods`` by the value of ``setting``, in ascending order."""
 
     name: str
     setting: str
@@ -28,8 +28,8 @@ class SweepOf:
 
 
 @dataclass(frozen=True)
-class GridOf:
-    """Methods that differ in two words: ``methods`` by the values of ``rows`` and ``columns``."""
+class Grid:
+    """Methods that differ in two words: ``methods`` by the values of the settings ``rows`` and ``columns``."""
 
     name: str
     rows: str
@@ -38,7 +38,7 @@ class GridOf:
 
 
 def base_name(spec: str) -> str:
-    """Give the name before settings and presets.
+    """Return the name without settings and preset.
 
     >>> base_name("fusion-cam:official(theta=20)")
     'fusion-cam'
@@ -46,10 +46,10 @@ def base_name(spec: str) -> str:
     return spec.partition("(")[0].partition(":")[0].strip()
 
 
-def settings(spec: str) -> tuple[str, Settings]:
-    """Part a SPEC into its name and its settings.
+def split_spec(spec: str) -> tuple[str, Settings]:
+    """Split a SPEC into its name and its settings.
 
-    >>> settings("fusion-cam(gradient=layer-cam(layer=a.b), theta=20)")
+    >>> split_spec("fusion-cam(gradient=layer-cam(layer=a.b), theta=20)")
     ('fusion-cam', (('gradient', 'layer-cam(layer=a.b)'), ('theta', '20')))
     """
     name, _, rest = spec.strip().removesuffix(")").partition("(")
@@ -57,10 +57,28 @@ def settings(spec: str) -> tuple[str, Settings]:
     return name.strip(), tuple((key.strip(), value.strip()) for key, _, value in pairs)
 
 
-def number(text: str) -> float | None:
-    """Read a number, or give None.
+def join_spec(name: str, settings: Settings) -> str:
+    """Write a SPEC from its name and settings.
 
-    >>> number("20"), number("layer-cam")
+    >>> join_spec("fusion-cam", (("theta", "20"),))
+    'fusion-cam(theta=20)'
+    """
+    return f"{name}({', '.join(f'{key}={value}' for key, value in settings)})" if settings else name
+
+
+def words_in(spec: str) -> set[str]:
+    """Return all words of a SPEC, which include the names of methods.
+
+    >>> sorted(words_in("fuse(partners=[grad-cam++, score-cam:cic])"))
+    ['fuse', 'grad-cam++', 'partners', 'score-cam:cic']
+    """
+    return set(re.findall(r"[\w+:.-]+", spec))
+
+
+def parse_number(text: str) -> float | None:
+    """Parse a number; return None for any other text.
+
+    >>> parse_number("20"), parse_number("layer-cam")
     (20.0, None)
     """
     try:
@@ -69,80 +87,71 @@ def number(text: str) -> float | None:
         return None
 
 
-def sweeps(methods: Iterable[str], least: int = 3) -> list[SweepOf]:
-    """Find methods of one name and otherwise equal settings that differ in a number, three at least."""
-    found: dict[tuple[str, Settings, str], dict[float, str]] = defaultdict(dict)
+def find_sweeps(methods: Iterable[str], min_length: int = 3) -> list[Sweep]:
+    """Find groups of at least ``min_length`` methods that are equal except for the value of one number."""
+    groups: dict[tuple[str, Settings, str], dict[float, str]] = defaultdict(dict)
     for spec in methods:
-        name, pairs = settings(spec)
-        for key, text in pairs:
-            value = number(text)
+        name, settings = split_spec(spec)
+        for key, text in settings:
+            value = parse_number(text)
             if value is not None:
-                found[name, tuple(pair for pair in pairs if pair[0] != key), key][value] = spec
+                groups[name, tuple(pair for pair in settings if pair[0] != key), key][value] = spec
     return [
-        SweepOf(format_spec(name, rest), key, dict(sorted(values.items())))
-        for (name, rest, key), values in found.items()
-        if len(values) >= least
+        Sweep(join_spec(name, others), key, dict(sorted(specs.items())))
+        for (name, others, key), specs in groups.items()
+        if len(specs) >= min_length
     ]
 
 
-def grids(methods: Iterable[str]) -> list[GridOf]:
-    """Find methods of one name that differ in two words, such as gradient and region, at least two of each."""
-    found: dict[tuple[str, Settings, str, str], dict[tuple[str, str], str]] = defaultdict(dict)
+def find_grids(methods: Iterable[str]) -> list[Grid]:
+    """Find groups of methods that differ in two words, such as gradient and region, with two or more values each."""
+    groups: dict[tuple[str, Settings, str, str], dict[tuple[str, str], str]] = defaultdict(dict)
     for spec in methods:
-        name, pairs = settings(spec)
-        words = [(key, text) for key, text in pairs if number(text) is None]
-        for (first, one), (second, other) in combinations(words, 2):
-            rest = tuple(pair for pair in pairs if pair[0] not in (first, second))
-            found[name, rest, first, second][one, other] = spec
+        name, settings = split_spec(spec)
+        words = [(key, text) for key, text in settings if parse_number(text) is None]
+        for (rows, row), (columns, column) in combinations(words, 2):
+            others = tuple(pair for pair in settings if pair[0] not in (rows, columns))
+            groups[name, others, rows, columns][row, column] = spec
     return [
-        GridOf(format_spec(name, rest), first, second, cells)
-        for (name, rest, first, second), cells in found.items()
-        if all(len({pair[side] for pair in cells}) > 1 for side in (0, 1))
+        Grid(join_spec(name, others), rows, columns, specs)
+        for (name, others, rows, columns), specs in groups.items()
+        if all(len({pair[axis] for pair in specs}) > 1 for axis in (0, 1))
     ]
-
-
-def format_spec(name: str, pairs: Settings) -> str:
-    """Write a SPEC from its parts."""
-    return f"{name}({', '.join(f'{key}={value}' for key, value in pairs)})" if pairs else name
 
 
 def ablations(methods: Sequence[str], planned: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[str]]:
-    """Give the lists of methods that get a table of their own, by name: the plan's, or those that settings tell.
+    """Return the groups of methods that get a table of their own, by the name of the table.
 
-    Without a plan a sweep is named after its setting, a grid after its two, and ``variants`` are the other methods
-    with settings of which the plain one, or what they are made of, runs too. Each list begins with these.
+    With a plan these are its lists, without the methods that did not run. Without one, a sweep is named after its
+    setting and a grid after its two settings; ``variants`` are the other methods with settings whose plain method or
+    parts ran too. Each group begins with the plain methods.
     """
     if planned is not None:
-        kept = {name: [one for one in wanted if one in methods] for name, wanted in planned.items()}
-        return {name: wanted for name, wanted in kept.items() if wanted}
-    found: dict[str, list[str]] = {}
-    for sweep in sweeps(methods):
-        found.setdefault(sweep.setting, []).extend(sweep.methods.values())
-    for grid in grids(methods):
-        found.setdefault(f"{grid.rows}-{grid.columns}", []).extend(grid.methods.values())
-    taken = {one for listed in found.values() for one in listed}
-    left = [one for one in methods if settings(one)[1] and one not in taken]
-    variants = [one for one in left if parts(one) & set(methods) and base_name(one) not in BASELINES]
-    if variants:
-        found["variants"] = variants
-    for name, listed in found.items():
-        plain = [parts(one) if name == "variants" else {settings(one)[0]} for one in listed]
-        listed[:0] = [one for one in methods if one in set().union(*plain)]
-    return found
+        ran = {name: [spec for spec in specs if spec in methods] for name, specs in planned.items()}
+        return {name: specs for name, specs in ran.items() if specs}
+    groups: dict[str, list[str]] = {}
+    for sweep in find_sweeps(methods):
+        groups.setdefault(sweep.setting, []).extend(sweep.methods.values())
+    for grid in find_grids(methods):
+        groups.setdefault(f"{grid.rows}-{grid.columns}", []).extend(grid.methods.values())
+    grouped = {spec for specs in groups.values() for spec in specs}
+    if variants := [spec for spec in methods if spec not in grouped and _is_variant(spec, methods)]:
+        groups["variants"] = variants
+    return {name: [*_plain_methods(name, specs, methods), *specs] for name, specs in groups.items()}
 
 
-def parts(spec: str) -> set[str]:
-    """List all words of a SPEC, names of methods among them.
-
-    >>> sorted(parts("fuse(partners=[grad-cam++, score-cam:cic])"))
-    ['fuse', 'grad-cam++', 'partners', 'score-cam:cic']
-    """
-    return set(re.findall(r"[\w+:.-]+", spec))
+def _is_variant(spec: str, methods: Sequence[str]) -> bool:
+    return bool(split_spec(spec)[1] and words_in(spec) & set(methods)) and base_name(spec) not in BASELINES
 
 
-def main_methods(methods: Sequence[str], lists: Mapping[str, Sequence[str]]) -> list[str]:
-    """Give the methods of the main tables: all but those with settings that an ablation lists."""
-    if "main" in lists:
-        return list(lists["main"])
-    listed = {one for names in lists.values() for one in names}
-    return [one for one in methods if not (one in listed and settings(one)[1])] or list(methods)
+def _plain_methods(group: str, specs: Sequence[str], methods: Sequence[str]) -> list[str]:
+    names = [words_in(spec) if group == "variants" else {split_spec(spec)[0]} for spec in specs]
+    return [spec for spec in methods if spec in set().union(*names)]
+
+
+def main_methods(methods: Sequence[str], tables: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the methods of the main tables: all but those with settings that belong to an ablation."""
+    if "main" in tables:
+        return list(tables["main"])
+    in_ablations = {spec for specs in tables.values() for spec in specs}
+    return [spec for spec in methods if not (spec in in_ablations and split_spec(spec)[1])] or list(methods)

@@ -11,12 +11,15 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from fusioncam.errors import ResultsError, ShapeError
+from fusioncam.report.figures.costs import cost_figure
 from fusioncam.report.figures.critical_difference import critical_difference_figure
-from fusioncam.report.figures.panels import cost_figure, curves_figure, grid_figure, side_by_side_figure, sweep_figure
-from fusioncam.report.figures.style import saved, styled, styles
-from fusioncam.report.method_names import grids, sweeps
+from fusioncam.report.figures.curves import curves_figure
+from fusioncam.report.figures.settings import grid_figure, sweep_figure
+from fusioncam.report.figures.side_by_side import side_by_side_figure
+from fusioncam.report.figures.style import method_styles, render, styled
+from fusioncam.report.method_names import find_grids, find_sweeps
 from fusioncam.report.statistics import interval
-from fusioncam.report.write import figures
+from fusioncam.report.write import draw_figures
 from runs import apart, results, row, rows_of
 
 NAMES = ("fusion-cam", "union-cam", "grad-cam", "ones")
@@ -62,8 +65,8 @@ def test_curves_are_means_with_bands():
     insertion, deletion = figure.axes
     assert insertion.get_title(loc="left") == "insertion ↑"
     assert deletion.get_title(loc="left") == "deletion ↓"
-    assert insertion.get_xlabel() == "share of the pixels shown"
-    assert deletion.get_xlabel() == "share of the pixels removed"
+    assert insertion.get_xlabel() == "share of pixels shown"
+    assert deletion.get_xlabel() == "share of pixels removed"
     lines = lines_of(insertion)
     assert set(lines) == set(NAMES)
     assert lines["grad-cam"].get_xdata() == pytest.approx([0, 0.25, 0.5, 0.75, 1])
@@ -127,7 +130,7 @@ def test_cost_lies_across_quality():
     assert points["fusion-cam"].get_ydata() == pytest.approx([best.mean()])
     assert to_hex(points["fusion-cam"].get_markerfacecolor()) == "#ffffff"
     assert to_hex(points["grad-cam"].get_markerfacecolor()) != "#ffffff"
-    assert "hollow: chooses by\nwhat is measured" in texts_of(figure)
+    assert "hollow: optimises what\nthe metric measures" in texts_of(figure)
     ends = next(bar for bar in axes.containers if bar.get_label() == "grad-cam").lines[2][1].get_segments()[0][:, 1]
     assert ends == pytest.approx([interval(other).low, interval(other).high])
 
@@ -148,7 +151,7 @@ def test_partial_passes_stand_beside_the_name():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "grad-cam", "ablation-cam\n+ 1,280 partial",
     ]  # fmt: skip
-    assert figure.axes[0].get_xlabel() == "whole passes an image"
+    assert figure.axes[0].get_xlabel() == "full passes per image"
     assert not any("partial" in one for one in texts_of(cost_figure(results(rows), "lite0", names, "seconds")))
 
 
@@ -162,7 +165,7 @@ def test_a_sweep_is_a_line_of_means():
     names = ["fusion-cam", "fusion-cam(theta=50)", "fusion-cam(theta=0)", "fusion-cam(theta=10)"]
     values = dict(zip(names, apart(0.0, 0.1, 0.2, 0.3), strict=True))
     found = results(rows_of(values))
-    axes = sweep_figure(found, "lite0", sweeps(names)[0], "fusion-cam").axes[0]
+    axes = sweep_figure(found, "lite0", find_sweeps(names)[0], "fusion-cam").axes[0]
 
     line, level = axes.lines
     assert list(line.get_xdata()) == [0, 10, 50]
@@ -177,7 +180,7 @@ def test_a_grid_is_a_table_of_means(higher, where):
     cells = {("grad", "score"): 0.1, ("grad", "group"): 0.2, ("layer", "group"): 0.4}
     names = {f"fusion-cam(gradient={one}, region={other})": value for (one, other), value in cells.items()}
     found = results(rows_of({name: [value, value] for name, value in names.items()}, higher_is_better=higher))
-    axes = grid_figure(found, "lite0", grids(names)[0]).axes[0]
+    axes = grid_figure(found, "lite0", find_grids(names)[0]).axes[0]
 
     shades = axes.images[0].get_array()
     assert np.unravel_index(np.nanargmax(shades), shades.shape) == where
@@ -220,7 +223,7 @@ def test_bars_join_what_does_not_differ():
 
     assert bars_of(figure) == [pytest.approx((1.5 - 0.04, 1.5 + 0.04))]
     assert "fusion-cam †  1.50" in texts_of(figure)
-    assert "† chooses by what is measured" in " ".join(texts_of(figure))
+    assert "† optimises what the metric measures" in " ".join(texts_of(figure))
 
 
 def test_two_methods_have_no_diagram():
@@ -255,11 +258,11 @@ def test_images_side_by_side():
 def test_a_method_looks_alike_in_all_figures():
     """The well-known ones in every run; all of them unlike each other."""
     many = [*NAMES, *(f"method{place}" for place in range(25)), "center", "random", "edges"]
-    looks = styles(many)
+    looks = method_styles(many)
 
-    assert styles(["grad-cam", "fusion-cam"])["fusion-cam"] == looks["fusion-cam"]
+    assert method_styles(["grad-cam", "fusion-cam"])["fusion-cam"] == looks["fusion-cam"]
     assert len({(look.colour, str(look.dashes)) for look in looks.values()}) == len(many)
-    assert len({styles(["a", "b", "c"])[name].marker for name in "abc"}) == 3
+    assert len({method_styles(["a", "b", "c"])[name].marker for name in "abc"}) == 3
     fine = cost_figure(results(rows_of({"grad-cam": [1, 2], "ones": [2, 3]})), "lite0", ("grad-cam", "ones"))
     lines = {bar.get_label(): bar.lines[0] for bar in fine.axes[0].containers}
     assert lines["grad-cam"].get_color() == looks["grad-cam"].colour
@@ -267,7 +270,7 @@ def test_a_method_looks_alike_in_all_figures():
 
 def test_more_methods_than_styles_are_drawn_all_the_same():
     """Some look alike then."""
-    assert len(styles([f"method{place}" for place in range(99)])) == 99
+    assert len(method_styles([f"method{place}" for place in range(99)])) == 99
 
 
 def test_the_users_settings_do_not_show(monkeypatch):
@@ -287,7 +290,7 @@ def test_all_figures_of_a_run_have_names():
     found = results(
         curved(methods=names), curved("road", methods=names), curved("adcc", methods=names, family="sanity")
     )
-    made = dict(figures(found))
+    made = dict(draw_figures(found))
 
     assert list(made) == [
         "curves-lite0",
@@ -303,13 +306,13 @@ def test_all_figures_of_a_run_have_names():
     ]
     assert set(lines_of(made["curves-lite0"].axes[0])) == {*NAMES, "$x_1$"}
     assert not any(text.get_parse_math() for text in made["curves-lite0"].legends[0].get_texts())
-    assert saved(made["curves-lite0"], "png")[1:4] == b"PNG"
+    assert render(made["curves-lite0"], "png")[1:4] == b"PNG"
 
 
 def test_files_are_the_same_at_every_call():
     """No date, no chance in the ids."""
     one, other = (
-        [saved(curves_figure(results(curved()), "lite0", ["insertion"], NAMES), kind) for kind in ("svg", "png")]
+        [render(curves_figure(results(curved()), "lite0", ["insertion"], NAMES), kind) for kind in ("svg", "png")]
         for _ in range(2)
     )
 

@@ -17,10 +17,10 @@ from PIL import Image
 
 import fusioncam.report.html.page_model as sheet
 from fusioncam.errors import OutputError, ResultsError
-from fusioncam.report.html.benchmark_page import comparison_notes
-from fusioncam.report.html.explanations_page import read_explained
-from fusioncam.report.html.page import write_report
-from fusioncam.report.manifest import keep_only
+from fusioncam.report.html.benchmark_page import side_by_side_methods
+from fusioncam.report.html.page import write_html_report
+from fusioncam.report.html.stored_explanations import read_explanations
+from fusioncam.report.manifest import remove_stale_files
 from fusioncam.visualization import overlay, uncovered
 from reports import CHECK, explained, heat, measured, photos, pixels
 from runs import apart, results, rows_of, save
@@ -64,7 +64,7 @@ class Page(HTMLParser):
 
 def page_of(folder):
     """Write the report of a folder and read it."""
-    path = write_report(folder)[-1]
+    path = write_html_report(folder)[-1]
     assert path == folder / "report.html"
     text = path.read_text(encoding="utf-8")
     return text, Page(text)
@@ -107,7 +107,7 @@ def test_a_page_has_images_tables_failures_and_setting(made):
     text, page = made
 
     assert [a["alt"] for a in page.all("img", **{"class": "base"})] == ["cat.png", "dog.png", "a cup.png"]
-    assert {"grad-cam", "fusion-cam"} <= {a["data-method"] for a in page.all("img", **{"class": "heat"})}
+    assert {"grad-cam", "fusion-cam"} <= {a["data-method"] for a in page.all("img", **{"class": "heatmap"})}
     assert page.all("table")
     assert "torn.jpg: truncated" in page.texts("dd")
     assert "0.1.0" in page.texts("dd")
@@ -159,7 +159,7 @@ def test_names_stay_text(tmp_path):
     _, page = page_of(out)
 
     assert NASTY in page.texts("h3")
-    assert page.all("template")[0]["data-words"].startswith(NASTY.lower())
+    assert page.all("template")[0]["data-search"].startswith(NASTY.lower())
     assert error in page.texts("dd")
     assert method in page.texts("span")
     assert f"{class_name} 50.0%" in page.texts("button")
@@ -185,7 +185,7 @@ def test_names_stay_text_in_a_benchmark(tmp_path):
 
 def test_no_more_than_the_limit(tmp_path, monkeypatch):
     """What does not fit is counted."""
-    monkeypatch.setattr(sheet, "IMAGES", 2)
+    monkeypatch.setattr(sheet, "MAX_IMAGES", 2)
     _, page = page_of(explained(tmp_path / "out", ["cat.png", "dog.png", "a cup.png"]))
 
     assert len(page.all("template")) == 2
@@ -194,7 +194,7 @@ def test_no_more_than_the_limit(tmp_path, monkeypatch):
 
 def test_no_more_than_the_room(tmp_path, monkeypatch):
     """But one image is always shown."""
-    monkeypatch.setattr(sheet, "ROOM", 1)
+    monkeypatch.setattr(sheet, "MAX_PIXEL_CHARACTERS", 1)
     _, page = page_of(explained(tmp_path / "out", ["cat.png", "dog.png", "a cup.png"]))
 
     assert len(page.all("template")) == 1
@@ -210,14 +210,14 @@ def test_a_thousand_images_stay_small(tmp_path):
     assert len(page.all("template")) == 1000
     assert any("shows the first 1,000 of 1,001 images" in one for one in page.texts("p"))
     assert max(decoded(page.all("img", **{"class": "base"})[0]["src"]).size) == 224
-    assert len(text) < sheet.ROOM + 2**22
+    assert len(text) < sheet.MAX_PIXEL_CHARACTERS + 2**22
     assert len(page.all("tr")) == 1001  # one of them the head
 
 
 def test_it_needs_a_folder_of_either(tmp_path):
     """Others are told which."""
-    with pytest.raises(ResultsError, match=r"neither plan.json nor explanations.json: give the folder"):
-        write_report(tmp_path)
+    with pytest.raises(ResultsError, match=r"neither plan.json nor explanations.json: pass the folder"):
+        write_html_report(tmp_path)
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
@@ -225,7 +225,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
     folder = explained(tmp_path / "out", ["cat.png"])
     (folder / "report.html").mkdir()
     with pytest.raises(OutputError, match=r"cannot write .*report\.html"):
-        write_report(folder)
+        write_html_report(folder)
 
 
 # -- explanations ----------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_images_and_heatmaps_are_layers(tmp_path):
 
     base = np.asarray(decoded(page.all("img", **{"class": "base"})[0]["src"]).convert("RGB"), int)
     assert np.abs(base - np.asarray(pixels(7), int)).mean() < 8
-    colours = np.asarray(decoded(page.all("img", **{"class": "heat"})[0]["src"]).convert("RGB"), int)
+    colours = np.asarray(decoded(page.all("img", **{"class": "heatmap"})[0]["src"]).convert("RGB"), int)
     assert colours[24, 4].argmax() == 2
     assert colours[24, -4].argmax() == 0
 
@@ -264,7 +264,7 @@ def test_a_image_of_several_classes_offers_them(tmp_path):
     _, page = page_of(out)
 
     assert {"tabby 60.0%", "lynx 25.0%"} <= set(page.texts("button"))
-    assert [a["data-group"] for a in page.all("img", **{"class": "heat"})] == ["0", "0", "1", "1"]
+    assert [a["data-class"] for a in page.all("img", **{"class": "heatmap"})] == ["0", "0", "1", "1"]
 
 
 def test_two_images_of_one_name_are_two(tmp_path):
@@ -272,7 +272,7 @@ def test_two_images_of_one_name_are_two(tmp_path):
     _, page = page_of(explained(tmp_path / "out", ["a/cat.png", "b/cat.png", "b/cat.png"]))
 
     assert page.texts("h3").count("cat.png") == 3
-    assert [a["data-words"].split()[-1] for a in page.all("template")] == ["a/cat.png", "b/cat.png", "b/cat.png"]
+    assert [a["data-search"].split()[-1] for a in page.all("template")] == ["a/cat.png", "b/cat.png", "b/cat.png"]
 
 
 def test_images_of_other_classes_are_others(tmp_path):
@@ -307,14 +307,14 @@ def test_what_is_gone_is_told(tmp_path):
     (out / "1.0.tabby.png").write_bytes(b"no image")
     _, page = page_of(out)
 
-    assert [a["data-method"] for a in page.all("img", **{"class": "heat"})] == ["grad-cam"]
+    assert [a["data-method"] for a in page.all("img", **{"class": "heatmap"})] == ["grad-cam"]
     assert not page.all("img", **{"class": "base"})
     assert "2 files cannot be shown, the first: 0.0.tabby.npy." in page.texts("p")
 
 
 def test_what_is_gone_is_told_of_a_part_too(tmp_path, monkeypatch):
     """Also where the limit ends the images before their end."""
-    monkeypatch.setattr(sheet, "IMAGES", 1)
+    monkeypatch.setattr(sheet, "MAX_IMAGES", 1)
     out = explained(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
     (out / "0.0.tabby.npy").unlink()
     _, page = page_of(out)
@@ -329,7 +329,7 @@ def test_names_of_files_lead_nowhere_else(tmp_path):
     facts["explanations"][0]["files"] = [f"../elsewhere/{name}" for name in facts["explanations"][0]["files"]]
     (out / "explanations.json").write_text(json.dumps(facts))
 
-    assert read_explained(out).told[0].overlay == "0.0.tabby.png"
+    assert read_explanations(out).explanations[0].overlay == "0.0.tabby.png"
     assert len(page_of(out)[1].all("img", **{"class": "base"})) == 1
 
 
@@ -337,8 +337,10 @@ def test_names_of_files_lead_nowhere_else(tmp_path):
 def test_torn_explanations(tmp_path, text):
     """Are an error that names the file."""
     (tmp_path / "explanations.json").write_text(text)
-    with pytest.raises(ResultsError, match=r"explanations\.json cannot be read, it is torn or of another version"):
-        write_report(tmp_path)
+    with pytest.raises(
+        ResultsError, match=r"explanations\.json cannot be read, it is truncated or"
+    ):
+        write_html_report(tmp_path)
 
 
 def test_explanations_need_no_extra(tmp_path, monkeypatch):
@@ -384,7 +386,7 @@ def test_a_benchmark_names_classes_and_values(tmp_path):
 
     assert "birch, labelled cedar" in page.texts("p")
     assert any(re.fullmatch(r"insertion\s0\.\d+ · road\s\d\.?\d*", one) for one in page.texts("p"))
-    assert [a["data-words"].split()[-1] for a in page.all("template")] == ["one", "two"]
+    assert [a["data-search"].split()[-1] for a in page.all("template")] == ["one", "two"]
 
 
 @pytest.mark.slow
@@ -395,14 +397,14 @@ def test_images_that_are_gone_leave_heatmaps_alone(tmp_path):
     (tmp_path / "photos" / "b.png").unlink()
     _, page = page_of(run)
     assert len(page.all("img", **{"class": "base"})) == 1
-    assert "1 file cannot be shown, the first: b.png is not in the data any more." in page.texts("p")
+    assert "1 file cannot be shown, the first: b.png is no longer in the data set." in page.texts("p")
 
     (tmp_path / "photos" / "a.png").unlink()
     (tmp_path / "photos").rmdir()
     text, page = page_of(run)
     assert not page.all("img", **{"class": "base"})
-    assert len(page.all("img", **{"class": "heat"})) == 6
-    assert "The images of lite0 cannot be shown, heatmaps stand alone:" in text
+    assert len(page.all("img", **{"class": "heatmap"})) == 6
+    assert "The images of lite0 cannot be shown, only their heatmaps:" in text
     assert "photos: no such file or folder" in text
 
 
@@ -410,7 +412,7 @@ def test_images_given_in_python_leave_heatmaps_alone(tmp_path):
     """There is no data set to open again."""
     text, page = page_of(measured(tmp_path / "run", ["a.png"]))
 
-    assert len(page.all("img", **{"class": "heat"})) == 3
+    assert len(page.all("img", **{"class": "heatmap"})) == 3
     assert "the images were given in Python" in text
 
 
@@ -429,7 +431,7 @@ def test_runs_of_earlier_versions_have_a_report(tmp_path):
     text, page = page_of(run)
 
     assert "1, labelled 2" in page.texts("p")
-    assert "the run has no models.json; the same command adds it" in text
+    assert "the run has no models.json; run the same command again to add it" in text
 
 
 @pytest.mark.slow
@@ -437,11 +439,11 @@ def test_figures_of_images_side_by_side(tmp_path):
     """Figures 2 and 4 of the paper are made where heatmaps and images are there, and not else."""
     names = ["a.png", "b.png"]
     run = measured(tmp_path / "run", names, data=photos(tmp_path / "photos", names))
-    files = write_report(run)
+    files = write_html_report(run)
     assert run / "figures" / "side-by-side-lite0.png" in files
 
     (tmp_path / "photos").rename(tmp_path / "moved")
-    assert run / "figures" / "side-by-side-lite0.png" not in write_report(run)
+    assert run / "figures" / "side-by-side-lite0.png" not in write_html_report(run)
     assert not (run / "figures" / "side-by-side-lite0.png").exists()
 
 
@@ -449,11 +451,11 @@ def test_figures_of_images_side_by_side(tmp_path):
 def test_the_reference_is_side_by_side_with_the_others_wherever_it_stands(place):
     """Nine methods have room, in order, and the one that all are compared with is one of them."""
     methods = [*"abcdefghijkl"]
-    assert comparison_notes(results(rows_of({one: [0.5] for one in methods}))) == methods[:9]
+    assert side_by_side_methods(results(rows_of({one: [0.5] for one in methods}))) == methods[:9]
 
     methods.insert(place, "fusion-cam")
     wanted = methods[:9] if place < 9 else [*methods[:8], "fusion-cam"]
-    assert comparison_notes(results(rows_of({one: [0.5] for one in ["ones", *methods]}))) == wanted
+    assert side_by_side_methods(results(rows_of({one: [0.5] for one in ["ones", *methods]}))) == wanted
 
 
 # -- stale files -----------------------------------------------------------------------------------------------
@@ -465,7 +467,7 @@ def test_what_is_no_longer_made_is_removed(tmp_path):
     values = dict(zip(("fusion-cam", "grad-cam", "score-cam"), apart(0, 0.1, 0.2), strict=True))
     road = rows_of(values, metric="iou", family="localization")
     run = save(tmp_path / "run", [*rows_of(values), *road])
-    write_report(run)
+    write_html_report(run)
     tables, figures = run / "tables", run / "figures"
     assert (tables / "localization.md").exists()
     assert (figures / "critical-difference-iou-lite0.png").exists()
@@ -473,7 +475,7 @@ def test_what_is_no_longer_made_is_removed(tmp_path):
     (tables / "notes.md").write_text("mine")
 
     save(run, rows_of(values))
-    write_report(run)
+    write_html_report(run)
     assert not (tables / "localization.md").exists()
     assert not (figures / "critical-difference-iou-lite0.png").exists()
     assert (tables / "localization.csv").read_text() == "mine"
@@ -491,13 +493,13 @@ def test_a_manifest_leads_nowhere_else(run, name):
     digest = hashlib.sha256(victim.read_bytes()).hexdigest()
     (run / ".report-files.json").write_text(json.dumps({name: digest}))
 
-    keep_only([], run)
+    remove_stale_files([], run)
     assert victim.exists()
 
 
 def test_a_torn_manifest_removes_nothing(run):
     """And is replaced."""
     (run / ".report-files.json").write_text("{")
-    write_report(run)
+    write_html_report(run)
 
     assert "tables/cost.md" in json.loads((run / ".report-files.json").read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fusioncam.report.html.page import write_report
+from fusioncam.report.html.page import write_html_report
 from reports import CHECK, explained, measured, photos
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ def pages(tmp_path_factory):
     few = NAMES[:4]
     methods = (*METHODS, "score-cam", "ones")
     run = measured(place / "run", few, methods, data=photos(place / "photos", few), failures=[("x.png", "torn")])
-    return {"explain": write_report(out)[-1], "benchmark": write_report(run)[-1]}
+    return {"explain": write_html_report(out)[-1], "benchmark": write_html_report(run)[-1]}
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def slide(page, percent, place=0):
 def test_the_slider_changes_the_opacity(opened):
     """Of the heatmap's layer alone; at 0 the image is bare."""
     page = opened()
-    heat, base = page.locator("#gallery .heat:visible").first, page.locator("#gallery .base").first
+    heat, base = page.locator("#gallery .heatmap:visible").first, page.locator("#gallery .base").first
     opacity = "one => getComputedStyle(one).opacity"
 
     assert heat.evaluate(opacity) == "0.5"
@@ -96,7 +96,7 @@ def test_the_slider_answers_the_keyboard(opened):
 def test_a_method_changes_all_maps(opened):
     """The layers and what is told of them; one layer is to be seen of each image."""
     page = opened()
-    visible = page.locator("#gallery .heat:visible")
+    visible = page.locator("#gallery .heatmap:visible")
     before = visible.first.get_attribute("src")
     assert visible.count() == 24
 
@@ -104,14 +104,14 @@ def test_a_method_changes_all_maps(opened):
     assert visible.count() == 24
     assert {one.get_attribute("data-method") for one in visible.all()} == {"fusion-cam"}
     assert visible.first.get_attribute("src") != before
-    assert "gains D +0.100" in page.locator("#gallery .told:visible").first.inner_text()
+    assert "gains D +0.100" in page.locator("#gallery .caption:visible").first.inner_text()
 
 
 def test_a_class_changes_one_image(opened):
     """And no other."""
     page = opened()
     page.locator("#gallery .classes button").nth(1).click()
-    groups = [one.get_attribute("data-group") for one in page.locator("#gallery .heat:visible").all()]
+    groups = [one.get_attribute("data-class") for one in page.locator("#gallery .heatmap:visible").all()]
 
     assert groups == ["1", *["0"] * 23]
     assert page.locator("#gallery .classes button").nth(1).get_attribute("aria-pressed") == "true"
@@ -121,25 +121,25 @@ def test_pages_are_turned(opened):
     """24 images a page, and no further than the last."""
     page = opened()
     assert shown(page, "#count") == ["1 to 24 of 31 images"]
-    assert page.locator("#back").is_disabled()
-    page.locator("#on").click()
+    assert page.locator("#previous").is_disabled()
+    page.locator("#next").click()
 
     assert shown(page, "#count") == ["25 to 31 of 31 images"]
     assert shown(page, "#gallery h3") == [*NAMES[24:], NASTY]
-    assert page.locator("#on").is_disabled()
-    assert not page.locator("#back").is_disabled()
+    assert page.locator("#next").is_disabled()
+    assert not page.locator("#previous").is_disabled()
 
 
 def test_a_search_finds_names_and_classes(opened):
     """In images and in the table, with all of its words; what it finds begins at the first page."""
     page = opened()
-    page.locator("#on").click()
+    page.locator("#next").click()
     page.locator("#search").fill("tabby")
-    assert shown(page, "#count") == ["1 to 24 of 31 that match, of 31 images"]
+    assert shown(page, "#count") == ["1 to 24 of 31 matching, of 31 images"]
     page.locator("#search").fill("TIGER 17")
 
     assert shown(page, "#gallery h3") == ["17.png"]
-    assert shown(page, "#count") == ["1 that match, of 31 images"]
+    assert shown(page, "#count") == ["1 matching, of 31 images"]
     assert {row.split("\t")[0] for row in shown(page, "table.listing tbody tr")} == {"17.png"}
     page.locator("#search").fill("nothing such")
     assert shown(page, "#gallery h3") == []
@@ -160,7 +160,7 @@ def test_tables_are_sorted(opened):
     assert header.locator("xpath=..").get_attribute("aria-sort") == "descending"
     header.click()
     assert table.evaluate(numbers) == sorted(down)
-    assert table.locator("tbody.apart th").inner_text() == "ones"
+    assert table.locator("tbody.footer th").inner_text() == "ones"
 
 
 def test_names_are_sorted_as_people_do(opened):
@@ -182,7 +182,7 @@ def test_heatmaps_are_compared_side_by_side(opened):
         "grad-cam tabby 80.0%", "fusion-cam tabby 80.0%", "grad-cam tiger cat 10.0%", "fusion-cam tiger cat 10.0%",
     ]  # fmt: skip
     slide(page, 20, place=1)
-    assert page.locator("#compare .heat").first.evaluate("one => getComputedStyle(one).opacity") == "0.2"
+    assert page.locator("#compare .heatmap").first.evaluate("one => getComputedStyle(one).opacity") == "0.2"
 
     page.keyboard.press("Escape")
     assert not page.locator("#compare").is_visible()
@@ -192,7 +192,7 @@ def test_heatmaps_are_compared_side_by_side(opened):
 def test_a_name_stays_text_wherever_it_goes(opened):
     """On its card, in the dialog, in the table: no image is asked for, nothing runs."""
     page = opened()
-    page.locator("#on").click()
+    page.locator("#next").click()
     page.locator("#gallery .stack").last.click()
 
     assert shown(page, "#compare-title") == [NASTY]

@@ -12,9 +12,18 @@ import pytest
 
 from fusioncam import METHODS
 from fusioncam.errors import MissingExtraError, OutputError, ResultsError, UnknownNameError
-from fusioncam.report.method_names import BASELINES, ablations, base_name, grids, main_methods, settings, sweeps
-from fusioncam.report.results import COLUMNS, read_results, results_of
+from fusioncam.report.method_names import (
+    BASELINES,
+    ablations,
+    base_name,
+    find_grids,
+    find_sweeps,
+    main_methods,
+    split_spec,
+)
+from fusioncam.report.results import read_results, results_of
 from fusioncam.report.statistics import interval
+from fusioncam.report.stored_rows import COLUMNS
 from fusioncam.report.tables.latex import latex
 from fusioncam.report.tables.means import pages
 from fusioncam.report.tables.model import markdown
@@ -31,7 +40,7 @@ def page_of(found, name="faithfulness"):
 
 def cells_of(table):
     """Give a table's cells by method, those of baselines too."""
-    return dict((*table.body, *table.apart))
+    return dict((*table.body, *table.footer))
 
 
 def styles_of(*shifts, names=("fusion-cam", "score-cam", "grad-cam"), **facts):
@@ -116,21 +125,24 @@ def test_a_baseline_takes_no_part_and_is_told():
     table = page_of(results(rows_of(values))).tables[0]
 
     assert [name for name, _ in table.body] == ["fusion-cam", "score-cam"]
-    assert [name for name, _ in table.apart] == ["ones"]
+    assert [name for name, _ in table.footer] == ["ones"]
     assert cells_of(table)["fusion-cam"][0].style == "bold"
     assert cells_of(table)["ones"][0].style == ""
-    assert "insertion: the baseline ones has a better mean than fusion-cam; the difference holds (p < 0.001)." in (
-        table.notes
+    assert (
+        "insertion: the baseline ones has a better mean than fusion-cam; the difference is significant (p < 0.001)."
+        in (table.notes)
     )
     values["fusion-cam"] = np.round(values["fusion-cam"] * 64) / 64  # so that equal differences are equal
     values["ones"] = values["fusion-cam"] + np.array([0.5, -0.25, *[0.25, -0.25] * 19])
     told = page_of(results(rows_of(values))).tables[0].notes
-    assert any("the difference does not hold" in note for note in told)
+    assert any("the difference is not significant" in note for note in told)
     told = page_of(results(rows_of(values, higher_is_better=False))).tables[0].notes
     assert not any("baseline" in note for note in told)
     values["ones"] = values["score-cam"] - 1
     told = page_of(results(rows_of(values, higher_is_better=False))).tables[0].notes
-    assert any("the baseline ones has a better mean than score-cam; the difference holds" in note for note in told)
+    assert any(
+        "the baseline ones has a better mean than score-cam; the difference is significant" in note for note in told
+    )
 
 
 def test_a_setting_written_out_is_no_rival():
@@ -207,11 +219,11 @@ def test_shared_objectives_are_marked_in_every_table():
     }
     for name in ("faithfulness", "paired", "ranks"):
         page = page_of(found, name)
-        assert any(note.startswith("† This method chooses") for note in page.notes)
+        assert any(note.startswith("† This method optimises") for note in page.notes)
         assert "†" in markdown(page).split("## Notes")[0]
         assert r"$^{\dagger}$" in latex(page)
     assert (
-        "† The reference, fusion-cam, chooses by what this metric measures."
+        "† The reference, fusion-cam, optimises what this metric measures."
         in page_of(found, "paired").tables[0].notes
     )
     assert not page_of(found, "paired").tables[1].notes
@@ -229,13 +241,14 @@ def test_undefined_and_failed_are_counted_and_said():
     page = page_of(results(rows))
     notes = page.tables[0].notes
 
-    assert notes[0] == "4 images; 1 more failed, the first: torn.jpg: truncated."
+    assert notes[0] == "4 images; 1 more failed, first error: torn.jpg: truncated."
     assert (
-        "Methods or their metrics failed on images: grad-cam 1, score-cam 1; the first: 000.jpg: no memory." in notes
+        "Images on which a method or its metric failed: grad-cam 1, score-cam 1; first error: 000.jpg: no memory."
+        in notes
     )
-    assert "insertion is undefined, and left out, on images: fusion-cam 1." in notes
-    assert "adcc is undefined, and left out, on images: 4 for every method." in notes
-    assert "insertion: 4 values are in no row." in notes
+    assert "Images on which insertion is undefined, which are left out: fusion-cam 1." in notes
+    assert "Images on which adcc is undefined, which are left out: 4 for every method." in notes
+    assert "insertion: 4 values are missing from the stored rows." in notes
     assert cells_of(page.tables[0])["fusion-cam"][1].text == "\N{EN DASH}"
     counts = {(one["metric"], one["method"]): (one["images"], one["undefined"]) for one in page.records}
     assert counts["insertion", "fusion-cam"] == (3, 1)
@@ -287,7 +300,7 @@ def test_several_classes_of_a_image_count_once():
     rows = [*rows_of({"a": [0.1, 0.5]}), *rows_of({"a": [0.3, 0.5]}, target=7)]
     column = results(rows).column("lite0", "insertion")
 
-    assert column.of("a").tolist() == pytest.approx([0.2, 0.5])
+    assert column.values_of("a").tolist() == pytest.approx([0.2, 0.5])
 
 
 # -- pairs and ranks -------------------------------------------------------------------------------------------
@@ -339,7 +352,7 @@ def test_mean_ranks_leave_baselines_out():
     table = page_of(results(rows_of(values)), "ranks").tables[0]
 
     assert [(name, cells[0].text) for name, cells in table.body] == [("a", "1.00"), ("b", "2.00"), ("c", "3.00")]
-    assert [(name, cells[0].text) for name, cells in table.apart] == [
+    assert [(name, cells[0].text) for name, cells in table.footer] == [
         ("CD", "0.74"),
         ("Friedman's p", "< 0.001"),
         ("images", "20"),
@@ -371,8 +384,8 @@ def test_ablations_are_found_by_their_settings():
     assert lists["gradient-region"] == ["fusion-cam", *ABLATION[5:8]]
     assert lists["variants"] == ["fusion-cam", "grad-cam", *ABLATION[8:10]]
     assert main_methods(ABLATION, lists) == ["fusion-cam", "grad-cam", "ones"]
-    assert [(one.setting, list(one.methods)) for one in sweeps(ABLATION)] == [("theta", [0, 5, 50])]
-    assert [(one.rows, one.columns, len(one.methods)) for one in grids(ABLATION)] == [("gradient", "region", 3)]
+    assert [(one.setting, list(one.methods)) for one in find_sweeps(ABLATION)] == [("theta", [0, 5, 50])]
+    assert [(one.rows, one.columns, len(one.methods)) for one in find_grids(ABLATION)] == [("gradient", "region", 3)]
 
 
 def test_a_setting_alone_is_no_ablation():
@@ -410,8 +423,8 @@ def test_names_are_read_as_users_type_them():
     """Brackets and inner settings stay whole."""
     spec = "fuse(partners=[grad-cam, layer-cam(layer=a.b)], rule=max)"
 
-    assert settings(spec) == ("fuse", (("partners", "[grad-cam, layer-cam(layer=a.b)]"), ("rule", "max")))
-    assert settings("grad-cam") == ("grad-cam", ())
+    assert split_spec(spec) == ("fuse", (("partners", "[grad-cam, layer-cam(layer=a.b)]"), ("rule", "max")))
+    assert split_spec("grad-cam") == ("grad-cam", ())
     assert base_name("fusion-cam:official(theta=20)") == "fusion-cam"
 
 
@@ -506,10 +519,12 @@ def test_what_cannot_be_written_is_told(tmp_path):
 
 def test_a_run_that_is_not_there_is_told(tmp_path):
     """No plan, no rows."""
-    with pytest.raises(ResultsError, match=r"plan\.json is not there: give the folder of a run"):
+    with pytest.raises(
+        ResultsError, match=r"plan\.json does not exist: pass the folder of a"
+    ):
         write_report(tmp_path / "nowhere")
     (tmp_path / "plan.json").write_text("{}")
-    with pytest.raises(ResultsError, match=r"rows\.parquet is not there.*has ended"):
+    with pytest.raises(ResultsError, match=r"rows\.parquet does not exist.*has finished"):
         write_report(tmp_path)
 
 
@@ -519,7 +534,7 @@ def test_a_torn_plan_is_told(tmp_path, text):
     folder = save(tmp_path / "run", rows_of({"a": [0.1, 0.2]}))
     (folder / "plan.json").write_bytes(text.encode(errors="surrogateescape"))
 
-    with pytest.raises(ResultsError, match=r"plan\.json (cannot be read as JSON|holds no plan)"):
+    with pytest.raises(ResultsError, match=r"plan\.json (cannot be read as JSON|is not a plan)"):
         write_report(folder)
 
 
@@ -530,7 +545,7 @@ def test_torn_rows_are_told(tmp_path, keep):
     whole = (folder / "rows.parquet").read_bytes()
     (folder / "rows.parquet").write_bytes(whole[:keep])
 
-    with pytest.raises(ResultsError, match=r"rows\.parquet cannot be read, it is torn or no Parquet file"):
+    with pytest.raises(ResultsError, match=r"rows\.parquet cannot be read, it is truncated or not a Parquet file"):
         write_report(folder)
 
 
@@ -553,7 +568,7 @@ def test_columns_are_those_of_the_benchmark():
 
 def test_rows_without_any_value_are_told():
     """Every image failed, or there was none."""
-    with pytest.raises(ResultsError, match=r"all of its 1 images failed: torn\.jpg: truncated"):
+    with pytest.raises(ResultsError, match=r"all 1 images failed: torn\.jpg: truncated"):
         results([row(**ERROR)])
     with pytest.raises(ResultsError, match="no row with a value"):
         results_of(pd.DataFrame(columns=list(COLUMNS)))
@@ -565,7 +580,7 @@ def test_two_protocols_do_not_make_one_column():
 
     with pytest.raises(ResultsError, match="'insertion' has more than one protocol"):
         pages(results(rows))
-    with pytest.raises(ResultsError, match="the column protocol holds no JSON"):
+    with pytest.raises(ResultsError, match="the column protocol must contain JSON"):
         pages(results(rows_of({"a": [0.1]}, protocol="{")))
 
 

@@ -1,1 +1,1 @@
-"""Figures of a benchmark."""
+"""Figures of a benchmark, drawn with matplotlib."""

@@ -1,4 +1,4 @@
-"""How figures look: one colour, line and marker a method, in all of them, told apart by the colour-blind too."""
+"""The style of figures: each method has the same colour, line and marker in all, distinct for the colour-blind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from fusioncam.report.method_names import BASELINES, base_name
 
-# Okabe and Ito's colours without the yellow, which pales on white, and three of Paul Tol's
+# Okabe and Ito's colours without yellow, which is too light on white, and three of Paul Tol's
 _COLOURS = (
     "#D55E00",
     "#0072B2",
@@ -32,7 +32,7 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">", "d")
 _GREYS = ("#4D4D4D", "#7F7F7F", "#A0A0A0", "#B8B8B8")
 
-# those that most figures show, always alike
+# the index of the colour of common methods, so that they look the same in every run
 _KNOWN = {
     "fusion-cam": 0,
     "union-cam": 1,
@@ -48,7 +48,7 @@ _KNOWN = {
 INK, PALE = "#222222", "#D9D9D9"
 
 _SETTINGS = {
-    "font.family": "DejaVu Sans",  # it comes with matplotlib: the same on every machine
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that files are the same on every machine
     "font.size": 9,
     "text.parse_math": False,
     "axes.titlesize": 10,
@@ -73,13 +73,13 @@ _SETTINGS = {
     "legend.fontsize": 8.5,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
-    "svg.hashsalt": "fusioncam",  # ids in SVG files are else made of chance
+    "svg.hashsalt": "fusioncam",  # otherwise the ids in SVG files are random
 }
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a method is drawn."""
+    """The colour, dashes, marker and line width of a method."""
 
     colour: str
     dashes: Any
@@ -87,36 +87,39 @@ class Style:
     width: float
 
 
-def styles(methods: Sequence[str]) -> dict[str, Style]:
-    """Give each method its own style: the well-known and the baselines always the same, the others in their order."""
-    found: dict[str, Style] = {}
-    taken = {_KNOWN[name] for name in methods if name in _KNOWN}
-    places = [place for place in range(len(_COLOURS)) if place not in taken]
+def method_styles(methods: Sequence[str]) -> dict[str, Style]:
+    """Return a style for each method: fixed ones for common methods and baselines, then free ones in order."""
+    used = {_KNOWN[name] for name in methods if name in _KNOWN}
     free = iter(
-        [
-            (place, dash)
-            for dash, place in product(range(len(_DASHES)), range(len(_COLOURS)))
-            if dash or place in places
-        ]
+        (colour, dash)
+        for dash, colour in product(range(len(_DASHES)), range(len(_COLOURS)))
+        if dash or colour not in used
     )
+    styles: dict[str, Style] = {}
     for name in methods:
         if name in BASELINES:
-            place = BASELINES.index(name)
-            found[name] = Style(_GREYS[place], _DASHES[(place + 1) % len(_DASHES)], "xx+1"[place], 1.1)
+            styles[name] = _baseline_style(BASELINES.index(name))
         elif name in _KNOWN:
-            place = _KNOWN[name]
-            found[name] = Style(_COLOURS[place], "-", _MARKERS[place], 2.2 if place == 0 else 1.3)
+            colour = _KNOWN[name]
+            styles[name] = Style(_COLOURS[colour], "-", _MARKERS[colour], 2.2 if colour == 0 else 1.3)
         else:
-            place, dash = next(free, (len(found) % len(_COLOURS), 0))
-            grey = base_name(name) in BASELINES
-            marker = _MARKERS[(place + 3 * dash) % len(_MARKERS)]
-            found[name] = Style(_GREYS[0] if grey else _COLOURS[place], _DASHES[dash], marker, 1.3)
-    return found
+            colour, dash = next(free, (len(styles) % len(_COLOURS), 0))
+            styles[name] = _free_style(colour, dash, grey=base_name(name) in BASELINES)
+    return styles
+
+
+def _baseline_style(index: int) -> Style:
+    return Style(_GREYS[index], _DASHES[(index + 1) % len(_DASHES)], "xx+1"[index], 1.1)
+
+
+def _free_style(colour: int, dash: int, grey: bool) -> Style:
+    marker = _MARKERS[(colour + 3 * dash) % len(_MARKERS)]
+    return Style(_GREYS[0] if grey else _COLOURS[colour], _DASHES[dash], marker, 1.3)
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in the report's style within the block, whatever the user's settings."""
+    """Draw in the report's style within the block, whatever the user's settings are."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)
@@ -124,25 +127,28 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Give an empty figure of so many inches, drawn without any window."""
+    """Return an empty figure of a size in inches, which is drawn without a window."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def legend_outside(figure: Figure, handles: Iterable[Any], labels: Sequence[str], columns: int = 1) -> None:
-    """Set one legend to the right of all panels, or below them in several columns."""
+    """Add one legend to the right of all panels, or below them if it has several columns."""
     if columns == 1:
         figure.legend(list(handles), list(labels), loc="outside right center", handlelength=2.6)
     else:
         figure.legend(list(handles), list(labels), loc="outside lower center", ncols=columns, handlelength=2.6)
 
 
-def saved(figure: Figure, kind: str, *, letters: bool = False) -> bytes:
-    """Give the figure as PNG or SVG, the same bytes at every call; in SVG ``letters`` stay text, for pages."""
+def render(figure: Figure, file_format: str, *, editable_text: bool = False) -> bytes:
+    """Return the figure as "png" or "svg", the same bytes at every call.
+
+    With ``editable_text`` an SVG keeps its text as text, for HTML pages, instead of converting it to paths.
+    """
     with styled():
-        mpl.rcParams["svg.fonttype"] = "none" if letters else "path"
+        mpl.rcParams["svg.fonttype"] = "none" if editable_text else "path"
         file = BytesIO()
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        figure.savefig(file, format=kind, dpi=160, metadata=metadata)
+        metadata = {"Date": None} if file_format == "svg" else {"Software": None}
+        figure.savefig(file, format=file_format, dpi=160, metadata=metadata)
     return file.getvalue()

@@ -1,5 +1,5 @@
 """The HTML report: one file that needs no other."""
 
-from fusioncam.report.html.page import FILE, write_report
+from fusioncam.report.html.page import FILE, write_html_report
 
-__all__ = ["FILE", "write_report"]
+__all__ = ["FILE", "write_html_report"]

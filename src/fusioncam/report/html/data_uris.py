@@ -12,22 +12,22 @@ from PIL import Image, features
 from fusioncam.visualization import coloured
 
 _FORMAT = "WEBP" if features.check("webp") else "JPEG"
-_HEAT_SIDE = 128
+_HEATMAP_SIDE = 128
 
 
-def side_for(images: int) -> int:
-    """Give how many pixels the longer side of each of so many images has: few may be large."""
-    return 512 if images <= 24 else 320 if images <= 200 else 224
+def image_side(count: int) -> int:
+    """Return the length in pixels of the longer side of each of ``count`` images: fewer images may be larger."""
+    return 512 if count <= 24 else 320 if count <= 200 else 224
 
 
-def as_uri(image: Image.Image, side: int) -> str:
-    """Give an image as a data URI, no larger than ``side`` pixels."""
+def image_uri(image: Image.Image, side: int) -> str:
+    """Return an image as a data URI; its longer side has at most ``side`` pixels."""
     return _encoded(_reduced(image.convert("RGB"), side), 76)
 
 
-def heat_uri(heatmap: NDArray[np.float32]) -> str:
-    """Give a heatmap ``(H, W)`` in [0, 1] as opaque colours, which a page may lay over an image."""
-    scale = min(1.0, _HEAT_SIDE / max(heatmap.shape))
+def heatmap_uri(heatmap: NDArray[np.float32]) -> str:
+    """Return a heatmap ``(H, W)`` in [0, 1] as a data URI of opaque colours, which a page overlays on an image."""
+    scale = min(1.0, _HEATMAP_SIDE / max(heatmap.shape))
     height, width = (max(1, round(side * scale)) for side in heatmap.shape)
     return _encoded(Image.fromarray((coloured(heatmap, (width, height)) * 255).round().astype(np.uint8)), 72)
 

@@ -1,235 +1,164 @@
-"""A folder of `fusioncam explain` as a report."""
+"""The report of a folder of ``fusioncam explain``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusioncam.data.images import open_image
-from fusioncam.errors import ImageError, ResultsError
-from fusioncam.report.html.data_uris import as_uri, heat_uri, side_for
+from fusioncam.errors import ImageError
+from fusioncam.report.html.data_uris import heatmap_uri, image_side, image_uri
 from fusioncam.report.html.page_model import (
-    FAILURES,
-    LINES,
-    Failure,
+    MAX_FAILURES,
+    MAX_TABLE_ROWS,
     Gallery,
     GalleryItem,
     OverlayLayer,
     ReportPage,
-    counted,
-    lines,
+    count_of,
+    failure_notes,
+    format_facts,
 )
-from fusioncam.report.html.trust import Card, card_of
-from fusioncam.report.html.writer import write
+from fusioncam.report.html.stored_explanations import (
+    StoredExplanation,
+    StoredRun,
+    read_explanations,
+    read_heatmap,
+)
+from fusioncam.report.html.writer import write_page
 from fusioncam.report.tables.model import Cell, Page, Table
+from fusioncam.trust.rendering import level_with_mark
 from fusioncam.visualization import uncovered
 
-FACTS = "explanations.json"
-COST = "Passes and seconds are what a heatmap took beyond what it shared with those before it."
+COST = "Passes and seconds count only what a heatmap needed in addition to the results it shares with earlier ones."
 
 
-@dataclass(frozen=True)
-class StoredExplanation:
-    """What ``explanations.json`` says of one heatmap; ``overlay`` and ``map`` are names of files beside it."""
-
-    source: str
-    method: str
-    layer: str
-    class_name: str
-    probability: float
-    gains: dict[str, float]
-    passes: int
-    partial: int
-    seconds: float
-    overlay: str
-    map: str
-    check: Card | None
-
-    @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> StoredExplanation:
-        """Read the facts; a name that says a way through folders is cut to its end."""
-        overlay, heatmap = (Path(name).name for name in facts["files"][-2:])
-        return cls(
-            source=str(facts["image"]),
-            method=str(facts["method"]),
-            layer=str(facts["layer"]),
-            class_name=str(facts["class_name"]),
-            probability=float(facts["probability"]),
-            gains={str(name): float(gain) for name, gain in facts["gains"].items()},
-            passes=int(facts["passes"]),
-            partial=int(facts["partial_passes"]),
-            seconds=float(facts["seconds"]),
-            overlay=overlay,
-            map=heatmap,
-            check=card_of(facts["check"]) if facts.get("check") else None,
-        )
-
-    @property
-    def name(self) -> str:
-        """The image's file name."""
-        return Path(self.source).name
-
-    @property
-    def title(self) -> str:
-        """The class and its probability."""
-        return f"{self.class_name} {self.probability:.1%}"
-
-    @property
-    def cost(self) -> str:
-        """What the heatmap took."""
-        partial = f" and {self.partial:,} partial" if self.partial else ""
-        return f"{self.passes:,}{partial} {'pass' if self.passes + self.partial == 1 else 'passes'}"
-
-    @property
-    def gained(self) -> str:
-        """What the maps of a fusion gained."""
-        return ", ".join(f"{name} {gain:+.3f}" for name, gain in self.gains.items()).replace("-", "\N{MINUS SIGN}")
-
-    @property
-    def line(self) -> str:
-        """What is said below the image."""
-        gains = f" · gains {self.gained}" if self.gains else ""
-        return f"{self.layer} · {self.cost} · {self.seconds:.3g} s{gains}"
-
-
-@dataclass(frozen=True)
-class Explained:
-    """All of ``explanations.json``."""
-
-    model: str
-    preprocessing: dict[str, Any]
-    versions: dict[str, Any]
-    told: tuple[StoredExplanation, ...]
-    failures: tuple[Failure, ...]
-
-    @cached_property
-    def images(self) -> list[list[StoredExplanation]]:
-        """The heatmaps of each image; one that was asked for twice is two."""
-        groups: list[list[StoredExplanation]] = []
-        for one in self.told:
-            known = {(other.class_name, other.method) for other in groups[-1]} if groups else set()
-            if not groups or groups[-1][0].source != one.source or (one.class_name, one.method) in known:
-                groups.append([])
-            groups[-1].append(one)
-        return groups
-
-    @cached_property
-    def methods(self) -> tuple[str, ...]:
-        """The methods in their order."""
-        return tuple(dict.fromkeys(one.method for one in self.told))
-
-
-def read_explained(folder: Path) -> Explained:
-    """Read a folder's ``explanations.json``, or raise :class:`ResultsError`."""
-    path = folder / FACTS
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        told = tuple(map(StoredExplanation.of, facts["explanations"]))
-        failures = tuple(Failure(str(one["image"]), str(one["error"])) for one in facts["failures"])
-        return Explained(str(facts["model"]), dict(facts["preprocessing"]), dict(facts["versions"]), told, failures)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ResultsError(
-            f"{path} cannot be read, it is torn or of another version: {type(error).__name__}: {error}"
-        ) from error
-
-
-def write_explained(folder: Path, path: Path) -> Path:
+def write_explanations_page(folder: Path, path: Path) -> Path:
     """Write the report of a folder of explanations."""
-    return write(sheet_of(folder, read_explained(folder)), path)
+    return write_page(explanations_page(folder, read_explanations(folder)), path)
 
 
-def sheet_of(folder: Path, run: Explained) -> ReportPage:
-    """Make the report of what a folder holds."""
-    count, maps = len(run.images), len(run.told)
-    lead = f"{counted(count, 'image')}, {counted(maps, 'heatmap')} of {run.model}"
-    notes = [f"The table lists the first {LINES:,} of {maps:,} heatmaps."] if maps > LINES else []
-    if len(run.failures) > FAILURES:
-        notes.append(f"The first {FAILURES:,} of {len(run.failures):,} failures are listed.")
-    gallery = Gallery(count, (), run.methods)
-    gallery.made = shown(folder, run.images, gallery.gone)
+def explanations_page(folder: Path, run: StoredRun) -> ReportPage:
+    """Make the page of a folder of explanations."""
+    images, heatmaps = len(run.images), len(run.explanations)
+    lead = f"{count_of(images, 'image')}, {count_of(heatmaps, 'heatmap')} of {run.model}"
+    notes = (
+        [f"The table lists the first {MAX_TABLE_ROWS:,} of {heatmaps:,} heatmaps."]
+        if heatmaps > MAX_TABLE_ROWS
+        else []
+    )
+    layers = ", ".join(sorted({explanation.layer for explanation in run.explanations}))
     return ReportPage(
-        title="What the model looked at",
+        title="Explanations",
         lead=f"{lead}, by {', '.join(run.methods)}." if run.methods else f"{lead}.",
-        gallery=gallery if count else None,
-        tables=(listing(run.told[:LINES]),) if maps else (),
-        failures=run.failures[:FAILURES],
-        setting=(
-            ("Run", (("model", run.model), ("layers", ", ".join(sorted({one.layer for one in run.told}))))),
-            ("Preprocessing", lines(run.preprocessing)),
-            ("Versions", lines(run.versions)),
+        gallery=make_gallery(folder, run) if images else None,
+        tables=(heatmaps_page(run.explanations[:MAX_TABLE_ROWS]),) if heatmaps else (),
+        failures=run.failures[:MAX_FAILURES],
+        settings=(
+            ("Run", (("model", run.model), ("layers", layers))),
+            ("Preprocessing", format_facts(run.preprocessing)),
+            ("Versions", format_facts(run.versions)),
         ),
-        notes=tuple(notes),
-        listing=True,
+        notes=(*notes, *failure_notes(len(run.failures))),
+        tables_list_images=True,
     )
 
 
-def listing(told: Sequence[StoredExplanation]) -> Page:
-    """Make the table of heatmaps."""
-    fused, checked = any(one.gains for one in told), any(one.check for one in told)
-    header = (
-        "image", "class", "probability", "method", *["trust"] * checked, *["gains"] * fused, "layer", "passes",
-        *["partial passes"] * any(one.partial for one in told), "seconds",
-    )  # fmt: skip
-
-    def cells(one: StoredExplanation) -> tuple[Cell, ...]:
-        texts = {
-            "class": one.class_name,
-            "probability": f"{one.probability:.1%}",
-            "method": one.method,
-            "trust": one.check.signed if one.check else "",
-            "gains": one.gained,
-            "layer": one.layer,
-            "passes": f"{one.passes:,}",
-            "partial passes": f"{one.partial:,}",
-            "seconds": f"{one.seconds:.3g}",
-        }
-        return tuple(Cell(texts[name]) for name in header[1:])
-
-    table = Table("Heatmaps", "heatmaps", header, tuple((one.name, cells(one)) for one in told), (), (COST,))
+def heatmaps_page(explanations: Sequence[StoredExplanation]) -> Page:
+    """Make the table of heatmaps; columns without any value are left out."""
+    columns = [
+        "class",
+        "probability",
+        "method",
+        *(["trust"] if any(one.trust_card for one in explanations) else []),
+        *(["gains"] if any(one.gains for one in explanations) else []),
+        "layer",
+        "passes",
+        *(["partial passes"] if any(one.partial_passes for one in explanations) else []),
+        "seconds",
+    ]
+    rows = tuple((one.name, tuple(Cell(_texts(one)[name]) for name in columns)) for one in explanations)
+    table = Table("Heatmaps", "heatmaps", ("image", *columns), rows, (), (COST,))
     return Page("heatmaps", "Heatmaps", (table,), (), ())
 
 
-def shown(folder: Path, images: Sequence[Sequence[StoredExplanation]], gone: list[str]) -> Iterator[GalleryItem]:
-    """Give the images with their heatmaps; what is no longer in the folder is added to ``gone``."""
-    side = side_for(len(images))
-    for told in images:
-        yield image_of(folder, told, side, gone)
+def _texts(explanation: StoredExplanation) -> dict[str, str]:
+    """Return the text of every column of the table of heatmaps."""
+    card = explanation.trust_card
+    return {
+        "class": explanation.class_name,
+        "probability": f"{explanation.probability:.1%}",
+        "method": explanation.method,
+        "trust": level_with_mark(card.level) if card else "",
+        "gains": explanation.gains_text,
+        "layer": explanation.layer,
+        "passes": f"{explanation.passes:,}",
+        "partial passes": f"{explanation.partial_passes:,}",
+        "seconds": f"{explanation.seconds:.3g}",
+    }
 
 
-def image_of(folder: Path, told: Sequence[StoredExplanation], side: int, gone: list[str]) -> GalleryItem:
-    """Make one image; it is computed back from an overlay, so that the source is not asked for."""
-    titles = list(dict.fromkeys(one.title for one in told))
+# -- images ----------------------------------------------------------------------------------------------------
+
+
+def make_gallery(folder: Path, run: StoredRun) -> Gallery:
+    """Make the gallery of the images with their heatmaps."""
+    gallery = Gallery(len(run.images), (), run.methods)
+    gallery.items = _gallery_items(folder, run.images, gallery.missing)
+    return gallery
+
+
+def _gallery_items(
+    folder: Path, images: Sequence[Sequence[StoredExplanation]], missing: list[str]
+) -> Iterator[GalleryItem]:
+    side = image_side(len(images))
+    for explanations in images:
+        yield gallery_item(folder, explanations, side, missing)
+
+
+def gallery_item(
+    folder: Path, explanations: Sequence[StoredExplanation], side: int, missing: list[str]
+) -> GalleryItem:
+    """Make one image with its heatmaps; files that are not in the folder are added to ``missing``.
+
+    The image is recovered from an overlay, so that the file that was explained is not needed.
+    """
+    titles = list(dict.fromkeys(explanation.title for explanation in explanations))
     image, size, layers = "", (1, 1), []
-    for one in told:
-        heatmap = read_map(folder / one.map)
+    for explanation in explanations:
+        heatmap = read_heatmap(folder / explanation.heatmap)
         if heatmap is None:
-            gone.append(one.map)
+            missing.append(explanation.heatmap)
             continue
         if not image:
-            try:
-                overlay = open_image(folder / one.overlay)
-                image, size = as_uri(uncovered(overlay, heatmap), side), overlay.size
-            except ImageError:
-                gone.append(one.overlay)
-                size = heatmap.shape[1], heatmap.shape[0]
-        layers.append(OverlayLayer(one.method, titles.index(one.title), heat_uri(heatmap), one.line, one.check))
-    first = told[0]
-    about = "" if first.source == first.name else first.source
-    return GalleryItem(first.name, size, image, tuple(titles), tuple(layers), about)
+            image, size = _recovered_image(folder / explanation.overlay, heatmap, side, missing)
+        layers.append(_layer(explanation, heatmap, titles))
+    first = explanations[0]
+    details = "" if first.source == first.name else first.source
+    return GalleryItem(first.name, size, image, tuple(titles), tuple(layers), details)
 
 
-def read_map(path: Path) -> NDArray[np.float32] | None:
-    """Read a saved heatmap ``(H, W)``; None where there is none."""
+def _recovered_image(
+    overlay_path: Path, heatmap: NDArray[np.float32], side: int, missing: list[str]
+) -> tuple[str, tuple[int, int]]:
+    """Return the data URI of the image under an overlay, "" if the overlay cannot be opened, and the size."""
     try:
-        heatmap = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    fits = heatmap.ndim == 2 and heatmap.size and heatmap.dtype.kind == "f" and np.isfinite(heatmap).all()
-    return heatmap.astype(np.float32) if fits else None
+        overlay = open_image(overlay_path)
+    except ImageError:
+        missing.append(overlay_path.name)
+        height, width = heatmap.shape
+        return "", (width, height)
+    return image_uri(uncovered(overlay, heatmap), side), overlay.size
+
+
+def _layer(explanation: StoredExplanation, heatmap: NDArray[np.float32], titles: Sequence[str]) -> OverlayLayer:
+    return OverlayLayer(
+        method=explanation.method,
+        class_index=titles.index(explanation.title),
+        heatmap=heatmap_uri(heatmap),
+        caption=explanation.caption,
+        trust_card=explanation.trust_card,
+    )

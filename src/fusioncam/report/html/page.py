@@ -1,7 +1,7 @@
-"""The report that people open: one HTML file of a folder of ``explain`` or ``benchmark``, which needs nothing else.
+"""The HTML report: one file for a folder of ``explain`` or ``benchmark`` that needs no other file, server or network.
 
-No network, no server and no other file is needed to make it or to look at it; what it may load and run is said in
-its own content security policy. Names, labels and errors are text in it, whatever they hold.
+A content security policy in the page limits what it loads and runs to its own images, style and script. Names, labels
+and errors are shown as text, whatever they contain.
 """
 
 from __future__ import annotations
@@ -9,24 +9,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from fusioncam.errors import ResultsError
-from fusioncam.report.html.benchmark_page import write_measured
-from fusioncam.report.html.explanations_page import FACTS, write_explained
+from fusioncam.report.html.benchmark_page import write_benchmark_page
+from fusioncam.report.html.explanations_page import write_explanations_page
+from fusioncam.report.html.stored_explanations import FILE as EXPLANATIONS
 
 FILE = "report.html"
 
 
-def write_report(folder: str | Path) -> list[Path]:
-    """Write ``report.html`` into a folder of ``explain``; into one of ``benchmark`` tables and figures, too.
+def write_html_report(folder: str | Path) -> list[Path]:
+    """Write ``report.html`` into a folder of ``explain`` or ``benchmark``, for the latter also tables and figures.
 
-    A folder that is of both is taken for one of ``benchmark``. Gives the paths of what was written. Raises
-    :class:`ResultsError` for a folder of neither or with torn files, :class:`OutputError` if it cannot be written.
+    A folder that holds both counts as one of ``benchmark``. Returns the paths of all files. Raises
+    :class:`ResultsError` if the folder is neither or its files cannot be read, and :class:`OutputError` if a file
+    cannot be written.
     """
     folder = Path(folder)
     if (folder / "plan.json").is_file():
-        return write_measured(folder, folder / FILE)
-    if (folder / FACTS).is_file():
-        return [write_explained(folder, folder / FILE)]
+        return write_benchmark_page(folder, folder / FILE)
+    if (folder / EXPLANATIONS).is_file():
+        return [write_explanations_page(folder, folder / FILE)]
     raise ResultsError(
-        f"{folder} has neither plan.json nor {FACTS}: give the folder that `fusioncam benchmark` or "
+        f"{folder} has neither plan.json nor {EXPLANATIONS}: pass the folder that `fusioncam benchmark` or "
         "`fusioncam explain` wrote to"
     )

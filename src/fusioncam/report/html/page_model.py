@@ -1,4 +1,4 @@
-"""What a report is made of, before it is HTML."""
+"""The content of a report page, before it becomes HTML."""
 
 from __future__ import annotations
 
@@ -6,91 +6,96 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fusioncam.report.html.trust import Card
 from fusioncam.report.tables.model import Page
+from fusioncam.trust.rendering import CardView
 
-# so much opens in a browser in under three seconds, on a phone too
-IMAGES = 1000
-ROOM = 32 * 2**20  # letters of images and heatmaps
-LINES = 1000  # of a table of heatmaps
-FAILURES = 200
+# a page within these limits opens in a browser in under three seconds, also on a phone
+MAX_IMAGES = 1000
+MAX_PIXEL_CHARACTERS = 32 * 2**20  # of the data URIs of images and heatmaps
+MAX_TABLE_ROWS = 1000
+MAX_FAILURES = 200
 
 
 @dataclass(frozen=True)
 class OverlayLayer:
-    """A method's heatmap of one class of an image as a data URI, and what is told of it.
+    """A method's heatmap of one class of an image as a data URI, with its caption and trust card.
 
-    ``group`` is the place of the class among the image's.
+    ``class_index`` is the position of the class among those of the image.
     """
 
     method: str
-    group: int
-    heat: str
-    told: str = ""
-    check: Card | None = None
+    class_index: int
+    heatmap: str
+    caption: str = ""
+    trust_card: CardView | None = None
 
 
 @dataclass(frozen=True)
 class GalleryItem:
-    """An image as a data URI, "" where it cannot be had, its classes and heatmaps; ``about`` says more of it."""
+    """An image as a data URI, with its classes and heatmaps.
+
+    ``image`` is "" if the image cannot be opened. ``details``, such as its path, tell images of one name apart.
+    """
 
     name: str
     size: tuple[int, int]
     image: str
     classes: tuple[str, ...]
     layers: tuple[OverlayLayer, ...]
-    about: str = ""
+    details: str = ""
 
     @property
-    def words(self) -> str:
-        """What a search looks through."""
-        return " ".join((self.name, *self.classes, self.about)).lower()
+    def search_text(self) -> str:
+        """The text that a search looks through."""
+        return " ".join((self.name, *self.classes, self.details)).lower()
 
     @property
-    def room(self) -> int:
-        """How many letters its pixels take."""
-        return len(self.image) + sum(len(one.heat) for one in self.layers)
+    def pixel_characters(self) -> int:
+        """The number of characters of its data URIs."""
+        return len(self.image) + sum(len(layer.heatmap) for layer in self.layers)
 
 
 @dataclass
 class Gallery:
-    """Images that are made as they are asked for, until the limits of a report are reached.
+    """Images that are rendered one at a time while the page is written, up to the limits of a page.
 
-    ``gone`` are the files that were found missing meanwhile, ``notes`` what else is to be known.
+    ``missing`` collects the files that turn out to be missing, ``notes`` are further remarks.
     """
 
     total: int
-    made: Iterable[GalleryItem]
+    items: Iterable[GalleryItem]
     methods: tuple[str, ...]
     shown: int = 0
-    gone: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[GalleryItem]:
-        """Give what fits into a report."""
-        room = 0
-        for one in self.made:
-            room += one.room
-            if self.shown == IMAGES or (room > ROOM and self.shown):
+        """Yield the images that fit into a page, at least one."""
+        characters = 0
+        for item in self.items:
+            characters += item.pixel_characters
+            if self.shown == MAX_IMAGES or (characters > MAX_PIXEL_CHARACTERS and self.shown):
                 break
             self.shown += 1
-            yield one
+            yield item
 
     @property
     def remarks(self) -> list[str]:
-        """Say what is not shown, once all that is was given."""
+        """What is not shown; complete once all images have been yielded."""
         missing = (
-            f"{counted(len(self.gone), 'file')} cannot be shown, the first: {self.gone[0]}." if self.gone else ""
+            f"{count_of(len(self.missing), 'file')} cannot be shown, the first: {self.missing[0]}."
+            if self.missing
+            else ""
         )
-        return [one for one in (self._left_out, missing, *self.notes) if one]
+        return [remark for remark in (self._left_out, missing, *self.notes) if remark]
 
     @property
     def _left_out(self) -> str:
         if self.shown == self.total:
             return ""
         return (
-            f"This file shows the first {self.shown:,} of {self.total:,} images: it holds at most {IMAGES:,} "
-            f"images and {ROOM // 2**20} MiB of pixels. The others are in the folder."
+            f"This file shows the first {self.shown:,} of {self.total:,} images: it holds at most {MAX_IMAGES:,} "
+            f"images and {MAX_PIXEL_CHARACTERS // 2**20} MiB of pixels. The others are in the folder."
         )
 
 
@@ -104,49 +109,60 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong, and with what."""
+    """An error, and the image, model, method or metric it belongs to."""
 
-    about: str
+    subject: str
     error: str
+
+
+Facts = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class ReportPage:
-    """A whole report. ``listing`` says that its tables list images, which a search narrows."""
+    """A whole page. ``settings`` are named lists of facts.
+
+    ``tables_list_images`` is set if each row of a table belongs to an image, so that a search also filters rows.
+    """
 
     title: str
     lead: str
     gallery: Gallery | None
     tables: tuple[Page, ...]
     failures: tuple[Failure, ...]
-    setting: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    settings: tuple[tuple[str, Facts], ...]
     drawings: tuple[Drawing, ...] = ()
     notes: tuple[str, ...] = ()
-    listing: bool = False
+    tables_list_images: bool = False
 
 
-def counted(count: int, word: str) -> str:
+def count_of(count: int, noun: str) -> str:
     """Write a count with its noun.
 
-    >>> counted(1, "image"), counted(1200, "image")
+    >>> count_of(1, "image"), count_of(1200, "image")
     ('1 image', '1,200 images')
     """
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def plain(value: object) -> str:
-    """Write a setting in a line.
+def failure_notes(failures: int) -> list[str]:
+    """Return a note if there are more failures than a page lists."""
+    return [f"The first {MAX_FAILURES:,} of {failures:,} failures are listed."] if failures > MAX_FAILURES else []
 
-    >>> plain([224, 224]), plain(None), plain(True), plain({"a": 1})
+
+def format_fact(value: object) -> str:
+    """Write a value in one line.
+
+    >>> format_fact([224, 224]), format_fact(None), format_fact(True), format_fact({"a": 1})
     ('224, 224', 'none', 'true', 'a 1')
     """
     if isinstance(value, dict):
-        return ", ".join(f"{name} {plain(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {format_fact(one)}" for name, one in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(plain, value))
+        return ", ".join(map(format_fact, value))
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def lines(facts: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Give names and values as text."""
-    return tuple((name.replace("_", " "), plain(value)) for name, value in facts.items())
+def format_facts(facts: dict[str, Any]) -> Facts:
+    """Return names and values as text."""
+    return tuple((name.replace("_", " "), format_fact(value)) for name, value in facts.items())

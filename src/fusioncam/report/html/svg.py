@@ -1,4 +1,4 @@
-"""matplotlib's SVG as part of a page: its own ids, and colours that suit a dark page too."""
+"""Embed matplotlib's SVG in a page: ids are made unique, and colours also suit a dark page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 from fusioncam.report.html.page_model import Drawing
 
-# what lies on a dark page in the place of each of the report's colours
+# the colour on a dark page for each colour of the report's figures
 _DARK = {
     "#222222": "#e8e6e3",
     "#555555": "#a9adb3",
@@ -30,20 +30,20 @@ _DARK = {
 }
 
 
-def drawing(name: str, svg: str, place: int) -> Drawing:
-    """Make a part of a page of a whole SVG file; ``place`` tells its ids from those of other drawings."""
+def embed_svg(name: str, svg: str, index: int) -> Drawing:
+    """Return an SVG file as a part of a page; ``index`` makes its ids differ from those of other drawings."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>d{place}-", svg)
-    opening, _, rest = svg.partition(">")
-    points, box = (re.findall(rf'\b{fact}="([^"]*)"', opening)[0] for fact in ("width", "viewBox"))
-    wide = float(points.removesuffix("pt")) * 4 / 3
-    about = f'viewBox="{box}" role="img" aria-label="{escape(name)}"'
-    svg = f'<svg {about} style="--wide: {wide:.0f}px; fill: #000000">{rest}'
-    # a table of cells has its own background, on which its own letters are read
-    return Drawing(name, svg if "<image" in svg else re.sub(r"#[0-9a-f]{6}\b", _both, svg))
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>d{index}-", svg)
+    opening, _, content = svg.partition(">")
+    width, box = (re.findall(rf'\b{attribute}="([^"]*)"', opening)[0] for attribute in ("width", "viewBox"))
+    pixels = float(width.removesuffix("pt")) * 4 / 3
+    attributes = f'viewBox="{box}" role="img" aria-label="{escape(name)}"'
+    svg = f'<svg {attributes} style="--width: {pixels:.0f}px; fill: #000000">{content}'
+    # a grid of cells keeps its light background, so that its text must stay dark
+    return Drawing(name, svg if "<image" in svg else re.sub(r"#[0-9a-f]{6}\b", _light_and_dark, svg))
 
 
-def _both(colour: re.Match[str]) -> str:
+def _light_and_dark(colour: re.Match[str]) -> str:
     light = colour[0]
     return f"light-dark({light}, {_DARK[light]})" if light in _DARK else light

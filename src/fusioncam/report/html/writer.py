@@ -1,4 +1,4 @@
-"""A sheet as one HTML file, written as it is made, so that a long one takes no memory."""
+"""Write a report page as one HTML file, image by image, so that a long page needs little memory."""
 
 from __future__ import annotations
 
@@ -12,54 +12,61 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fusioncam.report.html.page_model import ReportPage
-from fusioncam.report.html.trust import signed
 from fusioncam.utils.files import atomic_write
 
 _TEMPLATES = "templates"
 _NUMBER = re.compile(r"[+-]?\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
 
 
-def write(sheet: ReportPage, path: Path) -> Path:
-    """Write a report; raises :class:`OutputError`."""
-    script, style = (_text(f"report.{kind}") for kind in ("js", "css"))
-    page = _environment().get_template("report.html")
-    parts = page.generate(sheet=sheet, script=Markup(script), style=Markup(style), policy=policy(script))
+def write_page(page: ReportPage, path: Path) -> Path:
+    """Write a page to a file and return its path.
+
+    Raises :class:`fusioncam.errors.OutputError` if the file cannot be written.
+    """
+    script, style = (_read_asset(f"report.{extension}") for extension in ("js", "css"))
+    template = _environment().get_template("report.html")
+    parts = template.generate(
+        report=page,
+        script=Markup(script),
+        style=Markup(style),
+        policy=content_security_policy(script),
+    )
     with atomic_write(path) as file:
         for part in parts:
             file.write(part.encode(errors="backslashreplace"))
     return path
 
 
-def policy(script: str) -> str:
-    """Give the content security policy: images within the file, this one script, and nothing from elsewhere."""
+def content_security_policy(script: str) -> str:
+    """Return the policy of the page: images within the file, this one script, and nothing from outside."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
 def sort_key(text: str) -> str:
-    """Give the number that a cell's text begins with, or else the text, to sort by.
+    """Return the key to sort a cell by: the number that its text begins with, or else the text.
 
-    >>> [sort_key(one) for one in ("\N{MINUS SIGN}0.50", "< 0.001", "1,280", "62.3%", "Grad-CAM", "\N{EN DASH}")]
+    >>> [sort_key(text) for text in ("\N{MINUS SIGN}0.50", "< 0.001", "1,280", "62.3%", "Grad-CAM", "\N{EN DASH}")]
     ['-0.50', '0.001', '1280', '62.3', 'grad-cam', '']
     """
-    told = text.replace("\N{MINUS SIGN}", "-").removeprefix("< ").strip()
-    found = _NUMBER.match(told)
-    if found:
-        return found[0].replace(",", "")
-    return "" if told in ("\N{EN DASH}", "") else told.lower()
+    plain = text.replace("\N{MINUS SIGN}", "-").removeprefix("< ").strip()
+    number = _NUMBER.match(plain)
+    if number:
+        return number[0].replace(",", "")
+    return "" if plain in ("\N{EN DASH}", "") else plain.lower()
 
 
-def _text(name: str) -> str:
+def _read_asset(name: str) -> str:
     return (files(__package__) / _TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader(str(__package__), _TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"sort_key": sort_key, "signed": signed}
-    return made
+    environment.filters["sort_key"] = sort_key
+    return environment

@@ -1,1 +1,1 @@
-"""Tables of a benchmark."""
+"""Tables of a benchmark: what they hold, and how they are written as Markdown and LaTeX."""

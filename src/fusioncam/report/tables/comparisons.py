@@ -1,153 +1,196 @@
-"""Tables of methods against one another: paired tests against a reference, and ranks."""
+"""Tables that compare methods with each other: paired tests against a reference, and mean ranks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any
 
 from fusioncam.report.results import Column, Results
-from fusioncam.report.statistics import PairedComparison, Ranks, comparisons, rank
+from fusioncam.report.statistics import PairedComparison, Ranks, compare_with_reference, rank_methods
 from fusioncam.report.tables.model import (
-    NOTHING,
+    NO_VALUE,
     Cell,
     Page,
     Table,
-    decimals_of,
     format_interval,
     format_p_value,
     is_baseline,
-    ordered,
+    shared_decimals,
     split_baselines,
 )
-from fusioncam.report.tables.notes import PAIRED, RANKS, SHARES, listed, protocol_text, protocols, versions
+from fusioncam.report.tables.notes import (
+    PAIRED,
+    RANKS,
+    format_counts,
+    format_protocol,
+    optimised_note,
+    protocol_notes,
+    version_notes,
+)
 from fusioncam.utils.text import minus
 
+Comparisons = Mapping[str, PairedComparison]
 
-def paired(results: Results, methods: Sequence[str]) -> Page:
-    """Make the page of each method against the reference, a table for each metric and model."""
-    title, reference = f"Paired tests against {results.reference}", results.reference
+
+def paired_page(results: Results, methods: Sequence[str]) -> Page:
+    """Make the page of paired tests of each method against the reference, a table per metric and model."""
+    reference = str(results.reference)
     tables, records, columns = [], [], []
-    for model in results.models:
-        for whole in results.columns(model):
-            column = whole.only(methods)
-            if reference not in column.methods or len(column.methods) < 2 or column.family == "cost":
-                continue
-            place = column.methods.index(str(reference))
-            found = comparisons(column.values, place, higher_is_better=column.higher_is_better, rate=column.rate)
-            beside = {name: one for name, one in zip(column.methods, found, strict=True) if one is not None}
-            tables.append(paired_table(column, str(reference), beside))
-            records += [paired_record(column, name, str(reference), one) for name, one in beside.items()]
-            columns.append(column)
-    marked = (SHARES,) if any(one.shared for one in columns) else ()
-    notes = (f"Reference: {reference}. {PAIRED}", *marked, *protocols(columns), *versions(results))
-    return Page("paired", title, tuple(tables), notes, tuple(records))
+    for column in _columns_with(reference, results, methods):
+        comparisons = _compare(column, reference)
+        columns.append(column)
+        tables.append(paired_table(column, reference, comparisons))
+        records += [paired_record(column, name, reference, one) for name, one in comparisons.items()]
+    notes = (
+        f"Reference: {reference}. {PAIRED}",
+        *optimised_note(columns),
+        *protocol_notes(columns),
+        *version_notes(results),
+    )
+    return Page("paired", f"Paired tests against {reference}", tuple(tables), notes, tuple(records))
 
 
-def paired_table(column: Column, reference: str, beside: dict[str, PairedComparison]) -> Table:
-    """Make the table of one metric."""
-    test = next(one.test for one in beside.values())
+def _columns_with(reference: str, results: Results, methods: Sequence[str]) -> list[Column]:
+    """Return the columns, costs left out, that hold the reference and at least one other of the methods."""
+    columns = [column.select(methods) for model in results.models for column in results.columns(model)]
+    return [
+        column
+        for column in columns
+        if reference in column.methods and len(column.methods) > 1 and column.family != "cost"
+    ]
+
+
+def _compare(column: Column, reference: str) -> dict[str, PairedComparison]:
+    comparisons = compare_with_reference(
+        column.values,
+        column.methods.index(reference),
+        higher_is_better=column.higher_is_better,
+        rate=column.rate,
+    )
+    return {name: one for name, one in zip(column.methods, comparisons, strict=True) if one is not None}
+
+
+def paired_table(column: Column, reference: str, comparisons: Comparisons) -> Table:
+    """Make the table of paired tests of one metric."""
+    test = next(comparison.test for comparison in comparisons.values())
     header = ("method", "difference", f"p ({test}, Holm)", "effect", "wins / ties / losses")
-    decimals = decimals_of(one.difference for one in beside.values())
+    decimals = shared_decimals(comparison.difference for comparison in comparisons.values())
 
     def cells(method: str) -> tuple[Cell, ...]:
-        one = beside[method]
-        text, around = format_interval(one.difference, decimals, signed=True)
+        comparison = comparisons[method]
+        text, bounds = format_interval(comparison.difference, decimals, signed=True)
         return (
-            Cell(text, around, method in column.shared),
-            Cell(format_p_value(one.holm), style="bold" if one.holds else ""),
-            Cell(NOTHING if isnan(one.effect) else minus(f"{one.effect:+.2f}")),
-            Cell(f"{one.wins} / {one.ties} / {one.losses}"),
+            Cell(text, bounds, method in column.optimised_by),
+            Cell(format_p_value(comparison.p_holm), style="bold" if comparison.is_significant else ""),
+            Cell(NO_VALUE if isnan(comparison.effect) else minus(f"{comparison.effect:+.2f}")),
+            Cell(f"{comparison.wins} / {comparison.ties} / {comparison.losses}"),
         )
 
-    body, apart = split_baselines(beside, cells)
-    left_out = {name: one.difference.undefined for name, one in beside.items() if one.difference.undefined}
-    notes = []
-    if reference in column.shared:
-        notes.append(f"† The reference, {reference}, chooses by what this metric measures.")
-    if left_out:
-        notes.append(f"Images left out, where one of the two is undefined: {listed(left_out, list(beside))}.")
+    body, baselines = split_baselines(comparisons, cells)
     title = f"{column.metric} {column.direction}, {column.model}"
-    return Table(title, f"{column.metric} {column.model}", header, body, apart, tuple(notes))
+    notes = _paired_notes(column, reference, comparisons)
+    return Table(title, f"{column.metric} {column.model}", header, body, baselines, notes)
 
 
-def paired_record(column: Column, method: str, reference: str, one: PairedComparison) -> dict[str, Any]:
-    """Give a comparison as a record for CSV."""
+def _paired_notes(column: Column, reference: str, comparisons: Comparisons) -> tuple[str, ...]:
+    notes = []
+    if reference in column.optimised_by:
+        notes.append(f"† The reference, {reference}, optimises what this metric measures.")
+    counts = {name: one.difference.undefined for name, one in comparisons.items() if one.difference.undefined}
+    if counts:
+        left_out = format_counts(counts, list(comparisons))
+        notes.append(f"Images left out because one of the two values is undefined: {left_out}.")
+    return tuple(notes)
+
+
+def paired_record(column: Column, method: str, reference: str, comparison: PairedComparison) -> dict[str, Any]:
+    """Return a comparison as a record of the CSV file."""
     return {
         "model": column.model,
         "metric": column.metric,
         "method": method,
         "reference": reference,
-        "difference": one.difference.mean,
-        "low": one.difference.low,
-        "high": one.difference.high,
-        "p": one.p,
-        "p_holm": one.holm,
-        "effect": one.effect,
-        "wins": one.wins,
-        "ties": one.ties,
-        "losses": one.losses,
-        "images": one.difference.count,
-        "undefined": one.difference.undefined,
-        "test": one.test,
+        "difference": comparison.difference.mean,
+        "low": comparison.difference.low,
+        "high": comparison.difference.high,
+        "p": comparison.p,
+        "p_holm": comparison.p_holm,
+        "effect": comparison.effect,
+        "wins": comparison.wins,
+        "ties": comparison.ties,
+        "losses": comparison.losses,
+        "images": comparison.difference.count,
+        "undefined": comparison.difference.undefined,
+        "test": comparison.test,
         "higher_is_better": column.higher_is_better,
         "baseline": is_baseline(method),
-        "shares_objective": method in column.shared,
-        "protocol": protocol_text(column.protocol),
+        "shares_objective": method in column.optimised_by,
+        "protocol": format_protocol(column.protocol),
     }
 
 
-def ranked(results: Results, methods: Sequence[str]) -> Page:
-    """Make the page of mean ranks, a table for each model."""
-    tables, records, columns = [], [], []
-    for model in results.models:
-        found = {}
-        for column in rankable(results, model, methods):
-            ranks = rank(column.values, higher_is_better=column.higher_is_better)
-            if ranks is None:
-                continue
-            found[column.metric] = (column, ranks)
-            columns.append(column)
-            records += [
-                {
-                    "model": model,
-                    "metric": column.metric,
-                    "method": name,
-                    "mean_rank": mean,
-                    "images": ranks.count,
-                    "friedman_p": ranks.p,
-                    "critical_difference": ranks.critical_difference,
-                    "shares_objective": name in column.shared,
-                    "protocol": protocol_text(column.protocol),
-                }
-                for name, mean in zip(column.methods, ranks.mean, strict=True)
-            ]
-        if found:
-            tables.append(rank_table(results, model, found))
-    marked = (SHARES,) if any(one.shared for one in columns) else ()
-    return Page("ranks", "Ranks", tuple(tables), (RANKS, *marked, *versions(results)), tuple(records))
+# -- ranks -----------------------------------------------------------------------------------------------------
 
 
-def rankable(results: Results, model: str, methods: Sequence[str]) -> list[Column]:
-    """Give a model's columns of metrics of quality, without baselines."""
+def ranks_page(results: Results, methods: Sequence[str]) -> Page:
+    """Make the page of mean ranks, a table per model."""
+    ranked = {model: ranked_columns(results, model, methods) for model in results.models}
+    columns = [column for pairs in ranked.values() for column, _ in pairs]
+    tables = tuple(rank_table(results, model, pairs) for model, pairs in ranked.items() if pairs)
+    records = tuple(
+        record for pairs in ranked.values() for column, ranks in pairs for record in rank_records(column, ranks)
+    )
+    return Page("ranks", "Ranks", tables, (RANKS, *optimised_note(columns), *version_notes(results)), records)
+
+
+def ranked_columns(results: Results, model: str, methods: Sequence[str]) -> list[tuple[Column, Ranks]]:
+    """Return the columns of a model whose methods can be ranked, with their ranks."""
+    pairs = [
+        (column, rank_methods(column.values, higher_is_better=column.higher_is_better))
+        for column in rankable_columns(results, model, methods)
+    ]
+    return [(column, ranks) for column, ranks in pairs if ranks is not None]
+
+
+def rankable_columns(results: Results, model: str, methods: Sequence[str]) -> list[Column]:
+    """Return the columns of a model without baselines and without costs."""
     kept = [name for name in methods if not is_baseline(name)]
-    return [one.only(kept) for one in results.columns(model) if one.family != "cost"]
+    return [column.select(kept) for column in results.columns(model) if column.family != "cost"]
 
 
-def rank_table(results: Results, model: str, found: dict[str, tuple[Column, Ranks]]) -> Table:
-    """Make the table of one model's mean ranks."""
-    methods = ordered({name: None for column, _ in found.values() for name in column.methods}, results.methods)
+def rank_records(column: Column, ranks: Ranks) -> list[dict[str, Any]]:
+    """Return the mean ranks of one column as records of the CSV file."""
+    return [
+        {
+            "model": column.model,
+            "metric": column.metric,
+            "method": name,
+            "mean_rank": mean,
+            "images": ranks.count,
+            "friedman_p": ranks.p,
+            "critical_difference": ranks.critical_difference,
+            "shares_objective": name in column.optimised_by,
+            "protocol": format_protocol(column.protocol),
+        }
+        for name, mean in zip(column.methods, ranks.mean, strict=True)
+    ]
+
+
+def rank_table(results: Results, model: str, ranked: Sequence[tuple[Column, Ranks]]) -> Table:
+    """Make the table of mean ranks of one model."""
+    methods = sorted({name for column, _ in ranked for name in column.methods}, key=results.methods.index)
 
     def cell(column: Column, ranks: Ranks, method: str) -> Cell:
         if method not in column.methods:
-            return Cell(NOTHING)
-        return Cell(f"{ranks.mean[column.methods.index(method)]:.2f}", marked=method in column.shared)
+            return Cell(NO_VALUE)
+        return Cell(f"{ranks.mean[column.methods.index(method)]:.2f}", marked=method in column.optimised_by)
 
-    body = [(name, tuple(cell(column, ranks, name) for column, ranks in found.values())) for name in methods]
-    apart = (
-        ("CD", tuple(Cell(f"{ranks.critical_difference:.2f}") for _, ranks in found.values())),
-        ("Friedman's p", tuple(Cell(format_p_value(ranks.p)) for _, ranks in found.values())),
-        ("images", tuple(Cell(str(ranks.count)) for _, ranks in found.values())),
+    body = [(name, tuple(cell(column, ranks, name) for column, ranks in ranked)) for name in methods]
+    footer = (
+        ("CD", tuple(Cell(f"{ranks.critical_difference:.2f}") for _, ranks in ranked)),
+        ("Friedman's p", tuple(Cell(format_p_value(ranks.p)) for _, ranks in ranked)),
+        ("images", tuple(Cell(str(ranks.count)) for _, ranks in ranked)),
     )
-    header = ("method", *(f"{column.metric} {column.direction}" for column, _ in found.values()))
-    return Table(f"Mean ranks, {model}", model, header, tuple(body), apart)
+    header = ("method", *(f"{column.metric} {column.direction}" for column, _ in ranked))
+    return Table(f"Mean ranks, {model}", model, header, tuple(body), footer)

@@ -1,4 +1,4 @@
-"""Pages as Markdown and LaTeX."""
+"""Write pages as LaTeX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import chain
 
 from fusioncam.report.tables.model import Cell, Page, Table
 
-_LATEX = {
+_ESCAPES = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "~": r"\textasciitilde{}",
@@ -26,31 +26,30 @@ _LATEX = {
 
 
 def latex(page: Page) -> str:
-    """Write a page as LaTeX tables for the packages ``booktabs`` and ``graphicx``."""
+    """Write a page as LaTeX tables, which need the packages ``booktabs`` and ``graphicx``."""
     head = "% needs \\usepackage{booktabs} and \\usepackage{graphicx}"
     return "\n\n".join([head, *(latex_table(page, table) for table in page.tables)]) + "\n"
 
 
 def latex_table(page: Page, table: Table) -> str:
     """Write one table with its caption above and all notes below, no wider than the page."""
-    rows = [latex_row(name, cells) for name, cells in table.body]
-    apart = [latex_row(name, cells) for name, cells in table.apart]
-    rule = [r"\midrule"] if rows and apart else []
-    notes = (latex_text(note) for note in chain(table.notes, page.notes))
+    body, footer = ([latex_row(name, cells) for name, cells in rows] for rows in (table.body, table.footer))
+    rule = [r"\midrule"] if body and footer else []
+    notes = (escape_latex(note) for note in chain(table.notes, page.notes))
     return "\n".join(
         [
             r"\begin{table*}[t]",
             r"\centering",
-            rf"\caption{{{latex_text(table.title)}}}",
+            rf"\caption{{{escape_latex(table.title)}}}",
             rf"\label{{tab:{label(page.name, table.key)}}}",
             r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
             r"\toprule",
-            " & ".join(map(latex_text, table.header)) + r" \\",
+            " & ".join(map(escape_latex, table.header)) + r" \\",
             r"\midrule",
-            *rows,
+            *body,
             *rule,
-            *apart,
+            *footer,
             r"\bottomrule",
             r"\end{tabular}}",
             r"\par\smallskip",
@@ -62,33 +61,33 @@ def latex_table(page: Page, table: Table) -> str:
 
 def latex_row(name: str, cells: Iterable[Cell]) -> str:
     """Write one row."""
-    return " & ".join([latex_text(name), *map(latex_cell, cells)]) + r" \\"
+    return " & ".join([escape_latex(name), *map(latex_cell, cells)]) + r" \\"
 
 
 def latex_cell(cell: Cell) -> str:
-    r"""Write a cell: number, mark, interval.
+    r"""Write a cell: number, dagger, interval.
 
     >>> print(latex_cell(Cell("0.50", "[0.25, 0.75]", marked=True, style="bold")))
     \textbf{0.50}$^{\dagger}$ {\scriptsize [0.25, 0.75]}
     """
-    number = latex_text(cell.text)
+    number = escape_latex(cell.text)
     if cell.style:
         number = rf"\text{'bf' if cell.style == 'bold' else 'it'}{{{number}}}"
-    around = rf" {{\scriptsize {latex_text(cell.interval)}}}" if cell.interval else ""
-    return f"{number}{latex_text('†') if cell.marked else ''}{around}"
+    bounds = rf" {{\scriptsize {escape_latex(cell.interval)}}}" if cell.interval else ""
+    return f"{number}{escape_latex('†') if cell.marked else ''}{bounds}"
 
 
-def latex_text(text: str) -> str:
-    r"""Escape what LaTeX would read as its own.
+def escape_latex(text: str) -> str:
+    r"""Escape the characters that LaTeX would interpret.
 
-    >>> print(latex_text("a_b & 95 % {c}"))
+    >>> print(escape_latex("a_b & 95 % {c}"))
     a\_b \& 95 \% \{c\}
     """
-    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))
+    return "".join(_ESCAPES.get(character, character) for character in " ".join(text.split()))
 
 
 def label(*words: str) -> str:
-    """Make a label's name of letters, digits and hyphens.
+    """Make the name of a label from letters, digits and hyphens.
 
     >>> label("paired", "road(steps=9) lite0")
     'paired-road-steps-9-lite0'

@@ -1,8 +1,8 @@
-"""The table of MaxBoxAcc, which is no mean of images: its threshold is chosen over all of them."""
+"""The table of MaxBoxAcc, which is not a mean over images: one threshold is chosen for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,65 +11,70 @@ from fusioncam.functional.boxes import RESAMPLES, THRESHOLDS, MaxBoxAcc, max_box
 from fusioncam.report.method_names import base_name
 from fusioncam.report.results import Column, Results
 from fusioncam.report.statistics import Interval
-from fusioncam.report.tables.model import Cell, Page, Table, decimals_of, format_interval, split_baselines
-from fusioncam.report.tables.notes import protocols, versions
+from fusioncam.report.tables.model import Cell, Page, Table, format_interval, shared_decimals, split_baselines
+from fusioncam.report.tables.notes import protocol_notes, version_notes
 
-BOXES = "box-accuracy"
-CHOSEN = (
-    "Cells: the share of images whose boxes reach the IoU, at the one threshold where it is largest, "
-    f"[95 % percentile bootstrap over images, {RESAMPLES} resamples]. Mean: of the IoUs, each at its own threshold "
-    "(MaxBoxAccV2). In round brackets that threshold, a share of the heatmap's maximum."
+METRIC = "box-accuracy"
+NOTE = (
+    "Cells: the share of images whose boxes reach the IoU, at the threshold that maximises it, "
+    f"[95 % percentile bootstrap over images, {RESAMPLES} resamples]. Mean: over the IoUs, each at its own threshold "
+    "(MaxBoxAccV2). The threshold is in round brackets, as a share of the heatmap's maximum."
 )
 
+Accuracies = Mapping[str, MaxBoxAcc]
 
-def max_box_page(results: Results, methods: Sequence[str]) -> Page:
-    """Make the page of MaxBoxAcc, a table for each model and kind of boxes whose curves the rows hold."""
-    columns = [one for model in results.models for one in results.columns(model) if base_name(one.metric) == BOXES]
-    found = [(column, judged) for column in columns if (judged := dict(_judged(results, column, methods)))]
-    tables = tuple(_table(column, judged) for column, judged in found)
-    records = tuple(record for column, judged in found for record in _records(column, judged))
-    notes = (CHOSEN, *protocols(column for column, _ in found), *versions(results))
+
+def max_box_acc_page(results: Results, methods: Sequence[str]) -> Page:
+    """Make the page of MaxBoxAcc, a table for each model and kind of boxes whose curves are stored."""
+    columns = [
+        column for model in results.models for column in results.columns(model) if base_name(column.metric) == METRIC
+    ]
+    measured = [
+        (column, accuracies) for column in columns if (accuracies := dict(_accuracies(results, column, methods)))
+    ]
+    tables = tuple(_table(column, accuracies) for column, accuracies in measured)
+    records = tuple(record for column, accuracies in measured for record in _records(column, accuracies))
+    notes = (NOTE, *protocol_notes(column for column, _ in measured), *version_notes(results))
     return Page("max-box-acc", "MaxBoxAcc", tables, notes, records)
 
 
-def _judged(results: Results, column: Column, methods: Sequence[str]) -> Iterator[tuple[str, MaxBoxAcc]]:
+def _accuracies(results: Results, column: Column, methods: Sequence[str]) -> Iterator[tuple[str, MaxBoxAcc]]:
     for name, curves in results.curves(column.model, column.metric):
         if name in methods and not np.isnan(curves).any():
-            yield name, max_box_acc(curves, _deltas(column))
+            yield name, max_box_acc(curves, _ious(column))
 
 
-def _deltas(column: Column) -> list[float]:
-    deltas: list[float] = column.protocol["deltas"]
-    return deltas
+def _ious(column: Column) -> list[float]:
+    ious: list[float] = column.protocol["deltas"]
+    return ious
 
 
-def _table(column: Column, judged: dict[str, MaxBoxAcc]) -> Table:
-    decimals = decimals_of(_interval(one) for one in judged.values())
+def _table(column: Column, accuracies: Accuracies) -> Table:
+    decimals = shared_decimals(_interval(accuracy) for accuracy in accuracies.values())
 
     def cells(name: str) -> tuple[Cell, ...]:
-        one = judged[name]
-        text, around = format_interval(_interval(one), decimals)
-        parts = zip(one.of_deltas, one.thresholds, strict=True)
+        accuracy = accuracies[name]
+        text, bounds = format_interval(_interval(accuracy), decimals)
+        pairs = zip(accuracy.of_deltas, accuracy.thresholds, strict=True)
         return (
-            Cell(text, around),
-            *(Cell(f"{value:.{decimals}f} ({THRESHOLDS[place]:.2f})") for value, place in parts),
+            Cell(text, bounds),
+            *(Cell(f"{value:.{decimals}f} ({THRESHOLDS[index]:.2f})") for value, index in pairs),
         )
 
-    body, apart = split_baselines(judged, cells)
-    header = ("method", "mean ↑", *(f"IoU {delta:g} ↑" for delta in _deltas(column)))
-    return Table(
-        f"MaxBoxAcc, {column.model}, {column.metric}", f"{column.model}-{column.metric}", header, body, apart
-    )
+    body, baselines = split_baselines(accuracies, cells)
+    header = ("method", "mean ↑", *(f"IoU {iou:g} ↑" for iou in _ious(column)))
+    title = f"MaxBoxAcc, {column.model}, {column.metric}"
+    return Table(title, f"{column.model}-{column.metric}", header, body, baselines)
 
 
-def _interval(one: MaxBoxAcc) -> Interval:
-    return Interval(one.value, one.low, one.high, 0)
+def _interval(accuracy: MaxBoxAcc) -> Interval:
+    return Interval(accuracy.value, accuracy.low, accuracy.high, 0)
 
 
-def _records(column: Column, judged: dict[str, MaxBoxAcc]) -> Iterator[dict[str, Any]]:
-    for name, one in judged.items():
-        facts: dict[str, Any] = {"model": column.model, "metric": column.metric, "method": name}
-        facts |= {"value": one.value, "low": one.low, "high": one.high}
-        for delta, value, place in zip(_deltas(column), one.of_deltas, one.thresholds, strict=True):
-            facts |= {f"iou_{delta:g}": value, f"threshold_{delta:g}": THRESHOLDS[place]}
-        yield facts
+def _records(column: Column, accuracies: Accuracies) -> Iterator[dict[str, Any]]:
+    for name, accuracy in accuracies.items():
+        record: dict[str, Any] = {"model": column.model, "metric": column.metric, "method": name}
+        record |= {"value": accuracy.value, "low": accuracy.low, "high": accuracy.high}
+        for iou, value, index in zip(_ious(column), accuracy.of_deltas, accuracy.thresholds, strict=True):
+            record |= {f"iou_{iou:g}": value, f"threshold_{iou:g}": THRESHOLDS[index]}
+        yield record

@@ -1,157 +1,167 @@
 "use strict";
-const PER_PAGE = 24;
+const IMAGES_PER_PAGE = 24;
 const root = document.documentElement;
-const one = (selector, within = document) => within.querySelector(selector);
-const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+const find = (selector, within = document) => within.querySelector(selector);
+const findAll = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-// light or dark: what the system wants, until the button is pressed
+// follows the system until the button is pressed
 const systemDark = matchMedia("(prefers-color-scheme: dark)");
-one("#theme").addEventListener("click", () => {
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches;
-  root.dataset.theme = dark ? "light" : "dark";
+find("#theme").addEventListener("click", () => {
+  const isDark = root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches;
+  root.dataset.theme = isDark ? "light" : "dark";
 });
 
 // -- tables -----------------------------------------------------------------------------------------------------
 
-function sortBy(header, place) {
+function sortBy(header, column) {
   const table = header.closest("table");
-  const better = header.textContent.includes("↑") ? "descending" : "ascending";
-  const other = better === "ascending" ? "descending" : "ascending";
-  const direction = header.getAttribute("aria-sort") === better ? other : better;
-  all("thead th", table).forEach((cell) => cell.removeAttribute("aria-sort"));
+  const bestFirst = header.textContent.includes("↑") ? "descending" : "ascending";
+  const worstFirst = bestFirst === "ascending" ? "descending" : "ascending";
+  const direction = header.getAttribute("aria-sort") === bestFirst ? worstFirst : bestFirst;
+  findAll("thead th", table).forEach((cell) => cell.removeAttribute("aria-sort"));
   header.setAttribute("aria-sort", direction);
-  all("tbody.sorts", table).forEach((body) => {
-    const rows = [...body.rows].map((row) => [row.cells[place].dataset.key, row]);
-    const known = rows.filter(([key]) => key !== "");
-    const numbers = place > 0 && known.every(([key]) => !Number.isNaN(Number(key)));
-    const compare = numbers ? (a, b) => a - b : new Intl.Collator(undefined, { numeric: true }).compare;
-    const sign = direction === "ascending" ? 1 : -1;
-    known.sort(([a], [b]) => sign * compare(a, b));
-    // what has no value stays below
-    body.append(...known.map(([, row]) => row), ...rows.filter(([key]) => key === "").map(([, row]) => row));
-  });
+  findAll("tbody.sortable", table).forEach((body) => sortRows(body, column, direction));
 }
 
-all("thead tr").forEach((row) => {
-  [...row.cells].forEach((header, place) => header.addEventListener("click", () => sortBy(header, place)));
+function sortRows(body, column, direction) {
+  const rows = [...body.rows].map((row) => [row.cells[column].dataset.key, row]);
+  const withValue = rows.filter(([key]) => key !== "");
+  const withoutValue = rows.filter(([key]) => key === "");
+  const isNumeric = column > 0 && withValue.every(([key]) => !Number.isNaN(Number(key)));
+  const compareKeys = isNumeric ? (a, b) => a - b : new Intl.Collator(undefined, { numeric: true }).compare;
+  const sign = direction === "ascending" ? 1 : -1;
+  withValue.sort(([a], [b]) => sign * compareKeys(a, b));
+  body.append(...withValue.map(([, row]) => row), ...withoutValue.map(([, row]) => row));
+}
+
+findAll("thead tr").forEach((row) => {
+  [...row.cells].forEach((header, column) => header.addEventListener("click", () => sortBy(header, column)));
 });
 
 // -- images ---------------------------------------------------------------------------------------------------
 
-const gallery = one("#gallery");
-const templates = all("template.image");
-const state = { page: 0, method: one("input[name=method]:checked")?.value, query: "" };
+const gallery = find("#gallery");
+const templates = findAll("template.image");
+const state = { page: 0, method: find("input[name=method]:checked")?.value, query: "" };
 
-const found = () => {
+function search() {
   const words = state.query.toLowerCase().split(/\s+/).filter(Boolean);
-  const holds = (element) => words.every((word) => element.dataset.words.includes(word));
-  all("table.listing tbody tr").forEach((row) => { row.hidden = !holds(row); });
-  return templates.filter(holds);
-};
+  const isMatch = (element) => words.every((word) => element.dataset.search.includes(word));
+  findAll("table.listing tbody tr").forEach((row) => { row.hidden = !isMatch(row); });
+  return templates.filter(isMatch);
+}
 
-function showLayers(card) {
-  const group = card.dataset.group ?? "0";
-  let any = false;
-  all("[data-method]", card).forEach((part) => {
-    part.hidden = part.dataset.method !== state.method || part.dataset.group !== group;
-    any ||= !part.hidden;
+function showHeatmap(card) {
+  const selectedClass = card.dataset.class ?? "0";
+  const parts = findAll("[data-method]", card);
+  parts.forEach((part) => {
+    part.hidden = part.dataset.method !== state.method || part.dataset.class !== selectedClass;
   });
-  one(".none", card).hidden = any;
-  all(".classes button", card).forEach((button) => {
-    button.setAttribute("aria-pressed", String(button.dataset.group === group));
+  find(".no-heatmap", card).hidden = parts.some((part) => !part.hidden);
+  findAll(".classes button", card).forEach((button) => {
+    button.setAttribute("aria-pressed", String(button.dataset.class === selectedClass));
   });
 }
 
-function cardOf(template) {
+function createCard(template) {
   const card = template.content.firstElementChild.cloneNode(true);
-  showLayers(card);
-  one(".stack", card).addEventListener("click", () => compare(card));
-  all(".classes button", card).forEach((button) => button.addEventListener("click", () => {
-    card.dataset.group = button.dataset.group;
-    showLayers(card);
+  showHeatmap(card);
+  find(".stack", card).addEventListener("click", () => openComparison(card));
+  findAll(".classes button", card).forEach((button) => button.addEventListener("click", () => {
+    card.dataset.class = button.dataset.class;
+    showHeatmap(card);
   }));
   return card;
 }
 
-function counted(matches, range) {
-  const number = (count) => count.toLocaleString("en");
-  const images = (count) => `${number(count)} ${count === 1 ? "image" : "images"}`;
-  const part = range ? `${range.map(number).join(" to ")} of ` : "";
+function describeCount(matches, range) {
+  const format = (count) => count.toLocaleString("en");
+  const images = (count) => `${format(count)} ${count === 1 ? "image" : "images"}`;
+  const part = range ? `${range.map(format).join(" to ")} of ` : "";
   if (!state.query.trim()) return part + images(matches);
-  return `${part}${number(matches)} that match, of ${images(templates.length)}`;
+  return `${part}${format(matches)} matching, of ${images(templates.length)}`;
 }
 
-function show() {
-  const matches = found();
-  const pages = Math.max(1, Math.ceil(matches.length / PER_PAGE));
+function showPage() {
+  const matches = search();
+  const pages = Math.max(1, Math.ceil(matches.length / IMAGES_PER_PAGE));
   state.page = Math.min(state.page, pages - 1);
-  const first = state.page * PER_PAGE;
-  const shown = matches.slice(first, first + PER_PAGE);
-  gallery.replaceChildren(...shown.map(cardOf));
-  one("#count").textContent = counted(matches.length, pages > 1 ? [first + 1, first + shown.length] : null);
-  one("#page").textContent = `page ${state.page + 1} of ${pages}`;
-  one("#back").disabled = state.page === 0;
-  one("#on").disabled = state.page === pages - 1;
-  one(".pager").hidden = pages === 1;
+  const first = state.page * IMAGES_PER_PAGE;
+  const shown = matches.slice(first, first + IMAGES_PER_PAGE);
+  const range = pages > 1 ? [first + 1, first + shown.length] : null;
+  gallery.replaceChildren(...shown.map(createCard));
+  find("#count").textContent = describeCount(matches.length, range);
+  find("#page").textContent = `page ${state.page + 1} of ${pages}`;
+  find("#previous").disabled = state.page === 0;
+  find("#next").disabled = state.page === pages - 1;
+  find(".pager").hidden = pages === 1;
 }
 
-function turn(step) {
+function turnPage(step) {
   state.page += step;
-  show();
-  one("#images").scrollIntoView();
+  showPage();
+  find("#images").scrollIntoView();
 }
 
-// all heatmaps of an image side by side
-function compare(card) {
-  const dialog = one("#compare");
-  one("#compare-title").textContent = one("h3", card).textContent;
-  one(".panels", dialog).replaceChildren(...all(".heat", card).map((heat) => panelOf(card, heat)));
+// -- all heatmaps of an image side by side ------------------------------------------------------------------------
+
+function openComparison(card) {
+  const dialog = find("#compare");
+  find("#compare-title").textContent = find("h3", card).textContent;
+  find(".panels", dialog).replaceChildren(...findAll(".heatmap", card).map((heatmap) => createPanel(card, heatmap)));
   dialog.showModal();
 }
 
-function panelOf(card, heat) {
+function createElement(name, ...children) {
+  const element = document.createElement(name);
+  element.append(...children);
+  return element;
+}
+
+function createPanel(card, heatmap) {
+  const { method, class: classIndex } = heatmap.dataset;
   const copy = (part) => part.cloneNode(true);
-  const of = (part) => part.dataset.method === heat.dataset.method && part.dataset.group === heat.dataset.group;
-  const made = (name, ...children) => {
-    const element = document.createElement(name);
-    element.append(...children);
-    return element;
-  };
-  const layer = copy(heat);
+  const layer = copy(heatmap);
   layer.hidden = false;
-  const stack = made("div", ...all(".base, .gone", card).map(copy), layer);
+  const stack = createElement("div", ...findAll(".base, .missing", card).map(copy), layer);
   stack.className = "stack";
-  stack.style.aspectRatio = one(".stack", card).style.aspectRatio;
-  const title = all(".classes button", card)[Number(heat.dataset.group)];
-  const caption = made("figcaption", made("strong", heat.dataset.method), title ? ` ${title.textContent}` : "");
-  return made("figure", stack, caption, ...all(".told", card).filter(of).flatMap((told) => [...told.children].map(copy)));
+  stack.style.aspectRatio = find(".stack", card).style.aspectRatio;
+  const className = findAll(".classes button", card)[Number(classIndex)];
+  const title = createElement(
+    "figcaption", createElement("strong", method), className ? ` ${className.textContent}` : "",
+  );
+  const captions = findAll(".caption", card).filter(
+    (caption) => caption.dataset.method === method && caption.dataset.class === classIndex,
+  );
+  return createElement("figure", stack, title, ...captions.flatMap((caption) => [...caption.children].map(copy)));
 }
 
 if (gallery) {
-  const sliders = all(".opacity");
+  const sliders = findAll(".opacity");
   sliders.forEach((slider) => slider.addEventListener("input", (event) => {
     const percent = event.target.value;
     root.style.setProperty("--opacity", percent / 100);
-    sliders.forEach((other) => {
-      one("input", other).value = percent;
-      one("output", other).textContent = `${percent} %`;
+    sliders.forEach((each) => {
+      find("input", each).value = percent;
+      find("output", each).textContent = `${percent} %`;
     });
   }));
-  all("input[name=method]").forEach((input) => input.addEventListener("change", () => {
+  findAll("input[name=method]").forEach((input) => input.addEventListener("change", () => {
     state.method = input.value;
-    all(".card", gallery).forEach(showLayers);
+    findAll(".card", gallery).forEach(showHeatmap);
   }));
-  one("#search").addEventListener("input", (event) => {
+  find("#search").addEventListener("input", (event) => {
     state.query = event.target.value;
     state.page = 0;
-    show();
+    showPage();
   });
-  one("#back").addEventListener("click", () => turn(-1));
-  one("#on").addEventListener("click", () => turn(1));
-  one("#compare").addEventListener("click", (event) => {
+  find("#previous").addEventListener("click", () => turnPage(-1));
+  find("#next").addEventListener("click", () => turnPage(1));
+  find("#compare").addEventListener("click", (event) => {
     if (event.target === event.currentTarget) event.target.close();
   });
-  show();
+  showPage();
 }
 
-addEventListener("beforeprint", () => all("details:not(.figures)").forEach((part) => { part.open = true; }));
+// print everything that is folded, except for the figures of trust cards
+addEventListener("beforeprint", () => findAll("details:not(.figures)").forEach((part) => { part.open = true; }));

@@ -1,0 +1,146 @@
+"""Read a folder of ``fusioncam explain``: ``explanations.json``, and the heatmaps and overlays it names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusioncam.errors import ResultsError
+from fusioncam.report.html.page_model import Failure
+from fusioncam.trust.rendering import CardView
+from fusioncam.utils.text import minus
+
+FILE = "explanations.json"
+
+
+@dataclass(frozen=True)
+class StoredExplanation:
+    """The entry of one heatmap in ``explanations.json``; ``overlay`` and ``heatmap`` are file names."""
+
+    source: str
+    method: str
+    layer: str
+    class_name: str
+    probability: float
+    gains: dict[str, float]
+    passes: int
+    partial_passes: int
+    seconds: float
+    overlay: str
+    heatmap: str
+    trust_card: CardView | None
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> StoredExplanation:
+        """Read an entry; of the paths of files only the names are used, so that no other folder is read."""
+        overlay, heatmap = (Path(name).name for name in facts["files"][-2:])
+        return cls(
+            source=str(facts["image"]),
+            method=str(facts["method"]),
+            layer=str(facts["layer"]),
+            class_name=str(facts["class_name"]),
+            probability=float(facts["probability"]),
+            gains={str(name): float(gain) for name, gain in facts["gains"].items()},
+            passes=int(facts["passes"]),
+            partial_passes=int(facts["partial_passes"]),
+            seconds=float(facts["seconds"]),
+            overlay=overlay,
+            heatmap=heatmap,
+            trust_card=CardView.from_facts(facts["check"]) if facts.get("check") else None,
+        )
+
+    @property
+    def name(self) -> str:
+        """The image's file name."""
+        return Path(self.source).name
+
+    @property
+    def title(self) -> str:
+        """The class and its probability."""
+        return f"{self.class_name} {self.probability:.1%}"
+
+    @property
+    def cost(self) -> str:
+        """The number of passes."""
+        partial = f" and {self.partial_passes:,} partial" if self.partial_passes else ""
+        return f"{self.passes:,}{partial} {'pass' if self.passes + self.partial_passes == 1 else 'passes'}"
+
+    @property
+    def gains_text(self) -> str:
+        """The gains of the components of a fusion."""
+        return minus(", ".join(f"{name} {gain:+.3f}" for name, gain in self.gains.items()))
+
+    @property
+    def caption(self) -> str:
+        """The line below the image."""
+        gains = f" · gains {self.gains_text}" if self.gains else ""
+        return f"{self.layer} · {self.cost} · {self.seconds:.3g} s{gains}"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """The whole of ``explanations.json``."""
+
+    model: str
+    preprocessing: dict[str, Any]
+    versions: dict[str, Any]
+    explanations: tuple[StoredExplanation, ...]
+    failures: tuple[Failure, ...]
+
+    @cached_property
+    def images(self) -> list[list[StoredExplanation]]:
+        """The explanations by image; an image that was explained twice counts as two."""
+        images: list[list[StoredExplanation]] = []
+        for explanation in self.explanations:
+            if not images or _starts_image(explanation, images[-1]):
+                images.append([])
+            images[-1].append(explanation)
+        return images
+
+    @cached_property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, in the order in which they ran."""
+        return tuple(dict.fromkeys(explanation.method for explanation in self.explanations))
+
+
+def _starts_image(explanation: StoredExplanation, image: list[StoredExplanation]) -> bool:
+    known = {(other.class_name, other.method) for other in image}
+    return explanation.source != image[0].source or (explanation.class_name, explanation.method) in known
+
+
+def read_explanations(folder: Path) -> StoredRun:
+    """Read ``explanations.json`` of a folder.
+
+    Raises :class:`ResultsError` if the file is missing, truncated or malformed.
+    """
+    path = folder / FILE
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return StoredRun(
+            model=str(facts["model"]),
+            preprocessing=dict(facts["preprocessing"]),
+            versions=dict(facts["versions"]),
+            explanations=tuple(map(StoredExplanation.from_facts, facts["explanations"])),
+            failures=tuple(Failure(str(one["image"]), str(one["error"])) for one in facts["failures"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ResultsError(
+            f"{path} cannot be read, it is truncated or of another version: {type(error).__name__}: {error}"
+        ) from error
+
+
+def read_heatmap(path: Path) -> NDArray[np.float32] | None:
+    """Return a saved heatmap ``(H, W)``, or None if the file is missing or holds anything else."""
+    try:
+        heatmap = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    valid = heatmap.ndim == 2 and heatmap.size and heatmap.dtype.kind == "f" and np.isfinite(heatmap).all()
+    return heatmap.astype(np.float32) if valid else None
