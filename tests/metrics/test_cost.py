@@ -126,7 +126,7 @@ def test_what_cannot_be_measured_is_told():
     """No method, heatmaps of other images, an unknown quantity."""
     model, x, target, heatmaps = explained()
 
-    with pytest.raises(MethodError, match="asks the method for more heatmaps"):
+    with pytest.raises(MethodError, match="needs the method that made the heatmaps"):
         Cost()(model, x, target, heatmaps)
     with pytest.raises(ShapeError, match="heatmaps of x"):
         Cost()(model, x, target, heatmaps[:1], method=METHODS["grad-cam"])

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusioncam import ExplainedModel
-from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError
+from fusioncam.errors import NonFiniteError, SettingError, ShapeError, UnknownNameError
 from fusioncam.inference.cache import cached_passes
 from fusioncam.inference.costs import count_passes
-from fusioncam.metrics.curves import Deletion, Insertion, RankMasks, area, counts_of
+from fusioncam.metrics.curves import Deletion, Insertion, area, counts_of
+from fusioncam.metrics.masking import RankMasks
 from fusioncam.metrics.registry import METRICS
 from linear_case import heatmaps_for, linear_case
 from toys import TOYS, problem
@@ -158,22 +159,22 @@ def test_wrong_heatmaps_are_refused(kind):
 
 @pytest.mark.parametrize("kind", BOTH)
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("settings", "error", "message"),
     [
-        ({"steps": 0}, "steps is a whole number above 0"),
-        ({"steps": 2.5}, "got 2.5"),
-        ({"pixels": 0}, "pixels is a whole number above 0"),
-        ({"size": -3}, "size is a whole number above 0"),
-        ({"sigma": 0}, "sigma is a number above 0, got 0"),
-        ({"fill": "linear"}, "no fill"),
-        ({"readout": "top-1"}, "no readout"),
-        ({"ties": "all"}, "no tie rule"),
+        ({"steps": 0}, SettingError, "steps must be a positive integer, got 0"),
+        ({"steps": 2.5}, SettingError, "got 2.5"),
+        ({"pixels": 0}, SettingError, "pixels must be a positive integer, got 0"),
+        ({"size": -3}, SettingError, "size must be a positive integer, got -3"),
+        ({"sigma": 0}, SettingError, "sigma must be a number above 0, got 0"),
+        ({"fill": "linear"}, UnknownNameError, "unknown fill 'linear'"),
+        ({"readout": "top-1"}, UnknownNameError, "unknown readout 'top-1'"),
+        ({"ties": "all"}, UnknownNameError, "unknown tie rule 'all'"),
     ],
 )
-def test_wrong_settings_are_told(kind, wrong, told):
+def test_wrong_settings_are_reported(kind, settings, error, message):
     """At once, and with what would be right."""
-    with pytest.raises(UnknownNameError, match=told):
-        kind(**wrong)
+    with pytest.raises(error, match=message):
+        kind(**settings)
 
 
 @given(st.integers(1, 400), st.integers(1, 60), st.none() | st.integers(1, 500))

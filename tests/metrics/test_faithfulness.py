@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusioncam import ExplainedModel
-from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError
+from fusioncam.errors import NonFiniteError, SettingError, ShapeError, UnknownNameError
 from fusioncam.inference.cache import cached_passes
 from fusioncam.inference.costs import count_passes
-from fusioncam.metrics.base import pixel_order, resized_heatmaps
 from fusioncam.metrics.faithfulness import (
     AverageDrop,
     AverageGain,
@@ -24,6 +23,7 @@ from fusioncam.metrics.faithfulness import (
     highest,
     increase,
 )
+from fusioncam.metrics.masking import pixel_order, resized_heatmaps
 from fusioncam.metrics.registry import METRICS
 from linear_case import First, heatmaps_for, linear_case
 from toys import TOYS, problem
@@ -181,7 +181,7 @@ def test_masks_are_in_0_to_1(metric, maps):
     """Raw cams and 8-bit maps would show pixels that no image has."""
     model, x = linear_case()
 
-    with pytest.raises(UnknownNameError, match=r"are in \[0, 1\], got .*minmax"):
+    with pytest.raises(SettingError, match=r"must be in \[0, 1\], got .*minmax"):
         metric(model, x, 0, maps)
 
 
@@ -218,36 +218,36 @@ def test_coarse_heatmaps_are_brought_to_size():
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "error", "message"),
     [
-        ({"readout": "logits"}, "did you mean 'logit'"),
-        ({"readout": "top-1"}, "no readout"),
-        ({"classes": "label"}, "choose from target, predicted"),
-        ({"fill": "white"}, "no fill"),
-        ({"keep": 0}, "keep is a number above 0 to 1"),
-        ({"keep": 50}, "got 50"),
-        ({"keep": True}, "got True"),
-        ({"epsilon": -1}, "epsilon is a number from 0"),
-        ({"epsilon": float("nan")}, "epsilon is a number from 0"),
-        ({"ties": "together"}, "no tie rule"),
-        ({"resize": "cubic"}, "no way to resize"),
-        ({"seed": 0.5}, "seed is a whole number"),
+        ({"readout": "logits"}, UnknownNameError, "did you mean 'logit'"),
+        ({"readout": "top-1"}, UnknownNameError, "unknown readout 'top-1'"),
+        ({"classes": "label"}, UnknownNameError, "choose from target, predicted"),
+        ({"fill": "white"}, UnknownNameError, "unknown fill 'white'"),
+        ({"keep": 0}, SettingError, "keep must be a number above 0 and at most 1, got 0"),
+        ({"keep": 50}, SettingError, "got 50"),
+        ({"keep": True}, SettingError, "got True"),
+        ({"epsilon": -1}, SettingError, "epsilon must be a number of at least 0, got"),
+        ({"epsilon": float("nan")}, SettingError, "epsilon must be a number of at least 0, got"),
+        ({"ties": "together"}, UnknownNameError, "unknown tie rule 'together'"),
+        ({"resize": "cubic"}, UnknownNameError, "unknown way to resize 'cubic'"),
+        ({"seed": 0.5}, SettingError, "seed must be an integer, got 0.5"),
     ],
 )
-def test_wrong_settings_are_told(settings, told):
+def test_wrong_settings_are_reported(settings, error, message):
     """At once, and with what would be right."""
-    with pytest.raises(UnknownNameError, match=told):
+    with pytest.raises(error, match=message):
         AverageDrop(**settings)
     if "epsilon" not in settings:
-        with pytest.raises(UnknownNameError):
+        with pytest.raises(error):
             IncreaseInConfidence(**settings)
-        with pytest.raises(UnknownNameError):
+        with pytest.raises(error):
             AverageGain(**settings)
 
 
 def test_gain_of_logits_is_refused():
     """1 - logit is no missing share of anything."""
-    with pytest.raises(UnknownNameError, match="average gain is of probabilities"):
+    with pytest.raises(SettingError, match="average gain needs readout='probability', got 'logit'"):
         AverageGain(readout="logit")
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fusioncam import METHODS, ExplainedModel
-from fusioncam.errors import MethodError, NonFiniteError, ShapeError, TargetError, UnknownNameError
+from fusioncam.errors import MethodError, NonFiniteError, SettingError, ShapeError, TargetError
 from fusioncam.inference.costs import count_passes
 from fusioncam.metrics.grid_pointing_game import GridPointingGame, groups, mosaic, shrunk, tile_masks
 from fusioncam.metrics.localization import energy_share
@@ -210,13 +210,13 @@ def test_what_makes_no_mosaic_is_told():
     """Too few images, equal classes, weights in place of classes, no method, methods that give none."""
     model, x, heatmaps = explained()
     for count in (1, 3):
-        with pytest.raises(ShapeError, match=f"takes 4 images a mosaic, got {count}: give a multiple, see groups"):
+        with pytest.raises(ShapeError, match=f"needs a multiple of 4 images, got {count}: choose them with groups"):
             PAIRS(model, x[:count], list(range(count)), heatmaps[:count], method=by_place)
-    with pytest.raises(TargetError, match=r"images of different classes, got \[0, 1, 2, 0\]"):
+    with pytest.raises(TargetError, match=r"must have different classes, got \[0, 1, 2, 0\]"):
         PAIRS(model, x, [0, 1, 2, 0], heatmaps, method=by_place)
     with pytest.raises(TargetError, match=r"needs class indices \(N,\), got weights \(4, 3\)"):
         PAIRS(model, x, torch.ones(4, 3), heatmaps, method=by_place)
-    with pytest.raises(MethodError, match="asks the method for more heatmaps"):
+    with pytest.raises(MethodError, match="needs the method that made the heatmaps"):
         PAIRS(model, x, [0, 1, 2, 3], heatmaps)
     with pytest.raises(ShapeError, match="heatmaps of x"):
         PAIRS(model, x, [0, 1, 2, 3], heatmaps[:2], method=by_place)
@@ -225,7 +225,7 @@ def test_what_makes_no_mosaic_is_told():
     with pytest.raises(NonFiniteError):
         PAIRS(model, x, [0, 1, 2, 3], heatmaps, method=lambda m, x, t: x[:, 0] / 0)
     for side in (1, 2.0, True, "2"):
-        with pytest.raises(UnknownNameError, match="side is a whole number from 2"):
+        with pytest.raises(SettingError, match="side must be an integer of at least 2, got"):
             GridPointingGame(side)
 
 

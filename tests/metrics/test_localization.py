@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusioncam.data.ground_truth import Truth
-from fusioncam.errors import MissingTruthError, NonFiniteError, ShapeError, UnknownNameError
+from fusioncam.errors import MissingTruthError, NonFiniteError, SettingError, ShapeError, UnknownNameError
 from fusioncam.functional.boxes import THRESHOLDS, box_ious, max_box_acc, of_boxes, reached
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame, best_iou, dilate
 from twins import localization as twin
@@ -184,29 +184,29 @@ def test_what_cannot_be_compared_is_told(metric):
     with pytest.raises(ShapeError, match=r"add heatmap\[None\]"):
         values(metric, torch.rand(4), boxed(1, 1, 3, 3))
     for wrong in (math.nan, math.inf):
-        with pytest.raises(NonFiniteError, match="the heatmaps have NaN or infinity"):
+        with pytest.raises(NonFiniteError, match="heatmap 0 of 1 contains NaN or infinity"):
             values(metric, torch.full((1, 4, 6), wrong), boxed(1, 1, 3, 3))
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "error", "message"),
     [
-        (lambda: PointingGame(tolerance=-1), "tolerance is a number of pixels from 0, got -1"),
-        (lambda: PointingGame(tolerance=math.nan), "tolerance is a number of pixels"),
-        (lambda: PointingGame(region="boxes"), "unknown region 'boxes'; did you mean 'box'"),
-        (lambda: EnergyShare("masks"), "unknown region 'masks'"),
-        (lambda: IoU(1.5), r"threshold is a share from 0 to 1, got 1\.5"),
-        (lambda: IoU(True), "threshold is a share from 0 to 1, got True"),
-        (lambda: IoU(region="x"), "unknown region 'x'"),
-        (lambda: BoxAccuracy("0.5"), "threshold is a share from 0 to 1, got '0.5'"),
-        (lambda: BoxAccuracy(deltas=(0.5, 50)), "delta is a share from 0 to 1, got 50"),
-        (lambda: BoxAccuracy(deltas=()), "at least one: got none"),
-        (lambda: BoxAccuracy(pieces="first"), "unknown choice of pieces 'first'"),
+        (lambda: PointingGame(tolerance=-1), SettingError, "tolerance must be a number of at least 0, got -1"),
+        (lambda: PointingGame(tolerance=math.nan), SettingError, "tolerance must be a number of at least 0, got nan"),
+        (lambda: PointingGame(region="boxes"), UnknownNameError, "unknown region 'boxes'; did you mean 'box'"),
+        (lambda: EnergyShare("masks"), UnknownNameError, "unknown region 'masks'"),
+        (lambda: IoU(1.5), SettingError, r"threshold must be a number between 0 and 1, got 1\.5"),
+        (lambda: IoU(True), SettingError, "threshold must be a number between 0 and 1, got True"),
+        (lambda: IoU(region="x"), UnknownNameError, "unknown region 'x'"),
+        (lambda: BoxAccuracy("0.5"), SettingError, "threshold must be a number between 0 and 1, got '0.5'"),
+        (lambda: BoxAccuracy(deltas=(0.5, 50)), SettingError, "delta must be a number between 0 and 1, got 50"),
+        (lambda: BoxAccuracy(deltas=()), SettingError, "deltas must contain at least one IoU"),
+        (lambda: BoxAccuracy(pieces="first"), UnknownNameError, "unknown choice of pieces 'first'"),
     ],
 )
-def test_wrong_settings_are_told(make, message):
+def test_wrong_settings_are_reported(make, error, message):
     """What is wrong, what was got."""
-    with pytest.raises(UnknownNameError, match=message):
+    with pytest.raises(error, match=message):
         make()
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from fusioncam import METHODS
+from fusioncam import metrics as package
 from fusioncam.data.ground_truth import Truth
-from fusioncam.errors import UnknownNameError
+from fusioncam.errors import InputTypeError, SettingError, UnknownNameError
 from fusioncam.inference.cache import cached_passes
 from fusioncam.inference.costs import count_passes
 from fusioncam.methods.ensembles import RULES, Fuse, MetaCAM
@@ -20,7 +21,6 @@ from fusioncam.methods.multi_layer import Multiscale
 from fusioncam.methods.opti_cam import OptiCAM
 from fusioncam.methods.score_cam import ScoreCAM
 from fusioncam.methods.smoothing import Augmented
-from fusioncam.metrics import registry as package
 from fusioncam.metrics.base import Metric, protocol
 from fusioncam.metrics.curves import Insertion
 from fusioncam.metrics.registry import METRICS, PROTOCOLS, as_metric, as_metrics, measure, optimises_metric
@@ -251,7 +251,7 @@ def test_wrong_specs_are_told():
     """As those of methods are."""
     with pytest.raises(UnknownNameError, match=r"unknown metric 'insertion:rice'; did you mean 'insertion:rise'"):
         as_metrics("insertion:rice")
-    with pytest.raises(UnknownNameError, match="asks for 2 metrics: give one"):
+    with pytest.raises(SettingError, match="names 2 metrics: give one"):
         as_metric("insertion|deletion")
-    with pytest.raises(UnknownNameError, match="a metric's name or a callable"):
+    with pytest.raises(InputTypeError, match="the name of a metric or a callable"):
         as_metric(MoRF)

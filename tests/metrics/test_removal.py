@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fusioncam import ExplainedModel
-from fusioncam.errors import NonFiniteError, UnknownNameError
+from fusioncam.errors import NonFiniteError, SettingError, UnknownNameError
 from fusioncam.functional.imputation import Imputation
 from fusioncam.inference.costs import count_passes
 from fusioncam.metrics.registry import METRICS
@@ -155,23 +155,23 @@ def test_passes_are_what_cost_says():
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "error", "message"),
     [
-        (partial(MoRF, fill="imputed"), "choose from mean, black, blur, light-blur, linear"),
-        (partial(MoRF, readout="accuracy"), "choose from logit, probability, top-1"),
-        (partial(LeRF, steps=0), "steps is a whole number above 0"),
-        (partial(LeRF, upto=0), "upto is a number above 0 to 1"),
-        (partial(MoRF, upto=1.5), "got 1.5"),
-        (partial(MoRF, noise=-0.1), "noise is a number from 0"),
-        (partial(ROAD, noise="little"), "noise is a number from 0, got 'little'"),
-        (partial(ROAD, removed=()), "removed is a list of shares"),
-        (partial(ROAD, removed=(10, 20)), "removed is a number from 0 to 1, got 10"),
-        (partial(ROAD, seed=None), "seed is a whole number"),
+        (partial(MoRF, fill="imputed"), UnknownNameError, "choose from mean, black, blur, light-blur, linear"),
+        (partial(MoRF, readout="accuracy"), UnknownNameError, "choose from logit, probability, top-1"),
+        (partial(LeRF, steps=0), SettingError, "steps must be a positive integer, got 0"),
+        (partial(LeRF, upto=0), SettingError, "upto must be a number above 0 and at most 1, got 0"),
+        (partial(MoRF, upto=1.5), SettingError, "got 1.5"),
+        (partial(MoRF, noise=-0.1), SettingError, "noise must be a number of at least 0, got -0.1"),
+        (partial(ROAD, noise="little"), SettingError, "noise must be a number of at least 0, got 'little'"),
+        (partial(ROAD, removed=()), SettingError, "removed must contain at least one share of pixels"),
+        (partial(ROAD, removed=(10, 20)), SettingError, "removed must be a number between 0 and 1, got 10"),
+        (partial(ROAD, seed=None), SettingError, "seed must be an integer, got None"),
     ],
 )
-def test_wrong_settings_are_told(make, told):
+def test_wrong_settings_are_reported(make, error, message):
     """At once, and with what would be right."""
-    with pytest.raises(UnknownNameError, match=told):
+    with pytest.raises(error, match=message):
         make()
 
 

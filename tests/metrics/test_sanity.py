@@ -16,7 +16,7 @@ from scipy import stats
 from torch import nn
 
 from fusioncam import METHODS, ExplainedModel
-from fusioncam.errors import MethodError, NonFiniteError, ShapeError, UnknownNameError
+from fusioncam.errors import MethodError, NonFiniteError, SettingError, ShapeError, UnknownNameError
 from fusioncam.functional.heatmaps import upsample
 from fusioncam.functional.similarity import pearson, ranks, relative_change, similar, spearman
 from fusioncam.inference.cache import cached_passes
@@ -437,12 +437,12 @@ def test_what_cannot_be_asked_is_told(metric):
     _, model, x, target = explained()
     heatmaps = brightness(model, x, target)
 
-    with pytest.raises(MethodError, match=rf"{type(metric).__name__}.* asks the method for more heatmaps"):
+    with pytest.raises(MethodError, match=rf"{type(metric).__name__}.* needs the method that made the heatmaps"):
         metric(model, x, target, heatmaps)
     for wrong in (heatmaps[:1], heatmaps[:, :4], heatmaps[0]):
-        with pytest.raises(ShapeError, match=r"heatmaps of x \(2, 3, 8, 8\) are \(2, 8, 8\), got"):
+        with pytest.raises(ShapeError, match=r"heatmaps of x \(2, 3, 8, 8\) must have shape \(2, 8, 8\), got"):
             metric(model, x, target, wrong, method=brightness)
-    with pytest.raises(NonFiniteError, match="the heatmaps have NaN or infinity"):
+    with pytest.raises(NonFiniteError, match="heatmap 0 of 2 contains NaN or infinity"):
         metric(model, x, target, heatmaps / 0, method=brightness)
     with pytest.raises(ShapeError, match="heatmaps of x"):
         metric(model, x, target, heatmaps, method=lambda model, x, target: x)
@@ -451,25 +451,29 @@ def test_what_cannot_be_asked_is_told(metric):
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "error", "message"),
     [
-        (lambda: ModelRandomisation(stages=0), "stages is a whole number from 1, got 0"),
-        (lambda: ModelRandomisation(stages=2.0), "stages is a whole number from 1, got 2.0"),
-        (lambda: ModelRandomisation(stages=True), "stages is a whole number from 1, got True"),
-        (lambda: ModelRandomisation(draw="zero"), "unknown draw 'zero'; choose from shuffle, reset"),
-        (lambda: ModelRandomisation(similarity="ssim"), "unknown similarity 'ssim'"),
-        (lambda: NoiseStability(level=-0.1), r"level is a number from 0, got -0\.1"),
-        (lambda: NoiseStability(level="1"), "level is a number from 0, got '1'"),
-        (lambda: NoiseStability(samples=0), "samples is a whole number from 1, got 0"),
-        (lambda: NoiseStability(similarity="ssim"), "unknown similarity 'ssim'"),
-        (lambda: MaxSensitivity(radius=math.inf), "radius is a number from 0, got inf"),
-        (lambda: MaxSensitivity(radius=math.nan), "radius is a number from 0, got nan"),
-        (lambda: MaxSensitivity(samples=-3), "samples is a whole number from 1, got -3"),
+        (lambda: ModelRandomisation(stages=0), SettingError, "stages must be a positive integer, got 0"),
+        (lambda: ModelRandomisation(stages=2.0), SettingError, "stages must be a positive integer, got 2.0"),
+        (lambda: ModelRandomisation(stages=True), SettingError, "stages must be a positive integer, got True"),
+        (
+            lambda: ModelRandomisation(draw="zero"),
+            UnknownNameError,
+            "unknown draw 'zero'; choose from shuffle",
+        ),
+        (lambda: ModelRandomisation(similarity="ssim"), UnknownNameError, "unknown similarity 'ssim'"),
+        (lambda: NoiseStability(level=-0.1), SettingError, r"level must be a number of at least 0, got -0\.1"),
+        (lambda: NoiseStability(level="1"), SettingError, "level must be a number of at least 0, got '1'"),
+        (lambda: NoiseStability(samples=0), SettingError, "samples must be a positive integer, got 0"),
+        (lambda: NoiseStability(similarity="ssim"), UnknownNameError, "unknown similarity 'ssim'"),
+        (lambda: MaxSensitivity(radius=math.inf), SettingError, "radius must be a number of at least 0, got inf"),
+        (lambda: MaxSensitivity(radius=math.nan), SettingError, "radius must be a number of at least 0, got nan"),
+        (lambda: MaxSensitivity(samples=-3), SettingError, "samples must be a positive integer, got -3"),
     ],
 )
-def test_wrong_settings_are_told(make, message):
+def test_wrong_settings_are_reported(make, error, message):
     """What is wrong, what was got."""
-    with pytest.raises(UnknownNameError, match=message):
+    with pytest.raises(error, match=message):
         make()
 
 

@@ -16,7 +16,7 @@ from fusioncam.distributed.workers import Workers
 from fusioncam.errors import ResultsError
 from fusioncam.methods.base import Method
 from fusioncam.methods.registry import as_method
-from fusioncam.metrics.base import Metric
+from fusioncam.metrics.base import MetricLike
 from fusioncam.metrics.registry import as_metric
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import as_model
@@ -30,7 +30,7 @@ def benchmark(
     out: str | Path,
     models: Models | None = None,
     methods: Sequence[str | Method] | None = None,
-    metrics: Sequence[str | Metric] | None = None,
+    metrics: Sequence[str | MetricLike] | None = None,
     plan: str | Path | None = None,
     extend: bool = False,
     watch: ProgressListener | None = None,

@@ -26,7 +26,7 @@ from fusioncam.inference.costs import track_cost
 from fusioncam.inference.counters import PassCost
 from fusioncam.methods.base import Method, layers_of
 from fusioncam.methods.costs import cost_of
-from fusioncam.metrics.base import Metric, protocol
+from fusioncam.metrics.base import MetricLike, protocol
 from fusioncam.metrics.registry import curve_of, optimises_metric
 from fusioncam.metrics.registry import measure as ask
 from fusioncam.model.explained_model import ExplainedModel
@@ -56,7 +56,7 @@ class Evaluator:
     model: ExplainedModel
     name: str
     methods: Mapping[str, Method]
-    metrics: Mapping[str, Metric]
+    metrics: Mapping[str, MetricLike]
     samples: Sequence[Sample]
     target: str = "predicted"
     seed: int = 0

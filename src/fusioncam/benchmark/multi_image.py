@@ -12,11 +12,11 @@ from fusioncam.benchmark.results_store import Journal, Row
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.errors import describe_error
 from fusioncam.inference.costs import track_cost
-from fusioncam.metrics.base import Metric
+from fusioncam.metrics.base import MetricLike
 from fusioncam.metrics.grid_pointing_game import groups
 
 
-def games_in(metrics: Mapping[str, Metric]) -> list[str]:
+def games_in(metrics: Mapping[str, MetricLike]) -> list[str]:
     """List the metrics that take the images of a mosaic."""
     return [name for name, metric in metrics.items() if hasattr(metric, "tiles")]
 

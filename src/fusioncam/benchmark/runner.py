@@ -27,7 +27,7 @@ from fusioncam.inference.counters import PassCost
 from fusioncam.inference.settings import Speed
 from fusioncam.methods.base import Method
 from fusioncam.methods.registry import as_methods
-from fusioncam.metrics.base import Metric
+from fusioncam.metrics.base import MetricLike
 from fusioncam.metrics.registry import as_metrics
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import folder_lock
@@ -40,7 +40,7 @@ class UserObjects:
 
     models: Mapping[str, ExplainedModel] = field(default_factory=dict)
     methods: Mapping[str, Method] = field(default_factory=dict)
-    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    metrics: Mapping[str, MetricLike] = field(default_factory=dict)
     samples: Sequence[Sample] | None = None
 
 
@@ -183,8 +183,8 @@ def changed_versions(journal: Journal, benches: Sequence[Evaluator], besides: Co
 
 
 def answerable(
-    metrics: Mapping[str, Metric], samples: Sequence[Sample], watch: ProgressListener
-) -> dict[str, Metric]:
+    metrics: Mapping[str, MetricLike], samples: Sequence[Sample], watch: ProgressListener
+) -> dict[str, MetricLike]:
     """Leave out the metrics that need to know where the class is, where that is known of no image."""
     if any(one.boxes or one.segments for one in samples):
         return dict(metrics)

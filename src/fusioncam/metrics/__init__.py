@@ -1,7 +1,7 @@
-"""Metrics that say how far to trust a heatmap: ``METRICS[name](model, x, target, heatmaps)``."""
+"""Metrics of heatmaps: ``METRICS[name](model, x, target, heatmaps)``."""
 
 from fusioncam.metrics.adcc import ADCC, Coherency, Complexity
-from fusioncam.metrics.base import Metric, protocol
+from fusioncam.metrics.base import CurveMetric, Metric, MetricLike, protocol
 from fusioncam.metrics.cost import Cost
 from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
@@ -31,6 +31,7 @@ __all__ = [
     "Coherency",
     "Complexity",
     "Cost",
+    "CurveMetric",
     "Deletion",
     "EnergyShare",
     "GridPointingGame",
@@ -40,6 +41,7 @@ __all__ = [
     "LeRF",
     "MaxSensitivity",
     "Metric",
+    "MetricLike",
     "MoRF",
     "ModelRandomisation",
     "NoiseStability",

@@ -1,205 +1,168 @@
-"""Does the heatmap lie where the object is: heatmaps against boxes and masks, no pass of the network.
+"""Localization: heatmaps compared with boxes and masks of the object, without a forward pass.
 
-Values are told by the order and the proportions of a heatmap alone: twice the heatmap has the same ones.
+The values depend only on the order and the proportions of a heatmap: scaling a heatmap does not change them.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from fusioncam.data.ground_truth import REGIONS, Truth, require_truth
-from fusioncam.errors import NonFiniteError, ShapeError, UnknownNameError, require_known
+from fusioncam.data.ground_truth import Truth, require_truth
+from fusioncam.errors import SettingError, require_known
 from fusioncam.functional.boxes import PIECES, THRESHOLDS, box_ious, reached
 from fusioncam.functional.heatmaps import expand_like, precise
-from fusioncam.methods.base import Method
+from fusioncam.metrics.base import Metric, require_heatmaps, require_number
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
+from fusioncam.utils.optional import extra
 
 
 @dataclass(frozen=True)
-class PointingGame:
-    """Pointing game: does the highest pixel lie on the object (Zhang et al. 2018, arXiv 1608.00507).
-
-    A hit is a maximum at most ``tolerance`` pixels from the object's nearest pixel, 15 in the paper. Of several
-    maxima the value is the share that hits, so that a constant map scores what a random point would, where peers
-    let it always hit. ``region`` says what the object is: its "mask", its "box", or the "finest" that is known.
-    """
+class LocalizationMetric(Metric):
+    """Base class of metrics that compare heatmaps with the true location of the object."""
 
     family: ClassVar[str] = "localization"
     higher_is_better: ClassVar[bool] = True
-    paper: ClassVar[str] = "arXiv 1608.00507"
     needs_truth: ClassVar[bool] = True
-    needs_method: ClassVar[bool] = False
-    shares_objective: ClassVar[tuple[str, ...]] = ()
     cost: ClassVar[str] = "0"
+
+    def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, truth: Truth) -> Tensor:
+        """Return the agreement ``(N,)`` of the heatmaps with the truth."""
+        return self.agreement(precise(heatmaps), truth)
+
+    @abstractmethod
+    def agreement(self, heatmaps: Tensor, truth: Truth) -> Tensor:
+        """Return the value ``(N,)`` of heatmaps ``(N, *s)`` in full precision."""
+
+
+@dataclass(frozen=True)
+class PointingGame(LocalizationMetric):
+    """Pointing game: whether the highest pixel lies on the object (Zhang et al. 2018, arXiv 1608.00507).
+
+    A hit is a maximum at most ``tolerance`` pixels from the nearest pixel of the object, 15 in the paper. If a
+    heatmap has several maxima, the value is the share of them that hit: a constant heatmap scores like a random
+    point, where other libraries count it as a hit. ``region`` is where the object is: its "mask", its "box", or the
+    "finest" that is known. Needs scipy, of the extra ``benchmark``.
+    """
+
+    paper: ClassVar[str] = "arXiv 1608.00507"
 
     tolerance: float = 15
     region: str = "finest"
 
     def __post_init__(self) -> None:
-        require_known("region", self.region, REGIONS)
-        if not 0 <= self.tolerance < float("inf"):
-            raise UnknownNameError(f"tolerance is a number of pixels from 0, got {self.tolerance!r}")
+        super().__post_init__()
+        require_number("tolerance", self.tolerance, 0)
 
-    def __call__(
-        self,
-        model: ExplainedModel,
-        x: Tensor,
-        target: Target,
-        heatmaps: Tensor,
-        truth: Truth | None = None,
-        method: Method | None = None,
-    ) -> Tensor:
-        """Give the share of the maxima that hit ``(N,)``, in [0, 1]."""
-        heatmaps, mask = heatmaps_and_region(heatmaps, truth, self, self.region)
-        return pointing(heatmaps, dilate(mask, self.tolerance))
+    def agreement(self, heatmaps: Tensor, truth: Truth) -> Tensor:
+        """Return the share of the maxima that hit ``(N,)``, in [0, 1]."""
+        near = dilate(truth.mask(self, self.region), self.tolerance)
+        return pointing(heatmaps, near.to(heatmaps.device))
 
 
 @dataclass(frozen=True)
-class EnergyShare:
-    """Energy-based pointing game: the share of a heatmap's sum that lies on the object (Wang et al. 2020, Score-CAM).
+class EnergyShare(LocalizationMetric):
+    """Energy-based pointing game: the share of the heatmap's sum that lies on the object (Wang et al. 2020).
 
-    arXiv 1910.01279. ``region`` is "box", as in the paper, or "mask". What is negative counts as 0. NaN for a
-    heatmap without anything positive.
+    Score-CAM, arXiv 1910.01279. ``region`` is "box", as in the paper, "mask", or "finest". Negative pixels count as
+    0. NaN for a heatmap without positive pixels.
     """
 
-    family: ClassVar[str] = "localization"
-    higher_is_better: ClassVar[bool] = True
     paper: ClassVar[str] = "arXiv 1910.01279"
-    needs_truth: ClassVar[bool] = True
-    needs_method: ClassVar[bool] = False
-    shares_objective: ClassVar[tuple[str, ...]] = ()
-    cost: ClassVar[str] = "0"
 
     region: str = "box"
 
-    def __post_init__(self) -> None:
-        require_known("region", self.region, REGIONS)
-
-    def __call__(
-        self,
-        model: ExplainedModel,
-        x: Tensor,
-        target: Target,
-        heatmaps: Tensor,
-        truth: Truth | None = None,
-        method: Method | None = None,
-    ) -> Tensor:
-        """Give the shares ``(N,)`` in [0, 1]."""
-        return energy_share(*heatmaps_and_region(heatmaps, truth, self, self.region))
+    def agreement(self, heatmaps: Tensor, truth: Truth) -> Tensor:
+        """Return the shares ``(N,)`` in [0, 1]."""
+        return energy_share(heatmaps, truth.mask(self, self.region).to(heatmaps.device))
 
 
 @dataclass(frozen=True)
-class IoU:
+class IoU(LocalizationMetric):
     """Intersection over union of the object and the pixels of at least ``threshold`` times the heatmap's maximum.
 
-    ``threshold`` None takes the best one for each image, of all that tell its pixels apart: an upper bound that
-    looks at the truth, no protocol that could be used without it. A pixel of 0 is never part of the heatmap's
-    object. ``region`` is as in :class:`PointingGame`.
+    ``threshold`` None takes the best threshold for each image: an upper bound that uses the truth, not a protocol
+    that works without it. Pixels of 0 never belong to the heatmap's region. ``region`` is as in
+    :class:`PointingGame`.
     """
-
-    family: ClassVar[str] = "localization"
-    higher_is_better: ClassVar[bool] = True
-    paper: ClassVar[str] = ""
-    needs_truth: ClassVar[bool] = True
-    needs_method: ClassVar[bool] = False
-    shares_objective: ClassVar[tuple[str, ...]] = ()
-    cost: ClassVar[str] = "0"
 
     threshold: float | None = 0.5
     region: str = "finest"
 
     def __post_init__(self) -> None:
-        require_known("region", self.region, REGIONS)
+        super().__post_init__()
         if self.threshold is not None:
-            require_share("threshold", self.threshold)
+            require_number("threshold", self.threshold, 0, 1)
 
-    def __call__(
-        self,
-        model: ExplainedModel,
-        x: Tensor,
-        target: Target,
-        heatmaps: Tensor,
-        truth: Truth | None = None,
-        method: Method | None = None,
-    ) -> Tensor:
-        """Give the IoU ``(N,)`` in [0, 1]."""
-        heatmaps, mask = heatmaps_and_region(heatmaps, truth, self, self.region)
+    def agreement(self, heatmaps: Tensor, truth: Truth) -> Tensor:
+        """Return the IoU ``(N,)`` in [0, 1]."""
+        mask = truth.mask(self, self.region).to(heatmaps.device)
         if self.threshold is None:
             return best_iou(heatmaps, mask)
         return iou(threshold_mask(heatmaps, self.threshold), mask, heatmaps.dtype)
 
 
 @dataclass(frozen=True)
-class BoxAccuracy:
-    """Box accuracy: is the box around what the heatmap highlights right (Choe et al. 2020).
+class BoxAccuracy(LocalizationMetric):
+    """Box accuracy: whether the box around the highlighted pixels is right (Choe et al. 2020).
 
-    arXiv 2001.07437 and 2007.04178, weakly supervised localization. The boxes of the connected pieces of the pixels
-    of at least ``threshold`` times the heatmap's maximum are compared with each true box; the value is the share of
-    ``deltas`` that the best IoU reaches, its mean over images a box accuracy. ``pieces`` is "all", as in the second
-    paper, or "largest", as in the first. MaxBoxAcc chooses the threshold over the data set: :meth:`curve` has what an
-    image reaches at each, and :func:`fusioncam.functional.boxes.max_box_acc` makes it of all images' curves.
+    arXiv 2001.07437 and 2007.04178, weakly supervised localization. The highlighted pixels are those of at least
+    ``threshold`` times the heatmap's maximum. The boxes of their connected components are compared with each true
+    box; the value is the share of ``deltas`` that the best IoU reaches, and its mean over images is a box accuracy.
+    ``pieces`` is "all" components, as in the second paper, or the "largest", as in the first. MaxBoxAcc chooses the
+    threshold over the data set: :meth:`curve` returns the value of each image at each threshold, and
+    :func:`fusioncam.functional.boxes.max_box_acc` computes MaxBoxAcc from the curves of all images. Needs scipy, of
+    the extra ``benchmark``.
     """
 
-    family: ClassVar[str] = "localization"
-    higher_is_better: ClassVar[bool] = True
     paper: ClassVar[str] = "arXiv 2001.07437"
-    needs_truth: ClassVar[bool] = True
-    needs_method: ClassVar[bool] = False
-    shares_objective: ClassVar[tuple[str, ...]] = ()
-    cost: ClassVar[str] = "0"
 
     threshold: float = 0.2
     deltas: tuple[float, ...] = (0.3, 0.5, 0.7)
     pieces: str = "all"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_known("choice of pieces", self.pieces, PIECES)
         if not self.deltas:
-            raise UnknownNameError("deltas are the IoUs to reach, at least one: got none")
-        require_share("threshold", self.threshold)
+            raise SettingError(f"deltas must contain at least one IoU, got {self.deltas!r}")
+        require_number("threshold", self.threshold, 0, 1)
         for delta in self.deltas:
-            require_share("delta", delta)
+            require_number("delta", delta, 0, 1)
 
-    def __call__(
-        self,
-        model: ExplainedModel,
-        x: Tensor,
-        target: Target,
-        heatmaps: Tensor,
-        truth: Truth | None = None,
-        method: Method | None = None,
-    ) -> Tensor:
-        """Give the share of the deltas that are reached ``(N,)``."""
+    def agreement(self, heatmaps: Tensor, truth: Truth) -> Tensor:
+        """Return the share of the deltas that are reached ``(N,)``."""
         ious = self.ious(heatmaps, truth, (self.threshold,))
-        return reached(ious, self.deltas).to(precise(heatmaps).dtype).mean((1, 2))
+        return reached(ious, self.deltas).to(heatmaps.dtype).mean((1, 2))
 
     def curve(
         self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, truth: Truth | None = None
     ) -> Tensor:
-        """Give the share of the deltas that are reached at each of ``THRESHOLDS``, ``(T, N)``."""
-        ious = self.ious(heatmaps, truth, THRESHOLDS)
+        """Return the share of the deltas that are reached at each of ``THRESHOLDS``, ``(T, N)``."""
+        require_heatmaps(heatmaps)
+        ious = self.ious(heatmaps, require_truth(truth, self, heatmaps), THRESHOLDS)
         return reached(ious, self.deltas).to(precise(heatmaps).dtype).mean(2).T
 
-    def ious(self, heatmaps: Tensor, truth: Truth | None, thresholds: Sequence[float]) -> Tensor:
-        """Give the best IoU of each image at each threshold ``(N, T)``."""
-        heatmaps = checked(heatmaps)
-        boxes = require_truth(truth, self, heatmaps).boxes(self)
-        rows = [box_ious(one, box.to(one), thresholds, self.pieces) for one, box in zip(heatmaps, boxes, strict=True)]
-        return torch.stack(rows)
+    def ious(self, heatmaps: Tensor, truth: Truth, thresholds: Sequence[float]) -> Tensor:
+        """Return the best IoU of each image at each threshold ``(N, T)``."""
+        pairs = zip(precise(heatmaps), truth.boxes(self), strict=True)
+        return torch.stack(
+            [box_ious(heatmap, boxes.to(heatmap), thresholds, self.pieces) for heatmap, boxes in pairs]
+        )
 
 
-# -- arithmetic ------------------------------------------------------------------------------------------------
+# -- arithmetic --------------------------------------------------------------------------------------------------
 
 
 def pointing(heatmaps: Tensor, near: Tensor) -> Tensor:
-    """Give the share of each heatmap's maxima that lie in the masks ``near`` ``(N, *s)``.
+    """Return the share of each heatmap's maxima that lie in the masks ``near`` ``(N, *s)``.
 
     >>> pointing(torch.tensor([[0.2, 1.0, 1.0]]), torch.tensor([[True, True, False]])).tolist()
     [0.5]
@@ -210,26 +173,20 @@ def pointing(heatmaps: Tensor, near: Tensor) -> Tensor:
 
 
 def dilate(masks: Tensor, distance: float) -> Tensor:
-    """Add to the masks ``(N, *s)`` every pixel whose centre is at most ``distance`` from that of one in them.
+    """Return non-empty masks ``(N, *s)`` with all pixels added that are at most ``distance`` from the mask.
+
+    Distances are Euclidean, between the centres of pixels. Needs scipy, of the extra ``benchmark``.
 
     >>> dilate(torch.tensor([[True, False, False, False]]), 2).tolist()
     [[True, True, True, False]]
     """
-    squared = torch.where(masks, 0.0, torch.inf).double()
-    # side by side: the nearest of a plane is the nearest of the nearest of its rows
-    for axis in range(1, masks.dim()):
-        side = masks.shape[axis]
-        nearest = squared.clone()
-        for step in range(1, min(floor(distance), side - 1) + 1):
-            low, high = nearest.narrow(axis, 0, side - step), nearest.narrow(axis, step, side - step)
-            torch.minimum(low, squared.narrow(axis, step, side - step) + step**2, out=low)
-            torch.minimum(high, squared.narrow(axis, 0, side - step) + step**2, out=high)
-        squared = nearest
-    return squared <= distance**2
+    scipy = extra("benchmark", "scipy.ndimage", "distances to objects")
+    distances = [scipy.distance_transform_edt(~mask) for mask in masks.numpy()]
+    return torch.from_numpy(np.stack(distances) <= distance)
 
 
 def energy_share(heatmaps: Tensor, masks: Tensor) -> Tensor:
-    """Give the share of each heatmap's positive sum that lies in its mask ``(N,)``, NaN where there is none.
+    """Return the share of each heatmap's positive sum that lies in its mask ``(N,)``; NaN if that sum is 0.
 
     >>> energy_share(torch.tensor([[0.5, 1.0, 0.5]]), torch.tensor([[True, True, False]])).tolist()
     [0.75]
@@ -239,7 +196,7 @@ def energy_share(heatmaps: Tensor, masks: Tensor) -> Tensor:
 
 
 def threshold_mask(heatmaps: Tensor, threshold: float) -> Tensor:
-    """Mark the pixels above 0 that reach ``threshold`` times their heatmap's maximum ``(N, *s)``.
+    """Return where heatmaps ``(N, *s)`` are positive and reach ``threshold`` times their maximum.
 
     >>> threshold_mask(torch.tensor([[0.0, 0.2, 0.4]]), 0.5).tolist()
     [[False, True, True]]
@@ -248,7 +205,7 @@ def threshold_mask(heatmaps: Tensor, threshold: float) -> Tensor:
 
 
 def iou(first: Tensor, second: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Give intersection over union of masks ``(N, *s)`` as ``(N,)``; the second ones are not empty.
+    """Return the intersection over union of masks ``(N, *s)`` as ``(N,)``; the second masks must not be empty.
 
     >>> iou(torch.tensor([[True, True, False]]), torch.tensor([[False, True, True]])).tolist()
     [0.3333333432674408]
@@ -258,7 +215,7 @@ def iou(first: Tensor, second: Tensor, dtype: torch.dtype = torch.float32) -> Te
 
 
 def best_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
-    """Give the IoU ``(N,)`` at the best of all thresholds above 0, exactly.
+    """Return the exact IoU ``(N,)`` at the best of all thresholds above 0.
 
     >>> best_iou(torch.tensor([[0.9, 0.5, 0.5, 0.1]]), torch.tensor([[True, True, True, False]])).tolist()
     [1.0]
@@ -268,30 +225,6 @@ def best_iou(heatmaps: Tensor, masks: Tensor) -> Tensor:
     taken = torch.arange(1, values.shape[1] + 1, device=values.device)
     ious = hits.to(values) / (taken + hits[:, -1:] - hits)
     # a threshold takes all pixels of one value or none
-    whole = torch.ones_like(values, dtype=torch.bool)
-    whole[:, :-1] = values[:, :-1] > values[:, 1:]
-    return ious.where(whole & (values > 0), 0).amax(1)
-
-
-# -- inside ----------------------------------------------------------------------------------------------------
-
-
-def heatmaps_and_region(heatmaps: Tensor, truth: Truth | None, metric: object, region: str) -> tuple[Tensor, Tensor]:
-    """Give the heatmaps ``(N, *s)`` in full precision and the truth's masks beside them."""
-    heatmaps = checked(heatmaps)
-    return heatmaps, require_truth(truth, metric, heatmaps).mask(metric, region).to(heatmaps.device)
-
-
-def checked(heatmaps: Tensor) -> Tensor:
-    """Give the heatmaps ``(N, *s)`` in full precision; raise if they are none."""
-    if heatmaps.dim() < 2:
-        raise ShapeError(f"expected heatmaps (N, H, W), got {tuple(heatmaps.shape)}: add heatmap[None]")
-    if not heatmaps.isfinite().all():
-        raise NonFiniteError("the heatmaps have NaN or infinity: nothing can be said of where they lie")
-    return precise(heatmaps)
-
-
-def require_share(name: str, value: object) -> None:
-    """Raise :class:`UnknownNameError` unless the setting is a number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise UnknownNameError(f"{name} is a share from 0 to 1, got {value!r}")
+    last_of_value = torch.ones_like(values, dtype=torch.bool)
+    last_of_value[:, :-1] = values[:, :-1] > values[:, 1:]
+    return ious.where(last_of_value & (values > 0), 0).amax(1)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Copies of a network with random layers, for metrics that test whether a heatmap depends on the network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from fusioncam.model.explained_model import ExplainedModel
 
 
 def randomised(model: ExplainedModel, stages: int, draw: str, seed: int) -> Iterator[ExplainedModel]:
-    """Give copies of the model with ever more of its layers random, the last ones first."""
+    """Yield copies of the model in which more and more layers are random, the last layers first.
+
+    Copy ``k`` of ``stages`` has the share ``k / stages`` of its layers randomised, with one of ``DRAWS``; layers that
+    are random in one copy are the same in the next.
+    """
     network = model.network
     layers = [name for name, module in network.named_modules() if next(module.parameters(False), None) is not None]
     layers.reverse()
@@ -39,15 +43,15 @@ def randomised(model: ExplainedModel, stages: int, draw: str, seed: int) -> Iter
 
 
 def with_fixed_layer(model: ExplainedModel, x: Tensor) -> ExplainedModel:
-    """Give the model with its layer named: a network that has forgotten might lead to another one."""
-    with suppress(LayerError):  # there are methods that need none
+    """Return the model with its layer fixed, because the layer search may end elsewhere in a randomised network."""
+    with suppress(LayerError):  # some methods need no layer
         return model.with_layer(model.layer_for(x))
     return model
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from ``seed`` in this block, on the CPU and on the device, and leave the caller's draws as they were."""
+    """Seed the CPU's and the device's random numbers in this block; restore the caller's state afterwards."""
     cuda = device.type == "cuda"
     with torch.random.fork_rng([device] if cuda else []):
         torch.default_generator.manual_seed(seed)
@@ -59,7 +63,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 @torch.no_grad()
 def shuffle(module: nn.Module) -> None:
-    """Put the values of each of a module's own parameters in random order, in place."""
+    """Permute the values of each of a module's own parameters, in place."""
     for parameter in module.parameters(recurse=False):
         order = torch.randperm(parameter.numel()).to(parameter.device)
         parameter.copy_(parameter.flatten()[order].reshape(parameter.shape))
@@ -67,9 +71,10 @@ def shuffle(module: nn.Module) -> None:
 
 @torch.no_grad()
 def reset(module: nn.Module) -> None:
-    """Let a module initialise its own parameters, in place; shuffle them if it cannot."""
-    own = getattr(module, "reset_parameters", None)
-    own() if callable(own) else shuffle(module)
+    """Reinitialise a module by its own ``reset_parameters``, in place; shuffle its parameters if it has none."""
+    initialise = getattr(module, "reset_parameters", None)
+    initialise() if callable(initialise) else shuffle(module)
 
 
+# ways to randomise a layer
 DRAWS: dict[str, Callable[[nn.Module], None]] = {"shuffle": shuffle, "reset": reset}

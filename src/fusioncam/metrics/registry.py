@@ -1,11 +1,12 @@
-"""The metrics, by the names that the field gives them.
+"""The metrics by name.
 
-``METRICS[name](model, x, target, heatmaps)`` gives values ``(N,)``; some also need ``truth=`` or ``method=``. A name
-with a colon is a named protocol: a metric as another library or a paper measures it. ``PROTOCOLS`` lists them.
+``METRICS[name](model, x, target, heatmaps)`` returns values ``(N,)``; some also need ``truth=`` or ``method=``. A
+name with a colon is a named protocol: a metric as another library or a paper measures it. ``PROTOCOLS`` lists them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from fusioncam.methods.base import Method
 from fusioncam.methods.ensembles import Fuse
 from fusioncam.methods.registry import METHODS
 from fusioncam.metrics.adcc import ADCC, Coherency, Complexity
-from fusioncam.metrics.base import Metric
+from fusioncam.metrics.base import Metric, MetricLike
 from fusioncam.metrics.cost import Cost
 from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
@@ -74,8 +75,8 @@ METRICS: dict[str, Metric] = {
     "peak-memory": Cost("peak memory"),
 }
 
-# the named protocols, and the metrics that each of them says how to measure; RISE's code folds the tails of its blur
-# back into 11 pixels and lets it fade to 0 at the border, which ours does not
+# the named protocols and their metrics. RISE's code differs in its blur: it folds the tails of the kernel back into
+# 11 pixels and pads the image with zeros.
 PROTOCOLS: dict[str, tuple[str, ...]] = {
     "ours": tuple(name for name in METRICS if ":" not in name),
     "rise": ("insertion:rise", "deletion:rise"),
@@ -87,11 +88,11 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "score-cam": ("average-drop:score-cam", "increase:score-cam"),
 }
 
-_SPECS: Specs[Metric] = Specs("metric", METRICS)
+_SPECS: Specs[MetricLike] = Specs("metric", METRICS)
 
 
-def as_metrics(spec: str | Metric) -> list[tuple[str, Metric]]:
-    """Give the metrics that a SPEC asks for, and the names under which tables show them.
+def as_metrics(spec: str | MetricLike) -> list[tuple[str, MetricLike]]:
+    """Return the metrics of a SPEC with the names under which tables show them.
 
     >>> as_metrics("insertion(fill=mean|blur, steps=20)")[0]
     ... # doctest: +ELLIPSIS
@@ -100,13 +101,13 @@ def as_metrics(spec: str | Metric) -> list[tuple[str, Metric]]:
     return _SPECS.many(spec)
 
 
-def as_metric(spec: str | Metric) -> tuple[str, Metric]:
-    """Give the one metric that a SPEC asks for, and its name; a callable is its own metric."""
+def as_metric(spec: str | MetricLike) -> tuple[str, MetricLike]:
+    """Return the name and the metric of a SPEC for one metric; a callable is returned as it is."""
     return _SPECS.one(spec)
 
 
 def described(name: str) -> str:
-    """Say what a metric of METRICS is; of a named protocol, of which metric with which settings.
+    """Describe a metric of METRICS; a named protocol by its metric and the settings that differ.
 
     >>> described("average-drop:score-cam")
     'average-drop with keep=0.5'
@@ -115,12 +116,12 @@ def described(name: str) -> str:
 
 
 def settings_of(metric: object) -> list[str]:
-    """List a metric's settings as a SPEC writes them, with their values."""
+    """Return a metric's settings with their values, in the form of a SPEC."""
     return _SPECS.settings_of(metric)
 
 
 def measure(
-    metric: Metric,
+    metric: MetricLike,
     model: ExplainedModel,
     x: Tensor,
     target: Target,
@@ -128,9 +129,9 @@ def measure(
     truth: Truth | None = None,
     method: Method | None = None,
 ) -> Tensor:
-    """Give a metric's values ``(N,)``, handing on ``truth`` and ``method`` to those alone that need them.
+    """Return a metric's values ``(N,)``; pass ``truth`` and ``method`` only to a metric that needs them.
 
-    So a callable of yours may take ``(model, x, target, heatmaps)`` and no more.
+    Your own callable may therefore take just ``(model, x, target, heatmaps)``.
     """
     needed = _truth_for(metric, truth)
     if getattr(metric, "needs_method", False):
@@ -139,50 +140,47 @@ def measure(
 
 
 def curve_of(
-    metric: Metric, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, truth: Truth | None = None
+    metric: MetricLike, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, truth: Truth | None = None
 ) -> Tensor | None:
-    """Give a metric's curves ``(T, N)``; None of one that has none, or that asks the method again for its own."""
-    if not hasattr(metric, "curve") or getattr(metric, "needs_method", False):
+    """Return a metric's curves ``(T, N)``; None if it has no curve, or one that calls the method again."""
+    curve: Callable[..., Tensor] | None = getattr(metric, "curve", None)
+    if curve is None or getattr(metric, "needs_method", False):
         return None
-    curve: Tensor = metric.curve(model, x, target, heatmaps, **_truth_for(metric, truth))
-    return curve
+    return curve(model, x, target, heatmaps, **_truth_for(metric, truth))
 
 
-def _truth_for(metric: Metric, truth: Truth | None) -> dict[str, Any]:
+def _truth_for(metric: MetricLike, truth: Truth | None) -> dict[str, Any]:
     return {"truth": truth} if getattr(metric, "needs_truth", False) else {}
 
 
 def optimises_metric(metric: object, method: object) -> bool:
-    """Say whether the method chooses its map by what the metric measures, which then favours it.
+    """Return whether the method chooses its heatmap by what the metric measures, so that the metric favours it.
 
-    So do Union-CAM, Fusion-CAM, Opti-CAM and MetaCAM, with any settings and within other methods, and drop,
-    increase, gain and ADCC: they score the image seen through a whole map. Score-CAM and its kin score it through
-    single channels and are not counted.
+    This holds for Union-CAM, Fusion-CAM, Opti-CAM and MetaCAM, with any settings and inside other methods, and for
+    drop, increase, gain and ADCC: all of them score the image masked by a whole heatmap. Score-CAM and its variants
+    score masks of single channels and are not counted.
 
     >>> [optimises_metric(METRICS[name], METHODS["fusion-cam:multiscale"]) for name in ("average-drop", "insertion")]
     [True, False]
     """
     names = getattr(metric, "shares_objective", ())
     kinds = tuple(type(METHODS[name]) for name in names)
-    return any(_chooses(one, kinds, names) for one in _parts(method))
+    return any(_chooses(part, kinds, names) for part in _parts(method))
 
 
 def _chooses(method: object, kinds: tuple[type, ...], names: tuple[str, ...]) -> bool:
-    if isinstance(method, Fuse):  # its rule may be one of them
+    if isinstance(method, Fuse):  # its rule may be that of one of the methods
         return f"{method.rule}-cam" in names
-    # MetaCAM with one threshold has nothing to choose
+    # MetaCAM with one threshold makes no choice
     return isinstance(method, kinds) and len(getattr(method, "top", (0, 0))) > 1
 
 
 def _parts(method: object) -> list[object]:
-    """List a method and those within it."""
+    """Return a method and all methods inside it."""
     found = [method]
     if is_dataclass(method):
-        for one in fields(method):
-            value = getattr(method, one.name)
+        for field in fields(method):
+            value = getattr(method, field.name)
             for part in value if isinstance(value, tuple) else (value,):
                 found += _parts(part) if is_dataclass(part) else []
     return found
-
-
-# fmt: skip

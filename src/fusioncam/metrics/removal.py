@@ -1,9 +1,9 @@
-"""How much of the score is lost as pixels are removed, most or least relevant first: pixel removal and ROAD.
+"""Pixel removal and ROAD: the loss of score as pixels are removed, the most or the least relevant first.
 
-Only the order of the pixels counts, so heatmaps may have any range. Exactly the share that is asked for is removed,
-also by heatmaps with many equal pixels. Where all pixels at a threshold go together, as in other libraries, a map
-that is 0 in three quarters of its pixels loses the whole image at once. Equal ones go in random order by default:
-row by row, what a map leaves at 0 would go from the top of the image down.
+Only the order of the pixels counts, so heatmaps may have any range. Exactly the requested share of pixels is removed,
+also for heatmaps with many equal pixels. Other libraries remove all pixels at a threshold together: a heatmap that is
+0 in three quarters of its pixels then loses the whole image at once. Equal pixels are removed in random order by
+default, because row by row the zeros of a heatmap would disappear from the top of the image down.
 """
 
 from __future__ import annotations
@@ -15,151 +15,102 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.data.ground_truth import Truth
-from fusioncam.errors import UnknownNameError, require_count
+from fusioncam.errors import SettingError, require_count
 from fusioncam.functional.imputation import Imputation
-from fusioncam.functional.masks import Fill
-from fusioncam.inference.cache import memoize_pass
-from fusioncam.methods.base import Method
-from fusioncam.metrics.base import pixel_order, require_between, require_protocol, resized_heatmaps, target_classes
-from fusioncam.metrics.curves import RankMasks
+from fusioncam.functional.masks import FILLS, Fill
+from fusioncam.metrics.base import CurveMetric, require_number
+from fusioncam.metrics.masking import RankMasks, pixel_order, resized_heatmaps, target_classes
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import Target
+from fusioncam.model.scores import READOUTS, Target
 
 
 @dataclass(frozen=True)
-class MoRF:
-    """Pixel removal, most relevant first: how much of the score is lost on average (Samek et al. 2017).
+class RemovalMetric(CurveMetric):
+    """Base class of MoRF and LeRF: the mean loss of score while pixels are removed step by step."""
+
+    family: ClassVar[str] = "faithfulness"
+    paper: ClassVar[str] = "arXiv 1509.06321"
+    readouts: ClassVar[tuple[str, ...]] = (*READOUTS, "top-1")
+    fills: ClassVar[tuple[str, ...]] = (*FILLS, "linear")
+    sign: ClassVar[int]  # 1 removes the highest pixels first, -1 the lowest
+
+    readout: str = "probability"
+    classes: str = "target"
+    fill: str = "mean"
+    noise: float = 0.01
+    steps: int = 10
+    upto: float = 1
+    ties: str = "random"
+    seed: int = 0
+    resize: str = "linear"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_count("steps", self.steps)
+        require_number("upto", self.upto, 0, 1, above=True)
+        require_number("noise", self.noise, 0)
+
+    @property
+    def cost(self) -> str:
+        """The forward passes per image."""
+        return f"{self.steps + 1}"
+
+    def points(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
+        """Compute the score after each step ``(steps + 1, N)``."""
+        relevance = self.sign * resized_heatmaps(heatmaps, model, x, self.resize)
+        return scores_after_removal(self, model, x, target, relevance, self.shares(x).tolist())
+
+    def shares(self, x: Tensor) -> Tensor:
+        """Return the share of removed pixels after each step ``(steps + 1,)``."""
+        return torch.linspace(0, self.upto, self.steps + 1, dtype=torch.float64)
+
+    def summary(self, curve: Tensor, shares: Tensor) -> Tensor:
+        """Return the mean loss of score ``(N,)``; of probabilities in [-1, 1]."""
+        return mean_drop(curve)
+
+
+@dataclass(frozen=True)
+class MoRF(RemovalMetric):
+    """Pixel removal, most relevant first: the mean loss of score (Samek et al. 2017).
 
     The area over the perturbation curve of arXiv 1509.06321, for one image: the mean of ``s(x) - s(x_k)`` over the
-    steps, the first one, at which nothing is removed, included. ``upto`` is the share of pixels that is removed in
-    the end. ``fill`` shows where pixels are removed: one of ``FILLS``, or "linear" for the imputation of ROAD with
-    ``noise``, see :class:`fusioncam.functional.imputation.Imputation`. ``readout`` and ``classes`` say which score;
-    "top-1" is 1 where the class has the highest, as in ROAD's paper, whose accuracy :meth:`curve` is then. Which of
-    equal pixels goes first ``ties`` says: see ``TIES``.
+    steps, including the first one, at which nothing is removed. ``upto`` is the share of pixels removed at the last
+    step. ``fill`` shows where pixels are removed: one of ``FILLS``, or "linear" for the imputation of ROAD with
+    ``noise``, see :class:`fusioncam.functional.imputation.Imputation`. ``readout`` and ``classes`` choose the score;
+    "top-1" is 1 where the class has the highest score, so that :meth:`curve` is the accuracy of ROAD's paper.
+    ``ties`` decides which of equal pixels comes first: see ``TIES``.
     """
 
-    family: ClassVar[str] = "faithfulness"
     higher_is_better: ClassVar[bool] = True
-    paper: ClassVar[str] = "arXiv 1509.06321"
-    needs_truth: ClassVar[bool] = False
-    needs_method: ClassVar[bool] = False
-    shares_objective: ClassVar[tuple[str, ...]] = ()
-
-    readout: str = "probability"
-    classes: str = "target"
-    fill: str = "mean"
-    noise: float = 0.01
-    steps: int = 10
-    upto: float = 1
-    ties: str = "random"
-    seed: int = 0
-    resize: str = "linear"
-
-    def __post_init__(self) -> None:
-        require_removal(self)
-
-    @property
-    def cost(self) -> str:
-        """The passes of one image."""
-        return f"{self.steps + 1}"
-
-    def __call__(
-        self,
-        model: ExplainedModel,
-        x: Tensor,
-        target: Target,
-        heatmaps: Tensor,
-        truth: Truth | None = None,
-        method: Method | None = None,
-    ) -> Tensor:
-        """Give the mean loss of score ``(N,)``, of probabilities in [-1, 1]."""
-        return mean_drop(self.curve(model, x, target, heatmaps))
-
-    @memoize_pass
-    def curve(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
-        """Give the score after each step ``(steps + 1, N)``."""
-        return scores_after_removal(
-            self, model, x, target, resized_heatmaps(heatmaps, model, x, self.resize), self.shares(x).tolist()
-        )
-
-    def shares(self, x: Tensor) -> Tensor:
-        """Give the share of pixels removed after each step ``(steps + 1,)``."""
-        return torch.linspace(0, self.upto, self.steps + 1, dtype=torch.float64)
+    sign: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)
-class LeRF:
-    """Pixel removal, least relevant first: how much of the score is lost on average.
+class LeRF(RemovalMetric):
+    """Pixel removal, least relevant first: the mean loss of score.
 
-    :class:`MoRF` in the opposite order, so that little should be lost. Equal pixels go by the same rule.
+    :class:`MoRF` in the opposite order, so that a good heatmap loses little. Equal pixels follow the same rule.
     """
 
-    family: ClassVar[str] = "faithfulness"
     higher_is_better: ClassVar[bool] = False
-    paper: ClassVar[str] = "arXiv 1509.06321"
-    needs_truth: ClassVar[bool] = False
-    needs_method: ClassVar[bool] = False
-    shares_objective: ClassVar[tuple[str, ...]] = ()
-
-    readout: str = "probability"
-    classes: str = "target"
-    fill: str = "mean"
-    noise: float = 0.01
-    steps: int = 10
-    upto: float = 1
-    ties: str = "random"
-    seed: int = 0
-    resize: str = "linear"
-
-    def __post_init__(self) -> None:
-        require_removal(self)
-
-    @property
-    def cost(self) -> str:
-        """The passes of one image."""
-        return f"{self.steps + 1}"
-
-    def __call__(
-        self,
-        model: ExplainedModel,
-        x: Tensor,
-        target: Target,
-        heatmaps: Tensor,
-        truth: Truth | None = None,
-        method: Method | None = None,
-    ) -> Tensor:
-        """Give the mean loss of score ``(N,)``, of probabilities in [-1, 1]."""
-        return mean_drop(self.curve(model, x, target, heatmaps))
-
-    @memoize_pass
-    def curve(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
-        """Give the score after each step ``(steps + 1, N)``."""
-        return scores_after_removal(
-            self, model, x, target, -resized_heatmaps(heatmaps, model, x, self.resize), self.shares(x).tolist()
-        )
-
-    def shares(self, x: Tensor) -> Tensor:
-        """Give the share of pixels removed after each step ``(steps + 1,)``."""
-        return torch.linspace(0, self.upto, self.steps + 1, dtype=torch.float64)
+    sign: ClassVar[int] = -1
 
 
 @dataclass(frozen=True)
-class ROAD:
-    """ROAD: the score without the least relevant pixels less that without the most relevant ones (Rong et al. 2022).
+class ROAD(CurveMetric):
+    """ROAD: the score without the least relevant pixels minus that without the most relevant ones (Rong et al. 2022).
 
-    arXiv 2202.00449; both orders in one number as pytorch-grad-cam combines them, ``(LeRF - MoRF) / 2``, averaged
-    over the ``scores_after_removal`` shares of pixels. Removed pixels are imputed, so that neither blackness nor the shape of what
-    is removed tells the network anything: ``noise`` as in :class:`fusioncam.functional.imputation.Imputation`. The other
-    settings are those of :class:`MoRF`.
+    arXiv 2202.00449. Both orders are combined as pytorch-grad-cam does, ``(LeRF - MoRF) / 2``, averaged over the
+    ``removed`` shares of pixels. Removed pixels are imputed, so that neither their colour nor the shape of the
+    removed region carries information: ``noise`` is that of :class:`fusioncam.functional.imputation.Imputation`. The
+    other settings are those of :class:`MoRF`.
     """
 
     family: ClassVar[str] = "faithfulness"
     higher_is_better: ClassVar[bool] = True
     paper: ClassVar[str] = "arXiv 2202.00449"
-    needs_truth: ClassVar[bool] = False
-    needs_method: ClassVar[bool] = False
-    shares_objective: ClassVar[tuple[str, ...]] = ()
+    readouts: ClassVar[tuple[str, ...]] = RemovalMetric.readouts
+    fills: ClassVar[tuple[str, ...]] = RemovalMetric.fills
 
     readout: str = "probability"
     classes: str = "target"
@@ -171,51 +122,42 @@ class ROAD:
     resize: str = "linear"
 
     def __post_init__(self) -> None:
-        require_protocol(self, "linear", readouts=("top-1",))
-        require_between("noise", self.noise, 0, float("inf"))
+        super().__post_init__()
+        require_number("noise", self.noise, 0)
         if not self.removed:
-            raise UnknownNameError(f"removed is a list of shares of pixels, got {self.removed!r}")
+            raise SettingError(f"removed must contain at least one share of pixels, got {self.removed!r}")
         for share in self.removed:
-            require_between("removed", share, 0, 1)
+            require_number("removed", share, 0, 1)
 
     @property
     def cost(self) -> str:
-        """The passes of one image."""
+        """The forward passes per image."""
         return f"{2 * len(self.removed)}"
 
-    def __call__(
-        self,
-        model: ExplainedModel,
-        x: Tensor,
-        target: Target,
-        heatmaps: Tensor,
-        truth: Truth | None = None,
-        method: Method | None = None,
-    ) -> Tensor:
-        """Give half of the mean difference ``(N,)``, of probabilities in [-0.5, 0.5]."""
-        return self.curve(model, x, target, heatmaps).mean(0)
-
-    @memoize_pass
-    def curve(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
-        """Give half of the difference for each share ``(len(removed), N)``."""
+    def points(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
+        """Compute half of the difference for each share ``(len(removed), N)``."""
         without_most, without_least = self.curves(model, x, target, heatmaps).unbind(0)
         return (without_least - without_most) / 2
 
     def curves(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
-        """Give the scores without the most and without the least relevant pixels ``(2, len(removed), N)``."""
-        maps = resized_heatmaps(heatmaps, model, x, self.resize)
-        return torch.stack([scores_after_removal(self, model, x, target, one, self.removed) for one in (maps, -maps)])
+        """Return the scores without the most and without the least relevant pixels ``(2, len(removed), N)``."""
+        relevance = resized_heatmaps(heatmaps, model, x, self.resize)
+        scores = [
+            scores_after_removal(self, model, x, target, order, self.removed) for order in (relevance, -relevance)
+        ]
+        return torch.stack(scores)
 
     def shares(self, x: Tensor) -> Tensor:
-        """Give the shares of pixels removed ``(len(removed),)``."""
+        """Return the shares of removed pixels ``(len(removed),)``."""
         return torch.tensor(self.removed, dtype=torch.float64)
 
-
-# -- arithmetic ------------------------------------------------------------------------------------------------
+    def summary(self, curve: Tensor, shares: Tensor) -> Tensor:
+        """Return half of the mean difference ``(N,)``; of probabilities in [-0.5, 0.5]."""
+        return curve.mean(0)
 
 
 def mean_drop(curve: Tensor) -> Tensor:
-    """Give how far curves ``(steps + 1, N)`` lie below their beginning on average ``(N,)``.
+    """Return how far curves ``(steps + 1, N)`` lie below their first point on average ``(N,)``.
 
     >>> mean_drop(torch.tensor([[1.0], [0.5], [0.0]])).tolist()
     [0.5]
@@ -223,28 +165,17 @@ def mean_drop(curve: Tensor) -> Tensor:
     return curve[0] - curve.mean(0)
 
 
-# -- inside ----------------------------------------------------------------------------------------------------
-
-
 def scores_after_removal(
-    metric: MoRF | LeRF | ROAD,
+    metric: RemovalMetric | ROAD,
     model: ExplainedModel,
     x: Tensor,
     target: Target,
-    order: Tensor,
+    relevance: Tensor,
     shares: Sequence[float],
 ) -> Tensor:
-    """Give the score ``(S, N)`` without each share of the pixels, the highest of ``order`` ``(N, *s)`` first."""
-    places = pixel_order(order, metric.ties, metric.seed)
-    masks = RankMasks(places, [round(share * places[0].numel()) for share in shares], hide=True)
+    """Return the scores ``(S, N)`` without each share of the pixels, those with the highest ``relevance`` first."""
+    ranks = pixel_order(relevance, metric.ties, metric.seed)
+    masks = RankMasks(ranks, [round(share * ranks[0].numel()) for share in shares], hide=True)
     fill: Fill = Imputation(metric.noise, metric.seed) if metric.fill == "linear" else metric.fill
     target = target_classes(model, x, target, metric.classes)
     return model.masked_scores(x, masks, target, readout=metric.readout, fill=fill)
-
-
-def require_removal(metric: MoRF | LeRF) -> None:
-    """Raise :class:`UnknownNameError` for a wrong setting."""
-    require_protocol(metric, "linear", readouts=("top-1",))
-    require_count("steps", metric.steps)
-    require_between("upto", metric.upto, 0, 1, least=False)
-    require_between("noise", metric.noise, 0, float("inf"))

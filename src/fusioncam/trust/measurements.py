@@ -20,8 +20,9 @@ from fusioncam.methods.base import Method
 from fusioncam.methods.baselines import Center
 from fusioncam.methods.fusion import FusionComponents
 from fusioncam.methods.score_prediction import AUTO
-from fusioncam.metrics.base import pixel_order, random_like, regenerate, resized_heatmaps
-from fusioncam.metrics.curves import Deletion, Insertion, RankMasks, area
+from fusioncam.metrics.base import random_like, regenerate
+from fusioncam.metrics.curves import Deletion, Insertion, area
+from fusioncam.metrics.masking import RankMasks, pixel_order, resized_heatmaps
 from fusioncam.metrics.randomisation import randomised, with_fixed_layer
 from fusioncam.model.explained_model import ExplainedModel
 
