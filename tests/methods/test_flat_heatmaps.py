@@ -14,6 +14,7 @@ from torch import nn
 from families import quick
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import FlatHeatmapWarning, NonFiniteError
+from selection import REPRESENTATIVES, slow_unless
 from toys import CLASSES, Pool, Toy
 from twins import attention
 
@@ -130,7 +131,7 @@ def assert_told(name, toy, x, target):
 STAND_IN = ("union-cam", "fusion-cam")
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [slow_unless(name in REPRESENTATIVES, name) for name in METHODS])
 def test_flat_maps_are_zeros_and_told(name):
     """Over random networks with nothing in them, dead layers, saturated scores, flat images, in any precision."""
 

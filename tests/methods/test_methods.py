@@ -23,6 +23,7 @@ from fusioncam.methods.legrad import LeGrad
 from fusioncam.methods.multi_layer import PolyCAM
 from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM
 from problems import LAYER, PROBLEMS, TESTED, TWINS, heatmaps_of
+from selection import REPRESENTATIVES, slow_unless
 from toys import Exploding, problem
 from twins import attention, ensembles, gradient, region
 
@@ -49,6 +50,8 @@ LAYERS_OF = {
 ON_TOYS = [name for name in METHODS if name != "legrad"]
 BASELINES = ("random", "center", "ones", "edges")
 CALLING = [name for name in METHODS if name not in BASELINES]
+# the twin loops over the Hessian of a volume
+LONGEST = ("shapley-cam", "volume")
 OF_NOISE = ("smooth-grad-cam++", "expected-grad-cam", "ss-cam", "rise", "augmented", "random")
 
 
@@ -64,14 +67,9 @@ def test_every_method_has_a_twin():
     assert set(TWINS) == set(METHODS)
 
 
-def seeded(name, toy_name, seed):
-    """Give a problem with a seed; the loops over the Hessian of a volume take seconds for each."""
-    slow = (name, toy_name) == ("shapley-cam", "volume") and seed > 0
-    return pytest.param(name, toy_name, seed, marks=[pytest.mark.slow] if slow else [])
-
-
 @pytest.mark.parametrize(
-    ("name", "toy_name", "seed"), [seeded(*one, seed) for one, seed in product(PROBLEMS, range(3))]
+    ("name", "toy_name", "seed"),
+    [slow_unless(seed == 0 and names != LONGEST, *names, seed) for names, seed in product(PROBLEMS, range(3))],
 )
 def test_method_equals_its_twin(name, toy_name, seed):
     """The fast method gives what the paper's loops give, image by image."""
@@ -124,7 +122,9 @@ def test_legrad_equals_its_twin(seed):
         torch.testing.assert_close(fast, slow, atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize(("name", "toy_name"), PROBLEMS)
+@pytest.mark.parametrize(
+    ("name", "toy_name"), [slow_unless(toy_name in ("dead", "volume"), name, toy_name) for name, toy_name in PROBLEMS]
+)
 def test_heatmaps_are_whole(name, toy_name):
     """A heatmap has the input's size, lies in [0, 1], touches both ends or is flat, and is finite."""
     toy, x, target = problem(toy_name, images=3)
@@ -388,9 +388,10 @@ def same(one, other):
     return one == other
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+@pytest.mark.parametrize(
+    ("mode", "frozen", "training"),
+    [(torch.no_grad, False, True), (torch.inference_mode, True, False), (torch.enable_grad, True, True)],
+)
 @pytest.mark.parametrize("name", METHODS)
 def test_a_call_leaves_no_trace(name, mode, frozen, training):
     """Hooks, gradients, flags, buffers, the caller's grad mode and the input are what they were."""
@@ -440,8 +441,14 @@ def test_a_bad_target_leaves_no_trace(name):
     assert same(traces(toy), before)
 
 
-@pytest.mark.parametrize("layer", ["features.0", "features.1", "features.2", "features.3", "features.4", "head.0"])
-@pytest.mark.parametrize("name", sorted({*CALLING} - {"cam", "legrad"}))
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        slow_unless(name in REPRESENTATIVES or layer == "features.2", name, layer)
+        for name in sorted({*CALLING} - {"cam", "legrad"})
+        for layer in ("features.0", "features.1", "features.2", "features.3", "features.4", "head.0")
+    ],
+)
 def test_in_place_operations_change_nothing(name, layer):
     """ReLU in place before, at and behind the layer gives what ReLU out of place gives."""
     toy, x, target = problem("small")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
@@ -10,23 +12,21 @@ from families import ALL, FAMILIES, heatmaps_of, problem, quick
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError
 from fusioncam.functional.heatmaps import minmax, upsample, weighted_sum
+from selection import REPRESENTATIVES
 from twins import attention
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def of(names):
-    """Give families as parameters: those of the long list are slow, those that miss a package are left out."""
-    return [
-        pytest.param(
-            name,
-            marks=[
-                *([] if name in FAMILIES else [pytest.mark.slow]),
-                pytest.mark.skipif(not ALL[name].there, reason=f"needs {ALL[name].needs}"),
-            ],
-        )
-        for name in names
-    ]
+    """Return families as parameters: those of the long list are slow, those whose package is missing are skipped."""
+    return [family_param(name in FAMILIES, name) for name in names]
+
+
+def family_param(default, name, *others):
+    """Return a family, with other values, as a parameter that is slow unless it belongs to the default selection."""
+    missing = pytest.mark.skipif(not ALL[name].there, reason=f"needs {ALL[name].needs}")
+    return pytest.param(name, *others, marks=[missing, *([] if default else [pytest.mark.slow])])
 
 
 def traces(network):
@@ -48,8 +48,13 @@ def rounding(x, double=1e-6, single=1e-2):
     return double if x.dtype == torch.float64 else single
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", of(ALL))
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        family_param(name in FAMILIES and method in REPRESENTATIVES, name, method)
+        for name, method in product(ALL, METHODS)
+    ],
+)
 def test_method_serves_family(name, method):
     """Whole heatmaps, an image alone gets what it gets in a batch, and nothing is left; or a MethodError."""
     family, (network, x, _) = ALL[name], problem(name)
