@@ -1,4 +1,4 @@
-"""Write the tables of the READMEs, or check that they are up to date: the measured ones, and that of the methods.
+"""Write the measured tables of the READMEs and of docs/scaling-results.md, or check that they are up to date.
 
 python benchmarks/tables.py [--check]
 """
@@ -8,51 +8,99 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import figures
 import meta
 import scaling
-from fusioncam import METHODS
-from fusioncam.methods.registry import described
 
 ROOT = Path(__file__).parents[1]
-# in the order in which they are told
+# in the order of the page
 SUBJECTS = ("exact", "share", "budget", "ablation", "curves", "memory", "networks", "precision", "scaling", "calls")
 HEADS = ("| what | measured: median (lowest to highest) | images | aim | |", "| --- | --- | --: | --- | --- |")
 MARKS = {True: "met", False: "**missed**", None: ""}
+CUDA = meta.RESULTS / "cuda"
+
+
+class Pair(NamedTuple):
+    """A row of the comparison with other libraries: labels, and the names of the figures in a stored result."""
+
+    ours: str
+    theirs: str
+    subject: str
+    seconds: tuple[str, str]
+    ratio: str
+    folder: Path = meta.RESULTS
+
+
+FUSION_CAM = "fusioncam fusion-cam"
+PAIRS = (
+    *(
+        Pair(
+            "Fusion-CAM" + suffix,
+            f"Score-CAM alone of {peer}" + suffix,
+            "exact",
+            (f"{FUSION_CAM}, an image", f"{peer} score-cam, an image"),
+            f"{FUSION_CAM}: times as fast as {peer} score-cam",
+            folder,
+        )
+        for peer, suffix, folder in (
+            ("pytorch-grad-cam", "", meta.RESULTS),
+            ("torch-cam", "", meta.RESULTS),
+            ("torch-cam", ", on a GPU", CUDA),
+        )
+    ),
+    Pair(
+        "Ablation-CAM",
+        "Ablation-CAM of pytorch-grad-cam",
+        "ablation",
+        ("fusioncam ablation-cam", "pytorch-grad-cam ablation-cam"),
+        "fusioncam ablation-cam: times as fast as pytorch-grad-cam ablation-cam",
+    ),
+    Pair(
+        "insertion and deletion, 113 steps",
+        "plain loop, faster than torch-cam",
+        "curves",
+        ("fusioncam insertion and deletion", "plain loop, 1 at a time"),
+        "times as fast as plain loop, 1 at a time",
+    ),
+)
 
 
 # -- README.md ----------------------------------------------------------------------------------------------------
 
 
 def speed_table():
-    """Tell the figures that something was aimed at, behind the seconds of the race. Other networks have a page."""
-    found = [result for result in map(meta.read, SUBJECTS) if result and result["subject"] != "networks"]
-    if not found:
-        return "Not measured yet: `python benchmarks/speed.py`."
-    lines = [*HEADS]
-    lines += [line(told) for result in found for told in result["figures"] if told["aims"] or raced(result, told)]
-    return "\n".join([*lines, "", *machines(found)])
+    """Return the comparison with other libraries, a row per pair, and the machines."""
+    lines = [
+        "| this library | compared with | seconds per image | times as fast: median (lowest to highest) | images |",
+        "| --- | --- | --- | --- | --: |",
+    ]
+    results = {}
+    for pair in PAIRS:
+        result = results.setdefault((pair.folder, pair.subject), meta.read(pair.subject, pair.folder))
+        by_name = {figure["what"]: figure for figure in result["figures"]}
+        seconds = " against ".join(figures.number(by_name[name]["median"]) for name in pair.seconds)
+        ratio = by_name[pair.ratio]
+        lines.append(f"| {pair.ours} | {pair.theirs} | {seconds} | {figures.shown(ratio)} | {ratio['count']} |")
+    return "\n".join([*lines, "", *machines(results.values())])
 
 
-def raced(result, told):
-    return result["subject"] == "exact" and told["unit"] == "s" and told["what"].endswith("an image")
+def line(figure):
+    cells = (figure["what"], figures.shown(figure), figure["count"], aim(figure), MARKS[figure["met"]])
+    return f"| {' | '.join(map(str, cells))} |"
 
 
-def line(told):
-    return f"| {told['what']} | {figures.shown(told)} | {told['count']} | {aim(told)} | {MARKS[told['met']]} |"
-
-
-def aim(told):
-    """Write what was aimed at.
+def aim(figure):
+    """Return the aim of a figure in words.
 
     >>> aim({"aims": {"median": ">= 0.995", "lowest": ">= 0.97"}, "unit": ""})
     '0.995 or more, lowest 0.97 or more'
     """
     words = {">=": "{} or more", "<=": "{} or less", "in": "{} in the interval"}
-    unit = told["unit"] and f" {told['unit']}"
+    unit = figure["unit"] and f" {figure['unit']}"
     parts = []
-    for field, text in told["aims"].items():
+    for field, text in figure["aims"].items():
         sign, number = text.split()
         before = "" if field in ("median", "interval") else f"{field} "
         parts.append(before + words[sign].format(number + ("" if sign == "in" else unit)))
@@ -60,11 +108,11 @@ def aim(told):
 
 
 def machines(results):
-    """Say where and with what the results were measured, once for those that agree."""
-    said = {}
+    """Return a line for each machine and set of versions, with the subjects that were measured there."""
+    by_machine = {}
     for result in results:
-        said.setdefault(machine(result["metadata"]), []).append(f"`{result['subject']}`{unfinished(result)}")
-    return [f"{', '.join(subjects)}: {place}." for place, subjects in said.items()]
+        by_machine.setdefault(machine(result["metadata"]), []).append(f"`{result['subject']}`{unfinished(result)}")
+    return [f"{', '.join(dict.fromkeys(subjects))}: {where}." for where, subjects in by_machine.items()]
 
 
 def machine(facts):
@@ -81,36 +129,21 @@ def unfinished(result):
     return "" if result["complete"] else f" ({result['images']} of {result['planned']} images)"
 
 
-def methods_table():
-    lines = ["| name | family | what it is | passes an image | paper |", "| --- | --- | --- | --- | --- |"]
-    for name, method in METHODS.items():
-        cells = (f"`{name}`", method.family, described(name), str(method.cost), link(method.paper))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def link(paper):
-    if paper.startswith("arXiv "):
-        number = paper.removeprefix("arXiv ")
-        return f"[{number}](https://arxiv.org/abs/{number})"
-    return f"[{paper}](https://doi.org/{paper})" if paper.startswith("10.") else paper
-
-
 # -- benchmarks/README.md -------------------------------------------------------------------------------------------
 
 
 def findings():
-    """Tell all figures of all subjects."""
+    """Return all figures of all subjects."""
     return stored_in(meta.RESULTS)
 
 
 def findings_on_a_gpu():
-    """Tell those that were measured on a GPU."""
-    return stored_in(meta.RESULTS / "cuda")
+    """Return the figures that were measured on a GPU."""
+    return stored_in(CUDA)
 
 
 def stored_in(folder):
-    """Tell the figures of all subjects that a folder holds."""
+    """Return a section for each subject that a folder holds."""
     sections = []
     for result in filter(None, (meta.read(subject, folder) for subject in SUBJECTS)):
         sections += [f"### `{result['subject']}`", "", f"{sentence(result)}", ""]
@@ -119,33 +152,33 @@ def stored_in(folder):
 
 
 def listed(result):
-    """Give a line a figure."""
+    """Return a line for each figure."""
     return [*HEADS, *map(line, result["figures"])]
 
 
 def networks(result):
-    """Give a column a network: "resnet50: a masked pass" is told in the line "a masked pass"."""
-    told = {}
-    for one in result["figures"]:
-        network, _, what = one["what"].partition(": ")
-        told.setdefault(what, {})[network] = one
-    names = list(dict.fromkeys(network for row in told.values() for network in row))
+    """Return a column for each network: "resnet50: a masked pass" is a cell of the line "a masked pass"."""
+    rows = {}
+    for figure in result["figures"]:
+        network, _, what = figure["what"].partition(": ")
+        rows.setdefault(what, {})[network] = figure
+    names = list(dict.fromkeys(network for row in rows.values() for network in row))
     lines = [f"| what | {' | '.join(names)} | aim |", f"| --- |{' --- |' * len(names)} --- |"]
-    for what, row in told.items():
+    for what, row in rows.items():
         cells = [cell(row.get(name)) for name in names]
         lines.append(f"| {what} | {' | '.join(cells)} | {aim(next(iter(row.values())))} |")
     return lines
 
 
-def cell(told):
-    """Show a figure, and that it missed what was aimed at."""
-    if told is None:
+def cell(figure):
+    """Return a figure, marked where it misses its aim."""
+    if figure is None:
         return ""
-    return figures.shown(told) + (", **missed**" if told["met"] is False else "")
+    return figures.shown(figure) + (", **missed**" if figure["met"] is False else "")
 
 
 def sentence(result):
-    """Say what was measured, with which settings, and how busy the machine was."""
+    """Return what was measured, with which settings, and how busy the machine was."""
     facts = result["metadata"]
     settings = ", ".join(
         f"{name} {setting(value)}" for name, value in result["settings"].items() if value is not None
@@ -160,7 +193,7 @@ def setting(value):
 
 
 def chunks_table():
-    """Tell the milliseconds an image of plain passes by chunk and workers, medians of the repeats."""
+    """Return the milliseconds per image of plain passes by batch size and workers, medians of the repeats."""
     result = meta.read("share")
     if not result:
         return "Not measured yet: `python benchmarks/speed.py --what share`."
@@ -182,43 +215,43 @@ def milliseconds(rates):
     return f"{1000 / median(rates):.1f}" if rates and median(rates) else ""
 
 
-# -- docs/scaling.md ----------------------------------------------------------------------------------------------
+# -- docs/scaling-results.md --------------------------------------------------------------------------------------
 
 
 def curve():
-    """Tell what Ray costs and what a second worker gives."""
+    """Return the cost of Ray and the gain of a second worker."""
     found = [result for result in map(meta.read, ("scaling", "calls")) if result]
     if not found:
         return "Not measured yet: `python benchmarks/speed.py --what scaling calls`."
     lines = ["| what | measured: median (lowest to highest) | aim | |", "| --- | --- | --- | --- |"]
-    for told in (one for result in found for one in result["figures"]):
-        lines.append(f"| {told['what']} | {figures.shown(told)} | {aim(told)} | {MARKS[told['met']]} |")
+    for figure in (one for result in found for one in result["figures"]):
+        lines.append(f"| {figure['what']} | {figures.shown(figure)} | {aim(figure)} | {MARKS[figure['met']]} |")
     return "\n\n".join(["\n".join(lines), *map(sentence, found)])
 
 
 def on_paper():
-    """Tell what ten million images need."""
+    """Return what ten million images need."""
     return scaling.paper_table(scaling.measured(scaling.Assumed()))
 
 
 def simulation():
-    """Tell how far workers go with one driver."""
+    """Return how many workers one driver can keep busy."""
     return scaling.simulation_table(scaling.measured(scaling.Assumed()), scaling.WORKERS)
 
 
 PAGES = {
-    "README.md": {"methods": methods_table, "speed": speed_table},
+    "README.md": {"speed": speed_table},
     "benchmarks/README.md": {"chunks": chunks_table, "findings": findings, "gpu": findings_on_a_gpu},
-    "docs/scaling.md": {"curve": curve, "paper": on_paper, "simulation": simulation},
+    "docs/scaling-results.md": {"curve": curve, "paper": on_paper, "simulation": simulation},
 }
 
 
-def written(text, sections):
-    """Give the text with what stands between the marks of each section made anew."""
+def update(text, sections):
+    """Return the text with the part between the marks of each section written again."""
     for name, table in sections.items():
         begin, end = f"<!-- {name}: begin, written by benchmarks/tables.py -->", f"<!-- {name}: end -->"
         if not (begin in text and end in text):
-            raise SystemExit(f"the page has no section {name}: {begin}")
+            raise SystemExit(f"the page has no section {name}: add the line {begin}")
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
         text = f"{before}{begin}\n{table()}\n{end}{after}"
@@ -230,12 +263,12 @@ def main():
     for page, sections in PAGES.items():
         path = ROOT / page
         text = path.read_text(encoding="utf-8")
-        new = written(text, sections)
+        new = update(text, sections)
         if new != text and "--check" not in sys.argv:
             path.write_text(new, encoding="utf-8")
         elif new != text:
             stale.append(page)
-    sys.exit(f"{', '.join(stale)}: run python benchmarks/tables.py" if stale else 0)
+    sys.exit(f"{', '.join(stale)} out of date: run python benchmarks/tables.py" if stale else 0)
 
 
 if __name__ == "__main__":

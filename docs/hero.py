@@ -1,4 +1,4 @@
-"""Make the README's image from three free images of scikit-image.
+"""Draw the image of the README from three free images of scikit-image.
 
 python docs/hero.py
 """
@@ -17,14 +17,14 @@ METHODS = {"grad-cam": "Grad-CAM", "score-cam": "Score-CAM", "fusion-cam": "Fusi
 
 
 def main():
-    images = [Image.fromarray(one) for one in (data.chelsea(), data.coffee(), data.stereo_motorcycle()[0])]
+    images = [Image.fromarray(pixels) for pixels in (data.chelsea(), data.coffee(), data.stereo_motorcycle()[0])]
     explanations = list(fc.explain_each(images, methods=list(METHODS)))
     panels = []
     for row in range(0, len(explanations), len(METHODS)):
         of_image = explanations[row : row + len(METHODS)]
         first = of_image[0]
         panels.append((f"{first.class_name}, {first.probability:.0%}", first.image))
-        panels += [(METHODS[one.method], one.overlay()) for one in of_image]
+        panels += [(METHODS[explanation.method], explanation.overlay()) for explanation in of_image]
     image = side_by_side(panels, columns=1 + len(METHODS))
     image.save(Path(__file__).parent / "images" / "fusion-cam.jpg", quality=88)
 

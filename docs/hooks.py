@@ -1,6 +1,7 @@
-"""What building the site does beside MkDocs: pages made of the code, notebooks, formulas, and a look at every link.
+"""Hooks for MkDocs: add pages generated from the code, run notebooks, convert formulas and check every link.
 
-Formulas become MathML, so that browsers draw them without a script; nothing may be fetched from elsewhere.
+Formulas become MathML, so that browsers draw them without a script. The site must not load anything from
+other servers.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 
-from generated import pages  # noqa: E402 # it lies beside this file
+from generated import pages  # noqa: E402 # it is in this folder
 
-# attributes that a browser follows by itself; whoever reads follows href of an anchor
+# attributes that a browser loads by itself; the href of an anchor is loaded only on a click
 _FETCHED = {"src", "srcset", "poster", "data"}
 _LINKED = {"stylesheet", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch", "icon", "manifest"}
 _ELSEWHERE = re.compile(r"^\s*(https?:)?//", re.IGNORECASE)
@@ -37,8 +38,8 @@ _ELSEWHERE = re.compile(r"^\s*(https?:)?//", re.IGNORECASE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made when the site is built."""
-    for name, text in made().items():
+    """Add the generated pages and the notebooks."""
+    for name, text in generated_pages().items():
         files.append(File.generated(config, name, content=text))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         text, images = executed(path, path.stat().st_mtime_ns)
@@ -49,16 +50,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 @cache
-def made() -> dict[str, str]:
-    """Make the pages once, also where the site is served and built again."""
+def generated_pages() -> dict[str, str]:
+    """Return the generated pages, computed once even if `mkdocs serve` builds the site again."""
     return pages()
 
 
 @cache
 def executed(path: Path, changed: int) -> tuple[str, dict[str, bytes]]:
-    """Run a notebook, which is stored without what it shows, and give it as Markdown with its images."""
+    """Run a notebook, which is stored without outputs, and return it as Markdown with its images."""
     notebook = nbformat.read(path, as_version=4)
-    # tqdm misses a widget that nobody asked for
+    # tqdm warns that a notebook widget is not installed, which the notebooks do not need
     env = {**os.environ, "PYTHONWARNINGS": "ignore:IProgress not found"}
     NotebookClient(notebook, timeout=600, kernel_name="python3").execute(env=env)
     text, resources = MarkdownExporter().from_notebook_node(notebook)
@@ -72,7 +73,7 @@ def executed(path: Path, changed: int) -> tuple[str, dict[str, bytes]]:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Turn formulas into MathML, and the marks of docstrings into plain code."""
+    """Convert formulas to MathML, and Sphinx roles in docstrings to plain code."""
     html = re.sub(r'<span class="arithmatex">\\\((.*?)\\\)</span>', lambda found: mathml(found[1], "inline"), html)
     block = r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>'
     html = re.sub(
@@ -82,22 +83,22 @@ def on_page_content(html: str, **_: Any) -> str:
 
 
 def mathml(tex: str, display: str) -> str:
-    """Give a formula as MathML."""
+    """Return a formula as MathML."""
     return str(convert(" ".join(unescape(tex).split()), display=display))
 
 
-# -- nothing from elsewhere --------------------------------------------------------------------------------------
+# -- nothing from other servers -----------------------------------------------------------------------------------
 
 
 class Fetched(HTMLParser):
-    """Collects what a browser would fetch from another place to show a page."""
+    """Collects the URLs on other servers that a browser would load to show a page."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Look at an element's attributes."""
+        """Check the attributes of an element."""
         given = {name: value or "" for name, value in attrs}
         followed = {given[name] for name in _FETCHED & set(given)}
         if tag == "link" and _LINKED & set(given.get("rel", "").split()):
@@ -109,12 +110,12 @@ class Fetched(HTMLParser):
 
 
 def imported(style: str) -> list[str]:
-    """List what a style sheet asks of other places."""
+    """Return the URLs on other servers that a style sheet loads."""
     return [one for one in re.findall(r"(?:url\(|@import)\s*[\"']?((?:https?:)?//[^\"')]+)", style)]
 
 
 def fetched(site: Path) -> list[str]:
-    """List what pages and style sheets of a site would fetch from other places."""
+    """Return what the pages and style sheets of a site would load from other servers."""
     found = []
     for path in sorted(site.rglob("*.html")):
         parser = Fetched()
@@ -126,6 +127,6 @@ def fetched(site: Path) -> list[str]:
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Refuse a site that does not work without internet."""
+    """Raise an error if the site does not work without internet."""
     if found := fetched(Path(config.site_dir)):
-        raise PluginError("the site would fetch from elsewhere:\n  " + "\n  ".join(found))
+        raise PluginError("the site would load from other servers:\n  " + "\n  ".join(found))

@@ -1,7 +1,8 @@
-"""All methods on four free images: `python docs/montage.py`, some minutes.
+"""Draw all methods on four free images: `python docs/montage.py [NAME...]` takes some minutes for all methods.
 
-Writes docs/images/methods.jpg, all in one, and docs/images/methods/NAME.jpg, a strip for each method. Methods that
-would take longest get fewer samples here than by default. LeGrad needs a transformer, and is left out.
+Writes docs/images/methods.jpg with all methods, and docs/images/methods/NAME.jpg with one method. With names, only
+the images of these methods are written. The slowest methods use fewer samples than by default. LeGrad needs a
+transformer and is left out.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import fusioncam as fc
 from fusioncam.utils.text import slug
 from fusioncam.visualization import overlay
 
-IMAGES = Path(__file__).parent / "images"
+FOLDER = Path(__file__).parent / "images"
 IMAGES = {"cat": "chelsea.png", "cup and spoon": "coffee.png", "small rocket": "rocket.jpg", "texture": "brick.png"}
 FEWER = {
     "ss-cam": {"samples": 2},
@@ -35,16 +36,17 @@ PANELS = 4
 SIDE, GAP = 200, 4
 
 
-def heatmaps_of(image: Image.Image, model: fc.ExplainedModel) -> tuple[Image.Image, dict[str, torch.Tensor]]:
-    """Give the image as the network sees it, and its heatmap for the predicted class by every method."""
+def heatmaps_of(
+    image: Image.Image, model: fc.ExplainedModel, names: list[str]
+) -> tuple[Image.Image, dict[str, torch.Tensor]]:
+    """Return the image as the network uses it, and its heatmap for the predicted class by each method."""
     x = model.preprocessing(image)[None]
     heatmaps = {}
     with fc.cached_passes():
         target = model.logits(x).argmax(1)
-        for name, method in fc.METHODS.items():
-            if name != "legrad":
-                print(name, file=sys.stderr)
-                heatmaps[name] = replace(method, **FEWER.get(name, {}))(model, x, target)[0]
+        for name in names:
+            print(name, file=sys.stderr)
+            heatmaps[name] = replace(fc.METHODS[name], **FEWER.get(name, {}))(model, x, target)[0]
     return model.preprocessing.view(image), heatmaps
 
 
@@ -53,41 +55,42 @@ def show(axes: Axes, image: Image.Image, title: str) -> None:
     axes.set_title(title, fontsize=5, pad=1)
 
 
-def montage(made: list[tuple[Image.Image, dict[str, torch.Tensor]]], names: list[str]) -> None:
-    """Write all methods in one image."""
+def montage(explained: list[tuple[Image.Image, dict[str, torch.Tensor]]], names: list[str]) -> None:
+    """Write one image of all methods."""
     rows = -(-len(names) // PANELS)
-    figure, grid = plt.subplots(rows, PANELS * len(made), figsize=(15, rows * 1.02), dpi=120)
+    figure, grid = plt.subplots(rows, PANELS * len(explained), figsize=(15, rows * 1.02), dpi=120)
     for axes in grid.flat:
         axes.axis("off")
-    for place, name in enumerate(names):
-        panel, row = divmod(place, rows)
-        for column, (view, heatmaps) in enumerate(made):
-            axes = grid[row, panel * len(made) + column]
+    for position, name in enumerate(names):
+        panel, row = divmod(position, rows)
+        for column, (view, heatmaps) in enumerate(explained):
+            axes = grid[row, panel * len(explained) + column]
             show(axes, overlay(view, heatmaps[name].numpy(), 0.5), name if column == 0 else "")
     figure.subplots_adjust(0.003, 0.003, 0.997, 0.985, 0.03, 0.16)
-    figure.savefig(IMAGES / "methods.jpg", pil_kwargs={"quality": 85})
+    figure.savefig(FOLDER / "methods.jpg", pil_kwargs={"quality": 85})
 
 
 def strip(images: list[Image.Image]) -> Image.Image:
-    """Set images in a row."""
+    """Return the images in a row."""
     white = np.full((SIDE, GAP, 3), 255, np.uint8)
-    parts = [part for one in images for part in (np.asarray(one.resize((SIDE, SIDE))), white)]
+    parts = [part for image in images for part in (np.asarray(image.resize((SIDE, SIDE))), white)]
     return Image.fromarray(np.hstack(parts[:-1]))
 
 
-def main() -> None:
+def main(chosen: list[str]) -> None:
     matplotlib.use("Agg")
     warnings.simplefilter("ignore", fc.FusionCamWarning)
     model = fc.load_model(device="cpu")
     folder = Path(data.__file__).parent
-    made = [heatmaps_of(Image.open(folder / file).convert("RGB"), model) for file in IMAGES.values()]
-    names = list(made[0][1])
-    montage(made, names)
-    (IMAGES / "methods").mkdir(exist_ok=True)
+    names = chosen or [name for name in fc.METHODS if name != "legrad"]
+    explained = [heatmaps_of(Image.open(folder / file).convert("RGB"), model, names) for file in IMAGES.values()]
+    if not chosen:
+        montage(explained, names)
+    (FOLDER / "methods").mkdir(exist_ok=True)
     for name in names:
-        images = [overlay(view, heatmaps[name].numpy(), 0.5) for view, heatmaps in made]
-        strip(images).save(IMAGES / "methods" / f"{slug(name)}.jpg", quality=80)
+        images = [overlay(view, heatmaps[name].numpy(), 0.5) for view, heatmaps in explained]
+        strip(images).save(FOLDER / "methods" / f"{slug(name)}.jpg", quality=80)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

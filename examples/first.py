@@ -1,4 +1,4 @@
-"""The first steps: explain an image, look at what came out, keep it.
+"""First steps: explain an image, look at the explanation, save it.
 
 python examples/first.py [FOLDER]
 """
@@ -14,10 +14,10 @@ import fusioncam as fc
 
 def main(folder: str | None = None) -> None:
     """Explain a cat with the built-in network."""
-    explanation = fc.explain(data.chelsea(), method="fusion-cam(budget=32)")  # a path to an image does as well
+    explanation = fc.explain(data.chelsea(), method="fusion-cam(budget=32)")  # or the path of an image
     explanation.heatmap  # (H, W) float32 tensor in [0, 1]
-    explanation.gains  # what each of the fused maps adds to the class's probability
-    explanation.facts()  # class, probability, passes, seconds: all but the pixels
+    explanation.gains  # what each of the fused maps adds to the class probability
+    explanation.facts()  # class, probability, passes, seconds: everything except the pixels
     print(explanation)
     if folder:
         explanation.save(folder)

@@ -23,7 +23,7 @@ import speed  # noqa: E402
 import tables  # noqa: E402
 from fusioncam import METHODS  # noqa: E402
 from fusioncam.errors import FusionCamError  # noqa: E402
-from fusioncam.methods.score_cam import ScoreCAM, most_varied
+from fusioncam.methods.score_cam import ScoreCAM, most_varied  # noqa: E402
 from subjects import SUBJECTS, ablation, curves, networks  # noqa: E402
 from subjects.budget import Budget  # noqa: E402
 from subjects.exact import COMPILED, OURS, PEERS, Exact  # noqa: E402
@@ -438,12 +438,12 @@ def test_pages_keep_what_is_not_theirs():
     """Only what stands between the marks is written anew, and missing marks are told."""
     page = "a\n<!-- x: begin, written by benchmarks/tables.py -->\nold\n<!-- x: end -->\nb\n"
 
-    once = tables.written(page, {"x": lambda: "new"})
+    once = tables.update(page, {"x": lambda: "new"})
 
     assert once == page.replace("old", "new")
-    assert tables.written(once, {"x": lambda: "new"}) == once
+    assert tables.update(once, {"x": lambda: "new"}) == once
     with pytest.raises(SystemExit, match="no section y"):
-        tables.written(page, {"y": lambda: "new"})
+        tables.update(page, {"y": lambda: "new"})
 
 
 def test_lines_of_tables():

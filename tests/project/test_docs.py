@@ -36,7 +36,7 @@ def test_every_class_has_its_words(page, registry, words, keys):
 @pytest.mark.parametrize(("page", "registry", "words", "keys"), WORDS, ids=["methods", "metrics"])
 def test_a_page_tells_of_every_name(page, registry, words, keys):
     """A heading for each class, and a line for each preset."""
-    text = hooks.made()[page]
+    text = hooks.generated_pages()[page]
     named = generated.kinds(registry)
 
     assert re.findall("^### (.*)$", text, re.MULTILINE) == list(named)
@@ -46,7 +46,7 @@ def test_a_page_tells_of_every_name(page, registry, words, keys):
 
 def test_every_method_has_a_image():
     """LeGrad alone has none, for it needs a network that is not built in."""
-    shown = re.findall(r"\]\((images/methods/[^)]+)\)", hooks.made()["methods.md"])
+    shown = re.findall(r"\]\((images/methods/[^)]+)\)", hooks.generated_pages()["methods.md"])
 
     assert len(shown) == len(generated.METHOD_WORDS) - 1
     assert all((DOCS / path).is_file() for path in shown)
@@ -82,7 +82,7 @@ def test_marks_of_docstrings_become_code():
 
 def test_the_command_line_is_told_in_full():
     """Every command with its examples and options."""
-    text = hooks.made()["command-line.md"]
+    text = hooks.generated_pages()["command-line.md"]
 
     assert "## fusioncam list layers\n" in text
     assert "\nfusioncam explain cat.jpg" in text
