@@ -30,7 +30,7 @@ def ready(contestant, model, x, target):
         return lambda: METHODS["fusion-cam"](model, x, target)
     import peers  # what it imports is no memory of ours
 
-    layer = model.layer_for(x)
+    layer = model.layers.default(x)
     return lambda: peers.gradcam_score_cam(model, x, target, layer)
 
 

@@ -49,7 +49,7 @@ def called(cam, x, target):
 
 def reshaping(model, layer, x):
     """Give how pytorch-grad-cam is to make maps of tokens or of channels last; None where they are maps already."""
-    layout = next(one.layout for one in model.candidates(x) if one.name == layer)
+    layout = next(one.layout for one in model.layers.candidates(x) if one.name == layer)
     return None if layout.channels_first else layout.maps
 
 

@@ -40,6 +40,8 @@ from fusioncam.methods.gradient import GradCAM, LayerCAM, ShapleyCAM
 from fusioncam.methods.multi_layer import MultiLayer, RefineCAM
 from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM
 from fusioncam.methods.smoothing import Augmented
+from fusioncam.model.parameters import channel_biases
+from fusioncam.model.pixel_gradients import input_gradients
 
 PEERS = ("grad-cam", "torchcam", "captum", "official", "xplaincam")
 SHARED = Path(__file__).parents[2] / "shared" / "oracles"
@@ -381,10 +383,10 @@ def channel_by_channel(problem: Problem) -> Tensor:
     """FullGrad with each channel stretched by itself, of layers that are exactly of two classes."""
     known = (nn.Conv2d, nn.BatchNorm2d)
     size = problem.x.shape[2:]
-    biases = problem.explained.channel_biases(problem.x)
+    biases = channel_biases(problem.explained, problem.x)
     layers = [name for name in biases if type(problem.network.get_submodule(name)) in known]
     records = problem.explained.records(problem.x, problem.target, layers) if layers else []
-    terms = [problem.x * problem.explained.input_gradients(problem.x, problem.target)]
+    terms = [problem.x * input_gradients(problem.explained, problem.x, problem.target)]
     terms += [one.gradients * biases[one.layer].to(one.gradients) for one in records]
     total = torch.zeros_like(problem.x[:, 0])
     for term in terms:
@@ -566,7 +568,7 @@ def gauss_legendre(problem: Problem) -> Tensor:
     nodes, shares = np.polynomial.legendre.leggauss(50)
     total = torch.zeros_like(problem.x)
     for node, share in zip(nodes, shares, strict=True):
-        total += share / 2 * problem.explained.input_gradients((1 + node) / 2 * problem.x, problem.target)
+        total += share / 2 * input_gradients(problem.explained, (1 + node) / 2 * problem.x, problem.target)
     return minmax((problem.x * total).sum(1).abs())
 
 

@@ -117,7 +117,7 @@ class Exact(Subject):
 
 def prepared(model, x):
     """Have everything set up that is done once for inputs of this shape: copies, or a compiled network."""
-    with model.replica_calls(x, SWEEP):
+    with model.runner.exclusive_replicas(x, SWEEP):
         pass
     # a compiled network may be compiled once more where it is first used for real
     METHODS["faster-score-cam"](model, x, torch.zeros(len(x), dtype=torch.long, device=x.device))

@@ -71,7 +71,7 @@ class Networks(Subject):
         """Time Score-CAM of a few channels on one image, and look whether all gave the same map."""
         if not number:
             prepared(model, x)
-        layer, activations = model.layer_for(x), model.record(x, target).activations
+        layer, activations = model.layers.default(x), model.record(x, target).activations
         active = ChannelMasks(activations, x.shape[2:]).active.T
         chosen = most_varied(activations, active, self.channels)[0].nonzero()[:, 0]
         contestants = {OURS: partial(ScoreCAM(channels=self.channels), model, x, target)}
@@ -89,7 +89,7 @@ class Networks(Subject):
 
     def whole(self, model, source, ask, x, target):
         """Measure what needs all channels, or the network alone."""
-        ablated = ask(peers.gradcam_ablation_cam, x, target, model.layer_for(x), True)
+        ablated = ask(peers.gradcam_ablation_cam, x, target, model.layers.default(x), True)
         report = examine(source.load(), self.share_seconds, say)
         return {
             "share": next(one["share"] for one in report["masked"] if one["chosen"]),

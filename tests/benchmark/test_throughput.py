@@ -263,7 +263,7 @@ def test_the_share_is_that_of_the_same_round(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(None, "the network gave"), (RuntimeError("no kernel\nat all"), "no kernel")]
+    ("error", "told"), [(None, "the network returned"), (RuntimeError("no kernel\nat all"), "no kernel")]
 )
 def test_a_precision_that_fails_is_told(error, told):
     """And the exact one measured."""
@@ -337,7 +337,7 @@ def test_workers_are_lent_as_sweeps_have_them():
     """In evaluation while they are lent, no longer afterwards."""
     network = nn.Sequential(Small(), nn.Dropout(0.5)).train()
     model, x = asked(network)
-    with throughput._with(model, workers=2, chunk=4).replica_calls(x, 100) as (calls, chunk):
+    with throughput._with(model, workers=2, chunk=4).runner.exclusive_replicas(x, 100) as (calls, chunk):
         assert (len(calls), chunk) == (2, 4)
         assert calls[1](x).equal(calls[0](x))
         assert not network.training

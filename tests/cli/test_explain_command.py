@@ -321,7 +321,7 @@ def test_a_wrong_request_is_told_and_leaves_nothing(args, told, cli, photos, tmp
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (["--layer", "fc"], "no maps"),
+        (["--layer", "fc"], "not feature maps"),
         (["--model", "samples:twice", "--layer", "act"], "layer 'act' ran 2 times"),
         (["--target", "elk"], "no class 'elk'; did you mean 'elm'"),
         (["--target", "5"], "class 5 of 5 classes"),
@@ -638,7 +638,7 @@ def test_the_doctor_tells_in_tables(cli):
         (["--model", "resnet5"], "unknown model 'resnet5'"),
         (["--device", "gpu"], "'gpu' is no device of this machine"),
         (["--precision", "half"], "unknown precision 'half'"),
-        (["--model", "samples:nan"], "the network gave nan"),
+        (["--model", "samples:nan"], "the network returned nan"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -359,7 +359,7 @@ def test_a_methods_own_layer_is_told():
     ("make", "layer", "told"),
     [
         (samples.small, "cnv", "did you mean 'conv'"),
-        (samples.small, "fc", "no maps"),
+        (samples.small, "fc", "not feature maps"),
         (samples.twice, "act", "ran 2 times"),
     ],
 )

@@ -35,9 +35,14 @@ def test_the_source_holds_one_context_variable():
 def test_a_block_restores_what_it_replaced(block, field):
     """After the block, also after an error, the context equals the one before it."""
     before = current_context()
-    with pytest.raises(ZeroDivisionError), block():
-        assert getattr(current_context(), field) != getattr(before, field)
-        raise ZeroDivisionError
+
+    def fail():
+        with block():
+            assert getattr(current_context(), field) != getattr(before, field)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert current_context() == before == RunContext()
 
 

@@ -41,7 +41,7 @@ def by_whole_passes(model, x, changes, target, layer):
 
 def passes_as_whole(model, x, target, layer=None, atol=1e-12):
     """Assert that scores without a channel, and of a place alone, are those of whole passes; give what it took."""
-    layer = layer or model.layer_for(x)
+    layer = layer or model.layers.default(x)
     activations = model.record(x, target, layer).activations
     with count_passes() as meter:
         for changes in (WithoutChannel(activations), SingleLocation(activations, spread=True)):

@@ -161,8 +161,8 @@ def test_finer_layers_of_the_default_model(lite0):
     """They are the ends of the earlier stages, from coarse to fine."""
     x = torch.zeros(1, 3, 224, 224)
 
-    assert lite0.higher_resolution_layers(x) == ["blocks.4", "blocks.2", "blocks.1", "blocks.0"]
-    assert lite0.higher_resolution_layers(x, "blocks.2") == ["blocks.1", "blocks.0"]
+    assert lite0.layers.higher_resolution(x) == ["blocks.4", "blocks.2", "blocks.1", "blocks.0"]
+    assert lite0.layers.higher_resolution(x, "blocks.2") == ["blocks.1", "blocks.0"]
 
 
 def test_augmented_averages_flips_and_noise(inputs):

@@ -326,7 +326,7 @@ def test_poly_cam_costs_two_passes_a_channel_of_every_layer():
     """Its cost depends on more than one layer: 3, 4 and 5 channels, seen and hidden, and the recorded pass."""
     toy, x, target = problem("pyramid", images=1)
     model = ExplainedModel(toy, LAYER)
-    model.higher_resolution_layers(x)
+    model.layers.higher_resolution(x)
 
     assert str(METHODS["poly-cam"].cost) == "1 + 2 K of each layer"
     assert passes_of(lambda: METHODS["poly-cam"](model, x, target)) == 1 + 2 * (3 + 4 + 5)

@@ -267,7 +267,7 @@ def test_the_layer_is_the_trained_networks():
         return constant(model, x, target)
 
     ModelRandomisation(stages=2)(model, x, target, constant(model, x, target), method=watch)
-    assert seen == [model.layer_for(x)] * 2
+    assert seen == [model.layers.default(x)] * 2
     assert model.layer is None
 
     rows = ExplainedModel(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).double())

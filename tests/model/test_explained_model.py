@@ -15,6 +15,7 @@ from fusioncam.inference.costs import count_passes
 from fusioncam.methods.ablation import WithoutChannel
 from fusioncam.methods.gradient import GradCAM
 from fusioncam.methods.registry import METHODS
+from fusioncam.model.pixel_gradients import mask_gradients
 from toys import CLASSES, Fixed, Pool, Toy, Twice, Viewing, linear, problem, signal, volume
 
 # -- what it answers ------------------------------------------------------------------------------------------
@@ -71,8 +72,8 @@ def test_a_fill_made_from_the_masks():
     model = ExplainedModel(toy, "features", speed=Speed(chunk=2))
 
     scores = model.masked_scores(x, masks, target, readout="logit", fill=lambda shown, mask: shown * mask[:, None])
-    _, gradients = model.mask_gradients(
-        x, masks[0], target, readout="logit", fill=lambda shown, mask: shown * mask[:, None].detach()
+    _, gradients = mask_gradients(
+        model, x, masks[0], target, readout="logit", fill=lambda shown, mask: shown * mask[:, None].detach()
     )
 
     for m, of_mask in enumerate(masks):
@@ -175,8 +176,8 @@ def test_the_last_map_before_pooling_is_found():
     model = ExplainedModel(Backwards())
     x = torch.rand(1, 3, 8, 8)
 
-    assert model.layer_for(x) == "a_last"
-    assert [(one.name, one.shape) for one in model.candidates(x)] == [
+    assert model.layers.default(x) == "a_last"
+    assert [(one.name, one.shape) for one in model.layers.candidates(x)] == [
         ("z_first", (4, 6, 6)),
         ("a_last.0", (5, 4, 4)),
         ("a_last.1", (5, 4, 4)),
@@ -189,7 +190,7 @@ def test_a_pooling_to_more_than_one_pixel_is_not_a_layer():
     """VGG's adaptive pooling gives 7 x 7, but the maps are the ones before it."""
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(36, CLASSES))
 
-    assert ExplainedModel(network).layer_for(torch.rand(1, 3, 8, 8)) == "0"
+    assert ExplainedModel(network).layers.default(torch.rand(1, 3, 8, 8)) == "0"
 
 
 def test_the_layer_follows_the_input():
@@ -199,8 +200,8 @@ def test_the_layer_follows_the_input():
     )
     model = ExplainedModel(network)
 
-    assert model.layer_for(torch.rand(1, 3, 16, 16)) == "1"
-    assert model.layer_for(torch.rand(1, 3, 7, 7)) == "0"
+    assert model.layers.default(torch.rand(1, 3, 16, 16)) == "1"
+    assert model.layers.default(torch.rand(1, 3, 7, 7)) == "0"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ def test_the_layer_follows_the_input():
     [
         ("relu", "ran 2 times"),
         ("idle", "ran 0 times"),
-        ("head", "no maps"),
+        ("head", "not feature maps"),
         ("frist", "did you mean 'first'"),
         ("", "no layer ''"),
     ],
@@ -275,10 +276,12 @@ def test_a_layer_that_gives_more_than_maps_is_read(wrap):
     assert not scores[0][1].any()
 
 
-@pytest.mark.parametrize(("wrap", "told"), [(lambda x: ("", x), "gives tuple"), (lambda x: x.long(), "torch.int64")])
-def test_a_layer_that_gives_no_tensor_is_told(wrap, told):
-    """Maps are a tensor of numbers with fractions."""
-    with pytest.raises(LayerError, match=told):
+@pytest.mark.parametrize(
+    ("wrap", "message"), [(lambda x: ("", x), "outputs tuple"), (lambda x: x.long(), "torch.int64")]
+)
+def test_layer_without_float_tensor_is_reported(wrap, message):
+    """Feature maps are a floating-point tensor."""
+    with pytest.raises(LayerError, match=message):
         ExplainedModel(nn.Sequential(nn.Conv2d(3, 2, 3), Wrapping(wrap)), "1").record(torch.rand(1, 3, 8, 8), 0)
 
 
@@ -399,7 +402,7 @@ def test_nan_under_a_mask_is_told():
 
 def test_a_class_that_is_not_there_is_told():
     """The error counts the classes."""
-    with pytest.raises(TargetError, match="class 3 of 3 classes"):
+    with pytest.raises(TargetError, match="an index from 0 to 2, got 3"):
         ExplainedModel(linear()).scores(torch.rand(1, 3, 8, 8), 3, "logit")
 
 

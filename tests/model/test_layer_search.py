@@ -112,10 +112,10 @@ def test_last_map_before_pooling_is_found(name: str, layer: str, shape: Shape) -
     model = architecture(name)
     x = image(model)
 
-    last = model.candidates(x)[-1]
+    last = model.layers.candidates(x)[-1]
     record = model.record(x, 0)
 
-    assert (model.layer_for(x), last.name, record.layer) == (layer, layer, layer)
+    assert (model.layers.default(x), last.name, record.layer) == (layer, layer, layer)
     assert (last.shape, record.activations.shape[1:], record.gradients.shape[1:]) == (shape, shape, shape)
     assert record.gradients.any()
     assert not any(module._forward_hooks for module in model.network.modules())
@@ -130,7 +130,7 @@ def test_last_places_that_the_scores_depend_on_are_found(name: str, layer: str, 
 
     record = model.record(x, 0)
 
-    assert (model.layer_for(x), record.layer) == (layer, layer)
+    assert (model.layers.default(x), record.layer) == (layer, layer)
     assert (record.activations.shape[1:], record.gradients.shape[1:]) == (shape, shape)
     assert record.gradients.any()
 
@@ -149,10 +149,10 @@ def test_tokens_of_no_grid_are_told_with_the_way_out() -> None:
 
     x = torch.rand(1, 3, 20, 20)
 
-    with pytest.raises(LayerError, match=r"'norm' gives \(2, 12, 4\).*grid=\(rows, columns\)"):
-        ExplainedModel(Tokens()).layer_for(x)
+    with pytest.raises(LayerError, match=r"'norm' outputs \(2, 12, 4\).*grid=\(rows, columns\)"):
+        ExplainedModel(Tokens()).layers.default(x)
     with pytest.raises(LayerError, match=r"tried channels first .* tokens .* grid"):
         ExplainedModel(Tokens(), "norm").record(x, 0)
     model = ExplainedModel(Tokens(), grid=(3, 4))
-    assert model.layer_for(x) == "norm"
+    assert model.layers.default(x) == "norm"
     assert model.record(x, 0).activations.shape == (1, 4, 3, 4)

@@ -139,13 +139,13 @@ def test_a_named_layer_may_have_odd_sides():
 @pytest.mark.parametrize(
     ("shape", "x", "grid", "told"),
     [
-        ((2, 10), (2, 3, 32, 32), None, r"'head' gives \(2, 10\).*\(N, K, h, w\).*\(N, h, w, K\).*\(N, T, K\)"),
-        ((2, 10), (2, 3, 32, 32), None, r"in proportion to \(32, 32\) behind at most 16"),
-        ((2, 5, 1, 1), (2, 3, 32, 32), None, r"gives \(2, 5, 1, 1\)"),
+        ((2, 10), (2, 3, 32, 32), None, r"'head' outputs \(2, 10\).*\(N, K, h, w\).*\(N, h, w, K\).*\(N, T, K\)"),
+        ((2, 10), (2, 3, 32, 32), None, r"in proportion to \(32, 32\) after at most 16"),
+        ((2, 5, 1, 1), (2, 3, 32, 32), None, r"outputs \(2, 5, 1, 1\)"),
         ((2, 10), (2, 3, 32), None, r"\(N, K, w\).*\(N, w, K\)"),
         ((2, 10), (2, 3, 8, 8, 8), None, r"\(N, K, d, h, w\).*\(N, d, h, w, K\)"),
-        ((2, 40, 8), (2, 3, 32, 32), (4, 4), r"form a grid of \(4, 4\) behind at most 16.*grid=\(rows, columns\)"),
-        ((1, 4, 8, 8), (2, 3, 32, 32), None, r"gives \(1, 4, 8, 8\)"),  # not of the images of the batch
+        ((2, 40, 8), (2, 3, 32, 32), (4, 4), r"form a grid of \(4, 4\) after at most 16.*grid=\(rows, columns\)"),
+        ((1, 4, 8, 8), (2, 3, 32, 32), None, r"outputs \(1, 4, 8, 8\)"),  # not of the images of the batch
     ],
 )
 def test_a_named_layer_without_maps_is_told(shape, x, grid, told):

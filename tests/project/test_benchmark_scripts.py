@@ -279,7 +279,7 @@ def test_peers_score_the_channels_that_they_are_told(peer):
     model = samples.small()
     x = model.preprocessing(samples.photo())[None]
     target = model.logits(x).argmax(1)
-    layer, activations = model.layer_for(x), model.record(x, target).activations
+    layer, activations = model.layers.default(x), model.record(x, target).activations
     chosen = most_varied(activations, activations.flatten(2).std(2) > 0, 2)[0].nonzero()[:, 0]
 
     given = peer(model, x, target, layer, chosen)
@@ -297,7 +297,8 @@ def test_the_peer_ablates_as_the_paper_says():
     target = model.logits(x).argmax(1)
     ours = METHODS["ablation-cam"](model, x, target)[0]
 
-    zeroed, own = (peers.gradcam_ablation_cam(model, x, target, model.layer_for(x), one) for one in (True, False))
+    layer = model.layers.default(x)
+    zeroed, own = (peers.gradcam_ablation_cam(model, x, target, layer, one) for one in (True, False))
 
     assert figures.correlation(zeroed, ours) > 0.99
     assert figures.correlation(own, ours) < 0.99

@@ -85,12 +85,12 @@ def test_the_default_model_is_complete(lite0):
     # its weights were trained on (pixel - 127) / 128
     assert {round(255 * mean) for mean in lite0.preprocessing.mean} == {127}
     assert {round(255 * std) for std in lite0.preprocessing.std} == {128}
-    assert lite0.layer_for(torch.zeros(1, 3, 224, 224)) == "bn2"
+    assert lite0.layers.default(torch.zeros(1, 3, 224, 224)) == "bn2"
 
 
 def test_the_layer_is_the_callers(lite0):
     """A layer given by name is the one explained."""
-    assert load_model(layer="blocks.6").layer_for(torch.zeros(1, 3, 224, 224)) == "blocks.6"
+    assert load_model(layer="blocks.6").layers.default(torch.zeros(1, 3, 224, 224)) == "blocks.6"
 
 
 def test_a_wrong_layer_is_told_with_the_nearest():
@@ -194,7 +194,7 @@ def test_an_architecture_needs_no_weights(name, monkeypatch):
     monkeypatch.setattr(loading, "_reachable", lambda address: pytest.fail("asked the network"))
     explained = architecture(name)
     size = explained.preprocessing.size
-    assert explained.candidates(torch.zeros(1, 3, *size))
+    assert explained.layers.candidates(torch.zeros(1, 3, *size))
 
 
 def test_torchvisions_networks_come_with_their_weights_settings(monkeypatch):

@@ -140,8 +140,8 @@ class Studio:
         """List the layers of a network that give maps, its own choice first, then from the last to the first."""
         network = self._network(model)
         x = torch.zeros(1, len(network.preprocessing.mean), *network.preprocessing.size)
-        default = network.layer_for(x)
-        return [default, *(one.name for one in reversed(network.candidates(x)) if one.name != default)]
+        default = network.layers.default(x)
+        return [default, *(one.name for one in reversed(network.layers.candidates(x)) if one.name != default)]
 
     def guesses(self, image: Image.Image, model: str) -> list[ClassPrediction]:
         """Give the classes that the network holds most probable, the first first."""

@@ -110,7 +110,7 @@ class Evaluator:
         with image_names([sample.name]):
             with cached_passes():
                 given = self.given(sample)
-                about = {"target": int(given.target), "layer": self.model.layer_for(given.x)}
+                about = {"target": int(given.target), "layer": self.model.layers.default(given.x)}
                 layers = set().union(*(layers_of(self.methods[name]) for name in wanted))
                 with prefetch_layers(given.x, layers):
                     for name in wanted:
@@ -233,7 +233,7 @@ def acquaint(model: ExplainedModel, methods: Iterable[Method]) -> None:
     x = blank(model)
     partial = [method for method in methods if cost_of(method).has_partial]
     with suppress(Exception):  # whoever needs it will say what is wrong
-        model.candidates(x)
-        model.layer_for(x)
+        model.layers.candidates(x)
+        model.layers.default(x)
         for layer in set().union(*map(layers_of, partial)):
             model.ablated_scores(x, _AsItIs(), 0, readout="logit", layer=layer)

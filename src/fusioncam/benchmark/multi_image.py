@@ -41,7 +41,7 @@ def play(bench: Evaluator, game: str, group: Sequence[Sample]) -> Iterator[list[
     """Give each image's rows of one game, a row a method: without a value for an image that is alone."""
     given = [bench.given(one) for one in group]
     x, target = torch.cat([one.x for one in given]), torch.cat([one.target for one in given])
-    layer = bench.model.layer_for(x)
+    layer = bench.model.layers.default(x)
     rows: list[list[Row]] = [[] for _ in group]
     for name in bench.methods:
         facts = [{}] * len(group) if len(group) == 1 else _played(bench, game, name, x, target)

@@ -161,7 +161,7 @@ def settings(model: ExplainedModel, x: Tensor, seconds: float) -> list[tuple[int
 
 def _possible(model: ExplainedModel, x: Tensor, workers: int) -> int:
     """Count the workers that are made where so many are asked for: not every network can be copied."""
-    with _with(model, workers=workers, chunk=1).replica_calls(x, workers) as (calls, _):
+    with _with(model, workers=workers, chunk=1).runner.exclusive_replicas(x, workers) as (calls, _):
         return len(calls)
 
 
@@ -183,7 +183,7 @@ def raw_rates(model: ExplainedModel, x: Tensor, tried: Iterable[tuple[int, int]]
 def raw_rate(model: ExplainedModel, x: Tensor, workers: int, chunk: int, seconds: float) -> float:
     """Give images a second when every worker sends the same chunk through, again and again for so long."""
     # as for many masks: what is put in order once for a sweep is no part of its passes
-    with _with(model, workers=workers, chunk=chunk, compile=False).replica_calls(x, _MOST) as (calls, _):
+    with _with(model, workers=workers, chunk=chunk, compile=False).runner.exclusive_replicas(x, _MOST) as (calls, _):
         # in the order of pixels that the caller would bring it to, so that it need not
         order = torch.channels_last if x.dim() == 4 else torch.contiguous_format
         batch = x.repeat(chunk, *[1] * (x.dim() - 1)).contiguous(memory_format=order)
@@ -317,5 +317,5 @@ def _with(model: ExplainedModel, **changes: Any) -> ExplainedModel:
 
 def _picked(model: ExplainedModel, x: Tensor, jobs: int) -> tuple[int, int]:
     """Give the workers and the chunk at which so many masked passes are made."""
-    with model.replica_calls(x, jobs) as (calls, chunk):
+    with model.runner.exclusive_replicas(x, jobs) as (calls, chunk):
         return len(calls), chunk

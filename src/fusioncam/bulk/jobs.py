@@ -109,7 +109,7 @@ class Explainer:
     def _layers(self) -> dict[str, tuple[int, ...]]:
         """The sides of the maps of every layer that has some."""
         x = torch.zeros(1, len(self.model.preprocessing.mean), *self.model.preprocessing.size)
-        return {one.name: one.shape[1:] for one in self.model.candidates(x)}
+        return {one.name: one.shape[1:] for one in self.model.layers.candidates(x)}
 
     def _overlay(self, job: BulkJob, explanation: Explanation, number: int) -> str | None:
         if not self.plan.overlays:

@@ -75,11 +75,11 @@ def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
     x = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
     default, why = None, None
     try:
-        default = explained.layer_for(x)
+        default = explained.layers.default(x)
     except LayerError as error:
         why = f"no default: {error}"
     table = Table("layer", "kind", "channels", "map", title=f"{model}, input {tuple(x.shape[1:])}", caption=why)
-    for candidate in explained.candidates(x):
+    for candidate in explained.layers.candidates(x):
         sides = " x ".join(map(str, candidate.shape[1:]))
         mark = " (default)" if candidate.name == default else ""
         table.add_row(candidate.name + mark, candidate.kind, str(candidate.shape[0]), sides)

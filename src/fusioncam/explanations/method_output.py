@@ -34,7 +34,7 @@ class MethodOutput:
             heatmaps = whole(method(model, x, target), x, method)
             ask = getattr(method, "ingredients", None)
             ingredients = ask(model, x, target) if ask else None
-            layer = getattr(method, "layer", None) or model.layer_for(x)
+            layer = getattr(method, "layer", None) or model.layers.default(x)
         return cls(heatmaps, ingredients, layer, meter.passes, meter.partial, time.perf_counter() - began)
 
     def of_image(self, n: int) -> dict[str, Any]:

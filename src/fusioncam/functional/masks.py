@@ -145,8 +145,8 @@ FILLS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 Fill = str | Tensor | Callable[[Tensor, Tensor], Tensor]
 
 
-def at(x: Tensor, image: Tensor) -> Tensor:
-    """Give the images at these places ``(B,)``, without a copy where there is but one to choose from."""
+def select_images(x: Tensor, image: Tensor) -> Tensor:
+    """Return the images ``(B, C, *s)`` at the indices ``image`` ``(B,)``, a view if ``x`` is one image."""
     return x.expand(len(image), *x.shape[1:]) if len(x) == 1 else x[image]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import torch
@@ -88,6 +88,13 @@ class NetworkRunner:
         network = self._folded() if folds else self.network
         size = partial(_full, pace, x.device)
         return [partial(self._fast, one, size) for one in self._copies(network, wanted)], pace
+
+    @contextmanager
+    def exclusive_replicas(self, x: Tensor, jobs: int) -> Iterator[tuple[Sequence[Callable[[Tensor], Tensor]], int]]:
+        """Yield what :meth:`replica_calls` returns for so many inputs like ``x``, and the batch size, to be timed."""
+        with self.exclusive_eval(grad=False):
+            replicas, tuner = self.replica_calls(self.validate_input(x), jobs)
+            yield replicas, tuner.size
 
     def _can_fold(self, x: Tensor) -> bool:
         """Look, once for a network, for BatchNorms that can be put into the convolution before them."""

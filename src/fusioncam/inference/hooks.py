@@ -1,4 +1,4 @@
-"""The only code that registers hooks. A hook lives inside one ``with`` and answers to one thread."""
+"""Forward hooks, each registered for one ``with`` block and one thread. No other file registers hooks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PreHook = Callable[[nn.Module, Any], Any]
 
 
 def find(network: nn.Module, layer: str) -> nn.Module:
-    """Give the module of that dotted name, or raise :class:`LayerError` with the nearest name."""
+    """Return the module with that dotted name, or raise :class:`LayerError` with the nearest name."""
     modules = dict(network.named_modules(remove_duplicate=False))
     if not layer or layer not in modules:
         names = [name for name in modules if name]
@@ -33,8 +33,8 @@ def find(network: nn.Module, layer: str) -> nn.Module:
     return found
 
 
-def _mine(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the hook answer only to the thread that made it."""
+def _only_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a hook that does nothing in other threads than this one."""
     owner = threading.get_ident()
 
     def call(*args: Any) -> Any:
@@ -44,13 +44,14 @@ def _mine(hook: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _hooked(
-    hooks: Iterable[tuple[nn.Module, Hook]], first: Iterable[tuple[nn.Module, PreHook]] = ()
+def _registered(
+    hooks: Iterable[tuple[nn.Module, Hook]], pre_hooks: Iterable[tuple[nn.Module, PreHook]] = ()
 ) -> Iterator[None]:
+    """Register the hooks until the block ends."""
     handles: list[RemovableHandle] = []
     try:
-        handles += [module.register_forward_hook(_mine(hook)) for module, hook in hooks]
-        handles += [module.register_forward_pre_hook(_mine(hook)) for module, hook in first]
+        handles += [module.register_forward_hook(_only_this_thread(hook)) for module, hook in hooks]
+        handles += [module.register_forward_pre_hook(_only_this_thread(hook)) for module, hook in pre_hooks]
         yield
     finally:
         for handle in handles:
@@ -59,11 +60,11 @@ def _hooked(
 
 @contextmanager
 def capture(network: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, list[Tensor]]]:
-    """Collect what each layer gives, one tensor a run, ready for ``torch.autograd.grad``.
+    """Collect the outputs of each layer, one tensor per run, ready for ``torch.autograd.grad``.
 
-    What goes on through the network is a copy, so that an in-place operation behind a layer changes neither
-    its maps nor their gradients. Where no parameter before a layer needs a gradient, its maps become a leaf:
-    the gradient is known all the same.
+    The next module gets a copy, so that an in-place operation after a layer changes neither its maps nor their
+    gradients. Where no parameter before a layer requires a gradient, its output becomes a leaf, so that its gradient
+    is computed all the same.
     """
     outputs: dict[str, list[Tensor]] = {layer: [] for layer in layers}
 
@@ -77,40 +78,40 @@ def capture(network: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, lis
 
         return hook
 
-    with _hooked((find(network, layer), keep(layer)) for layer in outputs):
+    with _registered((find(network, layer), keep(layer)) for layer in outputs):
         yield outputs
 
 
 @contextmanager
 def replace_outputs(network: nn.Module, changes: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-    """Hand ``changes[layer](output)`` on in place of what each layer gave; it may hold more images than came in."""
+    """Replace the output of each layer by ``changes[layer](output)``, which may have another batch size."""
 
-    def changing(layer: str, change: Callable[[Tensor], Tensor]) -> Hook:
+    def replacing(layer: str, change: Callable[[Tensor], Tensor]) -> Hook:
         return lambda module, args, output: _with_tensor(output, change(_tensor_of(output, layer)))
 
-    with _hooked((find(network, layer), changing(layer, change)) for layer, change in changes.items()):
+    with _registered((find(network, layer), replacing(layer, change)) for layer, change in changes.items()):
         yield
 
 
 def require_once(layer: str, runs: int) -> None:
     """Raise :class:`LayerError` unless the layer ran exactly once in a pass."""
     if runs != 1:
-        raise LayerError(f"layer '{layer}' ran {runs} times in one pass: name one that runs once")
+        raise LayerError(f"layer '{layer}' ran {runs} times in one pass: name a layer that runs once")
 
 
 def _tensor_of(output: Any, layer: str) -> Tensor:
-    """Give what a layer gave, of a tuple or a mapping the first: what Hugging Face's layers hand on."""
+    """Return the output tensor of a layer; of a tuple or mapping, as in Hugging Face's networks, the first."""
     tensor = output
     if isinstance(output, (tuple, list, Mapping)) and len(output):
         tensor = next(iter(output.values() if isinstance(output, Mapping) else output))
     if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
         got = f"{tensor.dtype}" if isinstance(tensor, Tensor) else type(output).__name__
-        raise LayerError(f"layer '{layer}' gives {got}, not a tensor of maps: name a layer inside it")
+        raise LayerError(f"layer '{layer}' outputs {got}, not a tensor of feature maps: name a layer inside it")
     return tensor
 
 
 def _with_tensor(output: Any, tensor: Tensor) -> Any:
-    """Give the output again with another tensor in that place."""
+    """Return the output with another tensor in place of :func:`_tensor_of`."""
     if isinstance(output, Tensor):
         return tensor
     if isinstance(output, Mapping):
@@ -130,102 +131,110 @@ class AttentionOutput:
     output: Tensor
 
 
-class _Attentions(TorchFunctionMode):
-    def __init__(self, seen: list[AttentionOutput]) -> None:
+class _AttentionMode(TorchFunctionMode):
+    """Append the values and the output of every attention to a list."""
+
+    def __init__(self, found: list[AttentionOutput]) -> None:
         super().__init__()
-        self._seen = seen
-        # MultiheadAttention computes in a function that a mode sees as one call: here is that function, with the
-        # attention inside it replaced
+        self._found = found
+        # a mode intercepts MultiheadAttention as one call of this function: run a copy of the function in which the
+        # attention inside is replaced
         whole = F.multi_head_attention_forward
-        inside = {**whole.__globals__, "scaled_dot_product_attention": self._attend}
-        self._multi_head = FunctionType(whole.__code__, inside, whole.__name__, whole.__defaults__)
+        names = {**whole.__globals__, "scaled_dot_product_attention": self._attend}
+        self._multi_head = FunctionType(whole.__code__, names, whole.__name__, whole.__defaults__)
 
     def _attend(self, *args: Any, **kwargs: Any) -> Tensor:
         output: Tensor = F.scaled_dot_product_attention(*args, **kwargs)
-        self._seen.append(AttentionOutput(args[2] if len(args) > 2 else kwargs["value"], output))
+        self._found.append(AttentionOutput(args[2] if len(args) > 2 else kwargs["value"], output))
         return output
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        watched: dict[Any, Callable[..., Any]] = {
+        replacements: dict[Any, Callable[..., Any]] = {
             F.scaled_dot_product_attention: self._attend,
             F.multi_head_attention_forward: self._multi_head,
         }
-        return watched.get(function, function)(*args, **(kwargs or {}))
+        return replacements.get(function, function)(*args, **(kwargs or {}))
 
 
 @contextmanager
 def attentions() -> Iterator[list[AttentionOutput]]:
-    """Collect every attention of this thread, whatever module it is in: timm's, torchvision's or Hugging Face's."""
-    seen: list[AttentionOutput] = []
-    with _Attentions(seen):
-        yield seen
+    """Collect every attention of this thread, in any module: timm's, torchvision's or Hugging Face's."""
+    found: list[AttentionOutput] = []
+    with _AttentionMode(found):
+        yield found
 
 
 @contextmanager
 def find_adjacent_modules(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[list[tuple[str, str]]]:
-    """Collect the pairs of modules of these kinds, each run once, of which one was given just what the other gave.
+    """Collect the pairs of modules of these kinds where the input of the second is the output of the first.
 
-    Not collected are pairs with another such module between them, or with a change in place.
+    Both must run exactly once. Pairs with another module of these kinds between them, or with an in-place change
+    between them, are left out.
     """
     pairs: list[tuple[str, str]] = []
     runs: Counter[str] = Counter()
-    last: list[Any] = ["", None, None]
+    previous: tuple[str, Tensor | None, int] = ("", None, 0)
 
-    def note(name: str) -> Hook:
+    def hook_of(name: str) -> Hook:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
+            nonlocal previous
             runs[name] += 1
-            before, given, version = last
-            if args and given is not None and args[0] is given and given._version == version:
+            before, tensor, version = previous
+            if args and tensor is not None and args[0] is tensor and tensor._version == version:
                 pairs.append((before, name))
-            last[:] = [name, output, output._version] if isinstance(output, Tensor) else ["", None, None]
+            previous = (name, output, output._version) if isinstance(output, Tensor) else ("", None, 0)
 
         return hook
 
-    with _hooked((module, note(name)) for name, module in network.named_modules() if isinstance(module, kinds)):
+    modules = network.named_modules()
+    with _registered((module, hook_of(name)) for name, module in modules if isinstance(module, kinds)):
         yield pairs
     pairs[:] = [pair for pair in pairs if runs[pair[0]] == runs[pair[1]] == 1]
 
 
 @dataclass(frozen=True)
 class ModuleCall:
-    """One run of one module: what shape it gave (None: not one tensor), and whether it only handed that on.
+    """One call of one module, and the shape of its output (None if that is not one tensor).
 
-    ``before`` and ``after`` are what a clock showed when it began and when it ended.
+    ``returns_previous`` means that the output is the unchanged output of the module that ended before. ``before`` and
+    ``after`` are the clock's values at the start and the end.
     """
 
     name: str
     module: nn.Module
     shape: torch.Size | None
-    handed_on: bool
+    returns_previous: bool
     before: int = 0
     after: int = 0
 
 
 @contextmanager
 def trace(network: nn.Module, clock: Callable[[], int] = int) -> Iterator[list[ModuleCall]]:
-    """Collect a :class:`ModuleCall` for every run of every module, in the order in which they end.
+    """Collect a :class:`ModuleCall` for every call of every module, in the order in which they end.
 
-    A module hands on if its output is the tensor of the module that ended before it, not changed in place since.
+    An in-place change between two modules counts as a change of the output.
     """
-    ran: list[ModuleCall] = []
-    last: list[Any] = [None, None]
-    began: list[int] = []
+    calls: list[ModuleCall] = []
+    starts: list[int] = []
+    previous: tuple[Tensor | None, int] = (None, 0)
 
-    def begin(module: nn.Module, args: Any) -> None:
-        began.append(clock())
+    def start(module: nn.Module, args: Any) -> None:
+        starts.append(clock())
 
-    def note(name: str) -> Hook:
+    def hook_of(name: str) -> Hook:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
+            nonlocal previous
             tensor = output if isinstance(output, Tensor) else None
-            now = [tensor, None if tensor is None else tensor._version]
-            handed_on = tensor is not None and tensor is last[0] and now[1] == last[1]
-            last[:] = now
-            ran.append(
-                ModuleCall(name, module, None if tensor is None else tensor.shape, handed_on, began.pop(), clock())
-            )
+            current = (tensor, 0 if tensor is None else tensor._version)
+            same = tensor is not None and tensor is previous[0] and current[1] == previous[1]
+            previous = current
+            shape = None if tensor is None else tensor.shape
+            calls.append(ModuleCall(name, module, shape, same, starts.pop(), clock()))
 
         return hook
 
-    named = [(name, module) for name, module in network.named_modules() if name]
-    with _hooked(((module, note(name)) for name, module in named), ((module, begin) for _, module in named)):
-        yield ran
+    modules = [(name, module) for name, module in network.named_modules() if name]
+    with _registered(
+        ((module, hook_of(name)) for name, module in modules), ((module, start) for _, module in modules)
+    ):
+        yield calls

@@ -16,7 +16,7 @@ from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import to_heatmap
 from fusioncam.methods.costs import PassCount
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import READOUTS, Target
+from fusioncam.model.scores import READOUTS, Target, score_from_logits
 
 
 class WithoutChannel:
@@ -59,7 +59,7 @@ class AblationCAM:
         record = model.record(x, target, self.layer)
         changes = WithoutChannel(record.activations)
         ablated = model.ablated_scores(x, changes, target, readout=self.readout, layer=self.layer).T
-        score = model.score_from_logits(record.logits, target, self.readout)[:, None]
+        score = score_from_logits(record.logits, target, self.readout)[:, None]
         drop = (score - ablated).where(changes.active.T, 0)
         return to_heatmap(weighted_sum(record.activations, drop), x, self)
 

@@ -25,7 +25,9 @@ from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import RecordedCAM, require_percentile, to_heatmap
 from fusioncam.methods.costs import RECORDED, PassCount
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import Target, as_targets
+from fusioncam.model.hessian_product import record_with_hessian_product
+from fusioncam.model.parameters import head_weights
+from fusioncam.model.scores import Target, as_targets, score_from_logits
 
 
 class GradCAM(RecordedCAM):
@@ -157,7 +159,7 @@ class CAM:
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         record = model.record(x, target, self.layer)
-        weights = model.head_weights(record, target)
+        weights = head_weights(model, record, target)
         return to_heatmap(weighted_sum(record.activations, weights), x, self, relu=False)
 
 
@@ -214,7 +216,7 @@ class ShapleyCAM:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
-        record, hessian_product = model.record_with_hessian_product(x, target, self.layer, self.utility)
+        record, hessian_product = record_with_hessian_product(model, x, target, self.layer, self.utility)
         return to_heatmap(grad_cam(record.activations, record.gradients - hessian_product / 2), x, self)
 
 
@@ -247,7 +249,7 @@ class FinerCAM:
     def _contrast(self, model: ExplainedModel, logits: Tensor, target: Target) -> Tensor:
         """Return the coefficients ``(N, classes)`` of the logits in the contrast score."""
         targets = as_targets(target, logits)
-        distances = (logits - model.score_from_logits(logits, target, "logit")[:, None]).abs()
+        distances = (logits - score_from_logits(logits, target, "logit")[:, None]).abs()
         distances = distances.scatter(1, targets[:, None], torch.inf)  # a class is not its own reference
         count = min(self.references, logits.shape[1] - 1)
         if count == 0:

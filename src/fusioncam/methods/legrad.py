@@ -10,6 +10,7 @@ from torch import Tensor
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import to_heatmap
 from fusioncam.methods.costs import PassCount
+from fusioncam.model.attention_gradients import attention_gradients
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -32,5 +33,5 @@ class LeGrad:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
-        maps = model.attention_gradients(x, target)[-self.blocks :]
+        maps = attention_gradients(model, x, target)[-self.blocks :]
         return to_heatmap(maps.sum(0), x, self, relu=False)

@@ -18,8 +18,11 @@ from fusioncam.methods.base import REDUCTIONS, Method, at_layer, layers_of, to_h
 from fusioncam.methods.costs import PassCount, cost_of
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.gradient import GradCAMPlusPlus, LayerCAM
-from fusioncam.model.explained_model import ExplainedModel, Record
-from fusioncam.model.scores import Target
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.parameters import channel_biases
+from fusioncam.model.pixel_gradients import input_gradients
+from fusioncam.model.recording import Record
+from fusioncam.model.scores import Target, score_from_logits
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class FullGrad:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
-        x, biases = x.to(model.device), model.channel_biases(x)
-        terms = [precise(x) * model.input_gradients(x, target)]
+        x, biases = x.to(model.device), channel_biases(model, x)
+        terms = [precise(x) * input_gradients(model, x, target)]
         if biases:
             records = model.records(x, target, biases)
             terms += [record.gradients * biases[record.layer].to(record.gradients) for record in records]
@@ -74,7 +77,7 @@ class RefineCAM:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
-        layers = self.layers or [*reversed(model.higher_resolution_layers(x)[:2]), model.layer_for(x)]
+        layers = self.layers or [*reversed(model.layers.higher_resolution(x)[:2]), model.layers.default(x)]
         heatmaps = heatmaps_at_layers(self.method, layers, model, x, target)
         return warn_if_flat(minmax(REDUCTIONS["product"](heatmaps)), self)
 
@@ -104,7 +107,7 @@ class MultiLayer:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
-        layers = self.layers or [*model.higher_resolution_layers(x)[:1], model.layer_for(x)]
+        layers = self.layers or [*model.layers.higher_resolution(x)[:1], model.layers.default(x)]
         heatmaps = heatmaps_at_layers(self.method, layers, model, x, target)
         return warn_if_flat(minmax(REDUCTIONS[self.rule](heatmaps)), self)
 
@@ -141,7 +144,7 @@ class Multiscale:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
-        layers = model.higher_resolution_layers(x)[: len(self.weights)]
+        layers = model.layers.higher_resolution(x)[: len(self.weights)]
         with cached_passes(), prefetch_layers(x, layers_of(self.base) | set(layers)):
             total = self.base(model, x, target)
             for weight, layer in zip(self.weights, layers, strict=False):  # a network may have fewer resolutions
@@ -178,7 +181,7 @@ class PolyCAM:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
-        layers = self.layers or [*reversed(model.higher_resolution_layers(x)), model.layer_for(x)]
+        layers = self.layers or [*reversed(model.layers.higher_resolution(x)), model.layers.default(x)]
         last, *earlier = reversed(model.records(x, target, layers))
         refined = self._cam(model, x, target, last)
         for record in earlier:
@@ -198,6 +201,6 @@ class PolyCAM:
         if "+" in self.sign:
             weights = weights + scores(masks)
         if "-" in self.sign:
-            unmasked = model.score_from_logits(record.logits, target, "probability")
+            unmasked = score_from_logits(record.logits, target, "probability")
             weights = weights + unmasked - scores(TransformedMasks(masks, lambda mask: 1 - mask))
         return weighted_sum(record.activations, weights.relu().where(masks.active, 0).T).relu()

@@ -15,6 +15,7 @@ from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import warn_if_flat
 from fusioncam.methods.costs import PassCount
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.pixel_gradients import mask_gradients
 from fusioncam.model.scores import READOUTS, Target
 
 
@@ -56,7 +57,7 @@ class OptiCAM:
             optimizer = torch.optim.Adam([u], lr=self.rate, maximize=True)
             for _ in range(self.steps):
                 masks = minmax(upsample(weighted_sum(activations, u.softmax(1)), x.shape[2:]))
-                _, gradients = model.mask_gradients(x, masks, target, readout=self.readout, fill=self.fill)
+                _, gradients = mask_gradients(model, x, masks, target, readout=self.readout, fill=self.fill)
                 (u.grad,) = torch.autograd.grad(masks, u, gradients)
                 optimizer.step()
             masks = minmax(upsample(weighted_sum(activations, u.softmax(1)), x.shape[2:]))

@@ -18,6 +18,7 @@ from fusioncam.methods.base import Method, noise, to_heatmap, warn_if_flat
 from fusioncam.methods.costs import PassCount, cost_of
 from fusioncam.methods.gradient import GradCAM
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.pixel_gradients import input_gradients
 from fusioncam.model.scores import Target
 
 
@@ -124,7 +125,7 @@ class IntegratedGradients:
         difference = precise(x) - model.fill_pixels(precise(x), self.fill)
         total = torch.zeros_like(difference)
         for fraction in midpoints(self.steps):
-            total += model.input_gradients(x - (1 - fraction) * difference, target)
+            total += input_gradients(model, x - (1 - fraction) * difference, target)
         return warn_if_flat(minmax((difference * total / self.steps).sum(1).abs()), self)
 
 

@@ -45,7 +45,7 @@ def randomised(model: ExplainedModel, stages: int, draw: str, seed: int) -> Iter
 def with_fixed_layer(model: ExplainedModel, x: Tensor) -> ExplainedModel:
     """Return the model with its layer fixed, because the layer search may end elsewhere in a randomised network."""
     with suppress(LayerError):  # some methods need no layer
-        return model.with_layer(model.layer_for(x))
+        return model.with_layer(model.layers.default(x))
     return model
 
 

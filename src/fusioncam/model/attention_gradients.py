@@ -1,4 +1,4 @@
-"""How the scores of a vision transformer's blocks depend on their attention maps: what LeGrad asks for."""
+"""Gradients of the scores of a vision transformer's blocks with respect to their attention maps, for LeGrad."""
 
 from __future__ import annotations
 
@@ -9,72 +9,88 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import MethodError, ShapeError
+from fusioncam.functional.heatmaps import precise
 from fusioncam.inference import hooks
 from fusioncam.inference.forward import NetworkRunner
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.layouts import Layout, layout_of
-from fusioncam.model.scores import read
+from fusioncam.model.scores import Target, as_targets, read_scores
 
-_REFUSED = (
-    "legrad needs a vision transformer whose blocks attend from all tokens to all, by scaled_dot_product_attention; "
-    "this network is none: grad-cam, layer-cam or recipro-cam would do"
+_UNSUPPORTED = (
+    "legrad needs a vision transformer whose blocks attend from all tokens to all by scaled_dot_product_attention, "
+    "and this network is not one: use grad-cam, layer-cam or recipro-cam"
 )
 
 
-def attention_gradients(call: NetworkRunner, x: Tensor, targets: Tensor, grid: Sequence[int] | None) -> Tensor:
-    """Give ``(L, N, *s)``: positive gradients of each block's own score by its attention, as places are attended to.
+def attention_gradients(model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+    """Return the positive gradients ``(L, N, *s)`` of each block's own score by its attention, per attended location.
 
-    The score of a block is what the network says of the mean of its tokens, put in the place of the last block's.
-    One pass serves all blocks: the last hands the mean tokens of all of them on. With ``o = A v`` the gradient by
-    the attention ``A`` is ``g_o v^T``, so that ``A`` itself need not be known.
-    Raises :class:`MethodError` where no block attends from all tokens to all.
+    The score of a block is what the rest of the network computes from the mean of the block's tokens, in place of the
+    last block's tokens. One pass covers all blocks, since the last block outputs the mean tokens of all of them. With
+    ``o = A v`` the gradient by the attention ``A`` is ``g_o v^T``, so ``A`` itself is not needed.
+
+    Raises :class:`MethodError` if no block attends from all tokens to all.
     """
-    blocks = _blocks(call, x[:1], grid)
-    names, layout = list(blocks), next(iter(blocks.values()))
-    given: list[Tensor] = []
+    with model.runner.exclusive_eval(grad=True):
+        x = model.runner.validate_input(x)
+        targets = as_targets(target, x)
+        blocks = _blocks(model.runner, x[:1], model.grid)
+        layout = next(iter(blocks.values()))
+        logits, attended, tokens = _forward_block_means(model.runner, x, list(blocks))
+        targets = targets.repeat(len(blocks), *[1] * (targets.dim() - 1))
+        scores = read_scores(logits, targets, "logit").reshape(len(blocks), -1)
+        matching = [attention for attention in attended if _is_global(attention, len(x), tokens)]
+        relevances = [_relevance(score, attention, layout) for score, attention in zip(scores, matching, strict=True)]
+        return precise(torch.stack(relevances).detach())
+
+
+def _forward_block_means(
+    runner: NetworkRunner, x: Tensor, blocks: Sequence[str]
+) -> tuple[Tensor, list[hooks.AttentionOutput], int]:
+    """Return the logits ``(L N, classes)`` of every block's mean token, all attentions, and the number of tokens."""
+    outputs: list[Tensor] = []
 
     def keep(tokens: Tensor) -> Tensor:
-        given.append(tokens)
+        outputs.append(tokens)
         return tokens
 
-    def hand_on(tokens: Tensor) -> Tensor:
-        given.append(tokens)
-        means = torch.cat([one.mean(1, keepdim=True) for one in given])
+    def output_means(tokens: Tensor) -> Tensor:
+        outputs.append(tokens)
+        means = torch.cat([block_tokens.mean(1, keepdim=True) for block_tokens in outputs])
         return means.expand(-1, tokens.shape[1], -1)
 
-    changes = dict.fromkeys(names[:-1], keep) | {names[-1]: hand_on}
+    changes = dict.fromkeys(blocks[:-1], keep) | {blocks[-1]: output_means}
     try:
-        with hooks.attentions() as attended, hooks.replace_outputs(call.network, changes):
-            logits = call(x.clone().requires_grad_(), rows=len(names) * len(x))
-    except (RuntimeError, ShapeError) as error:  # what is behind the last block joins it with something else
-        raise MethodError(_REFUSED) from error
-    scores = read(logits, targets.repeat(len(names), *[1] * (targets.dim() - 1)), "logit").reshape(len(names), -1)
-    tokens = given[0].shape[1]
-    matching = [one for one in attended if _is_global(one, len(x), tokens)]
-    maps = []
-    for score, one in zip(scores, matching, strict=True):
-        (gradient,) = torch.autograd.grad(score.sum(), one.output, retain_graph=True)
-        relevance = (gradient @ one.values.mT).relu().mean((1, 2))[:, layout.prefix :]
-        maps.append(relevance.reshape(len(x), *layout.sides))
-    return torch.stack(maps).detach()
+        with hooks.attentions() as attended, hooks.replace_outputs(runner.network, changes):
+            logits = runner(x.clone().requires_grad_(), rows=len(blocks) * len(x))
+    except (RuntimeError, ShapeError) as error:  # a later module joins the last block with something else
+        raise MethodError(_UNSUPPORTED) from error
+    return logits, attended, outputs[0].shape[1]
 
 
-def _is_global(one: hooks.AttentionOutput, images: int, tokens: int) -> bool:
-    return (
-        len(one.values) == images and one.values.dim() == 4 and tokens == one.values.shape[2] == one.output.shape[2]
-    )
+def _relevance(score: Tensor, attention: hooks.AttentionOutput, layout: Layout) -> Tensor:
+    """Return the positive gradients ``(N, *s)`` of a block's score, averaged over heads and queries."""
+    (gradient,) = torch.autograd.grad(score.sum(), attention.output, retain_graph=True)
+    relevance = (gradient @ attention.values.mT).relu().mean((1, 2))[:, layout.prefix :]
+    return relevance.reshape(len(relevance), *layout.sides)
 
 
-def _blocks(call: NetworkRunner, x: Tensor, grid: Sequence[int] | None) -> dict[str, Layout]:
-    """Name the outermost module around each attention that gives tokens, in order, and how its places lie."""
-    with hooks.attentions() as attended, hooks.trace(call.network, lambda: len(attended)) as ran:
-        call(x)
+def _is_global(attention: hooks.AttentionOutput, images: int, tokens: int) -> bool:
+    values, output = attention.values, attention.output
+    return len(values) == images and values.dim() == 4 and tokens == values.shape[2] == output.shape[2]
+
+
+def _blocks(runner: NetworkRunner, x: Tensor, grid: Sequence[int] | None) -> dict[str, Layout]:
+    """Return the outermost module with tokens around each attention, in order of execution, and their layout."""
+    with hooks.attentions() as attended, hooks.trace(runner.network, lambda: len(attended)) as calls:
+        runner(x)
     found: dict[int, tuple[str, Layout]] = {}
-    for one in ran:
-        layout = None if one.shape is None or len(one.shape) != 3 else layout_of(one.shape, x.shape, grid)
-        if layout is None or one.after - one.before != 1:
+    for call in calls:
+        layout = None if call.shape is None or len(call.shape) != 3 else layout_of(call.shape, x.shape, grid)
+        if layout is None or call.after - call.before != 1:
             continue
-        if _is_global(attended[one.before], 1, layout.prefix + prod(layout.sides)):
-            found[one.before] = (one.name, layout)
+        if _is_global(attended[call.before], 1, layout.prefix + prod(layout.sides)):
+            found[call.before] = (call.name, layout)
     if not found:
-        raise MethodError(_REFUSED)
-    return dict(found[place] for place in sorted(found))
+        raise MethodError(_UNSUPPORTED)
+    return dict(found[index] for index in sorted(found))

@@ -1,6 +1,6 @@
-"""Passes that change only a layer's maps, and so start at that layer.
+"""Passes that change only a layer's feature maps, and therefore start at that layer.
 
-One image goes in; the layer's hook hands many changed copies of its maps onward.
+One image enters the network, and a hook replaces the layer's output by many changed copies of its feature maps.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from fusioncam.inference.batching import ChunkSizeTuner, score_in_batches
 from fusioncam.inference.costs import record_passes
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.model.layouts import named_layout
-from fusioncam.model.scores import read
+from fusioncam.model.scores import read_scores
 
-# changed copies of a layer's output that go on together may take this much memory
+# memory limit for the changed copies of a layer's output in one batch
 _BYTES = 2**28
 
 
 class Changes(Protocol):
-    """Changes of a layer's maps: ``changes(maps, which)`` gives ``(B, K, *s)`` for one image's ``(K, *s)``.
+    """Changes of a layer's feature maps.
 
-    ``shape`` begins with ``(M, N)``: how many changes, of how many images. ``active`` is as in a mask source.
+    ``shape`` begins with ``(M, N)``: the number of changes and of images. ``active`` is as in a mask source.
     """
 
     @property
@@ -36,11 +36,11 @@ class Changes(Protocol):
         """``(M, N, ...)``."""
 
     def __call__(self, maps: Tensor, which: Tensor) -> Tensor:
-        """Give the changed maps, one for each of ``which`` ``(B,)``."""
+        """Return the changed maps ``(B, K, *s)`` of one image's ``(K, *s)``, one per index of ``which`` ``(B,)``."""
 
 
 class _Halves:
-    """The maps as they are, and half of them: to try out whether a layer bears copies."""
+    """The unchanged maps and half of them, to test whether passes can start at a layer."""
 
     shape = (2, 1)
 
@@ -48,37 +48,40 @@ class _Halves:
         return torch.stack([maps, maps / 2])
 
 
-class Ablation:
-    """Scores under changed maps, and the memory of which layers passes can start at."""
+class LayerAblation:
+    """Scores under changed feature maps. Remembers which layers passes can start at."""
 
-    def __init__(self, call: NetworkRunner, grid: Sequence[int] | None) -> None:
-        self._call, self._grid = call, grid
-        self._sizes: dict[tuple[str, torch.Size], int] = {}
+    def __init__(self, runner: NetworkRunner, grid: Sequence[int] | None) -> None:
+        self._runner, self._grid = runner, grid
+        self._copy_bytes: dict[tuple[str, torch.Size], int] = {}
 
     def scores(self, x: Tensor, changes: Changes, targets: Tensor, readout: str, layer: str) -> Tensor:
-        """Give the scores ``(M, N)`` of ``x`` after each change of the layer's maps; NaN if not active."""
+        """Return the scores ``(M, N)`` of ``x`` after each change of the layer's maps, NaN if not active."""
         pairs = active_pairs(changes).to(x.device)
         scores = torch.full(tuple(changes.shape[:2]), torch.nan, dtype=precise(x).dtype, device=x.device)
         for n in range(len(x)):
-            image = x[n : n + 1]
-            size = self._copy_size(image, layer)
-            mine = pairs[pairs[:, 1] == n]
-
-            def score(jobs: Tensor, image: Tensor = image, size: int = size) -> Tensor:
-                which = jobs[:, 0]
-                logits = self._changed(image, which, changes, layer, whole=not size)
-                return read(logits, targets[jobs[:, 1]], readout)
-
-            some = max(1, _BYTES // size) if size else self._call.speed.sizes(x.device)[0]
-            scores[mine[:, 0], n] = score_in_batches([score], mine, ChunkSizeTuner((some,)), partial=bool(size)).to(
-                scores
-            )
+            image_pairs = pairs[pairs[:, 1] == n]
+            values = self._image_scores(x[n : n + 1], image_pairs, changes, targets, readout, layer)
+            scores[image_pairs[:, 0], n] = values.to(scores)
         return scores
 
-    def _changed(self, x: Tensor, which: Tensor, changes: Changes, layer: str, *, whole: bool) -> Tensor:
-        """Give the logits ``(B, classes)`` of one image after each of ``B`` changes of its maps.
+    def _image_scores(
+        self, image: Tensor, pairs: Tensor, changes: Changes, targets: Tensor, readout: str, layer: str
+    ) -> Tensor:
+        """Return the scores ``(J,)`` of the ``(m, n)`` pairs ``(J, 2)`` of one image."""
+        copy_bytes = self._bytes_per_copy(image, layer)
 
-        ``whole`` passes see the image ``B`` times from the start.
+        def score(jobs: Tensor) -> Tensor:
+            logits = self._changed_logits(image, jobs[:, 0], changes, layer, whole=not copy_bytes)
+            return read_scores(logits, targets[jobs[:, 1]], readout)
+
+        size = max(1, _BYTES // copy_bytes) if copy_bytes else self._runner.speed.sizes(image.device)[0]
+        return score_in_batches([score], pairs, ChunkSizeTuner((size,)), partial=bool(copy_bytes))
+
+    def _changed_logits(self, x: Tensor, which: Tensor, changes: Changes, layer: str, *, whole: bool) -> Tensor:
+        """Return the logits ``(B, classes)`` of one image after each of ``B`` changes of its maps.
+
+        ``whole`` passes run the part of the network before the layer on ``B`` copies of the image.
         """
         runs = 0
 
@@ -89,35 +92,36 @@ class Ablation:
             return layout.output(changes(layout.maps(output)[0], which), output)
 
         images = x.expand(len(which), *x.shape[1:]) if whole else x
-        with hooks.replace_outputs(self._call.network, {layer: change}):
-            logits = self._call(images, counted=not whole, rows=len(which))
+        with hooks.replace_outputs(self._runner.network, {layer: change}):
+            logits = self._runner(images, counted=not whole, rows=len(which))
         hooks.require_once(layer, runs)
         return logits
 
-    def _copy_size(self, x: Tensor, layer: str) -> int:
-        """Give the bytes of one copy of what the layer gives if passes can start there, else 0: tried out once."""
+    def _bytes_per_copy(self, x: Tensor, layer: str) -> int:
+        """Return the bytes of one copy of the layer's output if passes can start there, else 0; tested once."""
         key = (layer, x.shape[1:])
-        if key not in self._sizes:
-            self._sizes[key] = self._measured(x, layer)
-        return self._sizes[key]
+        if key not in self._copy_bytes:
+            self._copy_bytes[key] = self._test_partial_passes(x, layer)
+        return self._copy_bytes[key]
 
-    def _measured(self, x: Tensor, layer: str) -> int:
-        """Compare two changed copies handed on by the layer with two whole passes.
+    def _test_partial_passes(self, x: Tensor, layer: str) -> int:
+        """Compare two changed copies of the layer's output in one partial pass with two whole passes.
 
-        Where the layer's output is joined with that of a neighbour the sizes clash, or are taken for others. What an
-        image's scores change by where another goes with it is rounding, which on a GPU is that of 10 bits.
+        Where the layer's output is joined with that of a neighbour, the batch sizes differ, or are mistaken for other
+        sizes. The score of an image may differ by rounding if another image is in its batch; on a GPU this is the
+        rounding of 10 bits.
         """
-        with hooks.capture(self._call.network, [layer]) as outputs:
-            plain = self._call(x)
+        with hooks.capture(self._runner.network, [layer]) as outputs:
+            plain = self._runner(x)
         both, halves = torch.arange(2, device=x.device), _Halves()
-        expected = self._changed(x, both, halves, layer, whole=True)
+        expected = self._changed_logits(x, both, halves, layer, whole=True)
         record_passes(passes=2, planned=2)
         try:
-            started = self._changed(x, both, halves, layer, whole=False)
+            started = self._changed_logits(x, both, halves, layer, whole=False)
         except (RuntimeError, ShapeError):
             return 0
-        close = torch.finfo(plain.dtype).eps ** 0.5 * expected.abs().max()
+        tolerance = torch.finfo(plain.dtype).eps ** 0.5 * expected.abs().max()
         rounding = (expected[:1] - plain).abs().max()
-        same = torch.allclose(started, expected, rtol=0, atol=max(close, 4 * rounding).item())
+        equal = torch.allclose(started, expected, rtol=0, atol=max(tolerance, 4 * rounding).item())
         (output,) = outputs[layer]
-        return output.numel() * output.element_size() if same else 0
+        return output.numel() * output.element_size() if equal else 0

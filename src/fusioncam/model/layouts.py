@@ -1,7 +1,8 @@
-"""What a layer gave, read as maps ``(N, K, *s)``, and maps written back the way the layer gives them.
+"""Read a layer's output as feature maps ``(N, K, *s)``, and write feature maps back in the layer's own layout.
 
-Channels first ``(N, K, *s)``, channels last ``(N, *s, K)`` or tokens ``(N, T, K)``, with class and register
-tokens in front. Only shapes decide: the sides of maps are the input's, made smaller evenly.
+The layouts are channels first ``(N, K, *s)``, channels last ``(N, *s, K)`` and tokens ``(N, T, K)``, with class and
+register tokens before the spatial ones. Only shapes decide: the sides of the maps are those of the input, divided
+evenly.
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ from torch import Tensor
 
 from fusioncam.errors import LayerError
 
-# class, distillation and register tokens: more than this before the places is no known network
+# class, distillation and register tokens: no known network has more of them before the spatial tokens
 MAX_PREFIX = 16
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the maps lie in a layer's output: their ``sides``, where the channels are, what stands in front."""
+    """The layout of a layer's output: the ``sides`` of its maps, and the number of tokens before the spatial ones."""
 
     sides: tuple[int, ...]
     channels_first: bool = True
     prefix: int = 0
 
     def maps(self, output: Tensor) -> Tensor:
-        """Read maps ``(N, K, *s)`` from what the layer gave."""
+        """Return the feature maps ``(N, K, *s)`` of the layer's output."""
         if self.channels_first:
             return output
         tokens = output.flatten(1, -2)[:, self.prefix :]
         return tokens.movedim(-1, 1).reshape(len(output), -1, *self.sides)
 
     def output(self, maps: Tensor, like: Tensor) -> Tensor:
-        """Write maps ``(B, K, *s)`` as the layer gives them, with the tokens that ``like`` has in front."""
+        """Return maps ``(B, K, *s)`` in the layout of the output ``like``, with its class and register tokens."""
         if self.channels_first:
             return maps
         tokens = like.flatten(1, -2).expand(len(maps), -1, -1).clone()
@@ -44,29 +45,29 @@ class Layout:
 
 
 def layout_of(shape: Sequence[int], x: Sequence[int], grid: Sequence[int] | None = None) -> Layout | None:
-    """Tell how an output of that shape holds maps for inputs of shape ``x``; None if it holds none.
+    """Return the layout of an output of that shape for inputs of shape ``x``; None if it holds no feature maps.
 
-    ``grid`` gives the sides of the maps where shapes alone do not tell them.
+    ``grid`` is the sides of the maps where shapes alone do not determine them.
     """
     return next(_layouts(tuple(shape), tuple(x), None if grid is None else tuple(grid)), None)
 
 
 def named_layout(layer: str, shape: Sequence[int], x: Sequence[int], grid: Sequence[int] | None = None) -> Layout:
-    """Tell the layout of a layer that was asked for; also maps of odd sides will do.
+    """Return the layout of a layer that the user named; its maps may have sides out of proportion to the input.
 
-    Raises :class:`LayerError`, which shows the shape and the layouts tried.
+    Raises :class:`LayerError`, which states the shape and the layouts tried.
     """
     layout = layout_of(shape, x, grid)
     if layout is None and grid is None and len(shape) == len(x) and prod(shape[2:]) > 1:
         layout = Layout(tuple(shape[2:]))
     if layout is None or shape[0] != x[0]:
         sides = ", ".join("dhw"[-len(x[2:]) :])
-        places = f"a grid of {tuple(grid)}" if grid else f"a grid in proportion to {tuple(x[2:])}"
+        expected = f"a grid of {tuple(grid)}" if grid else f"a grid in proportion to {tuple(x[2:])}"
         raise LayerError(
-            f"layer '{layer}' gives {tuple(shape)}, which are no maps: tried channels first (N, K, {sides}), "
-            f"channels last (N, {sides}, K) and tokens (N, T, K) that form {places} behind at most {MAX_PREFIX} "
-            "others. `fusioncam list layers` shows the layers that give maps; for tokens of another form say "
-            "ExplainedModel(..., grid=(rows, columns))"
+            f"layer '{layer}' outputs {tuple(shape)}, which are not feature maps: tried channels first "
+            f"(N, K, {sides}), channels last (N, {sides}, K) and tokens (N, T, K) that form {expected} after at most "
+            f"{MAX_PREFIX} others. `fusioncam list layers` lists the layers with feature maps; for tokens in another "
+            "arrangement pass ExplainedModel(..., grid=(rows, columns))"
         )
     return layout
 
@@ -89,34 +90,37 @@ def _layouts(shape: tuple[int, ...], x: tuple[int, ...], grid: tuple[int, ...] |
 
 
 def even(sides: Sequence[int], full: Sequence[int]) -> bool:
-    """Say whether the sides are those of the input made smaller evenly, up to rounding and padding."""
+    """Return whether the sides are those of the input divided evenly, up to rounding and padding."""
     (h, *rest), (H, *full_rest) = sides, full
     fits = (w <= W and abs(w * H - h * W) <= 2 * max(H, W) for w, W in zip(rest, full_rest, strict=True))
     return h <= H and all(fits)
 
 
 def token_grid(tokens: int, full: Sequence[int]) -> tuple[int, ...] | None:
-    """Give the sides of the grid that patches of one size make of the input, with the fewest tokens in front.
+    """Return the grid of square patches of the input that leaves the fewest tokens over; None if no grid fits.
 
-    A grid that the patches make evenly goes before one that they make up to rounding.
+    A patch size that divides the sides without remainder is preferred.
 
     >>> token_grid(197, (224, 224)), token_grid(201, (224, 224)), token_grid(50, (224, 112)), token_grid(3, (96, 96))
     ((14, 14), (14, 14), (10, 5), None)
     """
-    places = ((whole, prod(grid), grid, front) for grid, whole, front in _grids(tuple(full)))
-    fitting = [one for one in places if 0 <= tokens - one[1] <= one[3]]
+    fitting = [
+        (divides, prod(grid), grid)
+        for grid, divides, max_prefix in _grids(tuple(full))
+        if 0 <= tokens - prod(grid) <= max_prefix
+    ]
     return max(fitting)[2] if fitting else None
 
 
 @cache
 def _grids(full: tuple[int, ...]) -> list[tuple[tuple[int, ...], bool, int]]:
-    """List the grids that patches make of the input, whether evenly, and how many tokens may stand in front."""
+    """Return every grid of patches of the input, whether the patch divides the sides, and the largest prefix."""
     grids = []
     for patch in range(1, max(full)):
         for rounded in (floor, ceil):
             grid = tuple(rounded(side / patch) for side in full)
-            whole = all(side % patch == 0 for side in full)
+            divides = all(side % patch == 0 for side in full)
             if prod(grid) > 1:
-                # where patches fit unevenly nearly every number would be a grid and some others
-                grids.append((grid, whole, min(MAX_PREFIX if whole else 1, prod(grid))))
+                # with a longer prefix, nearly every number of tokens would fit a patch that leaves a remainder
+                grids.append((grid, divides, min(MAX_PREFIX if divides else 1, prod(grid))))
     return grids
