@@ -22,7 +22,13 @@ from fusioncam.benchmark.plan import as_plan
 from fusioncam.benchmark.run_folder import Heatmaps
 from fusioncam.benchmark.runner import ProgressListener, run
 from fusioncam.data.datasets.sample import Sample
-from fusioncam.errors import MissingTruthError, OutputError, ResultsError, UnknownNameError, describe_error
+from fusioncam.errors import (
+    MissingTruthError,
+    OutputError,
+    ResultsError,
+    SettingError,
+    describe_error,
+)
 from fusioncam.functional.boxes import THRESHOLDS
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.inference.costs import count_passes
@@ -472,7 +478,7 @@ def test_a_changed_plan_is_refused_with_the_difference(data, tmp_path):
 def test_a_plan_without_rows_binds_nobody(data, tmp_path):
     """Whoever mistyped something may correct it."""
     (data / "run").mkdir()
-    with pytest.raises(UnknownNameError, match="samples:smal gives no model"):
+    with pytest.raises(SettingError, match="samples:smal returned no model"):
         measured(data, tmp_path / "run", models=["samples:smal"])
     assert len(measured(data, tmp_path / "run")) == 16
 

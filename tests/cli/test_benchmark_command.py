@@ -246,9 +246,9 @@ def test_another_plan_is_refused_or_extends(cli, photos):
         (["photos", "--plan", "."], "'.' is no plan"),
         (["photos", "--target", "top3"], "'top3' is no target"),
         (["photos", "--limit", "0"], "limit is a whole number from 1"),
-        (["photos", "--model", "samples:text"], "gives str, not an nn.Module"),
+        (["photos", "--model", "samples:text"], "must return an nn.Module or an ExplainedModel, got str"),
         (["photos", *FAST, "-o", "photos/0.png"], "cannot write into"),
-        (["photos", *FAST, "--metric", "iou", "--device", "cuda:99"], "is no device of this machine"),
+        (["photos", *FAST, "--metric", "iou", "--device", "cuda:99"], "is not available on this machine"),
     ],
 )
 def test_what_cannot_be_is_told_and_gives_2(cli, photos, args, message):

@@ -297,7 +297,7 @@ def test_a_method_that_the_network_cannot_serve_is_a_wrong_request(cli, photos):
         (["--model", "timm:resnet5"], "did you mean 'resnet5"),
         (["--model", "samples:fails"], "FileNotFoundError: my_weights.pt"),
         (["--model", "no_such:make"], "No module named 'no_such'"),
-        (["--device", "gpu"], "'gpu' is no device of this machine"),
+        (["--device", "gpu"], "device 'gpu' is not available on this machine"),
         (["--precision", "half"], "unknown precision 'half'"),
         (["--num-classes", "3"], "give the checkpoint"),
         (["--checkpoint", "nope.pt"], "nope.pt: no such file"),
@@ -636,7 +636,7 @@ def test_the_doctor_tells_in_tables(cli):
     ("args", "told"),
     [
         (["--model", "resnet5"], "unknown model 'resnet5'"),
-        (["--device", "gpu"], "'gpu' is no device of this machine"),
+        (["--device", "gpu"], "device 'gpu' is not available on this machine"),
         (["--precision", "half"], "unknown precision 'half'"),
         (["--model", "samples:nan"], "the network returned nan"),
     ],

@@ -1,4 +1,4 @@
-"""Names become networks with the weights, pixels and class names that belong to them, or clear errors."""
+"""Loading networks by name, with their weights, preprocessing and class names, and the errors of it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,16 @@ from torch import nn
 
 import samples
 from fusioncam import ExplainedModel, Preprocessing, Speed, explain, load_model
-from fusioncam.errors import FusionCamError, FusionCamWarning, LayerError, TargetError, UnknownNameError, WeightsError
-from fusioncam.zoo import loading
+from fusioncam.errors import (
+    FusionCamError,
+    FusionCamWarning,
+    LayerError,
+    SettingError,
+    TargetError,
+    UnknownNameError,
+    WeightsError,
+)
+from fusioncam.zoo import downloads
 from fusioncam.zoo.checkpoints import fit, read_checkpoint
 from fusioncam.zoo.loading import DEFAULT_MODEL, architecture, as_model
 from samples import CAT, COFFEE, LABELS, ROCKET, Small, photo
@@ -32,29 +40,29 @@ TIMM, CLASSES = "timm:test_resnet", 3
 
 
 def network(classes: int = CLASSES) -> nn.Module:
-    """Make timm's smallest ResNet with weights of its own."""
+    """Return timm's smallest ResNet with random weights."""
     return timm.create_model("test_resnet", num_classes=classes).eval()
 
 
 def same_weights(one: nn.Module, other: nn.Module) -> bool:
-    """Say whether two networks have the same tensors under the same names."""
+    """Return whether two networks have the same tensors under the same names."""
     first, second = one.state_dict(), other.state_dict()
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in an empty folder, whose modules are forgotten afterwards."""
+def current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make an empty folder the current one, and unload its modules afterwards."""
     monkeypatch.chdir(tmp_path)
-    known = set(sys.modules)
+    loaded = set(sys.modules)
     yield tmp_path
-    for name in set(sys.modules) - known:
+    for name in set(sys.modules) - loaded:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
 
 
 def write(path: Path, text: str) -> None:
-    """Write a module that can be imported at once."""
+    """Write a module that can be imported immediately."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     importlib.invalidate_caches()
@@ -72,14 +80,14 @@ def write(path: Path, text: str) -> None:
     ],
     ids=["cat", "coffee", "rocket"],
 )
-def test_the_default_model_knows_what_it_sees(path, names, lite0):
-    """The built-in weights sit in the right places: each photograph's best class is what it shows."""
+def test_default_model_classifies_photographs(path, names, lite0):
+    """The built-in weights are assigned to the right tensors: the best class of each photograph is correct."""
     logits = lite0.logits(lite0.preprocessing(photo(path))[None])
     assert lite0.labels[int(logits.argmax())].split(",")[0] in names
 
 
-def test_the_default_model_is_complete(lite0):
-    """It comes with ImageNet's names, in evaluation mode, under its own name, as an input of 224 pixels."""
+def test_default_model_is_complete(lite0):
+    """It has ImageNet's class names, its own name, an input of 224 pixels, and is in evaluation mode."""
     assert (len(lite0.labels), lite0.name, lite0.preprocessing.size) == (1000, DEFAULT_MODEL, (224, 224))
     assert not any(module.training for module in lite0.network.modules())
     # its weights were trained on (pixel - 127) / 128
@@ -88,19 +96,19 @@ def test_the_default_model_is_complete(lite0):
     assert lite0.layers.default(torch.zeros(1, 3, 224, 224)) == "bn2"
 
 
-def test_the_layer_is_the_callers(lite0):
-    """A layer given by name is the one explained."""
+def test_layer_can_be_set(lite0):
+    """The given layer overrides the default."""
     assert load_model(layer="blocks.6").layers.default(torch.zeros(1, 3, 224, 224)) == "blocks.6"
 
 
-def test_a_wrong_layer_is_told_with_the_nearest():
-    """The error comes when the model is loaded."""
-    with pytest.raises(LayerError, match=r"no layer 'blocks\.66'\. did you mean 'blocks\.6'"):
+def test_unknown_layer_is_reported_with_the_nearest():
+    """The error is raised when the model is loaded."""
+    with pytest.raises(LayerError, match=r"blocks\.66.*did you mean 'blocks\.6'"):
         load_model(layer="blocks.66")
 
 
-def test_an_empty_layer_is_no_layer():
-    """An unset variable in a script does not mean the default."""
+def test_empty_layer_is_reported():
+    """The empty string, for example from an unset variable of a script, does not mean the default."""
     with pytest.raises(LayerError, match="no layer ''"):
         load_model(layer="")
 
@@ -109,31 +117,31 @@ def test_an_empty_layer_is_no_layer():
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("efficientnet_lite", "did you mean 'efficientnet_lite2'"),
         ("EfficientNet_Lite0", "did you mean 'efficientnet_lite0'"),
-        ("timm:resnet5", "timm has no model 'resnet5'. did you mean 'resnet5"),
-        ("timm:resnet18.a1_in1", "timm has no model 'resnet18.a1_in1'. did you mean 'resnet18.a1_in1k'"),
-        ("torchvision:vgg61", "torchvision has no classifier 'vgg61'. did you mean 'vgg1"),
-        ("torchvision:fcn_resnet50", "torchvision has no classifier"),
+        ("timm:resnet5", "unknown timm model 'resnet5'; did you mean 'resnet5"),
+        ("timm:resnet18.a1_in1", "unknown timm model 'resnet18.a1_in1'; did you mean 'resnet18.a1_in1k'"),
+        ("torchvision:vgg61", "unknown torchvision classifier 'vgg61'; did you mean 'vgg1"),
+        ("torchvision:fcn_resnet50", "unknown torchvision classifier"),
         ("timm:", "timm:NAME"),
         ("", "package.module:factory"),
-        ("nonsense", "choose from efficientnet_lite0, efficientnet_lite2, timm:NAME, torchvision:NAME, package.module:f"),
+        ("nonsense", "choose from efficientnet_lite0, efficientnet_lite2, timm:NAME, torchvision:NAME, package.m"),
         ("resnet50", "timm:resnet50"),
     ],
 )
 @pytest.mark.parametrize("load", [load_model, architecture], ids=["load_model", "architecture"])
-def test_unknown_models_are_answered_with_the_nearest(load, name, told):
-    """An unknown name is answered with what was probably meant, before anything is loaded."""
+def test_unknown_model_is_reported_with_the_nearest(load, name, message):
+    """The error is raised before anything is loaded."""
     with pytest.raises(UnknownNameError) as caught:
         load(name)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "choose from ," not in str(caught.value)
 
 
 def no_weights(*args: object, **kwargs: object) -> nn.Module:
-    """Stand in for a library without a network."""
+    """Raise like a library without a network connection."""
     raise OSError("cannot reach the hub\nlong story")
 
 
@@ -144,30 +152,30 @@ def no_weights(*args: object, **kwargs: object) -> nn.Module:
         ("torchvision:resnet18", torchvision.models, "get_model"),
     ],
 )
-def test_weights_out_of_reach_are_told_with_a_way_out(name, module, function, monkeypatch):
-    """Without a network the error names the model and the default, whose weights are built in."""
-    monkeypatch.setattr(loading, "_reachable", lambda address: False)
+def test_unavailable_weights_are_reported_with_an_alternative(name, module, function, monkeypatch):
+    """Without a network connection the error names the model and the default, whose weights are built in."""
+    monkeypatch.setattr(downloads, "_is_reachable", lambda url: False)
     monkeypatch.setattr(module, function, no_weights)
-    with pytest.raises(WeightsError, match=f"{name}: no pretrained weights: cannot reach the hub") as caught:
+    with pytest.raises(WeightsError, match=f"{name}: pretrained weights unavailable: cannot reach the hub") as caught:
         load_model(name)
     assert DEFAULT_MODEL in str(caught.value)
     assert "--checkpoint" in str(caught.value)
     assert "long story" not in str(caught.value)
-    assert "hub Without" not in str(caught.value)
+    assert "hub Use" not in str(caught.value)
 
 
-def test_pixels_that_cannot_be_made_are_no_matter_of_the_download(monkeypatch):
-    """A pretrained network that wants padded images is refused for that, not for want of weights."""
+def test_unsupported_preprocessing_is_not_reported_as_a_failed_download(monkeypatch):
+    """The error of a pretrained network that needs padded images is about the preprocessing."""
     padded = timm.create_model("test_resnet", pretrained_cfg_overlay={"crop_mode": "border"})
-    monkeypatch.setattr(loading, "_reachable", lambda address: False)
+    monkeypatch.setattr(downloads, "_is_reachable", lambda url: False)
     monkeypatch.setattr(timm, "create_model", lambda name, **settings: padded)
     with pytest.raises(WeightsError, match=r"not supported.*preprocessing of your own") as caught:
         load_model(TIMM)
-    assert "no pretrained weights" not in str(caught.value)
+    assert "weights unavailable" not in str(caught.value)
 
 
-def test_a_hub_out_of_reach_is_not_tried_again_and_again(monkeypatch):
-    """Without a network the hub is told so for the time of the load, which goes to the cache at once."""
+def test_unreachable_hub_is_set_offline_during_the_load(monkeypatch):
+    """The hub then uses its cache at once instead of retrying."""
     mine, seen = network(), {}
 
     def create(name: str, **settings: object) -> nn.Module:
@@ -177,28 +185,28 @@ def test_a_hub_out_of_reach_is_not_tried_again_and_again(monkeypatch):
     monkeypatch.setattr(timm, "create_model", create)
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
     monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
-    monkeypatch.setattr(loading, "getproxies", dict)
-    monkeypatch.setattr(loading, "_reachable", lambda address: False)
+    monkeypatch.setattr(downloads, "getproxies", dict)
+    monkeypatch.setattr(downloads, "_is_reachable", lambda url: False)
     load_model(TIMM)
     assert seen == {"pretrained": True, "offline": True, "safe": "1"}
     assert hub.HF_HUB_OFFLINE is False
     assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
-    monkeypatch.setattr(loading, "_reachable", lambda address: True)
+    monkeypatch.setattr(downloads, "_is_reachable", lambda url: True)
     load_model(TIMM)
     assert seen["offline"] is False
 
 
 @pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_vit", "torchvision:squeezenet1_1", DEFAULT_MODEL])
-def test_an_architecture_needs_no_weights(name, monkeypatch):
-    """Layers can be listed without a network."""
-    monkeypatch.setattr(loading, "_reachable", lambda address: pytest.fail("asked the network"))
+def test_architecture_needs_no_weights(name, monkeypatch):
+    """Layers can be listed without a network connection."""
+    monkeypatch.setattr(downloads, "_is_reachable", lambda url: pytest.fail("used the network connection"))
     explained = architecture(name)
     size = explained.preprocessing.size
     assert explained.layers.candidates(torch.zeros(1, 3, *size))
 
 
-def test_torchvisions_networks_come_with_their_weights_settings(monkeypatch):
-    """The pixels are prepared as the pretrained weights want them, and the classes have ImageNet's names."""
+def test_torchvision_network_has_the_preprocessing_of_its_weights(monkeypatch):
+    """The classes have ImageNet's names."""
     make = torchvision.models.get_model
     monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights, **settings: make(name, **settings))
     model = load_model("torchvision:squeezenet1_1", device="cpu")
@@ -207,21 +215,21 @@ def test_torchvisions_networks_come_with_their_weights_settings(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["inception_v3", "googlenet"])
-def test_torchvisions_oldest_networks_load_without_a_warning(name):
-    """A warning that the user can do nothing about is not shown."""
+def test_oldest_torchvision_networks_load_without_a_warning(name):
+    """The user could do nothing about that warning."""
     assert architecture(f"torchvision:{name}").preprocessing.size[0] in (224, 299)
 
 
 @pytest.mark.parametrize("device", ["nope", "cpux", "cuda:99", "meta"])
-def test_devices_that_are_not_there_are_told(device):
-    """The error names the device and stays short."""
-    with pytest.raises(UnknownNameError, match=f"'{device}' is no device of this machine") as caught:
+def test_unavailable_device_is_reported(device):
+    """The error names the device and is short."""
+    with pytest.raises(SettingError, match=f"device '{device}' is not available on this machine") as caught:
         load_model(device=device)
     assert len(str(caught.value)) < 300
 
 
-def test_the_device_of_a_network_that_is_handed_over_counts_too():
-    """A device is not silently passed over because the model is no name."""
+def test_unavailable_device_is_reported_for_a_given_model():
+    """The device is also checked if the model is not given by name."""
     with pytest.raises(FusionCamError, match="nope"):
         explain(photo(), model=samples.small(), method="grad-cam", device="nope")
 
@@ -230,16 +238,16 @@ def test_the_device_of_a_network_that_is_handed_over_counts_too():
 
 
 @pytest.mark.parametrize("name", ["weights.pt", "weights.pth", "weights.bin", "weights.safetensors", "W.SAFETENSORS"])
-def test_a_checkpoint_takes_the_place_of_the_weights(name, tmp_path):
-    """What was saved is what is loaded, from torch's files and from safetensors."""
+def test_checkpoint_replaces_the_weights(name, tmp_path):
+    """Checkpoints of torch and safetensors are loaded as saved."""
     mine = network(1000)
     save = save_file if name.lower().endswith("safetensors") else torch.save
     save(mine.state_dict(), tmp_path / name)
     assert same_weights(load_model(TIMM, checkpoint=tmp_path / name, device="cpu").network, mine)
 
 
-def test_the_default_model_takes_a_checkpoint_too(tmp_path, lite0):
-    """The default architecture with weights of one's own."""
+def test_default_model_accepts_a_checkpoint(tmp_path, lite0):
+    """The checkpoint replaces the built-in weights."""
     weights = {
         name: tensor + 1 if name == "classifier.bias" else tensor
         for name, tensor in lite0.network.state_dict().items()
@@ -249,8 +257,8 @@ def test_the_default_model_takes_a_checkpoint_too(tmp_path, lite0):
     torch.testing.assert_close(bias, lite0.network.classifier.bias + 1)
 
 
-def test_the_checkpoint_is_asked_for_no_download(tmp_path, monkeypatch):
-    """With a checkpoint the pretrained weights are not fetched first."""
+def test_checkpoint_needs_no_download(tmp_path, monkeypatch):
+    """With a checkpoint the pretrained weights are not downloaded first."""
     torch.save(network(1000).state_dict(), tmp_path / "mine.pt")
     create = timm.create_model
 
@@ -277,7 +285,7 @@ WRAPPINGS = {
 
 @pytest.mark.parametrize("wrap", WRAPPINGS.values(), ids=WRAPPINGS.keys())
 def test_training_checkpoints_are_unwrapped(wrap, tmp_path):
-    """The weights are found within what training scripts save around them."""
+    """The weights are found inside the structures that training scripts save."""
     weights = Small().state_dict()
     torch.save(wrap(weights), tmp_path / "training.pt")
     found = read_checkpoint(tmp_path / "training.pt")
@@ -285,23 +293,23 @@ def test_training_checkpoints_are_unwrapped(wrap, tmp_path):
     assert all(torch.equal(found[name], weights[name]) for name in weights)
 
 
-def test_prefixes_are_taken_off_in_safetensors_too(tmp_path):
-    """Both kinds of file are read alike."""
+def test_prefixes_are_removed_from_safetensors(tmp_path):
+    """Both file formats are treated alike."""
     weights = Small().state_dict()
     save_file({"module." + name: tensor for name, tensor in weights.items()}, tmp_path / "parallel.safetensors")
     assert read_checkpoint(tmp_path / "parallel.safetensors").keys() == weights.keys()
 
 
-def test_a_prefix_that_belongs_to_the_name_stays(tmp_path):
-    """Only what stands before every name is taken off."""
+def test_prefix_of_some_names_is_kept(tmp_path):
+    """Only a prefix of every name is removed."""
     weights = {"module.weight": torch.zeros(1), "head.weight": torch.zeros(1)}
     torch.save(weights, tmp_path / "mixed.pt")
     assert read_checkpoint(tmp_path / "mixed.pt").keys() == weights.keys()
 
 
 @pytest.mark.parametrize("wrap", [lambda name: name, lambda name: "module." + name], ids=["plain", "parallel"])
-def test_a_network_whose_own_names_have_a_prefix_takes_its_checkpoint(wrap, tmp_path, monkeypatch):
-    """A network that keeps its layers in an attribute called model loads what it saved."""
+def test_network_with_a_prefix_of_its_own_loads_its_checkpoint(wrap, tmp_path, monkeypatch):
+    """A network with an attribute called model, which looks like a prefix, loads the weights that it saved."""
     mine = nn.Sequential(OrderedDict(model=Small()))
     monkeypatch.setattr(samples, "mine", lambda: nn.Sequential(OrderedDict(model=Small())), raising=False)
     weights = {wrap(name): tensor + 1 for name, tensor in mine.state_dict().items()}
@@ -311,31 +319,31 @@ def test_a_network_whose_own_names_have_a_prefix_takes_its_checkpoint(wrap, tmp_
 
 
 def test_missing_tensors_are_named(tmp_path):
-    """A checkpoint of another network is refused with the names of what it lacks."""
+    """The error of a checkpoint of another network names the missing tensors."""
     weights = {name: tensor for name, tensor in Small().state_dict().items() if "fc" not in name}
     with pytest.raises(WeightsError, match=r"mine\.pt does not fit Small: 2 missing: fc\.weight, fc\.bias"):
         fit(Small(), weights, "mine.pt")
 
 
 def test_many_missing_tensors_are_counted(lite0):
-    """The error stays readable where nothing fits."""
+    """The error is short even if nothing matches."""
     with pytest.raises(WeightsError, match=r"missing: .* and \d+ more") as caught:
         fit(lite0.network, Small().state_dict(), "mine.pt")
     assert len(str(caught.value)) < 400
 
 
 def test_tensors_of_another_shape_are_named(tmp_path):
-    """A head of another size is refused with both shapes and the setting that helps."""
+    """The error of a head of another size names both shapes and the setting that helps."""
     torch.save(network(CLASSES).state_dict(), tmp_path / "mine.pt")
     with pytest.raises(
-        WeightsError, match=r"of another shape: fc\.weight is \(3, \d+\), the network wants \(1000"
+        WeightsError, match=r"of another shape: fc\.weight is \(3, \d+\), the network needs \(1000"
     ) as e:
         load_model(TIMM, checkpoint=tmp_path / "mine.pt")
     assert "num_classes" in str(e.value).replace("-", "_")
 
 
-def test_a_network_that_is_not_fitted_keeps_its_weights():
-    """A refused checkpoint changes nothing."""
+def test_mismatching_checkpoint_leaves_the_network_unchanged():
+    """No tensor is loaded if any tensor does not fit."""
     mine = Small()
     before = {name: tensor.clone() for name, tensor in mine.state_dict().items()}
     with pytest.raises(WeightsError):
@@ -343,8 +351,8 @@ def test_a_network_that_is_not_fitted_keeps_its_weights():
     assert all(torch.equal(before[name], tensor) for name, tensor in mine.state_dict().items())
 
 
-def test_more_than_a_network_with_a_prefix_has_is_loaded_too():
-    """An odd tensor beside the others does not hide that all the names are right."""
+def test_unused_tensor_does_not_hide_a_prefix():
+    """A network with a prefix of its own loads a checkpoint with an additional tensor."""
     mine = nn.Sequential(OrderedDict(model=Small()))
     weights = {name: tensor + 1 for name, tensor in mine.state_dict().items()}
     with pytest.warns(FusionCamWarning, match=r"ema\.decay"):
@@ -352,14 +360,14 @@ def test_more_than_a_network_with_a_prefix_has_is_loaded_too():
     torch.testing.assert_close(mine.model.fc.bias, weights["model.fc.bias"])
 
 
-def test_tensors_without_a_place_are_warned_of():
-    """More than the network has is loaded, with a warning that names the rest."""
-    with pytest.warns(FusionCamWarning, match=r"mine\.pt: 1 tensors? .* no place in the network: ema\.decay"):
+def test_unused_tensors_raise_a_warning():
+    """The warning names the tensors that the network does not have."""
+    with pytest.warns(FusionCamWarning, match=r"mine\.pt: 1 tensors? are not in the network .*: ema\.decay"):
         fit(Small(), Small().state_dict() | {"ema.decay": torch.zeros(1)}, "mine.pt")
 
 
 class Touches:
-    """Makes a file when it is unpickled."""
+    """Create a folder when unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -370,8 +378,8 @@ class Touches:
 
 @pytest.mark.parametrize("kind", ["zip", "old", "pickle", "deep"])
 @pytest.mark.parametrize("trusting", [False, True], ids=["", "trusting environment"])
-def test_a_file_that_would_run_code_is_refused_and_not_run(kind, trusting, tmp_path, monkeypatch):
-    """Nothing in a checkpoint is executed, whatever the environment says, and the error tells why it is refused."""
+def test_file_that_would_run_code_is_refused(kind, trusting, tmp_path, monkeypatch):
+    """No code of a checkpoint is executed, whatever the environment allows, and the error states the reason."""
     if trusting:
         monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     evil, path = Touches(tmp_path / "ran"), tmp_path / "mine.pt"
@@ -386,8 +394,8 @@ def test_a_file_that_would_run_code_is_refused_and_not_run(kind, trusting, tmp_p
     assert re.search(r"mine\.pt: refused.*could run code", str(caught.value))
 
 
-def test_a_whole_network_in_a_file_is_refused_with_what_to_do(tmp_path):
-    """Who saved the network instead of its weights is told to save a state dict."""
+def test_pickled_network_is_refused(tmp_path):
+    """The error advises to save a state dict instead."""
     torch.save(Small(), tmp_path / "mine.pt")
     with pytest.raises(WeightsError, match=r"refused.*save a state dict"):
         read_checkpoint(tmp_path / "mine.pt")
@@ -407,8 +415,8 @@ GARBAGE = {
 
 @pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE.keys())
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
-def test_garbage_is_no_checkpoint(content, suffix, tmp_path):
-    """An empty file, a web page or a pointer is told as what it is: not a checkpoint."""
+def test_unreadable_file_is_reported(content, suffix, tmp_path):
+    """For example an empty file, a web page or a Git LFS pointer."""
     path = tmp_path / f"mine.{suffix}"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=rf"mine\.{suffix}: not a readable checkpoint"):
@@ -416,8 +424,8 @@ def test_garbage_is_no_checkpoint(content, suffix, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
-def test_a_cut_off_checkpoint_is_told(suffix, tmp_path):
-    """A download that stopped is not loaded in part."""
+def test_truncated_checkpoint_is_reported(suffix, tmp_path):
+    """An incomplete download is not loaded in part."""
     path = tmp_path / f"mine.{suffix}"
     (torch.save if suffix == "pt" else save_file)(Small().state_dict(), path)
     path.write_bytes(path.read_bytes()[:-100])
@@ -431,25 +439,25 @@ def test_a_cut_off_checkpoint_is_told(suffix, tmp_path):
     [[1, 2], torch.zeros(3), {}, {"a": torch.zeros(1), "epoch": 3}, {0: torch.zeros(2), 1: torch.zeros(1)}],
     ids=["list", "tensor", "empty", "mixed", "numbers"],
 )
-def test_other_contents_are_told(stored, tmp_path):
-    """A file of other things than named tensors is no state dict."""
+def test_content_other_than_named_tensors_is_reported(stored, tmp_path):
+    """Only names with tensors are a state dict."""
     torch.save(stored, tmp_path / "mine.pt")
-    with pytest.raises(WeightsError, match="holds no state dict"):
+    with pytest.raises(WeightsError, match="expected a state dict"):
         read_checkpoint(tmp_path / "mine.pt")
 
 
-def test_unknown_wrappings_are_told_by_their_keys(tmp_path):
-    """Who saved the weights under a name of his own reads which names the file has."""
+def test_keys_of_an_unknown_structure_are_reported(tmp_path):
+    """The error names the keys of the file."""
     torch.save({"weights_of_mine": Small().state_dict(), "epoch": 3}, tmp_path / "mine.pt")
     with pytest.raises(WeightsError, match="weights_of_mine"):
         read_checkpoint(tmp_path / "mine.pt")
 
 
-def test_unsafe_advice_is_not_passed_on(tmp_path):
+def test_error_does_not_advise_unsafe_loading(tmp_path):
     """A scripted network is refused without torch's hint to load it unsafely."""
     path = tmp_path / "mine.pt"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # scripting is on its way out
+        warnings.simplefilter("ignore", FutureWarning)  # scripting is deprecated
         torch.jit.script(nn.Linear(2, 2)).save(str(path))
     with pytest.raises(WeightsError) as caught:
         read_checkpoint(path)
@@ -457,8 +465,8 @@ def test_unsafe_advice_is_not_passed_on(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nope.pt", "", "n" * 300])
-def test_a_missing_checkpoint_is_told(name, tmp_path):
-    """A path that is not there, a folder and an impossible name are the library's own errors."""
+def test_missing_checkpoint_is_reported(name, tmp_path):
+    """A missing path, a folder and an impossible name raise errors of the library."""
     with pytest.raises(WeightsError):
         read_checkpoint(tmp_path / name)
 
@@ -466,16 +474,16 @@ def test_a_missing_checkpoint_is_told(name, tmp_path):
 # -- classes ---------------------------------------------------------------------------------------------------
 
 
-def test_num_classes_makes_a_head_for_the_checkpoint(tmp_path):
-    """A fine-tuned network is loaded with its own head, and is not given ImageNet's names."""
+def test_num_classes_sets_the_size_of_the_head(tmp_path):
+    """A fine-tuned network is loaded with its own head and without ImageNet's class names."""
     torch.save(network(CLASSES).state_dict(), tmp_path / "mine.pt")
     model = load_model(TIMM, checkpoint=tmp_path / "mine.pt", num_classes=CLASSES)
     assert model.logits(torch.zeros(1, 3, 160, 160)).shape == (1, CLASSES)
     assert model.labels is None
 
 
-def test_the_default_models_names_go_with_its_head(tmp_path):
-    """The default architecture with a head of three classes is not given the first three of ImageNet's names."""
+def test_class_names_of_the_default_model_need_its_head(tmp_path):
+    """The default architecture with a head of three classes has no class names."""
     torch.save(timm.create_model("tf_efficientnet_lite0", num_classes=3).state_dict(), tmp_path / "mine.pt")
     assert load_model(checkpoint=tmp_path / "mine.pt", num_classes=3, device="cpu").labels is None
     torch.save(timm.create_model("tf_efficientnet_lite0").state_dict(), tmp_path / "mine.pt")
@@ -483,7 +491,7 @@ def test_the_default_models_names_go_with_its_head(tmp_path):
 
 
 def test_labels_name_the_classes(tmp_path):
-    """Names from a file are the model's."""
+    """The class names of a file are the model's."""
     torch.save(network(CLASSES).state_dict(), tmp_path / "mine.pt")
     (tmp_path / "names.txt").write_text("oak\nbeech\nelm\n")
     model = load_model(TIMM, checkpoint=tmp_path / "mine.pt", num_classes=CLASSES, labels=tmp_path / "names.txt")
@@ -491,14 +499,14 @@ def test_labels_name_the_classes(tmp_path):
     assert explain(photo(), model=model, method="grad-cam", target="beech").target == 1
 
 
-def test_num_classes_without_a_checkpoint_is_refused():
-    """An untrained head would explain noise."""
+def test_num_classes_without_a_checkpoint_is_reported():
+    """The heatmaps of an untrained head would be noise."""
     with pytest.raises(WeightsError, match="give the checkpoint"):
         load_model(num_classes=3)
 
 
-def test_missing_labels_are_told(tmp_path):
-    """A file of names that is not there is an error of the library."""
+def test_missing_labels_are_reported(tmp_path):
+    """A missing file of class names raises an error of the library."""
     with pytest.raises(TargetError, match=r"nope\.txt"):
         load_model(labels=tmp_path / "nope.txt")
 
@@ -514,9 +522,9 @@ def make():
 
 
 @pytest.mark.parametrize(("path", "name"), [("mynet.py", "mynet:make"), ("pack/age/net.py", "pack.age.net:make")])
-def test_a_factory_is_found_where_the_user_stands(path, name, here):
-    """A function of a module in the current folder gives the network; the import path is as before."""
-    write(here / path, FACTORY)
+def test_factory_is_imported_from_the_current_folder(path, name, current_folder):
+    """The import path is restored afterwards."""
+    write(current_folder / path, FACTORY)
     before = list(sys.path)
     model = load_model(name, device="cpu")
     assert model.logits(torch.zeros(1, 3, 224, 224)).shape == (1, 2)
@@ -524,10 +532,10 @@ def test_a_factory_is_found_where_the_user_stands(path, name, here):
     assert sys.path == before
 
 
-def test_a_factory_that_changes_the_import_path_keeps_its_change(here):
-    """What the user's own module puts on the path stays there; what we put there goes."""
-    (here / "lib").mkdir()
-    write(here / "pathnet.py", "import sys\nsys.path.insert(0, 'lib')\n" + FACTORY)
+def test_changes_of_the_import_path_by_the_factory_are_kept(current_folder):
+    """Only the entry of the library is removed from the path."""
+    (current_folder / "lib").mkdir()
+    write(current_folder / "pathnet.py", "import sys\nsys.path.insert(0, 'lib')\n" + FACTORY)
     before = list(sys.path)
     try:
         load_model("pathnet:make")
@@ -536,8 +544,8 @@ def test_a_factory_that_changes_the_import_path_keeps_its_change(here):
         sys.path[:] = before
 
 
-def test_a_factory_may_give_a_ready_model(monkeypatch):
-    """An ExplainedModel keeps its pixels, names, layer and speed."""
+def test_factory_may_return_an_explained_model(monkeypatch):
+    """The ExplainedModel keeps its preprocessing, class names, layer and speed."""
     ready = ExplainedModel(
         Small(), "conv", preprocessing=Preprocessing((32, 32), 40), labels=LABELS, speed=Speed(chunk=3)
     )
@@ -548,35 +556,35 @@ def test_a_factory_may_give_a_ready_model(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("no_such_module:make", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("samples:nothing", "AttributeError.*nothing"),
         ("samples:fails", r"FileNotFoundError: my_weights\.pt"),
-        ("samples:text", "gives str, not an nn.Module"),
+        ("samples:text", "must return an nn.Module or an ExplainedModel, got str"),
         ("samples:number", "not callable"),
         ("json:loads", "missing 1 required positional argument"),
-        (":make", "gives no model"),
-        ("a..b:make", "gives no model"),
+        (":make", "returned no model"),
+        ("a..b:make", "returned no model"),
     ],
 )
-def test_what_goes_wrong_in_a_factory_is_told(name, told):
-    """The error names the factory and what it raised."""
-    with pytest.raises(UnknownNameError, match=told) as caught:
+def test_error_in_a_factory_is_reported(name, message):
+    """The error names the factory and includes the error that it raised."""
+    with pytest.raises(SettingError, match=message) as caught:
         load_model(name)
     assert name in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["def make(:\n", "import sys\nsys.exit(3)\n", "1 / 0\n"])
-def test_a_module_that_does_not_import_is_told(text, here):
-    """A slip in the user's module, and one that ends the program, are errors like the others."""
-    write(here / "slip.py", text)
-    with pytest.raises(UnknownNameError, match="slip:make gives no model"):
+def test_module_that_fails_to_import_is_reported(text, current_folder):
+    """Also a syntax error and a module that exits the program."""
+    write(current_folder / "slip.py", text)
+    with pytest.raises(SettingError, match="slip:make returned no model"):
         load_model("slip:make")
 
 
-def test_a_factory_takes_a_checkpoint(tmp_path):
-    """Architecture from the user's code, weights from the user's file."""
+def test_factory_accepts_a_checkpoint(tmp_path):
+    """The checkpoint replaces the weights of the network that the factory returns."""
     weights = {name: tensor + 1 for name, tensor in Small().state_dict().items()}
     torch.save(weights, tmp_path / "mine.pt")
     model = load_model("samples:small", checkpoint=tmp_path / "mine.pt", device="cpu")
@@ -584,69 +592,69 @@ def test_a_factory_takes_a_checkpoint(tmp_path):
     assert model.labels == LABELS
 
 
-# -- networks as they come -------------------------------------------------------------------------------------
+# -- networks and models ---------------------------------------------------------------------------------------
 
 
-def test_a_bare_network_gets_the_usual_pixels():
-    """Any nn.Module is explained with ImageNet's settings."""
+def test_network_has_default_preprocessing():
+    """Any nn.Module is explained with the preprocessing of ImageNet."""
     mine = Small()
     model = as_model(mine, "conv", None)
     assert (model.network, model.layer, model.labels) == (mine, "conv", None)
     assert (model.preprocessing, model.name) == (Preprocessing(), "Small")
 
 
-def test_a_timm_network_brings_its_own_pixels():
-    """A network that timm made says itself what it wants; only with its 1,000 classes do they have names."""
-    whole, tuned = as_model(network(1000), None, None), as_model(network(CLASSES), None, None)
-    assert whole.preprocessing.size == tuned.preprocessing.size == (160, 160)
-    assert whole.labels[0] == ImageNetInfo().index_to_description(0)
+def test_timm_network_has_its_own_preprocessing():
+    """It is read from the network's configuration; only a network with 1,000 classes has class names."""
+    pretrained, tuned = as_model(network(1000), None, None), as_model(network(CLASSES), None, None)
+    assert pretrained.preprocessing.size == tuned.preprocessing.size == (160, 160)
+    assert pretrained.labels[0] == ImageNetInfo().index_to_description(0)
     assert tuned.labels is None
 
 
-def test_a_grey_timm_network_is_given_grey_pixels():
-    """A timm network made for one channel can be explained as it is."""
+def test_grey_timm_network_has_grey_preprocessing():
+    """A timm network with one input channel can be explained."""
     model = as_model(timm.create_model("test_resnet", in_chans=1, num_classes=CLASSES), None, None)
     assert model.logits(model.preprocessing(photo())[None]).shape == (1, CLASSES)
 
 
-def test_a_network_that_wants_other_channels_is_told_apart():
-    """A network of five channels cannot see a photograph: the error speaks of channels."""
+def test_wrong_number_of_input_channels_is_reported():
+    """The error for a network with five input channels mentions channels."""
     with pytest.raises((FusionCamError, RuntimeError), match="channel"):
         explain(photo(), model=Small(channels=5), method="grad-cam")
 
 
-def test_a_ready_model_is_taken_as_it_is():
-    """An ExplainedModel is used itself; a layer makes another one of the same network."""
+def test_explained_model_is_returned_unchanged():
+    """With a layer, another model of the same network is returned."""
     ready = samples.small()
     assert as_model(ready, None, None) is ready
     other = as_model(ready, "conv", None)
     assert (other.network, other.layer, other.labels, other.name) == (ready.network, "conv", ready.labels, ready.name)
 
 
-def test_a_device_moves_the_network():
-    """A network that is handed over goes where it is told to."""
+def test_device_moves_the_network():
+    """An unavailable device is reported."""
     mine = Small()
     assert as_model(mine, None, "cpu").device.type == "cpu"
-    with pytest.raises(UnknownNameError, match="no device of this machine"):
+    with pytest.raises(SettingError, match="not available on this machine"):
         as_model(mine, None, "meta")
 
 
-def test_a_name_is_loaded():
-    """A text is a model's name."""
+def test_name_is_loaded():
+    """A string is the name of a model."""
     assert as_model(DEFAULT_MODEL, "blocks.6", "cpu").layer == "blocks.6"
 
 
 @pytest.mark.parametrize("thing", [None, 3, Small, lambda x: x], ids=["None", "number", "class", "function"])
-def test_other_things_are_no_networks(thing):
-    """A class that was not called, a function or None is refused with what is wanted."""
+def test_other_types_are_reported(thing):
+    """For example a class instead of an instance, a function or None."""
     with pytest.raises(FusionCamError, match=r"expected a network"):
         as_model(thing, None, None)
 
 
-def test_a_network_without_classes_is_told(monkeypatch):
-    """Features are no classes: a map of "class 532" of an embedding would mislead."""
+def test_network_without_classes_is_reported(monkeypatch):
+    """Features are not classes: a heatmap for "class 532" of an embedding would be misleading."""
     features = timm.create_model("test_resnet", num_classes=0)
-    monkeypatch.setattr("fusioncam.zoo.loading.timm.create_model", lambda name, **settings: features)
-    monkeypatch.setattr("fusioncam.zoo.loading._reachable", lambda address: True)
-    with pytest.raises(WeightsError, match="comes without classes"):
+    monkeypatch.setattr("timm.create_model", lambda name, **settings: features)
+    monkeypatch.setattr("fusioncam.zoo.downloads._is_reachable", lambda url: True)
+    with pytest.raises(WeightsError, match="has no classes"):
         load_model("timm:test_resnet")

@@ -1,4 +1,4 @@
-"""Turn names and checkpoints into models."""
+"""Load models by name, from built-in weights, timm, torchvision, checkpoints or your own functions."""
 
 from fusioncam.zoo.loading import DEFAULT_MODEL, MODELS, load_model
 

