@@ -1,4 +1,4 @@
-"""Arrays in, images out."""
+"""Turn arrays into images: coloured heatmaps, overlays, rows of titled panels."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from fusioncam.errors import UnknownNameError
+from fusioncam.errors import SettingError
 
-# what the field's papers show; blue is 0, red is 1
+# the colours that most papers on class activation maps use: blue is 0, red is 1
 _COLOURS = colormaps["jet"](np.arange(256))[:, :3]
 
 
-def coloured(heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float64]:
-    """Give a heatmap's colours ``(height, width, 3)`` in [0, 1], resized to ``size`` (width, height)."""
+def colourise(heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the colours ``(height, width, 3)`` in [0, 1] of a heatmap, resized to ``size`` (width, height)."""
     resized = Image.fromarray(np.asarray(heatmap, np.float32)).resize(size, Image.Resampling.BILINEAR)
     levels = (np.asarray(resized) * 256).clip(0, 255).astype(np.uint8)
     colours: NDArray[np.float64] = _COLOURS[levels]
@@ -28,30 +28,33 @@ def coloured(heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.
 
 
 def overlay(image: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:
-    """Lay a heatmap ``(H, W)`` in [0, 1] over an image of any size; ``opacity`` 0 shows the image alone."""
+    """Blend a heatmap ``(H, W)`` in [0, 1] over an image of any size; ``opacity`` 0 shows the image alone.
+
+    Raises :class:`SettingError` unless ``opacity`` is between 0 and 1.
+    """
     if not 0 <= opacity <= 1:
-        raise UnknownNameError(f"opacity is a share from 0 to 1, got {opacity}")
-    colours = coloured(heatmap, image.size)
+        raise SettingError(f"opacity must be between 0 and 1, got {opacity}")
+    colours = colourise(heatmap, image.size)
     blended = (1 - opacity) * np.asarray(image.convert("RGB")) / 255 + opacity * colours
     return Image.fromarray((blended * 255).round().astype(np.uint8))
 
 
-def uncovered(overlaid: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:
-    """Give the image under an overlay of this heatmap, to about one level of 255."""
-    colours = coloured(heatmap, overlaid.size)
+def remove_overlay(overlaid: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:
+    """Return the image below an overlay of this heatmap, exact to about one level of 255."""
+    colours = colourise(heatmap, overlaid.size)
     image = (np.asarray(overlaid.convert("RGB")) / 255 - opacity * colours) / (1 - opacity)
     return Image.fromarray((image * 255).round().clip(0, 255).astype(np.uint8))
 
 
 def as_png(image: Image.Image) -> bytes:
-    """Give what a PNG file of an image holds."""
+    """Return an image encoded as PNG."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", columns: int = 5) -> Image.Image:
-    """Set titled images in even rows of at most ``columns``, like figures 2 and 4 of the Fusion-CAM paper."""
+    """Arrange titled images in even rows of at most ``columns``, like figures 2 and 4 of the Fusion-CAM paper."""
     rows = -(-len(panels) // columns)
     columns = -(-len(panels) // rows)
     figure = Figure(figsize=(2.6 * columns, 2.9 * rows + 0.3), dpi=120, layout="constrained")
@@ -64,7 +67,7 @@ def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", col
         axes.imshow(image)
         axes.set_title(name, fontsize=9, parse_math=False, wrap=True)
     with warnings.catch_warnings():
-        # a name in another script shows boxes where the font has no letters: no reason to alarm anybody
+        # names in scripts that the font lacks are drawn as boxes, which is not worth a warning
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -20,8 +20,8 @@ from PIL import Image
 from torch import Tensor
 
 from fusioncam.data.images import open_image
-from fusioncam.errors import ImageError, MethodError, NonFiniteError, require_known
-from fusioncam.explanations.class_selection import fitting
+from fusioncam.errors import ImageError, MethodError, require_known
+from fusioncam.explanations.class_selection import predict_probabilities, require_label_per_class
 from fusioncam.explanations.explain import explain_batches
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.methods.base import Method
@@ -146,10 +146,9 @@ class Studio:
     def guesses(self, image: Image.Image, model: str) -> list[ClassPrediction]:
         """Give the classes that the network holds most probable, the first first."""
         network = self._network(model)
-        probabilities = network.logits(network.preprocessing(image)[None]).float().softmax(1)[0].cpu()
-        if not probabilities.isfinite().all():
-            raise NonFiniteError("the network gave NaN or infinity among its scores")
-        labels = fitting(network.labels, len(probabilities))
+        probabilities = predict_probabilities(network, network.preprocessing(image)[None])[0]
+        labels = network.labels
+        require_label_per_class(labels, len(probabilities))
         first = probabilities.topk(min(TOP, len(probabilities)))
         return [
             ClassPrediction(index, labels[index].split(",")[0] if labels else str(index), probability)

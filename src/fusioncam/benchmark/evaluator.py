@@ -19,7 +19,7 @@ from fusioncam.data.datasets.sample import Sample
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, describe_error
 from fusioncam.explanations.explanation import run_facts
-from fusioncam.explanations.method_output import whole
+from fusioncam.explanations.method_output import validated_on_cpu
 from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.inference.context import image_names
 from fusioncam.inference.costs import track_cost
@@ -129,7 +129,7 @@ class Evaluator:
     def _made(self, sample: Sample, given: Input, name: str) -> TimedHeatmap:
         method = self.methods[name]
         with self.seeded(sample.name, name), track_cost() as bill:
-            heatmap = whole(method(self.model, given.x, given.target), given.x, method)
+            heatmap = validated_on_cpu(method(self.model, given.x, given.target), given.x, method)
         return TimedHeatmap(heatmap, bill.standalone())
 
     # -- values ------------------------------------------------------------------------------------------------

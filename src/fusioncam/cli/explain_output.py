@@ -65,7 +65,7 @@ class Run:
         for explanations in images:
             several = len({one.target for one in explanations}) > 1
             stem, names = self._names(explanations, several)
-            saved = [one.save_map(self.out, name) for one, name in zip(explanations, names, strict=True)]
+            saved = [one.save_heatmap(self.out, name) for one, name in zip(explanations, names, strict=True)]
             if len(explanations) > 1:
                 saved[0].insert(0, self._save_grid(stem, explanations))
             for one, paths in zip(explanations, saved, strict=True):

@@ -1,4 +1,4 @@
-"""What a user asks to have explained -> class indices."""
+"""Choose the classes to explain: an index, a name, the prediction or the most probable classes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ import torch
 from torch import Tensor
 
 from fusioncam.data.labels import find_class
-from fusioncam.errors import TargetError
+from fusioncam.errors import NonFiniteError, TargetError
+from fusioncam.model.explained_model import ExplainedModel
 
 
-def top(target: str) -> int:
-    """Give the number of classes that ``top3`` asks for; 1 for a class name."""
-    match = re.fullmatch(r"top-?(\d+)", target.strip(), re.IGNORECASE)
-    return int(match[1]) if match else 1
+def predict_probabilities(model: ExplainedModel, x: Tensor) -> Tensor:
+    """Return the softmax probabilities ``(N, classes)`` on the CPU.
+
+    Raises :class:`NonFiniteError` if they contain NaN or infinity.
+    """
+    probabilities = model.logits(x).float().softmax(1).cpu()
+    if not probabilities.isfinite().all():
+        raise NonFiniteError("the network's scores contain NaN or infinity")
+    return probabilities
 
 
-def choose(target: int | str | None, probabilities: Tensor, labels: Sequence[str] | None) -> list[Tensor]:
-    """Turn what a user asks for into classes ``(N,)``, one tensor for each heatmap an image gets.
+def choose_classes(target: int | str | None, probabilities: Tensor, labels: Sequence[str] | None) -> list[Tensor]:
+    """Return the classes of a target as tensors ``(N,)``, one for each heatmap that an image gets.
 
-    ``probabilities`` is ``(N, classes)``. Raises :class:`TargetError` for a class that is not there.
+    ``probabilities`` is ``(N, classes)``. Raises :class:`TargetError` for a class that does not exist.
     """
     images, classes = probabilities.shape
     if target is None:
@@ -30,31 +36,41 @@ def choose(target: int | str | None, probabilities: Tensor, labels: Sequence[str
     target = _index_or_name(target)
     if isinstance(target, int):
         if not 0 <= target < classes:
-            raise TargetError(f"class {target} of {classes} classes: give an index from 0 to {classes - 1}")
+            raise TargetError(f"class {target} does not exist: choose an index from 0 to {classes - 1}")
         return [torch.full((images,), target)]
-    if re.fullmatch(r"top-?\d+", target.strip(), re.IGNORECASE):
-        if not 1 <= top(target) <= classes:
-            raise TargetError(f"'{target}' of {classes} classes: ask for top1 to top{classes}")
-        return list(probabilities.topk(top(target), dim=1).indices.unbind(1))
+    count = requested_top(target)
+    if count is not None:
+        if not 1 <= count <= classes:
+            raise TargetError(f"target '{target}' is out of range: choose from top1 to top{classes}")
+        return list(probabilities.topk(count, dim=1).indices.unbind(1))
     if labels is None:
-        raise TargetError(f"'{target}': this network has no class names: give an index, or the names with --labels")
+        raise TargetError(f"'{target}': this network has no class names; use an index, or give names by --labels")
     return [torch.full((images,), find_class(target, labels))]
 
 
+def requested_top(target: str) -> int | None:
+    """Return how many of the most probable classes a target requests, or None for a class name.
+
+    >>> requested_top("top3"), requested_top("tabby")
+    (3, None)
+    """
+    match = re.fullmatch(r"top-?(\d+)", target.strip(), re.IGNORECASE)
+    return int(match[1]) if match else None
+
+
 def _index_or_name(target: object) -> int | str:
-    """Take numpy's and torch's integers for what they are, and refuse what is neither index nor name."""
+    """Return integers of numpy and torch as Python integers; raise unless the target is an index or a name."""
     if isinstance(target, str):
         return int(target) if re.fullmatch(r"-?\d+", target.strip()) else target
     try:
         if isinstance(target, bool):
             raise TypeError
-        return operator.index(target)  # type: ignore[arg-type] # that is the question
+        return operator.index(target)  # type: ignore[arg-type] # raises TypeError for what is not an integer
     except TypeError:
-        raise TargetError(f"expected a class index or name, got {target!r}") from None
+        raise TargetError(f"target must be a class index or a class name, got {target!r}") from None
 
 
-def fitting(labels: Sequence[str] | None, classes: int) -> Sequence[str] | None:
-    """Hand on the class names if there are as many as classes, or none; else raise :class:`TargetError`."""
+def require_label_per_class(labels: Sequence[str] | None, classes: int) -> None:
+    """Raise :class:`TargetError` if there are class names, but not one for each class."""
     if labels is not None and len(labels) != classes:
-        raise TargetError(f"{len(labels)} class names for a network of {classes} classes: give as many")
-    return labels
+        raise TargetError(f"{len(labels)} class names for a network of {classes} classes: name each class once")

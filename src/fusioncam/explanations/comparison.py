@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 
 from fusioncam.data.images import ImageLike
-from fusioncam.errors import UnknownNameError
+from fusioncam.errors import SettingError
 from fusioncam.explanations.explain import explain_each
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.methods.base import Method
@@ -21,15 +21,15 @@ from fusioncam.visualization import as_png, side_by_side
 from fusioncam.zoo.loading import DEFAULT_MODEL
 
 
-@dataclass(frozen=True, eq=False, repr=False)  # told apart by which one it is, as explanations are
+@dataclass(frozen=True, eq=False, repr=False)  # compared by identity, as explanations are
 class Comparison:
-    """Explanations of one image, which a notebook shows side by side; a sequence of them."""
+    """A sequence of explanations of one image, which a notebook shows side by side."""
 
     explanations: tuple[Explanation, ...]
 
     def __post_init__(self) -> None:
         if not self.explanations:
-            raise UnknownNameError("a comparison needs at least one explanation: name methods")
+            raise SettingError("a comparison needs at least one explanation, got none: name methods")
 
     def __iter__(self) -> Iterator[Explanation]:
         return iter(self.explanations)
@@ -37,37 +37,40 @@ class Comparison:
     def __len__(self) -> int:
         return len(self.explanations)
 
-    def __getitem__(self, place: int) -> Explanation:
-        return self.explanations[place]
+    def __getitem__(self, index: int) -> Explanation:
+        return self.explanations[index]
 
     @property
     def title(self) -> str:
-        """The image's name, if it is a file's; where all are of one class, that class and its probability too."""
+        """The file name of the image, if it has one, and if all explain one class, that class and its probability."""
         first, path = self[0], Path(self[0].source)
         name = printable(truncate_stem(path.stem)) if path.suffix else ""
-        of_class = "" if self._classes > 1 else f"{first.class_name} {first.probability:.1%}"
-        return ": ".join(filter(None, (name, of_class)))
+        class_and_probability = "" if self._several_classes else _class_and_probability(first)
+        return ": ".join(filter(None, (name, class_and_probability)))
 
     def image(self, title: str | None = None) -> Image.Image:
-        """Give the image and its overlays in rows, each under its method, and its class if there are several."""
+        """Return the image and its overlays in rows, each below its method, and its class if there are several."""
         panels = [("image", self[0].image)]
-        for one in self:
-            of_class = f"\n{one.class_name} {one.probability:.1%}" if self._classes > 1 else ""
-            panels.append((one.method + of_class, one.overlay()))
+        for explanation in self:
+            second_line = f"\n{_class_and_probability(explanation)}" if self._several_classes else ""
+            panels.append((explanation.method + second_line, explanation.overlay()))
         return side_by_side(panels, self.title if title is None else title)
 
     def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
-        """Write ``STEM.png``, all side by side, and what each explanation writes; give the paths."""
+        """Write ``STEM.png`` (all side by side) and the files of each explanation; return the paths."""
         stem = stem or truncate_stem(Path(self[0].source).stem)
         grid = writable_folder(Path(folder)) / f"{stem}.png"
         with atomic_write(grid) as file:
             self.image().save(file, "PNG")
-        names = [f"{stem}.{slug(one.method)}" + f".{one.target}" * (self._classes > 1) for one in self]
-        return [grid, *(path for one, name in zip(self, names, strict=True) for path in one.save(folder, name))]
+        paths = [grid]
+        for explanation in self:
+            suffix = f".{explanation.target}" if self._several_classes else ""
+            paths += explanation.save(folder, f"{stem}.{slug(explanation.method)}{suffix}")
+        return paths
 
     @property
-    def _classes(self) -> int:
-        return len({one.target for one in self})
+    def _several_classes(self) -> bool:
+        return len({explanation.target for explanation in self}) > 1
 
     def __repr__(self) -> str:
         return f"<Comparison of {len(self)}>\n" + "\n".join(map(repr, self))
@@ -87,8 +90,13 @@ def compare(
 ) -> Comparison:
     """Explain one image by several methods, side by side.
 
-    A SPEC with alternatives is several: ``grad-cam(layer=blocks.3|blocks.5)`` compares layers, ``target="top3"``
-    classes. The rest is as in :func:`explain_each`, and so are the errors; methods share what they have in common.
+    A SPEC with alternatives stands for several methods: ``grad-cam(layer=blocks.3|blocks.5)`` compares layers, and
+    ``target="top3"`` compares classes. Other arguments and errors are those of :func:`explain_each`; methods share
+    the passes that they have in common.
     """
-    made = explain_each([image], model=model, layer=layer, methods=methods, target=target, device=device)
-    return Comparison(tuple(made))
+    explanations = explain_each([image], model=model, layer=layer, methods=methods, target=target, device=device)
+    return Comparison(tuple(explanations))
+
+
+def _class_and_probability(explanation: Explanation) -> str:
+    return f"{explanation.class_name} {explanation.probability:.1%}"

@@ -1,26 +1,34 @@
-"""From images to explanations: opened, batched, by several methods that share what they have in common."""
+"""Explain images: open them, batch them, and run methods that share their passes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice, product
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
-from torch import nn
+from PIL import Image
+from torch import Tensor, nn
 
 from fusioncam.data.images import ImageLike, open_image
 from fusioncam.errors import (
     FusionCamError,
-    ImageError,
+    InputTypeError,
     LayerError,
     MethodError,
-    NonFiniteError,
+    SettingError,
     ShapeError,
     TargetError,
     UnknownNameError,
+    require_count,
 )
-from fusioncam.explanations.class_selection import choose, fitting, top
+from fusioncam.explanations.class_selection import (
+    choose_classes,
+    predict_probabilities,
+    requested_top,
+    require_label_per_class,
+)
 from fusioncam.explanations.explanation import Explanation, Provenance
 from fusioncam.explanations.method_output import MethodOutput
 from fusioncam.inference.cache import cached_passes, prefetch_layers
@@ -31,8 +39,10 @@ from fusioncam.methods.registry import as_method, as_methods
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import DEFAULT_MODEL, as_model
 
-# what is wrong with the request is wrong for every image
-_REQUEST = (TargetError, LayerError, MethodError, ShapeError, UnknownNameError)
+OnError = Callable[[ImageLike, Exception], None]
+
+# errors of the request, which every image would raise
+_REQUEST_ERRORS = (TargetError, LayerError, MethodError, SettingError, ShapeError, UnknownNameError)
 
 
 def explain(
@@ -45,18 +55,19 @@ def explain(
     device: str | None = None,
     check: bool = False,
 ) -> Explanation:
-    """Explain what a network sees of one class in one image.
+    """Explain one class of one image.
 
     ``image`` is a path, a PIL image or a uint8 array ``(H, W, 3)``. ``model`` is a name (:func:`load_model`), a
-    network or an :class:`ExplainedModel`; ``layer`` a dotted name, by default the last spatial map before pooling.
-    ``device`` moves the network there, also one that was handed over.
+    network or an :class:`ExplainedModel`; ``layer`` a dotted name, by default the last spatial feature map before
+    pooling. ``device`` moves the network there, also a network of yours.
     ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class.
     ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`.
 
-    Errors are :class:`FusionCamError`: of the image, the model's weights, the layer, the target or a name.
+    Raises a :class:`FusionCamError` for an image that cannot be opened, weights that cannot be loaded, and for an
+    unknown model, layer, method or class.
     """
-    if isinstance(target, str) and top(target) != 1:
-        raise TargetError(f"'{target}' asks for several heatmaps: use explain_each(..., target='{target}')")
+    if isinstance(target, str) and requested_top(target) not in (None, 1):
+        raise TargetError(f"'{target}' requests several heatmaps: use explain_each(..., target='{target}')")
     as_method(method)
     explained = as_model(model, layer, device)
     return next(explain_each([image], model=explained, methods=[method], target=target, check=check))
@@ -72,19 +83,20 @@ def explain_each(
     device: str | None = None,
     batch_size: int = 1,
     check: bool = False,
-    on_error: Callable[[ImageLike, Exception], None] | None = None,
+    on_error: OnError | None = None,
 ) -> Iterator[Explanation]:
-    """Explain many images by several methods, which share all that they have in common.
+    """Explain many images by several methods, which share the passes that they have in common.
 
-    Gives the explanations image by image, for each class asked for, for each method. ``target`` may also be
-    ``"top3"`` (any number): the most probable classes. ``check`` also measures how far each can be trusted. Without
-    ``on_error`` the first failure is raised; with it an image that fails is handed to it and the others go on. A
-    wrong request (layer, class, method) is raised.
+    Yields the explanations image by image, for each class, for each method. ``target`` may also be ``"top3"`` (any
+    number): the most probable classes. ``check`` also measures how far each heatmap can be trusted.
+
+    Without ``on_error`` the first failure is raised. With it, an image that fails is passed to ``on_error`` with its
+    error, and the others are still explained. An invalid layer, class or method is always raised.
     """
     if isinstance(images, (str, Path)):
-        raise ImageError(f"expected a list of images, got {images!r}: write [{images!r}], or use explain(...)")
+        raise InputTypeError(f"images must be a list, got {images!r}: use [{images!r}], or explain(...)")
     if isinstance(methods, str):
-        raise UnknownNameError(f"expected a list of methods, got {methods!r}: write [{methods!r}]")
+        raise InputTypeError(f"methods must be a list, got {methods!r}: use [{methods!r}]")
     explained = as_model(model, layer, device)
     found = explain_batches(images, explained, methods, target, batch_size, check=check, on_error=on_error)
     return chain.from_iterable(found)
@@ -98,19 +110,18 @@ def explain_batches(
     batch_size: int = 1,
     *,
     check: bool = False,
-    on_error: Callable[[ImageLike, Exception], None] | None = None,
+    on_error: OnError | None = None,
 ) -> Iterator[list[Explanation]]:
-    """Do what :func:`explain_each` does, with the explanations of each image together."""
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ShapeError(f"batch_size is a number of images, at least 1, got {batch_size!r}")
+    """Yield what :func:`explain_each` yields, with the explanations of each image in one list."""
+    require_count("batch_size", batch_size)
     named = named_methods(model, methods)
     remaining = iter(images)
     batches = iter(lambda: list(islice(remaining, batch_size)), [])
-    return chain.from_iterable(_tolerant(model, batch, named, target, check, on_error) for batch in batches)
+    return chain.from_iterable(_explain_with_retry(model, batch, named, target, check, on_error) for batch in batches)
 
 
 def named_methods(model: ExplainedModel, methods: Sequence[str | Method]) -> list[tuple[str, Method]]:
-    """Give the methods with their names, each once; raise an error if a layer that one asks for does not exist."""
+    """Return the methods with their names, each once; raise :class:`LayerError` if the network lacks their layer."""
     named = dict(chain.from_iterable(map(as_methods, methods)))
     for layer in set().union(*map(layers_of, named.values())):
         if layer is not None:
@@ -118,26 +129,32 @@ def named_methods(model: ExplainedModel, methods: Sequence[str | Method]) -> lis
     return list(named.items())
 
 
-def _tolerant(
+def name_of(image: ImageLike) -> str:
+    """Return an image's path, or the name of its type if it does not come from a file."""
+    path = image if isinstance(image, (str, Path)) else getattr(image, "filename", None)
+    return str(path or type(image).__name__.lower())
+
+
+def _explain_with_retry(
     model: ExplainedModel,
     batch: list[ImageLike],
     methods: list[tuple[str, Method]],
     target: int | str | None,
     check: bool,
-    on_error: Callable[[ImageLike, Exception], None] | None,
+    on_error: OnError | None,
 ) -> Iterator[list[Explanation]]:
-    """Explain a batch; if it fails, each of its images alone, so that one spoils no other."""
+    """Explain a batch; if it fails, explain its images one by one, so that only the faulty ones fail."""
     try:
         explanations = _explain_batch(model, batch, methods, target)
         for explanation in chain.from_iterable(explanations) if check else ():
             explanation.check()
         yield from explanations
-    except _REQUEST:
+    except _REQUEST_ERRORS:
         raise
-    except Exception as error:  # of the network too: the user's code may raise anything
+    except Exception as error:  # a network or method of the user's may raise anything
         if len(batch) > 1:
-            for one in batch:
-                yield from _tolerant(model, [one], methods, target, check, on_error)
+            for image in batch:
+                yield from _explain_with_retry(model, [image], methods, target, check, on_error)
             return
         if isinstance(error, FusionCamError):
             error.add_note(f"image: {name_of(batch[0])}, model: {model.name}")
@@ -149,41 +166,50 @@ def _tolerant(
 def _explain_batch(
     model: ExplainedModel, batch: list[ImageLike], methods: list[tuple[str, Method]], target: int | str | None
 ) -> list[list[Explanation]]:
-    images = [open_image(one) for one in batch]
+    """Return the explanations of each image: for each class, for each method."""
+    images = [open_image(image) for image in batch]
     views = [model.preprocessing.view(image) for image in images]
     x = torch.stack([model.preprocessing(image) for image in images]).to(model.device)
-    names = [name_of(one) for one in batch]
+    names = [name_of(image) for image in batch]
     layers = set().union(*(layers_of(method) for _, method in methods))
     with cached_passes(), image_names(names), prefetch_layers(x, layers):
-        probabilities = model.logits(x).float().softmax(1).cpu()
-        if not probabilities.isfinite().all():
-            raise NonFiniteError("the network gave NaN or infinity among its scores")
-        labels = fitting(model.labels, probabilities.shape[1])
-        chosen = product(choose(target, probabilities, labels), methods)
-        made = [
-            (classes, name, method, MethodOutput.of(model, x, classes, method)) for classes, (name, method) in chosen
+        probabilities = predict_probabilities(model, x)
+        require_label_per_class(model.labels, probabilities.shape[1])
+        results = [
+            _Result(model, x, probabilities, classes, name, method, MethodOutput.compute(model, x, classes, method))
+            for classes in choose_classes(target, probabilities, model.labels)
+            for name, method in methods
         ]
     return [
-        [
-            Explanation(
-                source=source,
-                image=view,
-                method=name,
-                model=model.name,
-                target=int(classes[n]),
-                label=labels[int(classes[n])] if labels else None,
-                probability=float(probabilities[n, classes[n]]),
-                preprocessing=model.preprocessing,
-                _made_by=Provenance(model, x[n : n + 1], method),
-                **outcome.of_image(n),
-            )
-            for classes, name, method, outcome in made
-        ]
-        for n, (source, view) in enumerate(zip(names, views, strict=True))
+        [result.explanation(index, name, view) for result in results]
+        for index, (name, view) in enumerate(zip(names, views, strict=True))
     ]
 
 
-def name_of(image: ImageLike) -> str:
-    """Give an image's path, or what it is where it has none."""
-    path = image if isinstance(image, (str, Path)) else getattr(image, "filename", None)
-    return str(path or type(image).__name__.lower())
+@dataclass(frozen=True)
+class _Result:
+    """The output of one method for a batch ``x`` and its ``classes`` ``(N,)``."""
+
+    model: ExplainedModel
+    x: Tensor
+    probabilities: Tensor
+    classes: Tensor
+    name: str
+    method: Method
+    output: MethodOutput
+
+    def explanation(self, index: int, source: str, view: Image.Image) -> Explanation:
+        """Return the explanation of one image of the batch; ``view`` is the part of it that the network received."""
+        target, labels = int(self.classes[index]), self.model.labels
+        return Explanation(
+            source=source,
+            image=view,
+            method=self.name,
+            model=self.model.name,
+            target=target,
+            label=labels[target] if labels else None,
+            probability=float(self.probabilities[index, target]),
+            preprocessing=self.model.preprocessing,
+            _provenance=Provenance(self.model, self.x[index : index + 1], self.method),
+            **self.output.of_image(index),
+        )

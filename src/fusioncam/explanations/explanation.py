@@ -1,4 +1,4 @@
-"""One heatmap of one image, which can be looked at, checked, saved and traced back to how it was made."""
+"""One heatmap of one image, with its class, its method and its cost: show it, check it, save it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from fusioncam.visualization import as_png, overlay
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True, eq=False, repr=False)  # told apart by which one it is; shown in a line
+@dataclass(frozen=True, eq=False, repr=False)  # compared by identity; printed in one line
 class Explanation:
-    """One heatmap of one image for one class, with what it was made of and how.
+    """One heatmap of one image for one class, and how it was computed.
 
-    ``heatmap`` is ``(H, W)`` float32 in [0, 1], of the network's input; ``image`` is what the network saw, at
-    the image's own resolution. ``ingredients`` are there for Union- and Fusion-CAM, without a batch side.
-    ``passes``, ``partial_passes`` (those that start at the layer) and ``seconds`` are what this map cost beyond what
-    it shared with earlier ones of the same call.
+    ``heatmap`` is ``(H, W)`` float32 in [0, 1], at the size of the network's input; ``image`` is the part of the
+    image that the network received, at the image's own resolution. ``ingredients`` are the components of Union- and
+    Fusion-CAM, without a batch dimension, and None for other methods. ``passes``, ``partial_passes`` (those that
+    start at the layer) and ``seconds`` exclude passes that earlier heatmaps of the same call already made.
     """
 
     source: str
@@ -56,63 +56,73 @@ class Explanation:
     partial_passes: int
     seconds: float
     preprocessing: Preprocessing
-    _made_by: Provenance | None = field(default=None, kw_only=True)
+    _provenance: Provenance | None = field(default=None, kw_only=True)
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
-        """Give the image with the heatmap laid over it: red is 1, blue is 0."""
+        """Return the image under the coloured heatmap: red is 1, blue is 0.
+
+        ``opacity`` is that of the heatmap; raises :class:`SettingError` unless it is between 0 and 1.
+        """
         return overlay(self.image, self.heatmap.numpy(), opacity)
 
     @property
     def gains(self) -> dict[str, float]:
-        """What each map adds to the target's probability over the empty image; empty if nothing was fused."""
-        return {} if self.ingredients is None else {k: v.item() for k, v in self.ingredients.gains.items()}
+        """How much each map of a fusion adds to the target's probability over the empty image; else an empty dict."""
+        return (
+            {} if self.ingredients is None else {name: gain.item() for name, gain in self.ingredients.gains.items()}
+        )
 
     @property
     def class_name(self) -> str:
-        """The class as tables show it: the first of its names, or its index."""
+        """The name of the class in tables: the first of its synonyms, or its index."""
         return self.label.split(",")[0] if self.label else str(self.target)
 
     @property
     def card(self) -> TrustCard | None:
-        """The trust card, once :meth:`check` has made it."""
+        """The trust card, or None until :meth:`check` is called."""
         return self.__dict__.get("_card")
 
     def check(self) -> TrustCard:
-        """Measure how far this heatmap can be trusted; asked again, give the same card.
+        """Measure how far this heatmap can be trusted; later calls return the same card.
 
-        It takes some seconds: see :func:`fusioncam.trust.check`. Raises :class:`MethodError` for an explanation that
-        was pickled, whose network is not with it.
+        This takes some seconds: see :func:`fusioncam.trust.check`. Raises :class:`MethodError` for an explanation
+        that was pickled, because its network was not.
         """
         return self._card
 
     def by(self, method: str | Method) -> Explanation:
-        """Explain the same image, class, network and layer by another method; the image is not opened again.
+        """Explain the same class of the same image at the same layer by another method, without opening the image.
 
-        Raises :class:`MethodError` for an explanation that was pickled, whose network is not with it.
+        Raises :class:`MethodError` for an explanation that was pickled, because its network was not.
         """
-        name, asked = as_method(method)
-        made_by = self._with_network()
+        name, other = as_method(method)
+        provenance = self._require_provenance()
         with cached_passes():
-            outcome = MethodOutput.of(made_by.model, made_by.x, torch.tensor([self.target]), asked)
-        return replace(self, method=name, _made_by=replace(made_by, method=asked), **outcome.of_image(0))
+            output = MethodOutput.compute(provenance.model, provenance.x, torch.tensor([self.target]), other)
+        return replace(self, method=name, _provenance=replace(provenance, method=other), **output.of_image(0))
 
-    def _with_network(self) -> Provenance:
-        if self._made_by is None:
+    def _require_provenance(self) -> Provenance:
+        if self._provenance is None:
             raise MethodError(
-                "this explanation's network is not with it, as in one that was pickled: check it before, or hand "
-                "network, image and heatmap to fusioncam.trust.check(...)"
+                "this explanation has no network, because it was pickled: check it before pickling, or call "
+                "fusioncam.trust.check(...) with the network, the image and the heatmap"
             )
-        return self._made_by
+        return self._provenance
 
     @cached_property
     def _card(self) -> TrustCard:
-        made_by = self._with_network()
+        provenance = self._require_provenance()
         return trust_check(
-            made_by.model, made_by.x, self.target, self.heatmap, made_by.method, ingredients=self.ingredients
+            provenance.model,
+            provenance.x,
+            self.target,
+            self.heatmap,
+            provenance.method,
+            ingredients=self.ingredients,
         )
 
     def facts(self) -> dict[str, Any]:
-        """Give all that is known of this map besides pixels, ready for JSON."""
+        """Return everything but the pixels, ready for JSON."""
         checked = {} if self.card is None else {"check": self.card.facts()}
         return {
             "image": self.source,
@@ -129,15 +139,15 @@ class Explanation:
         } | checked
 
     def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
-        """Write ``STEM.png`` (overlay), ``STEM.npy`` (heatmap) and ``STEM.json`` (facts); give their paths."""
+        """Write ``STEM.png`` (overlay), ``STEM.npy`` (heatmap) and ``STEM.json`` (facts); return their paths."""
         stem = stem or f"{truncate_stem(Path(self.source).stem)}.{slug(self.method)}"
-        paths = self.save_map(writable_folder(Path(folder)), stem)
+        paths = self.save_heatmap(writable_folder(Path(folder)), stem)
         with atomic_write(Path(folder, f"{stem}.json")) as file:
             file.write(to_json(run_facts(self.model, self.preprocessing) | self.facts()))
         return [*paths, Path(folder, f"{stem}.json")]
 
-    def save_map(self, folder: Path, stem: str) -> list[Path]:
-        """Write overlay and heatmap alone, as a run does that keeps its facts in one file."""
+    def save_heatmap(self, folder: Path, stem: str) -> list[Path]:
+        """Write the overlay and the heatmap without the facts, for runs that store all facts in one file."""
         paths = [folder / f"{stem}.png", folder / f"{stem}.npy"]
         with atomic_write(paths[0]) as file:
             self.overlay().save(file, "PNG")
@@ -146,24 +156,24 @@ class Explanation:
         return paths
 
     def __repr__(self) -> str:
-        seen = f"{self.class_name} {self.probability:.1%}"
-        return f"<Explanation of {self.source}: {seen}, {self.method} at {self.layer} of {self.model}>"
+        prediction = f"{self.class_name} {self.probability:.1%}"
+        return f"<Explanation of {self.source}: {prediction}, {self.method} at {self.layer} of {self.model}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle what is known of the map, and not the network."""
-        return {name: value for name, value in self.__dict__.items() if name != "_made_by"}
+        """Return the fields to pickle: all but the network, which may be large or not picklable."""
+        return {name: value for name, value in self.__dict__.items() if name != "_provenance"}
 
     def _repr_png_(self) -> bytes:
         return as_png(self.overlay())
 
     def _repr_html_(self) -> str | None:
-        """Show the overlay with its card, once there is one."""
+        """Return the overlay and the card as HTML, or None until :meth:`check` is called."""
         return None if self.card is None else to_notebook_html(self.card, self._repr_png_(), repr(self).strip("<>"))
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What an explanation needs to be checked."""
+    """The model, the input ``(1, C, H, W)`` and the method of an explanation, which a check needs."""
 
     model: ExplainedModel
     x: Tensor
@@ -171,7 +181,7 @@ class Provenance:
 
 
 def run_facts(model: str, preprocessing: Preprocessing) -> dict[str, Any]:
-    """Give what all maps of one run share."""
+    """Return the facts that all heatmaps of one run share: model, preprocessing and versions of packages."""
     packages = ("fusioncam", "torch", "torchvision", "timm", "numpy", "pillow")
     return {
         "schema_version": SCHEMA_VERSION,

@@ -1,4 +1,4 @@
-"""What a method gave for a batch, checked and brought to the CPU, and what it cost."""
+"""Run a method on a batch: check its heatmaps, move them to the CPU and count their passes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fusioncam.model.explained_model import ExplainedModel
 
 @dataclass(frozen=True)
 class MethodOutput:
-    """What one method gave for one batch, on the CPU, where, and what it cost."""
+    """The heatmaps ``(N, *s)`` of one method for one batch, on the CPU, with their layer and their cost."""
 
     heatmaps: Tensor
     ingredients: FusionComponents | None
@@ -27,22 +27,22 @@ class MethodOutput:
     seconds: float
 
     @classmethod
-    def of(cls, model: ExplainedModel, x: Tensor, target: Tensor, method: Method) -> MethodOutput:
-        """Ask the method, and count; raise :class:`ShapeError` if these are no heatmaps."""
+    def compute(cls, model: ExplainedModel, x: Tensor, target: Tensor, method: Method) -> MethodOutput:
+        """Run the method; raise :class:`ShapeError` if it does not return heatmaps."""
         began = time.perf_counter()
-        with count_passes() as meter:
-            heatmaps = whole(method(model, x, target), x, method)
-            ask = getattr(method, "ingredients", None)
-            ingredients = ask(model, x, target) if ask else None
+        with count_passes() as counter:
+            heatmaps = validated_on_cpu(method(model, x, target), x, method)
+            compute_ingredients = getattr(method, "ingredients", None)
+            ingredients = compute_ingredients(model, x, target) if compute_ingredients else None
             layer = getattr(method, "layer", None) or model.layers.default(x)
-        return cls(heatmaps, ingredients, layer, meter.passes, meter.partial, time.perf_counter() - began)
+        return cls(heatmaps, ingredients, layer, counter.passes, counter.partial, time.perf_counter() - began)
 
-    def of_image(self, n: int) -> dict[str, Any]:
-        """Give one image's part of it."""
+    def of_image(self, index: int) -> dict[str, Any]:
+        """Return the fields of an explanation that belong to one image; costs are divided among the images."""
         images = len(self.heatmaps)
         return {
-            "heatmap": self.heatmaps[n],
-            "ingredients": None if self.ingredients is None else _part(self.ingredients, n),
+            "heatmap": self.heatmaps[index],
+            "ingredients": None if self.ingredients is None else _ingredients_of_image(self.ingredients, index),
             "layer": self.layer,
             "passes": self.passes // images,
             "partial_passes": self.partial // images,
@@ -50,20 +50,23 @@ class MethodOutput:
         }
 
 
-def whole(heatmaps: Tensor, x: Tensor, method: Method) -> Tensor:
-    """Check what a method gave, which may be the user's own, and bring it to the CPU."""
-    want = (len(x), *x.shape[2:])
-    if not isinstance(heatmaps, Tensor) or tuple(heatmaps.shape) != want:
+def validated_on_cpu(heatmaps: Tensor, x: Tensor, method: Method) -> Tensor:
+    """Return a method's heatmaps as float32 on the CPU.
+
+    The method may be the user's own: raises :class:`ShapeError` unless they are ``(N, *s)`` with values in [0, 1].
+    """
+    expected = (len(x), *x.shape[2:])
+    if not isinstance(heatmaps, Tensor) or tuple(heatmaps.shape) != expected:
         got = tuple(heatmaps.shape) if isinstance(heatmaps, Tensor) else type(heatmaps).__name__
-        raise ShapeError(f"{method!r} gave {got}, not heatmaps {want}")
+        raise ShapeError(f"{method!r} must return heatmaps of shape {expected}, got {got}")
     heatmaps = heatmaps.detach().float().cpu()
     if not ((heatmaps >= 0) & (heatmaps <= 1)).all():
         low, high = heatmaps.min().item(), heatmaps.max().item()
-        raise ShapeError(f"{method!r} gave values from {low:.4g} to {high:.4g}, not heatmaps in [0, 1]")
+        raise ShapeError(f"{method!r} must return heatmaps in [0, 1], got values from {low:.4g} to {high:.4g}")
     return heatmaps
 
 
-def _part(ingredients: FusionComponents, n: int) -> FusionComponents:
-    maps = {one.name: getattr(ingredients, one.name) for one in fields(ingredients)}
-    gains = {name: gain[n].cpu() for name, gain in maps.pop("gains").items()}
-    return FusionComponents(gains=gains, **{name: value[n].cpu() for name, value in maps.items()})
+def _ingredients_of_image(ingredients: FusionComponents, index: int) -> FusionComponents:
+    values = {field.name: getattr(ingredients, field.name) for field in fields(ingredients)}
+    gains = {name: gain[index].cpu() for name, gain in values.pop("gains").items()}
+    return FusionComponents(gains=gains, **{name: maps[index].cpu() for name, maps in values.items()})

@@ -21,7 +21,7 @@ from fusioncam.report.html.benchmark_page import side_by_side_methods
 from fusioncam.report.html.page import write_html_report
 from fusioncam.report.html.stored_explanations import read_explanations
 from fusioncam.report.manifest import remove_stale_files
-from fusioncam.visualization import overlay, uncovered
+from fusioncam.visualization import overlay, remove_overlay
 from reports import CHECK, explained, heat, measured, photos, pixels
 from runs import apart, results, rows_of, save
 
@@ -237,7 +237,7 @@ def test_the_image_under_an_overlay(side):
     map_ = heat(3).copy()
     map_[0, 0], map_[-1, -1] = 0, 1
     image = pixels(1, side)
-    back = uncovered(overlay(image, map_), map_)
+    back = remove_overlay(overlay(image, map_), map_)
 
     assert np.abs(np.asarray(back, int) - np.asarray(image, int)).max() <= 2
 

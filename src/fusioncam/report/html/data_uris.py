@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from fusioncam.visualization import coloured
+from fusioncam.visualization import colourise
 
 _FORMAT = "WEBP" if features.check("webp") else "JPEG"
 _HEATMAP_SIDE = 128
@@ -29,7 +29,7 @@ def heatmap_uri(heatmap: NDArray[np.float32]) -> str:
     """Return a heatmap ``(H, W)`` in [0, 1] as a data URI of opaque colours, which a page overlays on an image."""
     scale = min(1.0, _HEATMAP_SIDE / max(heatmap.shape))
     height, width = (max(1, round(side * scale)) for side in heatmap.shape)
-    return _encoded(Image.fromarray((coloured(heatmap, (width, height)) * 255).round().astype(np.uint8)), 72)
+    return _encoded(Image.fromarray((colourise(heatmap, (width, height)) * 255).round().astype(np.uint8)), 72)
 
 
 def _reduced(image: Image.Image, side: int) -> Image.Image:

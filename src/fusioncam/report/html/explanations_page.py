@@ -31,7 +31,7 @@ from fusioncam.report.html.stored_explanations import (
 from fusioncam.report.html.writer import write_page
 from fusioncam.report.tables.model import Cell, Page, Table
 from fusioncam.trust.rendering import level_with_mark
-from fusioncam.visualization import uncovered
+from fusioncam.visualization import remove_overlay
 
 COST = "Passes and seconds count only what a heatmap needed in addition to the results it shares with earlier ones."
 
@@ -151,7 +151,7 @@ def _recovered_image(
         missing.append(overlay_path.name)
         height, width = heatmap.shape
         return "", (width, height)
-    return image_uri(uncovered(overlay, heatmap), side), overlay.size
+    return image_uri(remove_overlay(overlay, heatmap), side), overlay.size
 
 
 def _layer(explanation: StoredExplanation, heatmap: NDArray[np.float32], titles: Sequence[str]) -> OverlayLayer:
