@@ -1,4 +1,4 @@
-"""Several explanations of one image: what a comparison holds, shows, writes and refuses."""
+"""Compare explanations of one image: what a comparison contains, shows and writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 import fusioncam as fc
 import samples
-from fusioncam.errors import UnknownNameError
+from fusioncam.errors import SettingError
 from fusioncam.report.tables.model import Cell, Page, Table, markdown
 from fusioncam.visualization import side_by_side
 from samples import CAT, photo
@@ -20,27 +20,27 @@ METHODS = ("grad-cam", "layer-cam", "eigen-cam")
 
 @pytest.fixture
 def comparison():
-    """Three methods, one class."""
+    """Return explanations by three methods for one class."""
     return fc.compare(CAT, METHODS, model=samples.small())
 
 
-def test_it_is_a_sequence_of_explanations(comparison):
-    """In the order that was asked for."""
-    assert [one.method for one in comparison] == list(METHODS)
+def test_a_comparison_is_a_sequence_of_explanations(comparison):
+    """Explanations are in the order of the methods."""
+    assert [explanation.method for explanation in comparison] == list(METHODS)
     assert len(comparison) == 3
     assert comparison[-1].method == "eigen-cam"
     assert repr(comparison).splitlines() == ["<Comparison of 3>", *map(repr, comparison)]
 
 
-def test_it_is_what_explain_each_gives(comparison):
-    """Nothing is added or changed."""
-    alone = list(fc.explain_each([CAT], methods=METHODS, model=samples.small()))
+def test_compare_equals_explain_each(comparison):
+    """The heatmaps are those of explain_each."""
+    expected = list(fc.explain_each([CAT], methods=METHODS, model=samples.small()))
 
-    assert [one.heatmap.tolist() for one in comparison] == [one.heatmap.tolist() for one in alone]
+    assert [one.heatmap.tolist() for one in comparison] == [one.heatmap.tolist() for one in expected]
 
 
-def test_alternatives_and_classes_are_several():
-    """Layers by a SPEC, classes by top2."""
+def test_layers_and_classes_can_be_compared():
+    """A SPEC with alternatives compares layers, top2 compares classes; the title names the class if there is one."""
     layers = fc.compare(CAT, ["grad-cam(layer=conv|act)"], model=samples.small())
     classes = fc.compare(CAT, ["grad-cam"], model=samples.small(), target="top2")
 
@@ -52,17 +52,17 @@ def test_alternatives_and_classes_are_several():
     assert unnamed.title == f"{layers[0].class_name} {layers[0].probability:.1%}"
 
 
-def test_a_notebook_shows_the_image_and_every_map(comparison):
-    """A row of four panels, wider than high, which one explanation alone is not."""
-    shown = Image.open(io.BytesIO(comparison._repr_png_()))
+def test_notebooks_show_the_image_and_every_overlay(comparison):
+    """Four panels are in one row, which is wider than that of one explanation."""
+    png = Image.open(io.BytesIO(comparison._repr_png_()))
 
-    assert shown.format == "PNG"
-    assert shown.size == comparison.image().size
-    assert shown.width > 3 * shown.height / 2
-    assert fc.compare(photo(CAT), ["grad-cam"], model=samples.small()).image().width < shown.width
+    assert png.format == "PNG"
+    assert png.size == comparison.image().size
+    assert png.width > 3 * png.height / 2
+    assert fc.compare(photo(CAT), ["grad-cam"], model=samples.small()).image().width < png.width
 
 
-def test_rows_are_even():
+def test_rows_of_panels_are_even():
     """Six panels are two rows of three, not five and one."""
     panels = [("a", photo(CAT, (40, 40)))] * 6
 
@@ -70,8 +70,8 @@ def test_rows_are_even():
     assert side_by_side(panels).height > side_by_side(panels[:3]).height
 
 
-def test_saving_writes_the_grid_and_every_explanation(comparison, tmp_path):
-    """Names do not collide where classes differ."""
+def test_save_writes_the_grid_and_every_explanation(comparison, tmp_path):
+    """File names do not collide if classes differ."""
     paths = comparison.save(tmp_path)
     assert [path.name for path in paths[:4]] == [
         "chelsea.png", "chelsea.grad-cam.png", "chelsea.grad-cam.npy", "chelsea.grad-cam.json"
@@ -82,14 +82,14 @@ def test_saving_writes_the_grid_and_every_explanation(comparison, tmp_path):
     assert len(set(classes)) == 7
 
 
-def test_nothing_is_no_comparison():
-    """A list without methods is told."""
-    with pytest.raises(UnknownNameError, match="at least one explanation"):
+def test_a_comparison_without_methods_is_reported():
+    """An empty list of methods is an error."""
+    with pytest.raises(SettingError, match="at least one explanation"):
         fc.compare(CAT, [], model=samples.small())
 
 
-def test_a_notebook_shows_tables_and_pages():
-    """As the Markdown that is written into files."""
+def test_notebooks_show_tables_and_pages_of_reports():
+    """They show the Markdown that is written into files."""
     table = Table("Means", "m", ("method", "road ↑"), (("grad-cam", (Cell("0.5", "0.4, 0.6"),)),))
     page = Page("means", "Means", (table,), ("A note.",), ())
 
