@@ -19,7 +19,7 @@ import fusioncam as fc
 from fusioncam.data.images import find_images
 from fusioncam.functional.similarity import spearman
 from fusioncam.trust.card import LEVELS
-from fusioncam.trust.levels import ALIKE, ASKED, UNLIKE
+from fusioncam.trust.levels import DISSIMILAR, QUESTIONS, SIMILAR
 
 METHODS = ("fusion-cam(budget=64)", "grad-cam", "center", "random")
 
@@ -37,7 +37,7 @@ def measured(images: list[Path], methods: list[str]) -> dict[str, list[fc.Explan
 def levels(found: dict[str, list[fc.Explanation]]) -> list[str]:
     """Count good / mixed / poor (/ unknown) of each question and all in all, a row each."""
     rows = ["| question | " + " | ".join(found) + " |", "| --- |" + " --- |" * len(found)]
-    for name in (*ASKED, "all in all"):
+    for name in (*QUESTIONS, "all in all"):
         cells = []
         for explanations in found.values():
             counts = Counter(
@@ -50,12 +50,12 @@ def levels(found: dict[str, list[fc.Explanation]]) -> list[str]:
 
 
 def alike(explanations: list[fc.Explanation]) -> str:
-    """Tell how alike maps of different images are: what ``ALIKE`` and ``UNLIKE`` are set by."""
+    """Describe the similarity of heatmaps of different images, from which ``SIMILAR`` and ``DISSIMILAR`` are set."""
     maps = [torch.nn.functional.avg_pool2d(one.heatmap[None], 4) for one in explanations]
     pairs = np.array([spearman(first, second).item() for first, second in combinations(maps, 2)])
     quantiles = ", ".join(f"{np.quantile(pairs, q):.2f} at {q:.0%}" for q in (0.05, 0.25, 0.5, 0.75, 0.95))
-    above, below = np.mean(pairs > ALIKE), np.mean(pairs < UNLIKE)
-    return f"{len(pairs)} pairs: {quantiles}; {above:.1%} above {ALIKE}, {below:.1%} below {UNLIKE}"
+    above, below = np.mean(pairs > SIMILAR), np.mean(pairs < DISSIMILAR)
+    return f"{len(pairs)} pairs: {quantiles}; {above:.1%} above {SIMILAR}, {below:.1%} below {DISSIMILAR}"
 
 
 def main() -> None:

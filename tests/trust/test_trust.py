@@ -40,7 +40,7 @@ from fusioncam.trust.rendering import CardView, to_notebook_html, to_table
 from samples import CAT, COFFEE
 from toys import problem
 
-NAMES = tuple(levels.ASKED)
+NAMES = tuple(levels.QUESTIONS)
 GRAD_CAM = METHODS["grad-cam"]
 
 
@@ -133,10 +133,10 @@ def test_every_map_that_knows_nothing_must_be_beaten(mine, center, level):
 @pytest.mark.parametrize(
     ("alike", "gradient", "region", "level"),
     [
-        (levels.ALIKE, 0.1, 0.1, "good"),
-        (levels.ALIKE, 0.1, 0.0, "mixed"),
+        (levels.SIMILAR, 0.1, 0.1, "good"),
+        (levels.SIMILAR, 0.1, 0.0, "mixed"),
         (0.7, 0.1, 0.1, "mixed"),
-        (levels.UNLIKE - 0.01, 0.1, 0.1, "poor"),
+        (levels.DISSIMILAR - 0.01, 0.1, 0.1, "poor"),
         (1.0, 0.0, -0.1, "poor"),
     ],
 )
@@ -150,10 +150,10 @@ def test_both_maps_must_agree_and_add(alike, gradient, region, level):
     ("alike", "stable", "depends"),
     [
         (1.0, "good", "poor"),
-        (levels.ALIKE, "good", "mixed"),
+        (levels.SIMILAR, "good", "mixed"),
         (0.7, "mixed", "mixed"),
-        (levels.UNLIKE, "mixed", "good"),
-        (levels.UNLIKE - 0.01, "poor", "good"),
+        (levels.DISSIMILAR, "mixed", "good"),
+        (levels.DISSIMILAR - 0.01, "poor", "good"),
         (-1.0, "poor", "good"),
     ],
 )
@@ -171,7 +171,7 @@ def test_alike_is_good_under_noise_and_poor_without_the_network(alike, stable, d
     [
         (0.95, 0.95, "poor"),
         (0.95, 0.96, "mixed"),
-        (levels.ALIKE, 0.96, "good"),
+        (levels.SIMILAR, 0.96, "good"),
         (0.3, 0.2, "poor"),
         (1.0, 1.0, "poor"),
     ],
@@ -210,10 +210,10 @@ def test_all_in_all(changed, level):
     assert got == level
     known = sum(one.level != "unknown" for one in questions)
     if known:
-        assert f"{sum(one.level == 'good' for one in questions)} of {known} questions came out good" in words
+        assert f"{sum(one.level == 'good' for one in questions)} of {known} answers are good" in words
     for name in NAMES:  # what is poor and decides is said
-        if (GOOD | changed)[name] == "poor" and level == "poor" and name in levels._NEEDED:
-            assert levels._FAILS[name] in words
+        if (GOOD | changed)[name] == "poor" and level == "poor" and name in levels._DECISIVE:
+            assert levels._FAILURES[name] in words
 
 
 # -- figures by hand -------------------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def test_a_map_of_the_right_place_and_class():
         "of-this-class": "good",
     }
     assert card.level == "poor"
-    assert levels._FAILS["depends-on-the-network"] in card.words
+    assert levels._FAILURES["depends-on-the-network"] in card.words
     wrong = check(model, x, target, heatmap.flip(0, 1), of_class)
     assert {levels_of(wrong)[name] for name in NAMES[:2]} == {"poor"}
 
@@ -341,7 +341,7 @@ def test_a_constant_map_highlights_nothing():
     model, x, target, heatmap = toy()
     card = check(model, x, target, torch.full_like(heatmap, 0.5), GRAD_CAM)
     assert (card.level, set(levels_of(card).values())) == ("poor", {"unknown"})
-    assert {one.words for one in card.questions} == {"The map is constant: it highlights nothing."}
+    assert {one.words for one in card.questions} == {"The heatmap is constant: it highlights nothing."}
     assert card.passes <= 2
 
 
@@ -373,7 +373,7 @@ def test_a_class_that_the_network_does_not_see():
     model, x, target, heatmap = corner()
     card = check(model, x, 1 - target, heatmap, of_class)
     assert [levels_of(card)[name] for name in NAMES[:2]] == ["unknown", "unknown"]
-    assert "no more than a guess among 2 classes" in question(card, "better-than-chance").words
+    assert "no more than chance among 2 classes" in question(card, "better-than-chance").words
     assert levels_of(card)["stable"] != "unknown"
 
 
@@ -405,7 +405,10 @@ def test_a_cheaper_form_that_gives_another_map_does_not_speak_for_it():
     model, x, target, heatmap = toy()
     card = check(model, x, target, heatmap, Budgeted())
     for name in NAMES[3:]:
-        assert "it is another map: it correlates with this one by -1.00" in question(card, name).words
+        assert (
+            f"With {BUDGET} masks the method returns a different heatmap: its correlation with this one is -1.00"
+            in question(card, name).words
+        )
 
 
 @pytest.mark.parametrize(
@@ -441,13 +444,13 @@ def test_the_form_that_was_made_again_is_said():
         gains={name: gain[0] for name, gain in ingredients.gains.items()},
     )
     card = check(model, x, target, heatmap, "fusion-cam", ingredients=one)
-    assert f"made again with {BUDGET} masks" in question(card, "stable").words
+    assert f"computed again with {BUDGET} masks" in question(card, "stable").words
     assert question(card, "maps-agree").level != "unknown"
     bare = check(model, x, target, heatmap, "fusion-cam")
-    assert "were not handed over" in question(bare, "maps-agree").words
+    assert "were not given" in question(bare, "maps-agree").words
     plain = check(model, x, target, heatmap, "grad-cam")
-    assert "no fusion" in question(plain, "maps-agree").words
-    assert "made again" not in question(plain, "stable").words
+    assert "does not fuse" in question(plain, "maps-agree").words
+    assert "computed again" not in question(plain, "stable").words
 
 
 class Uncopied(samples.Small):
@@ -485,11 +488,11 @@ def test_signals_volumes_and_dead_channels(name):
 def test_wrong_requests_are_told():
     """Batches, other shapes, weights of classes, classes that are not there, NaN, and unknown names."""
     model, x, target, heatmap = toy()
-    with pytest.raises(ShapeError, match="one image"):
+    with pytest.raises(ShapeError, match="must be one image"):
         check(model, x.repeat(2, 1, 1, 1), target, heatmap, GRAD_CAM)
-    with pytest.raises(ShapeError, match=r"is \(8, 8\), got \(4, 4\)"):
+    with pytest.raises(ShapeError, match=r"must have shape \(8, 8\), got \(4, 4\)"):
         check(model, x, target, heatmap[:4, :4], GRAD_CAM)
-    with pytest.raises(TargetError, match="one class"):
+    with pytest.raises(TargetError, match="index of one class"):
         check(model, x, torch.rand(1, 3), heatmap, GRAD_CAM)
     with pytest.raises(TargetError, match="class 3 of 3"):
         check(model, x, 3, heatmap, GRAD_CAM)

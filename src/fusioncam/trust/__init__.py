@@ -1,4 +1,4 @@
-"""Measure how far one heatmap can be trusted."""
+"""Measure how reliable one heatmap is."""
 
 from fusioncam.trust.assess import check
 from fusioncam.trust.card import LEVELS, Question, TrustCard

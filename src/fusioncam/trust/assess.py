@@ -1,13 +1,14 @@
-"""The trust card: some seconds of measuring that say how far one heatmap can be trusted.
+"""Check one heatmap: some seconds of measurements that show how reliable it is.
 
     card = check(model, x, target, heatmap, METHODS["fusion-cam"])
 
-Six questions, each answered by metrics that exist, in a sentence with the figures under it and a level: "good",
-"mixed", "poor", or "unknown" where it cannot be measured. What each level means, and how often real maps and maps
-that know nothing get it, is told in ``docs/trust.md``.
+The card has six questions. Each is answered by the library's metrics: a sentence with its figures, and a level, which
+is "good", "mixed", "poor", or "unknown" where it cannot be measured. ``docs/trust.md`` explains the levels, and how
+often real heatmaps and baselines get them.
 
-The *highlighted part* of a map is its highest ``SHARE`` of the pixels, shown as they are; what is hidden, that part
-or the rest, shows the blurred image. So all maps show equally much, and a wide one has no advantage.
+The *highlighted part* is the highest ``SHARE`` of the heatmap's pixels, shown unchanged; what is hidden, that part or
+the rest, is replaced by the blurred image. All heatmaps therefore show the same number of pixels, and a wide one has
+no advantage.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from fusioncam.trust.measurements import (
     agreement,
 )
 
+# the least correlation of the heatmap and the one from a smaller budget, for the latter to represent the former
 SAME = 0.9
 
 
@@ -53,117 +55,126 @@ def check(
     *,
     ingredients: FusionComponents | None = None,
 ) -> TrustCard:
-    """Measure how far a heatmap ``(*s)`` of one image ``x`` ``(1, C, *s)`` for the class ``target`` can be trusted.
+    """Measure how reliable a heatmap ``(*s)`` of one image ``x`` ``(1, C, *s)`` is for the class ``target``.
 
-    ``method`` is what made it: it is asked again about a noisy image, another class and a network whose top was
-    made random, in a copy. Where it has a budget of masks to set, it is asked with 64. ``ingredients`` are those of
-    Union- and Fusion-CAM, without a batch side. A question that cannot be asked is "unknown", and says why.
+    ``method`` is the method that made the heatmap. It runs again for noisy images, for another class, and on a copy
+    of the network whose last layers are randomised; a method with a budget of masks runs with at most 64.
+    ``ingredients`` are the components of Union-CAM and Fusion-CAM, without a batch dimension. The level of a question
+    that cannot be measured is "unknown", with the reason.
 
-    Raises :class:`ShapeError` for other shapes, :class:`TargetError` for a class that is not there,
+    Raises :class:`ShapeError` for other shapes, :class:`TargetError` for a class that the network does not have, and
     :class:`NonFiniteError` for NaN in the heatmap or the scores.
     """
-    began = time.perf_counter()
-    with count_passes() as meter, uncached(), cached_passes(), warnings.catch_warnings():
+    start = time.perf_counter()
+    with count_passes() as counter, uncached(), cached_passes(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FlatHeatmapWarning)
-        questions = tuple(_answers(_case(model, x, target, heatmap, method), ingredients))
+        questions = tuple(_questions(_case(model, x, target, heatmap, method), ingredients))
     level, words = levels.overall(questions)
-    return TrustCard(level, words, questions, time.perf_counter() - began, meter.passes, meter.partial)
+    return TrustCard(level, words, questions, time.perf_counter() - start, counter.passes, counter.partial)
 
 
 def _case(model: ExplainedModel, x: Tensor, target: Target, heatmap: Tensor, method: str | Method) -> Case:
     if not isinstance(x, Tensor) or x.dim() < 3 or len(x) != 1:
         got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise ShapeError(f"a check is of one image, x (1, C, H, W), got {got}: check images one at a time")
+        raise ShapeError(f"x must be one image (1, C, H, W), got {got}: check images one at a time")
     if tuple(heatmap.shape) != tuple(x.shape[2:]):
-        raise ShapeError(f"the heatmap of x {tuple(x.shape)} is {tuple(x.shape[2:])}, got {tuple(heatmap.shape)}")
+        raise ShapeError(
+            f"the heatmap of x {tuple(x.shape)} must have shape {tuple(x.shape[2:])}, got {tuple(heatmap.shape)}"
+        )
     targets = as_targets(target, x)
     if targets.is_floating_point():
-        raise TargetError("a check is of one class: give its index")
+        raise TargetError(f"target must be the index of one class, got weights {tuple(targets.shape)}")
     case = Case(model, x, targets, validate_heatmaps(heatmap[None].cpu(), x), as_method(method)[1])
-    model.scores(x, targets, "probability")  # tells a class that is not there, and scores that are no numbers
+    model.scores(x, targets, "probability")  # raises for a class that does not exist and for NaN
     return case
 
 
-def _answers(case: Case, ingredients: FusionComponents | None) -> Iterator[Question]:
-    """Ask all questions in the order of ``ASKED``."""
+def _questions(case: Case, ingredients: FusionComponents | None) -> Iterator[Question]:
+    """Yield all questions with their answers, in the order of ``QUESTIONS``."""
     if is_flat(case.heatmap).item():
-        for name in levels.ASKED:
-            yield levels.unknown(name, "The map is constant: it highlights nothing.")
+        for name in levels.QUESTIONS:
+            yield levels.unknown(name, "The heatmap is constant: it highlights nothing.")
         return
-    yield from _of_the_image(case)
-    yield _of_ingredients(case, ingredients)
-    yield from _made_again(case)
+    yield from _image_questions(case)
+    yield _agreement_question(case, ingredients)
+    yield from _regeneration_questions(case)
 
 
-def _of_the_image(case: Case) -> Iterator[Question]:
-    contest, classes = BaselineComparison.of(case), len(case.probabilities)
-    asks = {
-        "carries-the-class": lambda: levels.judge_deletion(contest.parts(), class_name(case.model, int(case.target))),
-        "better-than-chance": lambda: levels.judge_vs_random(*contest.curves()),
+def _image_questions(case: Case) -> Iterator[Question]:
+    comparison, classes = BaselineComparison.of(case), len(case.probabilities)
+    judges = {
+        "carries-the-class": lambda: levels.judge_deletion(
+            comparison.parts(), class_name(case.model, int(case.target))
+        ),
+        "better-than-chance": lambda: levels.judge_vs_random(*comparison.curves()),
     }
-    why = ""
+    reason = ""
     if classes == 1:
-        why = "The network has one class, whose probability is 1 whatever is seen: wrap it by tasks.MultiLabel."
+        reason = "The network has one class, whose probability is always 1: wrap the network in tasks.MultiLabel."
     elif case.whole <= 1 / classes:
-        why = f"The network gives this class {case.whole:.2%}, no more than a guess among {classes} classes."
-    for name, ask in asks.items():
-        yield levels.unknown(name, why) if why else _tolerant(name, ask)
+        reason = f"The probability of this class is {case.whole:.2%}, no more than chance among {classes} classes."
+    for name, judge in judges.items():
+        yield levels.unknown(name, reason) if reason else _or_unknown(name, judge)
 
 
-def _of_ingredients(case: Case, ingredients: FusionComponents | None) -> Question:
+def _agreement_question(case: Case, ingredients: FusionComponents | None) -> Question:
     if ingredients is None:
-        fused = hasattr(case.method, "ingredients")
-        why = "The method's ingredients were not handed over." if fused else "The method is no fusion of two maps."
-        return levels.unknown("maps-agree", why)
+        fuses = hasattr(case.method, "ingredients")
+        reason = "The fused heatmaps were not given." if fuses else "The method does not fuse two heatmaps."
+        return levels.unknown("maps-agree", reason)
     figures = agreement(ingredients)
     if isnan(figures["agreement"]):
-        return levels.unknown("maps-agree", "One of the two maps is constant.", figures)
+        return levels.unknown("maps-agree", "One of the two heatmaps is constant.", figures)
     return levels.judge_agreement(figures)
 
 
-def _made_again(case: Case) -> Iterator[Question]:
+def _regeneration_questions(case: Case) -> Iterator[Question]:
     names = ("stable", "depends-on-the-network", "of-this-class")
     try:
-        again = RegeneratedMaps(case)
+        maps = RegeneratedMaps(case)
     except (PassBudgetExceeded, FusionCamError) as error:
-        yield from (levels.unknown(name, _why(error)) for name in names)
+        yield from (levels.unknown(name, _reason(error)) for name in names)
         return
-    how = f" (made again with {BUDGET} masks)" if again.cheaper else ""
-
-    def differs() -> Question:
-        if len(case.probabilities) == 1:
-            return levels.unknown("of-this-class", "The network has no other class.")
-        itself = again.under_noise["similarity"]
-        return levels.judge_class_dependence(again.of_other(), itself, class_name(case.model, case.other), how)
-
-    asks = (
-        lambda: levels.judge_stability(again.under_noise, how),
-        lambda: levels.judge_network_dependence(again.under_randomised_weights(), how),
-        differs,
+    if not maps.similarity >= SAME:  # NaN too
+        reason = (
+            f"With {BUDGET} masks the method returns a different heatmap: its correlation with this one is "
+            f"{maps.similarity:.2f}."
+        )
+        yield from (levels.unknown(name, reason) for name in names)
+        return
+    how = f" (computed again with {BUDGET} masks)" if maps.cheaper else ""
+    yield _or_unknown("stable", lambda: levels.judge_stability(maps.under_noise, how))
+    yield _or_unknown(
+        "depends-on-the-network",
+        lambda: levels.judge_network_dependence(maps.under_randomised_weights(), how),
     )
-    another = f"Made again{how} it is another map: it correlates with this one by {again.likeness:.2f}."
-    for name, ask in zip(names, asks, strict=True):
-        # a cheaper form must give nearly the same map to speak for it
-        yield _tolerant(name, ask) if again.likeness >= SAME else levels.unknown(name, another)
+    yield _or_unknown("of-this-class", lambda: _class_question(case, maps, how))
 
 
-def _tolerant(name: str, ask: Callable[[], Question]) -> Question:
-    """Ask; where it cannot be measured, say why."""
+def _class_question(case: Case, maps: RegeneratedMaps, how: str) -> Question:
+    if len(case.probabilities) == 1:
+        return levels.unknown("of-this-class", "The network has no other class.")
+    under_noise, other = maps.under_noise["similarity"], class_name(case.model, case.other)
+    return levels.judge_class_dependence(maps.of_other_class(), under_noise, other, how)
+
+
+def _or_unknown(name: str, judge: Callable[[], Question]) -> Question:
+    """Return the judged question; an unknown one with the reason if it cannot be measured."""
     try:
-        return ask()
+        return judge()
     except (PassBudgetExceeded, FusionCamError) as error:
-        return levels.unknown(name, _why(error))
+        return levels.unknown(name, _reason(error))
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, PassBudgetExceeded):
         return (
-            f"Making the map again takes more than {MOST_PASSES} passes, too many for a check: the metrics "
-            "noise-stability and model-randomisation measure it."
+            f"Computing the heatmap again takes more than {MOST_PASSES} passes, too many for a check: use the "
+            "metrics noise-stability and model-randomisation."
         )
     return f"It could not be measured: {error}"
 
 
 def class_name(model: ExplainedModel, index: int) -> str:
-    """Name a class as sentences do: the first of its names, or its index."""
+    """Return the name of a class for a sentence: the first of its labels, or its index."""
     return model.labels[index].split(",")[0] if model.labels else f"class {index}"

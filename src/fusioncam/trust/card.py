@@ -1,4 +1,4 @@
-"""What a trust card is: questions, each with a level, a sentence and the figures under it."""
+"""The trust card as data: questions, each with a level, an answer in words and the figures behind it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Curves = Mapping[str, Mapping[str, list[float]]]
 
 @dataclass(frozen=True)
 class Question:
-    """One question that was asked of a heatmap, and what was measured.
+    """One question about a heatmap, and the answer.
 
-    ``level`` is one of ``LEVELS``; "unknown" says that it could not be measured, and ``words`` say why. ``figures``
-    are what the level and the words rest on. ``curves`` holds the probability in insertion and deletion, at even
-    steps from no pixel changed to all of them: ``curves["insertion"]["heatmap"]``, ``"random"`` (the mean of several
-    maps) and ``"center"``.
+    ``level`` is one of ``LEVELS``; "unknown" means that it could not be measured, and ``words`` give the reason.
+    ``figures`` are the numbers behind the level and the words. ``curves`` holds the probability under insertion and
+    deletion, at even steps from no pixel changed to all of them: ``curves["insertion"]["heatmap"]``, ``"random"``
+    (the mean of several random heatmaps) and ``"center"``.
     """
 
     name: str
@@ -28,23 +28,23 @@ class Question:
     curves: Curves | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Give it ready for JSON."""
-        told = {
+        """Return the question and its answer as data that JSON can hold."""
+        facts = {
             "name": self.name,
             "question": self.question,
             "level": self.level,
             "words": self.words,
             "figures": self.figures,
         }
-        return told if self.curves is None else told | {"curves": self.curves}
+        return facts if self.curves is None else facts | {"curves": self.curves}
 
 
 @dataclass(frozen=True)
 class TrustCard:
-    """How far one heatmap can be trusted: the overall level, the questions behind it, and what asking them cost.
+    """How reliable one heatmap is: the overall level, the questions behind it, and the cost of the check.
 
-    ``level`` is "good", "mixed" or "poor". ``passes``, ``partial_passes`` and ``seconds`` are what the check took
-    beyond the heatmap itself.
+    ``level`` is "good", "mixed" or "poor". ``passes``, ``partial_passes`` and ``seconds`` are the cost of the check
+    itself, without that of the heatmap.
     """
 
     level: str
@@ -55,12 +55,12 @@ class TrustCard:
     partial_passes: int
 
     def facts(self) -> dict[str, Any]:
-        """Give all of it ready for JSON."""
+        """Return the card as data that JSON can hold."""
         return {
             "level": self.level,
             "words": self.words,
             "seconds": round(self.seconds, 4),
             "passes": self.passes,
             "partial_passes": self.partial_passes,
-            "questions": [one.facts() for one in self.questions],
+            "questions": [question.facts() for question in self.questions],
         }

@@ -1,8 +1,8 @@
-"""Figures -> levels and words: plain arithmetic, no network.
+"""Levels and sentences from figures: plain arithmetic, without a network.
 
-The thresholds of similarity come from maps of different images, which must not be taken for alike: half of such
-pairs correlate by less than ``UNLIKE`` and one in twenty by more than ``ALIKE``. How they were measured, and how
-often real maps and those that know nothing get each level, is told in ``docs/trust.md``.
+The thresholds of similarity come from heatmaps of different images, which must not count as similar: half of such
+pairs have a correlation below ``DISSIMILAR`` and one in twenty above ``SIMILAR``. ``docs/trust.md`` describes how
+they were measured, and how often real heatmaps and baselines get each level.
 """
 
 from __future__ import annotations
@@ -13,135 +13,138 @@ from math import isfinite
 from fusioncam.trust.card import Curves, Question
 from fusioncam.trust.measurements import DRAWS, NOISE, RANDOM_MAPS, SHARE, Figures
 
-ALIKE = 0.88
-UNLIKE = 0.5
+SIMILAR = 0.88
+DISSIMILAR = 0.5
 HALF = 0.5
 
-ASKED = {
-    "carries-the-class": "Does the highlighted part carry the class?",
-    "better-than-chance": "Does the map find what matters better than maps that know nothing?",
-    "maps-agree": "Do the gradient map and the region map agree?",
-    "stable": "Does the map stay under a little noise?",
-    "depends-on-the-network": "Does the map change when the network's top is made random?",
-    "of-this-class": "Does the map differ from that of the next class?",
+QUESTIONS = {
+    "carries-the-class": "Does the class depend on the highlighted part?",
+    "better-than-chance": "Is the heatmap better than random heatmaps and a spot at the centre?",
+    "maps-agree": "Do the gradient heatmap and the region heatmap agree?",
+    "stable": "Is the heatmap stable under a little noise?",
+    "depends-on-the-network": "Does the heatmap change when the network's last layers are randomised?",
+    "of-this-class": "Does the heatmap differ from that of the next most probable class?",
 }
-# what is said of a map whose answer is poor
-_FAILS = {
-    "carries-the-class": "the rest of the image carries the class better than what it highlights",
-    "better-than-chance": "it finds what matters no better than random maps",
-    "maps-agree": "its gradient map and its region map show different places",
-    "stable": "a little noise moves it",
-    "depends-on-the-network": "it stays much the same when the network's top is made random",
-    "of-this-class": "the next class's map is the same but for noise",
+# the reason that the overall sentence gives for each poor answer
+_FAILURES = {
+    "carries-the-class": "the class is no more probable for the highlighted part than for the rest of the image",
+    "better-than-chance": "the heatmap is no better than random heatmaps",
+    "maps-agree": "the gradient heatmap and the region heatmap do not support each other",
+    "stable": "a little noise changes the heatmap",
+    "depends-on-the-network": "the heatmap hardly changes when the network's last layers are randomised",
+    "of-this-class": "the heatmap of the next class differs from this one by no more than noise does",
 }
-# a map that fails one of these is no evidence of what the network looked at, whatever the others say
-_NEEDED = ("carries-the-class", "better-than-chance", "depends-on-the-network")
+# a poor answer to one of these decides: such a heatmap is not evidence of what the network uses
+_DECISIVE = ("carries-the-class", "better-than-chance", "depends-on-the-network")
 
 
 def judge_deletion(figures: Figures, name: str) -> Question:
-    """Judge the highlighted part: good if it keeps half of the probability alone and half is lost without it."""
+    """Judge the highlighted part: good if it alone keeps half of the probability, and half is lost without it."""
     whole, only, without = figures["whole"], figures["only"], figures["without"]
     kept, lost = only >= HALF * whole, without <= HALF * whole
     level = "good" if kept and lost else "poor" if only <= without else "mixed"
     words = (
         f"The probability of {name} is {whole:.1%} for the whole image, {only:.1%} for the highest {SHARE:.0%} of "
-        f"the pixels alone and {without:.1%} without them; for random parts as large it is "
-        f"{figures['only_random']:.1%} and {figures['without_random']:.1%}, the mean of {RANDOM_MAPS}."
+        f"the pixels alone, and {without:.1%} without them. For random parts of the same size it is "
+        f"{figures['only_random']:.1%} and {figures['without_random']:.1%} (mean of {RANDOM_MAPS})."
     )
     return _answer("carries-the-class", level, words, figures)
 
 
 def judge_vs_random(figures: Figures, curves: Curves) -> Question:
-    """Judge insertion less deletion: good if it is higher than that of every map that knows nothing."""
-    mine, random, center = (figures[f"difference{one}"] for one in ("", "_random", "_center"))
+    """Judge insertion minus deletion: good if it is higher than that of every baseline."""
+    own, random, center = (figures[f"difference{suffix}"] for suffix in ("", "_random", "_center"))
     best = figures["difference_random_highest"]
-    level = "good" if mine > max(best, center) else "poor" if mine <= random else "mixed"
+    level = "good" if own > max(best, center) else "poor" if own <= random else "mixed"
     words = (
-        f"The area under insertion less that under deletion is {mine:.3f} ({figures['insertion']:.3f} - "
-        f"{figures['deletion']:.3f}); of {RANDOM_MAPS} random maps it is {random:.3f} in the mean and {best:.3f} at "
-        f"most, of a spot at the centre {center:.3f}."
+        f"The area under the insertion curve minus that under the deletion curve is {own:.3f} "
+        f"({figures['insertion']:.3f} - {figures['deletion']:.3f}). For {RANDOM_MAPS} random heatmaps it is "
+        f"{random:.3f} on average and {best:.3f} at most; for a spot at the centre it is {center:.3f}."
     )
     return _answer("better-than-chance", level, words, figures, curves)
 
 
 def judge_agreement(figures: Figures) -> Question:
-    """Judge what the map was made of: good if both maps are alike and both add to the probability."""
-    alike, denoised, region = figures["agreement"], figures["gain_denoised"], figures["gain_region"]
-    good = alike >= ALIKE and denoised > 0 and region > 0
-    poor = alike < UNLIKE or (denoised <= 0 and region <= 0)
+    """Judge the two fused heatmaps: good if they are similar and each increases the probability."""
+    similarity, denoised, region = figures["agreement"], figures["gain_denoised"], figures["gain_region"]
+    good = similarity >= SIMILAR and denoised > 0 and region > 0
+    poor = similarity < DISSIMILAR or (denoised <= 0 and region <= 0)
     words = (
-        f"The gradient map and the region map correlate by {alike:.2f}; seen through them, the image changes the "
-        f"probability of the empty one by {denoised:+.3f} and {region:+.3f}."
+        f"The gradient heatmap and the region heatmap have a correlation of {similarity:.2f}. The image masked by "
+        f"each of them changes the probability of the empty image by {denoised:+.3f} and {region:+.3f}."
     )
     return _answer("maps-agree", "good" if good else "poor" if poor else "mixed", words, figures)
 
 
 def judge_stability(figures: Figures, how: str) -> Question:
-    """Judge stability: good if the noisy image's map is more alike than those of different images are."""
-    alike = figures["similarity"]
-    level = "good" if alike >= ALIKE else "poor" if alike < UNLIKE else "mixed"
+    """Judge stability: good if the heatmaps of noisy images are more similar than those of different images."""
+    similarity = figures["similarity"]
+    level = "good" if similarity >= SIMILAR else "poor" if similarity < DISSIMILAR else "mixed"
     words = (
-        f"Under noise of {NOISE:.0%} of the image's range the map correlates by {alike:.2f} with itself, the mean "
-        f"of {DRAWS} draws; the probability went from {figures['probability']:.1%} to "
+        f"With noise of {NOISE:.0%} of the image's range, the heatmap has a correlation of {similarity:.2f} with the "
+        f"original (mean of {DRAWS} draws), and the probability changes from {figures['probability']:.1%} to "
         f"{figures['probability_noisy']:.1%}{how}."
     )
     return _answer("stable", level, words, figures)
 
 
 def judge_network_dependence(figures: Figures, how: str) -> Question:
-    """Judge dependence on what was learned: good if no more is left than maps of different images share."""
-    alike = figures["similarity"]
-    level = "good" if alike <= UNLIKE else "poor" if alike > ALIKE else "mixed"
+    """Judge the dependence on the network: good if the similarity is no more than that of different images."""
+    similarity = figures["similarity"]
+    level = "good" if similarity <= DISSIMILAR else "poor" if similarity > SIMILAR else "mixed"
     words = (
-        f"With the parameters of the network's last {figures['shuffled']:.0%} of layers shuffled, in a copy, the map "
-        f"correlates by {alike:.2f} with this one{how}."
+        f"With the parameters of the last {figures['shuffled']:.0%} of layers shuffled, in a copy of the network, "
+        f"the heatmap has a correlation of {similarity:.2f} with the original{how}."
     )
     return _answer("depends-on-the-network", level, words, figures)
 
 
-def judge_class_dependence(figures: Figures, itself: float, other: str, how: str) -> Question:
-    """Judge the class: poor if the next class's map is as like this one as this one is to ``itself`` under noise."""
-    alike = figures["similarity"]
-    level = "poor" if alike >= itself else "good" if alike <= ALIKE else "mixed"
+def judge_class_dependence(figures: Figures, under_noise: float, other: str, how: str) -> Question:
+    """Judge the class: poor if the next class's heatmap is at least as similar as the heatmap ``under_noise``."""
+    similarity = figures["similarity"]
+    level = "poor" if similarity >= under_noise else "good" if similarity <= SIMILAR else "mixed"
     words = (
-        f"The map of the next class, {other} ({figures['other_probability']:.1%}), correlates by {alike:.2f} with "
-        f"this one, which correlates by {itself:.2f} with itself under a little noise{how}."
+        f"The heatmap of the next class, {other} ({figures['other_probability']:.1%}), has a correlation of "
+        f"{similarity:.2f} with this one. Under a little noise, this one has a correlation of {under_noise:.2f} with "
+        f"itself{how}."
     )
     return _answer("of-this-class", level, words, figures)
 
 
-def unknown(name: str, why: str, figures: Figures | None = None) -> Question:
-    """Say that a question could not be asked, and why."""
-    return _answer(name, "unknown", why, figures or {})
+def unknown(name: str, reason: str, figures: Figures | None = None) -> Question:
+    """Return a question that could not be measured, with the reason."""
+    return _answer(name, "unknown", reason, figures or {})
 
 
 def overall(questions: Sequence[Question]) -> tuple[str, str]:
-    """Give the level of all answers together, and say what it rests on.
+    """Return the overall level of all answers, and a sentence that gives the reason.
 
-    "poor" if one of ``_NEEDED`` is poor, or no question could be asked. "good" if the map beats all those that know
-    nothing, the others of ``_NEEDED`` could be asked, none is poor, and at least half are good. Else "mixed".
+    "poor" if a question of ``_DECISIVE`` is poor, or none could be measured. "good" if the heatmap is better than all
+    baselines, the other decisive questions could be measured, no answer is poor, and at least half are good.
+    Otherwise "mixed".
     """
-    known = [one for one in questions if one.level != "unknown"]
-    at = {level: [one.name for one in known if one.level == level] for level in ("good", "mixed", "poor")}
-    needed = [name for name in at["poor"] if name in _NEEDED]
-    asked = f"{len(at['good'])} of {len(known)} questions came out good"
+    known = [question for question in questions if question.level != "unknown"]
+    names = {level: [one.name for one in known if one.level == level] for level in ("good", "mixed", "poor")}
+    decisive = [name for name in names["poor"] if name in _DECISIVE]
+    count = f"{len(names['good'])} of {len(known)} answers are good"
     if not known:
-        return "poor", "Nothing could be measured of this map, so nothing speaks for it."
-    if needed:
-        return "poor", f"This speaks against relying on the map: {_listed(needed)} ({asked})."
-    if at["poor"]:
-        return "mixed", f"Some of it does not hold: {_listed(at['poor'])} ({asked})."
-    missing = [ASKED[name] for name in _NEEDED if name not in {one.name for one in known}]
+        return "poor", "Nothing could be measured, so there is no evidence for this heatmap."
+    if decisive:
+        return "poor", f"Reasons not to rely on this heatmap: {_failures(decisive)} ({count})."
+    if names["poor"]:
+        return "mixed", f"Rely on this heatmap with caution: {_failures(names['poor'])} ({count})."
+    missing = [QUESTIONS[name] for name in _DECISIVE if name not in {one.name for one in known}]
     if missing:
-        return "mixed", f"Too little could be asked: {asked}, none poor, but nothing answers '{missing[0]}'"
-    if "better-than-chance" in at["good"] and len(at["good"]) >= len(known) / 2:
-        return "good", f"Nothing that was measured speaks against this map: {asked}, none poor."
-    return "mixed", f"Little speaks against this map, and little for it: {asked}, none poor."
+        return "mixed", f"Too little could be measured: {count} and none is poor, but '{missing[0]}' has no answer."
+    if "better-than-chance" in names["good"] and len(names["good"]) >= len(known) / 2:
+        return "good", f"No measurement speaks against this heatmap: {count} and none is poor."
+    return "mixed", f"There is little evidence against this heatmap and little for it: {count} and none is poor."
 
 
-def _listed(names: Sequence[str]) -> str:
-    return "; ".join(_FAILS[name] for name in names)
+def _failures(names: Sequence[str]) -> str:
+    return "; ".join(_FAILURES[name] for name in names)
 
 
 def _answer(name: str, level: str, words: str, figures: Figures, curves: Curves | None = None) -> Question:
-    return Question(name, ASKED[name], level, words, {k: v for k, v in figures.items() if isfinite(v)}, curves)
+    finite = {key: value for key, value in figures.items() if isfinite(value)}
+    return Question(name, QUESTIONS[name], level, words, finite, curves)

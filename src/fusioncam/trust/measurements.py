@@ -1,4 +1,4 @@
-"""What a trust card measures, by the metrics that exist: each function gives figures, and judges nothing."""
+"""The measurements of a trust card: figures from the library's metrics, without a judgement."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from fusioncam.metrics.masking import RankMasks, pixel_order, resized_heatmaps
 from fusioncam.metrics.randomisation import randomised, with_fixed_layer
 from fusioncam.model.explained_model import ExplainedModel
 
-SHARE = 0.3  # of the pixels, the highest: the highlighted part
+SHARE = 0.3  # the share of pixels in the highlighted part, the highest ones
 RANDOM_MAPS = 5
-_CELLS = 7  # a side, as the masks of RISE have
+_CELLS = 7  # random numbers per side, as in the masks of RISE
 _STEPS = 16
 _FILL = "blur"
-NOISE = 0.05  # of the range of the image's values
+NOISE = 0.05  # standard deviation, as a share of the range of the image's values
 DRAWS = 2
-_STAGES = 5  # of which the last is made random
+_STAGES = 5  # the layers are divided into this many parts, of which the last is randomised
 BUDGET = 64
 MOST_PASSES = 300
 
 Figures = dict[str, float]
-# both go between the image and the blurred one
+# both curves range between the image and the blurred image
 _METRICS: dict[str, Insertion | Deletion] = {
     "insertion": Insertion(fill=_FILL, steps=_STEPS),
     "deletion": Deletion(fill=_FILL, steps=_STEPS),
@@ -47,7 +47,7 @@ _METRICS: dict[str, Insertion | Deletion] = {
 
 @dataclass(frozen=True)
 class Case:
-    """One heatmap ``(1, *s)`` in question, of the image ``x`` ``(1, C, *s)`` for the class ``target`` ``(1,)``."""
+    """The heatmap ``(1, *s)`` to check, of the image ``x`` ``(1, C, *s)`` for the class ``target`` ``(1,)``."""
 
     model: ExplainedModel
     x: Tensor
@@ -57,11 +57,11 @@ class Case:
 
     @cached_property
     def probabilities(self) -> Tensor:
-        """The probability of every class, for the whole image ``(classes,)``."""
+        """The probability of every class for the whole image ``(classes,)``."""
         return precise(self.model.logits(self.x)).softmax(1)[0].cpu()
 
     def probability(self, x: Tensor) -> float:
-        """Give the target's probability for another image."""
+        """Return the target's probability for another image."""
         return self.model.scores(x, self.target, "probability").item()
 
     @property
@@ -71,19 +71,19 @@ class Case:
 
     @property
     def other(self) -> int:
-        """The most probable class that is not the target."""
+        """The most probable class except the target."""
         return int(self.probabilities.index_fill(0, self.target.cpu(), -1).argmax())
 
 
-# -- the image, partly hidden --------------------------------------------------------------------------------
+# -- the image, partly hidden ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class BaselineComparison:
-    """The heatmap, ``RANDOM_MAPS`` random maps and a spot at the centre, all asked of the same image.
+    """The heatmap, ``RANDOM_MAPS`` random heatmaps and a spot at the centre, measured on the same image.
 
-    Only the order of their pixels counts. A random map is as coarse as a mask of RISE, ``_CELLS`` random numbers a
-    side: pixels hidden here and there would spoil any image at once, and say nothing of where the class is.
+    Only the order of their pixels counts. A random heatmap is as coarse as a mask of RISE, with ``_CELLS`` random
+    numbers per side: scattered pixels would destroy any image at once, and would not compare locations.
     """
 
     case: Case
@@ -93,134 +93,138 @@ class BaselineComparison:
 
     @classmethod
     def of(cls, case: Case) -> BaselineComparison:
-        """Draw the maps that know nothing."""
+        """Return the comparison for a case; the random heatmaps are seeded."""
         size = case.x.shape[2:]
-        draw = torch.Generator().manual_seed(0)
-        cells = torch.rand((RANDOM_MAPS, *[_CELLS] * len(size)), generator=draw).to(case.heatmap)
+        generator = torch.Generator().manual_seed(0)
+        cells = torch.rand((RANDOM_MAPS, *[_CELLS] * len(size)), generator=generator).to(case.heatmap)
         center = Center()(case.model, case.x, case.target).to(case.heatmap)
         maps = torch.cat([case.heatmap, minmax(upsample(cells, size)), center])
         return cls(case, maps, case.x.expand(len(maps), *case.x.shape[1:]), case.target.expand(len(maps)))
 
     def parts(self) -> Figures:
-        """Give the target's probability of the highlighted part alone, and of the image without it."""
-        places = pixel_order(resized_heatmaps(self.maps, self.case.model, self.x))
-        count = [round(SHARE * places[0].numel())]
-        told = {"whole": self.case.whole, "share": SHARE}
+        """Return the target's probability for the highlighted part alone, and for the image without it."""
+        ranks = pixel_order(resized_heatmaps(self.maps, self.case.model, self.x))
+        count = [round(SHARE * ranks[0].numel())]
+        figures = {"whole": self.case.whole, "share": SHARE}
         for name, hide in (("only", False), ("without", True)):
-            masks = RankMasks(places, count, hide=hide)
+            masks = RankMasks(ranks, count, hide=hide)
             scores = self.case.model.masked_scores(self.x, masks, self.target, readout="probability", fill=_FILL)
-            told |= self._told(name, scores[0])
-        return told
+            figures |= _summary(name, scores[0])
+        return figures
 
     def curves(self) -> tuple[Figures, dict[str, dict[str, list[float]]]]:
-        """Give the areas of insertion and deletion, their difference, and the curves."""
+        """Return the areas under insertion and deletion and their difference, and the curves."""
         areas, curves = {}, {}
         for name, metric in _METRICS.items():
             curve = metric.curve(self.case.model, self.x, self.target, self.maps)
             areas[name] = area(curve, metric.shares(self.x))
             lines = {"heatmap": curve[:, 0], "random": curve[:, 1:-1].mean(1), "center": curve[:, -1]}
-            curves[name] = {key: [round(one, 5) for one in line.tolist()] for key, line in lines.items()}
+            curves[name] = {key: [round(value, 5) for value in line.tolist()] for key, line in lines.items()}
         areas["difference"] = areas["insertion"] - areas["deletion"]
-        return {key: one for name, values in areas.items() for key, one in self._told(name, values).items()}, curves
-
-    @staticmethod
-    def _told(name: str, values: Tensor) -> Figures:
-        """Name what was measured of every map ``(2 + RANDOM_MAPS,)``."""
-        random = values[1:-1]
-        return {
-            name: values[0].item(),
-            f"{name}_random": random.mean().item(),
-            f"{name}_random_lowest": random.amin().item(),
-            f"{name}_random_highest": random.amax().item(),
-            f"{name}_center": values[-1].item(),
-        }
+        figures: Figures = {}
+        for name, values in areas.items():
+            figures |= _summary(name, values)
+        return figures, curves
 
 
-# -- what it was made of ---------------------------------------------------------------------------------------
+def _summary(name: str, values: Tensor) -> Figures:
+    """Return one quantity as figures, for the heatmap, the random heatmaps and the spot ``(2 + RANDOM_MAPS,)``."""
+    random = values[1:-1]
+    return {
+        name: values[0].item(),
+        f"{name}_random": random.mean().item(),
+        f"{name}_random_lowest": random.amin().item(),
+        f"{name}_random_highest": random.amax().item(),
+        f"{name}_center": values[-1].item(),
+    }
+
+
+# -- the fused heatmaps ------------------------------------------------------------------------------------------
 
 
 def agreement(ingredients: FusionComponents) -> Figures:
-    """Give how alike the gradient map and the region map ``(*s)`` are, and what each adds to the probability."""
-    alike = similar(ingredients.denoised[None], ingredients.region[None], "spearman")
+    """Return the correlation of the gradient and the region heatmap ``(*s)``, and the gain of each."""
+    similarity = similar(ingredients.denoised[None], ingredients.region[None], "spearman")
     gains = {f"gain_{name}": gain.item() for name, gain in ingredients.gains.items()}
-    return {"agreement": alike.item()} | gains
+    return {"agreement": similarity.item()} | gains
 
 
-# -- made again ------------------------------------------------------------------------------------------------
+# -- the method, run again ---------------------------------------------------------------------------------------
 
 
 class PassBudgetExceeded(Exception):
-    """Making the map again takes more passes than the check may spend."""
+    """Computing the heatmap again takes more passes than a check may use."""
 
 
 class RegeneratedMaps:
-    """The method, asked again about a changed image, network or class.
+    """Heatmaps of the same method for a changed image, network or class, compared with the original.
 
-    What has a budget is asked with one of ``BUDGET`` masks, and all that it gives is then compared with what that
-    form gives for the image itself; ``likeness`` is how alike that is to the heatmap in question.
+    A method with a budget of masks runs with at most ``BUDGET`` of them. Its results are then compared with the
+    heatmap of the original image under the same budget; ``similarity`` is that heatmap's correlation with the one to
+    check.
     """
 
     def __init__(self, case: Case) -> None:
-        self.case, self.form = case, with_small_budget(case.method)
-        self.cheaper = self.form != case.method
-        self.base, self.likeness = case.heatmap, 1.0
+        self.case, self.method = case, with_small_budget(case.method)
+        self.cheaper = self.method != case.method
+        self.reference, self.similarity = case.heatmap, 1.0
         if self.cheaper:
-            self.base = self.made(case.model, case.x, case.target)
-            self.likeness = self.alike(case.heatmap)
+            self.reference = self.compute(case.model, case.x, case.target)
+            self.similarity = self.similarity_of(case.heatmap)
 
-    def made(self, model: ExplainedModel, x: Tensor, target: Tensor) -> Tensor:
-        """Make a heatmap; raise :class:`PassBudgetExceeded` if that takes more than ``MOST_PASSES``."""
+    def compute(self, model: ExplainedModel, x: Tensor, target: Tensor) -> Tensor:
+        """Return a heatmap; raise :class:`PassBudgetExceeded` if it takes more than ``MOST_PASSES``."""
         with _at_most(MOST_PASSES):
-            return regenerate(self.form, model, x, target).to(self.case.heatmap)
+            return regenerate(self.method, model, x, target).to(self.case.heatmap)
 
-    def alike(self, heatmap: Tensor) -> float:
-        """Give how alike another heatmap is to the form's own."""
-        return similar(self.base, heatmap, "spearman").item()
+    def similarity_of(self, heatmap: Tensor) -> float:
+        """Return the correlation of a heatmap with the reference."""
+        return similar(self.reference, heatmap, "spearman").item()
 
     @cached_property
     def under_noise(self) -> Figures:
-        """Give how alike the map stays under a little noise, on average, and what the network makes of that noise."""
+        """The mean similarity and the mean probability for noisy copies of the image."""
         x = self.case.x
         spread = x.amax() - x.amin()
-        noisy = [x + NOISE * spread * one for one in random_like(torch.randn, x, DRAWS, 0)]
-        maps = [self.made(self.case.model, one, self.case.target) for one in noisy]
+        noisy = [x + NOISE * spread * noise for noise in random_like(torch.randn, x, DRAWS, 0)]
+        maps = [self.compute(self.case.model, image, self.case.target) for image in noisy]
         return {
-            "similarity": sum(map(self.alike, maps)) / DRAWS,
+            "similarity": sum(map(self.similarity_of, maps)) / DRAWS,
             "noise": NOISE,
             "probability": self.case.whole,
             "probability_noisy": sum(map(self.case.probability, noisy)) / DRAWS,
         }
 
     def under_randomised_weights(self) -> Figures:
-        """Give how alike the map stays once the network's last layers are made random, in a copy."""
-        model = _forgotten(self.case)
-        return {"similarity": self.alike(self.made(model, self.case.x, self.case.target)), "shuffled": 1 / _STAGES}
+        """Return the similarity for a copy of the network whose last layers are randomised."""
+        heatmap = self.compute(_with_random_layers(self.case), self.case.x, self.case.target)
+        return {"similarity": self.similarity_of(heatmap), "shuffled": 1 / _STAGES}
 
-    def of_other(self) -> Figures:
-        """Give how alike the map of the most probable other class is."""
+    def of_other_class(self) -> Figures:
+        """Return the similarity of the heatmap of the most probable other class."""
         other = self.case.other
-        heatmap = self.made(self.case.model, self.case.x, torch.full_like(self.case.target, other))
+        heatmap = self.compute(self.case.model, self.case.x, torch.full_like(self.case.target, other))
         return {
-            "similarity": self.alike(heatmap),
+            "similarity": self.similarity_of(heatmap),
             "other": float(other),
             "other_probability": self.case.probabilities[other].item(),
         }
 
 
 def with_small_budget(method: Any) -> Any:
-    """Give the method with no more than ``BUDGET`` masks wherever it has a budget to set.
+    """Return the method with at most ``BUDGET`` masks, wherever it has a budget.
 
-    >>> from ..methods import METHODS
-    >>> with_small_budget(METHODS["fusion-cam"]).region.budget, thrifty(METHODS["grad-cam"])
+    >>> from fusioncam.methods.registry import METHODS
+    >>> with_small_budget(METHODS["fusion-cam"]).region.budget, with_small_budget(METHODS["grad-cam"])
     (64, GradCAM(layer=None))
     """
     if isinstance(method, tuple):
         return tuple(map(with_small_budget, method))
     if not is_dataclass(method) or isinstance(method, type):
         return method
-    values = {one.name: getattr(method, one.name) for one in fields(method) if one.init}
+    values = {field.name: getattr(method, field.name) for field in fields(method) if field.init}
     budget = values.get("budget")
-    if budget is not None:  # it goes before those of the partners
+    if budget is not None:  # it takes precedence over the budgets of partner methods
         return replace(method, budget=BUDGET) if budget == AUTO or budget > BUDGET else method
     parts = {name: with_small_budget(value) for name, value in values.items()}
     changed = {name: part for name, part in parts.items() if part != values[name]}
@@ -229,19 +233,19 @@ def with_small_budget(method: Any) -> Any:
     return replace(method, **changed) if changed else method
 
 
-def _forgotten(case: Case) -> ExplainedModel:
-    """Copy the model and shuffle the parameters of its last layers; raise :class:`MethodError` if it cannot be."""
+def _with_random_layers(case: Case) -> ExplainedModel:
+    """Return a copy of the model with shuffled last layers; raise :class:`MethodError` if it cannot be copied."""
     try:
         return next(randomised(with_fixed_layer(case.model, case.x), _STAGES, "shuffle", 0))
-    except Exception as error:  # whatever a foreign module raises when it is copied
+    except Exception as error:  # a user's module may raise any error when it is copied
         raise MethodError(f"the network cannot be copied ({type(error).__name__}: {error})") from error
 
 
 @contextmanager
 def _at_most(passes: int) -> Iterator[None]:
-    def watch(meter: PassCounter) -> None:
-        if meter.passes > passes:
+    def stop(counter: PassCounter) -> None:
+        if counter.passes > passes:
             raise PassBudgetExceeded
 
-    with count_passes(watch):
+    with count_passes(stop):
         yield
