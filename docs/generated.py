@@ -269,9 +269,10 @@ def commands(command: Any, name: str) -> Iterator[str]:
 
 def split_help(text: str) -> tuple[str, list[str]]:
     """Split a help text into its prose and its example commands."""
-    paragraphs = [" ".join(one.split()) for one in inspect.cleandoc(text).split("\n\n")]
-    examples = [one for one in paragraphs if one.startswith("fusioncam ")]
-    return "\n\n".join(one for one in paragraphs if one not in examples), examples
+    lines = [line.strip() for line in inspect.cleandoc(text).replace("\b", "").splitlines()]
+    examples = [line for line in lines if line.startswith("fusioncam ")]
+    paragraphs = "\n".join(line for line in lines if line not in examples).split("\n\n")
+    return "\n\n".join(" ".join(one.split()) for one in paragraphs if one.strip()), examples
 
 
 def option(parameter: Any) -> str:

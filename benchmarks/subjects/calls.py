@@ -6,12 +6,21 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import figures
+from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.ray_connection import ray_pool
 from fusioncam.distributed.ray_pool import Request
 from harness import Subject, timed
 from meta import say
 
 WORKERS, FIRST = 2, 10
+
+
+class NotePrinter(ProgressListener):
+    """A listener that prints the notes of a run."""
+
+    def note(self, text):
+        """Print the note."""
+        say(text)
 
 
 class Idle:
@@ -56,7 +65,7 @@ class Calls(Subject):
 
 def handing_on(jobs, batch_size=1, repeats=1):
     """Give the seconds a job of so many that nothing is done with, after a few that warm up, again and again."""
-    with ray_pool(request=Request(workers=WORKERS, batch_size=batch_size), note=say) as pool:
+    with ray_pool(request=Request(workers=WORKERS, batch_size=batch_size), listener=NotePrinter()) as pool:
         list(pool.run(Idle, range(FIRST * batch_size)))
         for _ in range(repeats):
             yield timed(lambda: list(pool.run(Idle, range(jobs))))[0] / jobs

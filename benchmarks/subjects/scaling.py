@@ -14,7 +14,7 @@ import torch
 
 import figures
 from fusioncam import METHODS, load_model
-from fusioncam.bulk import BulkListener, BulkPlan, explain_in_bulk
+from fusioncam.bulk import BulkPlan, explain_in_bulk
 from fusioncam.bulk.compression import as_grid, sizes_for
 from fusioncam.bulk.parquet import grid_facts, to_parquet
 from fusioncam.bulk.storage import images_at
@@ -24,20 +24,20 @@ from fusioncam.distributed.workers import LocalWorkers
 from harness import Subject, chosen, timed
 from meta import say
 
-from .calls import handing_on
+from .calls import NotePrinter, handing_on
 
 PLAIN = "this process"
 STEADY = 0.1  # of the images, which are done while workers still start
 
 
-class Clock(BulkListener):
-    """Notes when each image was done."""
+class Clock(NotePrinter):
+    """Records when each image was finished, and prints the pool's notes."""
 
     def __init__(self):
         self.times = []
 
-    def took(self, rows):
-        """Note it."""
+    def rows_finished(self, rows):
+        """Record the time."""
         self.times.append(time.perf_counter())
 
 
@@ -121,9 +121,9 @@ class Scaling(Subject):
         began = time.perf_counter()
         place = nullcontext(LocalWorkers(batch_size))
         if workers is not None:
-            place = ray_pool(request=Request(workers=workers, batch_size=batch_size), note=say)
+            place = ray_pool(request=Request(workers=workers, batch_size=batch_size), listener=clock)
         with place as hands:
-            outcome = explain_in_bulk(plan, out, device=self.device, workers=hands, watch=clock)
+            outcome = explain_in_bulk(plan, out, device=self.device, workers=hands, listener=clock)
         ended = time.perf_counter()
         assert outcome.heatmaps == self.count, outcome
         size = sum(one.stat().st_size for one in out.glob("part-*"))

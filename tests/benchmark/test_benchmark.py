@@ -20,15 +20,10 @@ from fusioncam.benchmark.api import benchmark, gathered
 from fusioncam.benchmark.evaluator import Evaluator, acquaint
 from fusioncam.benchmark.plan import as_plan
 from fusioncam.benchmark.run_folder import Heatmaps
-from fusioncam.benchmark.runner import ProgressListener, run
+from fusioncam.benchmark.runner import run
 from fusioncam.data.datasets.sample import Sample
-from fusioncam.errors import (
-    MissingTruthError,
-    OutputError,
-    ResultsError,
-    SettingError,
-    describe_error,
-)
+from fusioncam.distributed.progress import ProgressListener
+from fusioncam.errors import MissingTruthError, OutputError, ResultsError, SettingError, describe_error
 from fusioncam.functional.boxes import THRESHOLDS
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.inference.costs import count_passes
@@ -56,24 +51,24 @@ def measured(data, out, methods=("grad-cam",), metrics=("average-drop",), **sett
 
 
 class Counted(ProgressListener):
-    """Keeps what it hears."""
+    """A listener that keeps what it receives."""
 
     def __init__(self):
         self.kinds, self.begun, self.seen, self.rows, self.notes = [], [], [], [], []
 
-    def found(self, data, kind):
+    def dataset_found(self, data, kind):
         """Keep what the data was taken for."""
         self.kinds.append(kind)
 
-    def begin(self, *counts):
+    def started(self, *counts):
         """Keep the counts."""
         self.begun.append(counts)
 
-    def at(self, model, image):
+    def job_started(self, name):
         """Keep the image."""
-        self.seen.append(image)
+        self.seen.append(name.split(": ")[-1])
 
-    def took(self, rows):
+    def rows_finished(self, rows):
         """Keep the rows."""
         self.rows += rows
 
@@ -256,10 +251,10 @@ def test_box_accuracy_keeps_what_max_box_acc_is_made_of(tmp_path):
 
 def test_metrics_that_need_truth_are_left_out_where_there_is_none(data, tmp_path):
     """With a word about it; alone they are an error."""
-    watch = Counted()
-    rows = measured(data, tmp_path / "run", metrics=["iou", "average-drop"], watch=watch)
+    listener = Counted()
+    rows = measured(data, tmp_path / "run", metrics=["iou", "average-drop"], listener=listener)
     assert {*rows["metric"]} == {"average-drop"}
-    assert watch.notes == ["left out, for no image has boxes or masks: iou"]
+    assert listener.notes == ["left out, for no image has boxes or masks: iou"]
 
     with pytest.raises(MissingTruthError, match="iou, pointing-game need boxes"):
         measured(data, tmp_path / "other", metrics=["iou", "pointing-game"])
@@ -267,9 +262,9 @@ def test_metrics_that_need_truth_are_left_out_where_there_is_none(data, tmp_path
 
 def test_it_is_told_what_the_data_is_taken_for(data, tmp_path):
     """A folder of class folders may be taken for plain images, and its labels be lost, without a word."""
-    watch = Counted()
-    measured(data, tmp_path / "run", metrics=["average-drop"], watch=watch)
-    assert watch.kinds == ["a folder of 4 images, classes unknown"]
+    listener = Counted()
+    measured(data, tmp_path / "run", metrics=["average-drop"], listener=listener)
+    assert listener.kinds == ["a folder of 4 images, classes unknown"]
 
 
 def test_going_on_with_other_versions_is_told(data, tmp_path):
@@ -279,9 +274,9 @@ def test_going_on_with_other_versions_is_told(data, tmp_path):
     before = json.loads(rows["versions"][0])["torch"]
     line.write_text(line.read_text().replace(before, "1.0.0"))
 
-    watch = Counted()
-    more = measured(data, tmp_path / "run", metrics=["average-drop"], extend=True, watch=watch)
-    assert [one.split(": ", 1)[1] for one in watch.notes] == [
+    listener = Counted()
+    more = measured(data, tmp_path / "run", metrics=["average-drop"], extend=True, listener=listener)
+    assert [one.split(": ", 1)[1] for one in listener.notes] == [
         f"samples:small was measured with others before: torch 1.0.0 -> {before}; the rows say which"
     ]
     assert len(more) == 2 * len(rows)
@@ -340,11 +335,11 @@ def test_a_image_that_fails_is_told_by_games_too(data, tmp_path):
 
 def test_a_finished_run_is_not_made_again(data, tmp_path):
     """The same command finds nothing to do, and the rows are the same."""
-    rows, watch = measured(data, tmp_path / "run"), Counted()
-    again = measured(data, tmp_path / "run", watch=watch)
+    rows, listener = measured(data, tmp_path / "run"), Counted()
+    again = measured(data, tmp_path / "run", listener=listener)
 
     pd.testing.assert_frame_equal(rows, again)
-    assert (watch.begun, watch.seen) == ([(4, 4, 16)], [])
+    assert (listener.begun, listener.seen) == ([(4, 4, 16)], [])
 
 
 @pytest.mark.parametrize("at", [0, 1, 3])
@@ -353,17 +348,17 @@ def test_ctrl_c_keeps_what_is_there(data, tmp_path, at, monkeypatch):
     whole = measured(data, tmp_path / "whole")
 
     class Stopped(ProgressListener):
-        def at(self, model, image):
-            if image == f"{at:02}.png":
+        def job_started(self, name):
+            if name.endswith(f"{at:02}.png"):
                 raise KeyboardInterrupt
 
     plan = as_plan(data=data, models=["samples:small"], methods=["grad-cam"], metrics=["average-drop"])
-    outcome = run(plan, tmp_path / "run", watch=Stopped())
+    outcome = run(plan, tmp_path / "run", listener=Stopped())
     assert (outcome.interrupted, outcome.rows) == (True, 4 * at)
     assert gathered(tmp_path / "run").rows == 4 * at
-    watch = Counted()
-    assert run(plan, tmp_path / "run", watch=watch).rows == 16
-    assert watch.begun == [(4, at, 4 * at)]
+    listener = Counted()
+    assert run(plan, tmp_path / "run", listener=listener).rows == 16
+    assert listener.begun == [(4, at, 4 * at)]
     same(pd.read_parquet(tmp_path / "run" / "rows.parquet"), whole)
 
 
@@ -404,9 +399,9 @@ def test_a_image_that_fails_is_a_row_and_is_tried_again(data, tmp_path):
     assert len(rows) == 1 + 3 * 4
 
     (data / "01.png").write_bytes(good)
-    watch = Counted()
-    again = measured(data, tmp_path / "run", watch=watch)
-    assert watch.seen == ["01.png"]
+    listener = Counted()
+    again = measured(data, tmp_path / "run", listener=listener)
+    assert listener.seen == ["01.png"]
     same(again, measured(data, tmp_path / "other"))
 
 
@@ -418,9 +413,9 @@ def test_a_method_that_fails_is_a_row_and_spoils_no_other(data, tmp_path, chosen
     assert failed[["image", "metric", "error"]].to_numpy().tolist() == [["01.png", "", "KeyError: 'weights'"]]
     assert rows["value"].notna().sum() == 4 * 5 - 1
 
-    watch = Counted()
-    again = measured(data, tmp_path / "run", [chosen, "grad-cam"], watch=watch)
-    assert (again["error"].notna().sum(), len(again), len(watch.rows)) == (0, 20, 1)
+    listener = Counted()
+    again = measured(data, tmp_path / "run", [chosen, "grad-cam"], listener=listener)
+    assert (again["error"].notna().sum(), len(again), len(listener.rows)) == (0, 20, 1)
 
 
 def test_a_metric_that_fails_is_a_row_and_spoils_no_other(data, tmp_path):
@@ -487,11 +482,11 @@ def test_a_plan_that_was_stopped_before_its_first_row_binds_nobody(data, tmp_pat
     """Its file is there, and says what no row is of."""
 
     class Stopped(ProgressListener):
-        def at(self, model, image):
+        def job_started(self, name):
             raise KeyboardInterrupt
 
     plan = as_plan(data=data, models=["samples:small"], methods=["layer-cam"], metrics=["increase"])
-    assert run(plan, tmp_path / "run", watch=Stopped()).interrupted
+    assert run(plan, tmp_path / "run", listener=Stopped()).interrupted
     assert (tmp_path / "run" / "plan.json").exists()
     assert len(measured(data, tmp_path / "run")) == 16
 
@@ -513,11 +508,11 @@ def test_a_run_is_extended_by_what_is_new(data, tmp_path):
     wanted = (["grad-cam", "layer-cam"], ["average-drop", "insertion(steps=4)"])
     with pytest.raises(ResultsError, match="say --extend to compute only what is new"):
         measured(data, tmp_path / "run", *wanted)
-    watch = Counted()
-    rows = measured(data, tmp_path / "run", *wanted, extend=True, watch=watch)
+    listener = Counted()
+    rows = measured(data, tmp_path / "run", *wanted, extend=True, listener=listener)
 
     same(rows, measured(data, tmp_path / "whole", *wanted))
-    assert len(watch.rows) == 40 - 8
+    assert len(listener.rows) == 40 - 8
     assert (rows.groupby(["image", "method"])["seconds"].nunique() == 1).all()
     with pytest.raises(ResultsError, match="of another plan: choose"):
         measured(data, tmp_path / "run", ["grad-cam"], ["average-drop"], extend=True, **small)
@@ -527,10 +522,10 @@ def test_kept_heatmaps_serve_a_new_metric(data, tmp_path, chosen):
     """No method runs again, --extend need not be said, and values are those of a run that had the metric at once."""
     methods, both = [chosen, "score-cam", "score-cam:official"], ["average-drop", "insertion(steps=4)"]
     first = measured(data, tmp_path / "run", methods, both[:1], keep_heatmaps=True)
-    asked, watch = len(Chosen.asked), Counted()
-    rows = measured(data, tmp_path / "run", methods, both, keep_heatmaps=True, watch=watch)
+    asked, listener = len(Chosen.asked), Counted()
+    rows = measured(data, tmp_path / "run", methods, both, keep_heatmaps=True, listener=listener)
 
-    assert (len(Chosen.asked), len(watch.rows)) == (asked, 4 * 6)
+    assert (len(Chosen.asked), len(listener.rows)) == (asked, 4 * 6)
     same(rows, measured(data, tmp_path / "whole", methods, both))
     times = rows.groupby(["image", "method"])["seconds"].nunique()
     assert (times == 1).all()

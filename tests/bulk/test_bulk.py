@@ -15,14 +15,15 @@ from PIL import Image
 
 import samples
 from fusioncam import Preprocessing, explain_each, read_heatmaps
-from fusioncam.bulk import BulkListener, BulkPlan, explain_in_bulk
+from fusioncam.bulk import BulkPlan, explain_in_bulk
 from fusioncam.bulk.compression import as_grid, from_grid, sizes_for
-from fusioncam.bulk.jobs import seen
+from fusioncam.bulk.jobs import visible_window
 from fusioncam.bulk.storage import Folder, images_at
 from fusioncam.cli.main import main
 from fusioncam.cli.ray_options import with_address
+from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.workers import FailedJob, LocalWorkers
-from fusioncam.errors import ImageError, OutputError, ResultsError, TargetError, UnknownNameError
+from fusioncam.errors import ImageError, OutputError, ResultsError, SettingError, TargetError
 from fusioncam.functional.heatmaps import minmax, relu_above_rounding, upsample
 from samples import painted, photos
 
@@ -42,21 +43,17 @@ def plan_of(*images, **settings):
     return BulkPlan(tuple(map(str, images)), **settings)
 
 
-class Counted(BulkListener):
+class Counted(ProgressListener):
     """Keeps what it hears."""
 
     def __init__(self):
         self.total, self.before, self.done = 0, 0, []
 
-    def begin(self, images):
-        """Keep the number."""
-        self.total = images
+    def started(self, total, done=0, rows=0):
+        """Keep the counts."""
+        self.total, self.before = total, done
 
-    def known(self, images):
-        """Count."""
-        self.before += images
-
-    def took(self, rows):
+    def rows_finished(self, rows):
         """Keep the image."""
         self.done.append(Path(rows[0]["image"]).name)
 
@@ -96,7 +93,7 @@ def test_the_window_is_what_the_network_sees():
     """In the image's own pixels, as the view cuts it."""
     preprocessing = Preprocessing((20, 20), 32)
     image = samples.corners(60, 40)
-    left, top, right, bottom = seen(preprocessing, image.size)
+    left, top, right, bottom = visible_window(preprocessing, image.size)
     assert (left, right) == (pytest.approx(17.5), pytest.approx(42.5))
     assert (top, bottom) == (pytest.approx(7.5), pytest.approx(32.5))
     view = np.asarray(preprocessing.view(image).convert("RGB"))
@@ -154,15 +151,15 @@ def test_images_that_fail_are_rows(data):
     outcome = explain_in_bulk(plan_of("photos"), "maps", workers=LocalWorkers(4))
 
     assert (outcome.images, outcome.heatmaps, outcome.failures) == (8, 12, 2)
-    assert [Path(row["image"]).name for row in outcome.told] == ["02.png", "03b.jpg"]
-    assert "0 bytes" in outcome.told[1]["error"]
+    assert [Path(row["image"]).name for row in outcome.listed_failures] == ["02.png", "03b.jpg"]
+    assert "0 bytes" in outcome.listed_failures[1]["error"]
     table = pd.concat(map(pd.read_parquet, sorted(Path("maps").glob("part-*.parquet"))))
     assert sorted(table.loc[table["error"].notna(), "image"]) == ["photos/02.png", "photos/03b.jpg"]
     assert [Path(one.image).name for one in read_heatmaps("maps", method="grad-cam")] == [
         f"{n:02}.png" for n in (0, 1, 3, 4, 5, 6)
     ]
     again = explain_in_bulk(plan_of("photos"), "maps")
-    assert (again.heatmaps, again.failures, again.told) == (12, 2, ())
+    assert (again.heatmaps, again.failures, again.listed_failures) == (12, 2, ())
 
 
 def test_a_lost_image_is_a_row(data):
@@ -174,14 +171,14 @@ def test_a_lost_image_is_a_row(data):
                 yield job, FailedJob("it ended") if str(job).endswith("05.png") else found
 
     outcome = explain_in_bulk(plan_of("photos"), "maps", workers=Losing())
-    assert (outcome.heatmaps, outcome.told) == (12, ({"image": "photos/05.png", "error": "it ended"},))
+    assert (outcome.heatmaps, outcome.listed_failures) == (12, ({"image": "photos/05.png", "error": "it ended"},))
 
 
 def test_a_wrong_request_ends_the_run(data):
     """Rather than a million error rows."""
     with pytest.raises(TargetError, match=r"class 99"):
         explain_in_bulk(plan_of("photos", target="99"), "maps")
-    with pytest.raises(UnknownNameError, match="tolerance"):
+    with pytest.raises(SettingError, match="tolerance"):
         plan_of("photos", tolerance=2)
 
 
@@ -191,18 +188,18 @@ def test_a_stopped_run_goes_on_at_its_shard(data, at):
     explain_in_bulk(plan_of("photos"), "whole")
 
     class Stopped(Counted):
-        def took(self, rows):
-            super().took(rows)
+        def rows_finished(self, rows):
+            super().rows_finished(rows)
             if len(self.done) == at + 1:
                 raise KeyboardInterrupt
 
-    outcome = explain_in_bulk(plan_of("photos"), "maps", watch=Stopped())
+    outcome = explain_in_bulk(plan_of("photos"), "maps", listener=Stopped())
     assert outcome.interrupted
     kept = (at + 1) // 3 * 3
     assert outcome.images == kept
-    watch = Counted()
-    assert explain_in_bulk(plan_of("photos"), "maps", watch=watch).images == 7
-    assert (watch.total, watch.before, len(watch.done)) == (7, kept, 7 - kept)
+    listener = Counted()
+    assert explain_in_bulk(plan_of("photos"), "maps", listener=listener).images == 7
+    assert (listener.total, listener.before, len(listener.done)) == (7, kept, 7 - kept)
     for one, other in zip(read_heatmaps("maps"), read_heatmaps("whole"), strict=True):
         assert (one.image, one.method) == (other.image, other.method)
         assert one.grid.equal(other.grid)
@@ -214,7 +211,7 @@ def test_a_folder_of_another_plan_or_of_other_images_is_refused(data):
     with pytest.raises(ResultsError, match=r"tolerance: 0\.005 -> 0\.1"):
         explain_in_bulk(plan_of("photos", tolerance=0.1), "maps")
     painted(9).save(data / "00a.png")
-    with pytest.raises(ResultsError, match=r"part-0000000\..* is of other images"):
+    with pytest.raises(ResultsError, match=r"part-0000000\..* holds other images"):
         explain_in_bulk(plan_of("photos"), "maps")
 
 
@@ -223,9 +220,9 @@ def test_images_that_are_added_behind_are_done(data):
     plan = plan_of("photos", shard=7)
     explain_in_bulk(plan, "maps")
     painted(9).save(data / "z.png")
-    watch = Counted()
-    assert explain_in_bulk(plan, "maps", watch=watch).images == 8
-    assert watch.done == ["z.png"]
+    listener = Counted()
+    assert explain_in_bulk(plan, "maps", listener=listener).images == 8
+    assert listener.done == ["z.png"]
 
 
 def test_overlays_are_written_where_they_are_asked_for(data):
@@ -290,9 +287,9 @@ def test_images_and_heatmaps_may_be_elsewhere(data, memory):
         assert one.image == other.image.replace("photos/", "memory://bucket/in/deep/")
         assert one.grid.equal(other.grid)
         assert Folder(f"{memory}/maps").read(one.facts["overlay"])[:2] == b"\xff\xd8"
-    watch = Counted()
-    explain_in_bulk(plan_of(f"{memory}/in", overlays=True), f"{memory}/maps", watch=watch)
-    assert (watch.before, watch.done) == (7, [])
+    listener = Counted()
+    explain_in_bulk(plan_of(f"{memory}/in", overlays=True), f"{memory}/maps", listener=listener)
+    assert (listener.before, listener.done) == (7, [])
 
 
 @pytest.mark.slow
@@ -315,9 +312,9 @@ def test_an_object_store_is_read_and_written(data, monkeypatch):
     plan = plan_of("s3://bucket/in")
 
     assert explain_in_bulk(plan, "s3://bucket/maps").heatmaps == 14
-    watch = Counted()
-    assert explain_in_bulk(plan, "s3://bucket/maps", watch=watch).heatmaps == 14
-    assert watch.before == 7
+    listener = Counted()
+    assert explain_in_bulk(plan, "s3://bucket/maps", listener=listener).heatmaps == 14
+    assert listener.before == 7
     assert len(list(read_heatmaps("s3://bucket/maps", image="s3://bucket/in/03.png"))) == 2
     names = [one["Key"] for one in store.list_objects_v2(Bucket="bucket", Prefix="maps")["Contents"]]
     assert [name.partition(".")[0] for name in names] == [
@@ -334,11 +331,11 @@ def test_what_is_wrong_elsewhere_is_told(data, memory):
     import fsspec
 
     fsspec.filesystem("memory").pipe_file("/bucket/in/deep/03.png", b"")
-    (failure,) = explain_in_bulk(plan_of(f"{memory}/in"), f"{memory}/maps").told
+    (failure,) = explain_in_bulk(plan_of(f"{memory}/in"), f"{memory}/maps").listed_failures
     assert failure["error"] == "memory://bucket/in/deep/03.png: the file is empty (0 bytes)"
     with pytest.raises(ImageError, match="memory://bucket/none: no such file or folder"):
         explain_in_bulk(plan_of(f"{memory}/none"), f"{memory}/maps2")
-    with pytest.raises(UnknownNameError, match="'nothing://x' cannot be reached"):
+    with pytest.raises(SettingError, match="'nothing://x' cannot be reached"):
         explain_in_bulk(plan_of("nothing://x"), "maps")
 
 
@@ -392,16 +389,16 @@ def test_the_program_explains_in_bulk(cli, data):
 def test_words_for_clusters_are_checked(cli, data):
     """Each wrong request is one clear line."""
     for words, told in (
-        (("--workers", 2), "--workers: of workers on a cluster: say --ray, too"),
-        (("--bulk", "--gpus-per-worker", 1), "--gpus-per-worker: of workers on a cluster"),
+        (("--workers", 2), "--workers applies only to workers on a cluster: add --ray"),
+        (("--bulk", "--gpus-per-worker", 1), "--gpus-per-worker applies only to workers on a cluster"),
         (("--ray", "127.0.0.1:9"), "no Ray cluster at '127.0.0.1:9'"),
-        (("-o", "s3://bucket/maps"), "'s3://bucket/maps' is no path of this machine: say --bulk"),
-        (("--overlays",), "--overlays is of bulk runs"),
-        (("--bulk", "--check"), "--check is not of bulk runs"),
+        (("-o", "s3://bucket/maps"), "'s3://bucket/maps' is not a path on this machine: add --bulk"),
+        (("--overlays",), "--overlays applies only to bulk runs"),
+        (("--bulk", "--check"), "--check does not apply to bulk runs"),
     ):
         code, _, err = cli("explain", "photos", *SMALL, *words)
         assert (code, told in err) == (2, True), err
-    for words, told in ((("--workers", 2), "say --ray, too"), (("--ray", "127.0.0.1:9"), "no Ray cluster")):
+    for words, told in ((("--workers", 2), "add --ray"), (("--ray", "127.0.0.1:9"), "no Ray cluster")):
         code, _, err = cli("benchmark", "photos", *SMALL, *words)
         assert (code, told in err) == (2, True), err
 

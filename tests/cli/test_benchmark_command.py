@@ -20,9 +20,8 @@ from rich.console import Console
 
 from fusioncam import METHODS
 from fusioncam.benchmark.results_store import Means
-from fusioncam.cli import benchmark
 from fusioncam.cli.main import main
-from fusioncam.cli.progress import ProgressBar, table_of
+from fusioncam.cli.progress import BenchmarkProgressBar, means_table
 from fusioncam.errors import ResultsError
 from fusioncam.metrics.registry import METRICS
 from runs import stored_row
@@ -61,7 +60,9 @@ def cli(monkeypatch, capsys, tmp_path) -> Cli:
 @pytest.fixture
 def no_report(monkeypatch):
     """Leave tables and figures out, which take their time and have tests of their own."""
-    monkeypatch.setattr(benchmark, "write_html_report", lambda folder: [Path(folder, "tables", "one.md")])
+    monkeypatch.setattr(
+        "fusioncam.report.html.page.write_html_report", lambda folder: [Path(folder, "tables", "one.md")]
+    )
 
 
 @pytest.fixture
@@ -272,7 +273,7 @@ def test_a_run_without_tables_is_a_run(cli, photos, monkeypatch):
     def fails(folder):
         raise ResultsError("the run has no row with a value")
 
-    monkeypatch.setattr(benchmark, "write_html_report", fails)
+    monkeypatch.setattr("fusioncam.report.html.page.write_html_report", fails)
     code, out, err = cli("benchmark", photos, *FAST, "-o", "run")
 
     assert (code, err) == (0, f"{taken(photos)}no report: the run has no row with a value\n")
@@ -293,7 +294,9 @@ def test_quiet_is_quiet(cli, photos, no_report):
     """And going on is told to whoever is not."""
     assert cli("benchmark", photos, *FAST, "-o", "run", "--quiet") == (0, "", "")
     assert cli("benchmark", photos, *FAST, "-o", "run", "--quiet") == (0, "", "")
-    assert cli("benchmark", photos, *FAST, "-o", "run")[2] == taken(photos) + "going on: 3 of 3 images are done\n"
+    assert (
+        cli("benchmark", photos, *FAST, "-o", "run")[2] == taken(photos) + "continuing: 3 of 3 images are finished\n"
+    )
 
 
 def test_the_metrics_are_listed(cli):
@@ -330,28 +333,28 @@ def test_means_are_shown_by_method_and_by_model_if_there_are_several():
             stored_row(metric="road", value=None),
         ]
     )
-    text = shown(table_of(means))
+    text = shown(means_table(means))
     assert "[red]x" in text
     assert "0.500" in text
     assert "model" not in text
     means.add([stored_row(model="other", metric="road", value=-1.0)])
-    assert all(word in shown(table_of(means)) for word in ("model", "other", "-1.000", "road"))
+    assert all(word in shown(means_table(means)) for word in ("model", "other", "-1.000", "road"))
 
 
 def test_the_screen_counts_images_and_rows(monkeypatch):
     """An image with several lines, as games have, is one."""
-    screen = ProgressBar()
-    screen._console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    screen._live.console = screen._console
-    with screen.shown():
-        screen.begin(4, 1, 10)
-        screen.at("m", "cat\udcff.png")
-        screen.took([stored_row("a"), stored_row("a", metric="road")])
-        screen.took([stored_row("a", metric="iou")])
-        screen.note("a word")
-        (task,) = screen._bar.tasks
+    bar = BenchmarkProgressBar()
+    bar._console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    bar._live.console = bar._console
+    with bar.displayed():
+        bar.started(4, 1, 10)
+        bar.job_started("m: cat\udcff.png")
+        bar.rows_finished([stored_row("a"), stored_row("a", metric="road")])
+        bar.rows_finished([stored_row("a", metric="iou")])
+        bar.note("a word")
+        (task,) = bar._bar.tasks
         assert (task.completed, task.total, task.fields["rows"]) == (2, 4, 13)
-    out = screen._console.file.getvalue()
+    out = bar._console.file.getvalue()
     assert "a word" in out
     assert "0.500" in out
 
@@ -396,6 +399,6 @@ def test_ctrl_c_gives_130_and_keeps_what_was_done(photos, tmp_path):
 
     assert (process.returncode, out) == (130, ""), err
     assert "Traceback" not in err
-    stopped = f"stopped: 4 values are in {tmp_path / 'run'}, the same command goes on\n"
+    stopped = f"stopped: 4 values are in {tmp_path / 'run'}; run the same command again to continue\n"
     assert err == taken(photos) + stopped
     assert len(journal.read_text().splitlines()) == 1

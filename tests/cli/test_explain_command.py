@@ -25,7 +25,7 @@ from PIL import Image
 
 import samples
 from fusioncam import METHODS, Speed, explain_each
-from fusioncam.cli.explain_output import Run
+from fusioncam.cli.explain_output import ExplanationWriter
 from fusioncam.cli.main import main
 from fusioncam.explanations.explain import explain_batches
 from samples import CAT, COFFEE, ROCKET, Small, photo
@@ -552,17 +552,17 @@ def test_own_overlays_are_not_explained(cli, photos, monkeypatch):
 
 def test_a_run_does_not_keep_the_pixels(tmp_path):
     """Ten thousand images fit into memory: what was saved is let go."""
-    run, model, given = Run(tmp_path, quiet=True), samples.small(), []
+    writer, model, given = ExplanationWriter(tmp_path, quiet=True), samples.small(), []
 
     def each():
         for of_image in explain_batches([CAT, COFFEE, ROCKET], model, ["grad-cam"], None):
             given.extend(map(weakref.ref, of_image))
             yield of_image
 
-    run.take(each())
+    writer.save(each())
     gc.collect()
     assert [reference() for reference in given] == [None] * 3
-    assert run.finish(model) == 0
+    assert writer.finish(model) == 0
     assert len(listed(tmp_path)["explanations"]) == 3
 
 
@@ -606,7 +606,7 @@ def test_the_demo_takes_a_precision(cli, monkeypatch):
         asked.append(settings["speed"])
         return samples.small()
 
-    monkeypatch.setattr("fusioncam.cli.explain.load_model", load)
+    monkeypatch.setattr("fusioncam.zoo.loading.load_model", load)
     assert cli("demo", "-m", "grad-cam", "--precision", "bfloat16").code == 0
     assert cli("demo", "-m", "grad-cam").code == 0
     assert asked == [Speed(precision="bfloat16"), None]

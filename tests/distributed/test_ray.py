@@ -19,11 +19,13 @@ from PIL import Image
 
 from fusioncam import read_heatmaps
 from fusioncam.benchmark.plan import as_plan
-from fusioncam.benchmark.runner import ProgressListener, run
+from fusioncam.benchmark.runner import run
 from fusioncam.bulk import BulkPlan, explain_in_bulk
+from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.ray_connection import ray_pool
 from fusioncam.distributed.ray_pool import Request
 from fusioncam.errors import ClusterError, WeightsError
+from listeners import Notes
 from runs import same
 from samples import photos
 
@@ -108,7 +110,7 @@ class Killer(ProgressListener):
     def __init__(self, folder, when):
         self.folder, self.when, self.rows, self.killed = folder, sorted(when), 0, 0
 
-    def took(self, rows):
+    def rows_finished(self, rows):
         """Count, and end one."""
         self.rows += len(rows)
         while self.when and self.rows >= self.when[0]:
@@ -137,11 +139,11 @@ def test_a_hundred_images_and_two_workers_killed_give_the_rows_of_an_undisturbed
     """Three methods, and games of several images: equal values, each row once."""
     plan = plan_of(photos(tmp_path / "photos", 100), metrics=[*METRICS, "grid-pointing-game"])
     run(plan, tmp_path / "here")
-    watch, notes = Killer(tmp_path, [200, 700]), []
-    with ray_pool(cluster.address, Request(workers=2, batch_size=4), notes.append) as pool:
-        outcome = run(plan, tmp_path / "there", watch=watch, workers=pool)
+    listener, notes = Killer(tmp_path, [200, 700]), Notes()
+    with ray_pool(cluster.address, Request(workers=2, batch_size=4), notes) as pool:
+        outcome = run(plan, tmp_path / "there", listener=listener, workers=pool)
 
-    assert watch.killed == len(notes) == 2
+    assert listener.killed == len(notes.notes) == 2
     assert outcome.failures == ()
     same(rows_of(tmp_path / "there"), rows_of(tmp_path / "here"))
     assert not rows_of(tmp_path / "there").duplicated(["image", "method", "metric"]).any()
@@ -153,7 +155,7 @@ def test_kept_heatmaps_and_failures_are_those_of_a_run_here(cluster, tmp_path):
     data = photos(tmp_path / "photos", 6)
     (data / "03.png").write_bytes((data / "03.png").read_bytes()[:90])
     first, second = plan_of(data, metrics=METRICS[:1], keep_heatmaps=True), plan_of(data, keep_heatmaps=True)
-    with ray_pool(cluster.address, Request(workers=2), print) as pool:
+    with ray_pool(cluster.address, Request(workers=2)) as pool:
         for folder, hands in (("here", None), ("there", pool)):
             run(first, tmp_path / folder, workers=hands)
             run(second, tmp_path / folder, workers=hands)
@@ -173,12 +175,12 @@ def test_a_image_that_ends_its_worker_becomes_a_row(cluster, tmp_path):
     data = photos(tmp_path / "photos", 12)
     black(data, "05b.png")
     plan = plan_of(data, "samples:deadly", ["grad-cam"], ["average-drop(fill=mean)"])
-    with ray_pool(cluster.address, Request(workers=2, batch_size=3), print) as pool:
+    with ray_pool(cluster.address, Request(workers=2, batch_size=3)) as pool:
         outcome = run(plan, tmp_path / "there", workers=pool)
 
     (failure,) = outcome.failures
     assert failure["image"] == "05b.png"
-    assert "3 workers' processes ended with this image alone in hand" in failure["error"]
+    assert "3 worker processes ended while they held only this image" in failure["error"]
     (data / "05b.png").unlink()
     run(plan_of(data, "samples:deadly", ["grad-cam"], ["average-drop(fill=mean)"]), tmp_path / "here")
     found = rows_of(tmp_path / "there")
@@ -190,13 +192,13 @@ def test_a_worker_out_of_memory_is_replaced(tmp_path):
     """Ray ends it when the node's memory runs out; its image is done by another."""
     data = photos(tmp_path / "photos", 8)
     run(plan_of(data, "samples:small", ["grad-cam"]), tmp_path / "here")
-    notes = []
+    notes = Notes()
     limits = {"RAY_memory_monitor_refresh_ms": "100", "RAY_memory_usage_threshold": f"{1 - free() + 0.15:.3f}"}
-    with clustered(**limits) as own, ray_pool(own.address, Request(workers=1), notes.append) as pool:
+    with clustered(**limits) as own, ray_pool(own.address, Request(workers=1), notes) as pool:
         run(plan_of(data, "samples:hungry", ["grad-cam"]), tmp_path / "there", workers=pool)
 
     assert Path("hungry.mark").exists()
-    assert any("memory" in note for note in notes)
+    assert any("memory" in note for note in notes.notes)
     same(rows_of("there").drop(columns="model"), rows_of("here").drop(columns="model"))
 
 
@@ -208,16 +210,16 @@ def test_a_node_that_goes_takes_no_row_with_it(cluster, tmp_path):
     cluster.wait_for_nodes()
 
     class Remover(ProgressListener):
-        def took(self, rows, left=[5]):  # noqa: B006 # counts over calls
+        def rows_finished(self, rows, left=[5]):  # noqa: B006 # counts over calls
             left[0] -= 1
             if left[0] == 0:
                 cluster.remove_node(node, allow_graceful=False)
 
-    notes = []
-    with ray_pool(cluster.address, Request(workers=3), notes.append) as pool:
-        run(plan, tmp_path / "there", watch=Remover(), workers=pool)
+    notes = Notes()
+    with ray_pool(cluster.address, Request(workers=3), notes) as pool:
+        run(plan, tmp_path / "there", listener=Remover(), workers=pool)
 
-    assert notes
+    assert notes.notes
     same(rows_of("there"), rows_of("here"))
 
 
@@ -225,9 +227,9 @@ DRIVER = """
 import sys
 from pathlib import Path
 from fusioncam.benchmark import run
-from fusioncam.cluster import Request, ray_pool
+from fusioncam.distributed import Request, ray_pool
 from test_ray import plan_of
-with ray_pool(sys.argv[1], Request(workers=2), print) as pool:
+with ray_pool(sys.argv[1], Request(workers=2)) as pool:
     run(plan_of(sys.argv[2]), Path("there"), workers=pool)
 """
 
@@ -249,7 +251,7 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(cluster, tmp_path):
     assert 5 < done < 60
     until(lambda: workers(tmp_path) == [])
 
-    with ray_pool(cluster.address, Request(workers=2), print) as pool:
+    with ray_pool(cluster.address, Request(workers=2)) as pool:
         run(plan_of(data), tmp_path / "there", workers=pool)
     same(rows_of("there"), rows_of("here"))
     assert journal.read_bytes().count(b"\n") == 60
@@ -268,8 +270,8 @@ def test_a_run_that_stands_still_is_given_up(cluster, tmp_path):
     data = photos(tmp_path / "photos", 4)
     black(data, "02b.png")
     plan = plan_of(data, "samples:sleepy", ["grad-cam"], ["average-drop(fill=mean)"])
-    told = r"no image was done for 5 seconds\. In hand: 02b\.png"
-    with ray_pool(cluster.address, Request(workers=2, patience=60), print) as pool:
+    told = r"no image was finished for 5 seconds\. In progress: 02b\.png"
+    with ray_pool(cluster.address, Request(workers=2, patience=60)) as pool:
         run(plan_of(data, "samples:sleepy", limit=1), tmp_path / "started", workers=pool)
         pool.request = Request(workers=2, patience=5)  # for an image, not for a start
         with pytest.raises(ClusterError, match=told):
@@ -287,10 +289,10 @@ def test_a_cluster_that_others_fill_is_no_riddle(cluster):
         def here(self):
             return True
 
-    with ray_pool(cluster.address, Request(workers=2), print):
+    with ray_pool(cluster.address, Request(workers=2)):
         other = ray.remote(Greedy).options(num_cpus=2).remote()
         ray.get(other.here.remote())
-        pool_of_two = ray_pool(cluster.address, Request(workers=1, patience=3), print)
+        pool_of_two = ray_pool(cluster.address, Request(workers=1, patience=3))
         with (
             pool_of_two as pool,
             pytest.raises(ClusterError, match=r"1 of 1 workers wait for room .* free are 0 CPU"),
@@ -311,7 +313,7 @@ def test_what_is_wrong_on_a_worker_alone_is_told(cluster, tmp_path):
         raise WeightsError("mine.pt: no such file")
 
     with (
-        ray_pool(cluster.address, Request(workers=1), print) as pool,
+        ray_pool(cluster.address, Request(workers=1)) as pool,
         pytest.raises(WeightsError, match="no such file"),
     ):
         list(pool.run(set_up, range(3)))
@@ -325,17 +327,14 @@ def test_heatmaps_in_bulk_are_those_of_a_run_here(cluster, tmp_path):
     here = explain_in_bulk(plan, tmp_path / "here")
 
     class Once(Killer):
-        def begin(self, images):
-            self.images = images
+        def started(self, total, done=0, rows=0):
+            assert (total, done) == (40, 0)
 
-        def known(self, images):
-            raise AssertionError("nothing is known")
+    listener, notes = Once(tmp_path, [10]), Notes()
+    with ray_pool(cluster.address, Request(workers=2), notes) as pool:
+        there = explain_in_bulk(plan, tmp_path / "there", workers=pool, listener=listener)
 
-    watch, notes = Once(tmp_path, [10]), []
-    with ray_pool(cluster.address, Request(workers=2), notes.append) as pool:
-        there = explain_in_bulk(plan, tmp_path / "there", workers=pool, watch=watch)
-
-    assert watch.killed == len(notes) == 1
+    assert listener.killed == len(notes.notes) == 1
     assert (
         (there.images, there.heatmaps, there.failures) == (here.images, here.heatmaps, here.failures) == (40, 78, 1)
     )
@@ -350,7 +349,7 @@ def test_heatmaps_in_bulk_are_those_of_a_run_here(cluster, tmp_path):
 def test_a_ray_of_ones_own_starts_and_ends_with_the_run(tmp_path):
     """By the command line; no process of it is left."""
     data = photos(tmp_path / "photos", 5)
-    program = "import sys; from fusioncam.cli import main; sys.argv[0] = 'fusioncam'; main()"
+    program = "import sys; from fusioncam.cli.main import main; sys.argv[0] = 'fusioncam'; main()"
     words = [
         "explain",
         str(data),

@@ -15,6 +15,7 @@ from fusioncam.distributed.ray_connection import ray_pool, worker_capacity
 from fusioncam.distributed.ray_pool import TRIES, Pool, Request
 from fusioncam.distributed.workers import FailedJob, LocalWorkers
 from fusioncam.errors import ClusterError, MissingExtraError, UnknownNameError
+from listeners import Notes
 
 # whichever way a file imports it
 RAY = re.compile(r'import ray\b|from ray\b|extra\("\w+", "ray"')
@@ -105,8 +106,8 @@ def doubling():
 
 def pool(ray, **request):
     """Give a pool of the stand-in, and what it notes."""
-    notes = []
-    return Pool(ray, Request(**{"workers": 2, **request}), notes.append), notes
+    listener = Notes()
+    return Pool(ray, Request(**{"workers": 2, **request}), listener), listener.notes
 
 
 # -- jobs ------------------------------------------------------------------------------------------------------
@@ -261,7 +262,7 @@ def test_what_is_wrong_with_the_request_is_raised(at):
 def test_nothing_happening_is_an_error_that_says_what_is_pending():
     """A cluster that is full never hangs a run."""
     with pytest.raises(
-        ClusterError, match=r"0 seconds\. In hand: none; 2 of 2 workers wait .* free are 1 CPU and 0 GPU"
+        ClusterError, match=r"0 seconds\. In progress: none; 2 of 2 workers wait .* free are 1 CPU and 0 GPU"
     ):
         list(pool(Ray(room=0), patience=0.1)[0].run(doubling, range(3)))
 
@@ -297,10 +298,10 @@ def test_as_many_workers_as_fit(nodes, request_, workers):
 
 def test_a_cluster_that_is_too_small_says_what_it_has_and_what_is_asked():
     """Rather than waiting for ever."""
-    told = r"has 1 nodes \(2 CPU, 0 GPU\): room for 2 workers of 1 CPU and 0 GPU, and 5 asked for"
+    told = r"has 1 nodes \(2 CPU, 0 GPU\): room for 2 workers of 1 CPU and 0 GPU, but 5 were requested"
     with pytest.raises(ClusterError, match=told):
         worker_capacity([node(2)], Request(workers=5))
-    with pytest.raises(ClusterError, match="room for 0 workers of 1 CPU and 1 GPU, and 1 asked for"):
+    with pytest.raises(ClusterError, match="room for 0 workers of 1 CPU and 1 GPU, but 1 were requested"):
         worker_capacity([node(2)], Request(gpus=1))
 
 

@@ -2,6 +2,7 @@
 
 from fusioncam.benchmark.api import benchmark, gathered
 from fusioncam.benchmark.plan import Plan, as_plan, presets
-from fusioncam.benchmark.runner import BenchmarkResult, ProgressListener, run
+from fusioncam.benchmark.runner import BenchmarkResult, run
+from fusioncam.distributed.progress import ProgressListener
 
 __all__ = ["BenchmarkResult", "Plan", "ProgressListener", "as_plan", "benchmark", "gathered", "presets", "run"]

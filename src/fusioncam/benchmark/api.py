@@ -10,8 +10,9 @@ from torch import nn
 
 from fusioncam.benchmark.plan import as_plan, stored_plan
 from fusioncam.benchmark.run_folder import journal_of
-from fusioncam.benchmark.runner import BenchmarkResult, ProgressListener, UserObjects, finished, run
+from fusioncam.benchmark.runner import BenchmarkResult, UserObjects, finished, run
 from fusioncam.data.datasets.sample import Sample
+from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.workers import Workers
 from fusioncam.errors import ResultsError
 from fusioncam.methods.base import Method
@@ -33,7 +34,7 @@ def benchmark(
     metrics: Sequence[str | MetricLike] | None = None,
     plan: str | Path | None = None,
     extend: bool = False,
-    watch: ProgressListener | None = None,
+    listener: ProgressListener | None = None,
     workers: Workers | None = None,
     **settings: Any,
 ) -> Path:
@@ -55,7 +56,7 @@ def benchmark(
         words[name], own[name] = _parted(things, _NAMERS[name])
     chosen = as_plan(plan, own={*own["methods"], *own["metrics"]}, **words, **settings)
     parts = UserObjects(**own, samples=samples)
-    return run(chosen, Path(out), extend=extend, own=parts, watch=watch, workers=workers).file
+    return run(chosen, Path(out), extend=extend, own=parts, listener=listener, workers=workers).file
 
 
 def _named_model(model: nn.Module | ExplainedModel) -> tuple[str, ExplainedModel]:

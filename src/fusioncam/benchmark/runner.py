@@ -20,6 +20,7 @@ from fusioncam.benchmark.results_store import Journal, Key, Means, Row, in_order
 from fusioncam.benchmark.run_folder import Heatmaps, begun
 from fusioncam.data.datasets.registry import open_dataset
 from fusioncam.data.datasets.sample import Sample, draw
+from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.workers import LocalWorkers, Workers
 from fusioncam.errors import MissingTruthError, ResultsError
 from fusioncam.explanations.explain import named_methods
@@ -42,25 +43,6 @@ class UserObjects:
     methods: Mapping[str, Method] = field(default_factory=dict)
     metrics: Mapping[str, MetricLike] = field(default_factory=dict)
     samples: Sequence[Sample] | None = None
-
-
-class ProgressListener:
-    """Hears how far a run is; this one tells nobody."""
-
-    def found(self, data: str, kind: str) -> None:
-        """The data was taken for this kind of data set."""
-
-    def begin(self, images: int, done: int, rows: int) -> None:
-        """There are so many images, counted for each model, of which so many are done and have so many rows."""
-
-    def at(self, model: str, image: str) -> None:
-        """This image is in hand."""
-
-    def took(self, rows: Sequence[Row]) -> None:
-        """These rows are kept."""
-
-    def note(self, text: str) -> None:
-        """Something is to be known."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +68,7 @@ def run(
     *,
     extend: bool = False,
     own: UserObjects | None = None,
-    watch: ProgressListener | None = None,
+    listener: ProgressListener | None = None,
     workers: Workers | None = None,
 ) -> BenchmarkResult:
     """Do what of the plan is not done in the folder, and write its rows as Parquet; Ctrl-C ends it with less.
@@ -95,17 +77,17 @@ def run(
     of another plan, :class:`OutputError` if it cannot be written to.
     """
     parquet()  # rather now than in the end
-    own, watch, workers = own or UserObjects(), watch or ProgressListener(), workers or LocalWorkers()
+    own, listener, workers = own or UserObjects(), listener or ProgressListener(), workers or LocalWorkers()
     with folder_lock(folder):
         journal = begun(folder, plan, extend=extend)
         # what is done elsewhere needs no device here
-        benches = set_up(replace(plan, device="cpu") if workers.is_remote else plan, own, watch)
+        benches = set_up(replace(plan, device="cpu") if workers.is_remote else plan, own, listener)
         for line in changed_versions(journal, benches, besides={"device"} if workers.is_remote else ()):
-            watch.note(line)
+            listener.note(line)
         plan.save(folder / "plan.json")
         note(folder, plan, {one.name: one.model for one in benches}, from_data=own.samples is None)
         try:
-            _Run(plan, folder, benches, journal, watch, workers, own).go()
+            _Run(plan, folder, benches, journal, listener, workers, own).go()
         except KeyboardInterrupt:
             return BenchmarkResult(folder, plan, sum(map(len, journal.done.values())), interrupted=True)
         return finished(folder, journal, plan, [(one.name, sample.name) for one in benches for sample in one.samples])
@@ -129,13 +111,13 @@ def finished(folder: Path, journal: Journal, plan: Plan, images: Iterable[Key]) 
 # -- what meets ------------------------------------------------------------------------------------------------
 
 
-def set_up(plan: Plan, own: UserObjects, watch: ProgressListener) -> list[Evaluator]:
+def set_up(plan: Plan, own: UserObjects, listener: ProgressListener) -> list[Evaluator]:
     """Load the models and draw the images, whose classes are those of each model."""
     methods = dict(chain.from_iterable(_pairs(one, own.methods, as_methods) for one in plan.methods))
     metrics = dict(chain.from_iterable(_pairs(one, own.metrics, as_metrics) for one in plan.metrics))
     models = {name: _loaded(plan, name, own, methods) for name in plan.models}
-    samples = {name: samples_of(plan, model, own, watch) for name, model in models.items()}
-    metrics = answerable(metrics, list(chain.from_iterable(samples.values())), watch)
+    samples = {name: samples_of(plan, model, own, listener) for name, model in models.items()}
+    metrics = answerable(metrics, list(chain.from_iterable(samples.values())), listener)
     return [
         Evaluator(model, name, methods, metrics, samples[name], plan.target, plan.seed)
         for name, model in models.items()
@@ -156,13 +138,13 @@ def _loaded(plan: Plan, name: str, own: UserObjects, methods: Mapping[str, Metho
     return model
 
 
-def samples_of(plan: Plan, model: ExplainedModel, own: UserObjects, watch: ProgressListener) -> list[Sample]:
+def samples_of(plan: Plan, model: ExplainedModel, own: UserObjects, listener: ProgressListener) -> list[Sample]:
     """Draw the plan's images, each of which has a name of its own; say what the data was taken for."""
     images = own.samples
     if images is None:
         known: dict[str, Any] = {"labels": model.labels, "classes": classes_in(model)}
         images = found = open_dataset(plan.data, class_map=plan.class_map, **known)
-        watch.found(plan.data, found.kind)
+        listener.dataset_found(plan.data, found.kind)
     drawn = draw(images, plan.limit, plan.seed)
     twice = [name for name, count in Counter(one.name for one in drawn).items() if count > 1]
     if twice:
@@ -183,7 +165,7 @@ def changed_versions(journal: Journal, benches: Sequence[Evaluator], besides: Co
 
 
 def answerable(
-    metrics: Mapping[str, MetricLike], samples: Sequence[Sample], watch: ProgressListener
+    metrics: Mapping[str, MetricLike], samples: Sequence[Sample], listener: ProgressListener
 ) -> dict[str, MetricLike]:
     """Leave out the metrics that need to know where the class is, where that is known of no image."""
     if any(one.boxes or one.segments for one in samples):
@@ -192,7 +174,7 @@ def answerable(
     if not kept:
         raise MissingTruthError(f"{', '.join(metrics)} need boxes or masks, and no image of the data has any")
     if len(kept) < len(metrics):
-        watch.note(
+        listener.note(
             f"left out, for no image has boxes or masks: {', '.join(one for one in metrics if one not in kept)}"
         )
     return kept
@@ -207,14 +189,14 @@ class _Run:
     folder: Path
     benches: Sequence[Evaluator]
     journal: Journal
-    watch: ProgressListener
+    listener: ProgressListener
     workers: Workers
     own: UserObjects
 
     def go(self) -> None:
         """Let every model do what it has not done."""
         left = [bool(self._missing(bench, one)) for bench in self.benches for one in bench.samples]
-        self.watch.begin(len(left), left.count(False), sum(map(len, self.journal.done.values())))
+        self.listener.started(len(left), left.count(False), sum(map(len, self.journal.done.values())))
         for bench in self.benches:
             self._images(bench)
             self._games(bench)
@@ -235,7 +217,7 @@ class _Run:
 
     def _told(self, bench: Evaluator, jobs: Iterable[Job]) -> Iterator[Job]:
         for job in jobs:
-            self.watch.at(bench.name, str(job))
+            self.listener.job_started(f"{bench.name}: {job}")
             yield job
 
     def _images(self, bench: Evaluator) -> None:
@@ -263,7 +245,7 @@ class _Run:
             if row["method"] in costs and row["metric"]:
                 row.update(as_columns(costs[row["method"]]))
         self.journal.append(rows)
-        self.watch.took(rows)
+        self.listener.rows_finished(rows)
 
     def _games(self, bench: Evaluator) -> None:
         games = games_in(bench.metrics)

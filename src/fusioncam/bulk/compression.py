@@ -1,8 +1,9 @@
-"""A heatmap as few numbers: the smallest grid that gives it back when it is brought to the input's size.
+"""Store a heatmap as few numbers: the smallest grid that reproduces it when upsampled to the input size.
 
-Most heatmaps are a layer's map that was upsampled and stretched to [0, 1]. Both are linear and leave constants alone,
-so that least squares find a map of the layer's size that gives the same heatmap. One that was cut or fused pixel by
-pixel comes near. How near is measured for every heatmap, and a finer grid is taken where it is not near enough.
+Most heatmaps are a layer-sized map that was upsampled and scaled to [0, 1]. Both steps are linear and preserve
+constants, so that least squares finds a map of the layer's size that reproduces the heatmap. For heatmaps that were
+thresholded or fused per pixel the result is close. The error is measured for every heatmap, and a finer grid is
+chosen if it is too large.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Grid:
-    """A small map ``(h, w)`` float16, and how far the heatmap that it gives is off: root mean square, and at most."""
+    """A small map ``values`` ``(h, w)`` float16, and the root mean square and maximum error of its heatmap."""
 
     values: Tensor
     rms: float
@@ -30,7 +31,7 @@ class Grid:
 
 
 def sizes_for(size: Size, layers: Iterable[Sequence[int]] = ()) -> list[Size]:
-    """List the grids that are tried for an input of this size, small ones first: those of layers, and by halves.
+    """Return the grid sizes to try for an input of ``size``, smallest first: those of layers, and successive halves.
 
     >>> sizes_for((224, 224), [(9, 9)])
     [(7, 7), (9, 9), (14, 14), (28, 28), (56, 56), (112, 112), (224, 224)]
@@ -41,10 +42,13 @@ def sizes_for(size: Size, layers: Iterable[Sequence[int]] = ()) -> list[Size]:
 
 
 def as_grid(heatmap: Tensor, sizes: Iterable[Size], tolerance: float) -> Grid:
-    """Give the first grid whose heatmap is at most ``tolerance`` off ``(H, W)``, or that of the last size."""
+    """Return the first grid whose heatmap differs from ``heatmap`` ``(H, W)`` by at most ``tolerance`` (RMS).
+
+    If no size suffices, return the grid of the last one.
+    """
     grid = None
     for size in sizes:
-        grid = _fitted(heatmap, size)
+        grid = _fit(heatmap, size)
         if grid.rms <= tolerance:
             break
     assert grid is not None
@@ -52,19 +56,19 @@ def as_grid(heatmap: Tensor, sizes: Iterable[Size], tolerance: float) -> Grid:
 
 
 def from_grid(values: Tensor, size: Size) -> Tensor:
-    """Give the heatmap ``(H, W)`` float32 in [0, 1] of a grid ``(h, w)``."""
+    """Return the heatmap ``(H, W)`` float32 in [0, 1] of a grid ``(h, w)``."""
     return upsample(values[None].float(), size)[0].clamp(0, 1)
 
 
-def _fitted(heatmap: Tensor, size: Size) -> Grid:
-    rows, columns = (_inverse(small, large) for small, large in zip(size, heatmap.shape, strict=True))
+def _fit(heatmap: Tensor, size: Size) -> Grid:
+    rows, columns = (_inverse_upsampling(small, large) for small, large in zip(size, heatmap.shape, strict=True))
     values = (rows @ heatmap.double() @ columns.T).half()
-    off = from_grid(values, (heatmap.shape[0], heatmap.shape[1])) - heatmap
-    return Grid(values, off.square().mean().sqrt().item(), off.abs().max().item())
+    error = from_grid(values, (heatmap.shape[0], heatmap.shape[1])) - heatmap
+    return Grid(values, error.square().mean().sqrt().item(), error.abs().max().item())
 
 
 @cache
-def _inverse(small: int, large: int) -> Tensor:
-    """Give the pseudo-inverse ``(small, large)`` of upsampling along one side."""
+def _inverse_upsampling(small: int, large: int) -> Tensor:
+    """Return the pseudo-inverse ``(small, large)`` of upsampling along one axis."""
     inverse: Tensor = torch.linalg.pinv(upsample(torch.eye(small, dtype=torch.float64), (large,)).T)
     return inverse

@@ -1,4 +1,4 @@
-"""An image becomes rows: opened, explained by all methods together with its batch, stored as small grids."""
+"""Turn images into rows: open them, explain them in batches, and store the heatmaps as small grids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from fusioncam.bulk.compression import Size, as_grid, sizes_for
 from fusioncam.bulk.parquet import Row, grid_facts
 from fusioncam.bulk.plan import BulkPlan
-from fusioncam.bulk.storage import Folder, Found
+from fusioncam.bulk.storage import Folder, FoundImage
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.distributed.workers import Work
 from fusioncam.errors import describe_error
@@ -26,11 +26,11 @@ from fusioncam.utils.text import slug, truncate_stem
 
 @dataclass(frozen=True)
 class BulkJob:
-    """An image, and its place: the number of its shard, and which of that."""
+    """An image to explain, the number of its shard, and its position within the shard."""
 
-    image: Found
+    image: FoundImage
     shard: int
-    place: int
+    position: int
 
     def __str__(self) -> str:
         return self.image.name
@@ -38,86 +38,88 @@ class BulkJob:
 
 @dataclass(frozen=True)
 class ExplainSetUp:
-    """Loads the network where images are explained."""
+    """Loads the network in the process that explains images."""
 
     plan: BulkPlan
     out: Folder
     device: str | None
 
     def __call__(self) -> Work:
-        """Give what explains images."""
+        """Return the function that explains a batch of jobs."""
         return Explainer(self.plan, self.out, self.plan.load(self.device)).rows
 
 
 @dataclass(frozen=True)
 class Explainer:
-    """A network and what is asked of it."""
+    """A network, the plan of the run and the folder of its overlays."""
 
     plan: BulkPlan
     out: Folder
     model: ExplainedModel
 
     def rows(self, jobs: Sequence[BulkJob]) -> list[list[Row]]:
-        """Give the rows of each image of a batch; one that fails has one row with its error.
+        """Return the rows of each image of a batch; an image that fails has one row with its error.
 
-        What is wrong with the request is raised, for it is wrong for all images.
+        Errors of the request itself are raised, because they affect every image.
         """
-        opened, failed = self._opened(jobs)
-        places = {id(image): place for place, image in opened.items()}
+        opened, failed = self._open_images(jobs)
+        positions = {id(image): position for position, image in opened.items()}
 
-        def fail(image: object, error: Exception) -> None:
-            failed[places[id(image)]] = error
+        def record_failure(image: object, error: Exception) -> None:
+            failed[positions[id(image)]] = error
 
-        images, plan = list(opened.values()), self.plan
-        batch = max(1, len(images))
-        made = list(explain_batches(images, self.model, plan.methods, plan.target, batch, on_error=fail))
-        explained = iter(made)
+        images, plan, batch = list(opened.values()), self.plan, max(1, len(opened))
+        # a list, so that all failures are recorded before the rows are built
+        explanations = iter(
+            list(explain_batches(images, self.model, plan.methods, plan.target, batch, on_error=record_failure))
+        )
         return [
-            [failure(job, failed[place])] if place in failed else self._rows(job, opened[place], next(explained))
-            for place, job in enumerate(jobs)
+            [failure(job, failed[position])]
+            if position in failed
+            else self._rows(job, opened[position], next(explanations))
+            for position, job in enumerate(jobs)
         ]
 
-    def _opened(self, jobs: Sequence[BulkJob]) -> tuple[dict[int, Image.Image], dict[int, Exception]]:
-        """Open images by their places, and give what is wrong with those that cannot be."""
+    def _open_images(self, jobs: Sequence[BulkJob]) -> tuple[dict[int, Image.Image], dict[int, Exception]]:
+        """Return the images by their positions in the batch, and the errors of those that cannot be opened."""
         opened: dict[int, Image.Image] = {}
         failed: dict[int, Exception] = {}
-        for place, job in enumerate(jobs):
+        for position, job in enumerate(jobs):
             try:
-                opened[place] = job.image.open()
+                opened[position] = job.image.open()
             except Exception as error:  # a decoder may raise anything
-                failed[place] = error
+                failed[position] = error
         return opened, failed
 
     def _rows(self, job: BulkJob, image: Image.Image, explanations: Iterable[Explanation]) -> list[Row]:
-        window = seen(self.model.preprocessing, image.size)
-        shown = {"width": image.width, "height": image.height, "window": window}
-        return [shown | self._row(job, one, number) for number, one in enumerate(explanations)]
+        window = visible_window(self.model.preprocessing, image.size)
+        shared = {"width": image.width, "height": image.height, "window": window}
+        return [shared | self._row(job, one, number) for number, one in enumerate(explanations)]
 
     def _row(self, job: BulkJob, explanation: Explanation, number: int) -> Row:
-        grid = as_grid(explanation.heatmap, self._sizes(explanation.layer), self.plan.tolerance)
+        grid = as_grid(explanation.heatmap, self._grid_sizes(explanation.layer), self.plan.tolerance)
         facts = explanation.facts()
         row = {name: facts[name] for name in ("image", "method", "layer", "target", "label", "probability")}
         row |= {name: facts[name] for name in ("passes", "partial_passes", "seconds")}
-        row |= {"gains": list(explanation.gains.items()), "overlay": self._overlay(job, explanation, number)}
+        row |= {"gains": list(explanation.gains.items()), "overlay": self._save_overlay(job, explanation, number)}
         return row | grid_facts(grid)
 
-    def _sizes(self, layer: str) -> list[Size]:
+    def _grid_sizes(self, layer: str) -> list[Size]:
         size = self.model.preprocessing.size
-        return sizes_for(size, [self._layers[layer]] if layer in self._layers else [])
+        return sizes_for(size, [self._layer_sizes[layer]] if layer in self._layer_sizes else [])
 
     @cached_property
-    def _layers(self) -> dict[str, tuple[int, ...]]:
-        """The sides of the maps of every layer that has some."""
+    def _layer_sizes(self) -> dict[str, tuple[int, ...]]:
+        """The spatial size of the feature maps of each layer that has any."""
         x = torch.zeros(1, len(self.model.preprocessing.mean), *self.model.preprocessing.size)
         return {one.name: one.shape[1:] for one in self.model.layers.candidates(x)}
 
-    def _overlay(self, job: BulkJob, explanation: Explanation, number: int) -> str | None:
+    def _save_overlay(self, job: BulkJob, explanation: Explanation, number: int) -> str | None:
         if not self.plan.overlays:
             return None
-        stem = truncate_stem(PurePosixPath(job.image.path).stem, 80)
-        name = (
-            f"overlays/{job.shard:07d}/{job.place:05d}.{number:02d}.{slug(stem)}.{slug(explanation.method)[:60]}.jpg"
-        )
+        stem = slug(truncate_stem(PurePosixPath(job.image.path).stem, 80))
+        method = slug(explanation.method)[:60]
+        name = f"overlays/{job.shard:07d}/{job.position:05d}.{number:02d}.{stem}.{method}.jpg"
         buffer = io.BytesIO()
         explanation.overlay().save(buffer, "JPEG", quality=90)
         self.out.write(name, buffer.getvalue())
@@ -125,14 +127,16 @@ class Explainer:
 
 
 def failure(job: BulkJob, error: Exception | str) -> Row:
-    """Give the row of an image that could not be explained."""
+    """Return the row of an image that could not be explained."""
     return {"image": job.image.name, "error": describe_error(error) if isinstance(error, Exception) else error}
 
 
-def seen(preprocessing: Preprocessing, size: tuple[int, int]) -> list[float]:
-    """Give left, top, right and bottom of what the network sees of an image of ``size`` (width, height).
+def visible_window(preprocessing: Preprocessing, size: tuple[int, int]) -> list[float]:
+    """Return left, top, right and bottom of the part of an image that the network receives.
 
-    >>> seen(Preprocessing(size=(224, 224), resize=256), (512, 256))
+    ``size`` is (width, height) of the upright image; the result is in its pixels.
+
+    >>> visible_window(Preprocessing(size=(224, 224), resize=256), (512, 256))
     [144.0, 16.0, 368.0, 240.0]
     """
     (columns, rows, left, top), (height, width) = preprocessing.window(size), preprocessing.size

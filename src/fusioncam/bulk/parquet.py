@@ -1,4 +1,4 @@
-"""Rows of heatmaps as Parquet, and back: one row a heatmap, or an image's error."""
+"""Write rows of heatmaps as Parquet and read them: one row per heatmap, or one with the error of an image."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from PIL import Image
 from torch import Tensor
 
 from fusioncam.bulk.compression import Grid, from_grid
-from fusioncam.bulk.storage import Folder, Found
+from fusioncam.bulk.storage import Folder, FoundImage
 from fusioncam.errors import ResultsError
 from fusioncam.visualization import overlay
 
-# what a column holds, for whoever reads the manifest
+# the meaning of each column; it is written into the manifest
 COLUMNS = {
-    "image": "the image's path or URL",
+    "image": "path or URL of the image",
     "width": "of the upright image, in pixels",
     "height": "of the upright image, in pixels",
-    "window": "left, top, right and bottom of the part that the network saw, in the image's pixels",
-    "method": "the method's name with its settings",
-    "layer": "the layer that it looked at",
-    "target": "the index of the class that is explained",
-    "label": "its name",
-    "probability": "what the network gave it",
-    "gains": "what each map of a fusion adds to the probability",
-    "passes": "forward passes, beyond what earlier methods of the image had made",
-    "partial_passes": "passes that start at the layer",
-    "seconds": "that it took, the same way",
+    "window": "left, top, right and bottom of the part that the network received, in pixels of the image",
+    "method": "name of the method with its settings",
+    "layer": "target layer",
+    "target": "index of the explained class",
+    "label": "name of the class",
+    "probability": "probability of the class",
+    "gains": "what each component of a fusion adds to the probability",
+    "passes": "forward passes, beyond those of earlier methods for the same image",
+    "partial_passes": "passes that start at the layer, counted the same way",
+    "seconds": "computing time, counted the same way",
     "rows": "of the stored grid",
     "columns": "of the stored grid",
     "heatmap": "the grid: rows x columns float16, little endian, row by row; bilinear upsampling gives the heatmap",
-    "rms": "root mean square of what the heatmap from the grid is off, of 1",
-    "largest": "what it is off at most",
-    "overlay": "the file of the overlay, if one was asked for",
-    "error": "what went wrong; then all else is empty",
+    "rms": "root mean square error of the heatmap from the grid; heatmaps are in [0, 1]",
+    "largest": "maximum error of the heatmap from the grid",
+    "overlay": "file of the overlay, if overlays were requested",
+    "error": "error message; all other columns are then empty",
 }
 _TYPES = {
     "string": ("image", "method", "layer", "label", "overlay", "error"),
@@ -54,7 +54,7 @@ Row = dict[str, Any]
 
 
 def schema(facts: Mapping[str, Any]) -> Any:
-    """Give the columns' types, with what all rows share as metadata."""
+    """Return the Arrow schema of the rows, with the facts that they share as metadata."""
     import pyarrow as arrow
 
     plain = {name: getattr(arrow, kind)() for kind, names in _TYPES.items() for name in names}
@@ -63,7 +63,7 @@ def schema(facts: Mapping[str, Any]) -> Any:
 
 
 def to_parquet(rows: Iterable[Row], facts: Mapping[str, Any]) -> bytes:
-    """Give the bytes of a shard."""
+    """Return the bytes of a shard."""
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 
@@ -74,36 +74,36 @@ def to_parquet(rows: Iterable[Row], facts: Mapping[str, Any]) -> bytes:
 
 
 def grid_facts(grid: Grid) -> Row:
-    """Give a grid as rows have it."""
+    """Return the columns of a row that store a grid."""
     rows, columns = grid.values.shape
     stored = grid.values.numpy().astype("<f2").tobytes()
     return {"rows": rows, "columns": columns, "heatmap": stored, "rms": grid.rms, "largest": grid.largest}
 
 
-# -- shards by their names ---------------------------------------------------------------------------------------
+# -- names of shards ---------------------------------------------------------------------------------------------
 
 
-def shard_name(number: int, images: Sequence[Found], digest: str) -> str:
-    """Name a shard for its place, and for the plan and the images that it is of."""
-    names = "\n".join([digest, *(one.name for one in images)])
+def shard_name(number: int, images: Sequence[FoundImage], digest: str) -> str:
+    """Return the file name of a shard: its number, and a hash of the plan's digest and the names of its images."""
+    names = "\n".join([digest, *(image.name for image in images)])
     return f"part-{number:07d}.{hashlib.sha256(names.encode(errors='surrogateescape')).hexdigest()[:12]}.parquet"
 
 
 def shards_in(folder: Folder) -> dict[str, str]:
-    """List the shards that are there, by the part of their names that says their place."""
+    """Return the existing shards by the first part of their names, such as ``part-0000012``."""
     names = (one for one in folder.names() if one.startswith("part-") and one.endswith(".parquet"))
     return {name.split(".")[0]: name for name in names}
 
 
 def counts(folder: Folder, name: str) -> tuple[int, int]:
-    """Give how many heatmaps and how many errors a shard has, of its footer alone."""
+    """Return the number of heatmaps and of errors in a shard, read from its footer only."""
     import pyarrow.parquet as parquet
 
     with folder.open(name) as file:
         footer = parquet.ParquetFile(file).metadata
-        at = next(place for place in range(footer.num_columns) if footer.schema.column(place).name == "error")
-        groups = [footer.row_group(place).column(at) for place in range(footer.num_row_groups)]
-    errors = sum(one.num_values - one.statistics.null_count for one in groups)
+        names = [footer.schema.column(index).name for index in range(footer.num_columns)]
+        groups = [footer.row_group(index).column(names.index("error")) for index in range(footer.num_row_groups)]
+    errors = sum(group.num_values - group.statistics.null_count for group in groups)
     return footer.num_rows - errors, errors
 
 
@@ -112,9 +112,11 @@ def counts(folder: Folder, name: str) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class StoredHeatmap:
-    """A heatmap of a bulk run and what is known of it; ``facts`` are the columns of its row without the grid.
+    """A heatmap of a bulk run with its row.
 
-    ``window`` is left, top, right and bottom of what the network saw, in the image's pixels.
+    ``window`` is left, top, right and bottom of the part that the network received, in pixels of the image. ``rms``
+    and ``largest`` are the root mean square and maximum error of the heatmap compared with the one that was
+    computed. ``grid`` is the stored grid ``(h, w)`` float16, ``facts`` are all columns of the row except the grid.
     """
 
     image: str
@@ -131,26 +133,28 @@ class StoredHeatmap:
 
     @cached_property
     def heatmap(self) -> Tensor:
-        """The heatmap ``(H, W)`` of the network's input, float32 in [0, 1]."""
+        """The heatmap ``(H, W)`` at the network's input size, float32 in [0, 1]."""
         return from_grid(self.grid, self.size)
 
     def overlay(self, image: Image.Image, opacity: float = 0.5) -> Image.Image:
-        """Lay the heatmap over the part of the upright image that the network saw."""
-        return overlay(image.crop(tuple(map(round, self.window))), self.heatmap.numpy(), opacity)  # type: ignore[arg-type] # four of them
+        """Return the part of the upright image that the network received, with the heatmap over it."""
+        left, top, right, bottom = map(round, self.window)
+        return overlay(image.crop((left, top, right, bottom)), self.heatmap.numpy(), opacity)
 
 
 def read_heatmaps(
     path: str | Path, *, image: str | None = None, method: str | None = None
 ) -> Iterator[StoredHeatmap]:
-    """Give the heatmaps of a bulk run, of one image or method if that is said, a shard in memory at a time.
+    """Iterate over the heatmaps of a bulk run, optionally of one image or method only.
 
-    ``path`` is the run's folder, a local path or a URL such as ``s3://bucket/maps``; ``image`` is named as in the
-    rows. Images that failed are left out. Raises :class:`ResultsError` where there are none.
+    ``path`` is the folder of the run, a local path or a URL such as ``s3://bucket/maps``; ``image`` is the name in
+    the rows. Images that failed are left out. One shard at a time is in memory. Raises :class:`ResultsError` for a
+    folder without shards.
     """
     folder = Folder(str(path))
     shards = sorted(shards_in(folder).values())
     if not shards:
-        raise ResultsError(f"{path} has no heatmaps: name the folder of fusioncam explain --bulk")
+        raise ResultsError(f"{path} has no heatmaps: pass the output folder of fusioncam explain --bulk")
     wanted = {"image": image, "method": method}
     return _read(folder, shards, {name: value for name, value in wanted.items() if value is not None})
 

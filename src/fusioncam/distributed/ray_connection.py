@@ -1,48 +1,53 @@
-"""The way to a Ray cluster and back: one of one's own that ends with the run, or an existing one, left as found."""
+"""Connect to a Ray cluster: an existing one, which stays as it is, or a new local one that ends with the run."""
 
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
 
+from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.ray_pool import Pool, Request
 from fusioncam.errors import ClusterError
+from fusioncam.utils.environment import environment
 from fusioncam.utils.optional import extra
 
 LOCAL = "local"
-_STORE = 2**28  # bytes; jobs and rows are small
+_OBJECT_STORE_BYTES = 2**28  # jobs and rows are small
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
 @contextmanager
 def ray_pool(
-    address: str = LOCAL, request: Request | None = None, note: Callable[[str], None] = print
+    address: str = LOCAL, request: Request | None = None, listener: ProgressListener | None = None
 ) -> Iterator[Pool]:
-    """Give workers on the cluster at an address: ``HOST:PORT``, ``ray://HOST:PORT``, ``auto``, or ``local``.
+    """Connect to the cluster at an address and yield a :class:`Pool` of workers on it.
 
-    ``local`` starts one on this machine, which ends with the block and tells nobody of itself. Where this process is
-    connected to Ray already, that cluster is taken and stays. Raises :class:`ClusterError`.
+    ``address`` is ``HOST:PORT``, ``ray://HOST:PORT``, ``auto`` or ``local``. ``local`` starts a cluster on this
+    machine that ends with the block and sends no usage statistics. If this process is already connected to Ray,
+    that connection is used and stays open. ``listener`` receives a note for each worker that is replaced.
+
+    Raises :class:`ClusterError` if the cluster cannot be reached or is too small for the request, and
+    :class:`MissingExtraError` without Ray.
     """
-    ray, request = _ray(), request or Request()
+    ray, request = _import_ray(), request or Request()
     with _connected(ray, address):
-        pool = Pool(ray, replace(request, workers=worker_capacity(ray.nodes(), request)), note)
+        sized = replace(request, workers=worker_capacity(ray.nodes(), request))
+        pool = Pool(ray, sized, listener or ProgressListener())
         try:
             yield pool
         finally:
             pool.close()
 
 
-def _ray() -> Any:
-    # read by Ray as it is imported: what ended a worker is told once, by the pool, and not on standard output
+def _import_ray() -> Any:
+    # Ray reads this variable at import: the pool reports why a worker ended, so Ray need not print it as well
     settings = {} if "ray" in sys.modules else {"RAY_DEDUP_LOGS_SKIP_REGEX": "."}
-    with patch.dict(os.environ, settings):
+    with environment(settings):
         return extra("ray", "ray", "clusters")
 
 
@@ -52,40 +57,40 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         yield
         return
     _require_listener(address)
-    # told to Ray before it starts: send no statistics, and leave GPUs to those who ask for them
+    # Ray reads these when it starts: send no statistics, and keep CUDA_VISIBLE_DEVICES of workers without GPU
     settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    if address != LOCAL:  # it would try for a quarter of an hour
+    if address != LOCAL:  # the default is to retry for a quarter of an hour
         settings["RAY_gcs_server_port_wait_time_s"] = "2"
     try:
-        with patch.dict(os.environ, settings):
+        with environment(settings):
             _init(ray, address)
-    except Exception as error:  # Ray raises bare ones where a process does not start
-        raise ClusterError(f"no Ray cluster at '{address}': {_why(error)}") from error
+    except Exception as error:  # Ray raises a bare Exception if a process does not start
+        raise ClusterError(f"no Ray cluster at '{address}': {_reason(error)}") from error
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _why(error: BaseException) -> str:
-    """Give the first line of an error, and what to do where a token is wanted, which Ray tells further down."""
+def _reason(error: BaseException) -> str:
+    """Return the first line of an error, or what to do if one of its causes mentions a token."""
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
-    if any("token" in str(one).lower() for one in causes):
-        return "it lets in who has its token alone: set RAY_AUTH_MODE=token, see Ray's pages on token authentication"
+    if any("token" in str(cause).lower() for cause in causes):
+        return "the cluster requires a token: set RAY_AUTH_MODE=token, see Ray's pages on token authentication"
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
 
 
 def _init(ray: Any, address: str) -> None:
     if address == LOCAL:
-        ray.init(address=LOCAL, include_dashboard=False, object_store_memory=_STORE, **_QUIET)
+        ray.init(address=LOCAL, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **_QUIET)
     else:
         ray.init(address=address, **_QUIET)
 
 
 def _require_listener(address: str) -> None:
-    """Tell at once where nobody listens; Ray would try for a minute."""
+    """Raise :class:`ClusterError` at once if nothing listens at ``HOST:PORT``; Ray would retry for a minute."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdigit()):
         return
@@ -93,30 +98,32 @@ def _require_listener(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
     except OSError as error:
         raise ClusterError(
-            f"no Ray cluster at '{address}': {error}. Start one by ray start --head, or leave the address out: "
-            "a local one is started for the run"
+            f"no Ray cluster at '{address}': {error}. Start one with ray start --head, or leave out the address to "
+            "start a local cluster for this run"
         ) from None
 
 
 def worker_capacity(nodes: Sequence[Mapping[str, Any]], request: Request) -> int:
-    """Give how many workers there will be; raise :class:`ClusterError` where there is no room for those asked for.
+    """Return the number of workers to start: those requested, or as many as the active nodes have room for.
+
+    Raises :class:`ClusterError` if there is no room for the requested workers.
 
     >>> two = [{"Alive": True, "Resources": {"CPU": 5.0}}, {"Alive": True, "Resources": {"CPU": 2.0}}]
     >>> worker_capacity(two, Request(cpus=2))
     3
     """
-    resources = [one["Resources"] for one in nodes if one["Alive"]]
-    room = sum(_fitting(one.get("CPU", 0), one.get("GPU", 0), request) for one in resources)
-    if room >= (request.workers or 1):
-        return request.workers or room
+    resources = [node["Resources"] for node in nodes if node["Alive"]]
+    capacity = sum(_workers_on_node(one.get("CPU", 0), one.get("GPU", 0), request) for one in resources)
+    if capacity >= (request.workers or 1):
+        return request.workers or capacity
     has = "; ".join(f"{one.get('CPU', 0):g} CPU, {one.get('GPU', 0):g} GPU" for one in resources[:8]) or "nothing"
     raise ClusterError(
-        f"the cluster has {len(resources)} nodes ({has}): room for {room} workers of {request.cpus} CPU and "
-        f"{request.gpus:g} GPU, and {request.workers or 1} asked for. Ask for fewer by --workers, for less each by "
-        "--cpus-per-worker and --gpus-per-worker, or add nodes"
+        f"the cluster has {len(resources)} nodes ({has}): room for {capacity} workers of {request.cpus} CPU and "
+        f"{request.gpus:g} GPU, but {request.workers or 1} were requested. Request fewer with --workers, smaller "
+        "ones with --cpus-per-worker and --gpus-per-worker, or add nodes"
     )
 
 
-def _fitting(cpus: float, gpus: float, request: Request) -> int:
-    by_gpu = gpus / request.gpus + 1e-6 if request.gpus else float("inf")
+def _workers_on_node(cpus: float, gpus: float, request: Request) -> int:
+    by_gpu = gpus / request.gpus + 1e-6 if request.gpus else float("inf")  # 1e-6 absorbs rounding
     return int(min(cpus // request.cpus, by_gpu))

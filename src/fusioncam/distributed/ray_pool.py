@@ -1,39 +1,40 @@
-"""Workers on a Ray cluster: actors that are handed few jobs at a time, and whose deaths cost no job and no row.
+"""Workers on a Ray cluster: actors that hold few jobs at a time, so that a worker's death loses no job and no row.
 
-Ray places the actors, starts and ends their processes, carries jobs and results, and tells of deaths. What is done
-here is what it leaves open: which job was in hand when a process ended, and how often that one is tried again. Ray
-Data's actor pools try a batch again for ever or give up the whole run, and need processors of their own to read with;
-these need none besides those of the actors.
+Ray schedules the actors, starts and ends their processes, transfers jobs and results, and reports deaths. This
+module adds what Ray leaves open: which job a process was working on when it ended, and how often to retry that job.
+Ray Data's actor pools either retry a batch forever or abort the whole run, and need CPUs of their own for reading;
+this pool needs no CPU except those of the actors.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.workers import FailedJob, SetUp, T, Work, batches
 from fusioncam.errors import ClusterError
 
-TRIES = 3  # of a job that was alone in hand when its worker's process ended
-_AHEAD = 2  # batches that a worker has, so that it never waits for the next one
-_STILLBORN = 3  # workers in a row that end before they have done anything
+TRIES = 3  # of a job that was the only one of its worker when the worker's process ended
+_BATCHES_AHEAD = 2  # batches that a worker holds, so that it never waits for the next one
+_FAILED_STARTS = 3  # workers in a row that end before they finish anything
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a cluster.
+    """The workers that a run requests from a cluster.
 
-    ``workers`` is how many (None: as many as it has room for), ``cpus`` the processor cores and threads of each and
-    ``gpus`` its GPUs, of which several workers may share one (0.5). ``batch_size`` is how many jobs a worker is
-    handed at once, ``patience`` after how many seconds in which no job was done a run is given up.
+    ``workers`` is their number (None: as many as the cluster has room for). ``cpus`` is the number of CPU cores and
+    threads of each worker, ``gpus`` its number of GPUs; with 0.5 two workers share one. ``batch_size`` is the number
+    of jobs that a worker receives at once. ``patience`` is the number of seconds without a finished job after which
+    the run is aborted. Raises :class:`ClusterError` for values out of range.
     """
 
     workers: int | None = None
@@ -43,32 +44,34 @@ class Request:
     patience: float = 1800
 
     def __post_init__(self) -> None:
-        counts = {
+        integers = {
             "workers": 1 if self.workers is None else self.workers,
             "cpus": self.cpus,
             "batch_size": self.batch_size,
         }
-        for name, value in counts.items():
+        for name, value in integers.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ClusterError(f"{name} is a whole number above 0, got {value!r}")
+                raise ClusterError(f"{name} must be a positive integer, got {value!r}")
         if self.gpus < 0 or (self.gpus > 1 and self.gpus != int(self.gpus)):
-            raise ClusterError(f"a worker has a share of a GPU, one or several whole ones, got {self.gpus!r}")
+            raise ClusterError(f"gpus must be a fraction of 1 or a whole number, got {self.gpus!r}")
         if not self.patience > 0:
-            raise ClusterError(f"patience is a number of seconds above 0, got {self.patience!r}")
+            raise ClusterError(f"patience must be a positive number of seconds, got {self.patience!r}")
 
 
 class _Worker:
-    """The inside of an actor: sets up what it is told to, and does jobs."""
+    """The code that runs inside an actor: it sets itself up and does jobs."""
 
     def __init__(self, threads: int, gpus: float, folder: str, paths: Sequence[str]) -> None:
         if not gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU that was not asked for belongs to others
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU that this worker did not request belongs to others
+        import torch  # after the variable is set; and the module itself must load without torch
+
         torch.set_num_threads(threads)
         _match_driver_environment(folder, paths)
         self._work: Work | None = None
 
     def set_up(self, set_up: SetUp) -> None:
-        self._work = None  # the old network goes before the new one comes
+        self._work = None  # free the old network before loading the new one
         self._work = set_up()
 
     def work(self, jobs: Sequence[Any]) -> list[Any]:
@@ -77,178 +80,178 @@ class _Worker:
 
 
 def _match_driver_environment(folder: str, paths: Sequence[str]) -> None:
-    """Find the user's own modules and files as the driver does, where they are there."""
-    import sys
-
-    sys.path += [one for one in paths if one not in sys.path]
+    """Use the driver's import paths and working directory, so that the user's modules and files are found."""
+    sys.path += [path for path in paths if path not in sys.path]
     if Path(folder).is_dir():
         os.chdir(folder)
 
 
 @dataclass
 class _PendingJob:
-    """A job, whether a worker ended that had it in hand, and how many while they had no other."""
+    """A job without a result.
+
+    ``suspect`` is set when a worker that held the job ended; ``deaths`` counts those that held no other job.
+    """
 
     job: Any
     suspect: bool = False
-    ended: int = 0
+    deaths: int = 0
 
 
 @dataclass(eq=False)
 class _WorkerHandle:
-    """A worker as seen from here: the calls that it has not answered, in order; those that set up have no jobs."""
+    """The driver's view of a worker: its unanswered calls, in order. A set-up call has no jobs."""
 
     actor: Any
     calls: deque[tuple[Any, list[_PendingJob]]] = field(default_factory=deque)
 
     @property
     def free(self) -> bool:
-        """Whether it has set up, less to do than it may have ahead, and no suspect, which is tried alone."""
-        return len(self.calls) < _AHEAD and all(jobs and not jobs[0].suspect for _, jobs in self.calls)
+        """Whether the worker is set up, can take another batch, and holds no suspect (a suspect runs alone)."""
+        return len(self.calls) < _BATCHES_AHEAD and all(jobs and not jobs[0].suspect for _, jobs in self.calls)
 
 
 @dataclass
 class Pool:
-    """Workers of one cluster; ``ray`` is the module, connected to it, and ``note`` hears of what goes wrong."""
+    """Workers on one cluster. ``ray`` is the connected module; ``listener`` receives a note when a worker ends."""
 
     ray: Any
     request: Request
-    note: Callable[[str], None]
+    listener: ProgressListener
     is_remote: bool = True
-    _hands: list[_WorkerHandle] = field(default_factory=list)
-    _stillborn: int = 0
+    _workers: list[_WorkerHandle] = field(default_factory=list)
+    _failed_starts: int = 0
     _set_up: Any = None
     _waiting: deque[list[_PendingJob]] = field(default_factory=deque)
     _suspects: deque[_PendingJob] = field(default_factory=deque)
 
     def run(self, set_up: SetUp, jobs: Iterable[T]) -> Iterator[tuple[T, Any]]:
-        """Give each job once, with what it came to or with :class:`FailedJob`, as they are done.
+        """Yield each job once, with its result or with :class:`FailedJob`, in the order in which jobs finish.
 
-        What a set-up or a job raises is raised here. Raises :class:`ClusterError` where nothing goes on.
+        Exceptions of a set-up or a job are raised here. Raises :class:`ClusterError` if no job finishes any more.
         """
         new = ([_PendingJob(job) for job in batch] for batch in batches(jobs, self.request.batch_size))
         first = next(new, None)
         if first is None:
             return
         self._waiting.append(first)
-        self._hire(set_up)
-        while self._hand_out(new):
-            yield from self._settled(self._next())
+        self._start_workers(set_up)
+        while self._distribute(new):
+            yield from self._receive(self._next_answered())
 
     def close(self) -> None:
-        """Let all workers go."""
-        for hand in self._hands:
-            self.ray.kill(hand.actor)
-        self._hands.clear()
+        """End all workers."""
+        for worker in self._workers:
+            self.ray.kill(worker.actor)
+        self._workers.clear()
 
-    # -- hands --------------------------------------------------------------------------------------------
+    # -- workers and their jobs ---------------------------------------------------------------------------
 
-    def _hire(self, set_up: SetUp) -> None:
-        """Have as many workers as were asked for, all set up for what comes."""
+    def _start_workers(self, set_up: SetUp) -> None:
+        """Start the workers that are missing, and set up all of them for the jobs to come."""
         self._set_up = self.ray.put(set_up)
-        missing = (self.request.workers or 1) - len(self._hands)
-        self._hands += [_WorkerHandle(self._actor()) for _ in range(missing)]
-        for hand in self._hands:
-            self._prepare(hand)
+        missing = (self.request.workers or 1) - len(self._workers)
+        self._workers += [_WorkerHandle(self._actor()) for _ in range(missing)]
+        for worker in self._workers:
+            self._prepare(worker)
 
     def _actor(self) -> Any:
-        import sys
-
         resources = {"num_cpus": self.request.cpus, "num_gpus": self.request.gpus}
         kind = self.ray.remote(_Worker).options(**resources, max_restarts=0, scheduling_strategy="SPREAD")
         return kind.remote(self.request.cpus, self.request.gpus, str(Path.cwd()), sys.path)
 
-    def _prepare(self, hand: _WorkerHandle) -> None:
-        hand.calls.append((hand.actor.set_up.remote(self._set_up), []))
+    def _prepare(self, worker: _WorkerHandle) -> None:
+        worker.calls.append((worker.actor.set_up.remote(self._set_up), []))
 
-    def _hand_out(self, new: Iterator[list[_PendingJob]]) -> bool:
-        """Give work to all who are free, what is tried again first; say whether any is in hand or to be done."""
-        for _ in range(_AHEAD):
-            for hand in self._hands:
-                if jobs := self._more(hand, new):
-                    hand.calls.append((hand.actor.work.remote([one.job for one in jobs]), jobs))
-        if any(jobs for hand in self._hands for _, jobs in hand.calls):
+    def _distribute(self, new: Iterator[list[_PendingJob]]) -> bool:
+        """Send jobs to all free workers, retries first; return whether any job is running or waiting."""
+        for _ in range(_BATCHES_AHEAD):
+            for worker in self._workers:
+                if jobs := self._jobs_for(worker, new):
+                    worker.calls.append((worker.actor.work.remote([one.job for one in jobs]), jobs))
+        if any(jobs for worker in self._workers for _, jobs in worker.calls):
             return True
-        if not self._waiting:  # nobody is set up yet
+        if not self._waiting:  # no worker is set up yet
             self._waiting.extend(islice(new, 1))
         return bool(self._waiting or self._suspects)
 
-    def _more(self, hand: _WorkerHandle, new: Iterator[list[_PendingJob]]) -> list[_PendingJob] | None:
-        """Give what a worker is to do next; suspects come first, to those who have nothing else in hand.
+    def _jobs_for(self, worker: _WorkerHandle, new: Iterator[list[_PendingJob]]) -> list[_PendingJob] | None:
+        """Return the next jobs for a worker; suspects come first and go to workers that hold nothing else.
 
-        An answer may be lost with the process that gave it: only of a job that is alone in hand it is sure that the
-        process ended at it.
+        A result may be lost together with the process that computed it. Only if a job was alone on its worker is it
+        certain that the process ended because of that job.
         """
         if self._suspects:
-            return None if hand.calls else [self._suspects.popleft()]
-        if not hand.free:
+            return None if worker.calls else [self._suspects.popleft()]
+        if not worker.free:
             return None
         return self._waiting.popleft() if self._waiting else next(new, None)
 
-    # -- answers ------------------------------------------------------------------------------------------
+    # -- results ------------------------------------------------------------------------------------------
 
-    def _next(self) -> _WorkerHandle:
-        """Wait until some worker has answered its first call, and say whose."""
-        heads = {hand.calls[0][0]: hand for hand in self._hands if hand.calls}
+    def _next_answered(self) -> _WorkerHandle:
+        """Wait until a worker has answered its first call, and return that worker."""
+        heads = {worker.calls[0][0]: worker for worker in self._workers if worker.calls}
         ready, _ = self.ray.wait(list(heads), num_returns=1, timeout=self.request.patience)
         if not ready:
-            raise ClusterError(self._stalled())
+            raise ClusterError(self._stall_message())
         return heads[ready[0]]
 
-    def _settled(self, hand: _WorkerHandle) -> Iterator[tuple[Any, Any]]:
-        errors, (answer, jobs) = self.ray.exceptions, hand.calls[0]
+    def _receive(self, worker: _WorkerHandle) -> Iterator[tuple[Any, Any]]:
+        """Yield the jobs and results of a worker's first call, or replace the worker if its process ended."""
+        errors, (answer, jobs) = self.ray.exceptions, worker.calls[0]
         try:
-            found = self.ray.get(answer)
+            results = self.ray.get(answer)
         except errors.RayTaskError as error:
             raise getattr(error, "cause", None) or ClusterError(f"a worker failed: {error}") from None
-        except errors.RayError as error:  # its process ended, or what it gave went down with its node
-            yield from self._ended(hand, _brief(error))
+        except errors.RayError as error:  # its process ended, or its result was lost with its node
+            yield from self._replace(worker, _brief(error))
             return
-        self._stillborn = 0
-        hand.calls.popleft()
-        yield from zip((one.job for one in jobs), found or [], strict=True)
+        self._failed_starts = 0
+        worker.calls.popleft()
+        yield from zip((one.job for one in jobs), results or [], strict=True)
 
-    def _ended(self, hand: _WorkerHandle, why: str) -> Iterator[tuple[Any, Any]]:
-        """Put another worker in the place of one that ended; what was in its hand is tried again, one by one."""
-        suspects = [one for _, jobs in hand.calls for one in jobs]
-        self._hands.remove(hand)
-        self.ray.kill(hand.actor)
-        if not suspects:
-            self._count_stillborn(why)
-        if len(suspects) == 1:
-            suspects[0].ended += 1
-        for one in suspects:
+    def _replace(self, worker: _WorkerHandle, reason: str) -> Iterator[tuple[Any, Any]]:
+        """Replace a worker that ended; queue its jobs to be retried one by one, and yield those out of tries."""
+        jobs = [one for _, held in worker.calls for one in held]
+        self._workers.remove(worker)
+        self.ray.kill(worker.actor)
+        if not jobs:
+            self._count_failed_start(reason)
+        if len(jobs) == 1:
+            jobs[0].deaths += 1
+        for one in jobs:
             one.suspect = True
-            if one.ended < TRIES:
+            if one.deaths < TRIES:
                 self._suspects.append(one)
             else:
-                yield one.job, FailedJob(f"{TRIES} workers' processes ended with this image alone in hand: {why}")
-        self.note(f"a worker's process ended, another takes its place: {why}")
-        self._hands.append(_WorkerHandle(self._actor()))
-        self._prepare(self._hands[-1])
+                yield one.job, FailedJob(f"{TRIES} worker processes ended while they held only this image: {reason}")
+        self.listener.note(f"a worker process ended and is replaced: {reason}")
+        self._workers.append(_WorkerHandle(self._actor()))
+        self._prepare(self._workers[-1])
 
-    def _count_stillborn(self, why: str) -> None:
-        self._stillborn += 1
-        if self._stillborn >= _STILLBORN:
-            raise ClusterError(f"{_STILLBORN} workers in a row ended before they had done anything: {why}")
+    def _count_failed_start(self, reason: str) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= _FAILED_STARTS:
+            raise ClusterError(f"{_FAILED_STARTS} workers in a row ended before they finished anything: {reason}")
 
-    def _stalled(self) -> str:
-        in_hand = [str(one.job) for hand in self._hands for _, jobs in hand.calls for one in jobs]
-        named = ", ".join(in_hand[:5]) + (f" and {len(in_hand) - 5} more" if len(in_hand) > 5 else "")
-        waiting = sum(any(not jobs for _, jobs in hand.calls) for hand in self._hands)
+    def _stall_message(self) -> str:
+        running = [str(one.job) for worker in self._workers for _, jobs in worker.calls for one in jobs]
+        named = ", ".join(running[:5]) + (f" and {len(running) - 5} more" if len(running) > 5 else "")
+        waiting = sum(any(not jobs for _, jobs in worker.calls) for worker in self._workers)
         free = self.ray.available_resources()
         return (
-            f"no image was done for {self.request.patience:,.0f} seconds. In hand: {named or 'none'}; "
-            f"{waiting} of {len(self._hands)} workers wait for room in the cluster or load their network; free are "
-            f"{free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU. What was done is kept and the same command "
-            "goes on: give it more --patience, or look at what is in hand"
+            f"no image was finished for {self.request.patience:,.0f} seconds. In progress: {named or 'none'}; "
+            f"{waiting} of {len(self._workers)} workers wait for room in the cluster or load their network; free are "
+            f"{free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU. Finished images are kept; run the same "
+            "command again to continue, raise --patience, or look at the images in progress"
         )
 
 
 def _brief(error: BaseException) -> str:
-    """Take of what Ray tells of a death the line that says why."""
+    """Return the line of Ray's report of a death that states the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = (line for line in lines for word in ("exit detail", "low on memory", "node") if word in line.lower())
     line = next(chain(telling, lines), type(error).__name__)
-    # behind the detail follow guesses
+    # guesses follow the detail
     return re.split(r"\.? (?:Some common causes|There are some potential)", line.split("exit detail: ")[-1])[0][:200]

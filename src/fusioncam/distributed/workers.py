@@ -1,8 +1,8 @@
-"""What is to be done, and who does it: jobs, a worker's set-up, and workers in this process.
+"""Jobs, the set-up of a worker, and the worker that is this process.
 
-A set-up is called once by each worker and gives what does the jobs: ``work(jobs)`` gives what each came to, in order.
-``LocalWorkers`` and the pool of :mod:`fusioncam.distributed.ray_pool` have the same ``run``, so that who has jobs need not know where
-they are done.
+Each worker calls the set-up once and receives the function that does the jobs: ``work(jobs)`` returns their results
+in order. :class:`LocalWorkers` and :class:`fusioncam.distributed.ray_pool.Pool` have the same ``run``, so that
+callers need not know where jobs run.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ SetUp = Callable[[], Work]
 
 @dataclass(frozen=True)
 class FailedJob:
-    """What became of a job that ended its worker's process each time that it was tried."""
+    """Stands for the result of a job that ended its worker's process in every try."""
 
     reason: str
 
 
 class Workers(Protocol):
-    """Whoever does jobs. ``is_remote`` says that it does them in other processes, which share no memory with this one."""
+    """Anything that runs jobs."""
 
     @property
     def is_remote(self) -> bool:
-        """Whether set-up and jobs are sent elsewhere."""
+        """Whether jobs run in other processes, which share no memory with this one."""
         ...
 
     def run(self, set_up: SetUp, jobs: Iterable[T]) -> Iterator[tuple[T, Any]]:
-        """Give each job once, with what it came to or with :class:`FailedJob`, in any order."""
+        """Yield each job once, with its result or with :class:`FailedJob`, in any order."""
         ...
 
 
 @dataclass(frozen=True)
 class LocalWorkers:
-    """The one worker that is this process."""
+    """One worker: this process."""
 
     batch_size: int = 1
     is_remote: bool = False
 
     def run(self, set_up: SetUp, jobs: Iterable[T]) -> Iterator[tuple[T, Any]]:
-        """Give each job with what it came to, in order; nothing is set up where there are none."""
+        """Yield each job with its result, in order; without jobs the set-up is not called."""
         work = None
         for batch in batches(jobs, self.batch_size):
             work = work or set_up()
             yield from zip(batch, work(batch), strict=True)
 
 
-def batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Give so many at a time, the last ones fewer, each when it is asked for.
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of ``size`` items, the last one possibly shorter; items are consumed lazily.
 
     >>> list(batches("abcde", 2))
     [['a', 'b'], ['c', 'd'], ['e']]
     """
-    remaining = iter(things)
+    remaining = iter(items)
     return iter(lambda: list(islice(remaining, size)), [])

@@ -1,0 +1,55 @@
+"""Print the result of a benchmark."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fusioncam.benchmark.runner import BenchmarkResult
+from fusioncam.cli.output import print_failures, print_json, print_table
+from fusioncam.cli.progress import means_table
+
+
+def print_result(result: BenchmarkResult, written: Sequence[Path], *, quiet: bool, json: bool) -> int:
+    """Print means, files and failures of a run, and return the exit code."""
+    if json:
+        print_json(_facts(result, written))
+    elif not (quiet or result.interrupted):
+        _print_means(result, written)
+    print_failures([_failure(row) for row in result.failures], len(result.failures))
+    if result.interrupted:
+        print(
+            f"stopped: {result.rows:,} values are in {result.folder}; run the same command again to continue",
+            file=sys.stderr,
+        )
+        return 130
+    return 1 if result.failures else 0
+
+
+def _print_means(result: BenchmarkResult, written: Sequence[Path]) -> None:
+    if result.rows > len(result.failures):
+        print_table(means_table(result.means))
+    print(f"{result.rows:,} rows: {result.file}")
+    for path in written:
+        print(path)
+
+
+def _failure(row: dict[str, Any]) -> str:
+    subject = ", ".join(filter(None, (row["model"], row["image"], row["method"], row["metric"])))
+    return f"{subject}: {row['error']}"
+
+
+def _facts(result: BenchmarkResult, written: Sequence[Path]) -> dict[str, Any]:
+    columns = ("model", "image", "method", "metric", "error")
+    return {
+        "folder": str(result.folder),
+        "interrupted": result.interrupted,
+        "rows": result.rows,
+        "means": [
+            {"model": model, "method": method, **means} for (model, method), means in result.means.found().items()
+        ],
+        "failures": [{name: row[name] for name in columns} for row in result.failures],
+        "written": [str(path) for path in written],
+    }

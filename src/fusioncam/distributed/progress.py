@@ -1,0 +1,31 @@
+"""The one protocol by which a long run reports its progress.
+
+Library code never prints and draws no progress bar: it calls a listener that the caller passes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class ProgressListener:
+    """Receives the progress of a run. Every method does nothing here: override those that you need."""
+
+    def dataset_found(self, data: str, kind: str) -> None:
+        """Receive the location of the data and the kind of data set that it was recognised as."""
+
+    def started(self, total: int, done: int = 0, rows: int = 0) -> None:
+        """Receive the number of images, how many an earlier run finished, and how many rows these have.
+
+        With several models an image counts once for each of them.
+        """
+
+    def job_started(self, name: str) -> None:
+        """Receive the name of the image or group of images that is processed now."""
+
+    def rows_finished(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Receive new rows, all of one image or of one group of images; a row of a failure has an ``error``."""
+
+    def note(self, text: str) -> None:
+        """Receive a message that the user should read."""
