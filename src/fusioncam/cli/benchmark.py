@@ -76,7 +76,12 @@ def benchmark(
 
     lists: dict[str, Any] = {"models": model or None, "methods": method or None, "metrics": metric or None}
     sampling: dict[str, Any] = {"target": target, "limit": limit, "seed": seed, "class_map": class_map}
-    settings = {"layer": layer, "keep_heatmaps": keep_heatmaps, "device": device, "precision": precision}
+    settings: dict[str, Any] = {
+        "layer": layer,
+        "keep_heatmaps": keep_heatmaps,
+        "device": device,
+        "precision": precision,
+    }
     chosen = as_plan(plan, data=data, **lists, **sampling, **settings)
     bar = BenchmarkProgressBar(quiet=quiet)
     start_workers = RayOptions(ray, workers, cpus, gpus, patience).start_workers(batch_size, bar)
