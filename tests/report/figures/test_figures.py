@@ -1,4 +1,4 @@
-"""Figures of rows whose truth is known: what is drawn, not how it looks."""
+"""Figures of synthetic rows: what they contain, not how they look."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from runs import apart, results, row, rows_of
 NAMES = ("fusion-cam", "union-cam", "grad-cam", "ones")
 
 
-def curved(metric="insertion", methods=NAMES, steps=5, **facts):
-    """Give rows with curves: method m's image p has the points p + m t."""
+def curve_rows(metric="insertion", methods=NAMES, steps=5, **facts):
+    """Return rows with curves: method m has the points p + m t on image p."""
     t = np.linspace(0, 1, steps)
     return [
         row(
@@ -43,12 +43,12 @@ def curved(metric="insertion", methods=NAMES, steps=5, **facts):
 
 
 def lines_of(axes):
-    """Give the lines of a panel by name."""
+    """Return the lines of a panel by name."""
     return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
 
 
 def texts_of(figure):
-    """Give all that is written in a figure, also outside of its panels."""
+    """Return all texts of a figure, also outside of its panels."""
     from matplotlib.text import Text
 
     return [one.get_text() for one in figure.findobj(Text) if one.get_text()]
@@ -58,8 +58,8 @@ def texts_of(figure):
 
 
 def test_curves_are_means_with_bands():
-    """Figure 3: a panel a metric, the mean at every share, a band around it."""
-    found = results(curved(), curved("deletion", higher_is_better=False))
+    """Figure 3 of the paper: one panel per metric, the mean at every share, with a band."""
+    found = results(curve_rows(), curve_rows("deletion", higher_is_better=False))
     figure = curves_figure(found, "lite0", ["insertion", "deletion"], NAMES)
 
     insertion, deletion = figure.axes
@@ -77,25 +77,25 @@ def test_curves_are_means_with_bands():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(NAMES)
 
 
-def test_thin_lines_lie_on_thick_ones():
-    """So that Fusion-CAM does not hide what is equal to it, nor a baseline a method."""
-    drawn = list(lines_of(curves_figure(results(curved()), "lite0", ["insertion"], NAMES).axes[0]))
+def test_thin_lines_are_drawn_over_thick_ones():
+    """Fusion-CAM does not hide a method with equal values, and a baseline does not hide a method."""
+    drawn = list(lines_of(curves_figure(results(curve_rows()), "lite0", ["insertion"], NAMES).axes[0]))
 
     assert drawn == ["ones", "fusion-cam", "union-cam", "grad-cam"]
 
 
-def test_two_methods_alone():
-    """Figure 5."""
-    figure = curves_figure(results(curved()), "lite0", ["insertion"], ["fusion-cam", "union-cam"])
+def test_curves_of_two_methods():
+    """Figure 5 of the paper."""
+    figure = curves_figure(results(curve_rows()), "lite0", ["insertion"], ["fusion-cam", "union-cam"])
 
     assert set(lines_of(figure.axes[0])) == {"fusion-cam", "union-cam"}
 
 
-def test_curves_lie_where_the_protocol_says():
-    """At its list of as many numbers, else at their steps."""
+def test_abscissa_comes_from_the_protocol():
+    """Points lie at the protocol's list of as many numbers, else at their steps."""
     protocol = json.dumps({"metric": "ROAD", "shares": [0.1, 0.2, 0.5], "fill": "noise"})
-    road = curved("road", steps=3, protocol=protocol)
-    figure = curves_figure(results(road, curved("randomisation")), "lite0", ["road", "randomisation"], NAMES)
+    road = curve_rows("road", steps=3, protocol=protocol)
+    figure = curves_figure(results(road, curve_rows("randomisation")), "lite0", ["road", "randomisation"], NAMES)
 
     assert lines_of(figure.axes[0])["ones"].get_xdata() == pytest.approx([0.1, 0.2, 0.5])
     assert figure.axes[0].get_xlabel() == "shares"
@@ -103,9 +103,9 @@ def test_curves_lie_where_the_protocol_says():
 
 
 def test_without_curves_there_is_no_figure():
-    """And of curves that do not fit together there is an error."""
+    """Curves of different lengths raise an error."""
     assert curves_figure(results(rows_of({"a": [0.1, 0.2]})), "lite0", ["insertion"], ["a"]) is None
-    mixed = [*curved(methods=("a",)), *curved(methods=("b",), steps=7)]
+    mixed = [*curve_rows(methods=("a",)), *curve_rows(methods=("b",), steps=7)]
     with pytest.raises(ResultsError, match=r"the curves of 'insertion' have \[5, 7\] points"):
         curves_figure(results(mixed), "lite0", ["insertion"], ["a", "b"])
 
@@ -113,8 +113,8 @@ def test_without_curves_there_is_no_figure():
 # -- cost, settings ----------------------------------------------------------------------------------------------
 
 
-def test_cost_lies_across_quality():
-    """A point for each method, at its mean seconds and its mean, hollow where it chooses by what is measured."""
+def test_cost_figure_has_a_point_per_method():
+    """A point lies at mean cost and mean value; it is hollow if the method optimises what the metric measures."""
     best, other = apart(0.3, 0.0)
     rows = [
         *rows_of({"fusion-cam": best}, metric="average-drop", seconds=9.0, shares_objective=True),
@@ -135,12 +135,12 @@ def test_cost_lies_across_quality():
     assert ends == pytest.approx([interval(other).low, interval(other).high])
 
     passes = cost_figure(results(rows), "lite0", ("fusion-cam", "grad-cam", "ones"), "passes").axes[0]
-    assert passes.get_xscale() == "symlog"  # a place for 0
+    assert passes.get_xscale() == "symlog"  # room for 0
     assert passes.get_xlim()[0] < 0
 
 
-def test_partial_passes_stand_beside_the_name():
-    """Whoever takes 2 whole passes and 1,280 partial ones does not look as cheap as whoever takes 2."""
+def test_partial_passes_are_in_the_legend():
+    """A method with 2 full and 1,280 partial passes is distinct from one with 2 full passes alone."""
     rows = [
         *rows_of({"ablation-cam": [0.1, 0.2]}, passes=2.0, partial_passes=1280.0),
         *rows_of({"grad-cam": [0.1, 0.2]}, passes=2.0),
@@ -156,12 +156,12 @@ def test_partial_passes_stand_beside_the_name():
 
 
 def test_without_quality_there_is_no_cost_figure():
-    """Sanity is no quality."""
+    """Sanity checks do not measure quality."""
     assert cost_figure(results(rows_of({"a": [1, 2]}, family="sanity")), "lite0", ["a"]) is None
 
 
-def test_a_sweep_is_a_line_of_means():
-    """In the order of its numbers, beside the level of the method as it is."""
+def test_sweep_is_a_line_of_means():
+    """The points are in numeric order; a horizontal line shows the reference."""
     names = ["fusion-cam", "fusion-cam(theta=50)", "fusion-cam(theta=0)", "fusion-cam(theta=10)"]
     values = dict(zip(names, apart(0.0, 0.1, 0.2, 0.3), strict=True))
     found = results(rows_of(values))
@@ -169,14 +169,14 @@ def test_a_sweep_is_a_line_of_means():
 
     line, level = axes.lines
     assert list(line.get_xdata()) == [0, 10, 50]
-    assert line.get_ydata() == pytest.approx([values[f"fusion-cam(theta={one})"].mean() for one in (0, 10, 50)])
+    assert line.get_ydata() == pytest.approx([values[f"fusion-cam(theta={theta})"].mean() for theta in (0, 10, 50)])
     assert level.get_ydata() == pytest.approx([values["fusion-cam"].mean()] * 2)
     assert axes.get_xlabel() == "theta"
 
 
 @pytest.mark.parametrize(("higher", "where"), [(True, (1, 1)), (False, (0, 0))])
-def test_a_grid_is_a_table_of_means(higher, where):
-    """The best cell is the darkest and framed, whichever way is better; an empty one has a dash."""
+def test_grid_is_a_table_of_means(higher, where):
+    """The best cell is the darkest and is framed for either direction; an empty cell has a dash."""
     cells = {("grad", "score"): 0.1, ("grad", "group"): 0.2, ("layer", "group"): 0.4}
     names = {f"fusion-cam(gradient={one}, region={other})": value for (one, other), value in cells.items()}
     found = results(rows_of({name: [value, value] for name, value in names.items()}, higher_is_better=higher))
@@ -195,26 +195,26 @@ def test_a_grid_is_a_table_of_means(higher, where):
 
 
 def test_critical_differences_by_hand():
-    """Four methods always in one order: ranks 1 to 4 on 40 images, CD 0.74, so that no bar joins any."""
+    """Four methods in one order on 40 images: ranks 1 to 4, a CD of 0.74, and no bar."""
     base = np.random.default_rng(0).random(40)
     column = results(rows_of({name: base + place for place, name in enumerate("abcd")})).column("lite0", "insertion")
     figure = critical_difference_figure(column)
 
-    written = texts_of(figure)
-    assert {"d  1.00", "c  2.00", "3.00  b", "4.00  a", "CD = 0.74"} <= set(written)
-    assert "Friedman p < 0.001, 40 images, lite0" in written
+    texts = texts_of(figure)
+    assert {"d  1.00", "c  2.00", "3.00  b", "4.00  a", "CD = 0.74"} <= set(texts)
+    assert "Friedman p < 0.001, 40 images, lite0" in texts
     assert not bars_of(figure)
     dots = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert dots == [1, 2, 3, 4]
 
 
 def bars_of(figure):
-    """Give from which rank to which the thick bars reach."""
+    """Return the ranks between which the thick bars reach."""
     return [tuple(line.get_xdata()) for line in figure.axes[0].lines if line.get_linewidth() == 3.5]
 
 
-def test_bars_join_what_does_not_differ():
-    """Two that take turns in front of the third are joined."""
+def test_bars_join_tied_methods():
+    """Two methods that alternate in front of the third are joined."""
     base = np.random.default_rng(0).random(40)
     turn = np.resize([0.1, -0.1], 40)
     values = {"fusion-cam": base + 2 + turn, "b": base + 2, "c": base}
@@ -227,7 +227,7 @@ def test_bars_join_what_does_not_differ():
 
 
 def test_two_methods_have_no_diagram():
-    """Friedman's test asks for three."""
+    """Friedman's test needs three methods."""
     assert (
         critical_difference_figure(results(rows_of({"a": [1, 2], "b": [2, 3]})).column("lite0", "insertion")) is None
     )
@@ -237,7 +237,7 @@ def test_two_methods_have_no_diagram():
 
 
 def test_images_side_by_side():
-    """A row an image, a column a method, the image itself first."""
+    """There is one row per image and one column per method; the image itself comes first."""
     images = [("cat", Image.new("RGB", (30, 20), "red")), ("dog", Image.new("L", (20, 30)))]
     maps = {"grad-cam": [np.zeros((4, 4), np.float32)] * 2, "fusion-cam": [np.ones((4, 4), np.float32)] * 2}
     figure = side_by_side_figure(images, maps)
@@ -247,7 +247,8 @@ def test_images_side_by_side():
     assert [figure.axes[place].get_ylabel() for place in (0, 3)] == ["cat", "dog"]
     assert figure.axes[0].images[0].get_array().shape == (20, 30, 3)
     assert figure.axes[0].images[0].get_array()[0, 0].tolist() == [255, 0, 0]
-    assert figure.axes[4].images[0].get_array()[0, 0].tolist() == [0, 0, 64]  # jet's 0 over black, half of each
+    corner = figure.axes[4].images[0].get_array()[0, 0]
+    assert corner.tolist() == [0, 0, 64]  # half black, half the colour of 0 in "jet"
     with pytest.raises(ShapeError, match="a heatmap of grad-cam for each of 2 images, got 1"):
         side_by_side_figure(images, {"grad-cam": maps["grad-cam"][:1]})
 
@@ -255,8 +256,8 @@ def test_images_side_by_side():
 # -- style and files -----------------------------------------------------------------------------------------------
 
 
-def test_a_method_looks_alike_in_all_figures():
-    """The well-known ones in every run; all of them unlike each other."""
+def test_styles_are_stable_and_distinct():
+    """Common methods have the same style in every run, and no two methods share one."""
     many = [*NAMES, *(f"method{place}" for place in range(25)), "center", "random", "edges"]
     looks = method_styles(many)
 
@@ -268,13 +269,13 @@ def test_a_method_looks_alike_in_all_figures():
     assert lines["grad-cam"].get_color() == looks["grad-cam"].colour
 
 
-def test_more_methods_than_styles_are_drawn_all_the_same():
-    """Some look alike then."""
+def test_more_methods_than_styles_are_possible():
+    """Some methods share a style then."""
     assert len(method_styles([f"method{place}" for place in range(99)])) == 99
 
 
-def test_the_users_settings_do_not_show(monkeypatch):
-    """Nor are they changed."""
+def test_user_settings_are_ignored_and_restored(monkeypatch):
+    """The figures do not depend on the user's matplotlib settings and do not change them."""
     import matplotlib as mpl
 
     monkeypatch.setitem(mpl.rcParams, "lines.linewidth", 17)
@@ -283,16 +284,18 @@ def test_the_users_settings_do_not_show(monkeypatch):
     assert mpl.rcParams["lines.linewidth"] == 17
 
 
-def test_all_figures_of_a_run_have_names():
-    """Those that the rows hold something for, each once; names with signs of mathematics are text."""
+def test_figures_of_a_run_have_unique_names():
+    """Names that contain mathematical signs are drawn as plain text."""
     names = [*NAMES, "$x_1$", *(f"fusion-cam(theta={one})" for one in (0, 10, 20))]
     names += [f"fusion-cam(gradient={one}, region={other})" for one in "ab" for other in "cd"]
     found = results(
-        curved(methods=names), curved("road", methods=names), curved("adcc", methods=names, family="sanity")
+        curve_rows(methods=names),
+        curve_rows("road", methods=names),
+        curve_rows("adcc", methods=names, family="sanity"),
     )
-    made = dict(draw_figures(found))
+    drawn = dict(draw_figures(found))
 
-    assert list(made) == [
+    assert list(drawn) == [
         "curves-lite0",
         "curves-union-fusion-lite0",
         "curves-others-lite0",
@@ -304,15 +307,15 @@ def test_all_figures_of_a_run_have_names():
         "critical-difference-road-lite0",
         "critical-difference-adcc-lite0",
     ]
-    assert set(lines_of(made["curves-lite0"].axes[0])) == {*NAMES, "$x_1$"}
-    assert not any(text.get_parse_math() for text in made["curves-lite0"].legends[0].get_texts())
-    assert render(made["curves-lite0"], "png")[1:4] == b"PNG"
+    assert set(lines_of(drawn["curves-lite0"].axes[0])) == {*NAMES, "$x_1$"}
+    assert not any(text.get_parse_math() for text in drawn["curves-lite0"].legends[0].get_texts())
+    assert render(drawn["curves-lite0"], "png")[1:4] == b"PNG"
 
 
-def test_files_are_the_same_at_every_call():
-    """No date, no chance in the ids."""
+def test_files_are_reproducible():
+    """The files hold no date and no random ids."""
     one, other = (
-        [render(curves_figure(results(curved()), "lite0", ["insertion"], NAMES), kind) for kind in ("svg", "png")]
+        [render(curves_figure(results(curve_rows()), "lite0", ["insertion"], NAMES), kind) for kind in ("svg", "png")]
         for _ in range(2)
     )
 

@@ -1,4 +1,4 @@
-"""The HTML report: what is in it, that nothing else is needed, and that what it shows is text."""
+"""The HTML report: its content, that it needs no other file, and that names in it are escaped."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import fusioncam.report.html.page_model as sheet
 from fusioncam.errors import OutputError, ResultsError
+from fusioncam.report.html import page_model
 from fusioncam.report.html.benchmark_page import side_by_side_methods
 from fusioncam.report.html.page import write_html_report
 from fusioncam.report.html.stored_explanations import read_explanations
 from fusioncam.report.manifest import remove_stale_files
 from fusioncam.visualization import overlay, remove_overlay
-from reports import CHECK, explained, heat, measured, photos, pixels
+from reports import TRUST_CARD, smooth_heatmap, smooth_image, write_explanations, write_photos, write_run
 from runs import apart, results, rows_of, save
 
-NASTY = '<script>alert("1")<img src=x onerror=alert(2)>.png'
+MARKUP_NAME = '<script>alert("1")<img src=x onerror=alert(2)>.png'
 
 
-class Page(HTMLParser):
-    """Reads a page into its elements, with attributes and the text right in them."""
+class ParsedPage(HTMLParser):
+    """Parses a page into its elements, with their attributes and direct text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -38,40 +38,40 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        """Begin an element."""
+        """Start an element."""
         self.elements.append((tag, dict(attrs), []))
         if tag not in ("img", "meta", "input", "path", "polyline", "link"):
             self._open.append(self.elements[-1][2])
 
     def handle_endtag(self, tag):
-        """End it."""
+        """End the current element."""
         if self._open:
             self._open.pop()
 
     def handle_data(self, data):
-        """Take its text."""
+        """Add text to the current element."""
         if self._open:
             self._open[-1].append(data)
 
     def all(self, tag, **wanted):
-        """List the attributes of elements that have these."""
+        """List the attributes of the elements of a tag that have the ``wanted`` attributes."""
         return [a for name, a, _ in self.elements if name == tag and wanted.items() <= a.items()]
 
     def texts(self, tag):
-        """List what stands in elements."""
+        """List the texts of the elements of a tag."""
         return ["".join(text).strip() for name, _, text in self.elements if name == tag]
 
 
 def page_of(folder):
-    """Write the report of a folder and read it."""
+    """Write the report of a folder, and return its text and the parsed page."""
     path = write_html_report(folder)[-1]
     assert path == folder / "report.html"
     text = path.read_text(encoding="utf-8")
-    return text, Page(text)
+    return text, ParsedPage(text)
 
 
 def decoded(uri):
-    """Open a data URI."""
+    """Open a data URI as an image."""
     kind, _, data = uri.partition(",")
     assert kind in ("data:image/webp;base64", "data:image/jpeg;base64")
     return Image.open(io.BytesIO(base64.b64decode(data)))
@@ -79,32 +79,32 @@ def decoded(uri):
 
 @pytest.fixture(scope="module", params=["explain", "benchmark"])
 def folder(request, tmp_path_factory):
-    """A folder of either source, with three images and a failure."""
-    place = tmp_path_factory.mktemp(request.param)
+    """Return a folder of either source, with three images and a failure."""
+    root = tmp_path_factory.mktemp(request.param)
     names, failures = ["cat.png", "dog.png", "a cup.png"], [("torn.jpg", "torn.jpg: truncated")]
     if request.param == "explain":
-        return explained(place / "out", names, failures=failures, check=CHECK)
-    return measured(place / "run", names, data=photos(place / "photos", names), failures=failures)
+        return write_explanations(root / "out", names, failures=failures, trust_card=TRUST_CARD)
+    return write_run(root / "run", names, data=write_photos(root / "photos", names), failures=failures)
 
 
 @pytest.fixture(scope="module")
-def made(folder):
-    """The page of that folder, its text and its elements."""
+def rendered(folder):
+    """Return the page of that folder, as text and parsed."""
     return page_of(folder)
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A run that is soon reported: of one metric and two methods."""
+    """Return a small run of one metric and two methods."""
     return save(tmp_path / "run", rows_of({"fusion-cam": [0.1, 0.2], "grad-cam": [0.3, 0.1]}))
 
 
 # -- both sources ----------------------------------------------------------------------------------------------
 
 
-def test_a_page_has_images_tables_failures_and_setting(made):
-    """All parts, of either source."""
-    text, page = made
+def test_page_has_images_tables_failures_and_settings(rendered):
+    """All sections exist for either source."""
+    text, page = rendered
 
     assert [a["alt"] for a in page.all("img", **{"class": "base"})] == ["cat.png", "dog.png", "a cup.png"]
     assert {"grad-cam", "fusion-cam"} <= {a["data-method"] for a in page.all("img", **{"class": "heatmap"})}
@@ -116,9 +116,9 @@ def test_a_page_has_images_tables_failures_and_setting(made):
     assert "@media print" in text
 
 
-def test_nothing_is_fetched(made):
-    """Whatever an element or a style could load is in the file, and the file says that it loads nothing else."""
-    text, page = made
+def test_nothing_is_fetched(rendered):
+    """All resources of elements and styles are in the file, and its policy forbids to load others."""
+    text, page = rendered
 
     for name, attributes, _ in page.elements:
         for key in ("src", "srcset", "href", "xlink:href", "data", "poster", "action"):
@@ -132,9 +132,9 @@ def test_nothing_is_fetched(made):
     assert policy.startswith("default-src 'none'; img-src data:;")
 
 
-def test_the_policy_lets_the_one_script_run(made):
+def test_policy_allows_the_only_script(rendered):
     """Its hash is that of the text between the tags, and there is no other script."""
-    text, page = made
+    text, page = rendered
     script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)[1]
 
     assert len(page.all("script")) == 1
@@ -144,22 +144,22 @@ def test_the_policy_lets_the_one_script_run(made):
     )
 
 
-def test_the_same_folder_gives_the_same_page(folder, made):
-    """So that a report can be compared with another."""
-    assert page_of(folder)[0] == made[0]
+def test_page_is_reproducible(folder, rendered):
+    """Reports of equal folders can be compared byte by byte."""
+    assert page_of(folder)[0] == rendered[0]
 
 
-def test_names_stay_text(tmp_path):
-    """An image, method, class or error that looks like markup is shown as it is written."""
+def test_markup_in_names_is_escaped(tmp_path):
+    """An image, method, class or error that looks like markup is shown as text."""
     class_name, method, error = '<b class="x">', "<i>cam</i>", "</dd><script>alert(3)</script>"
-    out = explained(
-        tmp_path / "out", [NASTY], methods=(method,), classes=((class_name, 0.5), ("b", 0.1)),
-        failures=[("<u>", error)], check=CHECK | {"words": "<em>w</em>", "level": "<s>"},
+    out = write_explanations(
+        tmp_path / "out", [MARKUP_NAME], methods=(method,), classes=((class_name, 0.5), ("b", 0.1)),
+        failures=[("<u>", error)], trust_card=TRUST_CARD | {"words": "<em>w</em>", "level": "<s>"},
     )  # fmt: skip
     _, page = page_of(out)
 
-    assert NASTY in page.texts("h3")
-    assert page.all("template")[0]["data-search"].startswith(NASTY.lower())
+    assert MARKUP_NAME in page.texts("h3")
+    assert page.all("template")[0]["data-search"].startswith(MARKUP_NAME.lower())
     assert error in page.texts("dd")
     assert method in page.texts("span")
     assert f"{class_name} 50.0%" in page.texts("button")
@@ -170,59 +170,61 @@ def test_names_stay_text(tmp_path):
     assert not [a for _, a, _ in page.elements if any(key.startswith("on") for key in a)]
 
 
-def test_names_stay_text_in_a_benchmark(tmp_path):
-    """In rows and drawings, too."""
+def test_markup_in_names_of_a_benchmark_is_escaped(tmp_path):
+    """Rows and drawings escape names too."""
     method, model = "<i>cam</i>", '"><script>'
-    run = measured(tmp_path / "run", [NASTY], methods=(method, "ones"), models=(model,), failures=[("<u>", "</dl>")])
+    run = write_run(
+        tmp_path / "run", [MARKUP_NAME], methods=(method, "ones"), models=(model,), failures=[("<u>", "</dl>")]
+    )
     _, page = page_of(run)
 
-    assert NASTY in page.texts("h3")
+    assert MARKUP_NAME in page.texts("h3")
     assert "</dl>" in page.texts("dd")
     assert not page.all("i")
     assert len(page.all("script")) == 1
     assert any(model in a["aria-label"] for a in page.all("svg", role="img"))
 
 
-def test_no_more_than_the_limit(tmp_path, monkeypatch):
-    """What does not fit is counted."""
-    monkeypatch.setattr(sheet, "MAX_IMAGES", 2)
-    _, page = page_of(explained(tmp_path / "out", ["cat.png", "dog.png", "a cup.png"]))
+def test_page_shows_at_most_the_maximum_of_images(tmp_path, monkeypatch):
+    """A note counts the images that are left out."""
+    monkeypatch.setattr(page_model, "MAX_IMAGES", 2)
+    _, page = page_of(write_explanations(tmp_path / "out", ["cat.png", "dog.png", "a cup.png"]))
 
     assert len(page.all("template")) == 2
     assert any("shows the first 2 of 3 images" in one for one in page.texts("p"))
 
 
-def test_no_more_than_the_room(tmp_path, monkeypatch):
-    """But one image is always shown."""
-    monkeypatch.setattr(sheet, "MAX_PIXEL_CHARACTERS", 1)
-    _, page = page_of(explained(tmp_path / "out", ["cat.png", "dog.png", "a cup.png"]))
+def test_page_holds_at_most_the_maximum_of_pixels(tmp_path, monkeypatch):
+    """At least one image is shown."""
+    monkeypatch.setattr(page_model, "MAX_PIXEL_CHARACTERS", 1)
+    _, page = page_of(write_explanations(tmp_path / "out", ["cat.png", "dog.png", "a cup.png"]))
 
     assert len(page.all("template")) == 1
     assert any("shows the first 1 of 3 images" in one for one in page.texts("p"))
 
 
 @pytest.mark.slow
-def test_a_thousand_images_stay_small(tmp_path):
-    """Their pixels are far fewer than in few images: 224 a side, and a file below a stated size."""
+def test_page_of_a_thousand_images_is_small(tmp_path):
+    """Images are reduced to 224 pixels a side, and the file stays below a limit."""
     names = [f"{n}.png" for n in range(1001)]
-    text, page = page_of(explained(tmp_path / "out", names, methods=("grad-cam",), side=256))
+    text, page = page_of(write_explanations(tmp_path / "out", names, methods=("grad-cam",), side=256))
 
     assert len(page.all("template")) == 1000
     assert any("shows the first 1,000 of 1,001 images" in one for one in page.texts("p"))
     assert max(decoded(page.all("img", **{"class": "base"})[0]["src"]).size) == 224
-    assert len(text) < sheet.MAX_PIXEL_CHARACTERS + 2**22
-    assert len(page.all("tr")) == 1001  # one of them the head
+    assert len(text) < page_model.MAX_PIXEL_CHARACTERS + 2**22
+    assert len(page.all("tr")) == 1001  # one of them the header
 
 
-def test_it_needs_a_folder_of_either(tmp_path):
-    """Others are told which."""
+def test_folder_of_another_kind_is_reported(tmp_path):
+    """The message says which folders have a report."""
     with pytest.raises(ResultsError, match=r"neither plan.json nor explanations.json: pass the folder"):
         write_html_report(tmp_path)
 
 
-def test_a_place_that_cannot_be_written(tmp_path):
-    """Is an error of the library's."""
-    folder = explained(tmp_path / "out", ["cat.png"])
+def test_unwritable_report_is_reported(tmp_path):
+    """The error is one of the library's."""
+    folder = write_explanations(tmp_path / "out", ["cat.png"])
     (folder / "report.html").mkdir()
     with pytest.raises(OutputError, match=r"cannot write .*report\.html"):
         write_html_report(folder)
@@ -232,52 +234,52 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 
 @pytest.mark.parametrize("side", [48, 333])
-def test_the_image_under_an_overlay(side):
-    """Is computed back from it, to two levels of 255: the source is not asked for."""
-    map_ = heat(3).copy()
-    map_[0, 0], map_[-1, -1] = 0, 1
-    image = pixels(1, side)
-    back = remove_overlay(overlay(image, map_), map_)
+def test_image_is_recovered_from_an_overlay(side):
+    """It is exact to two levels of 255, so that the source is not needed."""
+    heatmap = smooth_heatmap(3).copy()
+    heatmap[0, 0], heatmap[-1, -1] = 0, 1
+    image = smooth_image(1, side)
+    back = remove_overlay(overlay(image, heatmap), heatmap)
 
     assert np.abs(np.asarray(back, int) - np.asarray(image, int)).max() <= 2
 
 
-def test_images_and_heatmaps_are_layers(tmp_path):
-    """The one is the image alone, the other colours alone, red where the map is 1."""
-    out = explained(tmp_path / "out", ["cat.png"], methods=("grad-cam",))
-    map_ = np.zeros((48, 48), np.float32)
-    map_[:, 24:] = 1
-    overlay(pixels(7), map_).save(out / "0.0.tabby.png")
-    np.save(out / "0.0.tabby.npy", map_)
+def test_images_and_heatmaps_are_separate_layers(tmp_path):
+    """One shows the image alone, the other the colours alone, red where the heatmap is 1."""
+    out = write_explanations(tmp_path / "out", ["cat.png"], methods=("grad-cam",))
+    heatmap = np.zeros((48, 48), np.float32)
+    heatmap[:, 24:] = 1
+    overlay(smooth_image(7), heatmap).save(out / "0.0.tabby.png")
+    np.save(out / "0.0.tabby.npy", heatmap)
     _, page = page_of(out)
 
     base = np.asarray(decoded(page.all("img", **{"class": "base"})[0]["src"]).convert("RGB"), int)
-    assert np.abs(base - np.asarray(pixels(7), int)).mean() < 8
+    assert np.abs(base - np.asarray(smooth_image(7), int)).mean() < 8
     colours = np.asarray(decoded(page.all("img", **{"class": "heatmap"})[0]["src"]).convert("RGB"), int)
     assert colours[24, 4].argmax() == 2
     assert colours[24, -4].argmax() == 0
 
 
-def test_a_image_of_several_classes_offers_them(tmp_path):
-    """Each heatmap says which class it is of."""
-    out = explained(tmp_path / "out", ["cat.png"], classes=(("tabby", 0.6), ("lynx", 0.25)))
+def test_image_of_several_classes_has_a_button_per_class(tmp_path):
+    """Each heatmap belongs to one of the classes."""
+    out = write_explanations(tmp_path / "out", ["cat.png"], classes=(("tabby", 0.6), ("lynx", 0.25)))
     _, page = page_of(out)
 
     assert {"tabby 60.0%", "lynx 25.0%"} <= set(page.texts("button"))
     assert [a["data-class"] for a in page.all("img", **{"class": "heatmap"})] == ["0", "0", "1", "1"]
 
 
-def test_two_images_of_one_name_are_two(tmp_path):
-    """Of two folders, and one that was asked for twice; the way there is found by a search."""
-    _, page = page_of(explained(tmp_path / "out", ["a/cat.png", "b/cat.png", "b/cat.png"]))
+def test_images_of_one_name_are_kept_apart(tmp_path):
+    """They lie in two folders, or one image was explained twice; a search finds their folders."""
+    _, page = page_of(write_explanations(tmp_path / "out", ["a/cat.png", "b/cat.png", "b/cat.png"]))
 
     assert page.texts("h3").count("cat.png") == 3
     assert [a["data-search"].split()[-1] for a in page.all("template")] == ["a/cat.png", "b/cat.png", "b/cat.png"]
 
 
-def test_images_of_other_classes_are_others(tmp_path):
-    """Also where no method stands twice."""
-    out = explained(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
+def test_images_with_one_method_are_kept_apart(tmp_path):
+    """Two images are two even if each has one heatmap of its own class."""
+    out = write_explanations(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
     facts = json.loads((out / "explanations.json").read_text())
     facts["explanations"][1]["class_name"] = "beagle"
     (out / "explanations.json").write_text(json.dumps(facts))
@@ -287,22 +289,22 @@ def test_images_of_other_classes_are_others(tmp_path):
     assert {"tabby 80.0%", "beagle 80.0%"} <= set(page.texts("p"))
 
 
-def test_a_trust_card_is_shown(tmp_path):
-    """Level by sign and word, questions, figures, curves; and the level in the table."""
-    _, page = page_of(explained(tmp_path / "out", ["cat.png"], methods=("grad-cam",), check=CHECK))
+def test_trust_card_is_shown(tmp_path):
+    """It has levels as mark and word, questions, figures and curves; the table shows the level."""
+    _, page = page_of(write_explanations(tmp_path / "out", ["cat.png"], methods=("grad-cam",), trust_card=TRUST_CARD))
 
     assert page.texts("summary") == ["", "figures"]  # the card's text is in spans
     assert page.texts("span").count("\N{CIRCLE WITH LEFT HALF BLACK} mixed") == 3
-    assert "Does the score follow the map?" in page.texts("p")
+    assert "Does the score follow the heatmap?" in page.texts("p")
     assert {"0.512", "\N{MINUS SIGN}0.25"} <= set(page.texts("dd"))
     assert [a["points"].split()[0] for a in page.all("polyline")] == ["0.0,72.0"] * 3
     assert "insertion, 0 to 1:" in str(page.texts("figcaption"))
     assert "measured in 2.3 s, 120 passes and 40 partial ones" in page.texts("p")
 
 
-def test_what_is_gone_is_told(tmp_path):
-    """Without its map a heatmap is not shown, without its overlay the image is not; the others are."""
-    out = explained(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
+def test_missing_files_are_noted(tmp_path):
+    """Without its file a heatmap is not shown, without its overlay the image is not; the others are."""
+    out = write_explanations(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
     (out / "0.0.tabby.npy").unlink()
     (out / "1.0.tabby.png").write_bytes(b"no image")
     _, page = page_of(out)
@@ -312,19 +314,19 @@ def test_what_is_gone_is_told(tmp_path):
     assert "2 files cannot be shown, the first: 0.0.tabby.npy." in page.texts("p")
 
 
-def test_what_is_gone_is_told_of_a_part_too(tmp_path, monkeypatch):
-    """Also where the limit ends the images before their end."""
-    monkeypatch.setattr(sheet, "MAX_IMAGES", 1)
-    out = explained(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
+def test_missing_files_are_noted_if_the_page_is_full(tmp_path, monkeypatch):
+    """The note appears even if the limit ends the images early."""
+    monkeypatch.setattr(page_model, "MAX_IMAGES", 1)
+    out = write_explanations(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
     (out / "0.0.tabby.npy").unlink()
     _, page = page_of(out)
 
     assert "1 file cannot be shown, the first: 0.0.tabby.npy." in page.texts("p")
 
 
-def test_names_of_files_lead_nowhere_else(tmp_path):
-    """What explanations.json says is looked for in its own folder."""
-    out = explained(tmp_path / "out", ["cat.png"], methods=("grad-cam",))
+def test_files_of_other_folders_are_not_read(tmp_path):
+    """File names in explanations.json are looked up in its own folder."""
+    out = write_explanations(tmp_path / "out", ["cat.png"], methods=("grad-cam",))
     facts = json.loads((out / "explanations.json").read_text())
     facts["explanations"][0]["files"] = [f"../elsewhere/{name}" for name in facts["explanations"][0]["files"]]
     (out / "explanations.json").write_text(json.dumps(facts))
@@ -334,27 +336,25 @@ def test_names_of_files_lead_nowhere_else(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"explanations": [{}]}', '{"explanations": 3, "failures": []}'])
-def test_torn_explanations(tmp_path, text):
-    """Are an error that names the file."""
+def test_invalid_explanations_are_reported(tmp_path, text):
+    """The error names the file."""
     (tmp_path / "explanations.json").write_text(text)
-    with pytest.raises(
-        ResultsError, match=r"explanations\.json cannot be read, it is truncated or"
-    ):
+    with pytest.raises(ResultsError, match=r"explanations\.json cannot be read, it is truncated or"):
         write_html_report(tmp_path)
 
 
 def test_explanations_need_no_extra(tmp_path, monkeypatch):
-    """Who explains has neither pandas nor scipy."""
+    """`explain` works without pandas, pyarrow, scipy and yaml."""
     for name in ("pandas", "pyarrow", "scipy", "yaml"):
         monkeypatch.setitem(sys.modules, name, None)
-    _, page = page_of(explained(tmp_path / "out", ["cat.png"], check=CHECK))
+    _, page = page_of(write_explanations(tmp_path / "out", ["cat.png"], trust_card=TRUST_CARD))
 
     assert page.all("table")
 
 
-def test_a_run_without_any_image(tmp_path):
-    """Has its failures and no gallery."""
-    _, page = page_of(explained(tmp_path / "out", [], failures=[("x.png", "no such file")]))
+def test_run_without_any_image(tmp_path):
+    """The page has the failures and no gallery."""
+    _, page = page_of(write_explanations(tmp_path / "out", [], failures=[("x.png", "no such file")]))
 
     assert not page.all("template")
     assert "no such file" in page.texts("dd")
@@ -363,10 +363,10 @@ def test_a_run_without_any_image(tmp_path):
 # -- benchmarks ------------------------------------------------------------------------------------------------
 
 
-def test_a_benchmark_shows_its_tables_and_figures(tmp_path):
-    """Cells with intervals, keys to sort by, and drawings whose ids are their own."""
+def test_benchmark_page_has_tables_and_figures(tmp_path):
+    """Cells have intervals and sort keys, and the ids of drawings are unique."""
     names = [f"{n}.png" for n in range(8)]
-    text, page = page_of(measured(tmp_path / "run", names))
+    text, page = page_of(write_run(tmp_path / "run", names))
 
     assert "insertion ↑" in page.texts("button")
     assert any(re.fullmatch(r"\[0\.\d+, 0\.\d+\]", one) for one in page.texts("span"))
@@ -380,9 +380,9 @@ def test_a_benchmark_shows_its_tables_and_figures(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_benchmark_names_classes_and_values(tmp_path):
-    """The class that is explained, that of the label, and the metrics' values below each heatmap."""
-    _, page = page_of(measured(tmp_path / "run", ["a.png"], models=("one", "two")))
+def test_benchmark_page_shows_classes_and_values(tmp_path):
+    """It shows the explained class, the label, and the metrics' values below each heatmap."""
+    _, page = page_of(write_run(tmp_path / "run", ["a.png"], models=("one", "two")))
 
     assert "birch, labelled cedar" in page.texts("p")
     assert any(re.fullmatch(r"insertion\s0\.\d+ · road\s\d\.?\d*", one) for one in page.texts("p"))
@@ -390,10 +390,10 @@ def test_a_benchmark_names_classes_and_values(tmp_path):
 
 
 @pytest.mark.slow
-def test_images_that_are_gone_leave_heatmaps_alone(tmp_path):
-    """And it is said which and why."""
+def test_heatmaps_of_missing_images_are_shown(tmp_path):
+    """A note names the missing images and the reason."""
     names = ["a.png", "b.png"]
-    run = measured(tmp_path / "run", names, data=photos(tmp_path / "photos", names))
+    run = write_run(tmp_path / "run", names, data=write_photos(tmp_path / "photos", names))
     (tmp_path / "photos" / "b.png").unlink()
     _, page = page_of(run)
     assert len(page.all("img", **{"class": "base"})) == 1
@@ -408,25 +408,25 @@ def test_images_that_are_gone_leave_heatmaps_alone(tmp_path):
     assert "photos: no such file or folder" in text
 
 
-def test_images_given_in_python_leave_heatmaps_alone(tmp_path):
+def test_heatmaps_of_images_given_in_python_are_shown(tmp_path):
     """There is no data set to open again."""
-    text, page = page_of(measured(tmp_path / "run", ["a.png"]))
+    text, page = page_of(write_run(tmp_path / "run", ["a.png"]))
 
     assert len(page.all("img", **{"class": "heatmap"})) == 3
     assert "the images were given in Python" in text
 
 
 def test_without_heatmaps_there_is_no_gallery(tmp_path):
-    """It is said how to get one."""
-    _, page = page_of(measured(tmp_path / "run", ["a.png", "b.png"], kept=False))
+    """A note says how to get one."""
+    _, page = page_of(write_run(tmp_path / "run", ["a.png", "b.png"], keep_heatmaps=False))
 
     assert not page.all("template")
     assert any("a run with --keep-heatmaps shows images here" in one for one in page.texts("p"))
 
 
 def test_runs_of_earlier_versions_have_a_report(tmp_path):
-    """They lack models.json: heatmaps stand alone, classes are numbers."""
-    run = measured(tmp_path / "run", ["a.png"])
+    """Without models.json heatmaps are shown alone, and classes are numbers."""
+    run = write_run(tmp_path / "run", ["a.png"])
     (run / "models.json").unlink()
     text, page = page_of(run)
 
@@ -436,9 +436,9 @@ def test_runs_of_earlier_versions_have_a_report(tmp_path):
 
 @pytest.mark.slow
 def test_figures_of_images_side_by_side(tmp_path):
-    """Figures 2 and 4 of the paper are made where heatmaps and images are there, and not else."""
+    """Figures 2 and 4 of the paper are drawn if heatmaps and images exist, else removed."""
     names = ["a.png", "b.png"]
-    run = measured(tmp_path / "run", names, data=photos(tmp_path / "photos", names))
+    run = write_run(tmp_path / "run", names, data=write_photos(tmp_path / "photos", names))
     files = write_html_report(run)
     assert run / "figures" / "side-by-side-lite0.png" in files
 
@@ -448,8 +448,8 @@ def test_figures_of_images_side_by_side(tmp_path):
 
 
 @pytest.mark.parametrize("place", [0, 5, 8, 9, 12])
-def test_the_reference_is_side_by_side_with_the_others_wherever_it_stands(place):
-    """Nine methods have room, in order, and the one that all are compared with is one of them."""
+def test_reference_is_always_among_the_side_by_side_methods(place):
+    """Up to nine methods are shown in order, and the reference is one of them."""
     methods = [*"abcdefghijkl"]
     assert side_by_side_methods(results(rows_of({one: [0.5] for one in methods}))) == methods[:9]
 
@@ -462,8 +462,8 @@ def test_the_reference_is_side_by_side_with_the_others_wherever_it_stands(place)
 
 
 @pytest.mark.slow
-def test_what_is_no_longer_made_is_removed(tmp_path):
-    """A table of a metric that is gone goes, and nothing that anybody else wrote or changed."""
+def test_stale_files_are_removed(tmp_path):
+    """Files that only an earlier report wrote are removed; files that a user wrote or changed are kept."""
     values = dict(zip(("fusion-cam", "grad-cam", "score-cam"), apart(0, 0.1, 0.2), strict=True))
     road = rows_of(values, metric="iou", family="localization")
     run = save(tmp_path / "run", [*rows_of(values), *road])
@@ -484,8 +484,8 @@ def test_what_is_no_longer_made_is_removed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../precious.txt", "rows.parquet", "tables/../plan.json", "tables/deep/a.md"])
-def test_a_manifest_leads_nowhere_else(run, name):
-    """One that was tampered with removes nothing outside of tables and figures."""
+def test_manifest_cannot_remove_other_files(run, name):
+    """A manipulated manifest removes nothing outside of tables and figures."""
     victim = Path(run, name)
     victim.parent.mkdir(parents=True, exist_ok=True)
     if not victim.exists():
@@ -497,8 +497,8 @@ def test_a_manifest_leads_nowhere_else(run, name):
     assert victim.exists()
 
 
-def test_a_torn_manifest_removes_nothing(run):
-    """And is replaced."""
+def test_invalid_manifest_removes_nothing(run):
+    """It is replaced."""
     (run / ".report-files.json").write_text("{")
     write_html_report(run)
 

@@ -1,35 +1,37 @@
-"""The HTML report in a real browser: headless Chromium of the system, driven by Playwright."""
+"""The HTML report in a browser: headless Chromium of the system, driven by Playwright."""
 
 from __future__ import annotations
 
 import pytest
 
 from fusioncam.report.html.page import write_html_report
-from reports import CHECK, explained, measured, photos
+from reports import TRUST_CARD, write_explanations, write_photos, write_run
 
 pytestmark = pytest.mark.slow
 
 NAMES = [f"{n}.png" for n in range(30)]
-NASTY = '<img src=x onerror=alert(1)>"&.png'
+MARKUP_NAME = '<img src=x onerror=alert(1)>"&.png'
 METHODS = ("grad-cam", "fusion-cam")
 PAPER = {"light": (251, 250, 248), "dark": (21, 23, 26)}
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """A report of explanations of 31 images and two classes, and one of a benchmark."""
-    place = tmp_path_factory.mktemp("pages")
+    """Return a report of explanations of 31 images with two classes, and one of a benchmark."""
+    root = tmp_path_factory.mktemp("pages")
     classes = (("tabby", 0.8), ("tiger cat", 0.1))
-    out = explained(place / "out", [*NAMES, NASTY], METHODS, classes, failures=[("x.png", "<b>torn")], check=CHECK)
+    out = write_explanations(
+        root / "out", [*NAMES, MARKUP_NAME], METHODS, classes, failures=[("x.png", "<b>torn")], trust_card=TRUST_CARD
+    )
     few = NAMES[:4]
     methods = (*METHODS, "score-cam", "ones")
-    run = measured(place / "run", few, methods, data=photos(place / "photos", few), failures=[("x.png", "torn")])
+    run = write_run(root / "run", few, methods, data=write_photos(root / "photos", few), failures=[("x.png", "torn")])
     return {"explain": write_html_report(out)[-1], "benchmark": write_html_report(run)[-1]}
 
 
 @pytest.fixture
 def opened(browser, pages):
-    """Open a report; whatever it complains of, or asks the world for, is a failure."""
+    """Return a function that opens a report; an error in the console or a request for another file fails the test."""
     contexts, complaints = [], []
 
     def open_(source="explain", width=1280, scheme="light"):
@@ -41,7 +43,8 @@ def opened(browser, pages):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(dialog.message))
         page.on(
-            "request", lambda asked: complaints.append(asked.url) if is_foreign(asked.url, pages[source]) else None
+            "request",
+            lambda request: complaints.append(request.url) if is_foreign(request.url, pages[source]) else None,
         )
         page.goto(pages[source].as_uri())
         return page
@@ -53,24 +56,24 @@ def opened(browser, pages):
 
 
 def is_foreign(url, path):
-    """Say whether a request leaves the file."""
+    """Return whether a request leaves the file."""
     return not url.startswith("data:") and url.partition("#")[0] != path.as_uri()
 
 
-def shown(page, selector):
-    """List the texts of what can be seen."""
+def visible_texts(page, selector):
+    """List the texts of the visible elements."""
     return [one.inner_text() for one in page.locator(selector).all() if one.is_visible()]
 
 
-def slide(page, percent, place=0):
+def slide(page, percent, index=0):
     """Move an opacity slider."""
-    page.locator(".opacity input").nth(place).evaluate(
+    page.locator(".opacity input").nth(index).evaluate(
         "(slider, to) => { slider.value = to; slider.dispatchEvent(new Event('input', {bubbles: true})); }", percent
     )
 
 
-def test_the_slider_changes_the_opacity(opened):
-    """Of the heatmap's layer alone; at 0 the image is bare."""
+def test_slider_changes_the_opacity(opened):
+    """Only the heatmap changes; at 0 the image is bare."""
     page = opened()
     heat, base = page.locator("#gallery .heatmap:visible").first, page.locator("#gallery .base").first
     opacity = "one => getComputedStyle(one).opacity"
@@ -81,20 +84,20 @@ def test_the_slider_changes_the_opacity(opened):
     assert base.evaluate(opacity) == "1"
     slide(page, 100)
     assert heat.evaluate(opacity) == "1"
-    assert shown(page, "output") == ["100 %"]
+    assert visible_texts(page, "output") == ["100 %"]
 
 
-def test_the_slider_answers_the_keyboard(opened):
-    """As sliders do."""
+def test_slider_works_with_the_keyboard(opened):
+    """The arrow keys move it."""
     page = opened()
     page.locator(".opacity input").first.focus()
     page.keyboard.press("ArrowRight")
 
-    assert shown(page, "output") == ["51 %"]
+    assert visible_texts(page, "output") == ["51 %"]
 
 
-def test_a_method_changes_all_maps(opened):
-    """The layers and what is told of them; one layer is to be seen of each image."""
+def test_method_switch_changes_all_heatmaps(opened):
+    """Heatmaps and captions change; each image shows one heatmap."""
     page = opened()
     visible = page.locator("#gallery .heatmap:visible")
     before = visible.first.get_attribute("src")
@@ -102,13 +105,13 @@ def test_a_method_changes_all_maps(opened):
 
     page.get_by_label("fusion-cam", exact=True).check(force=True)
     assert visible.count() == 24
-    assert {one.get_attribute("data-method") for one in visible.all()} == {"fusion-cam"}
+    assert {heatmap.get_attribute("data-method") for heatmap in visible.all()} == {"fusion-cam"}
     assert visible.first.get_attribute("src") != before
     assert "gains D +0.100" in page.locator("#gallery .caption:visible").first.inner_text()
 
 
-def test_a_class_changes_one_image(opened):
-    """And no other."""
+def test_class_button_changes_one_image(opened):
+    """The other images keep their class."""
     page = opened()
     page.locator("#gallery .classes button").nth(1).click()
     groups = [one.get_attribute("data-class") for one in page.locator("#gallery .heatmap:visible").all()]
@@ -117,38 +120,38 @@ def test_a_class_changes_one_image(opened):
     assert page.locator("#gallery .classes button").nth(1).get_attribute("aria-pressed") == "true"
 
 
-def test_pages_are_turned(opened):
-    """24 images a page, and no further than the last."""
+def test_gallery_has_pages(opened):
+    """There are 24 images per page, and the buttons stop at both ends."""
     page = opened()
-    assert shown(page, "#count") == ["1 to 24 of 31 images"]
+    assert visible_texts(page, "#count") == ["1 to 24 of 31 images"]
     assert page.locator("#previous").is_disabled()
     page.locator("#next").click()
 
-    assert shown(page, "#count") == ["25 to 31 of 31 images"]
-    assert shown(page, "#gallery h3") == [*NAMES[24:], NASTY]
+    assert visible_texts(page, "#count") == ["25 to 31 of 31 images"]
+    assert visible_texts(page, "#gallery h3") == [*NAMES[24:], MARKUP_NAME]
     assert page.locator("#next").is_disabled()
     assert not page.locator("#previous").is_disabled()
 
 
-def test_a_search_finds_names_and_classes(opened):
-    """In images and in the table, with all of its words; what it finds begins at the first page."""
+def test_search_finds_names_and_classes(opened):
+    """It filters images and table rows by all words, and shows the first page."""
     page = opened()
     page.locator("#next").click()
     page.locator("#search").fill("tabby")
-    assert shown(page, "#count") == ["1 to 24 of 31 matching, of 31 images"]
+    assert visible_texts(page, "#count") == ["1 to 24 of 31 matching, of 31 images"]
     page.locator("#search").fill("TIGER 17")
 
-    assert shown(page, "#gallery h3") == ["17.png"]
-    assert shown(page, "#count") == ["1 matching, of 31 images"]
-    assert {row.split("\t")[0] for row in shown(page, "table.listing tbody tr")} == {"17.png"}
-    page.locator("#search").fill("nothing such")
-    assert shown(page, "#gallery h3") == []
+    assert visible_texts(page, "#gallery h3") == ["17.png"]
+    assert visible_texts(page, "#count") == ["1 matching, of 31 images"]
+    assert {row.split("\t")[0] for row in visible_texts(page, "table.listing tbody tr")} == {"17.png"}
+    page.locator("#search").fill("no such name")
+    assert visible_texts(page, "#gallery h3") == []
     page.locator("#search").fill("<img")
-    assert shown(page, "#gallery h3") == [NASTY]
+    assert visible_texts(page, "#gallery h3") == [MARKUP_NAME]
 
 
 def test_tables_are_sorted(opened):
-    """By numbers, the better ones first; once more and the other way round."""
+    """A click sorts by number, the best first; another click reverses the order."""
     page = opened("benchmark")
     table = page.locator("#tables table").first
     numbers = "table => [...table.tBodies[0].rows].map(row => Number(row.cells[1].dataset.key))"
@@ -163,8 +166,8 @@ def test_tables_are_sorted(opened):
     assert table.locator("tbody.footer th").inner_text() == "ones"
 
 
-def test_names_are_sorted_as_people_do(opened):
-    """Numbers in names by their value, large letters as small ones."""
+def test_names_are_sorted_naturally(opened):
+    """Numbers in names sort by value, and case is ignored."""
     page = opened()
     table = page.locator("table.listing")
     table.locator("thead button").first.click()
@@ -174,33 +177,33 @@ def test_names_are_sorted_as_people_do(opened):
 
 
 def test_heatmaps_are_compared_side_by_side(opened):
-    """All of an image in a dialog with its own slider, closed by Escape."""
+    """A dialog shows all heatmaps of an image with its own slider; Escape closes it."""
     page = opened()
     page.locator("#gallery .stack").nth(2).click()
-    assert shown(page, "#compare-title") == ["2.png"]
-    assert shown(page, "#compare figcaption:not(.curve *)") == [
+    assert visible_texts(page, "#compare-title") == ["2.png"]
+    assert visible_texts(page, "#compare figcaption:not(.curve *)") == [
         "grad-cam tabby 80.0%", "fusion-cam tabby 80.0%", "grad-cam tiger cat 10.0%", "fusion-cam tiger cat 10.0%",
     ]  # fmt: skip
-    slide(page, 20, place=1)
+    slide(page, 20, index=1)
     assert page.locator("#compare .heatmap").first.evaluate("one => getComputedStyle(one).opacity") == "0.2"
 
     page.keyboard.press("Escape")
     assert not page.locator("#compare").is_visible()
-    assert shown(page, "output") == ["20 %"]
+    assert visible_texts(page, "output") == ["20 %"]
 
 
-def test_a_name_stays_text_wherever_it_goes(opened):
-    """On its card, in the dialog, in the table: no image is asked for, nothing runs."""
+def test_markup_in_names_is_escaped_everywhere(opened):
+    """Card, dialog and table show it as text: no image is requested and no script runs."""
     page = opened()
     page.locator("#next").click()
     page.locator("#gallery .stack").last.click()
 
-    assert shown(page, "#compare-title") == [NASTY]
+    assert visible_texts(page, "#compare-title") == [MARKUP_NAME]
     assert page.locator("img[src='x']").count() == 0
 
 
-def test_a_trust_card_opens(opened):
-    """Its words are there at once, questions and curves when it is asked."""
+def test_trust_card_opens(opened):
+    """Its summary is always visible, questions and curves once it is opened."""
     page = opened()
     card = page.locator("#gallery .trust:visible").first
     assert "mixed" in card.inner_text()
@@ -208,13 +211,13 @@ def test_a_trust_card_opens(opened):
     card.locator("summary").first.click()
 
     assert card.locator("polyline").first.is_visible()
-    assert "Does the score follow the map?" in card.inner_text()
+    assert "Does the score follow the heatmap?" in card.inner_text()
 
 
 @pytest.mark.parametrize("source", ["explain", "benchmark"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_light_or_dark(opened, source, scheme):
-    """As the system wants, and the other by a press of the button; letters stand out from the page in both."""
+def test_page_is_light_or_dark(opened, source, scheme):
+    """The page follows the system until the button is pressed; text has contrast in both."""
     page = opened(source, scheme=scheme)
     other = {"light": "dark", "dark": "light"}[scheme]
 
@@ -226,8 +229,8 @@ def test_it_is_light_or_dark(opened, source, scheme):
     assert colour(page, "background-color") == PAPER[scheme]
 
 
-def test_drawings_are_read_in_the_dark(opened):
-    """The letters of figures are light, in the light they are dark."""
+def test_drawings_are_readable_on_a_dark_page(opened):
+    """The text of figures is light on a dark page and dark on a light page."""
     fills = "() => [...document.querySelectorAll('.drawing svg text')].map(one => getComputedStyle(one).fill)"
     dark = [sum(parts_of(one)) for one in opened("benchmark", scheme="dark").evaluate(fills)]
     light = [sum(parts_of(one)) for one in opened("benchmark").evaluate(fills)]
@@ -237,8 +240,8 @@ def test_drawings_are_read_in_the_dark(opened):
 
 
 @pytest.mark.parametrize("source", ["explain", "benchmark"])
-def test_a_phone_scrolls_down_alone(opened, source):
-    """At 390 pixels nothing sticks out, neither in the page nor in the dialog; tables are moved in their places."""
+def test_phone_scrolls_only_vertically(opened, source):
+    """At 390 pixels neither page nor dialog is wider than the screen; wide tables scroll in their frame."""
     page = opened(source, width=390)
     wide = "() => document.documentElement.scrollWidth"
     assert page.evaluate(wide) == 390
@@ -250,8 +253,8 @@ def test_a_phone_scrolls_down_alone(opened, source):
     assert page.locator("#gallery .card").first.bounding_box()["width"] > 340
 
 
-def test_it_prints(opened):
-    """Without its tools, with all that is folded."""
+def test_page_prints(opened):
+    """The tools are hidden and folded parts are open."""
     page = opened("benchmark", scheme="dark")
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -263,10 +266,10 @@ def test_it_prints(opened):
 
 
 def colour(page, name):
-    """Give a colour of the body's."""
+    """Return a colour of the body."""
     return parts_of(page.evaluate(f"() => getComputedStyle(document.body).getPropertyValue('{name}')"))
 
 
 def parts_of(value):
-    """Read rgb(…)."""
+    """Parse rgb(…)."""
     return tuple(int(part) for part in value.removeprefix("rgb(").removesuffix(")").split(","))

@@ -1,4 +1,4 @@
-"""Tables of rows whose truth is known: what is bold, marked, left out, told, and how it is written."""
+"""Tables of synthetic rows: what is bold, marked, left out and noted, and how it is written."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ NAN = float("nan")
 
 
 def page_of(found, name="faithfulness"):
-    """Give the page of a name."""
+    """Return the page of a name."""
     return {page.name: page for page in pages(found)}[name]
 
 
 def cells_of(table):
-    """Give a table's cells by method, those of baselines too."""
+    """Return the cells of a table by method, those of baselines included."""
     return dict((*table.body, *table.footer))
 
 
 def styles_of(*shifts, names=("fusion-cam", "score-cam", "grad-cam"), **facts):
-    """Give how the methods' cells stand out."""
+    """Return the styles of the methods' cells."""
     found = results(rows_of(dict(zip(names, apart(*shifts), strict=True)), **facts))
     return [cells_of(page_of(found).tables[0])[name][0].style for name in names]
 
@@ -52,8 +52,8 @@ def styles_of(*shifts, names=("fusion-cam", "score-cam", "grad-cam"), **facts):
 # -- MaxBoxAcc ----------------------------------------------------------------------------------------------------
 
 
-def boxes(curves, **facts):
-    """Give rows of box accuracy with curves ``{method: [one an image]}``."""
+def box_rows(curves, **facts):
+    """Return rows of box accuracy with curves ``{method: [one per image]}``."""
     about = {"metric": "box-accuracy", "family": "localization"} | facts
     about.setdefault("protocol", '{"metric": "BoxAccuracy", "deltas": [0.3, 0.7]}')
     return [
@@ -63,13 +63,13 @@ def boxes(curves, **facts):
     ]
 
 
-def test_max_box_acc_is_no_mean_of_images():
-    """Each IoU at the threshold that is best over all images; methods that have no curve are left out."""
+def test_max_box_acc_uses_one_threshold_for_all_images():
+    """Each IoU has the threshold that is best over all images; methods without curves are left out."""
     zeros = [0.0] * 97
     low, high, never = [0.5, 1.0, 0.0, *zeros], [0.0, 0.5, 1.0, *zeros], [0.0, 0.0, 0.5, *zeros]
     found = results(
-        boxes({"fusion-cam": [low, high, never], "grad-cam": [never] * 3, "random": [None] * 3}),
-        [row(image="0.jpg", curve=[0.0, 1.0])],  # insertion, whose curve is none of boxes
+        box_rows({"fusion-cam": [low, high, never], "grad-cam": [never] * 3, "random": [None] * 3}),
+        [row(image="0.jpg", curve=[0.0, 1.0])],  # insertion has curves, but not of boxes
     )
 
     (table,) = page_of(found, "max-box-acc").tables
@@ -77,7 +77,7 @@ def test_max_box_acc_is_no_mean_of_images():
     assert table.header == ("method", "mean ↑", "IoU 0.3 ↑", "IoU 0.7 ↑")
     cells = cells_of(table)
     assert set(cells) == {"fusion-cam", "grad-cam"}
-    # 0.3 is reached by two of three at the second or third threshold, 0.7 by one
+    # two of three images reach 0.3 at the second or third threshold, one reaches 0.7
     assert [cell.text[:4] for cell in cells["fusion-cam"]] == ["0.50", "0.67", "0.33"]
     assert [cell.text[-6:] for cell in cells["fusion-cam"][1:]] == ["(0.01)", "(0.01)"]
     assert cells["fusion-cam"][0].interval
@@ -85,41 +85,41 @@ def test_max_box_acc_is_no_mean_of_images():
     assert cells["grad-cam"][0].interval == ""
 
 
-def test_max_box_acc_is_written_as_other_tables_are(tmp_path):
-    """A line a method in CSV, with thresholds; no page where no row has a curve."""
-    save(tmp_path, boxes({"fusion-cam": [[0.5, 1.0] * 50] * 2}))
+def test_max_box_acc_is_written_like_other_tables(tmp_path):
+    """The CSV has a line per method with thresholds; without curves there is no page."""
+    save(tmp_path, box_rows({"fusion-cam": [[0.5, 1.0] * 50] * 2}))
     write_report(tmp_path)
 
     (line,) = csv.DictReader((tmp_path / "tables" / "max-box-acc.csv").read_text().splitlines())
 
     assert (line["method"], line["iou_0.3"], line["threshold_0.7"]) == ("fusion-cam", "1.0", "0.01")
     assert (tmp_path / "figures" / "curves-others-lite0.png").exists()
-    assert "max-box-acc" not in {page.name for page in pages(results(boxes({"fusion-cam": [None] * 2})))}
+    assert "max-box-acc" not in {page.name for page in pages(results(box_rows({"fusion-cam": [None] * 2})))}
 
 
 # -- what is bold ----------------------------------------------------------------------------------------------
 
 
-def test_the_better_by_construction_is_bold():
-    """And none of the others is set apart."""
+def test_significantly_best_method_is_bold():
+    """The other methods have no style."""
     assert styles_of(0.3, 0.0, 0.05) == ["bold", "", ""]
     assert styles_of(0.0, 0.3, 0.05) == ["", "bold", ""]
     assert styles_of(0.3, 0.0, 0.05, higher_is_better=False) == ["", "italic", "italic"]
 
 
-def test_what_does_not_hold_is_not_bold():
-    """Two that differ by chance alone share the lead; of three that do, all."""
+def test_tied_methods_are_italic():
+    """Methods that differ only by chance share the lead."""
     assert styles_of(0.3, 0.3, 0.0) == ["italic", "italic", ""]
     assert styles_of(0.0, 0.0, 0.0) == ["italic"] * 3
 
 
 def test_one_method_alone_is_not_bold():
-    """There is nobody to be better than."""
+    """There is no other method to be better than."""
     assert styles_of(0.3, names=("fusion-cam",)) == [""]
 
 
-def test_a_baseline_takes_no_part_and_is_told():
-    """It stands apart, below a line, leads nothing, and the page says that it is better, and whether that holds."""
+def test_better_baseline_does_not_lead_and_is_noted():
+    """It stands below the line, and a note says that it is better and whether that is significant."""
     names = ("fusion-cam", "score-cam", "ones")
     values = dict(zip(names, apart(0.3, 0.0, 0.6), strict=True))
     table = page_of(results(rows_of(values))).tables[0]
@@ -134,19 +134,19 @@ def test_a_baseline_takes_no_part_and_is_told():
     )
     values["fusion-cam"] = np.round(values["fusion-cam"] * 64) / 64  # so that equal differences are equal
     values["ones"] = values["fusion-cam"] + np.array([0.5, -0.25, *[0.25, -0.25] * 19])
-    told = page_of(results(rows_of(values))).tables[0].notes
-    assert any("the difference is not significant" in note for note in told)
-    told = page_of(results(rows_of(values, higher_is_better=False))).tables[0].notes
-    assert not any("baseline" in note for note in told)
+    notes = page_of(results(rows_of(values))).tables[0].notes
+    assert any("the difference is not significant" in note for note in notes)
+    notes = page_of(results(rows_of(values, higher_is_better=False))).tables[0].notes
+    assert not any("baseline" in note for note in notes)
     values["ones"] = values["score-cam"] - 1
-    told = page_of(results(rows_of(values, higher_is_better=False))).tables[0].notes
+    notes = page_of(results(rows_of(values, higher_is_better=False))).tables[0].notes
     assert any(
-        "the baseline ones has a better mean than score-cam; the difference is significant" in note for note in told
+        "the baseline ones has a better mean than score-cam; the difference is significant" in note for note in notes
     )
 
 
-def test_a_setting_written_out_is_no_rival():
-    """The very same method by another name does not keep it from being bold; both are."""
+def test_duplicate_of_a_method_does_not_prevent_bold():
+    """The same method with a default setting written out is bold too."""
     best, other = apart(0.3, 0.0)
     values = {"fusion-cam": best, "score-cam": other, "fusion-cam(theta=10)": best}
     column = page_of(results(rows_of(values))).tables[0]
@@ -155,8 +155,8 @@ def test_a_setting_written_out_is_no_rival():
     assert cells_of(column)["score-cam"][0].style == ""
 
 
-def test_costs_are_no_contest():
-    """Seconds and passes have intervals and no leader."""
+def test_costs_have_no_leader():
+    """Seconds and passes have intervals but no style."""
     table = page_of(results(rows_of(dict(zip("ab", apart(0, 1), strict=True)))), "cost").tables[0]
 
     assert table.header == ("method", "seconds ↓", "passes ↓")
@@ -165,7 +165,7 @@ def test_costs_are_no_contest():
 
 
 def test_costs_have_three_digits():
-    """Each method its own, for they differ by thousands; and no more than four decimals."""
+    """Each method has its own number of decimals, at most four, because costs differ by orders of magnitude."""
     long = rows_of({"a": [0.1, 0.2]})
     long[0]["seconds"], long[1]["seconds"] = 12.3456, 14.5678
     short = rows_of({"b": [0.1, 0.2], "c": [0.1, 0.2]}, seconds=0.00012345)
@@ -175,8 +175,8 @@ def test_costs_have_three_digits():
     assert [cells[name][0].text for name in "abc"] == ["13.5", "0.0123", "0.0001"]
 
 
-def test_partial_passes_are_shown_where_there_are_any():
-    """A method whose passes start at the layer makes a column."""
+def test_partial_passes_have_a_column_if_there_are_any():
+    """The column appears if one method has passes that start at the layer."""
     rows = [*rows_of({"a": [0.1, 0.2]}), *rows_of({"ablation-cam": [0.1, 0.2]}, partial_passes=1280.0)]
     table = page_of(results(rows), "cost").tables[0]
 
@@ -187,8 +187,8 @@ def test_partial_passes_are_shown_where_there_are_any():
 # -- numbers and marks -----------------------------------------------------------------------------------------
 
 
-def test_a_cell_is_the_mean_with_its_interval():
-    """Two digits of the usual half width are shown."""
+def test_cell_shows_mean_and_interval():
+    """Two digits of the median half width are shown."""
     values = {"fusion-cam": apart(0.0)[0], "score-cam": apart(0.2)[0]}
     found = interval(values["score-cam"])
     cell = cells_of(page_of(results(rows_of(values))).tables[0])["score-cam"][0]
@@ -197,8 +197,8 @@ def test_a_cell_is_the_mean_with_its_interval():
     assert cell.interval == f"[{found.low:.3f}, {found.high:.3f}]"
 
 
-def test_shared_objectives_are_marked_in_every_table():
-    """The mark stands at the cell, and is explained."""
+def test_methods_that_optimise_a_metric_are_marked_in_every_table():
+    """The dagger stands in the cell and is explained below."""
     best, other, ones = apart(0.3, 0.0, 0.1)
     rows = [
         *rows_of({"fusion-cam": best, "union-cam": best - 0.01}, metric="average-drop", shares_objective=True),
@@ -229,8 +229,8 @@ def test_shared_objectives_are_marked_in_every_table():
     assert not page_of(found, "paired").tables[1].notes
 
 
-def test_undefined_and_failed_are_counted_and_said():
-    """An image that failed, values that are undefined, a method that failed, and those that no row holds."""
+def test_undefined_failed_and_missing_values_are_noted():
+    """The notes count failed images, undefined values, failed methods, and values without a row."""
     rows = [
         *rows_of({"fusion-cam": [0.1, NAN, 0.3, 0.4], "score-cam": [0.1, 0.2, 0.3]}),
         *rows_of({"fusion-cam": [NAN] * 4, "score-cam": [NAN] * 4}, metric="adcc"),
@@ -254,15 +254,15 @@ def test_undefined_and_failed_are_counted_and_said():
     assert counts["insertion", "fusion-cam"] == (3, 1)
 
 
-def test_metrics_of_other_images_are_counted_apart():
-    """Such as those that ask for boxes."""
+def test_metrics_with_different_images_are_counted_separately():
+    """Some metrics need boxes, which only some images have."""
     rows = [*rows_of({"a": [0.1, 0.2, 0.3]}), *rows_of({"a": [0.1]}, metric="road")]
 
     assert page_of(results(rows)).tables[0].notes[0] == "Images: insertion 3, road 1."
 
 
-def test_one_image_makes_a_table_too():
-    """Without intervals, without anything bold."""
+def test_one_image_makes_a_table():
+    """The table has no intervals and no bold cell."""
     found = results(rows_of({"fusion-cam": [0.5], "score-cam": [0.25], "grad-cam": [0.1], "ones": [1.0]}))
     cells = cells_of(page_of(found).tables[0])
 
@@ -271,8 +271,8 @@ def test_one_image_makes_a_table_too():
     assert "ranks" not in {page.name for page in pages(found)}
 
 
-def test_protocols_stand_below_every_table():
-    """Once for each metric, whatever the number of models."""
+def test_protocols_are_noted_once():
+    """There is one note per metric, whatever the number of models."""
     rows = [one for model in ("lite0", "lite2") for one in rows_of({"a": [0.1, 0.2], "b": [0.2, 0.1]}, model=model)]
     page = page_of(results(rows))
 
@@ -281,7 +281,7 @@ def test_protocols_stand_below_every_table():
     assert [table.title for table in page.tables] == ["Faithfulness, lite0", "Faithfulness, lite2"]
 
 
-def test_layers_of_one_model_are_models():
+def test_layers_of_one_model_count_as_models():
     """Their rows are not mixed."""
     rows = [*rows_of({"a": [0.1, 0.2]}), *rows_of({"a": [0.5, 0.6]}, layer="bn2")]
 
@@ -289,14 +289,14 @@ def test_layers_of_one_model_are_models():
 
 
 def test_methods_are_in_the_order_of_the_plan_and_baselines_last():
-    """Whatever the order of the rows."""
+    """The order of the rows does not matter."""
     found = results(rows_of({name: [0.1] for name in ("ones", "b", "a", "c")}), plan={"methods": ["a", "ones", "b"]})
 
     assert found.methods == ("a", "b", "c", "ones")
 
 
-def test_several_classes_of_a_image_count_once():
-    """By their mean."""
+def test_several_classes_of_an_image_count_once():
+    """Their mean counts."""
     rows = [*rows_of({"a": [0.1, 0.5]}), *rows_of({"a": [0.3, 0.5]}, target=7)]
     column = results(rows).column("lite0", "insertion")
 
@@ -306,8 +306,8 @@ def test_several_classes_of_a_image_count_once():
 # -- pairs and ranks -------------------------------------------------------------------------------------------
 
 
-def test_pairs_against_the_reference():
-    """A method that is worse on every image: by how much, and that it holds; on 0 and 1 McNemar is asked."""
+def test_paired_tests_against_the_reference():
+    """A method is worse on every image; values of 0 and 1 are compared by McNemar's test."""
     values = {"fusion-cam": np.linspace(0, 1, 10), "score-cam": np.linspace(0, 1, 10) - 0.25}
     hits = {"fusion-cam": [1.0] * 9 + [0.0], "score-cam": [0.0] * 10}
     page = page_of(results(rows_of(values), rows_of(hits, metric="pointing-game", family="localization")), "paired")
@@ -323,8 +323,8 @@ def test_pairs_against_the_reference():
     assert page.records[0]["p"] == pytest.approx(2 / 2**10)
 
 
-def test_p_are_corrected_within_one_metric_and_model():
-    """Two tests of one metric: the smaller is doubled; another metric's do not count."""
+def test_p_values_are_corrected_within_one_metric_and_model():
+    """Of two tests of one metric, the smaller p-value is doubled; other metrics do not count."""
     values = dict(zip(("fusion-cam", "a", "b"), apart(0.1, 0.0, 0.1), strict=True))
     found = results(rows_of(values), rows_of(values, metric="deletion"), rows_of(values, model="lite2"))
     records = page_of(found, "paired").records
@@ -333,20 +333,20 @@ def test_p_are_corrected_within_one_metric_and_model():
     assert records[0]["p_holm"] == pytest.approx(2 * records[0]["p"])
 
 
-def test_the_reference_may_be_another():
-    """The plan names it; without any fusion-cam and without a plan nothing is compared."""
+def test_reference_comes_from_the_plan():
+    """Without a plan and without any fusion-cam nothing is compared."""
     rows = rows_of(dict(zip(("a", "b"), apart(0, 1), strict=True)))
 
     assert "paired" not in {page.name for page in pages(results(rows))}
     assert page_of(results(rows, plan={"reference": "b"}), "paired").title == "Paired tests against b"
     with pytest.raises(UnknownNameError, match="unknown method of these rows 'c'"):
         pages(results(rows, plan={"reference": "c"}))
-    kin = rows_of(dict(zip(("a", "fusion-cam(budget=9)"), apart(0, 1), strict=True)))
-    assert results(kin).reference == "fusion-cam(budget=9)"
+    variants = rows_of(dict(zip(("a", "fusion-cam(budget=9)"), apart(0, 1), strict=True)))
+    assert results(variants).reference == "fusion-cam(budget=9)"
 
 
 def test_mean_ranks_leave_baselines_out():
-    """Three methods of a fixed order have the ranks 1, 2, 3, a baseline or not."""
+    """Three methods in a fixed order have ranks 1, 2, 3 despite a better baseline."""
     base = np.random.default_rng(0).random(20)
     values = {"a": base + 2, "b": base + 1, "c": base, "ones": base + 9}
     table = page_of(results(rows_of(values)), "ranks").tables[0]
@@ -377,27 +377,29 @@ ABLATION = [
 
 
 def test_ablations_are_found_by_their_settings():
-    """A sweep in the order of its numbers, a grid, and what is left over, each with what it varies."""
+    """There is a sweep in numeric order, a grid, and the variants, each with the plain methods."""
     lists = ablations(ABLATION)
 
     assert lists["theta"] == ["fusion-cam", "fusion-cam(theta=0)", "fusion-cam(theta=5)", "fusion-cam(theta=50)"]
     assert lists["gradient-region"] == ["fusion-cam", *ABLATION[5:8]]
     assert lists["variants"] == ["fusion-cam", "grad-cam", *ABLATION[8:10]]
     assert main_methods(ABLATION, lists) == ["fusion-cam", "grad-cam", "ones"]
-    assert [(one.setting, list(one.methods)) for one in find_sweeps(ABLATION)] == [("theta", [0, 5, 50])]
-    assert [(one.rows, one.columns, len(one.methods)) for one in find_grids(ABLATION)] == [("gradient", "region", 3)]
+    assert [(sweep.setting, list(sweep.methods)) for sweep in find_sweeps(ABLATION)] == [("theta", [0, 5, 50])]
+    assert [(grid.rows, grid.columns, len(grid.methods)) for grid in find_grids(ABLATION)] == [
+        ("gradient", "region", 3)
+    ]
 
 
-def test_a_setting_alone_is_no_ablation():
-    """Where its plain method does not run, it is a method like any other."""
+def test_setting_without_its_plain_method_is_not_an_ablation():
+    """Such a method counts as a main method."""
     methods = ["grad-cam", "fusion-cam(region=group-cam)", "ones", "random(seed=3)"]
 
     assert ablations(methods) == {}
     assert main_methods(methods, {}) == methods
 
 
-def test_a_plan_may_name_the_tables():
-    """Then its lists are taken as they are, and `main` says what the other tables show."""
+def test_plan_may_name_the_tables():
+    """Its lists are used as they are, and `main` names the methods of the other tables."""
     plan = {"tables": {"gains": ["fusion-cam(gains=raw)", "never ran"], "main": ["grad-cam", "ones"], "none": ["x"]}}
     found = results(rows_of({name: [0.1, 0.2] for name in ABLATION}), plan=plan)
 
@@ -407,7 +409,7 @@ def test_a_plan_may_name_the_tables():
 
 
 def test_ablations_have_pages():
-    """Main tables do without them."""
+    """The main tables leave out the methods of ablations."""
     found = results(rows_of({name: [0.1, 0.2] for name in ABLATION}))
 
     assert [page.name for page in pages(found)][-3:] == [
@@ -419,8 +421,8 @@ def test_ablations_have_pages():
     assert page_of(found, "ablation-theta").title == "Ablation: theta"
 
 
-def test_names_are_read_as_users_type_them():
-    """Brackets and inner settings stay whole."""
+def test_specs_are_split_into_name_and_settings():
+    """Brackets and nested settings stay whole."""
     spec = "fuse(partners=[grad-cam, layer-cam(layer=a.b)], rule=max)"
 
     assert split_spec(spec) == ("fuse", (("partners", "[grad-cam, layer-cam(layer=a.b)]"), ("rule", "max")))
@@ -429,7 +431,7 @@ def test_names_are_read_as_users_type_them():
 
 
 def test_baselines_are_those_of_the_library():
-    """The report knows them by name alone."""
+    """The report has its own list of their names."""
     families = {name: getattr(method, "family", "") for name, method in METHODS.items()}
 
     assert set(BASELINES) == {name for name, family in families.items() if family == "baseline"}
@@ -439,7 +441,7 @@ def test_baselines_are_those_of_the_library():
 
 
 def test_markdown_is_aligned():
-    """All lines of a grid are equally long, numbers at the right, a line of dashes above the baselines."""
+    """All lines of a grid have one length; numbers are right-aligned; dashes separate the baselines."""
     names = ("fusion-cam", "score-cam", "a|b_c*", "ones")
     text = markdown(page_of(results(rows_of(dict(zip(names, apart(0.3, 0, 0, 0), strict=True))))))
     grid = [line for line in text.splitlines() if line.startswith("|")]
@@ -455,8 +457,8 @@ def test_markdown_is_aligned():
     assert "\n\n## Notes\n\n- Cells: mean over images [95 % bootstrap interval" in text
 
 
-def test_latex_is_whole_and_escaped():
-    """Each row has as many cells as the head, environments and braces close, and nothing is left to be misread."""
+def test_latex_is_valid_and_escaped():
+    """Rows have as many cells as the header, environments and braces are closed, and special characters escaped."""
     names = ("fusion-cam", "a_b&c%d#e$f{g}h~i^j\\k", "ones")
     found = results(
         rows_of(dict(zip(names, apart(0.3, 0, 0), strict=True)), model="my_net", metric="road(fill=blur)")
@@ -479,7 +481,7 @@ def test_latex_is_whole_and_escaped():
 
 
 def test_csv_holds_full_numbers(tmp_path):
-    """One record a number, with all that tables leave out."""
+    """There is one record per number, with all details that tables leave out."""
     values = dict(zip(("fusion-cam", "score-cam"), apart(0.3, 0.0), strict=True))
     write_report(save(tmp_path / "run", rows_of(values)))
 
@@ -493,8 +495,8 @@ def test_csv_holds_full_numbers(tmp_path):
 # -- files -----------------------------------------------------------------------------------------------------
 
 
-def test_a_report_is_written_and_the_same_again(tmp_path):
-    """Every file is listed, has something in it, and has the same bytes when it is made again."""
+def test_report_is_complete_and_reproducible(tmp_path):
+    """Every file is listed, is not empty, and has the same bytes when it is written again."""
     rows = [*rows_of(dict(zip(("fusion-cam", "b", "c", "ones"), apart(0.3, 0, 0, 0), strict=True))), row(**ERROR)]
     folder = save(tmp_path / "run", rows, {"methods": ["b", "fusion-cam", "c", "ones"]})
     written = write_report(folder)
@@ -508,20 +510,18 @@ def test_a_report_is_written_and_the_same_again(tmp_path):
     assert [name for name, _ in page_of(read_results(folder)).tables[0].body] == ["b", "fusion-cam", "c"]
 
 
-def test_what_cannot_be_written_is_told(tmp_path):
-    """A file where the folder should be."""
+def test_unwritable_folder_is_reported(tmp_path):
+    """A file stands where the folder should be."""
     folder = save(tmp_path / "run", rows_of({"a": [0.1, 0.2]}))
-    (folder / "tables").write_text("in the way")
+    (folder / "tables").write_text("not a folder")
 
     with pytest.raises(OutputError, match="cannot write into"):
         write_report(folder)
 
 
-def test_a_run_that_is_not_there_is_told(tmp_path):
-    """No plan, no rows."""
-    with pytest.raises(
-        ResultsError, match=r"plan\.json does not exist: pass the folder of a"
-    ):
+def test_missing_files_are_reported(tmp_path):
+    """The plan or the rows are missing."""
+    with pytest.raises(ResultsError, match=r"plan\.json does not exist: pass the folder of a"):
         write_report(tmp_path / "nowhere")
     (tmp_path / "plan.json").write_text("{}")
     with pytest.raises(ResultsError, match=r"rows\.parquet does not exist.*has finished"):
@@ -529,8 +529,8 @@ def test_a_run_that_is_not_there_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("text", ['{"methods": [', "[]", "\udcff"])
-def test_a_torn_plan_is_told(tmp_path, text):
-    """Half a file, another kind of JSON, no text."""
+def test_invalid_plan_is_reported(tmp_path, text):
+    """It is truncated, JSON of another kind, or not text."""
     folder = save(tmp_path / "run", rows_of({"a": [0.1, 0.2]}))
     (folder / "plan.json").write_bytes(text.encode(errors="surrogateescape"))
 
@@ -539,8 +539,8 @@ def test_a_torn_plan_is_told(tmp_path, text):
 
 
 @pytest.mark.parametrize("keep", [0, 100, -9])
-def test_torn_rows_are_told(tmp_path, keep):
-    """Nothing, the beginning alone, all but the end."""
+def test_truncated_rows_are_reported(tmp_path, keep):
+    """The file is empty or truncated."""
     folder = save(tmp_path / "run", rows_of({"a": [0.1, 0.2]}))
     whole = (folder / "rows.parquet").read_bytes()
     (folder / "rows.parquet").write_bytes(whole[:keep])
@@ -549,8 +549,8 @@ def test_torn_rows_are_told(tmp_path, keep):
         write_report(folder)
 
 
-def test_wrong_columns_are_told():
-    """One that is missing, one that is not known, with the nearest."""
+def test_wrong_columns_are_reported():
+    """One is missing, or one is unknown; the message suggests the nearest name."""
     frame = pd.DataFrame(rows_of({"a": [0.1]}))
 
     with pytest.raises(ResultsError, match="the rows lack value, protocol"):
@@ -566,16 +566,16 @@ def test_columns_are_those_of_the_benchmark():
     assert tuple(COLUMNS) == tuple(rows.COLUMNS)
 
 
-def test_rows_without_any_value_are_told():
-    """Every image failed, or there was none."""
+def test_rows_without_any_value_are_reported():
+    """Every image failed, or there are no rows."""
     with pytest.raises(ResultsError, match=r"all 1 images failed: torn\.jpg: truncated"):
         results([row(**ERROR)])
     with pytest.raises(ResultsError, match="no row with a value"):
         results_of(pd.DataFrame(columns=list(COLUMNS)))
 
 
-def test_two_protocols_do_not_make_one_column():
-    """Their numbers are not compared in silence."""
+def test_rows_of_two_protocols_are_refused():
+    """Their numbers are not comparable."""
     rows = [*rows_of({"a": [0.1]}), *rows_of({"b": [0.1]}, protocol=json.dumps({"metric": "Insertion", "steps": 9}))]
 
     with pytest.raises(ResultsError, match="'insertion' has more than one protocol"):
@@ -584,19 +584,21 @@ def test_two_protocols_do_not_make_one_column():
         pages(results(rows_of({"a": [0.1]}, protocol="{")))
 
 
-def test_a_row_twice_is_told():
-    """Nobody knows which one holds."""
+def test_duplicate_row_is_reported():
+    """It is unknown which of the two is right."""
     rows = rows_of({"a": [0.1]}) * 2
 
     with pytest.raises(ResultsError, match=r"two rows of lite0, 000\.jpg, a, insertion"):
         pages(results(rows))
 
 
-@pytest.mark.parametrize(("package", "what"), [("pandas", "tables"), ("pyarrow", "rows")])
-def test_without_its_packages_the_extra_is_named(tmp_path, monkeypatch, package, what):
-    """Whichever of the two is not there."""
+@pytest.mark.parametrize(("package", "needed_by"), [("pandas", "tables"), ("pyarrow", "rows")])
+def test_missing_package_of_the_extra_is_reported(tmp_path, monkeypatch, package, needed_by):
+    """The message names the extra to install."""
     folder = save(tmp_path / "run", rows_of({"a": [0.1, 0.2]}))
     with monkeypatch.context() as without:
         without.setitem(__import__("sys").modules, package, None)
-        with pytest.raises(MissingExtraError, match=rf'{what} need {package}: pip install "fusioncam\[benchmark\]"'):
+        with pytest.raises(
+            MissingExtraError, match=rf'{needed_by} need {package}: pip install "fusioncam\[benchmark\]"'
+        ):
             write_report(folder)
