@@ -1,4 +1,4 @@
-"""Critical-difference diagrams (Demsar 2006, figure 1): mean ranks on a line, with bars over methods that are tied."""
+"""Critical-difference diagrams (Demsar 2006, figure 1): mean ranks on a line, and bars over methods that are tied."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from fusioncam.report.html.page_model import (
 from fusioncam.report.html.run_images import RunImages
 from fusioncam.report.html.svg import embed_svg
 from fusioncam.report.html.writer import write_page
-from fusioncam.report.results import Results, read_results
+from fusioncam.report.results import Results, parse_json, read_results
 from fusioncam.report.tables.model import is_baseline
 from fusioncam.report.write import SIDE_BY_SIDE, WrittenReport, methods_of_main_tables, write_tables_and_figures
 
@@ -76,7 +75,7 @@ def plan_facts(results: Results) -> Facts:
 
 def version_facts(results: Results) -> Facts:
     """Return the versions that computed the rows; a resumed run may have several of each."""
-    found = [json.loads(text) for text in results.rows["versions"].dropna().unique()]
+    found = [parse_json(text, "versions") for text in results.rows["versions"].dropna().unique()]
     names = dict.fromkeys(name for versions in found for name in versions)
     return format_facts(
         {name: list(dict.fromkeys(versions[name] for versions in found if name in versions)) for name in names}

@@ -34,7 +34,7 @@ class OverlayLayer:
 class GalleryItem:
     """An image as a data URI, with its classes and heatmaps.
 
-    ``image`` is "" if the image cannot be opened. ``details``, such as its path, tell images of one name apart.
+    ``image`` is "" if the image cannot be opened. ``details``, such as its path, distinguish images of the same name.
     """
 
     name: str

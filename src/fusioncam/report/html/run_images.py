@@ -14,7 +14,7 @@ from PIL import Image
 from fusioncam.benchmark.models_file import StoredModelInfo
 from fusioncam.benchmark.run_folder import Heatmaps
 from fusioncam.data.datasets.sample import Samples
-from fusioncam.errors import FusionCamError
+from fusioncam.errors import FusionCamError, ResultsError
 from fusioncam.report.results import Results
 
 
@@ -86,7 +86,7 @@ class RunImages:
             self._samples[model] = None
             try:
                 if model not in self.models:
-                    raise FusionCamError("the run has no models.json; run the same command again to add it")
+                    raise ResultsError("the run has no models.json; run the same command again to add it")
                 samples = self.models[model].samples()
                 self._samples[model] = samples, {name: index for index, name in enumerate(samples.names)}
             except FusionCamError as error:
