@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fusioncam.data.ground_truth import REGIONS, Truth, require_truth
 from fusioncam.errors import MissingExtraError, MissingTruthError, SettingError, ShapeError, UnknownNameError
-from fusioncam.functional.boxes import components, rasterise
+from fusioncam.functional.boxes import connected_components, rasterise
 from twins import localization as twin
 
 SIZE = (3, 4)
@@ -162,7 +162,7 @@ masks = st.tuples(
 @given(masks)
 def test_components_equal_a_flood_fill(some):
     """Order, boxes and pixel counts agree; diagonal neighbours are connected, pixels of different images are not."""
-    image, boxes, pixels = components(some)
+    image, boxes, pixels = connected_components(some)
 
     expected = []
     for n, mask in enumerate(some):
@@ -176,7 +176,7 @@ def test_components_equal_a_flood_fill(some):
 def test_components_of_signals_and_volumes(shape):
     """Components are found for any number of sides."""
     some = torch.rand(shape) < 0.3
-    _, boxes, pixels = components(some)
+    _, boxes, pixels = connected_components(some)
 
     sizes = [len(piece) for mask in some for piece in twin.pieces(map(tuple, mask.nonzero().tolist()))]
     assert pixels.tolist() == sizes
@@ -189,7 +189,7 @@ def test_components_need_scipy(monkeypatch):
     with pytest.raises(
         MissingExtraError, match=r'boxes around pieces need scipy: pip install "fusioncam\[benchmark\]"'
     ):
-        components(torch.ones(1, 2, 2, dtype=torch.bool))
+        connected_components(torch.ones(1, 2, 2, dtype=torch.bool))
 
 
 def test_a_long_winding_line_is_one_component():
@@ -198,7 +198,7 @@ def test_a_long_winding_line_is_one_component():
     snake[1::4, :-1] = False
     snake[3::4, 1:] = False
 
-    image, boxes, pixels = components(snake[None])
+    image, boxes, pixels = connected_components(snake[None])
 
     assert (image.tolist(), boxes.tolist(), pixels.tolist()) == ([0], [[0, 0, 31, 31]], [int(snake.sum())])
 

@@ -1,4 +1,4 @@
-"""The maths on maps: by hand, and by properties that must hold for any map."""
+"""Test operations on maps against values computed by hand, and by properties that hold for any map."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ any_number = st.floats(-1e6, 1e6, width=32)
 
 
 def tensors(elements, sides=(1, 3)):
-    """Draw a batch of maps (N, *s)."""
+    """Return a strategy for batches of maps (N, *s)."""
     shapes = array_shapes(min_dims=sides[0] + 1, max_dims=sides[1] + 1, max_side=6)
     return arrays(np.float32, shapes, elements=elements).map(torch.from_numpy)
 
 
 @given(tensors(any_number))
 def test_minmax_reaches_both_ends_or_is_zero(maps):
-    """A map stretched to [0, 1] has both ends, or is constant and becomes zeros."""
-    for one in minmax(maps):
-        assert (one.min().item(), one.max().item()) in {(0, 1), (0, 0)}
+    """A rescaled map has the range [0, 1], or is constant and becomes zeros."""
+    for scaled in minmax(maps):
+        assert (scaled.min().item(), scaled.max().item()) in {(0, 1), (0, 0)}
 
 
 @given(tensors(any_number))
 def test_minmax_keeps_order(maps):
-    """Stretching never turns two values around."""
+    """Rescaling keeps the order of the values."""
     for before, after in zip(maps.flatten(1), minmax(maps).flatten(1), strict=True):
         assert (after[before.argsort()].diff() >= 0).all()
 
 
 @given(tensors(unit))
-def test_minmax_twice_is_minmax(maps):
-    """Stretching again changes nothing."""
+def test_minmax_is_idempotent(maps):
+    """Rescaling a second time changes nothing."""
     once = minmax(maps)
 
     torch.testing.assert_close(minmax(once), once)
 
 
 @given(tensors(st.floats(0, 1, width=16)), st.floats(0.5, 100), st.floats(0, 10))
-def test_minmax_forgets_scale_and_offset(maps, scale, offset):
-    """Neither a positive factor nor a constant added changes the stretched map, beyond rounding."""
+def test_minmax_is_invariant_to_scale_and_offset(maps, scale, offset):
+    """A positive factor and an added constant change the rescaled map only by rounding."""
     moved = maps.double() * scale + offset
     torch.testing.assert_close(minmax(moved), minmax(maps.double()), atol=1e-6, rtol=0)
 
 
-def test_minmax_takes_rounding_for_constant():
-    """A range of one rounding error is no evidence, so it becomes zeros and not noise from 0 to 1."""
+def test_minmax_treats_rounding_as_constant():
+    """A map whose range is one rounding error becomes zeros, not noise from 0 to 1."""
     maps = torch.full((1, 4, 4), 0.7)
     maps[0, 0, 0] = torch.nextafter(maps[0, 0, 0], torch.tensor(1.0))
 
@@ -67,24 +67,24 @@ def test_minmax_takes_rounding_for_constant():
     assert is_flat(maps).all()
 
 
-def test_minmax_stretches_each_map_alone():
-    """One image of a batch does not set the scale of another."""
+def test_minmax_rescales_each_map_separately():
+    """The range of one image of a batch does not affect another."""
     maps = torch.tensor([[0.0, 1.0], [0.0, 100.0]])
 
     assert minmax(maps).equal(torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
 
 
 @given(tensors(any_number), st.floats(0, 100))
-def test_percentile_is_numpys(maps, q):
-    """The percentile lies between its neighbours as numpy's does."""
+def test_percentile_equals_numpy(maps, q):
+    """The percentile is interpolated as in numpy."""
     expected = np.percentile(maps.double().numpy().reshape(len(maps), -1), q, axis=1)
 
     torch.testing.assert_close(percentile(maps.double(), q), torch.from_numpy(expected), atol=1e-6, rtol=1e-9)
 
 
 @given(tensors(unit), st.floats(0, 100))
-def test_denoise_only_zeroes_the_low(maps, theta):
-    """What is kept is untouched, and nothing zeroed was above anything kept."""
+def test_denoise_zeroes_only_low_values(maps, theta):
+    """Kept values are unchanged, and every zeroed value was below every kept one."""
     kept = denoise(maps, theta)
 
     for before, after in zip(maps.flatten(1), kept.flatten(1), strict=True):
@@ -95,12 +95,12 @@ def test_denoise_only_zeroes_the_low(maps, theta):
 
 @given(tensors(unit))
 def test_denoise_at_zero_changes_nothing(maps):
-    """The 0th percentile is the minimum, and nothing lies below it."""
+    """The 0th percentile is the minimum, and no value lies below it."""
     assert denoise(maps, 0).equal(maps)
 
 
-def test_denoise_strict_drops_the_percentile_itself():
-    """Strictly, a value at the percentile goes; otherwise it stays."""
+def test_strict_denoise_zeroes_the_percentile_itself():
+    """With ``strict`` a value at the percentile is zeroed; otherwise it is kept."""
     maps = torch.tensor([[0.1, 0.2, 0.3]])
 
     assert denoise(maps, 50).tolist() == maps.where(maps > 0.15, 0).tolist()
@@ -108,7 +108,7 @@ def test_denoise_strict_drops_the_percentile_itself():
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_agree_lies_between_mean_and_maximum(seed):
+def test_fusion_lies_between_mean_and_maximum(seed):
     """The fusion of two maps in [0, 1] is symmetric, at least their mean and at most their maximum."""
     first, second = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
     fused = similarity_fusion(first, second)
@@ -118,38 +118,38 @@ def test_agree_lies_between_mean_and_maximum(seed):
     assert (fused <= torch.maximum(first, second) + 1e-6).all()
 
 
-def test_agree_by_hand():
+def test_fusion_by_hand():
     """a = 0.8, b = 0.4: S = 0.6, so 0.6 x 0.8 + 0.4 x 0.6 = 0.72."""
     torch.testing.assert_close(similarity_fusion(torch.tensor(0.8), torch.tensor(0.4)), torch.tensor(0.72))
 
 
-def test_agree_with_itself():
-    """Where both say the same, that is the answer."""
+def test_fusion_of_equal_maps_is_the_map():
+    """Fusing a map with itself returns it."""
     maps = torch.rand(2, 4, 4)
 
     torch.testing.assert_close(similarity_fusion(maps, maps), maps)
 
 
-def test_agree_clips_large_differences():
-    """Maps further apart than 1 agree not at all: their mean."""
+def test_fusion_clips_large_differences():
+    """Values that differ by more than 1 have a similarity of 0: the fusion is their mean."""
     assert similarity_fusion(torch.tensor(3.0), torch.tensor(-1.0)) == 1
 
 
 @pytest.mark.parametrize("size", [(8,), (8, 6), (8, 6, 4)])
 def test_upsample_keeps_constants_and_sizes(size):
-    """Maps of one, two and three sides come to the size asked for."""
+    """Maps of one, two and three sides get the requested size."""
     small = torch.full((2,) + (2,) * len(size), 0.25)
 
     assert upsample(small, size).equal(torch.full((2, *size), 0.25))
 
 
 def test_upsample_keeps_pixel_centres():
-    """Two cells on four pixels: a quarter of the way, not from edge to edge."""
+    """Two cells become four pixels without aligned corners."""
     assert upsample(torch.tensor([[0.0, 1.0]]), (4,)).tolist() == [[0.0, 0.25, 0.75, 1.0]]
 
 
-def test_weigh_by_hand():
-    """Each image has weights of its own."""
+def test_weighted_sum_by_hand():
+    """Each image has its own weights."""
     activations = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]])
     weights = torch.tensor([[2.0, 3.0], [-1.0, 0.0]])
 

@@ -1,4 +1,4 @@
-"""Masks are made when asked, lie in [0, 1], and fills show where they are 0."""
+"""Test masks, which lie in [0, 1], and the fills that are shown where they are 0."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torchvision.transforms.v2.functional import gaussian_blur
+from torchvision.transforms.v2.functional import gaussian_blur as torchvision_blur
 
 from fusioncam.functional.heatmaps import minmax, upsample
-from fusioncam.functional.masks import FILLS, ChannelMasks, RiseMasks, active_pairs, blend, gaussian
+from fusioncam.functional.masks import FILLS, ChannelMasks, RiseMasks, active_pairs, blend, gaussian_blur
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]).reshape(1, 3, 1, 1), torch.tensor([0.2, 0.2, 0.2]).reshape(1, 3, 1, 1)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["before", "after"]))
 def test_channel_masks_lie_between_0_and_1(seed, normalise):
-    """Every mask of every living channel is in [0, 1] and has the input's size."""
+    """Every mask of every active channel is in [0, 1] and has the input's size."""
     activations = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(seed))
     masks = ChannelMasks(activations, (8, 9), normalise)
     channel, image = active_pairs(masks).unbind(1)
 
-    made = masks[channel, image]
+    batch = masks[channel, image]
 
-    assert made.shape == (6, 8, 9)
-    assert made.min() >= 0
-    assert made.max() <= 1
+    assert batch.shape == (6, 8, 9)
+    assert batch.min() >= 0
+    assert batch.max() <= 1
 
 
 def test_channel_masks_normalise_after_or_before():
-    """After, a mask reaches 1 in the input's size; before, it reached 1 in the layer's."""
+    """With "after" the mask reaches 1 at the input's size, with "before" at the layer's."""
     activations = torch.tensor([[[[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]])
-    one = (torch.tensor([0]), torch.tensor([0]))
+    first = (torch.tensor([0]), torch.tensor([0]))
     up = upsample(activations[0], (4, 4))
 
-    torch.testing.assert_close(ChannelMasks(activations, (4, 4))[one], minmax(up))
-    torch.testing.assert_close(ChannelMasks(activations, (4, 4), "before")[one], up)
+    torch.testing.assert_close(ChannelMasks(activations, (4, 4))[first], minmax(up))
+    torch.testing.assert_close(ChannelMasks(activations, (4, 4), "before")[first], up)
     assert up.max() < 1
 
 
-def test_constant_channels_are_not_alive():
-    """Only channels that differ from place to place are worth a pass."""
+def test_constant_channels_are_not_active():
+    """Only channels that vary between locations need a pass."""
     activations = torch.rand(2, 3, 4, 4)
     activations[0, 1], activations[1, 2] = 0, 0.7
 
@@ -51,20 +51,20 @@ def test_constant_channels_are_not_alive():
     assert sorted(map(tuple, active_pairs(masks).tolist())) == [(0, 0), (0, 1), (1, 1), (2, 0)]
 
 
-def test_pairs_go_image_by_image():
-    """A chunk mostly sees one image."""
+def test_pairs_are_ordered_image_by_image():
+    """A batch mostly holds masks of one image."""
     assert active_pairs(torch.zeros(2, 3, 4, 4)).tolist() == [[0, 0], [1, 0], [0, 1], [1, 1], [0, 2], [1, 2]]
 
 
 def test_blend_shows_image_and_background():
-    """1 shows the image, 0 the background, between them a mixture, on all colours alike."""
+    """A mask of 1 shows the image, 0 the background, and values between a mixture, in all channels."""
     x, background = torch.full((1, 3, 1, 3), 4.0), torch.full((1, 3, 1, 3), 2.0)
 
     assert blend(x, torch.tensor([[[0.0, 0.5, 1.0]]]), background).tolist() == [[[[2.0, 3.0, 4.0]]] * 3]
 
 
 def test_black_is_black():
-    """Normalised black is what a black pixel becomes, not the mean colour."""
+    """The fill "black" is the normalised black pixel, not the mean colour."""
     x = torch.rand(2, 3, 4, 4)
 
     black = FILLS["black"](x, MEAN, STD)
@@ -74,7 +74,7 @@ def test_black_is_black():
 
 
 def test_blur_keeps_the_mean_and_loses_the_edges():
-    """A blurred image has the size and about the colour of the image, without its detail."""
+    """A blurred image has the size and about the mean of the image, without its detail."""
     x = torch.zeros(1, 3, 64, 64)
     x[..., 32:] = 1
 
@@ -86,36 +86,38 @@ def test_blur_keeps_the_mean_and_loses_the_edges():
 
 
 def test_blur_of_a_small_image():
-    """An image smaller than the blur's kernel is blurred by a smaller one."""
+    """An image smaller than the kernel is blurred with a smaller kernel."""
     assert FILLS["blur"](torch.rand(1, 3, 8, 9), MEAN, STD).shape == (1, 3, 8, 9)
 
 
 @pytest.mark.parametrize(("size", "sigma"), [((60, 70), 50), ((60, 70), 25), ((8, 9), 50), ((1, 5), 50)])
-def test_blur_is_that_of_torchvision(size, sigma):
-    """A Gaussian of at most 51 pixels a side, mirrored at the borders."""
+def test_blur_equals_torchvision(size, sigma):
+    """The kernel has at most 51 pixels a side, and borders are mirrored."""
     x = torch.rand(2, 3, *size, dtype=torch.float64)
     sides = [min(51, side if side % 2 else side - 1) for side in reversed(size)]
 
-    torch.testing.assert_close(gaussian(x, sigma), gaussian_blur(x, kernel_size=sides, sigma=[float(sigma)] * 2))
+    torch.testing.assert_close(
+        gaussian_blur(x, sigma), torchvision_blur(x, kernel_size=sides, sigma=[float(sigma)] * 2)
+    )
 
 
 def test_blur_of_signals_and_volumes():
-    """Sides are blurred one after the other, however many there are."""
+    """Any number of sides is blurred, one after the other."""
     x = torch.rand(1, 2, 7, 9, 11)
 
-    assert gaussian(x, 50).std() < x.std() / 3
-    torch.testing.assert_close(gaussian(x[:, :, :, 0, 0], 2), gaussian(x[:, :, :, :1, 0], 2)[..., 0])
+    assert gaussian_blur(x, 50).std() < x.std() / 3
+    torch.testing.assert_close(gaussian_blur(x[:, :, :, 0, 0], 2), gaussian_blur(x[:, :, :, :1, 0], 2)[..., 0])
 
 
-def test_cell_masks_by_hand():
-    """Cells of 2 in 3 pixels: a grid of 2, stretched to 6, of which a window of 3 starts within the first cell."""
+def test_rise_masks_by_hand():
+    """Two cells for 3 pixels: a grid of 2 is upsampled to 6, and a window of 3 starts within the first cell."""
     masks = RiseMasks(50, torch.zeros(2, 1, 3, dtype=torch.float64), cells=2, keep=0.5, seed=0)
-    draw = torch.Generator().manual_seed(0)
-    grids, shifts = torch.rand(50, 2, generator=draw) < 0.5, (torch.rand(50, 1, generator=draw) * 2).long()
+    generator = torch.Generator().manual_seed(0)
+    grids, shifts = torch.rand(50, 2, generator=generator) < 0.5, (torch.rand(50, 1, generator=generator) * 2).long()
 
-    given = masks[torch.arange(50), torch.zeros(50, dtype=torch.long)]
+    batch = masks[torch.arange(50), torch.zeros(50, dtype=torch.long)]
 
-    for grid, shift, mask in zip(grids.double(), shifts, given, strict=True):
+    for grid, shift, mask in zip(grids.double(), shifts, batch, strict=True):
         a, b = grid.tolist()
         large = [a, a, (2 * a + b) / 3, (a + 2 * b) / 3, b, b]  # 6 pixels between the centres of 2
         torch.testing.assert_close(mask, torch.tensor(large[int(shift) : int(shift) + 3], dtype=torch.float64))

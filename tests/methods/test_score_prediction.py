@@ -9,7 +9,7 @@ import torch
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import SettingError, UnknownNameError
-from fusioncam.functional.gaussian_process import Kernel, choose, predict
+from fusioncam.functional.gaussian_process import Kernel, predict, select_points
 from fusioncam.functional.heatmaps import minmax
 from fusioncam.functional.masks import ChannelMasks
 from fusioncam.inference.costs import count_passes
@@ -147,12 +147,12 @@ def test_what_moves_the_map_most_is_scored_first():
     effects = torch.tensor([[1.0, 0], [0, 2.0], [3.0, 0], [3.0, 0]], dtype=torch.float64)
     nothing = torch.zeros(4, dtype=torch.bool)
 
-    assert choose(points, effects, nothing, 1, Kernel(noise=0.01)).nonzero().flatten().tolist() in ([2], [3])
-    first_two = choose(points, effects, nothing, 2, Kernel(noise=0.01)).tolist()
+    assert select_points(points, effects, nothing, 1, Kernel(noise=0.01)).nonzero().flatten().tolist() in ([2], [3])
+    first_two = select_points(points, effects, nothing, 2, Kernel(noise=0.01)).tolist()
     assert first_two[1]
     assert sum(first_two[2:]) == 1
     third_known = torch.tensor([False, False, True, False])
-    assert choose(points, effects, third_known, 1, Kernel(noise=0.01)).tolist() == [False, True, False, False]
+    assert select_points(points, effects, third_known, 1, Kernel(noise=0.01)).tolist() == [False, True, False, False]
 
 
 def test_masks_that_cancel_are_told_apart_by_the_map():
@@ -160,7 +160,7 @@ def test_masks_that_cancel_are_told_apart_by_the_map():
     points = torch.tensor([[0.0], [0.0], [100.0]], dtype=torch.float64)
     effects = torch.tensor([[5.0], [-5.0], [1.0]], dtype=torch.float64)
 
-    chosen = choose(points, effects, torch.zeros(3, dtype=torch.bool), 1, Kernel())
+    chosen = select_points(points, effects, torch.zeros(3, dtype=torch.bool), 1, Kernel())
 
     assert chosen.tolist() == [False, False, True]
 
@@ -181,7 +181,7 @@ def test_the_choice_is_the_one_of_least_posterior_covariance():
     for _ in range(12):
         scored.append(min((k for k in range(30) if k not in scored), key=lambda k: trace([*scored, k])))
 
-    assert set(choose(points, effects, known, 12, kernel).nonzero().flatten().tolist()) == set(scored) - {3}
+    assert set(select_points(points, effects, known, 12, kernel).nonzero().flatten().tolist()) == set(scored) - {3}
 
 
 def test_the_error_of_a_map_by_hand():
@@ -352,7 +352,7 @@ def test_small_matrices_are_computed_in_one_thread(monkeypatch):
     monkeypatch.setattr(Kernel, "__call__", lambda *_: seen.append(torch.get_num_threads()) or 1 / 0)
     points = torch.rand(4, 2, dtype=torch.float64)
     with pytest.raises(ZeroDivisionError):
-        choose(points, points, torch.zeros(4, dtype=torch.bool), 2, Kernel())
+        select_points(points, points, torch.zeros(4, dtype=torch.bool), 2, Kernel())
     with pytest.raises(ZeroDivisionError):
         predict(points, points[:, 0], points)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, SettingError, ShapeError, UnknownNameError
-from fusioncam.functional.boxes import THRESHOLDS, box_ious, max_box_acc, of_boxes, reached
+from fusioncam.functional.boxes import THRESHOLDS, best_ious, box_iou, max_box_acc, reaches
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame, best_iou, dilate
 from twins import localization as twin
 
@@ -127,7 +127,7 @@ def test_max_box_acc_by_hand(deltas, value, of_deltas, thresholds):
     """The threshold is one for all images, and each delta has its own."""
     ious = torch.tensor([[0.8, 0.4, 0.3], [0.2, 0.55, 0.3], [0.1, 0.6, 0.3]])
 
-    found = max_box_acc(reached(ious, deltas).double().mean(2), deltas)
+    found = max_box_acc(reaches(ious, deltas).double().mean(2), deltas)
 
     assert found.value == pytest.approx(value)
     assert found.of_deltas == pytest.approx(of_deltas)
@@ -247,7 +247,7 @@ def test_twins_agree(problem, tolerance, threshold):
     for pieces in ("all", "largest"):
         expected = [twin.box_iou(one, boxes.tolist(), threshold, pieces) for one, _, boxes in listed]
         given_ = [
-            box_ious(one, boxes, (threshold,), pieces)[0].item()
+            best_ious(one, boxes, (threshold,), pieces)[0].item()
             for one, (_, _, boxes) in zip(heatmaps, listed, strict=True)
         ]
         assert given_ == pytest.approx(expected)
@@ -350,7 +350,7 @@ def test_boxes_that_do_not_meet_have_nothing_in_common():
     """Two sides apart are not a positive area."""
     ones, others = torch.tensor([[0.0, 0, 1, 1], [0, 0, 2, 2]]), torch.tensor([[2.0, 2, 3, 3], [1, 1, 2, 2]])
 
-    assert of_boxes(ones, others).tolist() == [[0, 0], [0, 0.25]]
+    assert box_iou(ones, others).tolist() == [[0, 0], [0, 0.25]]
 
 
 # -- Quantus ---------------------------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ from torch.nn import functional as F
 from torchcam.metrics import ClassificationMetric, DeletionInsertionMetric
 
 from fusioncam import METHODS, ExplainedModel
-from fusioncam.functional.imputation import imputed
-from fusioncam.functional.masks import gaussian
+from fusioncam.functional.imputation import impute_linearly
+from fusioncam.functional.masks import gaussian_blur
 from fusioncam.metrics.adcc import Coherency, Complexity
 from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.faithfulness import AverageDrop
@@ -186,7 +186,7 @@ def test_pgc_imputation():
 
         theirs = Quiet()(x[0], known[0].float())
 
-        torch.testing.assert_close(imputed(x, known)[0], theirs, atol=1e-4, rtol=0)
+        torch.testing.assert_close(impute_linearly(x, known)[0], theirs, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("kind", [ClassifierOutputTarget, ClassifierOutputSoftmaxTarget])
@@ -359,7 +359,7 @@ def test_rise_blur_differs_by_its_tails_and_border():
     x = torch.rand(1, 1, 40, 40)
 
     theirs = F.conv2d(x, kernel[None, None], padding=5)
-    ours = gaussian(x, 5, 11)
+    ours = gaussian_blur(x, 5, 11)
 
     inner = (..., slice(6, -6), slice(6, -6))
     torch.testing.assert_close(ours[inner], theirs[inner], atol=0.03, rtol=0)

@@ -18,7 +18,7 @@ from torch import nn
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError, NonFiniteError, SettingError, ShapeError, UnknownNameError
 from fusioncam.functional.heatmaps import upsample
-from fusioncam.functional.similarity import pearson, ranks, relative_change, similar, spearman
+from fusioncam.functional.similarity import heatmap_similarity, pearson, ranks, relative_change, spearman
 from fusioncam.inference.cache import cached_passes
 from fusioncam.inference.context import current_context
 from fusioncam.inference.costs import count_passes
@@ -382,8 +382,8 @@ def test_what_varies_by_rounding_alone_is_constant():
     maps = torch.rand(1, 5, 5)
     noise = 1 + torch.finfo(torch.float32).eps * torch.randint(0, 2, (1, 5, 5))
 
-    assert similar(maps, noise, "pearson").tolist() == [0]
-    assert similar(noise, maps, "spearman").isnan().all()
+    assert heatmap_similarity(maps, noise, "pearson").tolist() == [0]
+    assert heatmap_similarity(noise, maps, "spearman").isnan().all()
     assert relative_change(torch.zeros(1, 2, 2), torch.ones(1, 2, 2)).isnan().all()
 
 

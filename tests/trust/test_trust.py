@@ -15,7 +15,7 @@ from torch import nn
 import samples
 from fusioncam import METHODS, ExplainedModel, explain, explain_each
 from fusioncam.errors import MethodError, NonFiniteError, ShapeError, TargetError, UnknownNameError
-from fusioncam.functional.masks import gaussian
+from fusioncam.functional.masks import gaussian_blur
 from fusioncam.functional.similarity import spearman
 from fusioncam.inference.costs import count_passes
 from fusioncam.methods.fusion import FusionComponents
@@ -226,7 +226,7 @@ def test_the_highlighted_part_by_hand():
     figures = question(check(model, x, target, heatmap, of_class), "carries-the-class").figures
 
     highest = set(heatmap.flatten().argsort(descending=True)[: round(SHARE * 256)].tolist())
-    blurred, logits = gaussian(x, 50)[0, 0].flatten(), dict.fromkeys(("whole", "only", "without"), -4.0)
+    blurred, logits = gaussian_blur(x, 50)[0, 0].flatten(), dict.fromkeys(("whole", "only", "without"), -4.0)
     for place, value in enumerate(x[0, 0].flatten().tolist()):
         if place // 16 < 8 and place % 16 < 8:
             hidden = float(blurred[place])

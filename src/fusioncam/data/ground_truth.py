@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import MissingTruthError, SettingError, ShapeError, require_known
-from fusioncam.functional.boxes import components, rasterise
+from fusioncam.functional.boxes import connected_components, rasterise
 
 # "finest" is the mask of an image that has one, else its boxes
 REGIONS = ("finest", "box", "mask")
@@ -67,7 +67,10 @@ class Truth:
         """
         self._require("box", metric)
         pairs = zip(self._boxes, self._masks, strict=True)
-        return [components(mask[None])[1] if mask is not None and not len(boxes) else boxes for boxes, mask in pairs]
+        return [
+            connected_components(mask[None])[1] if mask is not None and not len(boxes) else boxes
+            for boxes, mask in pairs
+        ]
 
     def mask(self, metric: object, region: str = "finest") -> Tensor:
         """Return the pixels of the truth, ``(N, *size)`` booleans; ``region`` is one of ``REGIONS``.

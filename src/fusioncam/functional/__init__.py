@@ -1,1 +1,1 @@
-"""Pure tensor functions: no network, no files."""
+"""Pure functions of tensors: no network, no files."""

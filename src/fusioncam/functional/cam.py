@@ -1,4 +1,4 @@
-"""How activations and gradients become a cam: plain arithmetic on maps ``(N, K, *s)``, no network."""
+"""Compute a cam ``(N, *s)`` from activations and gradients ``(N, K, *s)``."""
 
 from __future__ import annotations
 
@@ -8,78 +8,84 @@ from torch import Tensor
 from fusioncam.functional.heatmaps import expand_like, weighted_sum
 
 
-def places(maps: Tensor) -> Tensor:
-    """Sum over all places: ``(N, K, *s)`` to ``(N, K)``."""
+def spatial_sum(maps: Tensor) -> Tensor:
+    """Sum over all locations: ``(N, K, *s)`` to ``(N, K)``."""
     return maps.flatten(2).sum(2)
 
 
-def divide(values: Tensor, by: Tensor) -> Tensor:
+def safe_divide(values: Tensor, divisor: Tensor) -> Tensor:
     """Divide, with 0 where the divisor is 0."""
-    nothing = by == 0
-    return torch.where(nothing, 0, values / torch.where(nothing, 1, by))
+    zero = divisor == 0
+    return torch.where(zero, 0, values / torch.where(zero, 1, divisor))
 
 
 def grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Weigh by the mean gradient."""
+    """Weight channels by their mean gradient (arXiv 1610.02391, eq. 1-2)."""
     return weighted_sum(activations, gradients.flatten(2).mean(2))
 
 
-def grad_cam_plus_plus(activations: Tensor, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
-    """Weigh by the positive gradients, these by the shares alpha that second and third derivatives give."""
-    alpha = divide(second, 2 * second + expand_like(places(activations), third) * third)
-    return weighted_sum(activations, places(alpha * first.relu()))
+def grad_cam_plus_plus(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Compute Grad-CAM++ of ``exp`` of the logit, whose derivatives are powers of the logit's gradient.
+
+    (arXiv 1710.11063)
+    """
+    return grad_cam_plus_plus_from_derivatives(activations, gradients, gradients**2, gradients**3)
 
 
-def of_exponential(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Grad-CAM++ of ``exp`` of the logit, whose derivatives are powers of the logit's own."""
-    return grad_cam_plus_plus(activations, gradients, gradients**2, gradients**3)
+def grad_cam_plus_plus_from_derivatives(activations: Tensor, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
+    """Weight channels by the sum of ``alpha relu(first)``, with ``alpha`` from the second and third derivatives.
+
+    ``alpha = second / (2 second + sum(A) third)``, 0 where the denominator is 0 (arXiv 1710.11063).
+    """
+    alpha = safe_divide(second, 2 * second + expand_like(spatial_sum(activations), third) * third)
+    return weighted_sum(activations, spatial_sum(alpha * first.relu()))
 
 
 def xgrad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Weigh by the gradients averaged with the activations as weights."""
-    return weighted_sum(activations, divide(places(activations * gradients), places(activations)))
+    """Weight channels by ``sum(A g) / sum(A)``, 0 where ``sum(A)`` is 0 (arXiv 2008.02312)."""
+    return weighted_sum(activations, safe_divide(spatial_sum(activations * gradients), spatial_sum(activations)))
 
 
 def layer_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Weigh each place by its own positive gradient."""
+    """Weight each location by its own positive gradient (10.1109/TIP.2021.3089943)."""
     return (gradients.relu() * activations).sum(1)
 
 
 def hires_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Weigh each place by its own gradient."""
+    """Weight each location by its own gradient (arXiv 2011.08891)."""
     return (gradients * activations).sum(1)
 
 
 def elementwise_grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Weigh each place by its own gradient, and keep what is positive in each channel."""
+    """Weight each location by its own gradient, and apply a ReLU in each channel before the sum."""
     return (gradients * activations).relu().sum(1)
 
 
-def principal(maps: Tensor) -> Tensor:
-    """Project maps ``(N, K, *s)`` on the first right singular vector of the matrix places x channels.
+def first_principal_component(maps: Tensor) -> Tensor:
+    """Project maps ``(N, K, *s)`` on the first right singular vector of the matrix of locations by channels.
 
-    The sign is the one with which the projection's sum is above 0.
+    The sign is chosen so that the sum of the projection ``(N, *s)`` is positive.
     """
     flat = maps.flatten(2).double()
-    # the smaller of the two Gram matrices has the same first singular value
-    wide = flat.shape[1] > flat.shape[2]
-    gram = flat.mT @ flat if wide else flat @ flat.mT
+    # both Gram matrices have the same first singular value: decompose the smaller one
+    more_channels = flat.shape[1] > flat.shape[2]
+    gram = flat.mT @ flat if more_channels else flat @ flat.mT
     values, vectors = torch.linalg.eigh(gram)
     vector = vectors[..., -1]
     singular = values[:, -1:].clamp(min=0).sqrt()
-    projected = singular * vector if wide else torch.einsum("nkp,nk->np", flat, vector)
-    sign = torch.where(projected.sum(1, keepdim=True) < 0, -1, 1)
-    return (sign * projected).reshape(len(maps), *maps.shape[2:]).to(maps)
+    projection = singular * vector if more_channels else torch.einsum("nkp,nk->np", flat, vector)
+    sign = torch.where(projection.sum(1, keepdim=True) < 0, -1, 1)
+    return (sign * projection).reshape(len(maps), *maps.shape[2:]).to(maps)
 
 
 def eigen_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Project the activations on their first principal component."""
-    return principal(activations)
+    """Project the activations on their first principal component (arXiv 2008.00299)."""
+    return first_principal_component(activations)
 
 
 def eigen_grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Project activations times gradients on their first principal component, turned to where their sum points."""
-    evidence = activations * gradients
-    cam = principal(evidence)
-    agreement = (cam * evidence.sum(1)).flatten(1).sum(1)
+    """Project activations times gradients on their first principal component, with the sign of their sum."""
+    products = activations * gradients
+    cam = first_principal_component(products)
+    agreement = (cam * products.sum(1)).flatten(1).sum(1)
     return torch.where(expand_like(agreement, cam) < 0, -cam, cam)

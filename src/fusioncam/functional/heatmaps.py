@@ -1,7 +1,7 @@
-"""Pure tensor maths on maps: what the methods do once the network has spoken.
+"""Operations on cams and heatmaps.
 
-Shapes: activations and gradients ``(N, K, *s)``, weights ``(N, K)``, cams and heatmaps ``(N, *s)``,
-where ``s`` is one, two or three spatial sides.
+Shapes: activations and gradients ``(N, K, *s)``, weights ``(N, K)``, cams and heatmaps ``(N, *s)``, where ``s`` is
+one, two or three spatial sides.
 """
 
 from __future__ import annotations
@@ -16,53 +16,53 @@ _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def expand_like(values: Tensor, maps: Tensor) -> Tensor:
-    """Give ``(N,)`` values the trailing sides of ``(N, *s)`` maps, so that they broadcast."""
+    """Return ``(N,)`` values with as many dimensions as ``(N, *s)`` maps, so that they broadcast."""
     return values.reshape(values.shape + (1,) * (maps.dim() - values.dim()))
 
 
 def is_flat(maps: Tensor) -> Tensor:
-    """Say which of the maps ``(N, *s)`` are constant, as ``(N,)`` booleans.
+    """Return which of the maps ``(N, *s)`` are constant, as ``(N,)`` booleans.
 
-    A range of a few rounding errors is constant too: stretched to [0, 1] it would show noise as evidence.
+    A range of a few rounding errors counts as constant: rescaled to [0, 1] it would show noise as evidence.
     """
     flat = maps.flatten(1)
-    return _rounding_alone(flat.amin(1), flat.amax(1))
+    return _within_rounding(flat.amin(1), flat.amax(1))
 
 
-def _rounding_alone(low: Tensor, high: Tensor) -> Tensor:
+def _within_rounding(low: Tensor, high: Tensor) -> Tensor:
     return high - low <= 4 * torch.finfo(low.dtype).eps * torch.maximum(low.abs(), high.abs())
 
 
 def minmax(maps: Tensor) -> Tensor:
-    """Stretch each map ``(N, *s)`` to [0, 1]; a constant map becomes zeros.
+    """Rescale each map ``(N, *s)`` to [0, 1]; a constant map becomes zeros.
 
     >>> minmax(torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]])).tolist()
     [[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]]
     """
     values = maps.flatten(1)
     low, high = values.amin(1), values.amax(1)
-    # what is divided by infinity is 0
-    size = torch.where(_rounding_alone(low, high), torch.inf, high - low)
+    # a division by infinity yields 0
+    size = torch.where(_within_rounding(low, high), torch.inf, high - low)
     return (maps - expand_like(low, maps)) / expand_like(size, maps)
 
 
 def relu_above_rounding(maps: Tensor) -> Tensor:
-    """Set to 0 what is below 0 in maps ``(N, *s)``, and what is above it by rounding alone.
+    """Set to 0 the values of maps ``(N, *s)`` that are negative, or positive only by rounding.
 
-    Where a map is negative, a residue of the arithmetic would otherwise be all that is left, and be stretched to 1.
+    Otherwise a map without positive values would keep a residue of the arithmetic, which is then rescaled to 1.
     """
     rounding = 4 * torch.finfo(maps.dtype).eps * maps.abs().flatten(1).amax(1)
     return torch.where(maps > expand_like(rounding, maps), maps, 0)
 
 
 def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Bring maps ``(N, *s)`` to ``(N, *size)``, linearly, with pixel centres in place (no aligned corners)."""
+    """Resize maps ``(N, *s)`` to ``(N, *size)`` by linear interpolation, without aligned corners."""
     mode = _MODES[maps.dim() - 1]
     return F.interpolate(maps[:, None], size=tuple(size), mode=mode, align_corners=False)[:, 0]
 
 
 def weighted_sum(activations: Tensor, weights: Tensor) -> Tensor:
-    """Sum the channels ``(N, K, *s)`` by their weights ``(N, K)``: the raw cam ``(N, *s)``.
+    """Sum the channels ``(N, K, *s)`` with their weights ``(N, K)``: the raw cam ``(N, *s)``.
 
     >>> weighted_sum(torch.tensor([[[1.0, 2.0], [10.0, 20.0]]]), torch.tensor([[1.0, 0.5]])).tolist()
     [[6.0, 12.0]]
@@ -71,21 +71,21 @@ def weighted_sum(activations: Tensor, weights: Tensor) -> Tensor:
 
 
 def percentile(maps: Tensor, q: float) -> Tensor:
-    """Give the ``q``-th percentile of each map ``(N, *s)``, between neighbours linearly, as ``(N,)``.
+    """Return the ``q``-th percentile of each map ``(N, *s)`` as ``(N,)``, with linear interpolation.
 
-    ``torch.quantile`` refuses more than 16 million values; sorting does not.
+    ``torch.quantile`` is limited to 16 million values; sorting is not.
     """
     values = maps.flatten(1).sort(dim=1).values
-    place = q / 100 * (values.shape[1] - 1)
-    below = int(place)
+    position = q / 100 * (values.shape[1] - 1)
+    below = int(position)
     above = min(below + 1, values.shape[1] - 1)
-    return torch.lerp(values[:, below], values[:, above], place - below)
+    return torch.lerp(values[:, below], values[:, above], position - below)
 
 
 def denoise(heatmaps: Tensor, theta: float, *, strict: bool = False) -> Tensor:
-    """Set to 0 what lies below each map's ``theta``-th percentile (Fusion-CAM, step 1).
+    """Set to 0 the values below each map's ``theta``-th percentile (Fusion-CAM, step 1).
 
-    ``strict`` zeroes what lies *at* the percentile too.
+    ``strict`` also zeroes the values at the percentile.
 
     >>> denoise(torch.tensor([[0.0, 0.1, 0.2, 0.3, 1.0]]), theta=50).tolist()
     [[0.0, 0.0, 0.20000000298023224, 0.30000001192092896, 1.0]]
@@ -96,9 +96,9 @@ def denoise(heatmaps: Tensor, theta: float, *, strict: bool = False) -> Tensor:
 
 
 def similarity_fusion(first: Tensor, second: Tensor) -> Tensor:
-    """Fuse two maps pixel by pixel (Fusion-CAM, step 3): where they agree the larger, where not the mean.
+    """Fuse two maps pixel by pixel: the maximum where they agree, the mean where they differ (Fusion-CAM, step 3).
 
-    With ``S = clip(1 - |a - b|, 0, 1)`` it gives ``S max(a, b) + (1 - S) (a + b) / 2``.
+    With ``S = clip(1 - |a - b|, 0, 1)`` this is ``S max(a, b) + (1 - S) (a + b) / 2``.
 
     >>> similarity_fusion(torch.tensor([0.5, 1.0]), torch.tensor([0.5, 0.0])).tolist()
     [0.5, 0.5]
@@ -108,5 +108,8 @@ def similarity_fusion(first: Tensor, second: Tensor) -> Tensor:
 
 
 def precise(values: Tensor) -> Tensor:
-    """Give float32 in place of half precision, so that sums and softmaxes over many channels hold."""
+    """Return half precision as float32, so that sums and softmaxes over many channels stay accurate.
+
+    float64 is returned unchanged.
+    """
     return values if values.dtype == torch.float64 else values.float()

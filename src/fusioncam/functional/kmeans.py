@@ -1,4 +1,4 @@
-"""Alike channels, found without chance."""
+"""Deterministic k-means."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def k_means(rows: Tensor, groups: int, rounds: int = 100) -> Tensor:
-    """Label rows ``(K, D)`` by Lloyd's algorithm, ``(K,)``; the same whatever runs beside it.
+    """Return the group of each row ``(K, D)`` by Lloyd's algorithm, ``(K,)``; the same for any batch and device.
 
-    The first centre is the longest row, each next one the row farthest from all centres so far. An empty group
-    keeps its centre. Ties go to the lower index. At most so many ``rounds``.
+    The first centre is the longest row, and each next one is the row farthest from all centres before it. An empty
+    group keeps its centre. Ties go to the lower index. There are at most ``rounds`` iterations.
     """
-    centres = _far_apart(rows, groups)
+    centres = _initial_centres(rows, groups)
     labels = torch.full((len(rows),), -1, device=rows.device)
     for _ in range(rounds):
         before, labels = labels, _distances(rows, centres).argmin(1)
@@ -23,15 +23,15 @@ def k_means(rows: Tensor, groups: int, rounds: int = 100) -> Tensor:
     return labels
 
 
-def _far_apart(rows: Tensor, groups: int) -> Tensor:
+def _initial_centres(rows: Tensor, groups: int) -> Tensor:
     chosen = [int(rows.square().sum(1).argmax())]
-    apart = _distances(rows, rows[chosen])[:, 0]
-    while len(chosen) < min(groups, len(rows)) and apart.max() > 0:
-        chosen.append(int(apart.argmax()))
-        apart = torch.minimum(apart, _distances(rows, rows[chosen[-1:]])[:, 0])
+    nearest = _distances(rows, rows[chosen])[:, 0]
+    while len(chosen) < min(groups, len(rows)) and nearest.max() > 0:
+        chosen.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, _distances(rows, rows[chosen[-1:]])[:, 0])
     return rows[chosen].clone()
 
 
 def _distances(rows: Tensor, centres: Tensor) -> Tensor:
-    """Give distances ``(K, G)``, from differences: a matrix product would round near ties."""
+    """Return distances ``(K, G)``, from differences: a matrix product would round near ties."""
     return torch.cdist(rows, centres, compute_mode="donot_use_mm_for_euclid_dist")

@@ -1,9 +1,9 @@
-"""What is multiplied onto pixels, and what shows where it is 0.
+"""Masks that multiply pixels, and fills that are shown where a mask is 0.
 
-A mask source is anything with a ``shape`` of ``(M, N, *size)`` that gives the masks ``(B, *size)`` at
-``source[m, n]``, ``m`` and ``n`` being index tensors ``(B,)``: a plain tensor is one, and so is a class below
-that makes its masks when asked, so that they never live together. ``active``, if the source has it, is an
-``(M, N)`` boolean: a False asks for no pass.
+A mask source has a ``shape`` of ``(M, N, *size)``, and ``source[m, n]`` returns the masks ``(B, *size)`` of the index
+tensors ``m`` and ``n`` ``(B,)``. A tensor is a mask source, and so are the classes below, which compute a batch of
+masks at a time, so that the masks are never all in memory. ``active``, if the source has it, is an ``(M, N)``
+boolean; a mask where it is False needs no pass.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fusioncam.functional.heatmaps import is_flat, minmax, upsample
 
 
 class MaskSource(Protocol):
-    """Masks made when asked: see the module's docstring."""
+    """A source of masks: see the docstring of the module."""
 
     @property
     def shape(self) -> Sequence[int]:
@@ -31,7 +31,7 @@ class MaskSource(Protocol):
 
 @runtime_checkable
 class HasActive(Protocol):
-    """A mask source that knows which of its masks are worth a pass."""
+    """A mask source that marks which of its masks need a pass."""
 
     active: Tensor
 
@@ -39,8 +39,8 @@ class HasActive(Protocol):
 class ChannelMasks:
     """Every channel of activations ``(N, K, *s)`` as a mask in [0, 1] of the input's size (Score-CAM, eq. 4).
 
-    ``normalise="after"`` stretches a channel to [0, 1] after it is brought to ``size``, as the paper does,
-    ``"before"`` stretches it first. A constant channel is not active: as a mask it would be empty.
+    ``normalise="after"`` rescales a channel to [0, 1] after it is resized to ``size``, as in the paper; ``"before"``
+    rescales it first. A constant channel is not active, since its mask would be all zeros.
     """
 
     def __init__(self, activations: Tensor, size: Sequence[int], normalise: str = "after") -> None:
@@ -57,37 +57,37 @@ class ChannelMasks:
 
 
 class TransformedMasks:
-    """The masks of another source, each changed by a function of ``(B, *size)``."""
+    """The masks of another source, each transformed by a function of ``(B, *size)``."""
 
-    def __init__(self, masks: ChannelMasks, change: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, masks: ChannelMasks, transform: Callable[[Tensor], Tensor]) -> None:
         self.shape, self.active = masks.shape, masks.active
-        self._masks, self._change = masks, change
+        self._masks, self._transform = masks, transform
 
     def __getitem__(self, where: tuple[Tensor, Tensor]) -> Tensor:
-        return self._change(self._masks[where])
+        return self._transform(self._masks[where])
 
 
 class RiseMasks:
-    """Random cells, stretched and shifted: the masks of RISE (Petsiuk et al. 2018, arXiv 1806.07421).
+    """The masks of RISE: random grids, upsampled and shifted (Petsiuk et al. 2018, arXiv 1806.07421).
 
-    Of ``cells`` a side each is open with the probability ``keep``; the grid is stretched to one cell more than
-    the image and a random window of it is the mask. Every image gets the same masks.
+    A grid has ``cells`` a side, each 1 with the probability ``keep``. It is upsampled to the size of the image plus
+    one cell, and a random window of it is the mask. Every image gets the same masks.
     """
 
     def __init__(self, count: int, like: Tensor, cells: int, keep: float, seed: int) -> None:
         size = like.shape[2:]
         self.shape = (count, len(like), *size)
-        draw = torch.Generator().manual_seed(seed)
-        self._grids = torch.rand((count, *[cells] * len(size)), generator=draw).lt(keep).to(like)
+        generator = torch.Generator().manual_seed(seed)
+        self._grids = torch.rand((count, *[cells] * len(size)), generator=generator).lt(keep).to(like)
         self._steps = [ceil(side / cells) for side in size]
         self._large = [(cells + 1) * step for step in self._steps]
-        self._shifts = (torch.rand((count, len(size)), generator=draw) * torch.tensor(self._steps)).long()
+        self._shifts = (torch.rand((count, len(size)), generator=generator) * torch.tensor(self._steps)).long()
 
     def __getitem__(self, where: tuple[Tensor, Tensor]) -> Tensor:
         mask = where[0].to(self._grids.device)
         large = upsample(self._grids[mask], self._large)
         return torch.stack(
-            [self._window(one, shift) for one, shift in zip(large, self._shifts[mask.cpu()].tolist(), strict=True)]
+            [self._window(grid, shift) for grid, shift in zip(large, self._shifts[mask.cpu()].tolist(), strict=True)]
         )
 
     def _window(self, large: Tensor, shift: Sequence[int]) -> Tensor:
@@ -97,7 +97,7 @@ class RiseMasks:
 
 
 class Shaped(Protocol):
-    """Anything whose shape begins with ``(M, N)``."""
+    """An object whose shape begins with ``(M, N)``."""
 
     @property
     def shape(self) -> Sequence[int]:
@@ -105,7 +105,7 @@ class Shaped(Protocol):
 
 
 def active_pairs(masks: Shaped) -> Tensor:
-    """List the ``(m, n)`` that need a pass, ``(J, 2)``, image by image."""
+    """Return the pairs ``(m, n)`` that need a pass, ``(J, 2)``, image by image."""
     if isinstance(masks, HasActive):
         return masks.active.T.nonzero().flip(1)
     return torch.ones(masks.shape[1], masks.shape[0]).nonzero().flip(1)
@@ -120,11 +120,11 @@ def _mean(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def _blur(sigma: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    return lambda x, mean, std: gaussian(x, sigma)
+    return lambda x, mean, std: gaussian_blur(x, sigma)
 
 
-def gaussian(x: Tensor, sigma: float, size: int = 51) -> Tensor:
-    """Blur ``(N, C, *s)`` of any number of sides, by at most ``size`` pixels, mirrored at the borders."""
+def gaussian_blur(x: Tensor, sigma: float, size: int = 51) -> Tensor:
+    """Blur ``(N, C, *s)`` with a kernel of at most ``size`` pixels a side; borders are mirrored."""
     for axis in range(2, x.dim()):
         side = x.shape[axis]
         half = (min(size, side if side % 2 else side - 1)) // 2
@@ -136,12 +136,12 @@ def gaussian(x: Tensor, sigma: float, size: int = 51) -> Tensor:
 
 
 FILLS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "mean": _mean,  # zero after normalisation: the mean colour of the training images
+    "mean": _mean,  # after normalisation, the mean colour of the training images is 0
     "black": _black,
     "blur": _blur(50),  # 51 pixels, sigma 50, as in the insertion of Fusion-CAM's authors and in Group-CAM
     "light-blur": _blur(25),
 }
-# a callable makes what shows from the images (B, C, *s) and the masks (B, *s) in front of it
+# a callable returns the pixels to show for images (B, C, *s) and their masks (B, *s)
 Fill = str | Tensor | Callable[[Tensor, Tensor], Tensor]
 
 
@@ -151,5 +151,5 @@ def select_images(x: Tensor, image: Tensor) -> Tensor:
 
 
 def blend(x: Tensor, masks: Tensor, background: Tensor) -> Tensor:
-    """Show ``x`` ``(B, C, *s)`` where the masks ``(B, *s)`` are 1 and the background where they are 0."""
+    """Return ``x`` ``(B, C, *s)`` where the masks ``(B, *s)`` are 1, and the background where they are 0."""
     return torch.lerp(background, x, masks[:, None].to(x.dtype))

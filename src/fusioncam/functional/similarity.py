@@ -1,4 +1,4 @@
-"""How like two heatmaps are."""
+"""Similarity of two heatmaps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fusioncam.functional.heatmaps import is_flat
 
 
 def relative_change(heatmaps: Tensor, others: Tensor) -> Tensor:
-    """Give ``|others - heatmaps| / |heatmaps|`` of maps ``(N, *s)`` as ``(N,)``, NaN where the heatmap is 0.
+    """Return ``|others - heatmaps| / |heatmaps|`` of maps ``(N, *s)`` as ``(N,)``, NaN where the heatmap is 0.
 
     >>> relative_change(torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 3.0]])).tolist()
     [0.20000000298023224]
@@ -21,30 +21,30 @@ def relative_change(heatmaps: Tensor, others: Tensor) -> Tensor:
 
 
 def pearson(first: Tensor, second: Tensor) -> Tensor:
-    """Give the correlation of maps ``(N, *s)``, pair by pair, as ``(N,)``; of constant maps NaN.
+    """Return the correlation of each pair of maps ``(N, *s)`` as ``(N,)`` in [-1, 1]; NaN for constant maps.
 
     >>> pearson(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[2.0, 4.0, 6.0]])).tolist()
     [1.0]
     """
-    one, other = (values - values.mean(1, keepdim=True) for values in (first.flatten(1), second.flatten(1)))
-    shared: Tensor = (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1))
-    return shared.clamp(-1, 1)
+    x, y = (values - values.mean(1, keepdim=True) for values in (first.flatten(1), second.flatten(1)))
+    correlation: Tensor = (x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1))
+    return correlation.clamp(-1, 1)
 
 
 def ranks(maps: Tensor) -> Tensor:
-    """Give the rank of each pixel in its map ``(N, *s)``, from 0; equal pixels share the mean of theirs.
+    """Return the rank of each pixel in its map ``(N, *s)``, from 0; equal pixels get the mean of their ranks.
 
     >>> ranks(torch.tensor([[0.0, 0.9, 0.0, 0.3]])).tolist()
     [[0.5, 3.0, 0.5, 2.0]]
     """
     values = maps.flatten(1).contiguous()
     ordered = values.sort(1).values
-    below, upto = torch.searchsorted(ordered, values), torch.searchsorted(ordered, values, right=True)
-    return ((below + upto - 1).double() / 2).reshape(maps.shape)
+    below, up_to = torch.searchsorted(ordered, values), torch.searchsorted(ordered, values, right=True)
+    return ((below + up_to - 1).double() / 2).reshape(maps.shape)
 
 
 def spearman(first: Tensor, second: Tensor) -> Tensor:
-    """Give the correlation of the ranks of maps ``(N, *s)`` as ``(N,)``; of constant maps NaN.
+    """Return the correlation of the ranks of each pair of maps ``(N, *s)`` as ``(N,)``; NaN for constant maps.
 
     >>> spearman(torch.tensor([[0.1, 0.2, 0.9]]), torch.tensor([[1.0, 3.0, 4.0]])).tolist()
     [1.0]
@@ -55,7 +55,7 @@ def spearman(first: Tensor, second: Tensor) -> Tensor:
 SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"spearman": spearman, "pearson": pearson}
 
 
-def similar(heatmaps: Tensor, others: Tensor, similarity: str) -> Tensor:
-    """Give how like the others are to the heatmaps ``(N,)``: NaN for a constant heatmap, 0 for a constant other."""
+def heatmap_similarity(heatmaps: Tensor, others: Tensor, similarity: str) -> Tensor:
+    """Return the similarity ``(N,)`` of each pair: NaN if the heatmap is constant, 0 if only the other one is."""
     values = SIMILARITIES[similarity](heatmaps, others)
     return values.masked_fill(is_flat(others), 0).masked_fill(is_flat(heatmaps), torch.nan)

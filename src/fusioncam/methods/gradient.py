@@ -14,10 +14,10 @@ from fusioncam.functional.cam import (
     eigen_grad_cam,
     elementwise_grad_cam,
     grad_cam,
+    grad_cam_plus_plus,
     hires_cam,
     layer_cam,
-    of_exponential,
-    places,
+    spatial_sum,
     xgrad_cam,
 )
 from fusioncam.functional.heatmaps import denoise, expand_like, weighted_sum
@@ -57,7 +57,7 @@ class GradCAMPlusPlus(RecordedCAM):
 
     def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """Return ``sum_k sum(alpha_k relu(g_k)) A_k``."""
-        return of_exponential(activations, gradients)
+        return grad_cam_plus_plus(activations, gradients)
 
 
 class XGradCAM(RecordedCAM):
@@ -190,7 +190,7 @@ class DenoisedGradCAM:
         record = model.record(x, target, self.layer)
         gradients = record.gradients
         positive = denoise(gradients.flatten(0, 1), self.theta).relu().reshape(gradients.shape)
-        weights = positive / expand_like(places(positive) + self.epsilon, positive)
+        weights = positive / expand_like(spatial_sum(positive) + self.epsilon, positive)
         return to_heatmap((weights * record.activations).sum(1), x, self, relu=False)
 
 

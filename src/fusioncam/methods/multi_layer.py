@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_known
-from fusioncam.functional.cam import divide
+from fusioncam.functional.cam import safe_divide
 from fusioncam.functional.heatmaps import minmax, precise, upsample, weighted_sum
 from fusioncam.functional.masks import FILLS, ChannelMasks, TransformedMasks
 from fusioncam.inference.cache import cached_passes, memoize_pass, prefetch_layers
@@ -187,7 +187,7 @@ class PolyCAM:
         for record in earlier:
             cam = self._cam(model, x, target, record)
             local_mean = upsample(upsample(cam, refined.shape[1:]), cam.shape[1:])
-            normalised = torch.where(local_mean > 1e-12, divide(cam, local_mean), 0)
+            normalised = torch.where(local_mean > 1e-12, safe_divide(cam, local_mean), 0)
             refined = normalised * upsample(refined, cam.shape[1:])
         return to_heatmap(refined, x, self, relu=False)
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusioncam.errors import SettingError, require_count
-from fusioncam.functional.gaussian_process import Kernel, choose, predict
+from fusioncam.functional.gaussian_process import Kernel, predict, select_points
 from fusioncam.functional.heatmaps import minmax, relu_above_rounding, weighted_sum
 
 AUTO = "auto"
@@ -61,7 +61,7 @@ def estimate(
         for n in counts.nonzero()[:, 0].tolist():
             mask = active[n]
             weighted = before[n, mask, None] * effects[n]
-            fresh[n, mask] = choose(points[n], weighted, known[n, mask], int(counts[n]), kernels[n])
+            fresh[n, mask] = select_points(points[n], weighted, known[n, mask], int(counts[n]), kernels[n])
         known = known | fresh
         scores = torch.where(fresh, score(fresh), scores)
         complete = _completed(points, scores, known, active, kernels)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import SettingError, require_count, require_known
-from fusioncam.functional.cam import grad_cam, grad_cam_plus_plus
+from fusioncam.functional.cam import grad_cam, grad_cam_plus_plus_from_derivatives
 from fusioncam.functional.heatmaps import minmax, precise
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import memoize_pass
@@ -53,7 +53,7 @@ class SmoothGradCAMPlusPlus:
         draws = self.std * noise(x, self.samples, self.seed)
         gradients = torch.stack([model.record(x + draw, target, self.layer).gradients for draw in draws])
         powers = (gradients.pow(power).mean(0) for power in (1, 2, 3))
-        cam = grad_cam_plus_plus(model.record(x, target, self.layer).activations, *powers)
+        cam = grad_cam_plus_plus_from_derivatives(model.record(x, target, self.layer).activations, *powers)
         return to_heatmap(cam, x, self)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fusioncam.errors import require_count
 from fusioncam.functional.heatmaps import precise
-from fusioncam.functional.masks import gaussian
+from fusioncam.functional.masks import gaussian_blur
 from fusioncam.metrics.base import CurveMetric, require_number
 from fusioncam.metrics.masking import RankMasks, pixel_order, resized_heatmaps, target_classes
 from fusioncam.model.explained_model import ExplainedModel
@@ -55,7 +55,7 @@ class AreaMetric(CurveMetric):
         """Compute the scores ``(steps + 1, N)``, from no changed pixel to all of them."""
         ranks = pixel_order(resized_heatmaps(heatmaps, model, x, self.resize), self.ties, self.seed)
         masks = RankMasks(ranks, counts_of(ranks[0].numel(), self.steps, self.pixels), hide=self.hide)
-        fill = gaussian(precise(x), self.sigma, self.size) if self.fill == "blur" else self.fill
+        fill = gaussian_blur(precise(x), self.sigma, self.size) if self.fill == "blur" else self.fill
         target = target_classes(model, x, target, self.classes)
         return model.masked_scores(x, masks, target, readout=self.readout, fill=fill)
 

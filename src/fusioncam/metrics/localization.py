@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth, require_truth
 from fusioncam.errors import SettingError, require_known
-from fusioncam.functional.boxes import PIECES, THRESHOLDS, box_ious, reached
+from fusioncam.functional.boxes import PIECES, THRESHOLDS, best_ious, reaches
 from fusioncam.functional.heatmaps import expand_like, precise
 from fusioncam.metrics.base import Metric, require_heatmaps, require_number
 from fusioncam.model.explained_model import ExplainedModel
@@ -140,7 +140,7 @@ class BoxAccuracy(LocalizationMetric):
     def agreement(self, heatmaps: Tensor, truth: Truth) -> Tensor:
         """Return the share of the deltas that are reached ``(N,)``."""
         ious = self.ious(heatmaps, truth, (self.threshold,))
-        return reached(ious, self.deltas).to(heatmaps.dtype).mean((1, 2))
+        return reaches(ious, self.deltas).to(heatmaps.dtype).mean((1, 2))
 
     def curve(
         self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, truth: Truth | None = None
@@ -148,13 +148,13 @@ class BoxAccuracy(LocalizationMetric):
         """Return the share of the deltas that are reached at each of ``THRESHOLDS``, ``(T, N)``."""
         require_heatmaps(heatmaps)
         ious = self.ious(heatmaps, require_truth(truth, self, heatmaps), THRESHOLDS)
-        return reached(ious, self.deltas).to(precise(heatmaps).dtype).mean(2).T
+        return reaches(ious, self.deltas).to(precise(heatmaps).dtype).mean(2).T
 
     def ious(self, heatmaps: Tensor, truth: Truth, thresholds: Sequence[float]) -> Tensor:
         """Return the best IoU of each image at each threshold ``(N, T)``."""
         pairs = zip(precise(heatmaps), truth.boxes(self), strict=True)
         return torch.stack(
-            [box_ious(heatmap, boxes.to(heatmap), thresholds, self.pieces) for heatmap, boxes in pairs]
+            [best_ious(heatmap, boxes.to(heatmap), thresholds, self.pieces) for heatmap, boxes in pairs]
         )
 
 

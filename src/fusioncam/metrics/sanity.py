@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fusioncam.errors import require_count, require_known
 from fusioncam.functional.heatmaps import expand_like
-from fusioncam.functional.similarity import relative_change, similar
+from fusioncam.functional.similarity import heatmap_similarity, relative_change
 from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, random_like, regenerate, require_method, require_number, validate_heatmaps
 from fusioncam.metrics.randomisation import DRAWS, randomised, with_fixed_layer
@@ -71,7 +71,7 @@ class ModelRandomisation(Metric):
         method, heatmaps = require_method(self, method), validate_heatmaps(heatmaps, x)
         copies = randomised(with_fixed_layer(model, x), self.stages, self.draw, self.seed)
         return torch.stack(
-            [similar(heatmaps, regenerate(method, copy, x, target), self.similarity) for copy in copies]
+            [heatmap_similarity(heatmaps, regenerate(method, copy, x, target), self.similarity) for copy in copies]
         )
 
 
@@ -110,7 +110,8 @@ class NoiseStability(Metric):
         spread = expand_like(x.flatten(1).amax(1) - x.flatten(1).amin(1), x)
         noisy = (x + self.level * spread * noise for noise in random_like(torch.randn, x, self.samples, self.seed))
         similarities = [
-            similar(heatmaps, regenerate(method, model, images, target), self.similarity) for images in noisy
+            heatmap_similarity(heatmaps, regenerate(method, model, images, target), self.similarity)
+            for images in noisy
         ]
         return torch.stack(similarities).mean(0)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusioncam.errors import MethodError
 from fusioncam.functional.heatmaps import minmax, precise, upsample
-from fusioncam.functional.similarity import similar
+from fusioncam.functional.similarity import heatmap_similarity
 from fusioncam.inference.costs import count_passes
 from fusioncam.inference.counters import PassCounter
 from fusioncam.methods.base import Method
@@ -144,7 +144,7 @@ def _summary(name: str, values: Tensor) -> Figures:
 
 def agreement(ingredients: FusionComponents) -> Figures:
     """Return the correlation of the gradient and the region heatmap ``(*s)``, and the gain of each."""
-    similarity = similar(ingredients.denoised[None], ingredients.region[None], "spearman")
+    similarity = heatmap_similarity(ingredients.denoised[None], ingredients.region[None], "spearman")
     gains = {f"gain_{name}": gain.item() for name, gain in ingredients.gains.items()}
     return {"agreement": similarity.item()} | gains
 
@@ -179,7 +179,7 @@ class RegeneratedMaps:
 
     def similarity_of(self, heatmap: Tensor) -> float:
         """Return the correlation of a heatmap with the reference."""
-        return similar(self.reference, heatmap, "spearman").item()
+        return heatmap_similarity(self.reference, heatmap, "spearman").item()
 
     @cached_property
     def under_noise(self) -> Figures:
