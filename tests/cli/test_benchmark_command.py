@@ -122,7 +122,7 @@ def test_a_report_shows_the_images_of_kept_heatmaps(cli, photos, monkeypatch):
     page = Path("../run/report.html").read_text()
 
     assert page.count('<img class="base"') == 3
-    assert page.count('<img class="heat"') == 3 * 4
+    assert page.count('<img class="heatmap"') == 3 * 4
     assert any(f'<p class="class">{name}</p>' in page for name in ("ash", "birch", "cedar", "dogwood", "elm"))
     assert Path("../run/figures/side-by-side-samples_small.png").is_file()
 
