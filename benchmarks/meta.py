@@ -12,7 +12,7 @@ from pathlib import Path
 
 import figures
 from fusioncam import load_model
-from fusioncam.benchmark.throughput import machine
+from fusioncam.benchmark.machine import machine_facts
 from fusioncam.utils.files import atomic_write, to_json
 
 SCHEMA_VERSION = 2
@@ -48,7 +48,7 @@ METADATA = {
 
 def metadata(device):
     """Tell where and when this runs."""
-    facts = machine(load_model(device=device))
+    facts = machine_facts(load_model(device=device))
     facts["load_before"] = facts.pop("load")
     facts["versions"] |= {name: version(name) for name in PEERS}
     del facts["model"]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fusioncam import Preprocessing
 from fusioncam.benchmark.plan import Plan
-from fusioncam.benchmark.run_folder import Heatmaps
+from fusioncam.benchmark.run_folder import HeatmapStore
 from fusioncam.visualization import overlay
 from runs import row, save
 
@@ -107,7 +107,7 @@ def write_run(
                 rows.append(row(**facts, metric="road", value=float(value) / 3 + number))
             if keep_heatmaps:
                 heatmaps = {method: torch.tensor(smooth_heatmap(100 * index + n)) for n, method in enumerate(methods)}
-                Heatmaps(folder / "heatmaps").save(model, name, heatmaps)
+                HeatmapStore(folder / "heatmaps").save(model, name, heatmaps)
     rows += [
         row(model=models[0], image=name, method="", metric="", value=None, error=error) for name, error in failures
     ]

@@ -1,4 +1,4 @@
-"""Rows of runs that never were, whose truth is known."""
+"""Rows of invented runs with known results."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fusioncam.report.results import results_of
 ERROR = {"method": "", "metric": "", "value": None, "error": "torn.jpg: truncated", "image": "torn.jpg"}
 
 
-def row(**facts):
-    """Give a row with all columns; what is not said is of a plain image, method and metric."""
-    metric = facts.get("metric", "insertion")
-    plain = {
+def row(**columns):
+    """Return a row with all columns; columns not given have plain defaults."""
+    metric = columns.get("metric", "insertion")
+    defaults = {
         "model": "lite0",
         "layer": "blocks.6",
         "image": "0.jpg",
@@ -37,49 +37,49 @@ def row(**facts):
         "error": None,
         "versions": json.dumps({"fusioncam": "0.1.0"}),
     }
-    assert facts.keys() <= plain.keys()
-    return plain | facts
+    assert columns.keys() <= defaults.keys()
+    return defaults | columns
 
 
-def rows_of(values, **facts):
-    """Give the rows of values ``{method: [one an image]}`` of one metric, NaN for undefined."""
+def rows_of(values, **columns):
+    """Return rows of one metric for values ``{method: [one per image]}``; NaN is undefined."""
     return [
-        row(method=method, image=f"{place:03d}.jpg", value=None if np.isnan(value) else float(value), **facts)
-        for method, own in values.items()
-        for place, value in enumerate(own)
+        row(method=method, image=f"{n:03d}.jpg", value=None if np.isnan(value) else float(value), **columns)
+        for method, method_values in values.items()
+        for n, value in enumerate(method_values)
     ]
 
 
 def results(*rows, plan=None):
-    """Give the results of lists of rows."""
+    """Return the results of lists of rows."""
     return results_of(pd.DataFrame([one for listed in rows for one in listed]), plan)
 
 
 def apart(*shifts, images=40, spread=0.1, seed=0):
-    """Give values of methods that lie so far apart on every image, but for a little noise."""
+    """Return values of methods that differ by these shifts on every image, plus a little noise."""
     rng = np.random.default_rng(seed)
     base = rng.normal(0.5, 0.1, images)
     return [base + shift + rng.normal(0, spread, images) for shift in shifts]
 
 
 def save(folder, rows, plan=None):
-    """Write a run's folder."""
+    """Write the folder of a run."""
     folder.mkdir(exist_ok=True)
     pd.DataFrame(rows).to_parquet(folder / "rows.parquet")
     (folder / "plan.json").write_text(json.dumps(plan or {}))
     return folder
 
 
-def stored_row(image="a", method="grad-cam", metric="increase", value=0.5, error=None, **facts):
-    """Give a row as the journal stores it, with all columns."""
-    whole = dict.fromkeys(COLUMNS)
-    known = {"model": "m", "image": image, "method": method, "metric": metric, "value": value, "error": error}
-    return whole | known | {"versions": "{}"} | facts
+def stored_row(image="a", method="grad-cam", metric="increase", value=0.5, error=None, **columns):
+    """Return a row as the journal stores it, with all columns."""
+    empty = dict.fromkeys(COLUMNS)
+    defaults = {"model": "m", "image": image, "method": method, "metric": metric, "value": value, "error": error}
+    return empty | defaults | {"versions": "{}"} | columns
 
 
 TIMES = ["seconds", "metric_seconds"]
 
 
 def same(first, second):
-    """Check that rows are equal but for times."""
+    """Assert that rows are equal except for times."""
     pd.testing.assert_frame_equal(first.drop(columns=TIMES), second.drop(columns=TIMES))

@@ -1,4 +1,4 @@
-"""Free photographs, small images, and networks that are quick to explain or that go wrong in one way each.
+"""Free photographs, small images, and small networks, most of which fail in one way each.
 
 The functions at the end are factories as users write them: ``--model samples:small``.
 """
@@ -26,14 +26,14 @@ LABELS = ("ash", "birch, white birch", "cedar", "dogwood", "elm")
 
 @functools.cache
 def photo(path: Path = CAT, size: tuple[int, int] | None = None) -> Image.Image:
-    """Give a photograph, squashed to ``size`` (width, height) if that is given."""
+    """Return a photograph, resized to ``size`` (width, height) if that is given."""
     with Image.open(path) as image:
         rgb = image.convert("RGB")
     return rgb if size is None else rgb.resize(size)
 
 
 def corners(width: int = 60, height: int = 40) -> Image.Image:
-    """Give a blue image whose upper left quarter is red."""
+    """Return a blue image whose upper left quarter is red."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:] = (0, 0, 255)
     pixels[: height // 2, : width // 2] = (255, 0, 0)
@@ -41,7 +41,7 @@ def corners(width: int = 60, height: int = 40) -> Image.Image:
 
 
 class Small(nn.Module):
-    """A convolution, a ReLU, a mean, a row of scores; no channel counts against a class."""
+    """A convolution, a ReLU, a mean and a linear layer; no channel lowers the score of a class."""
 
     def __init__(self, classes: int = len(LABELS), channels: int = 3) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Small(nn.Module):
             self.fc.weight.data.uniform_(0, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give scores ``(N, classes)``."""
+        """Return scores ``(N, classes)``."""
         return self.fc(self.act(self.conv(x)).mean((2, 3)))
 
 
@@ -66,7 +66,7 @@ class Changed(Small):
         self.register_buffer("shifts", torch.tensor(shifts))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give scores ``(N, classes)``."""
+        """Return scores ``(N, classes)``."""
         return super().forward(x) * self.factor + self.shifts
 
 
@@ -74,58 +74,58 @@ class Twice(Small):
     """Runs its activation twice."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give scores ``(N, classes)``."""
+        """Return scores ``(N, classes)``."""
         return self.fc(self.act(self.act(self.conv(x))).mean((2, 3)))
 
 
 class Slow(Small):
-    """Takes its time."""
+    """Takes 0.2 seconds per pass."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give scores ``(N, classes)``."""
+        """Return scores ``(N, classes)``."""
         time.sleep(0.2)
         return super().forward(x)
 
 
 class Deadly(Small):
-    """Ends its process at black images, as a decoder that crashes does."""
+    """Kills its process at black images, as a crashing decoder does."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give scores ``(N, classes)``, or nothing any more."""
+        """Return scores ``(N, classes)``, or kill the process."""
         if (x.flatten(1).amax(1) < -1.7).any():
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(x)
 
 
 class Sleepy(Small):
-    """Never comes back from black images."""
+    """Never returns from black images."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give scores ``(N, classes)``, some time."""
+        """Return scores ``(N, classes)``, or wait an hour."""
         if (x.flatten(1).amax(1) < -1.7).any():
             time.sleep(3600)
         return super().forward(x)
 
 
 class Hungry(Small):
-    """Takes memory until its process is ended, 6 GiB at most, once where it stands."""
+    """Allocates memory until its process is killed, at most 6 GiB, once in each folder."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give scores ``(N, classes)``."""
-        mark, taken = Path("hungry.mark"), []
+        """Return scores ``(N, classes)``."""
+        mark, memory = Path("hungry.mark"), []
         if x.abs().sum() > 0 and not mark.exists():
             mark.touch()
             for _ in range(60):
-                taken.append(np.ones(100 * 2**20, np.uint8))
+                memory.append(np.ones(100 * 2**20, np.uint8))
                 time.sleep(0.1)
         return super().forward(x)
 
 
 class Broken(Small):
-    """Raises what user code may raise."""
+    """Raises an error as user code may."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give nothing."""
+        """Raise an error."""
         raise KeyError("weights of the attention")
 
 
@@ -135,77 +135,77 @@ def explained(network: nn.Module, labels: tuple[str, ...] | None = LABELS, size:
 
 
 def small() -> ExplainedModel:
-    """Make the network that works."""
+    """Return the network that works."""
     return explained(Small())
 
 
 def bare() -> nn.Module:
-    """Make the network that works, and leave the rest to the library."""
+    """Return the bare network that works, without a wrapper."""
     return Small()
 
 
 def twice() -> ExplainedModel:
-    """Make the network whose activation runs twice."""
+    """Return the network whose activation runs twice."""
     return explained(Twice())
 
 
 def slow() -> ExplainedModel:
-    """Make the network that takes its time."""
+    """Return the slow network."""
     return explained(Slow())
 
 
 def broken() -> ExplainedModel:
-    """Make the network that raises."""
+    """Return the network that raises an error."""
     return explained(Broken())
 
 
 def deadly() -> ExplainedModel:
-    """Make the network that ends its process."""
+    """Return the network that kills its process."""
     return explained(Deadly())
 
 
 def sleepy() -> ExplainedModel:
-    """Make the network that never comes back."""
+    """Return the network that never returns."""
     return explained(Sleepy())
 
 
 def hungry() -> ExplainedModel:
-    """Make the network that takes memory."""
+    """Return the network that allocates memory."""
     return explained(Hungry())
 
 
 def nan() -> ExplainedModel:
-    """Make a network that gives NaN for every class."""
+    """Return a network whose scores are all NaN."""
     return explained(Changed(1, [torch.nan] * 5))
 
 
 def nan_first() -> ExplainedModel:
-    """Make a network that gives NaN for its first class alone."""
+    """Return a network whose first score only is NaN."""
     return explained(Changed(1, [torch.nan, 0, 0, 0, 0]))
 
 
 def flat() -> ExplainedModel:
-    """Make a network that gives 0 for every class, whatever it sees."""
+    """Return a network whose scores are 0 for every image."""
     return explained(Changed(0, [0.0] * 5))
 
 
 def alike() -> ExplainedModel:
-    """Make the network that works, with classes that have the same name."""
+    """Return the network that works, with classes that have the same name."""
     return explained(Small(), ("crane", "crane", "a/b", "a:b", "heron"))
 
 
 def marked() -> ExplainedModel:
-    """Make the network that works, with classes whose names look like markup."""
+    """Return the network that works, with class names that look like markup."""
     return explained(Small(), tuple(f"[/red] [bold]{n}" for n in range(5)))
 
 
 def fails() -> ExplainedModel:
-    """Fail, as a factory that misses its file does."""
+    """Fail, as a factory without its file does."""
     raise FileNotFoundError("my_weights.pt")
 
 
 def text() -> str:
-    """Give something that is no network."""
+    """Return something that is not a network."""
     return "resnet50"
 
 
@@ -213,13 +213,13 @@ number = 3
 
 
 def painted(seed, size=(40, 36)):
-    """Give a small image of coloured noise, coarse enough to differ from others for a network."""
+    """Return a small image of coloured noise, coarse enough that networks distinguish the seeds."""
     pixels = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
     return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
 
 
 def photos(folder, count=4):
-    """Make a folder of such images."""
+    """Write a folder of ``count`` such images and return its path."""
     folder.mkdir(exist_ok=True)
     for number in range(count):
         painted(number).save(folder / f"{number:02}.png")

@@ -1,4 +1,4 @@
-"""Benchmarks: what is shared, what a row says, and that a run that was stopped ends as one that was not."""
+"""Test benchmarks: rows, shared computations, continued and extended runs, and failures."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import torch
 
 import samples
 from fusioncam import METHODS, ExplainedModel, cached_passes
-from fusioncam.benchmark.api import benchmark, gathered
-from fusioncam.benchmark.evaluator import Evaluator, acquaint
+from fusioncam.benchmark.api import benchmark, collect_results
+from fusioncam.benchmark.evaluator import Evaluator, warm_up
 from fusioncam.benchmark.plan import as_plan
-from fusioncam.benchmark.run_folder import Heatmaps
+from fusioncam.benchmark.run_folder import HeatmapStore
 from fusioncam.benchmark.runner import run
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.distributed.progress import ProgressListener
@@ -40,33 +40,33 @@ BASELINES = ["ones", "center", "random"]
 
 @pytest.fixture
 def data(tmp_path):
-    """Four small images."""
+    """Return a folder of four small images."""
     return photos(tmp_path / "photos")
 
 
 def measured(data, out, methods=("grad-cam",), metrics=("average-drop",), **settings):
-    """Run a benchmark on the small network, and give its rows."""
+    """Run a benchmark on the small network, and return its rows."""
     settings = {"models": ["samples:small"], "methods": list(methods), "metrics": list(metrics)} | settings
     return pd.read_parquet(benchmark(data, out=out, **settings))
 
 
-class Counted(ProgressListener):
+class Recorder(ProgressListener):
     """A listener that keeps what it receives."""
 
     def __init__(self):
-        self.kinds, self.begun, self.seen, self.rows, self.notes = [], [], [], [], []
+        self.kinds, self.counts, self.jobs, self.rows, self.notes = [], [], [], [], []
 
     def dataset_found(self, data, kind):
-        """Keep what the data was taken for."""
+        """Keep the kind of the data set."""
         self.kinds.append(kind)
 
     def started(self, *counts):
         """Keep the counts."""
-        self.begun.append(counts)
+        self.counts.append(counts)
 
     def job_started(self, name):
         """Keep the image."""
-        self.seen.append(name.split(": ")[-1])
+        self.jobs.append(name.split(": ")[-1])
 
     def rows_finished(self, rows):
         """Keep the rows."""
@@ -78,32 +78,32 @@ class Counted(ProgressListener):
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Fails on some images, told by their number in a list that a test may change."""
+class Unreliable:
+    """A method that returns random heatmaps and fails in some calls, whose numbers a test may set."""
 
     fails: ClassVar[set[int]] = set()
-    asked: ClassVar[list[int]] = []
+    calls: ClassVar[list[int]] = []
 
     def __call__(self, model, x, target):
-        """Give random heatmaps, or fail."""
-        self.asked.append(len(self.asked))
-        if len(self.asked) - 1 in self.fails:
+        """Return random heatmaps, or fail."""
+        self.calls.append(len(self.calls))
+        if len(self.calls) - 1 in self.fails:
             raise KeyError("weights")
         return torch.rand(len(x), *x.shape[2:])
 
 
 @pytest.fixture
-def chosen():
-    """A method of the caller's own that draws random numbers, and fails where it is told to."""
-    Chosen.fails, Chosen.asked = set(), []
-    return Chosen()
+def unreliable():
+    """Return a method of the user's own that draws random numbers, and fails where a test wants it to."""
+    Unreliable.fails, Unreliable.calls = set(), []
+    return Unreliable()
 
 
-# -- what a row says -------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------------------------------
 
 
 def test_there_is_a_row_for_everything(data, tmp_path):
-    """Each image, method and metric has one row, in their order, with baselines, protocol and versions."""
+    """Each image, method and metric has one row, in the order of the plan, with baselines, protocol and versions."""
     rows = measured(data, tmp_path / "run", ["fusion-cam", "grad-cam"], ["insertion(steps=4)", "average-drop"])
 
     expected = [
@@ -128,8 +128,8 @@ def test_there_is_a_row_for_everything(data, tmp_path):
     assert drops["curve"].isna().all()
 
 
-def test_values_are_those_of_the_metric(data, tmp_path):
-    """What is written is what the library says of the image, for the class that it predicts."""
+def test_values_are_those_of_a_direct_call(data, tmp_path):
+    """A stored value is what the metric returns for the image and the predicted class."""
     rows = measured(data, tmp_path / "run", ["score-cam"], ["insertion(steps=6)"])
     model, ((_, metric),) = samples.small(), as_metrics("insertion(steps=6)")
     for n, row in enumerate(rows[rows["method"] == "score-cam"].itertuples()):
@@ -141,21 +141,24 @@ def test_values_are_those_of_the_metric(data, tmp_path):
         assert json.loads(row.protocol) == protocol(metric)
 
 
-def test_what_is_shared_is_computed_once():
-    """The recorded pass, Score-CAM's map and the whole image's score serve all that ask for them."""
+def test_shared_results_are_computed_once():
+    """The recorded pass, Score-CAM's heatmap and the score of the whole image are computed only once."""
     methods = dict(
         one for name in ("grad-cam", "layer-cam", "score-cam", "union-cam", "fusion-cam") for one in as_methods(name)
     )
     metrics = dict(one for name in ("average-drop", "increase", "insertion(steps=4)") for one in as_metrics(name))
     model, sample = samples.small(), Sample("one", painted(1))
-    bench = Evaluator(model, "m", methods, metrics, [sample])
-    acquaint(model, methods.values())
-    with count_passes() as meter:
-        rows, heatmaps = bench.measure(sample, {(one, other) for one in methods for other in metrics}, {})
+    evaluator = Evaluator(model, "m", methods, metrics, [sample])
+    warm_up(model, methods.values())
+    with count_passes() as counter:
+        rows, heatmaps = evaluator.measure(sample, {(one, other) for one in methods for other in metrics}, {})
 
     channels = 6
-    ours = 1 + 1 + channels + 4 + 4  # the logits, the record, Score-CAM, and what Union- and Fusion-CAM choose by
-    assert meter.passes == ours + 1 + len(methods) * (1 + 5)  # the whole image, each one masked, each one's curve
+    # the logits, the recorded pass, Score-CAM, and the selections of Union-CAM and Fusion-CAM
+    methods_passes = 1 + 1 + channels + 4 + 4
+    assert counter.passes == methods_passes + 1 + len(methods) * (
+        1 + 5
+    )  # the whole image, each one masked, each one's curve
     assert [row for row in rows if row["error"]] == []
     assert set(heatmaps) == set(methods)
     costs = {row["method"]: row["passes"] for row in rows}
@@ -163,8 +166,8 @@ def test_what_is_shared_is_computed_once():
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_methods_cost_is_what_it_takes_alone(data, tmp_path, first):
-    """On every image and in any order of methods; what the model finds out once is no image's cost."""
+def test_a_methods_cost_is_that_of_running_it_alone(data, tmp_path, first):
+    """The cost holds for every image and order of methods; one-time searches are not part of it."""
     names = ["ablation-cam", "fusion-cam", "group-cam", "recipro-cam"]
     rows = measured(data, tmp_path / "run", names if first else names[::-1], ["average-drop"], limit=2)
     model = samples.small()
@@ -175,49 +178,49 @@ def test_a_methods_cost_is_what_it_takes_alone(data, tmp_path, first):
         for n in sorted({int(one[:2]) for one in rows["image"]}):
             x = model.preprocessing(painted(n))[None]
             target = model.logits(x).argmax(1)
-            with cached_passes(), count_passes() as meter:
+            with cached_passes(), count_passes() as counter:
                 METHODS[name](model, x, target)
-            told = rows[(rows["method"] == name) & (rows["image"] == f"{n:02}.png")].iloc[0]
-            assert (told["passes"], told["partial_passes"]) == (meter.passes, meter.partial)
+            row = rows[(rows["method"] == name) & (rows["image"] == f"{n:02}.png")].iloc[0]
+            assert (row["passes"], row["partial_passes"]) == (counter.passes, counter.partial)
 
 
 def test_the_limit_draws_a_stable_sample(data, tmp_path):
-    """The seed says which images; a larger limit has the same and more."""
+    """The seed selects the images; a larger limit keeps those of a smaller one."""
     drawn = [{*measured(data, tmp_path / str(n), limit=n, seed=3)["image"]} for n in (1, 2, 3)]
 
     assert drawn[0] < drawn[1] < drawn[2]
 
 
-def test_random_numbers_are_of_the_image_and_not_of_the_order(data, tmp_path, chosen):
-    """A method that draws gives the same, whatever was drawn before it."""
-    alone = measured(data, tmp_path / "a", [chosen], ["average-drop"], limit=1)
-    torch.manual_seed(99)  # as another program may have left it
-    among = measured(data, tmp_path / "b", ["random", chosen, "grad-cam"], ["average-drop"])
+def test_random_numbers_do_not_depend_on_the_order(data, tmp_path, unreliable):
+    """A random method returns the same heatmap whatever was drawn before."""
+    alone = measured(data, tmp_path / "a", [unreliable], ["average-drop"], limit=1)
+    torch.manual_seed(99)  # as another program may have set it
+    together = measured(data, tmp_path / "b", ["random", unreliable, "grad-cam"], ["average-drop"])
     image = alone["image"][0]
 
     def value(rows):
-        return rows[(rows["image"] == image) & rows["method"].str.startswith("Chosen")]["value"].item()
+        return rows[(rows["image"] == image) & rows["method"].str.startswith("Unreliable")]["value"].item()
 
-    assert value(alone) == value(among)
-    assert len({*among[among["method"].str.startswith("Chosen")]["value"]}) == 4
+    assert value(alone) == value(together)
+    assert len({*together[together["method"].str.startswith("Unreliable")]["value"]}) == 4
 
 
 # -- targets and truth -----------------------------------------------------------------------------------------
 
 
 def labelled(label, n=0, **facts):
-    """Give a sample of one box."""
+    """Return a sample with one box."""
     return Sample(f"{n}", painted(n), label, boxes=((0.0, 0.0, 20.0, 36.0),), **facts)
 
 
 def predicted(n=0):
-    """Give the class that the small network predicts."""
+    """Return the class that the small network predicts."""
     model = samples.small()
     return int(model.logits(model.preprocessing(painted(n))[None]).argmax())
 
 
-def test_the_truth_counts_where_it_is_of_the_class_that_is_explained(tmp_path):
-    """Boxes of another class than the predicted one say nothing of its heatmap."""
+def test_the_truth_is_used_only_for_its_own_class(tmp_path):
+    """Boxes of another class than the predicted one are not used for its heatmap."""
     right, wrong = predicted(), (predicted() + 1) % 5
     images = [
         labelled(right),
@@ -232,12 +235,12 @@ def test_the_truth_counts_where_it_is_of_the_class_that_is_explained(tmp_path):
     assert rows.groupby("image")["value"].count().to_dict() == {"0": 4, "wrong": 4, "bare": 0}
     assert rows.set_index("image").loc["wrong", "target"].unique().tolist() == [wrong]
     assert rows[rows["image"] == "bare"]["error"].tolist() == [
-        "bare has no label: say --target predicted, or leave it out"
+        "bare has no label: use --target predicted, or leave the image out"
     ]
 
 
-def test_box_accuracy_keeps_what_max_box_acc_is_made_of(tmp_path):
-    """What is reached at each threshold, and the value among it; nothing where no box is known."""
+def test_box_accuracy_stores_its_curve_for_max_box_acc(tmp_path):
+    """The curve has the accuracy at each threshold, including the value; there is none without a box."""
     images = [labelled(predicted()), Sample("bare", painted(0))]
     rows = measured(images, tmp_path / "run", ["grad-cam"], ["box-accuracy", "iou"])
     rows = rows.set_index(["image", "metric"])
@@ -249,49 +252,49 @@ def test_box_accuracy_keeps_what_max_box_acc_is_made_of(tmp_path):
     assert rows.xs("iou", level="metric")["curve"].isna().all()
 
 
-def test_metrics_that_need_truth_are_left_out_where_there_is_none(data, tmp_path):
-    """With a word about it; alone they are an error."""
-    listener = Counted()
+def test_metrics_that_need_truth_are_left_out_without_it(data, tmp_path):
+    """A note names them; if no other metric is left, it is an error."""
+    listener = Recorder()
     rows = measured(data, tmp_path / "run", metrics=["iou", "average-drop"], listener=listener)
     assert {*rows["metric"]} == {"average-drop"}
-    assert listener.notes == ["left out, for no image has boxes or masks: iou"]
+    assert listener.notes == ["left out, because no image has boxes or masks: iou"]
 
     with pytest.raises(MissingTruthError, match="iou, pointing-game need boxes"):
         measured(data, tmp_path / "other", metrics=["iou", "pointing-game"])
 
 
-def test_it_is_told_what_the_data_is_taken_for(data, tmp_path):
-    """A folder of class folders may be taken for plain images, and its labels be lost, without a word."""
-    listener = Counted()
+def test_the_kind_of_the_data_set_is_reported(data, tmp_path):
+    """The user can notice that class folders were read as plain images without labels."""
+    listener = Recorder()
     measured(data, tmp_path / "run", metrics=["average-drop"], listener=listener)
     assert listener.kinds == ["a folder of 4 images, classes unknown"]
 
 
-def test_going_on_with_other_versions_is_told(data, tmp_path):
-    """The rows of one run should be of one; nothing is lost where they are not."""
+def test_continuing_with_other_versions_is_reported(data, tmp_path):
+    """A warning names the changed versions, and the rows are kept."""
     rows = measured(data, tmp_path / "run", metrics=["average-drop"], limit=2)
     line = tmp_path / "run" / "rows.jsonl"
     before = json.loads(rows["versions"][0])["torch"]
     line.write_text(line.read_text().replace(before, "1.0.0"))
 
-    listener = Counted()
+    listener = Recorder()
     more = measured(data, tmp_path / "run", metrics=["average-drop"], extend=True, listener=listener)
     assert [one.split(": ", 1)[1] for one in listener.notes] == [
-        f"samples:small was measured with others before: torch 1.0.0 -> {before}; the rows say which"
+        f"samples:small was measured with other versions before: torch 1.0.0 -> {before}; each row has its own"
     ]
     assert len(more) == 2 * len(rows)
 
 
-def test_metrics_that_ask_for_more_heatmaps_are_called_outside_of_sharing(data, tmp_path):
-    """They are answered, and of their heatmaps none is remembered."""
-    asked = []
+def test_metrics_that_call_the_method_run_without_the_cache(data, tmp_path):
+    """They get their heatmaps, none of which is cached."""
+    calls = []
 
     @memoize_pass
-    def question():
-        asked.append(1)
+    def counted_call():
+        calls.append(1)
 
     @dataclass(frozen=True)
-    class Asking:
+    class NeedsMethod:
         family: ClassVar[str] = "sanity"
         higher_is_better: ClassVar[bool] = True
         needs_truth: ClassVar[bool] = False
@@ -299,18 +302,18 @@ def test_metrics_that_ask_for_more_heatmaps_are_called_outside_of_sharing(data, 
         shares_objective: ClassVar[tuple[str, ...]] = ()
 
         def __call__(self, model, x, target, heatmaps, method):
-            question()
+            counted_call()
             return (method(model, x, target) - heatmaps).abs().amax((1, 2))
 
-    rows = measured(data, tmp_path / "run", ["grad-cam"], [Asking(), "passes"], limit=1)
+    rows = measured(data, tmp_path / "run", ["grad-cam"], [NeedsMethod(), "passes"], limit=1)
     values = rows.set_index(["method", "metric"])["value"]
 
-    assert (values["grad-cam", "passes"], values["grad-cam", repr(Asking())]) == (1, 0)
-    assert len(asked) == 4
+    assert (values["grad-cam", "passes"], values["grad-cam", repr(NeedsMethod())]) == (1, 0)
+    assert len(calls) == 4
 
 
-def test_games_are_played_in_groups_of_different_classes(tmp_path):
-    """Every image has a row; those that no group had room for have no value."""
+def test_multi_image_metrics_use_groups_of_different_classes(tmp_path):
+    """Every image has a row; images left over from the groups have no value."""
     images = [Sample(str(n), painted(n), n % 4) for n in range(6)]
     settings = {"metrics": ["grid-pointing-game(side=2, shrink=true)"], "target": "label"}
     rows = measured(images, tmp_path / "run", **settings)
@@ -319,32 +322,32 @@ def test_games_are_played_in_groups_of_different_classes(tmp_path):
     assert rows.groupby("image")["value"].count().sort_values().tolist() == [0, 0, 4, 4, 4, 4]
     assert rows.loc[rows["method"] == "ones", "value"].dropna().tolist() == [0.25] * 4
     same(measured(images, tmp_path / "run", **settings), rows)
-    assert gathered(tmp_path / "run").rows == 24
+    assert collect_results(tmp_path / "run").rows == 24
 
 
-def test_a_image_that_fails_is_told_by_games_too(data, tmp_path):
-    """Also where nothing else is measured."""
+def test_a_failed_image_is_reported_by_multi_image_metrics(data, tmp_path):
+    """The error has a row even if nothing else is measured."""
     (data / "bad.png").write_text("no image")
     rows = measured(data, tmp_path / "run", metrics=["grid-pointing-game"])
 
     assert rows["error"].notna().sum() == 1
 
 
-# -- going on --------------------------------------------------------------------------------------------------
+# -- continued runs --------------------------------------------------------------------------------------------
 
 
-def test_a_finished_run_is_not_made_again(data, tmp_path):
-    """The same command finds nothing to do, and the rows are the same."""
-    rows, listener = measured(data, tmp_path / "run"), Counted()
+def test_a_finished_run_is_not_repeated(data, tmp_path):
+    """The same call runs no job, and the rows are the same."""
+    rows, listener = measured(data, tmp_path / "run"), Recorder()
     again = measured(data, tmp_path / "run", listener=listener)
 
     pd.testing.assert_frame_equal(rows, again)
-    assert (listener.begun, listener.seen) == ([(4, 4, 16)], [])
+    assert (listener.counts, listener.jobs) == ([(4, 4, 16)], [])
 
 
 @pytest.mark.parametrize("at", [0, 1, 3])
-def test_ctrl_c_keeps_what_is_there(data, tmp_path, at, monkeypatch):
-    """What is done stays done, and the run goes on where it was."""
+def test_ctrl_c_keeps_the_finished_images(data, tmp_path, at, monkeypatch):
+    """Finished images stay finished, and the next run continues."""
     whole = measured(data, tmp_path / "whole")
 
     class Stopped(ProgressListener):
@@ -353,27 +356,27 @@ def test_ctrl_c_keeps_what_is_there(data, tmp_path, at, monkeypatch):
                 raise KeyboardInterrupt
 
     plan = as_plan(data=data, models=["samples:small"], methods=["grad-cam"], metrics=["average-drop"])
-    outcome = run(plan, tmp_path / "run", listener=Stopped())
-    assert (outcome.interrupted, outcome.rows) == (True, 4 * at)
-    assert gathered(tmp_path / "run").rows == 4 * at
-    listener = Counted()
+    result = run(plan, tmp_path / "run", listener=Stopped())
+    assert (result.interrupted, result.rows) == (True, 4 * at)
+    assert collect_results(tmp_path / "run").rows == 4 * at
+    listener = Recorder()
     assert run(plan, tmp_path / "run", listener=listener).rows == 16
-    assert listener.begun == [(4, at, 4 * at)]
+    assert listener.counts == [(4, at, 4 * at)]
     same(pd.read_parquet(tmp_path / "run" / "rows.parquet"), whole)
 
 
 def killed(data, out, kills, seed):
-    """Kill so many runs where chance says, and check that the next one ends as if nothing had been."""
-    words = ("fusion-cam;ablation-cam;is-cam(samples=2)", "average-drop;insertion(steps=8)")
-    whole = measured(data, out / "whole", *(one.split(";") for one in words))
-    program = [sys.executable, "killed.py", out / "run", kills, seed, data, *words]
+    """Kill ``kills`` runs at random moments, and check that the next one has the rows of an undisturbed run."""
+    specs = ("fusion-cam;ablation-cam;is-cam(samples=2)", "average-drop;insertion(steps=8)")
+    whole = measured(data, out / "whole", *(spec.split(";") for spec in specs))
+    program = [sys.executable, "killed.py", out / "run", kills, seed, data, *specs]
     done = subprocess.run(
         list(map(str, program)), cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) == kills, done.stderr
     after = pd.read_parquet(
         benchmark(
-            data, out=out / "run", models=["samples:small"], methods=words[0].split(";"), metrics=words[1].split(";")
+            data, out=out / "run", models=["samples:small"], methods=specs[0].split(";"), metrics=specs[1].split(";")
         )
     )
 
@@ -383,43 +386,43 @@ def killed(data, out, kills, seed):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_runs_that_are_killed_twenty_times_end_as_others_do(tmp_path):
-    """`kill -9` at twenty moments that chance chooses."""
+def test_a_run_killed_twenty_times_has_the_same_rows(tmp_path):
+    """The run survives `kill -9` at twenty random moments."""
     killed(photos(tmp_path / "photos", 60), tmp_path, 20, seed=1)
 
 
-def test_a_image_that_fails_is_a_row_and_is_tried_again(data, tmp_path):
-    """The run goes on without it; when it is readable, the same command measures it alone."""
+def test_a_failed_image_is_a_row_and_is_tried_again(data, tmp_path):
+    """The run continues without it; once it is readable, the same call measures only this image."""
     good = (data / "01.png").read_bytes()
     (data / "01.png").write_bytes(good[:100])
     rows = measured(data, tmp_path / "run")
     failed = rows[rows["error"].notna()]
     assert failed[["image", "method", "metric"]].to_numpy().tolist() == [["01.png", "", ""]]
-    assert "01.png: damaged or cut off" in failed["error"].item()
+    assert "01.png: damaged or truncated" in failed["error"].item()
     assert len(rows) == 1 + 3 * 4
 
     (data / "01.png").write_bytes(good)
-    listener = Counted()
+    listener = Recorder()
     again = measured(data, tmp_path / "run", listener=listener)
-    assert listener.seen == ["01.png"]
+    assert listener.jobs == ["01.png"]
     same(again, measured(data, tmp_path / "other"))
 
 
-def test_a_method_that_fails_is_a_row_and_spoils_no_other(data, tmp_path, chosen):
-    """The image's other methods are measured, and it alone is tried again."""
-    Chosen.fails = {1}
-    rows = measured(data, tmp_path / "run", [chosen, "grad-cam"])
+def test_a_failed_method_is_a_row_and_affects_no_other(data, tmp_path, unreliable):
+    """The image's other methods are measured, and only the failed one is tried again."""
+    Unreliable.fails = {1}
+    rows = measured(data, tmp_path / "run", [unreliable, "grad-cam"])
     failed = rows[rows["error"].notna()]
     assert failed[["image", "metric", "error"]].to_numpy().tolist() == [["01.png", "", "KeyError: 'weights'"]]
     assert rows["value"].notna().sum() == 4 * 5 - 1
 
-    listener = Counted()
-    again = measured(data, tmp_path / "run", [chosen, "grad-cam"], listener=listener)
+    listener = Recorder()
+    again = measured(data, tmp_path / "run", [unreliable, "grad-cam"], listener=listener)
     assert (again["error"].notna().sum(), len(again), len(listener.rows)) == (0, 20, 1)
 
 
-def test_a_metric_that_fails_is_a_row_and_spoils_no_other(data, tmp_path):
-    """So does one whose value is no number that can be kept."""
+def test_a_failed_metric_is_a_row_and_affects_no_other(data, tmp_path):
+    """An infinite value is an error, NaN is an undefined value."""
 
     @dataclass(frozen=True)
     class Bad:
@@ -441,45 +444,45 @@ def test_a_metric_that_fails_is_a_row_and_spoils_no_other(data, tmp_path):
         repr(Bad(torch.nan)): 0,
     }
     errors = rows[rows["method"] == "ones"].set_index("metric")["error"]
-    assert errors[repr(Bad())] == "the metric gave infinity"
+    assert errors[repr(Bad())] == "the metric returned infinity"
     assert errors[repr(Bad(0))] == "ZeroDivisionError: division by zero"
     assert pd.isna(errors[repr(Bad(torch.nan))])
 
 
-def test_a_network_that_fails_is_told_of_every_image(data, tmp_path):
-    """Whatever the user's code raises is a row."""
+def test_a_failed_network_has_an_error_for_every_image(data, tmp_path):
+    """Another model of the run is not affected."""
     rows = measured(data, tmp_path / "run", models=["samples:small", "samples:nan"])
 
     assert rows.groupby("model")["error"].count().to_dict() == {"samples:nan": 4, "samples:small": 0}
-    assert {*rows["error"].dropna()} == {"the network gave NaN or infinity among its scores"}
+    assert {*rows["error"].dropna()} == {"the network returned NaN or infinity among its scores"}
 
 
-# -- another plan ----------------------------------------------------------------------------------------------
+# -- changed plans ---------------------------------------------------------------------------------------------
 
 
-def test_a_changed_plan_is_refused_with_the_difference(data, tmp_path):
-    """Rows of two plans in one folder would be a table of neither."""
+def test_a_changed_plan_is_rejected_with_the_differences(data, tmp_path):
+    """The rows of the first plan are kept."""
     rows = measured(data, tmp_path / "run")
-    with pytest.raises(ResultsError) as refused:
+    with pytest.raises(ResultsError) as caught:
         measured(data, tmp_path / "run", ["layer-cam"], seed=1)
 
-    assert str(refused.value) == (
+    assert str(caught.value) == (
         f"{tmp_path / 'run'} has rows of another plan: choose another folder\n"
         "  method: + layer-cam, - grad-cam\n  seed: 0 -> 1"
     )
     pd.testing.assert_frame_equal(measured(data, tmp_path / "run"), rows)
 
 
-def test_a_plan_without_rows_binds_nobody(data, tmp_path):
-    """Whoever mistyped something may correct it."""
+def test_a_failed_plan_can_be_corrected(data, tmp_path):
+    """A folder without rows accepts another plan after a mistyped one."""
     (data / "run").mkdir()
     with pytest.raises(SettingError, match="samples:smal returned no model"):
         measured(data, tmp_path / "run", models=["samples:smal"])
     assert len(measured(data, tmp_path / "run")) == 16
 
 
-def test_a_plan_that_was_stopped_before_its_first_row_binds_nobody(data, tmp_path):
-    """Its file is there, and says what no row is of."""
+def test_a_plan_stopped_before_its_first_row_can_be_replaced(data, tmp_path):
+    """A stored plan without rows does not prevent another plan."""
 
     class Stopped(ProgressListener):
         def job_started(self, name):
@@ -491,24 +494,24 @@ def test_a_plan_that_was_stopped_before_its_first_row_binds_nobody(data, tmp_pat
     assert len(measured(data, tmp_path / "run")) == 16
 
 
-def test_rows_without_a_plan_are_nobodys(data, tmp_path):
-    """What they are of is not known."""
+def test_rows_without_a_plan_are_rejected(data, tmp_path):
+    """Without the plan the rows cannot be interpreted."""
     measured(data, tmp_path / "run")
     (tmp_path / "run" / "plan.json").unlink()
-    with pytest.raises(ResultsError, match=r"has rows and no plan\.json"):
+    with pytest.raises(ResultsError, match=r"has rows but no plan\.json"):
         measured(data, tmp_path / "run")
-    with pytest.raises(ResultsError, match="is no folder of a benchmark"):
-        gathered(tmp_path / "run")
+    with pytest.raises(ResultsError, match="is not the folder of a benchmark"):
+        collect_results(tmp_path / "run")
 
 
-def test_a_run_is_extended_by_what_is_new(data, tmp_path):
-    """Only the new is computed, and the rows are those of a run that had it from the start."""
+def test_extending_a_run_computes_only_what_is_new(data, tmp_path):
+    """The rows equal those of a run that had the larger plan from the start."""
     small = {"limit": 2}
     measured(data, tmp_path / "run", ["grad-cam"], ["average-drop"], **small)
     wanted = (["grad-cam", "layer-cam"], ["average-drop", "insertion(steps=4)"])
-    with pytest.raises(ResultsError, match="say --extend to compute only what is new"):
+    with pytest.raises(ResultsError, match="use --extend to compute only what is new"):
         measured(data, tmp_path / "run", *wanted)
-    listener = Counted()
+    listener = Recorder()
     rows = measured(data, tmp_path / "run", *wanted, extend=True, listener=listener)
 
     same(rows, measured(data, tmp_path / "whole", *wanted))
@@ -518,31 +521,31 @@ def test_a_run_is_extended_by_what_is_new(data, tmp_path):
         measured(data, tmp_path / "run", ["grad-cam"], ["average-drop"], extend=True, **small)
 
 
-def test_kept_heatmaps_serve_a_new_metric(data, tmp_path, chosen):
-    """No method runs again, --extend need not be said, and values are those of a run that had the metric at once."""
-    methods, both = [chosen, "score-cam", "score-cam:official"], ["average-drop", "insertion(steps=4)"]
+def test_stored_heatmaps_are_used_for_a_new_metric(data, tmp_path, unreliable):
+    """No method runs again, ``extend`` is not needed, and values equal those of a run with both metrics."""
+    methods, both = [unreliable, "score-cam", "score-cam:official"], ["average-drop", "insertion(steps=4)"]
     first = measured(data, tmp_path / "run", methods, both[:1], keep_heatmaps=True)
-    asked, listener = len(Chosen.asked), Counted()
+    calls, listener = len(Unreliable.calls), Recorder()
     rows = measured(data, tmp_path / "run", methods, both, keep_heatmaps=True, listener=listener)
 
-    assert (len(Chosen.asked), len(listener.rows)) == (asked, 4 * 6)
+    assert (len(Unreliable.calls), len(listener.rows)) == (calls, 4 * 6)
     same(rows, measured(data, tmp_path / "whole", methods, both))
     times = rows.groupby(["image", "method"])["seconds"].nunique()
     assert (times == 1).all()
     assert first["seconds"].tolist() == rows.loc[rows["metric"] == "average-drop", "seconds"].tolist()
 
 
-def test_heatmaps_of_a_new_method_lie_beside_the_old(data, tmp_path):
-    """A run that is extended keeps all of them."""
+def test_heatmaps_of_a_new_method_are_added(data, tmp_path):
+    """An extended run keeps the heatmaps of earlier methods."""
     measured(data, tmp_path / "run", keep_heatmaps=True)
     measured(data, tmp_path / "run", ["grad-cam", "layer-cam"], keep_heatmaps=True, extend=True)
 
-    kept = Heatmaps(tmp_path / "run" / "heatmaps").load("samples:small", "00.png")
-    assert {*kept} == {"grad-cam", "layer-cam", *BASELINES}
+    stored = HeatmapStore(tmp_path / "run" / "heatmaps").load("samples:small", "00.png")
+    assert {*stored} == {"grad-cam", "layer-cam", *BASELINES}
 
 
-def test_a_lost_heatmap_is_made_again(data, tmp_path):
-    """So is one whose file is damaged."""
+def test_a_missing_heatmap_is_computed_again(data, tmp_path):
+    """So is a heatmap whose file is damaged."""
     measured(data, tmp_path / "run", keep_heatmaps=True)
     files = sorted((tmp_path / "run" / "heatmaps").rglob("*.safetensors"))
     assert len(files) == 4
@@ -554,9 +557,10 @@ def test_a_lost_heatmap_is_made_again(data, tmp_path):
     assert len(list((tmp_path / "run" / "heatmaps").rglob("*.safetensors"))) == 4
 
 
-def test_heatmaps_are_kept_as_they_were(tmp_path):
-    """To the last bit, by method, under names that no other image has."""
-    store, maps = Heatmaps(tmp_path), {"fuse(rule=mean)": torch.rand(3, 4), "b/c": torch.rand(1, 5).expand(2, 5)}
+def test_heatmaps_are_stored_exactly(tmp_path):
+    """Heatmaps are stored to the last bit, by method, and images never share a file."""
+    store = HeatmapStore(tmp_path)
+    maps = {"fuse(rule=mean)": torch.rand(3, 4), "b/c": torch.rand(1, 5).expand(2, 5)}
     store.save("a:b", "x/y", maps)
     store.save("a_b", "x_y", {})
 
@@ -569,8 +573,8 @@ def test_heatmaps_are_kept_as_they_were(tmp_path):
 # -- folders ---------------------------------------------------------------------------------------------------
 
 
-def test_two_runs_in_one_folder_are_refused(data, tmp_path):
-    """The second is told; when the first is gone, its lock is too."""
+def test_two_runs_in_one_folder_are_rejected(data, tmp_path):
+    """The second run is an error until the first has ended."""
     with (
         folder_lock(tmp_path / "run"),
         pytest.raises(OutputError, match=f"another run \\(process {os.getpid()}\\) is writing"),
@@ -580,41 +584,41 @@ def test_two_runs_in_one_folder_are_refused(data, tmp_path):
     assert len(measured(data, tmp_path / "run")) == 16
 
 
-def test_a_folder_that_cannot_be_is_told(data, tmp_path):
-    """A file is no folder."""
+def test_a_folder_that_cannot_be_created_is_reported(data, tmp_path):
+    """The path is that of a file."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="cannot write into"):
         measured(data, tmp_path / "file")
 
 
-def test_a_full_disk_stops_the_run_and_not_what_was_written(data, tmp_path):
-    """The error is clear, rows stay readable, and with room the run goes on."""
+def test_a_full_disk_stops_the_run_and_keeps_its_rows(data, tmp_path):
+    """Rows stay readable, and the run continues once there is space."""
     resource = pytest.importorskip("resource")
     whole = measured(data, tmp_path / "whole")
     line = (tmp_path / "whole" / "rows.jsonl").stat().st_size // 4
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(2.5 * line), before[1]))
     try:
-        with pytest.raises(OutputError, match=r"cannot write .*rows\.jsonl: File too large. .* goes on"):
+        with pytest.raises(OutputError, match=r"cannot write .*rows\.jsonl: File too large. .* continues"):
             measured(data, tmp_path / "run")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    assert gathered(tmp_path / "run").rows == 8
+    assert collect_results(tmp_path / "run").rows == 8
     same(measured(data, tmp_path / "run"), whole)
 
 
-def test_images_of_one_name_are_refused(tmp_path):
-    """Rows could not tell them apart."""
-    with pytest.raises(ResultsError, match="1 names stand for several images, such as a"):
+def test_images_with_the_same_name_are_rejected(tmp_path):
+    """Rows identify images by name."""
+    with pytest.raises(ResultsError, match=r"names of images must be unique.* 1 are used several times, such as a"):
         measured([Sample("a", painted(0)), Sample("a", painted(1)), Sample("b", painted(2))], tmp_path / "run")
 
 
-# -- from Python -----------------------------------------------------------------------------------------------
+# -- Python objects --------------------------------------------------------------------------------------------
 
 
-def test_own_objects_are_welcome(tmp_path):
-    """Networks, models, methods and metrics of the caller's own, and samples in memory."""
+def test_own_objects_are_accepted(tmp_path):
+    """Models, methods, metrics and samples may be objects of the caller."""
     images = [Sample(str(n), painted(n)) for n in range(2)]
     model = samples.explained(samples.Small())
     ((_, metric),) = as_metrics("insertion(steps=3)")
@@ -627,7 +631,7 @@ def test_own_objects_are_welcome(tmp_path):
 
 
 def test_a_plain_function_is_a_metric_and_a_method(data, tmp_path):
-    """It says nothing of itself, and more is taken for better."""
+    """A function without attributes is a metric for which higher is better."""
 
     def brightness(model, x, target, heatmaps):
         return heatmaps.mean((1, 2))
@@ -641,22 +645,22 @@ def test_a_plain_function_is_a_metric_and_a_method(data, tmp_path):
     assert rows["higher_is_better"].all()
 
 
-def test_several_models_have_rows_each(data, tmp_path):
-    """In the order of the plan."""
+def test_each_model_has_rows(data, tmp_path):
+    """Rows are in the order of the plan."""
     rows = measured(data, tmp_path / "run", models=["samples:alike", "samples:small"], layer="conv", limit=1)
 
     assert rows["model"].tolist() == ["samples:alike"] * 4 + ["samples:small"] * 4
     assert {*rows["layer"]} == {"conv"}
 
 
-def test_a_layer_that_is_not_there_is_told_before_anything_is_done(data, tmp_path):
-    """It would fail on every image."""
+def test_a_missing_layer_is_reported_before_the_run(data, tmp_path):
+    """It would otherwise fail on every image."""
     with pytest.raises(ValueError, match=r"has no layer 'cnv'; did you mean 'conv'"):
         measured(data, tmp_path / "run", ["grad-cam(layer=cnv)"])
     assert not (tmp_path / "run" / "rows.jsonl").exists()
 
 
-def test_errors_are_told_in_a_line():
-    """Ours as they are, others with their kind."""
+def test_errors_are_described_in_one_line():
+    """Errors of the library have no type, others do."""
     assert describe_error(ResultsError("no rows")) == "no rows"
     assert describe_error(KeyError("a")) == "KeyError: 'a'"

@@ -1,4 +1,4 @@
-"""What a benchmark is to do: read from words, refused where they make no sense, told apart from other plans."""
+"""Test plans: reading, validation, comparison and storage."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ from fusioncam.benchmark.plan import (
     BASELINES,
     Plan,
     as_plan,
-    differences,
-    only_adds,
-    only_adds_metrics,
+    load_plan,
     presets,
-    stored_plan,
 )
-from fusioncam.errors import OutputError, ResultsError, UnknownNameError
+from fusioncam.benchmark.plan_comparison import differences, only_adds, only_adds_metrics
+from fusioncam.errors import OutputError, ResultsError, SettingError, UnknownNameError
 
 PLAN = Plan("photos", methods=("grad-cam", *BASELINES), metrics=("increase",), limit=10)
 
 
-def written(tmp_path, text):
-    """Give a plan's file."""
-    path = tmp_path / "mine.yaml"
+def write_plan(tmp_path, text):
+    """Write a plan and return its path."""
+    path = tmp_path / "plan.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
 
 
-def test_every_word_of_a_file_is_heard(tmp_path):
-    """The words are the options of the command line; what can be several may be one."""
-    path = written(
+def test_every_key_of_a_file_is_read(tmp_path):
+    """The keys are the options of the command line; a list may be a single name."""
+    path = write_plan(
         tmp_path,
         """
         data: ./photos/
@@ -64,8 +62,8 @@ def test_every_word_of_a_file_is_heard(tmp_path):
     )
 
 
-def test_alternatives_are_written_out_and_each_is_there_once():
-    """A SPEC of several methods is several names; baselines come last, and none twice."""
+def test_alternatives_are_expanded_without_duplicates():
+    """A SPEC with alternatives becomes several names; baselines are added at the end unless they are there."""
     plan = as_plan(data="x", methods=["grad-cam(layer=a|b)", "random", "grad-cam(layer=a)"], metrics=["road", "road"])
 
     assert plan.methods == ("grad-cam(layer=a)", "grad-cam(layer=b)", "random", "ones", "center")
@@ -73,8 +71,8 @@ def test_alternatives_are_written_out_and_each_is_there_once():
 
 
 def test_options_override_the_file(tmp_path):
-    """What is said on the command line counts, what is not is the file's."""
-    path = written(tmp_path, "data: a\nmetric: [insertion]\nlimit: 5\nkeep-heatmaps: true")
+    """Options of the command line override those of the file; others are the file's."""
+    path = write_plan(tmp_path, "data: a\nmetric: [insertion]\nlimit: 5\nkeep-heatmaps: true")
     plan = as_plan(path, data="b", limit=7, seed=None, keep_heatmaps=False)
 
     assert (plan.data, plan.limit, plan.seed, plan.metrics) == ("b", 7, 0, ("insertion",))
@@ -90,14 +88,14 @@ def test_options_override_the_file(tmp_path):
         ({"models": ["timm:resnet18"], "layer": "layer3"}, "layer3"),
     ],
 )
-def test_a_layer_goes_with_the_model_that_it_was_said_of(options, layer):
-    """Another model without a layer is explained at its own."""
+def test_the_layer_of_a_preset_applies_to_its_own_model_only(options, layer):
+    """Another model without a layer is explained at its default layer."""
     assert as_plan("paper", data="x", **options).layer == layer
 
 
 @pytest.mark.parametrize("name", presets())
-def test_presets_are_plans(name):
-    """Every plan of the package is one, and asks for what there is."""
+def test_presets_are_valid_plans(name):
+    """Every preset can be read and has the baselines and metrics."""
     plan = as_plan(name, data="x")
 
     assert {*BASELINES} < {*plan.methods}
@@ -105,7 +103,7 @@ def test_presets_are_plans(name):
 
 
 def test_the_papers_plan_has_its_nine_methods_and_baselines():
-    """The nine of the paper, and what they must at least beat."""
+    """The preset has the nine methods of the paper and the baselines."""
     assert presets() == ["paper", "paper-ablation", "quick"]
     assert as_plan("paper", data="x").methods == (
         *("grad-cam", "grad-cam++", "xgrad-cam", "score-cam", "group-cam"),
@@ -116,66 +114,77 @@ def test_the_papers_plan_has_its_nine_methods_and_baselines():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("method: [grad-cam", "is no YAML"),
-        ("\tmethod: grad-cam", "is no YAML"),
-        ("a: b: c", "is no YAML"),
-        ("!!python/object/apply:os.system ['true']", "is no YAML"),
-        (b"\xff\xfe\x00", "is no text"),
-        ("", "has no words"),
-        ("- grad-cam", "has no words"),
-        ("just words", "has no words"),
+        ("method: [grad-cam", "is not YAML"),
+        ("\tmethod: grad-cam", "is not YAML"),
+        ("a: b: c", "is not YAML"),
+        ("!!python/object/apply:os.system ['true']", "is not YAML"),
+        (b"\xff\xfe\x00", "is not UTF-8 text"),
+        ("", "has no settings"),
+        ("- grad-cam", "has no settings"),
+        ("just words", "has no settings"),
+        ("seed: 1\nseed: 2", "has a key twice, got seed, seed"),
+        ("method: []", "method must be a name or a list of names, got \\[\\]"),
+        ("method: {grad-cam: 1}", "method must be a name or a list"),
+        ("method: [grad-cam, 3]", "method must be a name or a list"),
+        ("method: ['']", "method must be a name or a list"),
+        ("method: grad-cam(", "a '\\)' is missing"),
+        ("limit: 0", "limit must be an integer of at least 1, got 0"),
+        ("limit: true", "limit must be an integer of at least 1, got True"),
+        ("limit: '5'", "limit must be an integer of at least 1, got '5'"),
+        ("seed: -1", "seed must be an integer of at least 0"),
+        ("seed: 1.5", "seed must be an integer of at least 0"),
+        ("keep-heatmaps: please", "keep-heatmaps must be true or false"),
+        ("layer: 3", "layer must be text"),
+        ("data: [a, b]", "data must be a path"),
+    ],
+)
+def test_bad_values_and_malformed_files_are_reported(tmp_path, text, message):
+    """The message names the setting, what it must be and the value given."""
+    with pytest.raises(SettingError, match=message):
+        as_plan(write_plan(tmp_path, text), **({} if "data" in str(text) else {"data": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
         ("methods: [grad-cam]", "unknown key in the plan .*did you mean 'method'"),
         ("keep_heatmaps: true", "did you mean 'keep-heatmaps'"),
-        ("1: 2", "'1' is no word"),
-        ("seed: 1\nseed: 2", "says a word twice"),
-        ("method: []", "method is a name or a list of names, got \\[\\]"),
-        ("method: {grad-cam: 1}", "method is a name or a list"),
-        ("method: [grad-cam, 3]", "method is a name or a list"),
-        ("method: ['']", "method is a name or a list"),
+        ("1: 2", "unknown key in the plan .* '1'"),
         ("method: gradcam", "unknown method 'gradcam'; did you mean 'grad-cam'"),
         ("metric: insert", "unknown metric 'insert'; did you mean 'insertion'"),
         ("metric: insertion(step=3)", "insertion has no setting 'step'; did you mean 'steps'"),
-        ("method: grad-cam(", "a '\\)' is missing"),
-        ("limit: 0", "limit is a whole number from 1, got 0"),
-        ("limit: true", "limit is a whole number from 1, got True"),
-        ("limit: '5'", "limit is a whole number"),
-        ("seed: -1", "seed is a whole number from 0"),
-        ("seed: 1.5", "seed is a whole number from 0"),
-        ("target: labels", "'labels' is no target. did you mean 'label'"),
+        ("target: labels", "unknown target 'labels'; did you mean 'label'"),
         ("precision: half", "unknown precision 'half'"),
-        ("keep-heatmaps: please", "keep-heatmaps is true or false"),
-        ("layer: 3", "layer is a text"),
-        ("data: [a, b]", "data is a text"),
     ],
 )
-def test_what_makes_no_sense_is_refused(tmp_path, text, message):
-    """The message names the word, what was got, and what is near."""
+def test_unknown_names_in_a_plan_are_reported(tmp_path, text, message):
+    """The message suggests the nearest name."""
     with pytest.raises(UnknownNameError, match=message):
-        as_plan(written(tmp_path, text), **({} if "data" in str(text) else {"data": "x"}))
+        as_plan(write_plan(tmp_path, text), data="x")
 
 
-def test_what_is_no_file_and_no_preset_is_refused(tmp_path):
-    """A near preset is named; a folder is no plan."""
+def test_an_unknown_plan_is_reported(tmp_path):
+    """The nearest preset is suggested; a folder is not a plan."""
     with pytest.raises(UnknownNameError, match=r"'papr' is not a plan .*did you mean 'paper'"):
         as_plan("papr", data="x")
-    with pytest.raises(UnknownNameError, match="is no plan"):
+    with pytest.raises(UnknownNameError, match="is not a plan"):
         as_plan(tmp_path, data="x")
-    with pytest.raises(UnknownNameError, match="is no plan"):
+    with pytest.raises(UnknownNameError, match="is not a plan"):
         as_plan("a\0b", data="x")
 
 
-def test_options_are_checked_too():
-    """What Python hands over is told as what a file says."""
-    with pytest.raises(UnknownNameError, match="needs images"):
+def test_options_are_validated():
+    """Options from Python have the same errors as those of a file."""
+    with pytest.raises(SettingError, match="needs images"):
         as_plan("quick")
-    with pytest.raises(UnknownNameError, match="'keep' is no setting of a plan"):
+    with pytest.raises(UnknownNameError, match="unknown setting of a plan 'keep'"):
         as_plan(data="x", keep=True)
-    with pytest.raises(UnknownNameError, match="metric is a name or a list"):
+    with pytest.raises(SettingError, match="metric must be a name or a list"):
         as_plan(data="x", metrics=[])
 
 
-def test_plans_are_told_apart_by_all_but_the_order_of_names():
-    """The same names in another order are the same work."""
+def test_the_digest_depends_on_all_settings_but_not_on_the_order_of_names():
+    """The same names in another order are the same plan."""
     assert PLAN.digest == replace(PLAN, methods=PLAN.methods[::-1]).digest
     others = [
         *(replace(PLAN, **{name: "other"}) for name in ("data", "layer", "class_map", "device", "precision")),
@@ -187,8 +196,8 @@ def test_plans_are_told_apart_by_all_but_the_order_of_names():
     assert all(len(differences(PLAN, one)) == 1 for one in others)
 
 
-def test_differences_say_what_was_and_what_is():
-    """Names that came and went, and values before and after."""
+def test_differences_of_two_plans():
+    """Lists have added and removed names; other settings have the values before and after."""
     other = replace(PLAN, methods=("layer-cam", *BASELINES), layer="act", keep_heatmaps=True)
 
     assert differences(PLAN, other) == [
@@ -200,7 +209,7 @@ def test_differences_say_what_was_and_what_is():
 
 
 @pytest.mark.parametrize(
-    ("changes", "adds", "metrics_alone"),
+    ("changes", "adds", "only_metrics"),
     [
         ({}, True, True),
         ({"metrics": ("increase", "road")}, True, True),
@@ -214,39 +223,39 @@ def test_differences_say_what_was_and_what_is():
         ({"metrics": ("increase", "road"), "layer": "act"}, False, False),
     ],
 )
-def test_more_of_the_same_is_known(changes, adds, metrics_alone):
-    """A plan that asks for all that another asks for, and more, or for more metrics alone."""
+def test_plans_that_only_add_to_another(changes, adds, only_metrics):
+    """A plan may add names, images, or metrics only."""
     other = replace(PLAN, **changes)
 
-    assert (only_adds(PLAN, other), only_adds_metrics(PLAN, other)) == (adds, metrics_alone)
+    assert (only_adds(PLAN, other), only_adds_metrics(PLAN, other)) == (adds, only_metrics)
     assert not only_adds(replace(PLAN, limit=None), PLAN)
 
 
-def test_a_plan_is_kept(tmp_path):
-    """What is written is read again; other tools read it as JSON."""
+def test_a_plan_is_stored(tmp_path):
+    """A stored plan can be loaded, and is JSON for other tools."""
     path = tmp_path / "plan.json"
-    assert stored_plan(path) is None
+    assert load_plan(path) is None
     PLAN.save(path)
 
-    assert stored_plan(path) == PLAN
+    assert load_plan(path) == PLAN
     assert json.loads(path.read_text())["methods"] == list(PLAN.methods)
     with pytest.raises(OutputError, match="cannot write"):
         PLAN.save(tmp_path / "none" / "plan.json")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"digest": "x"}', '{"digest": "x", "data": "a", "new": 1}'])
-def test_a_damaged_plan_is_told(tmp_path, text):
-    """A file that is no plan is not taken for one, nor for none."""
+def test_a_damaged_plan_is_reported(tmp_path, text):
+    """A file that is not a plan is an error, not a missing plan."""
     path = tmp_path / "plan.json"
     path.write_text(text)
     with pytest.raises(ResultsError, match=r"plan\.json"):
-        stored_plan(path)
+        load_plan(path)
 
 
-def test_a_plan_that_was_changed_by_hand_is_told(tmp_path):
-    """Rows would be said to be of what they are not."""
+def test_a_plan_that_was_edited_by_hand_is_reported(tmp_path):
+    """Its rows would no longer match it."""
     path = tmp_path / "plan.json"
     PLAN.save(path)
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
-    with pytest.raises(ResultsError, match="changed by hand"):
-        stored_plan(path)
+    with pytest.raises(ResultsError, match="edited by hand"):
+        load_plan(path)

@@ -1,4 +1,4 @@
-"""Rows: none is lost, none is there twice, and other tools read them."""
+"""Test the storage of rows: none is lost or duplicated, and other tools can read them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusioncam.benchmark.results_store import COLUMNS, Journal, Means, in_order, merged, write_parquet
+from fusioncam.benchmark.results_store import COLUMNS, Journal, Means, merge_lines, ordered_rows, write_parquet
 from fusioncam.errors import OutputError, ResultsError
 from runs import stored_row
 
@@ -23,7 +23,7 @@ resource = pytest.importorskip("resource")
 
 @contextmanager
 def full_disk(size):
-    """Let files grow no further than this."""
+    """Limit the size of files."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -34,12 +34,12 @@ def full_disk(size):
 
 @pytest.fixture
 def path(tmp_path):
-    """Where rows go."""
+    """Return the path of the journal."""
     return tmp_path / "rows.jsonl"
 
 
-def test_what_is_written_is_read_again(path):
-    """Rows come back as they were, also without the object that wrote them."""
+def test_rows_are_read_as_they_were_written(path):
+    """Rows are read by the same journal and by a new one."""
     curve = [0.1, None, 1e-300]
     rows = [
         stored_row(value=1 / 3, curve=curve, target=3, label=None),
@@ -56,14 +56,14 @@ def test_what_is_written_is_read_again(path):
     assert [image for _, image in Journal(path).images()] == ["a", "ä\n\udcff"]
 
 
-def test_a_line_that_was_cut_off_is_no_line(path, monkeypatch):
-    """Wherever a killed run stopped writing, whole lines stay, and the next run writes behind them."""
-    monkeypatch.setattr("os.fsync", lambda file: None)  # it takes its time, and no power fails here
+def test_an_incomplete_last_line_is_ignored(path, monkeypatch):
+    """Wherever a killed run stopped, complete lines stay, and the next run writes after them."""
+    monkeypatch.setattr("os.fsync", lambda file: None)  # it is slow, and not needed in a test
     journal = Journal(path)
     for image in "abc":
         journal.append([stored_row(image), stored_row(image, metric="road")])
     whole = path.read_bytes()
-    ends = [place + 1 for place, byte in enumerate(whole) if byte == ord("\n")]
+    ends = [offset + 1 for offset, byte in enumerate(whole) if byte == ord("\n")]
     near = (end + step for end in ends for step in (-1, 0, 1))
     for length in sorted({*range(0, len(whole), 29), *near}):
         path.write_bytes(whole[:length])
@@ -76,8 +76,8 @@ def test_a_line_that_was_cut_off_is_no_line(path, monkeypatch):
         assert path.read_bytes() == whole
 
 
-def test_a_long_rest_is_written_over_whole(path):
-    """Nothing of it stays behind a shorter line."""
+def test_a_long_incomplete_line_is_removed(path):
+    """Nothing of it remains after a shorter line."""
     Journal(path).append([stored_row("a")])
     path.write_bytes(path.read_bytes() + b"x" * 5000)
     Journal(path).append([stored_row("b")])
@@ -87,21 +87,21 @@ def test_a_long_rest_is_written_over_whole(path):
 
 
 @pytest.mark.parametrize("damage", [b"{}\n", b"nothing\n", b"\n", b'{"rows": []}\n', b"[1]\n", b"\xff\n"])
-def test_damage_within_is_told(path, damage):
-    """A whole line that is none is no work of a killed run."""
+def test_a_damaged_line_is_reported(path, damage):
+    """A complete line that is malformed is not the trace of a killed run."""
     Journal(path).append([stored_row()])
     path.write_bytes(path.read_bytes() + damage)
     with pytest.raises(ResultsError, match=r"line 2 of .*rows\.jsonl is damaged"):
         Journal(path)
 
 
-def test_a_full_disk_leaves_what_was_written(path):
-    """The error says what is the matter, and with room again the same rows are written."""
+def test_a_full_disk_keeps_the_written_rows(path):
+    """The error names the file, and the same rows can be written once there is space."""
     journal = Journal(path)
     journal.append([stored_row("a")])
     with (
         full_disk(path.stat().st_size + 20),
-        pytest.raises(OutputError, match=r"cannot write .* the same command goes on"),
+        pytest.raises(OutputError, match=r"cannot write .* the same command continues"),
     ):
         journal.append([stored_row("b")])
 
@@ -112,8 +112,8 @@ def test_a_full_disk_leaves_what_was_written(path):
     assert Journal(path).rows("m", "b") == [stored_row("b")]
 
 
-def test_a_full_disk_leaves_the_old_parquet(tmp_path):
-    """The final form is the old one or the new one."""
+def test_a_full_disk_keeps_the_old_parquet(tmp_path):
+    """The Parquet file is replaced as a whole or not at all."""
     path = tmp_path / "rows.parquet"
     write_parquet([stored_row("a")], path)
     old = path.read_bytes()
@@ -124,33 +124,36 @@ def test_a_full_disk_leaves_the_old_parquet(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_nothing_but_numbers_of_json(path):
-    """NaN is no JSON, and is refused before a byte is written."""
+def test_nan_is_rejected(path):
+    """NaN is not JSON, and is rejected before a byte is written."""
     with pytest.raises(ValueError, match="JSON"):
         Journal(path).append([stored_row(value=float("nan"))])
     assert not path.exists()
 
 
-def test_a_new_try_takes_the_place_of_an_error():
-    """Errors of an image or method are forgotten when it is tried again, those of others stay."""
+def test_a_new_attempt_replaces_an_error():
+    """Errors of an image or method are removed when it is tried again; those of others stay."""
     failed = stored_row(method="", metric="", value=None, error="unreadable")
     broken = stored_row(method="cam", metric="", value=None, error="no head")
 
-    assert merged([[failed], [stored_row()]]) == [stored_row()]
-    assert merged([[failed], [failed | {"error": "again"}]]) == [failed | {"error": "again"}]
-    assert merged([[stored_row(), broken], [stored_row(method="layer-cam")]]) == [
+    assert merge_lines([[failed], [stored_row()]]) == [stored_row()]
+    assert merge_lines([[failed], [failed | {"error": "again"}]]) == [failed | {"error": "again"}]
+    assert merge_lines([[stored_row(), broken], [stored_row(method="layer-cam")]]) == [
         stored_row(),
         broken,
         stored_row(method="layer-cam"),
     ]
-    assert merged([[stored_row(), broken], [stored_row(method="cam")]]) == [stored_row(), stored_row(method="cam")]
-    assert merged([[stored_row(value=None, error="NaN")], [stored_row()]]) == [stored_row()]
-    assert merged([[stored_row()], [failed]]) == [stored_row(), failed]
-    assert merged([]) == []
+    assert merge_lines([[stored_row(), broken], [stored_row(method="cam")]]) == [
+        stored_row(),
+        stored_row(method="cam"),
+    ]
+    assert merge_lines([[stored_row(value=None, error="NaN")], [stored_row()]]) == [stored_row()]
+    assert merge_lines([[stored_row()], [failed]]) == [stored_row(), failed]
+    assert merge_lines([]) == []
 
 
-def test_what_failed_is_not_done(path):
-    """It is tried again by the next run; what is undefined is not."""
+def test_failures_are_not_done(path):
+    """A failure is tried again by the next run, an undefined value is not."""
     journal = Journal(path)
     journal.append([stored_row(value=None), stored_row(metric="road", value=None, error="no")])
     journal.append([stored_row("b", method="", metric="", value=None, error="no")])
@@ -161,20 +164,22 @@ def test_what_failed_is_not_done(path):
 
 @given(st.permutations(range(6)))
 def test_the_order_of_rows_is_that_of_the_plan(tmp_path_factory, order):
-    """However they came, they are listed by image, method and metric; what is not asked for is left out."""
+    """Rows are ordered by image, method and metric, however they were written; other rows are left out."""
     path = tmp_path_factory.mktemp("run") / "rows.jsonl"
-    wanted = [stored_row(p, method, metric) for p in "ab" for method in ("y", "x") for metric in ("road", "increase")]
+    expected = [
+        stored_row(p, method, metric) for p in "ab" for method in ("y", "x") for metric in ("road", "increase")
+    ]
     extra = [stored_row("a", "z"), stored_row("c"), stored_row("a", "y", "other")]
-    lines = [wanted[:2], wanted[2:4], wanted[4:7], [wanted[7], extra[0]], [extra[1]], [extra[2]]]
+    lines = [expected[:2], expected[2:4], expected[4:7], [expected[7], extra[0]], [extra[1]], [extra[2]]]
     journal = Journal(path)
-    for place in order:
-        journal.append(lines[place])
+    for index in order:
+        journal.append(lines[index])
 
-    assert list(in_order(journal, [("m", "a"), ("m", "b")], ["y", "x"], ["road", "increase"])) == wanted
+    assert list(ordered_rows(journal, [("m", "a"), ("m", "b")], ["y", "x"], ["road", "increase"])) == expected
 
 
 def test_parquet_has_types_and_others_read_it(tmp_path):
-    """pandas, polars and duckdb see the same values; a column of nothing keeps its type."""
+    """pandas, polars and duckdb read the same values; an empty column keeps its type."""
     path = tmp_path / "rows.parquet"
     rows = [
         stored_row(
@@ -199,21 +204,21 @@ def test_parquet_has_types_and_others_read_it(tmp_path):
     assert counted == [(2, 1, 3.0, 2)]
 
 
-def test_bytes_that_are_no_text_are_written_as_escapes(tmp_path):
-    """A file's name may be no text, and Parquet has nothing else."""
+def test_bytes_that_are_not_utf8_are_written_as_escapes(tmp_path):
+    """A file name may be invalid UTF-8, which Parquet cannot store."""
     write_parquet([stored_row(error="caf\udce9.png: damaged")], tmp_path / "rows.parquet")
 
     assert pd.read_parquet(tmp_path / "rows.parquet")["error"].tolist() == ["caf\\udce9.png: damaged"]
 
 
-def test_no_rows_are_a_table_too(tmp_path):
-    """An empty run has its columns."""
+def test_a_table_without_rows_has_its_columns(tmp_path):
+    """An empty run is written with all columns."""
     assert write_parquet([], tmp_path / "rows.parquet") == 0
     assert list(pd.read_parquet(tmp_path / "rows.parquet").columns) == list(COLUMNS)
 
 
-def test_means_leave_out_what_is_undefined():
-    """Of 1, 3 and nothing the mean is 2; models and methods are apart."""
+def test_means_skip_undefined_values():
+    """The mean of 1, 3 and None is 2; models and methods have separate means."""
     means = Means()
     means.add(
         [
@@ -227,11 +232,11 @@ def test_means_leave_out_what_is_undefined():
     assert means.found() == {("m", "grad-cam"): {"increase": 2.0}, ("m", "x"): {"road": 5.0}}
 
 
-def test_lines_are_json_of_any_reader(path):
-    """A line names its image once."""
+def test_lines_are_json(path):
+    """A line has the columns of the image once."""
     Journal(path).append([stored_row(), stored_row(metric="road")])
     (line,) = path.read_text().splitlines()
 
-    facts = json.loads(line)
-    assert (facts["model"], facts["image"], len(facts["rows"])) == ("m", "a", 2)
-    assert "image" not in facts["rows"][0]
+    content = json.loads(line)
+    assert (content["model"], content["image"], len(content["rows"])) == ("m", "a", 2)
+    assert "image" not in content["rows"][0]

@@ -1,4 +1,4 @@
-"""Models x images x methods x metrics -> rows that are never lost."""
+"""The functions with which Python code runs a benchmark and collects its results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from fusioncam.benchmark.plan import as_plan, stored_plan
-from fusioncam.benchmark.run_folder import journal_of
-from fusioncam.benchmark.runner import BenchmarkResult, UserObjects, finished, run
+from fusioncam.benchmark.plan import as_plan, load_plan
+from fusioncam.benchmark.run_folder import open_journal
+from fusioncam.benchmark.run_setup import UserObjects
+from fusioncam.benchmark.runner import BenchmarkResult, run, write_results
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.workers import Workers
@@ -38,52 +39,61 @@ def benchmark(
     workers: Workers | None = None,
     **settings: Any,
 ) -> Path:
-    """Measure methods on images, and give the Parquet file of the rows, ``out/rows.parquet``.
+    """Measure methods on images, and return the path of the rows, ``out/rows.parquet``.
 
-    ``data`` is what :func:`fusioncam.datasets.open_dataset` takes, or samples. ``plan`` is a preset or a YAML file,
-    whose words the other arguments override; ``settings`` are those of :class:`fusioncam.benchmark.plan.Plan`:
-    ``layer``, ``target``, ``limit``, ``seed``, ``class_map``, ``device``, ``precision``, ``keep_heatmaps``. Models,
-    methods and metrics are names or your own objects. Called again with the same plan it goes on where it was
-    stopped; ``extend`` lets it ask for more. An image that fails has a row with its error. ``workers`` do the work,
-    by default this process; :func:`fusioncam.distributed.ray_connection.ray_pool` gives others.
+    ``data`` is a path for :func:`fusioncam.data.datasets.open_dataset`, or samples. Models, methods and metrics are
+    names or your own objects. ``plan`` is a preset or a YAML file, whose settings the other arguments override;
+    ``settings`` are those of :class:`fusioncam.benchmark.plan.Plan`: ``layer``, ``target``, ``limit``, ``seed``,
+    ``class_map``, ``device``, ``precision``, ``keep_heatmaps``.
 
-    Raises :class:`UnknownNameError`, :class:`ResultsError` for a folder of another plan, :class:`OutputError`.
+    A call with the same plan continues a stopped run; with ``extend`` the plan may add to that of the run. An image
+    that fails has a row with its error. ``listener`` receives the progress. ``workers`` do the work, by default this
+    process; :func:`fusioncam.distributed.ray_connection.ray_pool` returns others.
+
+    Raises :class:`UnknownNameError` and :class:`SettingError` for a bad plan, :class:`ResultsError` for a folder of
+    another plan, and :class:`OutputError` for a folder that cannot be written.
     """
     samples = None if data is None or isinstance(data, (str, Path)) else data
-    words: dict[str, Any] = {"data": data if samples is None else f"{len(samples)} samples"}
+    options: dict[str, Any] = {"data": data if samples is None else f"{len(samples)} samples"}
     own: dict[str, dict[str, Any]] = {}
-    for name, things in (("models", models), ("methods", methods), ("metrics", metrics)):
-        words[name], own[name] = _parted(things, _NAMERS[name])
-    chosen = as_plan(plan, own={*own["methods"], *own["metrics"]}, **words, **settings)
-    parts = UserObjects(**own, samples=samples)
-    return run(chosen, Path(out), extend=extend, own=parts, listener=listener, workers=workers).file
+    for key, items in (("models", models), ("methods", methods), ("metrics", metrics)):
+        options[key], own[key] = _split_names(items, _NAME_OBJECT[key])
+    chosen = as_plan(plan, own={*own["methods"], *own["metrics"]}, **options, **settings)
+    objects = UserObjects(**own, samples=samples)
+    return run(chosen, Path(out), extend=extend, own=objects, listener=listener, workers=workers).file
 
 
-def _named_model(model: nn.Module | ExplainedModel) -> tuple[str, ExplainedModel]:
+def _name_model(model: nn.Module | ExplainedModel) -> tuple[str, ExplainedModel]:
     ready = as_model(model, None, None)
     return ready.name, ready
 
 
-_NAMERS: dict[str, Callable[[Any], tuple[str, Any]]] = {
-    "models": _named_model,
+# functions that return the name of the user's own object, and the object
+_NAME_OBJECT: dict[str, Callable[[Any], tuple[str, Any]]] = {
+    "models": _name_model,
     "methods": as_method,
     "metrics": as_metric,
 }
 
 
-def _parted(things: Any, named: Callable[[Any], tuple[str, Any]]) -> tuple[list[str] | None, dict[str, Any]]:
-    """Give the names of things, and what those are that were no names."""
-    if things is None:
+def _split_names(
+    items: Any, name_object: Callable[[Any], tuple[str, Any]]
+) -> tuple[list[str] | None, dict[str, Any]]:
+    """Return the names of all items, and the items that are the user's own objects by their names."""
+    if items is None:
         return None, {}
-    listed = [things] if isinstance(things, str) else things
-    pairs = [(one, None) if isinstance(one, str) else named(one) for one in listed]
-    return [name for name, _ in pairs], {name: thing for name, thing in pairs if thing is not None}
+    listed = [items] if isinstance(items, str) else items
+    pairs = [(item, None) if isinstance(item, str) else name_object(item) for item in listed]
+    return [name for name, _ in pairs], {name: item for name, item in pairs if item is not None}
 
 
-def gathered(folder: Path) -> BenchmarkResult:
-    """Write the rows that a run has so far as Parquet, whether it has ended or not."""
-    plan = stored_plan(folder / "plan.json")
+def collect_results(folder: Path) -> BenchmarkResult:
+    """Write the rows that a run has so far as Parquet, finished or not.
+
+    Raises :class:`ResultsError` for a folder that is not that of a benchmark.
+    """
+    plan = load_plan(folder / "plan.json")
     if plan is None:
-        raise ResultsError(f"{folder} is no folder of a benchmark: it has no plan.json")
-    journal = journal_of(folder)
-    return finished(folder, journal, plan, journal.images())
+        raise ResultsError(f"{folder} is not the folder of a benchmark: it has no plan.json")
+    journal = open_journal(folder)
+    return write_results(folder, journal, plan, journal.images())

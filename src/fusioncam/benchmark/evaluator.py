@@ -1,4 +1,4 @@
-"""One image of one model: its heatmaps, what each costs, and what every metric says of them, as rows."""
+"""Evaluate methods and metrics on the images of one model: heatmaps, their costs, and rows of values."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from fusioncam.methods.base import Method, layers_of
 from fusioncam.methods.costs import cost_of
 from fusioncam.metrics.base import MetricLike, protocol
 from fusioncam.metrics.registry import curve_of, optimises_metric
-from fusioncam.metrics.registry import measure as ask
+from fusioncam.metrics.registry import measure as measure_metric
 from fusioncam.model.explained_model import ExplainedModel
 
 
 @dataclass(frozen=True)
 class Input:
-    """An image as the network takes it, ``x`` ``(1, C, H, W)``, its class ``(1,)``, and where that is, if known."""
+    """The network's input ``x`` ``(1, C, H, W)`` of an image, its target class ``(1,)``, and its truth if known."""
 
     x: Tensor
     target: Tensor
@@ -43,7 +43,7 @@ class Input:
 
 @dataclass(frozen=True)
 class TimedHeatmap:
-    """A method's heatmap ``(1, H, W)`` of an image, and what it costs when it is made alone."""
+    """A method's heatmap ``(1, H, W)`` of an image, and what it costs to compute it on its own."""
 
     heatmap: Tensor
     cost: PassCost
@@ -51,7 +51,10 @@ class TimedHeatmap:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A model by its name, and the methods, metrics and images that meet on it; the rest is the plan's."""
+    """A model under its name, and the methods, metrics and images to evaluate on it.
+
+    ``target`` and ``seed`` are those of the plan. Errors of the user's own network, methods and metrics become rows.
+    """
 
     model: ExplainedModel
     name: str
@@ -63,106 +66,121 @@ class Evaluator:
 
     @cached_property
     def versions(self) -> str:
-        """The packages, the device and the precision that values were made with, as JSON."""
-        facts = dict(run_facts(self.model.name, self.model.preprocessing)["versions"])
-        return json.dumps(facts | {"device": str(self.model.device), "precision": self.model.speed.precision})
+        """The versions of packages, the device and the precision, as JSON."""
+        versions = dict(run_facts(self.model.name, self.model.preprocessing)["versions"])
+        return json.dumps(versions | {"device": str(self.model.device), "precision": self.model.speed.precision})
 
     @cached_property
     def protocols(self) -> dict[str, str]:
-        """The metrics' protocols, as JSON."""
+        """The protocol of each metric, as JSON."""
         return {name: json.dumps(protocol(metric)) for name, metric in self.metrics.items()}
 
-    # -- an image ----------------------------------------------------------------------------------------------
+    # -- images ------------------------------------------------------------------------------------------------
 
-    def given(self, sample: Sample) -> Input:
-        """Open an image and choose its class; where that is not the one that the truth is of, there is none."""
+    def prepare(self, sample: Sample) -> Input:
+        """Open an image and choose its target class; the truth is None if it is of another class.
+
+        Raises :class:`ImageError`, :class:`TargetError` for an image without the label that the plan asks for, and
+        :class:`NonFiniteError` for scores with NaN or infinity.
+        """
         x = self.model.preprocessing(sample.open())[None].to(self.model.device)
         scores = self.model.logits(x)[0].float().cpu()
         if not scores.isfinite().all():
-            raise NonFiniteError("the network gave NaN or infinity among its scores")
-        right = sample.classes or (() if sample.label is None else (sample.label,))
-        if self.target == "label" and not right:
-            raise TargetError(f"{sample.name} has no label: say --target predicted, or leave it out")
-        chosen = sample.target(scores) if self.target == "label" else int(scores.argmax())
-        fits = not right or chosen in right
-        return Input(x, torch.tensor([chosen]), sample.truth(self.model.preprocessing) if fits else None)
+            raise NonFiniteError("the network returned NaN or infinity among its scores")
+        correct = sample.classes or (() if sample.label is None else (sample.label,))
+        if self.target == "label" and not correct:
+            raise TargetError(f"{sample.name} has no label: use --target predicted, or leave the image out")
+        target = sample.target(scores) if self.target == "label" else int(scores.argmax())
+        has_truth = not correct or target in correct
+        truth = sample.truth(self.model.preprocessing) if has_truth else None
+        return Input(x, torch.tensor([target]), truth)
 
     def measure(
         self, sample: Sample, missing: Iterable[Key], kept: Mapping[str, TimedHeatmap]
     ) -> tuple[list[Row], dict[str, Tensor]]:
-        """Give the rows of what is missing, and the heatmaps ``(H, W)`` that they are of.
+        """Return the rows of the missing (method, metric) pairs, and the heatmaps ``(H, W)`` by method.
 
-        ``kept`` are heatmaps that need not be made. What goes wrong becomes a row with its error: of the whole
-        image, of a method, or of one metric of it.
+        ``kept`` are heatmaps that need not be computed again. An error becomes a row: of the image, of one method, or
+        of one metric of a method.
         """
         try:
-            rows, made = self._measured(sample, frozenset(missing), dict(kept))
-        except Exception as error:  # of the network too: the user's code may raise anything
+            rows, heatmaps = self._measure(sample, frozenset(missing), dict(kept))
+        except Exception as error:  # the user's network may raise any error
             return [self.row(sample, error=describe_error(error))], {}
-        return rows, {name: one.heatmap[0] for name, one in made.items()}
+        return rows, {name: timed.heatmap[0] for name, timed in heatmaps.items()}
 
-    def _measured(
-        self, sample: Sample, missing: frozenset[Key], made: dict[str, TimedHeatmap]
+    def _measure(
+        self, sample: Sample, missing: frozenset[Key], heatmaps: dict[str, TimedHeatmap]
     ) -> tuple[list[Row], dict[str, TimedHeatmap]]:
-        wanted = [name for name in self.methods if any(name == method for method, _ in missing)]
-        pairs = [(name, metric) for name in wanted for metric in self.metrics if (name, metric) in missing]
-        rows: list[Row] = []
+        methods = [name for name in self.methods if any(name == method for method, _ in missing)]
+        pairs = [(name, metric) for name in methods for metric in self.metrics if (name, metric) in missing]
         with image_names([sample.name]):
             with cached_passes():
-                given = self.given(sample)
-                about = {"target": int(given.target), "layer": self.model.layers.default(given.x)}
-                layers = set().union(*(layers_of(self.methods[name]) for name in wanted))
-                with prefetch_layers(given.x, layers):
-                    for name in wanted:
-                        try:
-                            made[name] = made.get(name) or self._made(sample, given, name)
-                        except Exception as error:
-                            rows.append(self.row(sample, name, error=describe_error(error)))
-                rows += self._values(sample, given, made, [pair for pair in pairs if not self._asks(pair)])
-            # what asks for more heatmaps would have all of them remembered
-            rows += self._values(sample, given, made, [pair for pair in pairs if self._asks(pair)])
-        return [row | about for row in rows], made
+                given = self.prepare(sample)
+                common = {"target": int(given.target), "layer": self.model.layers.default(given.x)}
+                rows = self._explain_all(sample, given, methods, heatmaps)
+                rows += self._values(
+                    sample, given, heatmaps, [pair for pair in pairs if not self._needs_method(pair)]
+                )
+            # outside of the cache, which would keep the passes of every heatmap that these metrics compute
+            rows += self._values(sample, given, heatmaps, [pair for pair in pairs if self._needs_method(pair)])
+        return [row | common for row in rows], heatmaps
 
-    def _asks(self, pair: Key) -> bool:
+    def _needs_method(self, pair: Key) -> bool:
         return bool(getattr(self.metrics[pair[1]], "needs_method", False))
 
-    def _made(self, sample: Sample, given: Input, name: str) -> TimedHeatmap:
+    def _explain_all(
+        self, sample: Sample, given: Input, methods: Sequence[str], heatmaps: dict[str, TimedHeatmap]
+    ) -> list[Row]:
+        """Add the methods' heatmaps that are not there yet, and return rows with the errors."""
+        rows = []
+        with prefetch_layers(given.x, set().union(*(layers_of(self.methods[name]) for name in methods))):
+            for name in methods:
+                try:
+                    heatmaps[name] = heatmaps.get(name) or self._explain(sample, given, name)
+                except Exception as error:  # the user's method may raise any error
+                    rows.append(self.row(sample, name, error=describe_error(error)))
+        return rows
+
+    def _explain(self, sample: Sample, given: Input, name: str) -> TimedHeatmap:
         method = self.methods[name]
-        with self.seeded(sample.name, name), track_cost() as bill:
+        with self.seeded(sample.name, name), track_cost() as cost:
             heatmap = validated_on_cpu(method(self.model, given.x, given.target), given.x, method)
-        return TimedHeatmap(heatmap, bill.standalone())
+        return TimedHeatmap(heatmap, cost.standalone())
 
     # -- values ------------------------------------------------------------------------------------------------
 
     def _values(
-        self, sample: Sample, given: Input, made: Mapping[str, TimedHeatmap], pairs: Iterable[Key]
+        self, sample: Sample, given: Input, heatmaps: Mapping[str, TimedHeatmap], pairs: Iterable[Key]
     ) -> list[Row]:
-        return [self._value(sample, given, made[pair[0]], *pair) for pair in pairs if pair[0] in made]
+        return [
+            self._value(sample, given, heatmaps[name], name, metric) for name, metric in pairs if name in heatmaps
+        ]
 
-    def _value(self, sample: Sample, given: Input, made: TimedHeatmap, name: str, metric: str) -> Row:
-        facts: Row = {}
+    def _value(self, sample: Sample, given: Input, timed: TimedHeatmap, name: str, metric: str) -> Row:
+        columns: Row = {}
         try:
-            with self.seeded(sample.name, name, metric), track_cost() as bill:
-                facts = self._asked(self.metrics[metric], given, made.heatmap, self.methods[name])
-        except MissingTruthError:  # no box, or no mask where one is asked for: undefined
+            with self.seeded(sample.name, name, metric), track_cost() as cost:
+                columns = self._value_and_curve(self.metrics[metric], given, timed.heatmap, self.methods[name])
+        except MissingTruthError:  # the value is undefined without the box or mask that the metric needs
             pass
-        except Exception as error:
-            facts = {"error": describe_error(error)}
-        return self.row(sample, name, metric, made.cost, metric_seconds=bill.standalone().seconds, **facts)
+        except Exception as error:  # the user's metric may raise any error
+            columns = {"error": describe_error(error)}
+        return self.row(sample, name, metric, timed.cost, metric_seconds=cost.standalone().seconds, **columns)
 
-    def _asked(self, metric: Any, given: Input, heatmap: Tensor, method: Method) -> Row:
-        """Give a metric's value, and its curve if it has one."""
-        # heatmaps are kept on the CPU; a metric of the user's may compare them with what a method gives
-        about = (self.model, given.x, given.target, heatmap.to(given.x.device), given.truth)
-        facts: Row = {"value": number(ask(metric, *about, method)[0])}
-        # passes are remembered from the value; outside of sharing they would be made twice
-        if (curve := curve_of(metric, *about)) is not None:
-            facts["curve"] = [number(one) for one in curve[:, 0]]
-        return facts
+    def _value_and_curve(self, metric: Any, given: Input, heatmap: Tensor, method: Method) -> Row:
+        """Return a metric's value, and its curve if it has one."""
+        # heatmaps are stored on the CPU, but a user's metric may compare them with what a method returns
+        arguments = (self.model, given.x, given.target, heatmap.to(given.x.device), given.truth)
+        columns: Row = {"value": finite_or_none(measure_metric(metric, *arguments, method)[0])}
+        # uses the passes that the value has cached; without the cache they run twice
+        if (curve := curve_of(metric, *arguments)) is not None:
+            columns["curve"] = [finite_or_none(point) for point in curve[:, 0]]
+        return columns
 
     @contextmanager
     def seeded(self, *names: str) -> Iterator[None]:
-        """Let random numbers depend on what is measured alone, and not on what was measured before."""
+        """Seed random numbers by the names, so that they do not depend on what was measured before."""
         device = self.model.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(zlib.crc32(repr((self.seed, self.name, *names)).encode(errors="replace")))
@@ -171,24 +189,24 @@ class Evaluator:
     # -- rows --------------------------------------------------------------------------------------------------
 
     def row(
-        self, sample: Sample, method: str = "", metric: str = "", cost: PassCost | None = None, **facts: Any
+        self, sample: Sample, method: str = "", metric: str = "", cost: PassCost | None = None, **columns: Any
     ) -> Row:
-        """Make a row, with None where nothing is known."""
+        """Return a row with all columns; unknown ones are None."""
         row: Row = dict.fromkeys(COLUMNS)
         row |= {"model": self.name, "image": sample.name, "label": sample.label, "versions": self.versions}
         row |= {"method": method, "metric": metric}
         if cost is not None:
-            row |= as_columns(cost)
+            row |= cost_columns(cost)
         if metric:
-            about = self.metrics[metric]
-            row |= {"protocol": self.protocols[metric], "family": getattr(about, "family", "")}
-            row |= {"higher_is_better": getattr(about, "higher_is_better", True)}
-            row |= {"shares_objective": optimises_metric(about, self.methods[method])}
-        return row | facts
+            measured = self.metrics[metric]
+            row |= {"protocol": self.protocols[metric], "family": getattr(measured, "family", "")}
+            row |= {"higher_is_better": getattr(measured, "higher_is_better", True)}
+            row |= {"shares_objective": optimises_metric(measured, self.methods[method])}
+        return row | columns
 
 
-def as_columns(cost: PassCost) -> Row:
-    """Give a cost as rows have it."""
+def cost_columns(cost: PassCost) -> Row:
+    """Return the columns of a row that describe a cost."""
     return {
         "seconds": cost.seconds,
         "passes": float(cost.passes),
@@ -196,19 +214,19 @@ def as_columns(cost: PassCost) -> Row:
     }
 
 
-def number(value: Tensor | float) -> float | None:
-    """Give a value as JSON has it: NaN is none, and infinity is an error."""
-    plain = float(value)
-    if math.isinf(plain):
-        raise NonFiniteError("the metric gave infinity")
-    return None if math.isnan(plain) else plain
+def finite_or_none(value: Tensor | float) -> float | None:
+    """Return a value as JSON can store it, with None for NaN; raise :class:`NonFiniteError` for infinity."""
+    number = float(value)
+    if math.isinf(number):
+        raise NonFiniteError("the metric returned infinity")
+    return None if math.isnan(number) else number
 
 
-# -- what is found out once ------------------------------------------------------------------------------------
+# -- warming up ------------------------------------------------------------------------------------------------
 
 
-class _AsItIs:
-    """A change of maps that changes nothing."""
+class _Unchanged:
+    """An ablation that leaves the feature maps as they are."""
 
     shape = (1, 1)
 
@@ -216,24 +234,24 @@ class _AsItIs:
         return maps[None].expand(len(which), *maps.shape)
 
 
-def blank(model: ExplainedModel) -> Tensor:
-    """Give an input of the model's size, ``(1, C, H, W)`` of zeros."""
+def blank_input(model: ExplainedModel) -> Tensor:
+    """Return an input of the model's size, ``(1, C, H, W)`` of zeros."""
     return torch.zeros(1, len(model.preprocessing.mean), *model.preprocessing.size)
 
 
-def classes_in(model: ExplainedModel) -> int | None:
-    """Count the network's classes; None for a network that fails, as its rows will tell."""
+def count_classes(model: ExplainedModel) -> int | None:
+    """Return the network's number of classes; None for a network that fails, which the rows report."""
     with suppress(Exception):
-        return model.logits(blank(model)).shape[1]
+        return model.logits(blank_input(model)).shape[1]
     return None
 
 
-def acquaint(model: ExplainedModel, methods: Iterable[Method]) -> None:
-    """Let the model find out what it finds out once, so that it is no image's cost, whichever comes first."""
-    x = blank(model)
+def warm_up(model: ExplainedModel, methods: Iterable[Method]) -> None:
+    """Run the model's one-time layer searches, so that their cost is not added to that of the first image."""
+    x = blank_input(model)
     partial = [method for method in methods if cost_of(method).has_partial]
-    with suppress(Exception):  # whoever needs it will say what is wrong
+    with suppress(Exception):  # the rows report the error
         model.layers.candidates(x)
         model.layers.default(x)
         for layer in set().union(*map(layers_of, partial)):
-            model.ablated_scores(x, _AsItIs(), 0, readout="logit", layer=layer)
+            model.ablated_scores(x, _Unchanged(), 0, readout="logit", layer=layer)

@@ -1,4 +1,4 @@
-"""What a run consists of: images and games as jobs that are done on a bench, in this process or in another."""
+"""The jobs of a run: images, classes and groups of images, done by an evaluator in this or another process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from fusioncam.benchmark.evaluator import Evaluator, TimedHeatmap, acquaint
-from fusioncam.benchmark.multi_image import play
+from fusioncam.benchmark.evaluator import Evaluator, TimedHeatmap, warm_up
+from fusioncam.benchmark.multi_image import measure_group
 from fusioncam.benchmark.results_store import Key, Row
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.distributed.workers import FailedJob, Work
@@ -19,8 +19,8 @@ from fusioncam.model.explained_model import ExplainedModel
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a job gave: rows, those of an image together, new heatmaps ``(H, W)`` by method, or a class."""
+class JobResult:
+    """The result of a job: one list of rows per image, new heatmaps ``(H, W)`` by method, or a target class."""
 
     rows: Sequence[list[Row]] = ()
     heatmaps: Mapping[str, Tensor] = field(default_factory=dict)
@@ -29,20 +29,20 @@ class Done:
 
 @dataclass(frozen=True)
 class BenchmarkJob:
-    """Measure what is missing of an image; ``kept`` are heatmaps that need not be made."""
+    """Measure the missing (method, metric) pairs of an image; ``kept`` heatmaps are not computed again."""
 
     sample: Sample
     missing: frozenset[Key]
     kept: Mapping[str, TimedHeatmap] = field(default_factory=dict, repr=False)
 
-    def __call__(self, bench: Evaluator) -> Done:
-        """Do it."""
-        rows, heatmaps = bench.measure(self.sample, self.missing, self.kept)
-        return Done([rows], {name: one for name, one in heatmaps.items() if name not in self.kept})
+    def __call__(self, evaluator: Evaluator) -> JobResult:
+        """Return the rows and the new heatmaps."""
+        rows, heatmaps = evaluator.measure(self.sample, self.missing, self.kept)
+        return JobResult([rows], {name: heatmap for name, heatmap in heatmaps.items() if name not in self.kept})
 
-    def lost(self, bench: Evaluator, reason: str) -> Done:
-        """Say in a row that it could not be done."""
-        return Done([[bench.row(self.sample, error=reason)]])
+    def failed(self, evaluator: Evaluator, reason: str) -> JobResult:
+        """Return a row with the reason why the job failed."""
+        return JobResult([[evaluator.row(self.sample, error=reason)]])
 
     def __str__(self) -> str:
         return self.sample.name
@@ -50,71 +50,76 @@ class BenchmarkJob:
 
 @dataclass(frozen=True)
 class ClassJob:
-    """Find out which class of an image is explained."""
+    """Choose the target class of an image."""
 
     sample: Sample
 
-    def __call__(self, bench: Evaluator) -> Done:
-        """Do it."""
+    def __call__(self, evaluator: Evaluator) -> JobResult:
+        """Return the class, or a row with the error."""
         try:
-            return Done(target=int(bench.given(self.sample).target))
-        except Exception as error:  # of the network too: the user's code may raise anything
-            return self.lost(bench, describe_error(error))
+            return JobResult(target=int(evaluator.prepare(self.sample).target))
+        except Exception as error:  # the user's network may raise any error
+            return self.failed(evaluator, describe_error(error))
 
-    def lost(self, bench: Evaluator, reason: str) -> Done:
-        """Say in a row that it could not be done."""
-        return Done([[bench.row(self.sample, error=reason)]])
+    def failed(self, evaluator: Evaluator, reason: str) -> JobResult:
+        """Return a row with the reason why the job failed."""
+        return JobResult([[evaluator.row(self.sample, error=reason)]])
 
     def __str__(self) -> str:
         return self.sample.name
 
 
 @dataclass(frozen=True)
-class GameJob:
-    """Play a game with a group of images."""
+class GroupJob:
+    """Measure a multi-image metric on a group of images."""
 
-    game: str
+    metric: str
     group: Sequence[Sample]
 
-    def __call__(self, bench: Evaluator) -> Done:
-        """Do it."""
-        return Done(list(play(bench, self.game, self.group)))
+    def __call__(self, evaluator: Evaluator) -> JobResult:
+        """Return the rows of each image."""
+        return JobResult(measure_group(evaluator, self.metric, self.group))
 
-    def lost(self, bench: Evaluator, reason: str) -> Done:
-        """Say in rows that it could not be done."""
-        return Done([[bench.row(one, name, self.game, error=reason) for name in bench.methods] for one in self.group])
+    def failed(self, evaluator: Evaluator, reason: str) -> JobResult:
+        """Return rows with the reason why the job failed, one per image and method."""
+        return JobResult(
+            [
+                [evaluator.row(sample, method, self.metric, error=reason) for method in evaluator.methods]
+                for sample in self.group
+            ]
+        )
 
     def __str__(self) -> str:
-        return f"{self.game} of {len(self.group)} images"
+        return f"{self.metric} of {len(self.group)} images"
 
 
-Job = BenchmarkJob | ClassJob | GameJob
+Job = BenchmarkJob | ClassJob | GroupJob
 
 
 @dataclass(frozen=True)
-class BenchSetUp:
-    """Sets up a bench where the jobs are done; elsewhere with a network that is loaded there."""
+class EvaluatorSetup:
+    """Prepares an evaluator in the process of the jobs; in another process ``load`` loads the network there."""
 
-    bench: Evaluator
+    evaluator: Evaluator
     load: Callable[[], ExplainedModel] | None = None
 
     @classmethod
-    def elsewhere(cls, bench: Evaluator, load: Callable[[], ExplainedModel]) -> BenchSetUp:
-        """Give a set-up that can be sent: without the network, and without the images, which come with the jobs."""
-        unloaded: Any = None
-        return cls(replace(bench, model=unloaded, samples=()), load)
+    def for_remote(cls, evaluator: Evaluator, load: Callable[[], ExplainedModel]) -> EvaluatorSetup:
+        """Return a setup to send to another process: without the network, and without images, which the jobs have."""
+        no_model: Any = None
+        return cls(replace(evaluator, model=no_model, samples=()), load)
 
     def __call__(self) -> Work:
-        """Give what does the jobs."""
-        bench = self.bench if self.load is None else replace(self.bench, model=self.load())
-        acquaint(bench.model, bench.methods.values())
-        return partial(_all_done, bench)
+        """Return the function that does the jobs."""
+        evaluator = self.evaluator if self.load is None else replace(self.evaluator, model=self.load())
+        warm_up(evaluator.model, evaluator.methods.values())
+        return partial(_run_jobs, evaluator)
 
 
-def _all_done(bench: Evaluator, jobs: Sequence[Job]) -> list[Done]:
-    return [job(bench) for job in jobs]
+def _run_jobs(evaluator: Evaluator, jobs: Sequence[Job]) -> list[JobResult]:
+    return [job(evaluator) for job in jobs]
 
 
-def what_became(job: Job, found: Done | FailedJob, bench: Evaluator) -> Done:
-    """Give what a job gave, with errors as rows where its worker did not survive it."""
-    return job.lost(bench, found.reason) if isinstance(found, FailedJob) else found
+def result_of(job: Job, outcome: JobResult | FailedJob, evaluator: Evaluator) -> JobResult:
+    """Return a job's result; if its worker failed, rows with the reason."""
+    return job.failed(evaluator, outcome.reason) if isinstance(outcome, FailedJob) else outcome

@@ -1,4 +1,4 @@
-"""A run's images, found again without its networks, which alone would know their crop and their classes' names."""
+"""The file models.json of a run, with which reports open the images again without loading the networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fusioncam.benchmark.evaluator import classes_in
+from fusioncam.benchmark.evaluator import count_classes
 from fusioncam.benchmark.plan import Plan
 from fusioncam.data.datasets.registry import open_dataset
 from fusioncam.data.datasets.sample import Samples
@@ -23,7 +23,7 @@ FILE = "models.json"
 
 @dataclass(frozen=True)
 class StoredModelInfo:
-    """What is known of a run's network, and where its data set lies, None where the images were not of one."""
+    """The stored facts about one network of a run, and the path of the data set; None if the images had none."""
 
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None
@@ -32,55 +32,61 @@ class StoredModelInfo:
     class_map: str | None
 
     def samples(self) -> Samples:
-        """Open the data set as the run did; raises :class:`DatasetError` where it is gone."""
+        """Open the data set as the run did.
+
+        Raises :class:`DatasetError` if it no longer exists, and :class:`ResultsError` for images given in Python.
+        """
         if self.data is None:
-            raise ResultsError("the images were given in Python: only a data set can be opened again")
+            raise ResultsError("the images were given in Python: only a data set on disk can be opened again")
         return open_dataset(self.data, class_map=self.class_map, labels=self.labels, classes=self.classes)
 
     def class_name(self, target: int) -> str:
-        """Give a class as tables show it: the first of its names, or its index."""
+        """Return the first name of a class, or its index if the names are unknown."""
         known = self.labels is not None and target < len(self.labels)
         return self.labels[target].split(",")[0] if known and self.labels else str(target)
 
 
-def note(folder: Path, plan: Plan, models: Mapping[str, ExplainedModel], *, from_data: bool) -> None:
-    """Write what :func:`noted` reads."""
-    facts = {
-        "data": os.path.abspath(plan.data) if from_data else None,  # noqa: PTH100 # as plans do it
+def write_models_file(folder: Path, plan: Plan, models: Mapping[str, ExplainedModel], *, from_data: bool) -> None:
+    """Write the file that :func:`read_models_file` reads; ``from_data`` means that the images are a data set's."""
+    content = {
+        "data": os.path.abspath(plan.data) if from_data else None,  # noqa: PTH100 # plans normalise paths by os.path
         "class_map": None if plan.class_map is None else os.path.abspath(plan.class_map),  # noqa: PTH100
         "models": {
             name: {
                 "preprocessing": asdict(model.preprocessing),
                 "labels": model.labels,
-                "classes": classes_in(model),
+                "classes": count_classes(model),
             }
             for name, model in models.items()
         },
     }
     with atomic_write(folder / FILE) as file:
-        file.write(to_json(facts))
+        file.write(to_json(content))
 
 
-def noted(folder: Path) -> dict[str, StoredModelInfo]:
-    """Read what is known of a run's networks, by their names; nothing of runs of earlier versions.
+def read_models_file(folder: Path) -> dict[str, StoredModelInfo]:
+    """Read the stored facts about a run's networks, by their names; empty for a run of an earlier version.
 
-    Raises :class:`ResultsError` for a file that is torn or of another version.
+    Raises :class:`ResultsError` for a file that is truncated or of another version.
     """
     try:
-        facts = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return {name: _noted(one, facts["data"], facts["class_map"]) for name, one in facts["models"].items()}
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        data, class_map = content["data"], content["class_map"]
+        return {name: _model_info(stored, data, class_map) for name, stored in content["models"].items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ResultsError(f"{folder / FILE} cannot be read, it is torn or of another version: {error}") from error
+        raise ResultsError(f"cannot read {folder / FILE}, it is truncated or of another version: {error}") from error
 
 
-def _noted(facts: Mapping[str, Any], data: str | None, class_map: str | None) -> StoredModelInfo:
-    labels = None if facts["labels"] is None else tuple(map(str, facts["labels"]))
-    return StoredModelInfo(as_preprocessing(facts["preprocessing"]), labels, facts["classes"], data, class_map)
+def _model_info(stored: Mapping[str, Any], data: str | None, class_map: str | None) -> StoredModelInfo:
+    labels = None if stored["labels"] is None else tuple(map(str, stored["labels"]))
+    return StoredModelInfo(_preprocessing(stored["preprocessing"]), labels, stored["classes"], data, class_map)
 
 
-def as_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
-    """Make a preprocessing of what JSON kept of it, whose pairs became lists."""
-    settings: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in facts.items()}
+def _preprocessing(stored: Mapping[str, Any]) -> Preprocessing:
+    """Return the preprocessing that was stored as JSON, which turns tuples into lists."""
+    settings: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    }
     return Preprocessing(**settings)

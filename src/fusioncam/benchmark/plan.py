@@ -1,4 +1,4 @@
-"""What a benchmark is to do: the words of a YAML plan and of the command line, checked, told apart by a digest."""
+"""The plan of a benchmark: its settings, read from YAML or options, validated, and stored as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from fusioncam.errors import ResultsError, UnknownNameError, require_known, suggestion, unknown_name
+from fusioncam.errors import ResultsError, SettingError, UnknownNameError, require_known, suggestion, unknown_name
 from fusioncam.inference.settings import PRECISIONS
 from fusioncam.methods.registry import as_methods
 from fusioncam.metrics.registry import as_metrics
@@ -20,17 +20,18 @@ from fusioncam.zoo.loading import DEFAULT_MODEL
 
 BASELINES = ("ones", "center", "random")
 TARGETS = ("predicted", "label")
+# the settings that are lists of names; their order does not matter
+LISTS = ("models", "methods", "metrics")
 _PRESETS = Path(__file__).with_name("plans")
-# the fields of which a plan may have more than another, and still be the same work
-_LISTS = ("models", "methods", "metrics")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which models, methods and metrics meet which images, and all else that the values depend on.
+    """Which models, methods and metrics are combined with which images, and every other setting that affects values.
 
-    ``methods`` and ``metrics`` are SPECs of one each; the baselines are always among the methods. ``target`` is the
-    class that is explained: the "predicted" one, or the image's "label". ``layer`` is that of every model.
+    Each entry of ``methods`` and ``metrics`` is the SPEC of one method or metric; the baselines are always among the
+    methods. ``target`` is the class that is explained: "predicted", or the image's "label". ``layer`` is used for
+    every model.
     """
 
     data: str
@@ -48,209 +49,168 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Tell plans apart; the order of names makes no other plan."""
-        facts = {key: sorted(value) if key in _LISTS else value for key, value in asdict(self).items()}
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        """The hash that identifies the plan; the order of names does not affect it."""
+        settings = {key: sorted(value) if key in LISTS else value for key, value in asdict(self).items()}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def save(self, path: Path) -> None:
-        """Write the plan as JSON."""
+        """Write the plan as JSON; raise :class:`OutputError` if it cannot be written."""
         with atomic_write(path) as file:
             file.write(json.dumps(asdict(self) | {"digest": self.digest}, indent=2).encode())
 
 
-def stored_plan(path: Path) -> Plan | None:
-    """Read the plan of a run; None if there is none."""
+def load_plan(path: Path) -> Plan | None:
+    """Read the plan of a run; return None if the file does not exist.
+
+    Raises :class:`ResultsError` for a file that is not a plan of this version, or that was edited.
+    """
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        digest = facts.pop("digest")
-        settings: dict[str, Any] = {key: tuple(one) if key in _LISTS else one for key, one in facts.items()}
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        digest = stored.pop("digest")
+        settings: dict[str, Any] = {key: tuple(value) if key in LISTS else value for key, value in stored.items()}
         plan = Plan(**settings)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ResultsError(f"{path} is no plan of this version: {error}: choose another folder") from error
+        raise ResultsError(f"{path} is not a plan of this version: {error}: choose another folder") from error
     if plan.digest != digest:
-        raise ResultsError(f"{path} was changed by hand, its digest does not fit: choose another folder")
+        raise ResultsError(f"{path} was edited by hand, its digest does not match: choose another folder")
     return plan
 
 
-# -- one plan beside another -----------------------------------------------------------------------------------
-
-
-def differences(was: Plan, now: Plan) -> list[str]:
-    """Say in lines what differs, as ``key: was -> is``; names that came and went with + and -.
-
-    >>> differences(Plan("photos", seed=1), Plan("photos", seed=2, metrics=("increase", "road")))[:2]
-    ['metric: + road, - average-drop, - deletion, - insertion', 'seed: 1 -> 2']
-    """
-    lines = []
-    for word, name in _WORDS.items():
-        before, after = getattr(was, name), getattr(now, name)
-        if name in _LISTS:
-            signs = [f"+ {one}" for one in sorted({*after} - {*before})] + [
-                f"- {one}" for one in sorted({*before} - {*after})
-            ]
-            lines += [f"{word}: {', '.join(signs)}"] if signs else []
-        elif before != after:
-            lines.append(f"{word}: {_shown(before)} -> {_shown(after)}")
-    return lines
-
-
-def only_adds(was: Plan, now: Plan) -> bool:
-    """Say whether all that the first plan asks for is asked for by the second, too."""
-    more = all({*getattr(was, name)} <= {*getattr(now, name)} for name in _LISTS)
-    reach = now.limit is None or (was.limit is not None and was.limit <= now.limit)
-    same = all(getattr(was, name) == getattr(now, name) for name in _WORDS.values() if name not in (*_LISTS, "limit"))
-    return more and reach and same
-
-
-def only_adds_metrics(was: Plan, now: Plan) -> bool:
-    """Say whether the second plan has more metrics than the first and is the same otherwise."""
-    same = all({*getattr(was, name)} == {*getattr(now, name)} for name in ("models", "methods"))
-    return only_adds(was, now) and same and was.limit == now.limit
-
-
-def _shown(value: object) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-# -- from words ------------------------------------------------------------------------------------------------
+# -- reading plans ---------------------------------------------------------------------------------------------
 
 
 def presets() -> list[str]:
-    """List the plans that come with the package."""
-    return sorted(one.stem for one in _PRESETS.glob("*.yaml"))
+    """Return the names of the plans that come with the package."""
+    return sorted(path.stem for path in _PRESETS.glob("*.yaml"))
 
 
 def as_plan(source: str | Path | None = None, own: Container[str] = (), **options: Any) -> Plan:
-    """Make a plan of a preset's or a YAML file's words; ``options``, by their names in :class:`Plan`, override them.
+    """Return the plan of a preset or YAML file; ``options``, named as in :class:`Plan`, override its settings.
 
-    Whoever names models and no layer means the models' own, not that of the source. Names of the caller's ``own``
-    methods and metrics are no SPECs. Raises :class:`UnknownNameError` for whatever is no plan, no word of one or no
-    value of a word.
+    Options that are None are ignored. If the options have models but no layer, the source's layer does not apply.
+    Names in ``own``, those of the caller's own methods and metrics, are not parsed as SPECs.
+
+    Raises :class:`UnknownNameError` for an unknown preset, setting, method or metric, and :class:`SettingError` for a
+    bad value or a malformed file.
     """
-    words = {} if source is None else read_words(source)
+    from_source = {} if source is None else _read_settings(source)
     given = {name: value for name, value in options.items() if value is not None}
-    settings: dict[str, Any] = words | given
+    settings: dict[str, Any] = from_source | given
     if not settings.get("data"):
-        raise UnknownNameError("a benchmark needs images: name a folder or file of them")
-    for name in settings:
-        if name not in _CHECKS:
-            raise unknown_name("setting of a plan", name, _CHECKS)
-        settings[name] = _CHECKS[name](_WORD_OF[name], settings[name])
-    if "models" in given and settings["models"] != _names("model", words.get("models", DEFAULT_MODEL)):
+        raise SettingError("a benchmark needs images: give a folder or file of them")
+    settings = {name: _validated(name, value) for name, value in settings.items()}
+    if "models" in given and settings["models"] != _as_names(from_source.get("models", DEFAULT_MODEL)):
         settings["layer"] = given.get("layer")
     plan = Plan(**settings)
     return replace(
         plan,
         models=_unique(plan.models),
-        methods=_unique(_expanded((*plan.methods, *BASELINES), as_methods, own)),
-        metrics=_unique(_expanded(plan.metrics, as_metrics, own)),
+        methods=_unique(_expand((*plan.methods, *BASELINES), as_methods, own)),
+        metrics=_unique(_expand(plan.metrics, as_metrics, own)),
     )
 
 
-def _expanded(
-    names: Iterable[str], read: Callable[[str], list[tuple[str, Any]]], own: Container[str]
+def _expand(
+    names: Iterable[str], parse: Callable[[str], list[tuple[str, Any]]], own: Container[str]
 ) -> Iterator[str]:
+    """Yield the SPEC of one method or metric for each alternative in a SPEC."""
     for name in names:
-        yield from [name] if name in own else (one for one, _ in read(name))
-
-
-def read_words(source: str | Path) -> dict[str, Any]:
-    """Read a preset or a YAML file into the settings that it names."""
-    text = _text_of(source)
-    yaml = extra("benchmark", "yaml", "plans")
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        words = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UnknownNameError(f"the plan {source} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(words, dict):
-        raise UnknownNameError(
-            f"the plan {source} has no words: write lines such as 'method: [grad-cam, fusion-cam]'"
-        )
-    for word in words:
-        if word not in _WORDS:
-            raise unknown_name(f"key in the plan {source}:", word, _WORDS)
-    if len(node.value) > len(words):  # YAML lets the last one win
-        raise UnknownNameError(
-            f"the plan {source} says a word twice: {', '.join(key.value for key, _ in node.value)}"
-        )
-    return {_WORDS[word]: value for word, value in words.items() if value is not None}
-
-
-def _text_of(source: str | Path) -> str:
-    path = _PRESETS / f"{source}.yaml" if source in presets() else Path(source)
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UnknownNameError(f"the plan {source} is no text: {error}") from None
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UnknownNameError(
-            f"'{source}' is not a plan ({why}): name a YAML file or a preset; {suggestion(source, presets())}"
-        ) from None
-
-
-def _names(word: str, value: object) -> tuple[str, ...]:
-    """Take one name or several."""
-    listed = (value,) if isinstance(value, str) else value
-    if not isinstance(listed, (list, tuple)) or not listed or not all(isinstance(one, str) and one for one in listed):
-        raise UnknownNameError(f"{word} is a name or a list of names, got {value!r}")
-    return tuple(listed)
-
-
-def _count(least: int) -> Callable[[str, object], int]:
-    def check(word: str, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UnknownNameError(f"{word} is a whole number from {least}, got {value!r}")
-        return value
-
-    return check
-
-
-def _one_of(known: Iterable[str]) -> Callable[[str, object], str]:
-    def check(word: str, value: object) -> str:
-        require_known(word, value, known)
-        return str(value)
-
-    return check
-
-
-def _text(word: str, value: object) -> str:
-    if not isinstance(value, (str, Path)) or not str(value):
-        raise UnknownNameError(f"{word} is a text, got {value!r}")
-    return str(value)
-
-
-def _path(word: str, value: object) -> str:
-    return os.path.normpath(_text(word, value))
-
-
-def _flag(word: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise UnknownNameError(f"{word} is true or false, got {value!r}")
-    return value
+        yield from [name] if name in own else (spec for spec, _ in parse(name))
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-_CHECKS: dict[str, Callable[[str, object], object]] = {
-    "data": _path,
-    "models": _names,
-    "methods": _names,
-    "metrics": _names,
-    "layer": _text,
-    "target": _one_of(TARGETS),
-    "limit": _count(1),
-    "seed": _count(0),
-    "class_map": _path,
-    "device": _text,
-    "precision": _one_of(PRECISIONS),
-    "keep_heatmaps": _flag,
+def _read_settings(source: str | Path) -> dict[str, Any]:
+    """Read the settings, named as in :class:`Plan`, of a preset or a YAML file."""
+    text = _read_text(source)
+    yaml = extra("benchmark", "yaml", "plans")
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingError(f"the plan {source} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise SettingError(f"the plan {source} has no settings: write lines such as 'method: [grad-cam, fusion-cam]'")
+    for key in content:
+        if key not in SETTING_OF_KEY:
+            raise unknown_name(f"key in the plan {source}:", key, SETTING_OF_KEY)
+    if len(node.value) > len(content):  # YAML silently uses the last of several equal keys
+        keys = ", ".join(key.value for key, _ in node.value)
+        raise SettingError(f"the plan {source} has a key twice, got {keys}")
+    return {SETTING_OF_KEY[key]: value for key, value in content.items() if value is not None}
+
+
+def _read_text(source: str | Path) -> str:
+    path = _PRESETS / f"{source}.yaml" if source in presets() else Path(source)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingError(f"the plan {source} is not UTF-8 text: {error}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UnknownNameError(
+            f"'{source}' is not a plan ({reason}): give a YAML file or a preset; {suggestion(source, presets())}"
+        ) from None
+
+
+# -- validation ------------------------------------------------------------------------------------------------
+
+
+def _as_names(value: object) -> tuple[str, ...] | None:
+    """Return one name or a list of names as a tuple, None if it is neither."""
+    names = (value,) if isinstance(value, str) else value
+    valid = isinstance(names, (list, tuple)) and names and all(isinstance(name, str) and name for name in names)
+    return tuple(names) if valid else None  # type: ignore[arg-type]
+
+
+def _as_text(value: object) -> str | None:
+    return str(value) or None if isinstance(value, (str, Path)) else None
+
+
+def _as_path(value: object) -> str | None:
+    text = _as_text(value)
+    return None if text is None else os.path.normpath(text)
+
+
+def _as_integer(least: int) -> Callable[[object], int | None]:
+    return lambda value: value if type(value) is int and value >= least else None
+
+
+# for each setting, a function that returns its valid form or None, and what a valid value is
+_VALIDATORS: dict[str, tuple[Callable[[object], object], str]] = {
+    "data": (_as_path, "a path"),
+    **dict.fromkeys(LISTS, (_as_names, "a name or a list of names")),
+    "layer": (_as_text, "text"),
+    "target": (_as_text, "text"),
+    "limit": (_as_integer(1), "an integer of at least 1"),
+    "seed": (_as_integer(0), "an integer of at least 0"),
+    "class_map": (_as_path, "a path"),
+    "device": (_as_text, "text"),
+    "precision": (_as_text, "text"),
+    "keep_heatmaps": (lambda value: value if isinstance(value, bool) else None, "true or false"),
 }
-# a plan speaks of one model, as the command line does
-_WORD_OF = {one.name: one.name.removesuffix("s" * (one.name in _LISTS)).replace("_", "-") for one in fields(Plan)}
-_WORDS = {word: name for name, word in _WORD_OF.items()}
+_CHOICES = {"target": TARGETS, "precision": PRECISIONS}
+
+
+def _validated(name: str, value: object) -> object:
+    """Return the valid form of a setting's value."""
+    if name not in _VALIDATORS:
+        raise unknown_name("setting of a plan", name, _VALIDATORS)
+    convert, expected = _VALIDATORS[name]
+    valid = convert(value)
+    if valid is None:
+        raise SettingError(f"{KEY_OF_SETTING[name]} must be {expected}, got {value!r}")
+    if name in _CHOICES:
+        require_known(name, valid, _CHOICES[name])
+    return valid
+
+
+# a YAML file uses the names of the command line's options: the singular of lists, and dashes
+KEY_OF_SETTING = {
+    field.name: field.name.removesuffix("s" * (field.name in LISTS)).replace("_", "-") for field in fields(Plan)
+}
+SETTING_OF_KEY = {key: name for name, key in KEY_OF_SETTING.items()}

@@ -1,7 +1,7 @@
-"""Rows of values, kept so that nothing is lost: one line of JSON an image as they come, Parquet in the end.
+"""Storage of rows: a journal with one line of JSON per image during a run, and Parquet at the end.
 
-A line is whole or it is not there: it is brought to the disk before the next image begins, and what a killed run
-left of one is not read, and is written over.
+Each line is flushed to the disk before the next image begins. The incomplete last line of a killed run is ignored,
+and overwritten by the next line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fusioncam.utils.optional import extra
 Row = dict[str, Any]
 Key = tuple[str, str]
 
-# what all rows of a line have in common
+# the columns with the same value in all rows of a line
 SHARED = ("model", "layer", "image", "target", "label", "versions")
 COLUMNS = {
     "model": "string",
@@ -48,47 +48,46 @@ _ROW_GROUP = 20_000
 
 
 class Journal:
-    """The lines of a run: for each model and image one, or several where the run was extended or tried again.
+    """The lines of a run: one per model and image, or several if the run was extended or images were tried again.
 
-    ``done`` says which (method, metric) each (model, image) has values of.
+    ``done`` maps each (model, image) to the (method, metric) pairs that have been measured.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.done: dict[Key, frozenset[Key]] = defaultdict(frozenset)
-        self._places: dict[Key, list[int]] = defaultdict(list)
-        self._known: dict[frozenset[Key], frozenset[Key]] = {}
+        self._offsets: dict[Key, list[int]] = defaultdict(list)
+        self._shared_sets: dict[frozenset[Key], frozenset[Key]] = {}
         self._end = 0
         self._read()
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Write the rows of one image; raise :class:`OutputError` if they cannot be, and leave no part of them."""
-        line = (
-            json.dumps(_folded(rows), allow_nan=False, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
-        )
+        """Write the rows of one image; raise :class:`OutputError`, and leave no part of them, if that fails."""
+        text = json.dumps(_as_line(rows), allow_nan=False, ensure_ascii=False)
+        line = text.encode(errors="backslashreplace") + b"\n"
         try:
             _write(self.path, line, self._end)
         except OSError as error:
             raise OutputError(
-                f"cannot write {self.path}: {error.strerror or error}. What was written before is kept: with room "
-                "for more, the same command goes on"
+                f"cannot write {self.path}: {error.strerror or error}. The rows written before are kept: free "
+                "some space, and the same command continues"
             ) from error
-        self._note(rows, self._end, len(line))
+        self._add(rows, self._end, len(line))
 
     def rows(self, model: str, image: str) -> list[Row]:
-        """Give the rows of an image that hold."""
-        if (model, image) not in self._places:
+        """Return the current rows of an image."""
+        if (model, image) not in self._offsets:
             return []
         with self.path.open("rb") as file:
-            return merged(self._line(file, place) for place in self._places[model, image])
+            return merge_lines(self._read_line(file, offset) for offset in self._offsets[model, image])
 
     def images(self) -> list[Key]:
-        """List the models and images that there are rows of."""
-        return list(self._places)
+        """Return the (model, image) pairs that have rows."""
+        return list(self._offsets)
 
-    def _line(self, file: Any, place: int) -> list[Row]:
-        file.seek(place)
-        return _unfolded(json.loads(file.readline()))
+    def _read_line(self, file: Any, offset: int) -> list[Row]:
+        file.seek(offset)
+        return _as_rows(json.loads(file.readline()))
 
     def _read(self) -> None:
         if not self.path.exists():
@@ -98,25 +97,25 @@ class Journal:
                 if not line.endswith(b"\n"):
                     break
                 try:
-                    rows = _unfolded(json.loads(line))
+                    rows = _as_rows(json.loads(line))
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     raise ResultsError(f"line {number} of {self.path} is damaged: {error}") from error
-                self._note(rows, self._end, len(line))
+                self._add(rows, self._end, len(line))
 
-    def _note(self, rows: Sequence[Row], place: int, length: int) -> None:
+    def _add(self, rows: Sequence[Row], offset: int, length: int) -> None:
         key = rows[0]["model"], rows[0]["image"]
         measured = frozenset((row["method"], row["metric"]) for row in rows if row["error"] is None)
         done = self.done[key] | measured
-        # nearly all images have the same: one set serves them
-        self.done[key] = self._known.setdefault(done, done)
-        self._places[key].append(place)
-        self._end = place + length
+        # nearly all images have the same pairs: sharing one set saves memory
+        self.done[key] = self._shared_sets.setdefault(done, done)
+        self._offsets[key].append(offset)
+        self._end = offset + length
 
 
-def merged(lines: Iterable[Sequence[Row]]) -> list[Row]:
-    """Give the rows that hold of one image's lines: later ones replace those of the same method and metric.
+def merge_lines(lines: Iterable[Sequence[Row]]) -> list[Row]:
+    """Return the current rows of an image's lines: later rows replace those of the same method and metric.
 
-    A line is a new try at all that it speaks of, so that earlier errors about that are no more.
+    A later line also removes earlier errors of the image and of the methods that it has, which were tried again.
     """
     rows: dict[Key, Row] = {}
     for line in lines:
@@ -126,16 +125,18 @@ def merged(lines: Iterable[Sequence[Row]]) -> list[Row]:
     return list(rows.values())
 
 
-def _folded(rows: Sequence[Row]) -> Row:
+def _as_line(rows: Sequence[Row]) -> Row:
+    """Store the shared columns once."""
     shared = {name: rows[0][name] for name in SHARED}
     return shared | {"rows": [{k: v for k, v in row.items() if k not in SHARED} for row in rows]}
 
 
-def _unfolded(line: Row) -> list[Row]:
+def _as_rows(line: Row) -> list[Row]:
+    """Invert :func:`_as_line`."""
     shared = {name: line[name] for name in SHARED}
     rows = [{name: (shared | row)[name] for name in COLUMNS} for row in line["rows"]]
     if not rows:
-        raise ValueError("a line without rows")
+        raise ValueError("the line has no rows")
     return rows
 
 
@@ -143,20 +144,20 @@ def _write(path: Path, line: bytes, end: int) -> None:
     with path.open("r+b" if path.exists() else "wb", buffering=0) as file:
         file.truncate(end)
         file.seek(end)
-        left = memoryview(line)
-        while left:
-            left = left[file.write(left) :]
+        remaining = memoryview(line)
+        while remaining:
+            remaining = remaining[file.write(remaining) :]
         os.fsync(file.fileno())
 
 
 class Means:
-    """Means of values as they come, by model and method, and metric."""
+    """Running means of values by model, method and metric."""
 
     def __init__(self) -> None:
         self._sums: dict[Key, dict[str, tuple[float, int]]] = defaultdict(dict)
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Take the values that there are."""
+        """Add the values of the rows; rows without a value are skipped."""
         for row in rows:
             if row["value"] is not None:
                 sums = self._sums[row["model"], row["method"]]
@@ -164,51 +165,56 @@ class Means:
                 sums[row["metric"]] = total + row["value"], count + 1
 
     def found(self) -> dict[Key, dict[str, float]]:
-        """Give the means so far."""
+        """Return the mean of each metric by (model, method)."""
         return {
             key: {metric: total / count for metric, (total, count) in sums.items()}
             for key, sums in self._sums.items()
         }
 
 
-# -- the final form --------------------------------------------------------------------------------------------
+# -- Parquet ---------------------------------------------------------------------------------------------------
 
 
-def parquet() -> Any:
-    """Give pyarrow with its Parquet, or say how to get it."""
-    extra("benchmark", "pyarrow.parquet", "a benchmark's rows")
-    return extra("benchmark", "pyarrow", "a benchmark's rows")
+def require_pyarrow() -> Any:
+    """Return pyarrow with its Parquet module; raise :class:`MissingExtraError` if it is not installed."""
+    extra("benchmark", "pyarrow.parquet", "the rows of benchmarks")
+    return extra("benchmark", "pyarrow", "the rows of benchmarks")
 
 
 def write_parquet(rows: Iterable[Row], path: Path) -> int:
-    """Write rows as Parquet with the types of ``COLUMNS``, and give how many; few of them are in memory at once."""
-    arrow = parquet()
+    """Write rows as Parquet with the types of ``COLUMNS``, and return their number.
+
+    At most ``_ROW_GROUP`` rows are in memory at once.
+    """
+    arrow = require_pyarrow()
     types = {"string": arrow.string(), "int64": arrow.int64(), "float64": arrow.float64(), "bool": arrow.bool_()}
     types["list<float64>"] = arrow.list_(arrow.float64())
     schema = arrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
     remaining, count = iter(rows), 0
     with atomic_write(path) as file, arrow.parquet.ParquetWriter(file, schema) as writer:
-        for some in iter(lambda: list(islice(remaining, _ROW_GROUP)), []):
-            plain = [{name: _plain(value) for name, value in row.items()} for row in some]
-            writer.write_table(arrow.Table.from_pylist(plain, schema))
-            count += len(some)
+        for group in iter(lambda: list(islice(remaining, _ROW_GROUP)), []):
+            encodable = [{name: _encodable(value) for name, value in row.items()} for row in group]
+            writer.write_table(arrow.Table.from_pylist(encodable, schema))
+            count += len(group)
     return count
 
 
-def _plain(value: Any) -> Any:
-    """Give a text without the bytes of file names that are none; Parquet has no place for them."""
+def _encodable(value: Any) -> Any:
+    """Escape bytes of file names that are not UTF-8, which Parquet cannot store."""
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
-def in_order(
+def ordered_rows(
     journal: Journal, images: Iterable[Key], methods: Sequence[str], metrics: Sequence[str]
 ) -> Iterator[Row]:
-    """Give the rows that are asked for in the order of the names, whatever order they were made in; errors too."""
-    method_at, metric_at = ({name: place for place, name in enumerate(("", *names))} for names in (methods, metrics))
+    """Yield the rows of these methods and metrics in the order of the names, and the rows of errors."""
+    # errors of an image or a method have "" for the method or metric, and come first
+    method_order, metric_order = ({name: n for n, name in enumerate(("", *names))} for names in (methods, metrics))
 
-    def place(row: Row) -> tuple[int, int]:
-        return method_at[row["method"]], metric_at[row["metric"]]
+    def position(row: Row) -> tuple[int, int]:
+        return method_order[row["method"]], metric_order[row["metric"]]
 
     for key in images:
-        asked = [row for row in journal.rows(*key) if row["method"] in method_at and row["metric"] in metric_at]
-        yield from sorted(asked, key=place)
+        rows = journal.rows(*key)
+        selected = [row for row in rows if row["method"] in method_order and row["metric"] in metric_order]
+        yield from sorted(selected, key=position)

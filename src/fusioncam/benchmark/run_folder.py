@@ -1,4 +1,4 @@
-"""The folder of a run: which plan it has, and the heatmaps that were kept."""
+"""The folder of a run: opening it for a plan, and the stored heatmaps."""
 
 from __future__ import annotations
 
@@ -11,63 +11,66 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from fusioncam.benchmark.plan import Plan, differences, only_adds, only_adds_metrics, stored_plan
+from fusioncam.benchmark.plan import Plan, load_plan
+from fusioncam.benchmark.plan_comparison import differences, only_adds, only_adds_metrics
 from fusioncam.benchmark.results_store import Journal
 from fusioncam.errors import OutputError, ResultsError
 from fusioncam.utils.files import atomic_write
 from fusioncam.utils.text import slug, truncate_stem
 
 
-def journal_of(folder: Path) -> Journal:
-    """Read the rows of a run as far as they are there."""
+def open_journal(folder: Path) -> Journal:
+    """Return the journal of a run, with the rows written so far."""
     return Journal(folder / "rows.jsonl")
 
 
-def begun(folder: Path, plan: Plan, *, extend: bool) -> Journal:
-    """Give the rows of a run that is new or has the same plan; raise :class:`ResultsError` for those of another.
+def open_run(folder: Path, plan: Plan, *, extend: bool) -> Journal:
+    """Return the journal of a run that is new or continues; raise :class:`ResultsError` if its plan does not match.
 
-    ``extend`` allows a plan that asks for more of the same. One that only adds metrics to a run that kept its
-    heatmaps is allowed without: no method runs again.
+    With ``extend`` the plan may add to that of the run. A plan that only adds metrics to a run with stored heatmaps
+    is always allowed, because no method runs again.
     """
-    was, journal = stored_plan(folder / "plan.json"), journal_of(folder)
-    if was is None and journal.images():
-        raise ResultsError(f"{folder} has rows and no plan.json, which says what they are of: choose another folder")
-    if was is not None and was.digest != plan.digest and journal.images():
-        more = only_adds(was, plan)
-        if not (more and (extend or (was.keep_heatmaps and only_adds_metrics(was, plan)))):
-            hint = "say --extend to compute only what is new, or " if more else ""
-            changes = "\n  ".join(differences(was, plan))
+    stored, journal = load_plan(folder / "plan.json"), open_journal(folder)
+    if stored is None and journal.images():
+        raise ResultsError(f"{folder} has rows but no plan.json that describes them: choose another folder")
+    if stored is not None and stored.digest != plan.digest and journal.images():
+        adds = only_adds(stored, plan)
+        if not (adds and (extend or (stored.keep_heatmaps and only_adds_metrics(stored, plan)))):
+            hint = "use --extend to compute only what is new, or " if adds else ""
+            changes = "\n  ".join(differences(stored, plan))
             raise ResultsError(f"{folder} has rows of another plan: {hint}choose another folder\n  {changes}")
     return journal
 
 
-class Heatmaps:
-    """Kept heatmaps: a file an image, float32 as they were measured, so that later metrics give the same values."""
+class HeatmapStore:
+    """The stored heatmaps of a run, one file per image.
+
+    They are float32 as measured, so that a later metric has the same values as in the same run.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def path(self, model: str, image: str) -> Path:
-        """Give the file of an image, whose name may be long or have what no file name has."""
-        mark = hashlib.sha256(f"{model}\n{image}".encode(errors="surrogateescape")).hexdigest()[:8]
-        return self.folder / slug(model) / f"{truncate_stem(slug(image))}.{mark}.safetensors"
+        """Return the file of an image, whose name may be too long or have characters that file names cannot have."""
+        digest = hashlib.sha256(f"{model}\n{image}".encode(errors="surrogateescape")).hexdigest()[:8]
+        return self.folder / slug(model) / f"{truncate_stem(slug(image))}.{digest}.safetensors"
 
     def load(self, model: str, image: str) -> dict[str, Tensor]:
-        """Give an image's heatmaps ``(*s)`` by method; none where none can be read."""
+        """Return an image's heatmaps ``(*s)`` by method; empty if there is no file or it cannot be read."""
         try:
             return load_file(self.path(model, image))
         except (OSError, SafetensorError):
             return {}
 
     def save(self, model: str, image: str, heatmaps: Mapping[str, Tensor]) -> None:
-        """Keep an image's heatmaps."""
+        """Store an image's heatmaps ``(*s)`` by method; raise :class:`OutputError` if they cannot be written."""
         path = self.path(model, image)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot make {path.parent}: {error.strerror or error}") from error
+            raise OutputError(f"cannot create {path.parent}: {error.strerror or error}") from error
+        # safetensors refuses tensors that share memory, as those of methods with the same heatmap do
+        copies = {name: heatmap.clone(memory_format=torch.contiguous_format) for name, heatmap in heatmaps.items()}
         with atomic_write(path) as file:
-            # methods that share a heatmap have it twice here
-            file.write(
-                save({name: one.clone(memory_format=torch.contiguous_format) for name, one in heatmaps.items()})
-            )
+            file.write(save(copies))

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from fusioncam.benchmark.models_file import noted
-from fusioncam.benchmark.run_folder import Heatmaps
+from fusioncam.benchmark.models_file import read_models_file
+from fusioncam.benchmark.run_folder import HeatmapStore
 from fusioncam.report.figures.side_by_side import side_by_side_figure
 from fusioncam.report.html.data_uris import heatmap_uri, image_side, image_uri
 from fusioncam.report.html.page_model import (
@@ -44,7 +44,7 @@ def write_benchmark_page(folder: Path, path: Path) -> list[Path]:
     Files that only an earlier report wrote are removed.
     """
     results = read_results(folder)
-    images = RunImages(results, Heatmaps(folder / "heatmaps"), noted(folder))
+    images = RunImages(results, HeatmapStore(folder / "heatmaps"), read_models_file(folder))
     written = write_tables_and_figures(results, folder, side_by_side_figures(images))
     gallery = make_gallery(images) if (folder / "heatmaps").is_dir() else None
     return [*written.files, write_page(benchmark_page(results, written, gallery), path)]

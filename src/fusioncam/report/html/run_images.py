@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fusioncam.benchmark.models_file import StoredModelInfo
-from fusioncam.benchmark.run_folder import Heatmaps
+from fusioncam.benchmark.run_folder import HeatmapStore
 from fusioncam.data.datasets.sample import Samples
 from fusioncam.errors import FusionCamError, ResultsError
 from fusioncam.report.results import Results
@@ -27,7 +27,7 @@ class RunImages:
     """
 
     results: Results
-    heatmaps: Heatmaps
+    heatmaps: HeatmapStore
     models: Mapping[str, StoredModelInfo]
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
