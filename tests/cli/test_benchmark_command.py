@@ -228,7 +228,7 @@ def test_another_plan_is_refused_or_extends(cli, photos):
     code, out, err = cli("benchmark", photos, *FAST, "-m", "layer-cam", "-o", "run")
     assert (code, out) == (2, "")
     assert err == (
-        "error: run has rows of another plan: say --extend to compute only what is new, or choose another folder\n"
+        "error: run has rows of another plan: use --extend to compute only what is new, or choose another folder\n"
         "  method: + layer-cam\n"
     )
     code, out, err = cli("benchmark", photos, *FAST, "-m", "layer-cam", "-o", "run", "--extend")
@@ -244,9 +244,9 @@ def test_another_plan_is_refused_or_extends(cli, photos):
         (["photos", "-m", "gradcam"], "unknown method 'gradcam'; did you mean 'grad-cam'"),
         (["photos", "--metric", "insert"], "unknown metric 'insert'; did you mean 'insertion'"),
         (["photos", "--plan", "papers"], "did you mean 'paper'"),
-        (["photos", "--plan", "."], "'.' is no plan"),
-        (["photos", "--target", "top3"], "'top3' is no target"),
-        (["photos", "--limit", "0"], "limit is a whole number from 1"),
+        (["photos", "--plan", "."], "'.' is not a plan"),
+        (["photos", "--target", "top3"], "unknown target 'top3'"),
+        (["photos", "--limit", "0"], "limit must be an integer of at least 1"),
         (["photos", "--model", "samples:text"], "must return an nn.Module or an ExplainedModel, got str"),
         (["photos", *FAST, "-o", "photos/0.png"], "cannot write into"),
         (["photos", *FAST, "--metric", "iou", "--device", "cuda:99"], "is not available on this machine"),

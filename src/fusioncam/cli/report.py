@@ -32,10 +32,10 @@ def report(
     from fusioncam.report.html.page import write_html_report
 
     if (folder / "plan.json").exists():
-        from fusioncam.benchmark.api import gathered
+        from fusioncam.benchmark.api import collect_results
         from fusioncam.cli.benchmark_output import print_result
 
-        raise typer.Exit(print_result(gathered(folder), write_report_if_possible(folder), quiet=quiet, json=json))
+        raise typer.Exit(print_result(collect_results(folder), write_report_if_possible(folder), quiet=quiet, json=json))
     written = write_html_report(folder)
     if json:
         print_json({"folder": str(folder), "written": [str(path) for path in written]})
