@@ -135,7 +135,7 @@ def test_a_image_that_fails_gives_1(cli, photos):
 
     assert code == 1
     assert err == taken(photos, 4) + (
-        f"failed: samples:small, bad.png: {photos / 'bad.png'}: not an image in a known format (10 bytes)\n"
+        f"failed: samples:small, bad.png: {photos / 'bad.png'}: not an image in a known format (8 bytes)\n"
     )
     assert "13 rows" in out
     code, out, err = cli("report", "run", "--quiet")
