@@ -1,1 +1,1 @@
-"""Files, text, optional imports and the grammar of specs."""
+"""Files, text, environment variables, optional imports and the grammar of SPECs."""

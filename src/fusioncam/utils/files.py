@@ -1,35 +1,26 @@
-"""What files are called and how they are written: either the old one or the new one, never half of it."""
+"""Write files atomically, lock folders against other runs, and write strict JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from fusioncam.errors import OutputError
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _take(file: IO[bytes]) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _take(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Write to a temporary file beside ``path`` and put it in its place at the end, if nothing failed."""
+    """Write to a temporary file next to ``path`` and rename it to ``path`` if the block succeeds.
+
+    Other processes see either the old file or the complete new one. Raises :class:`OutputError`.
+    """
     part = path.with_name(f".fusioncam.{os.getpid()}.{threading.get_ident()}.part")
     try:
         with part.open("wb") as file:
@@ -38,12 +29,12 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        with suppress(OSError):  # not there: it took its place, or never came to be
+        with suppress(OSError):  # it does not exist after it was renamed, or if it could not be created
             part.unlink()
 
 
 def writable_folder(path: Path) -> Path:
-    """Make the folder if it is not there, and raise :class:`OutputError` if it cannot be written to."""
+    """Create the folder if necessary and return it; raise :class:`OutputError` if it is not writable."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".fusioncam.{os.getpid()}.part"
@@ -56,26 +47,24 @@ def writable_folder(path: Path) -> Path:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Have the folder for oneself until the block or the process ends, however it ends."""
+    """Hold the folder exclusively while the block runs; the lock also ends with the process, however that ends.
+
+    Raises :class:`OutputError` that names the process if another run holds the folder, or if it is not writable.
+    """
     writable_folder(folder)
-    with (folder / ".lock").open("a+b") as file:
-        try:
-            _take(file)
-        except OSError:
-            file.seek(0)
-            owner = ""
-            with suppress(OSError):  # Windows lets nobody read it
-                owner = file.read().decode(errors="replace")
-            raise OutputError(
-                f"another run ({owner or 'of another process'}) is writing into {folder}: wait for its end, stop it, "
-                "or choose another folder"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}".encode())
-        file.flush()
+    lock, owner = FileLock(folder / ".lock"), folder / ".lock-owner"  # FileLock may truncate its own file
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        name = owner.read_text() if owner.exists() else "of another process"
+        raise OutputError(
+            f"another run ({name}) is writing into {folder}: wait until it ends, stop it, or choose another folder"
+        ) from None
+    with held:
+        owner.write_text(f"process {os.getpid()}")
         yield
 
 
 def to_json(facts: dict[str, Any]) -> bytes:
-    """Write facts as UTF-8 JSON, refusing NaN; a file name that is no text keeps its bytes as escapes."""
+    """Return the facts as UTF-8 JSON without NaN; bytes of a file name that are not text become escapes."""
     return json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False).encode(errors="backslashreplace")

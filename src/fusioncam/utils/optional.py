@@ -1,4 +1,4 @@
-"""Packages that come with an extra: imported when they are needed, and named where they are missing."""
+"""Import packages of optional extras when they are needed, with an error that names the extra."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from fusioncam.errors import MissingExtraError
 
 
 def extra(name: str, module: str, what: str) -> Any:
-    """Import a module of the extra ``name``, or raise :class:`MissingExtraError` that says ``what`` needs it.
+    """Return a module of the extra ``name``; raise :class:`MissingExtraError` if its package is not installed.
 
-    A package that is there and lacks another one is not called missing: its own error is raised.
+    ``what`` is the plural subject of the message: "what need package". If the package is installed but one of its
+    own imports fails, that error is raised unchanged, because installing the extra again would not help.
 
     >>> extra("benchmark", "json", "texts").dumps([1])
     '[1]'

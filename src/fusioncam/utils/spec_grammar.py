@@ -1,9 +1,9 @@
-"""A name with optional settings in call form, as users type it, read against a registry of dataclasses.
+"""Parse SPECs: names with optional settings in call form, as users type them, for a registry of dataclasses.
 
 ``fusion-cam(gradient=layer-cam(layer=blocks.4), region=score-cam(readout=probability), theta=20)``
 
-A ``|`` between values asks for an entry with each of them: ``fusion-cam(gradient=grad-cam|layer-cam)`` is two, and
-with several such settings every combination is one. ``[a, b]`` is a list.
+A ``|`` between values stands for alternatives: ``fusion-cam(gradient=grad-cam|layer-cam)`` is two SPECs, and several
+such settings stand for every combination. ``[a, b]`` is a list.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Specs(Generic[T]):
-    """The SPECs of one registry.
+    """Parses the SPECs of one registry.
 
-    ``kind`` is what an entry is called, ``instead`` what to do who asks for several where one is wanted. A setting
-    whose type is ``kind``, capitalised, is an entry of the same registry.
+    ``kind`` is the noun for an entry in messages, ``known`` the registry. ``instead`` is the advice in the error for
+    a SPEC of several entries where one is expected. A setting whose type is ``kind``, capitalised, is an entry of
+    the same registry.
     """
 
     kind: str
@@ -31,11 +32,14 @@ class Specs(Generic[T]):
     instead: str = "give one"
 
     def many(self, spec: str | T) -> list[tuple[str, T]]:
-        """Give the entries that a SPEC asks for, and the names under which tables show them."""
+        """Return the entries of a SPEC or a callable, each with its name for tables.
+
+        Raises :class:`UnknownNameError`, :class:`SettingError` or :class:`InputTypeError`.
+        """
         return [(one, self.parse(one)) for one in self.expand(spec)] if isinstance(spec, str) else [self._named(spec)]
 
     def one(self, spec: str | T) -> tuple[str, T]:
-        """Give the one entry that a SPEC asks for, and its name; a callable is its own entry."""
+        """Return the entry of a SPEC or a callable with its name; raise :class:`SettingError` if it names several."""
         found = self.many(spec)
         if len(found) > 1:
             raise SettingError(f"'{spec}' names {len(found)} {self.kind}s: {self.instead}")
@@ -49,24 +53,27 @@ class Specs(Generic[T]):
         return names[0] if names else getattr(entry, "__name__", repr(entry)), entry
 
     def expand(self, spec: str) -> list[str]:
-        """Write out the alternatives of a SPEC.
+        """Return the SPECs that the alternatives of a SPEC stand for.
 
         >>> Specs("number", {}).expand("one(a=1|2, b=3)")
         ['one(a=1, b=3)', 'one(a=2, b=3)']
         """
-        found: list[str] = []
-        for one in self._split(spec, "|", spec):
-            name, paren, rest = one.partition("(")
+        specs: list[str] = []
+        for alternative in self._split(spec, "|", spec):
+            name, paren, rest = alternative.partition("(")
             if not paren or not rest.endswith(")"):
-                found.append(one)
+                specs.append(alternative)
                 continue
             parts = [part.partition("=") for part in self._split(rest[:-1], ",", spec)]
-            written = [[f"{key}{equals}{value}" for value in self.expand(text)] for key, equals, text in parts]
-            found += [f"{name}({', '.join(chosen)})" for chosen in product(*written)]
-        return found or [spec.strip()]
+            choices = [[f"{key}{equals}{value}" for value in self.expand(text)] for key, equals, text in parts]
+            specs += [f"{name}({', '.join(settings)})" for settings in product(*choices)]
+        return specs or [spec.strip()]
 
     def parse(self, spec: str) -> T:
-        """Read a SPEC of one entry; raise :class:`UnknownNameError` that says what is known and what is nearest."""
+        """Return the entry of a SPEC without alternatives.
+
+        Raises :class:`UnknownNameError` for an unknown name, :class:`SettingError` for a faulty setting.
+        """
         name, paren, rest = spec.strip().partition("(")
         if paren and not rest.endswith(")"):
             raise SettingError(f"cannot read the {self.kind} '{spec}': a closing ')' is missing")
@@ -75,64 +82,53 @@ class Specs(Generic[T]):
         settings = dict(self._setting(part, entry, name) for part in self._split(rest[:-1], ",", spec))
         return replace(entry, **settings) if settings else entry  # type: ignore[type-var] # ours are dataclasses
 
-    # -- saying what there is -----------------------------------------------------------------------------
+    # -- descriptions -------------------------------------------------------------------------------------
 
     def described(self, name: str) -> str:
-        """Say what an entry is; of a preset, of which entry with which settings."""
+        """Return the description of an entry, or for a preset the entry and settings that it stands for."""
         entry: Any = self.known[name]
         plain = type(entry)()
         base = next(known for known, other in self.known.items() if other == plain)
         if name == base:
             return summary(entry)
-        changed = [one for one in self.settings_of(entry) if one not in self.settings_of(plain)]
+        changed = [setting for setting in self.settings_of(entry) if setting not in self.settings_of(plain)]
         return f"{base} with {', '.join(changed)}" if changed else f"the same as {base}"
 
     def settings_of(self, entry: object) -> list[str]:
-        """List an entry's settings as a SPEC writes them, with their values."""
+        """Return the settings of an entry with their values, as a SPEC writes them."""
         if not is_dataclass(entry):
             return []
-        return [f"{one.name}={self._written(getattr(entry, one.name))}" for one in fields(entry)]
+        return [f"{field.name}={self._format(getattr(entry, field.name))}" for field in fields(entry)]
 
-    def _written(self, value: Any) -> str:
+    def _format(self, value: Any) -> str:
         if isinstance(value, tuple):
-            return f"[{', '.join(map(self._written, value))}]"
+            return f"[{', '.join(map(self._format, value))}]"
         names = [name for name, known in self.known.items() if known == value]
         if names:
             return names[0]
         return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
-    # -- reading what is typed ----------------------------------------------------------------------------
+    # -- parsing ------------------------------------------------------------------------------------------
 
     def _split(self, text: str, sign: str, spec: str) -> Iterator[str]:
-        """Split where the sign stands outside of inner parentheses and brackets; leave out what is empty."""
-        depth, start = 0, 0
-        for place, letter in enumerate(text + sign):
-            depth += (letter in "([") - (letter in ")]")
-            if depth < 0:
-                break
-            if letter == sign and depth == 0:
-                if text[start:place].strip():
-                    yield text[start:place].strip()
-                start = place + 1
-        if depth != 0:
-            problem = "a ')' is missing" if depth > 0 else "its parentheses do not match"
+        """Yield the parts between signs without surrounding spaces and without empty parts."""
+        if problem := _imbalance(text):
             raise SettingError(f"cannot read the {self.kind} '{spec}': {problem}")
+        yield from filter(None, (part.strip() for part in split(text, sign)))
 
     def _setting(self, part: str, entry: T, name: str) -> tuple[str, Any]:
+        """Return the name and value of a setting that is typed as ``name=value``."""
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        kinds: dict[str, str] = {one.name: str(one.type) for one in fields(entry)} if is_dataclass(entry) else {}
-        if not equals or key not in kinds:
-            problem = (
-                f"{name} has no setting '{key}'"
-                if equals
-                else f"cannot read the setting '{part}' of {name}: write name=value"
-            )
-            known = suggestion(key, list(kinds)) if kinds else "it has no settings"
-            raise UnknownNameError(f"{problem}; {known}")
-        return key, self._value(key, value, kinds[key])
+        types: dict[str, str] = {one.name: str(one.type) for one in fields(entry)} if is_dataclass(entry) else {}
+        known = suggestion(key, list(types)) if types else "it has no settings"
+        if not equals:
+            raise SettingError(f"cannot read the setting '{part}' of {name}: write name=value; {known}")
+        if key not in types:
+            raise UnknownNameError(f"{name} has no setting '{key}'; {known}")
+        return key, self._value(key, value, types[key])
 
     def _value(self, key: str, text: str, kind: str) -> Any:
-        """Read a setting's value as the kind that the entry declares."""
+        """Return the value of a setting, parsed as the type that the entry declares."""
         if kind.startswith("tuple["):
             inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
             return tuple(self._value(key, one, kind[6:].split(",")[0]) for one in self._split(inner, ",", text))
@@ -143,7 +139,7 @@ class Specs(Generic[T]):
 
 
 def summary(entry: object) -> str:
-    """Give what an entry is in the first sentence of its docstring, without the paper."""
+    """Return the first sentence of an entry's docstring, without the paper in parentheses."""
     words = " ".join((type(entry).__doc__ or "").replace("``", "").split())
     return words.partition(". ")[0].partition(" (")[0].rstrip(".")
 
@@ -172,11 +168,25 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
 }
 
 
-def split(text: str) -> Iterator[str]:
-    """Split at the commas outside of parentheses and brackets."""
+def split(text: str, sign: str = ",") -> Iterator[str]:
+    """Yield the parts between signs that are outside of parentheses and brackets.
+
+    >>> list(split("a(b, c), [d, e]"))
+    ['a(b, c)', ' [d, e]']
+    """
     depth, start = 0, 0
-    for place, letter in enumerate(text + ","):
+    for position, letter in enumerate(text + sign):
         depth += (letter in "([") - (letter in ")]")
-        if letter == "," and depth == 0:
-            yield text[start:place]
-            start = place + 1
+        if letter == sign and depth == 0:
+            yield text[start:position]
+            start = position + 1
+
+
+def _imbalance(text: str) -> str | None:
+    """Return what is wrong with the parentheses and brackets of a text, if anything."""
+    depth = 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if depth < 0:
+            return "its parentheses do not match"
+    return "a ')' is missing" if depth else None

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Turn texts into file names and printable texts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 
 def slug(text: str) -> str:
-    """Make a text fit for a file name.
+    """Return the text with everything replaced that does not belong in a file name, at most 80 characters.
 
     >>> slug("fusion-cam:official(theta=20)")
     'fusion-cam_official_theta=20'
@@ -16,15 +16,15 @@ def slug(text: str) -> str:
 
 
 def truncate_stem(stem: str, limit: int = 120) -> str:
-    """Cut a file's stem to so many bytes, to leave room for what comes behind it (255 in all)."""
+    """Return the stem cut to ``limit`` bytes, which leaves room for a suffix: a file name has at most 255 bytes."""
     return os.fsencode(stem)[:limit].decode(errors="surrogateescape")
 
 
 def printable(text: str) -> str:
-    """Put a mark for bytes of a file name that are no text."""
+    """Return the text with a question mark for each byte of a file name that is not text."""
     return text.encode(errors="replace").decode()
 
 
 def minus(text: str) -> str:
-    """Write the sign of negative numbers as a minus, not a hyphen."""
+    """Return the text with minus signs instead of hyphens, for negative numbers in print."""
     return text.replace("-", "\N{MINUS SIGN}")
