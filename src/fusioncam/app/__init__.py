@@ -1,5 +1,6 @@
-"""The web page: `fusioncam app`."""
+"""The web page that `fusioncam app` serves."""
 
-from fusioncam.app.server import serve, served
+from fusioncam.app.server import run_server
+from fusioncam.app.session import Session
 
-__all__ = ["serve", "served"]
+__all__ = ["Session", "run_server"]

@@ -1,7 +1,7 @@
-"""What the page answers when something on it is touched.
+"""Handlers of the page's events: from what a visitor sends to what the page shows.
 
-Every answer begins with a note, which is empty if all went well. Nothing that a visitor sends is trusted: events can
-be called with anything, so that values are checked here and in the studio, whatever the page would offer.
+Nothing that a visitor sends is trusted. An event can be called with any values, so these are validated here and in
+the session, even where the page itself offers only valid ones.
 """
 
 from __future__ import annotations
@@ -19,93 +19,105 @@ import gradio as gr
 from PIL import Image
 
 from fusioncam.app import html
-from fusioncam.app.session import CachedExplanation, Studio, open_upload, packed
-from fusioncam.errors import FusionCamError, ImageError, UnknownNameError
+from fusioncam.app.cached_explanation import CachedExplanation
+from fusioncam.app.files import open_upload, zip_explanations
+from fusioncam.app.session import Session
+from fusioncam.errors import FusionCamError, ImageError, InputTypeError
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.utils.text import truncate_stem
 
-_SIDE = 512  # of a map among others
+_THUMBNAIL_SIDE = 512
+
+# the outputs of ``explain`` in the page's order: overlay, facts, card, theta, explanation; the boxes of the result
+# and of the comparison; the placeholder; the gallery and the explanations in it
+_HIDDEN = gr.update(visible=False)
+NO_EXPLANATION: tuple[Any, ...] = (None, "", "", _HIDDEN, None, _HIDDEN, _HIDDEN, html.EMPTY, [], ())
+UNCHANGED = (gr.skip(),) * 5
+NO_CLASSES = (gr.update(choices=[], value=None, visible=False), gr.skip())
+
+Compared = tuple[str, list[tuple[Image.Image, str]], tuple[Explanation, ...]]
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Answers what the page asks; ``folder`` holds what visitors sent, and nothing outside of it is opened."""
+class PageHandlers:
+    """The handlers of one page; ``folder`` holds the uploads, and no file outside of it is opened."""
 
-    studio: Studio
+    session: Session
     folder: Path
 
-    def look(self, sent: object, model: str) -> tuple[Any, ...]:
-        """Name the classes that come into question, and the network's layers."""
-        layers = self.studio.layers(model)
-        guesses = [] if sent is None else self.studio.guesses(self._image(sent)[0], model)
-        choices = [(html.choice(one), str(one.index)) for one in guesses]
+    def update_choices(self, upload: object, model: str) -> tuple[Any, ...]:
+        """Return the choices of classes for the image, and of layers for the model."""
+        layers = self.session.layers(model)
+        predictions = [] if upload is None else self.session.predict_classes(self._open(upload)[0], model)
+        choices = [(html.class_choice(prediction), str(prediction.index)) for prediction in predictions]
         return (
             gr.update(choices=choices, value=choices[0][1] if choices else None, visible=bool(choices)),
-            gr.update(choices=[(f"{layers[0]} (default)", layers[0]), *layers[1:]], value=layers[0]),
+            gr.update(choices=layer_choices(layers), value=layers[0]),
         )
 
     def explain(
-        self, sent: object, model: str, layer: str, method: str, target: object, theta: object = None
+        self, upload: object, model: str, layer: str, method: str, target: object, theta: object = None
     ) -> tuple[Any, ...]:
-        """Make the heatmap; what is known of an earlier one is forgotten."""
-        if sent is None:
-            return BLANK
-        return _shown(self._made(sent, model, layer, method, target, theta))
+        """Explain the image, and replace the earlier heatmap, its card and its comparison."""
+        if upload is None:
+            return NO_EXPLANATION
+        explained = self._explain(upload, model, layer, method, target, theta)
+        theta_update = _HIDDEN if explained.theta is None else gr.update(visible=True, value=explained.theta)
+        overlay, visible = explained.explanation.overlay(), gr.update(visible=True)
+        shown = overlay, html.facts(explained), html.MEASURING, theta_update, explained
+        return *shown, visible, visible, "", [], ()
 
-    def fuse(self, made: CachedExplanation | None, theta: Any) -> tuple[Any, ...] | None:
-        """Make the heatmap again of the same maps, unless it is that one."""
-        if made is None:  # there was one, or there would be no theta to move
-            raise ImageError("this heatmap is no longer here: choose the image again")
-        if made.theta == theta:
+    def change_theta(self, explained: CachedExplanation | None, theta: Any) -> tuple[Any, ...] | None:
+        """Fuse the maps of the heatmap with another theta; return None if theta is the same."""
+        if explained is None:  # the theta slider is visible only after an explanation, so that it has expired
+            raise ImageError("this heatmap has expired: choose the image again")
+        if explained.theta == theta:
             return None
-        again = made.at_theta(theta)
-        return again.explanation.overlay(), html.facts(again), html.MOVED, gr.skip(), again
+        fused = explained.at_theta(theta)
+        return fused.explanation.overlay(), html.facts(fused), html.THETA_MOVED, gr.skip(), fused
 
-    def check(self, made: CachedExplanation | None) -> tuple[()] | None:
-        """Measure how far to trust the heatmap, unless that is known."""
-        if made is None:
+    def check(self, explained: CachedExplanation | None) -> tuple[()] | None:
+        """Measure how far to trust the heatmap; the explanation keeps the card."""
+        if explained is None:
             return None
-        made.explanation.check()
+        explained.explanation.check()
         return ()
 
-    def present(self, made: CachedExplanation | None, shown: str) -> str:
-        """Show the card of the heatmap that is there now, if it was measured."""
-        return shown if made is None or made.explanation.card is None else html.card(made.explanation.card)
+    def show_card(self, explained: CachedExplanation | None, current: str) -> str:
+        """Return the card of the heatmap that the page shows now, or the current content if it has no card yet."""
+        trust_card = None if explained is None else explained.explanation.card
+        return current if trust_card is None else html.card(trust_card)
 
-    def compare(
-        self, made: CachedExplanation | None, methods: object
-    ) -> Iterator[tuple[str, list[tuple[Image.Image, str]], tuple[Explanation, ...]]]:
-        """Make a heatmap by each of the methods, of the same class and layer, and show each when it is there."""
-        shown: list[tuple[Image.Image, str]] = []
-        others: list[Explanation] = []
-        problems: list[str] = []
-        chosen = methods[: len(self.studio.methods)] if isinstance(methods, list) else []
-        if made is None or not chosen:
-            yield html.note("Drop an image, and choose the methods that are to be compared."), [], ()
+    def compare(self, explained: CachedExplanation | None, methods: object) -> Iterator[Compared]:
+        """Explain the same class and layer by each of the methods; yield the gallery after each."""
+        chosen = methods[: len(self.session.methods)] if isinstance(methods, list) else []
+        if explained is None or not chosen:
+            yield html.note("Drop an image, and choose the methods to compare."), [], ()
             return
+        gallery: list[tuple[Image.Image, str]] = []
+        explanations: list[Explanation] = []
+        problems: list[str] = []
         for method in chosen:
             try:
-                others.append(self.studio.beside(made, method))
-                shown.append((_small(others[-1].overlay()), others[-1].method))
-            except FusionCamError as error:
-                problems.append(f"{method}: {error}")
-            except Exception:
-                traceback.print_exc()
-                problems.append(f"{method}: {html.BROKEN}")
-            yield html.note("\n".join(problems)) if problems else "", list(shown), tuple(others)
+                explanation = self.session.explain_by(method, explained)
+                gallery.append((_thumbnail(explanation.overlay()), explanation.method))
+                explanations.append(explanation)
+            except Exception as error:
+                problems.append(f"{method}: {_describe(error)}")
+            yield html.note("\n".join(problems)) if problems else "", list(gallery), tuple(explanations)
 
-    def pack(self, made: CachedExplanation | None, others: tuple[Explanation, ...]) -> tuple[str]:
-        """Write all that was made into a zip file, and give its path."""
-        if made is None:
-            raise UnknownNameError("there is nothing to download yet: drop an image first")
-        explanations = {one.method: one for one in (*others, made.explanation)}.values()
-        stem = truncate_stem(Path(made.explanation.source).stem)
+    def pack(self, explained: CachedExplanation | None, compared: tuple[Explanation, ...]) -> tuple[str]:
+        """Write the heatmap and those of the comparison into a zip file, and return its path."""
+        if explained is None:
+            raise ImageError("there is no heatmap to download: drop an image first")
+        explanations = {one.method: one for one in (*compared, explained.explanation)}.values()
+        stem = truncate_stem(Path(explained.explanation.source).stem)
         path = self.folder / secrets.token_hex(16) / f"{stem}.heatmaps.zip"
         path.parent.mkdir()
-        path.write_bytes(packed(explanations))
+        path.write_bytes(zip_explanations(explanations))
         return (str(path),)
 
-    def answer(
+    def explain_by_api(
         self,
         image: dict[str, Any],
         model: str = "",
@@ -114,86 +126,84 @@ class Desk:
         target: str = "",
         theta: float = -1,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Explain an image: its facts, and a zip file of overlay, map and facts.
+        """Explain an image; return its facts, and a zip file of overlay, heatmap and facts.
 
-        Empty strings stand for the page's first model and method, the model's own layer, and the class that it holds
-        most probable; a negative theta is the method's own.
+        Empty strings stand for the page's first model and method, the model's default layer and the predicted
+        class; a negative theta stands for that of the method.
         """
-        name, method = model or next(iter(self.studio.models)), method or next(iter(self.studio.methods))
-        own = isinstance(theta, float | int) and theta < 0
-        made = self._made(image, name, layer or None, method, target or None, None if own else theta)
-        (path,) = self.pack(made, ())
-        return made.explanation.facts(), gr.FileData(path=path, orig_name=Path(path).name).model_dump()
+        model, method = model or next(iter(self.session.models)), method or next(iter(self.session.methods))
+        default_theta = isinstance(theta, float | int) and theta < 0
+        explained = self._explain(
+            image, model, layer or None, method, target or None, None if default_theta else theta
+        )
+        (path,) = self.pack(explained, ())
+        return explained.explanation.facts(), gr.FileData(path=path, orig_name=Path(path).name).model_dump()
 
-    def _made(
-        self, sent: object, model: str, layer: str | None, method: Any, target: Any, theta: Any = None
+    def _explain(
+        self, upload: object, model: str, layer: str | None, method: Any, target: Any, theta: Any = None
     ) -> CachedExplanation:
-        image, source = self._image(sent)
+        image, name = self._open(upload)
         if not isinstance(target, str | int | None):
-            raise UnknownNameError("a class is an index or a name")
-        return self.studio.explain(image, source, model=model, layer=layer, method=method, target=target, theta=theta)
+            raise InputTypeError(f"target must be a class index or a class name, got {target!r}")
+        return self.session.explain(image, name, model=model, layer=layer, method=method, target=target, theta=theta)
 
-    def _image(self, sent: object) -> tuple[Image.Image, str]:
-        """Open what was uploaded, and give its name."""
-        path = sent.get("path") if isinstance(sent, dict) else None
-        if not isinstance(path, str) or "\0" in path or not self._holds(Path(path)):
+    def _open(self, upload: object) -> tuple[Image.Image, str]:
+        """Return an uploaded image and the name of its file."""
+        path = upload.get("path") if isinstance(upload, dict) else None
+        if not isinstance(path, str) or "\0" in path or not self._contains(Path(path)):
             raise ImageError("an image must be uploaded: no path and no address is opened")
         return open_upload(Path(path)), Path(path).name
 
-    def _holds(self, path: Path) -> bool:
+    def _contains(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self.folder.resolve())
 
 
-# in the order of the page: heatmap, facts, card, theta, what was made; the boxes around them and around the others,
-# what is there instead, the others and what is remembered of them
-_GONE = gr.update(visible=False)
-BLANK: tuple[Any, ...] = (None, "", "", _GONE, None, _GONE, _GONE, html.EMPTY, [], ())
-SAME = (gr.skip(),) * 5
-NO_CLASSES = (gr.update(choices=[], value=None, visible=False), gr.skip())
+def layer_choices(layers: list[str]) -> list[str | tuple[str, str]]:
+    """Return the choices of layers, of which the first is the default."""
+    return [(f"{layers[0]} (default)", layers[0]), *layers[1:]]
 
 
-def _shown(made: CachedExplanation) -> tuple[Any, ...]:
-    theta = gr.update(visible=False) if made.theta is None else gr.update(visible=True, value=made.theta)
-    shown = made.explanation.overlay(), html.facts(made), html.MEASURING, theta, made
-    return *shown, gr.update(visible=True), gr.update(visible=True), "", [], ()
+def with_error_note(
+    handler: Callable[..., tuple[Any, ...] | None], outputs_of_error: tuple[Any, ...]
+) -> Callable[..., tuple[Any, ...]]:
+    """Return a handler with a note as its first output, which is empty unless an error was raised.
 
-
-def _small(image: Image.Image) -> Image.Image:
-    image.thumbnail((_SIDE, _SIDE))
-    return image
-
-
-def noted(answer: Callable[..., tuple[Any, ...] | None], blank: tuple[Any, ...]) -> Callable[..., tuple[Any, ...]]:
-    """Put a note before the answer: what went wrong, never as a traceback, with ``blank`` for the answer.
-
-    An answer of None leaves everything as it is.
+    If an error is raised, the other outputs are ``outputs_of_error``. If the handler returns None, the page stays as
+    it is.
     """
 
-    @functools.wraps(answer)
-    def safe(*sent: Any) -> tuple[Any, ...]:
+    @functools.wraps(handler)
+    def safe(*inputs: Any) -> tuple[Any, ...]:
         try:
-            given = answer(*sent)
-            return (gr.skip(),) * (1 + len(blank)) if given is None else ("", *given)
-        except FusionCamError as error:
-            return html.note(str(error)), *blank
-        except Exception:
-            traceback.print_exc()
-            return html.note(html.BROKEN), *blank
+            outputs = handler(*inputs)
+        except Exception as error:
+            return html.note(_describe(error)), *outputs_of_error
+        return (gr.skip(),) * (1 + len(outputs_of_error)) if outputs is None else ("", *outputs)
 
     return safe
 
 
-def refusing(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what goes wrong into an error that Gradio hands to the visitor, as text."""
+def with_gradio_error(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a handler whose errors are Gradio's, which are sent to the caller as text."""
 
-    @functools.wraps(answer)
-    def safe(*sent: Any, **named: Any) -> Any:
+    @functools.wraps(handler)
+    def safe(*inputs: Any, **named: Any) -> Any:
         try:
-            return answer(*sent, **named)
-        except FusionCamError as error:
-            raise gr.Error(escape(str(error)), print_exception=False) from None
-        except Exception:
-            traceback.print_exc()
-            raise gr.Error(html.BROKEN, print_exception=False) from None
+            return handler(*inputs, **named)
+        except Exception as error:
+            raise gr.Error(escape(_describe(error)), print_exception=False) from None
 
     return safe
+
+
+def _describe(error: Exception) -> str:
+    """Return the message of an error of the library; log any other error and return a message without details."""
+    if isinstance(error, FusionCamError):
+        return str(error)
+    traceback.print_exception(error)
+    return html.SERVER_ERROR
+
+
+def _thumbnail(image: Image.Image) -> Image.Image:
+    image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+    return image

@@ -1,55 +1,56 @@
-"""What the page says, as HTML: all that comes from elsewhere, names of files and classes and errors, is escaped."""
+"""The texts of the web page as HTML; names of files and classes, and messages of errors, are escaped."""
 
 from __future__ import annotations
 
 from html import escape
 
-from fusioncam.app.session import MAX_BYTES, MAX_PIXELS, CachedExplanation, ClassPrediction
+from fusioncam.app.cached_explanation import CachedExplanation
+from fusioncam.app.files import MAX_BYTES, MAX_PIXELS
+from fusioncam.app.session import ClassPrediction
 from fusioncam.trust.card import TrustCard
 from fusioncam.trust.rendering import CardView
 
-HEAD = """<header class="fc-head"><h1>What did the network look at?</h1>
-<p>Drop an image. The heatmap shows which part of it speaks for a class, and the card how far to trust that.</p>
-</header>"""
-FOOT = """<footer class="fc-foot">Made by fusioncam on this server. Images that are sent are deleted after an hour,
-and when the server ends.</footer>"""
+HEAD = """<header class="fc-head"><h1>Which part of the image supports the class?</h1>
+<p>Drop an image. The heatmap shows which parts of it support a class, and the card shows how far to trust the
+heatmap.</p></header>"""
+FOOT = """<footer class="fc-foot">Computed by fusioncam on this server. Uploaded images are deleted after one hour,
+and when the server stops.</footer>"""
 LIMITS = f"JPEG, PNG, WebP, GIF, BMP or TIFF, up to {MAX_BYTES >> 20} MB and {MAX_PIXELS // 1_000_000} megapixels"
 EMPTY = """<div class="fc-empty"><p>The heatmap appears here.</p></div>"""
-BROKEN = "Something went wrong here, and it was not the image: the server's log tells what."
-MEASURING = (
-    """<section class="fc-card fc-waits" aria-busy="true"><p>Measuring how far to trust this map …</p></section>"""
-)
-MOVED = """<section class="fc-card"><p>Let go of theta, and this map is measured too.</p></section>"""
+SERVER_ERROR = "An error occurred on the server, not in your image; the log of the server has the details."
+MEASURING = """<section class="fc-card fc-waits" aria-busy="true"><p>Measuring how far to trust this heatmap …</p></section>"""
+THETA_MOVED = """<section class="fc-card"><p>Release theta to measure this heatmap too.</p></section>"""
+_MAP_NAMES = {"denoised": "gradient map", "region": "region map", "union": "union"}
 
 
 def note(message: str) -> str:
-    """Say what went wrong."""
+    """Return a message about an error."""
     return f'<div class="fc-note" role="alert">{escape(message)}</div>'
 
 
-def choice(guess: ClassPrediction) -> str:
-    """Name a class with its probability."""
-    return f"{guess.name} · {guess.probability:.1%}"
+def class_choice(prediction: ClassPrediction) -> str:
+    """Return the text of a class in the list of choices: its name and its probability."""
+    return f"{prediction.name} · {prediction.probability:.1%}"
 
 
-def facts(made: CachedExplanation) -> str:
-    """Say what the map is of, and what it was made by."""
-    one = made.explanation
-    seconds = f"{one.seconds:.1f} s" if one.seconds < 10 else f"{one.seconds:.0f} s"
-    passes = f"{one.passes:,} passes" + (f" and {one.partial_passes:,} partial" if one.partial_passes else "")
+def facts(explained: CachedExplanation) -> str:
+    """Return the class, the method, the layer, the cost and the gains of a heatmap."""
+    explanation = explained.explanation
+    digits = 1 if explanation.seconds < 10 else 0
+    partial = f" and {explanation.partial_passes:,} partial" if explanation.partial_passes else ""
     lines = [
-        f'<span class="fc-scale">0<i></i>1</span><strong>{escape(one.class_name)}</strong> {one.probability:.1%}',
-        f"<code>{escape(one.method)}</code> at <code>{escape(one.layer)}</code> of {escape(one.model)} · "
-        f"{passes} · {seconds}",
+        f'<span class="fc-scale">0<i></i>1</span><strong>{escape(explanation.class_name)}</strong> '
+        f"{explanation.probability:.1%}",
+        f"<code>{escape(explanation.method)}</code> at <code>{escape(explanation.layer)}</code> of "
+        f"{escape(explanation.model)} · {explanation.passes:,} passes{partial} · {explanation.seconds:.{digits}f} s",
     ]
-    if one.gains:
-        names = {"denoised": "gradient map", "region": "region map", "union": "union"}
-        gains = " · ".join(f"{names[name]} {gain:+.3f}" for name, gain in one.gains.items())
-        lines.append(f"what each adds to the probability: {gains}")
+    if explanation.gains:
+        gains = " · ".join(f"{_MAP_NAMES[name]} {gain:+.3f}" for name, gain in explanation.gains.items())
+        lines.append(f"gain in probability over the empty image: {gains}")
     return f'<div class="fc-facts"><p>{"</p><p>".join(lines)}</p></div>'
 
 
-def card(card: TrustCard) -> str:
+def card(trust_card: TrustCard) -> str:
     """Return a trust card under its heading."""
-    view = CardView.from_facts(card.facts())
+    view = CardView.from_facts(trust_card.facts())
     return f'<section class="fc-card {view.level}"><h2>How far to trust it</h2>{view.open_html()}</section>'

@@ -1,4 +1,4 @@
-"""The page: what is on it, and what is asked when something on it is touched."""
+"""The page: its components, and the handlers of their events."""
 
 from __future__ import annotations
 
@@ -9,24 +9,32 @@ from typing import Any
 import gradio as gr
 
 from fusioncam.app import html
-from fusioncam.app.handlers import BLANK, NO_CLASSES, SAME, Desk, noted, refusing
-from fusioncam.app.session import Studio
+from fusioncam.app.handlers import (
+    NO_CLASSES,
+    NO_EXPLANATION,
+    UNCHANGED,
+    PageHandlers,
+    layer_choices,
+    with_error_note,
+    with_gradio_error,
+)
+from fusioncam.app.session import Session
 
-# one explanation after another; a fusion of maps that are there already need not wait for them, only for the one
-# before it, so that the last theta is the one that stays
-_NETWORK = {"concurrency_id": "network", "concurrency_limit": 1}
-_FUSION = {"concurrency_id": "fusion", "concurrency_limit": 1}
-# values come as they were sent, to be checked by the desk; only the page itself asks
-_OURS = {"preprocess": False, "api_visibility": "private"}
-# seconds for which files and maps are kept
-_KEPT = 3600
-# the browser follows the link as soon as it is there
-_CLICK = "() => setTimeout(() => document.querySelector('#fc-zip').click(), 150)"
+# One explanation runs at a time. Fusing cached maps does not wait for explanations, but for the previous fusion, so that
+# the last theta is the one that stays.
+_EXPLAIN_QUEUE = {"concurrency_id": "network", "concurrency_limit": 1}
+_FUSION_QUEUE = {"concurrency_id": "fusion", "concurrency_limit": 1}
+# the handlers receive values as they were sent and validate them; the API does not offer these events
+_PRIVATE = {"preprocess": False, "api_visibility": "private"}
+_SILENT = {"show_progress": "hidden", **_PRIVATE}
+_LIFETIME = 3600  # of files and explanations, in seconds
+# Gradio's download button has no event for a file that is created on request, so that a hidden link is clicked
+_CLICK_LINK = "() => setTimeout(() => document.querySelector('#fc-zip').click(), 150)"
 
 
 @dataclass(frozen=True)
 class _Choices:
-    """What a visitor chooses."""
+    """The components in which a visitor chooses what to explain."""
 
     image: Any
     target: Any
@@ -35,9 +43,9 @@ class _Choices:
     model: Any
 
     @classmethod
-    def laid_out(cls, studio: Studio) -> _Choices:
-        models, methods = list(studio.models), list(studio.methods)
-        layers = studio.layers(models[0])
+    def create(cls, session: Session) -> _Choices:
+        models, methods = list(session.models), list(session.methods)
+        layers = session.layers(models[0])
         image = gr.Image(
             type="filepath",
             label="Image",
@@ -49,36 +57,31 @@ class _Choices:
         )
         target = gr.Radio([], label="Class", visible=False, elem_id="fc-class")
         method = gr.Dropdown(methods, value=methods[0], label="Method", elem_id="fc-method")
-        layer = gr.Dropdown(
-            [(f"{layers[0]} (default)", layers[0]), *((one, one) for one in layers[1:])],
-            value=layers[0],
-            label="Layer",
-            elem_id="fc-layer",
-        )
+        layer = gr.Dropdown(layer_choices(layers), value=layers[0], label="Layer", elem_id="fc-layer")
         model = gr.Dropdown(models, value=models[0], label="Network", visible=len(models) > 1, elem_id="fc-model")
         return cls(image, target, method, layer, model)
 
 
 @dataclass(frozen=True)
 class _Results:
-    """What a visitor sees, and what is remembered for him alone."""
+    """The components that show an explanation, and the state that holds it for one visitor."""
 
     note: Any
-    empty: Any
-    some: Any
-    view: Any
+    placeholder: Any
+    box: Any
+    overlay: Any
     facts: Any
     theta: Any
     card: Any
     download: Any
     link: Any
-    made: Any
+    explained: Any
 
     @classmethod
-    def laid_out(cls) -> _Results:
-        note, empty = gr.HTML("", elem_id="fc-note"), gr.HTML(html.EMPTY, elem_id="fc-empty")
-        with gr.Column(visible=False, elem_id="fc-some") as some:
-            view = gr.Image(
+    def create(cls) -> _Results:
+        note, placeholder = gr.HTML("", elem_id="fc-note"), gr.HTML(html.EMPTY, elem_id="fc-empty")
+        with gr.Column(visible=False, elem_id="fc-some") as box:
+            overlay = gr.Image(
                 show_label=False,
                 interactive=False,
                 format="jpeg",
@@ -98,31 +101,32 @@ class _Results:
                 elem_id="fc-theta",
             )
             card = gr.HTML("", elem_id="fc-card")
-            download = gr.Button("Download overlay, map and facts", size="md", elem_id="fc-download")
+            download = gr.Button("Download overlay, heatmap and facts", size="md", elem_id="fc-download")
             link = gr.DownloadButton("zip", visible="hidden", elem_id="fc-zip")
-        return cls(note, empty, some, view, facts, theta, card, download, link, made=gr.State(time_to_live=_KEPT))
+        explained = gr.State(time_to_live=_LIFETIME)
+        return cls(note, placeholder, box, overlay, facts, theta, card, download, link, explained)
 
 
 @dataclass(frozen=True)
 class _Comparison:
-    """Several methods side by side."""
+    """The components that show several methods side by side, and the state that holds their explanations."""
 
     box: Any
     methods: Any
     button: Any
     gallery: Any
-    others: Any
+    explanations: Any
 
     @classmethod
-    def laid_out(cls, studio: Studio) -> _Comparison:
-        offered = list(studio.methods)
-        usual = [one for one in ("fusion-cam", "score-cam", "grad-cam") if one in offered] or offered[:3]
+    def create(cls, session: Session) -> _Comparison:
+        offered = list(session.methods)
+        default = [name for name in ("fusion-cam", "score-cam", "grad-cam") if name in offered] or offered[:3]
         with gr.Column(visible=False, elem_id="fc-comparison") as box:
             gr.HTML("<h2>Side by side</h2>")
             with gr.Row(equal_height=True):
                 methods = gr.Dropdown(
                     offered,
-                    value=usual,
+                    value=default,
                     multiselect=True,
                     show_label=False,
                     scale=5,
@@ -140,63 +144,96 @@ class _Comparison:
                 interactive=False,
                 elem_id="fc-gallery",
             )
-        return cls(box, methods, button, gallery, others=gr.State((), time_to_live=_KEPT))
+        return cls(box, methods, button, gallery, explanations=gr.State((), time_to_live=_LIFETIME))
 
 
-def build(studio: Studio, folder: Path) -> gr.Blocks:
-    """Make the page; what visitors send lies in ``folder``."""
-    desk = Desk(studio, folder)
+def build_page(session: Session, folder: Path) -> gr.Blocks:
+    """Return the page; uploads are stored in ``folder``."""
+    handlers = PageHandlers(session, folder)
     with gr.Blocks(
-        title="fusioncam", analytics_enabled=False, delete_cache=(_KEPT // 6, _KEPT), elem_id="fc"
+        title="fusioncam", analytics_enabled=False, delete_cache=(_LIFETIME // 6, _LIFETIME), elem_id="fc"
     ) as page:
         gr.HTML(html.HEAD)
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
-                choices = _Choices.laid_out(studio)
+                choices = _Choices.create(session)
             with gr.Column(scale=3, min_width=300):
-                results = _Results.laid_out()
-        comparison = _Comparison.laid_out(studio)
+                results = _Results.create()
+        comparison = _Comparison.create(session)
         gr.HTML(html.FOOT)
-        gr.api(refusing(desk.answer), api_name="explain", **_NETWORK)
-        _wire(desk, choices, results, comparison)
+        gr.api(with_gradio_error(handlers.explain_by_api), api_name="explain", **_EXPLAIN_QUEUE)
+        _connect_choices(handlers, choices, results, comparison)
+        _connect_theta(handlers, results)
+        _connect_buttons(handlers, results, comparison)
     return page
 
 
-def _wire(desk: Desk, ask: _Choices, show: _Results, compare: _Comparison) -> None:
-    """Say what is asked when something is touched."""
-    request = [ask.image, ask.model, ask.layer, ask.method, ask.target]
-    fused = [show.note, show.view, show.facts, show.card, show.theta, show.made]
-    shown = [*fused, show.some, compare.box, show.empty, compare.gallery, compare.others]
-    waiting = {"show_progress_on": [show.view, show.empty], **_NETWORK, **_OURS}
-    silent = {"show_progress": "hidden", **_OURS}
-    looks = {"fn": noted(desk.look, NO_CLASSES), "inputs": request[:2], "outputs": [show.note, ask.target, ask.layer]}
-    explains = {"fn": noted(desk.explain, BLANK), "inputs": request, "outputs": shown} | waiting
-    again = explains | {"inputs": [*request, show.theta]}
-    fuses = {"fn": noted(desk.fuse, SAME), "inputs": [show.made, show.theta], "outputs": fused} | silent | _FUSION
+def _connect_choices(handlers: PageHandlers, choices: _Choices, results: _Results, comparison: _Comparison) -> None:
+    """Explain the image when it or a choice changes; another image or model changes the choices first."""
+    request = [choices.image, choices.model, choices.layer, choices.method, choices.target]
+    update_choices = {
+        "fn": with_error_note(handlers.update_choices, NO_CLASSES),
+        "inputs": [choices.image, choices.model],
+        "outputs": [results.note, choices.target, choices.layer],
+        **_SILENT,
+        **_EXPLAIN_QUEUE,
+    }
+    explain = {
+        "fn": with_error_note(handlers.explain, NO_EXPLANATION),
+        "inputs": request,
+        "outputs": [
+            *_explanation_outputs(results),
+            *(results.box, comparison.box, results.placeholder, comparison.gallery, comparison.explanations),
+        ],
+        "show_progress_on": [results.overlay, results.placeholder],
+        **_EXPLAIN_QUEUE,
+        **_PRIVATE,
+    }
+    keep_theta = explain | {"inputs": [*request, results.theta]}
+    _check_after(choices.image.change(**update_choices).success(**explain), handlers, results)
+    _check_after(choices.model.input(**update_choices).success(**explain), handlers, results)
+    _check_after(choices.method.input(**explain), handlers, results)
+    _check_after(choices.target.input(**keep_theta), handlers, results)
+    _check_after(choices.layer.input(**keep_theta), handlers, results)
 
-    def measured(event: Any) -> None:
-        """Measure the map that the event made, once it is shown; a card of a map that is gone is not shown."""
-        checks = event.success(noted(desk.check, ()), [show.made], [show.note], **silent, **_NETWORK)
-        checks.success(desk.present, [show.made, show.card], [show.card], queue=False, **silent)
 
-    measured(ask.image.change(**looks, **silent, **_NETWORK).success(**explains))
-    measured(ask.model.input(**looks, **silent, **_NETWORK).success(**explains))
-    measured(ask.method.input(**explains))
-    for kept in (ask.target, ask.layer):  # which leave theta where it is
-        measured(kept.input(**again))
-    show.theta.input(**fuses, trigger_mode="always_last")
-    measured(show.theta.release(**fuses, trigger_mode="always_last"))
-    compare.button.click(
-        desk.compare,
-        [show.made, compare.methods],
-        [show.note, compare.gallery, compare.others],
-        show_progress_on=[compare.gallery],
-        **_NETWORK,
-        **_OURS,
+def _connect_theta(handlers: PageHandlers, results: _Results) -> None:
+    """Fuse while theta moves, and check the heatmap when it is released."""
+    fuse = {
+        "fn": with_error_note(handlers.change_theta, UNCHANGED),
+        "inputs": [results.explained, results.theta],
+        "outputs": _explanation_outputs(results),
+        "trigger_mode": "always_last",
+        **_SILENT,
+        **_FUSION_QUEUE,
+    }
+    results.theta.input(**fuse)
+    _check_after(results.theta.release(**fuse), handlers, results)
+
+
+def _connect_buttons(handlers: PageHandlers, results: _Results, comparison: _Comparison) -> None:
+    comparison.button.click(
+        handlers.compare,
+        [results.explained, comparison.methods],
+        [results.note, comparison.gallery, comparison.explanations],
+        show_progress_on=[comparison.gallery],
+        **_EXPLAIN_QUEUE,
+        **_PRIVATE,
     )
-    show.download.click(
-        noted(desk.pack, (None,)),
-        [show.made, compare.others],
-        [show.note, show.link],
-        **silent,
-    ).success(None, js=_CLICK)
+    results.download.click(
+        with_error_note(handlers.pack, (None,)),
+        [results.explained, comparison.explanations],
+        [results.note, results.link],
+        **_SILENT,
+    ).success(None, js=_CLICK_LINK)
+
+
+def _explanation_outputs(results: _Results) -> list[Any]:
+    return [results.note, results.overlay, results.facts, results.card, results.theta, results.explained]
+
+
+def _check_after(event: Any, handlers: PageHandlers, results: _Results) -> None:
+    """Check the heatmap of an event after it is shown; show the card only if that heatmap is still shown."""
+    check = with_error_note(handlers.check, ())
+    checked = event.success(check, [results.explained], [results.note], **_SILENT, **_EXPLAIN_QUEUE)
+    checked.success(handlers.show_card, [results.explained, results.card], [results.card], queue=False, **_SILENT)

@@ -1,7 +1,7 @@
-"""What a request may ask of the page's server: something short, and nothing to be fetched from elsewhere.
+"""Reject requests that are too long, or that make the server fetch an address.
 
-Gradio opens no file of the server that a visitor names, but it would fetch an address, for an image or for whoever
-asks. Nobody who is shown heatmaps needs that.
+Gradio opens no file of the server that a visitor names, but it fetches addresses: as the image of an event, and as a
+proxy. A page that shows heatmaps needs neither.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from typing import Any
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MOST = 1_000_000  # bytes of a request that uploads nothing
-_FETCHING = re.compile(r"/(proxy=|file=\w\w+:)")
+MAX_BODY_BYTES = 1_000_000  # of requests other than uploads
+_FETCHING_PATH = re.compile(r"/(proxy=|file=\w\w+:)")
 
 
-class Door:
-    """Stands before the server's own app and lets in what it needs."""
+class RequestFilter:
+    """ASGI middleware that answers requests which are rejected, and passes the others to the app."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what is refused, and hand on the rest."""
+        """Answer or pass on one request."""
         if scope["type"] == "http":
-            if _FETCHING.search(scope["path"]):
+            if _FETCHING_PATH.search(scope["path"]):
                 await PlainTextResponse("addresses are not fetched", 403)(scope, receive, send)
                 return
             if scope["method"] == "POST" and not scope["path"].endswith("/upload"):
-                body = await _read(receive)
-                refusal = _refusal(body)
-                if refusal is not None:
-                    await refusal(scope, receive, send)
+                body = await _read_body(receive)
+                rejection = _rejection(body)
+                if rejection is not None:
+                    await rejection(scope, receive, send)
                     return
-                receive = _again(body, receive)
+                receive = _replay(body, receive)
         await self.app(scope, receive, send)
 
 
-async def _read(receive: Receive) -> bytes:
-    """Give the body, or so much of it that it is known to be too long."""
+async def _read_body(receive: Receive) -> bytes:
+    """Return the body, or its beginning once it is longer than ``MAX_BODY_BYTES``."""
     body = b""
-    while len(body) <= MOST:
+    while len(body) <= MAX_BODY_BYTES:
         message = await receive()
         body += message.get("body", b"")
         if not message.get("more_body"):
@@ -51,36 +51,37 @@ async def _read(receive: Receive) -> bytes:
     return body
 
 
-def _refusal(body: bytes) -> PlainTextResponse | None:
-    if len(body) > MOST:
-        return PlainTextResponse(f"a request is at most {MOST:,} bytes: images are uploaded", 413)
+def _rejection(body: bytes) -> PlainTextResponse | None:
+    """Return the response to a body that is rejected, or None."""
+    if len(body) > MAX_BODY_BYTES:
+        return PlainTextResponse(f"a request must have at most {MAX_BODY_BYTES:,} bytes: upload images", 413)
     try:
-        named = [one for one in _files(json.loads(body)) if "://" in str(one.get("path"))]
-    except ValueError:  # no JSON: nothing that Gradio takes for a file
+        has_address = any("://" in str(file.get("path")) for file in _file_entries(json.loads(body)))
+    except ValueError:  # not JSON, so Gradio finds no file in it
         return None
     except RecursionError:
-        return PlainTextResponse("cannot read so deep a request", 400)
-    return PlainTextResponse("an image must be uploaded: addresses are not fetched", 403) if named else None
+        return PlainTextResponse("the request is nested too deeply", 400)
+    return PlainTextResponse("an image must be uploaded: addresses are not fetched", 403) if has_address else None
 
 
-def _files(value: Any) -> Iterator[dict[str, Any]]:
-    """Give all that names a file, however deep."""
-    left = [value]
-    while left:
-        one = left.pop()
-        if isinstance(one, dict):
-            if "path" in one:
-                yield one
-            left += one.values()
-        elif isinstance(one, list):
-            left += one
+def _file_entries(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield all dictionaries with a path, at any depth."""
+    stack = [value]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            if "path" in node:
+                yield node
+            stack += node.values()
+        elif isinstance(node, list):
+            stack += node
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Give what hands out a body that was read, and then whatever comes."""
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a receive function that yields a body which was already read, and then later messages."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
+        return pending.pop() if pending else await receive()
 
     return replay

@@ -1,32 +1,32 @@
-"""Where the page is served, and with what limits."""
+"""Serve the page, with limits on visitors, requests and files."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import patch
+from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
 
-from fusioncam.app.page import build
-from fusioncam.app.request_filter import Door
-from fusioncam.app.session import MAX_BYTES, Studio
+from fusioncam.app.files import MAX_BYTES
+from fusioncam.app.page import build_page
+from fusioncam.app.request_filter import RequestFilter
+from fusioncam.app.session import Session
 from fusioncam.errors import AddressError
 
 HOST = "127.0.0.1"
-_SESSIONS = 100  # whose maps are remembered at once: some MB each
-_WAITING = 64  # requests in the queue: who comes then is asked to try again
-# who moves theta by the arrow keys lets go of it too, which Gradio tells of a mouse alone
-_LET_GO = """() => document.addEventListener("keyup", event => {
+_MAX_SESSIONS = 100  # visitors whose explanations are kept, at some MB each
+_MAX_QUEUE = 64  # waiting requests; later visitors are requested to try again
+# Gradio reports the release of a slider by mouse only, so that the release of an arrow key is sent as one of the mouse
+_RELEASE_BY_KEY = """() => document.addEventListener("keyup", event => {
     if (event.target.matches("#fc-theta input[type=range]"))
         event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true}));
 })"""
-# fonts that are there already: the default theme's would come from elsewhere
+# fonts of the visitor's system: those of the default theme would be loaded from another server
 _THEME = gr.themes.Base(
     primary_hue="teal",
     neutral_hue="slate",
@@ -50,53 +50,65 @@ _THEME = gr.themes.Base(
     button_secondary_background_fill_hover_dark="*primary_600",
     button_secondary_text_color="white",
 )
+_LAUNCH_OPTIONS = {
+    "prevent_thread_lock": True,
+    "quiet": True,
+    "share": False,
+    "footer_links": [],
+    "run_history": False,
+    "enable_monitoring": False,
+    "ssr_mode": False,
+    "pwa": False,
+    "mcp_server": False,
+    "max_file_size": MAX_BYTES,
+    "state_session_capacity": _MAX_SESSIONS,
+    "theme": _THEME,
+    "js": _RELEASE_BY_KEY,
+    "css_paths": [Path(__file__).with_name("style.css")],
+}
 
 
 @contextmanager
-def served(studio: Studio, host: str = HOST, port: int | None = None) -> Iterator[str]:
-    """Serve the page while the block runs, and give its address. ``port`` None is the first free one from 7860.
+def run_server(session: Session, host: str = HOST, port: int | None = None) -> Iterator[str]:
+    """Serve the page while the block runs, and yield its address.
 
-    What visitors send lies in a folder of its own, which is gone afterwards. Raises :class:`AddressError`.
+    ``port`` None is the first free port from 7860. Uploads are stored in a temporary folder that is deleted at the
+    end. Raises :class:`AddressError` for a host or port that is not available.
     """
-    with tempfile.TemporaryDirectory(prefix="fusioncam-") as folder:
-        private = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
-        with patch.dict(os.environ, private):
-            page = build(studio, Path(folder))
-            page.queue(max_size=_WAITING, api_open=False)
-            try:
-                _, address, _ = page.launch(
-                    server_name=host,
-                    server_port=port,
-                    prevent_thread_lock=True,
-                    quiet=True,
-                    share=False,
-                    footer_links=[],
-                    run_history=False,
-                    enable_monitoring=False,
-                    ssr_mode=False,
-                    pwa=False,
-                    mcp_server=False,
-                    max_file_size=MAX_BYTES,
-                    state_session_capacity=_SESSIONS,
-                    theme=_THEME,
-                    js=_LET_GO,
-                    css_paths=[Path(__file__).with_name("style.css")],
-                    app_kwargs={"middleware": [Middleware(Door)], "docs_url": None, "redoc_url": None},
-                )
-            except (OSError, ValueError) as error:
-                at = f"{host}:{port}" if port else host
-                raise AddressError(f"cannot serve at {at}: {error}: choose another --host or --port") from None
-            try:
-                yield address
-            finally:
-                page.close(verbose=False)
-
-
-def serve(studio: Studio, host: str = HOST, port: int | None = None) -> None:
-    """Serve the page until Ctrl-C."""
-    with served(studio, host, port) as address:
-        print(f"fusioncam app: {address} (Ctrl-C ends it)", flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="fusioncam-") as folder,
+        _environment(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False"),
+    ):
+        page = build_page(session, Path(folder))
+        page.queue(max_size=_MAX_QUEUE, api_open=False)
+        address = _launch(page, host, port)
         try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print("ended")
+            yield address
+        finally:
+            page.close(verbose=False)
+
+
+def _launch(page: gr.Blocks, host: str, port: int | None) -> str:
+    """Launch the page in a thread and return its address."""
+    app_options = {"middleware": [Middleware(RequestFilter)], "docs_url": None, "redoc_url": None}
+    try:
+        _, address, _ = page.launch(server_name=host, server_port=port, app_kwargs=app_options, **_LAUNCH_OPTIONS)
+    except (OSError, ValueError) as error:
+        requested = f"{host}:{port}" if port else host
+        raise AddressError(f"cannot serve at {requested}: {error}: choose another --host or --port") from None
+    return str(address)
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set environment variables, which are all that configures Gradio's folder, and restore them at the end."""
+    before: dict[str, Any] = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,45 @@
+"""Files that visitors send and receive: uploaded images, and explanations as a zip file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZIP_DEFLATED, ZipFile
+
+from PIL import Image
+
+from fusioncam.data.images import open_image
+from fusioncam.errors import ImageError
+from fusioncam.explanations.explanation import Explanation
+
+MAX_BYTES = 20 * 2**20
+MAX_PIXELS = 40_000_000
+# the formats that browsers send; PIL reads others, one of which runs another program on the content of the file
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+
+
+def open_upload(path: Path) -> Image.Image:
+    """Open an uploaded image, after checking the sizes of the file and of the image.
+
+    Raises :class:`ImageError`, whose message states the name of the file but not its folder.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ImageError(f"{path.name}: the file has over {MAX_BYTES >> 20} MB: resize the image first")
+        return open_image(path, max_pixels=MAX_PIXELS, formats=FORMATS)
+    except ImageError as error:
+        raise ImageError(str(error).replace(str(path), path.name)) from None
+    except OSError:
+        raise ImageError(f"{path.name}: the file was deleted: choose the image again") from None
+
+
+def zip_explanations(explanations: Iterable[Explanation]) -> bytes:
+    """Return a zip file of overlays, heatmaps and facts, which include the trust cards measured so far."""
+    buffer = io.BytesIO()
+    with TemporaryDirectory() as folder, ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
+        for path in chain.from_iterable(explanation.save(folder) for explanation in explanations):
+            archive.write(path, path.name)
+    return buffer.getvalue()
