@@ -10,13 +10,7 @@ import torch
 
 import samples
 from fusioncam import ExplainedModel, Explanation, explain, explain_each
-from fusioncam.errors import (
-    FusionCamError,
-    InputTypeError,
-    LayerError,
-    SettingError,
-    UnknownNameError,
-)
+from fusioncam.errors import FusionCamError, InputTypeError, LayerError, SettingError, UnknownNameError
 from samples import CAT, COFFEE, ROCKET
 
 PHOTOS = [CAT, COFFEE, ROCKET]

@@ -15,12 +15,7 @@ from PIL import Image
 
 import samples
 from fusioncam import METHODS, Explanation, explain
-from fusioncam.errors import (
-    MethodError,
-    OutputError,
-    SettingError,
-    UnknownNameError,
-)
+from fusioncam.errors import MethodError, OutputError, SettingError, UnknownNameError
 from fusioncam.utils.files import to_json
 from fusioncam.utils.text import slug
 from samples import CAT, LABELS, corners, photo

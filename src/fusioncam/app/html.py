@@ -18,7 +18,8 @@ and when the server stops.</footer>"""
 LIMITS = f"JPEG, PNG, WebP, GIF, BMP or TIFF, up to {MAX_BYTES >> 20} MB and {MAX_PIXELS // 1_000_000} megapixels"
 EMPTY = """<div class="fc-empty"><p>The heatmap appears here.</p></div>"""
 SERVER_ERROR = "An error occurred on the server, not in your image; the log of the server has the details."
-MEASURING = """<section class="fc-card fc-waits" aria-busy="true"><p>Measuring how far to trust this heatmap …</p></section>"""
+MEASURING = """<section class="fc-card fc-waits" aria-busy="true"><p>Measuring how far to trust this heatmap …</p>
+</section>"""
 THETA_MOVED = """<section class="fc-card"><p>Release theta to measure this heatmap too.</p></section>"""
 _MAP_NAMES = {"denoised": "gradient map", "region": "region map", "union": "union"}
 

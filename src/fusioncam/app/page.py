@@ -20,8 +20,8 @@ from fusioncam.app.handlers import (
 )
 from fusioncam.app.session import Session
 
-# One explanation runs at a time. Fusing cached maps does not wait for explanations, but for the previous fusion, so that
-# the last theta is the one that stays.
+# One explanation runs at a time. Fusing cached maps does not wait for explanations, but for the previous fusion, so
+# that the last theta is the one that stays.
 _EXPLAIN_QUEUE = {"concurrency_id": "network", "concurrency_limit": 1}
 _FUSION_QUEUE = {"concurrency_id": "fusion", "concurrency_limit": 1}
 # the handlers receive values as they were sent and validate them; the API does not offer these events

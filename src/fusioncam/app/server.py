@@ -20,8 +20,8 @@ from fusioncam.errors import AddressError
 
 HOST = "127.0.0.1"
 _MAX_SESSIONS = 100  # visitors whose explanations are kept, at some MB each
-_MAX_QUEUE = 64  # waiting requests; later visitors are requested to try again
-# Gradio reports the release of a slider by mouse only, so that the release of an arrow key is sent as one of the mouse
+_MAX_QUEUE = 64  # waiting requests; others are rejected
+# Gradio reports the release of a slider by mouse only, so a released arrow key is sent as a released mouse button
 _RELEASE_BY_KEY = """() => document.addEventListener("keyup", event => {
     if (event.target.matches("#fc-theta input[type=range]"))
         event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true}));

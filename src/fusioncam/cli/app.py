@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Annotated
 
 import typer
@@ -33,7 +34,12 @@ def app(
     from fusioncam.utils.optional import extra
 
     extra("app", "gradio", "web pages")
-    from fusioncam.app.server import serve
-    from fusioncam.app.session import Studio
+    from fusioncam.app.server import run_server
+    from fusioncam.app.session import Session
 
-    serve(Studio.open(model or [DEFAULT_MODEL], method or (), device), host, port)
+    with run_server(Session.open(model or [DEFAULT_MODEL], method or (), device), host, port) as address:
+        print(f"fusioncam app: {address} (Ctrl-C stops it)", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("stopped")
