@@ -1,8 +1,8 @@
-"""What each method and its peers give for the same network, layer, image and target, and why they differ.
+"""Comparison of each method with its peers for the same network, layer, image and target.
 
-A :class:`Case` is one method beside one peer. Where they differ, ``rule`` is ours with the peer's rule put in, which
-must then give what the peer gives: a difference that no such function explains is not explained. The tests run the
-cases, and `docs/conformance.py` writes them down.
+A :class:`Case` compares one method with one peer. If they differ, ``rule`` is our method with the peer's rule instead
+of ours, and its result must equal the peer's: otherwise the difference is not explained. The tests run the cases, and
+`docs/conformance.py` writes them to a page.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ REFERENCES = (
     "340_blocks.6",
     "404_blocks.6",
     "555_blocks.6",
+    "817_blocks.6",
 )
-REFERENCES = (*REFERENCES, "817_blocks.6")
 
 
 # -- the networks and images ---------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ REFERENCES = (*REFERENCES, "817_blocks.6")
 
 @dataclass(eq=False)
 class Problem:
-    """A network, a layer, images and targets; ``stored`` are reference maps, where the peer is not run."""
+    """A network, a layer, images and targets; ``stored`` holds the reference maps of peers that are not run."""
 
     name: str
     network: nn.Module
@@ -74,22 +74,22 @@ class Problem:
 
     @functools.cached_property
     def explained(self) -> ExplainedModel:
-        """The network as our methods take it."""
+        """Return the network as a model for our methods."""
         return self.model.with_layer(self.layer) if self.model else ExplainedModel(self.network, self.layer)
 
     @property
     def module(self) -> nn.Module:
-        """The layer as the peers take it."""
+        """Return the layer as a module for the peers."""
         return self.network.get_submodule(self.layer)
 
     def maps(self) -> tuple[Tensor, Tensor]:
-        """Give the layer's activations and gradients."""
+        """Return the layer's activations and gradients."""
         record = self.explained.record(self.x, self.target)
         return record.activations, record.gradients
 
 
 class Rows(nn.Module):
-    """Maps that are means of ``pool`` pixels of a row; logits are weighted sums over the places of each channel."""
+    """A network whose maps are means of ``pool`` pixels; its logits are weighted sums of the channels' totals."""
 
     def __init__(self, weights: list[list[float]], pool: int) -> None:
         super().__init__()
@@ -97,37 +97,37 @@ class Rows(nn.Module):
         self.weights = nn.Parameter(torch.tensor(weights, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give logits ``(N, classes)``."""
+        """Return logits ``(N, classes)``."""
         return self.features(x).flatten(2).sum(2) @ self.weights.T
 
 
 def row(channels: list[list[float]], weights: list[float], pool: int = 1) -> Problem:
-    """Give the smallest kind of problem: an image 1 pixel high and one class."""
+    """Return the smallest kind of problem: an image of one row and one class."""
     x = torch.tensor(channels, dtype=torch.float64)[None, :, None].requires_grad_()
     return Problem("row", Rows([weights], pool), "features", x, torch.tensor([0]))
 
 
 def full() -> toys.Toy:
-    """Maps of the input's size, so that no two ways of upsampling differ."""
+    """Return a network whose maps have the size of the input, so that all ways of upsampling agree."""
     features = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU())
     return toys.Toy(features, nn.Sequential(toys.Pool(), nn.Linear(5, toys.CLASSES))).double()
 
 
 def coarse() -> toys.Toy:
-    """Volumes whose maps are smaller than they are."""
+    """Return a network for volumes whose maps are smaller than the input."""
     features = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2))
     return toys.Toy(features, nn.Sequential(toys.Pool(), nn.Linear(4, toys.CLASSES))).double()
 
 
 def negative() -> toys.Toy:
-    """Maps of both signs, as those of a layer without an activation."""
+    """Return a network with maps of both signs, like those of a layer without an activation function."""
     features = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1, stride=2))
     head = nn.Sequential(nn.Conv2d(5, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(4 * 2 * 2, toys.CLASSES))
     return toys.Toy(features, head).double()
 
 
 def overwritten() -> toys.Toy:
-    """Maps that an activation in place overwrites."""
+    """Return a network whose maps are overwritten by an in-place activation function."""
     toy = negative()
     toy.head.insert(0, nn.ReLU(inplace=True))
     return toy
@@ -139,7 +139,7 @@ SIZES = {"coarse": (1, 6, 8, 6)}
 
 @functools.cache
 def problem_of(name: str) -> Problem:
-    """Give a problem by its name: a toy's, ``vit``, ``default`` for the default model, or a reference file's."""
+    """Return a problem by name: a toy's, ``vit``, ``default`` (the default model) or a reference file's."""
     if name in REFERENCES:
         return reference(name)
     if name.startswith("default"):
@@ -151,11 +151,12 @@ def problem_of(name: str) -> Problem:
         if name in EXTRA:
             toy, x = EXTRA[name]().eval(), torch.randn(2, *SIZES.get(name, (3, 8, 8)), dtype=torch.float64)
             return Problem(name, toy, "features", x, torch.tensor([0, 2]))
-        return Problem(name, (found := toys.problem(name))[0], "features", found[1], found[2])
+        toy, x, target = toys.problem(name)
+        return Problem(name, toy, "features", x, target)
 
 
 def vit() -> Problem:
-    """Give a vision transformer of torchvision with two blocks and 4 x 4 patches, all of its weights random."""
+    """Return a vision transformer of torchvision with two blocks, 4 x 4 patches and random weights."""
     network = VisionTransformer(8, 2, 2, 2, 8, 16, num_classes=toys.CLASSES).double().eval()
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.5)
@@ -165,14 +166,14 @@ def vit() -> Problem:
 
 @functools.cache
 def lite0() -> ExplainedModel:
-    """Give the default model, with gradients for those peers that need them of its weights."""
+    """Return the default model; its weights require gradients, which some peers need."""
     model = load_model(device="cpu")
     trained = copy.deepcopy(model.network).requires_grad_(True)
     return ExplainedModel(trained, model.layer, preprocessing=model.preprocessing, labels=model.labels)
 
 
 def default(layer: str = "blocks.6") -> Problem:
-    """Give the default model with scikit-image's cat and the class it predicts."""
+    """Return the default model with scikit-image's cat and the predicted class."""
     model = lite0()
     x = model.preprocessing(Image.fromarray(data.chelsea()))
     x = x if x.dim() == 4 else x[None]
@@ -180,7 +181,7 @@ def default(layer: str = "blocks.6") -> Problem:
 
 
 def reference(file: str) -> Problem:
-    """Give the default model with a reference file's image, layer, class and maps."""
+    """Return the default model with the image, layer, class and maps of a reference file."""
     stored = np.load(SHARED / f"{file}.npz")
     pixels = torch.from_numpy(stored["image_u8"]).permute(2, 0, 1)[None].float() / 255
     maps = {key: torch.from_numpy(stored[key]).squeeze()[None] for key in stored if key.startswith(PEERS[3:])}
@@ -189,35 +190,33 @@ def reference(file: str) -> Problem:
     return Problem(file, lite0().network, layer, (pixels - 0.498) / 0.502, target, maps, model=lite0())
 
 
-# -- the peers, asked ------------------------------------------------------------------------------------------
+# -- the peers -------------------------------------------------------------------------------------------------
 
-Maker = Callable[[Problem], Tensor]
+Compute = Callable[[Problem], Tensor]
 
 
 def of_gradcam(
     peer: type, target: type = ClassifierOutputTarget, layers: tuple[str, ...] = (), batch: int = 3, **settings
-) -> Maker:
-    """Ask grad-cam, whose answers are float32 of the input's size."""
+) -> Compute:
+    """Compute heatmaps with grad-cam, in float32 at the size of the input."""
 
-    def ask(problem: Problem) -> Tensor:
+    def compute(problem: Problem) -> Tensor:
         chosen = [problem.network.get_submodule(name) for name in layers or (problem.layer,)]
         cam = peer(problem.network, [] if peer is gradcam.FullGrad else chosen)
-        if peer is gradcam.AblationCAM:
-            cam.batch_size = batch
-        if peer is gradcam.ScoreCAM:
+        if peer in (gradcam.AblationCAM, gradcam.ScoreCAM):
             cam.batch_size = batch
         try:
             return torch.from_numpy(cam(problem.x.clone(), [target(int(c)) for c in problem.target], **settings))
         finally:
             problem.network.zero_grad()
-            for one in getattr(cam, "base_cam_per_layer", [cam]):
-                one.activations_and_grads.release()
+            for base in getattr(cam, "base_cam_per_layer", [cam]):
+                base.activations_and_grads.release()
 
-    return ask
+    return compute
 
 
 def finer_of_gradcam(problem: Problem) -> Tensor:
-    """Ask grad-cam's Finer-CAM, which takes one class for all images."""
+    """Compute grad-cam's Finer-CAM image by image, because it accepts a single class for all images."""
     with gradcam.FinerCAM(problem.network, [problem.module]) as cam:
         maps = [cam(x[None].clone(), None, target_idx=int(c)) for x, c in zip(problem.x, problem.target, strict=True)]
     problem.network.zero_grad()
@@ -225,98 +224,98 @@ def finer_of_gradcam(problem: Problem) -> Tensor:
 
 
 def smoothed_by_gradcam(problem: Problem) -> Tensor:
-    """Ask grad-cam's smoothing over augmented images."""
+    """Compute grad-cam's Grad-CAM with smoothing over augmented images."""
     return of_gradcam(gradcam.GradCAM, aug_smooth=True)(problem)
 
 
 def random_of_gradcam(problem: Problem) -> Tensor:
-    """Ask grad-cam's random map with NumPy's seed 0."""
+    """Compute grad-cam's random map with NumPy's seed 0."""
     np.random.seed(0)
     return of_gradcam(gradcam.RandomCAM)(problem)
 
 
 def edges_of_gradcam(problem: Problem) -> Tensor:
-    """Ask grad-cam's Sobel image for an image of 8 bits."""
-    return minmax(torch.from_numpy(np.stack([sobel_cam.sobel_cam(one) for one in bytes_of(problem)])).double())
+    """Compute grad-cam's Sobel image of an 8-bit image."""
+    return minmax(torch.from_numpy(np.stack([sobel_cam.sobel_cam(image) for image in bytes_of(problem)])).double())
 
 
 def bytes_of(problem: Problem) -> list[np.ndarray]:
-    """Give the images in 8 bits, colours last."""
-    return [(one * 255).round().byte().permute(1, 2, 0).numpy() for one in minmax(problem.x)]
+    """Return the images with 8 bits and channels last."""
+    return [(image * 255).round().byte().permute(1, 2, 0).numpy() for image in minmax(problem.x)]
 
 
-def of_torchcam(peer: type, *args, layers: tuple[str, ...] = (), **settings) -> Maker:
-    """Ask torchcam, which gives maps of the layer's size, and bring them to the input's."""
+def of_torchcam(peer: type, *args, layers: tuple[str, ...] = (), **settings) -> Compute:
+    """Compute heatmaps with torchcam, and upsample them from the size of the layer to that of the input."""
 
-    def ask(problem: Problem) -> Tensor:
+    def compute(problem: Problem) -> Tensor:
         with peer(problem.network, list(layers) or problem.layer, *args, **settings) as extractor:
             logits = problem.network(problem.x.clone())
             cams = extractor(problem.target.tolist(), logits)[0].detach()
         return minmax(upsample(cams, problem.x.shape[2:]))
 
-    return ask
+    return compute
 
 
-def given_noise(peer: type, draw: Callable[[Problem], list[Tensor]], **settings) -> Maker:
-    """Ask torchcam with our noise in place of its own."""
+def torchcam_with_noise(peer: type, draw: Callable[[Problem], list[Tensor]], **settings) -> Compute:
+    """Compute heatmaps with torchcam and our noise instead of its own."""
 
     class Ours:
-        def __init__(self, drawn: list[Tensor]) -> None:
-            self.drawn = iter(drawn)
+        def __init__(self, draws: list[Tensor]) -> None:
+            self.draws = iter(draws)
 
         def sample(self, size: torch.Size) -> Tensor:
-            return next(self.drawn).expand(size)
+            return next(self.draws).expand(size)
 
-    def ask(problem: Problem) -> Tensor:
-        def made(*args, **kwargs):
+    def compute(problem: Problem) -> Tensor:
+        def with_our_noise(*args, **kwargs):
             extractor = peer(*args, **kwargs)
             extractor._distrib = Ours(draw(problem))
             return extractor
 
-        return of_torchcam(made, **settings)(problem)
+        return of_torchcam(with_our_noise, **settings)(problem)
 
-    return ask
+    return compute
 
 
-def fused_by_torchcam(layers: tuple[str, ...]) -> Maker:
-    """Ask torchcam to fuse the maps of several layers, at the input's size."""
+def fused_by_torchcam(layers: tuple[str, ...]) -> Compute:
+    """Fuse Grad-CAM's maps of several layers with torchcam, at the size of the input."""
 
-    def ask(problem: Problem) -> Tensor:
+    def compute(problem: Problem) -> Tensor:
         with torchcam.GradCAM(problem.network, list(layers)) as extractor:
             cams = extractor(problem.target.tolist(), problem.network(problem.x.clone()))
             return minmax(extractor.fuse_cams([cam.detach() for cam in cams], tuple(problem.x.shape[2:])))
 
-    return ask
+    return compute
 
 
-def of_captum(peer: type, finish: Callable[[Tensor, Problem], Tensor], layer: bool = True, **settings) -> Maker:
-    """Ask captum, and bring its attributions to heatmaps as ``finish`` does."""
+def of_captum(peer: type, finish: Callable[[Tensor, Problem], Tensor], layer: bool = True, **settings) -> Compute:
+    """Compute attributions with captum, and turn them into heatmaps with ``finish``."""
 
-    def ask(problem: Problem) -> Tensor:
+    def compute(problem: Problem) -> Tensor:
         attribution = peer(problem.network, problem.module) if layer else peer(problem.network)
-        given = attribution.attribute(problem.x.clone(), target=problem.target, **settings).detach()
-        return finish(given, problem)
+        attributions = attribution.attribute(problem.x.clone(), target=problem.target, **settings).detach()
+        return finish(attributions, problem)
 
-    return ask
+    return compute
 
 
-def nearest(given: Tensor, problem: Problem) -> Tensor:
-    """Finish an attribution as captum's own upsampling does."""
-    return minmax(captum.attr.LayerAttribution.interpolate(given, problem.x.shape[2:])[:, 0])
+def nearest(attributions: Tensor, problem: Problem) -> Tensor:
+    """Upsample attributions with captum's own function."""
+    return minmax(captum.attr.LayerAttribution.interpolate(attributions, problem.x.shape[2:])[:, 0])
 
 
 def ablated_by_captum(problem: Problem) -> Tensor:
-    """Ask captum what is lost without each channel, and weigh the channels by that."""
+    """Weight the channels by the drop in score without them, as captum computes it."""
     activations = problem.maps()[0]
     channels = torch.arange(activations.shape[1]).reshape(1, -1, *[1] * (activations.dim() - 2))
     ablation = captum.attr.LayerFeatureAblation(problem.network, problem.module)
     mask = channels.expand_as(activations[:1])
-    lost = ablation.attribute(problem.x.clone(), target=problem.target, layer_mask=mask).detach()
-    return heat(weighted_sum(activations, lost.flatten(2)[..., 0]), problem)
+    drop = ablation.attribute(problem.x.clone(), target=problem.target, layer_mask=mask).detach()
+    return heat(weighted_sum(activations, drop.flatten(2)[..., 0]), problem)
 
 
-def stored(key: str) -> Maker:
-    """Look up a reference map."""
+def stored(key: str) -> Compute:
+    """Return a function that looks up a reference map."""
     return lambda problem: problem.stored[key]
 
 
@@ -324,53 +323,53 @@ def stored(key: str) -> Maker:
 
 
 def heat(cam: Tensor, problem: Problem) -> Tensor:
-    """Finish a raw cam as our methods do."""
+    """Turn a cam into a heatmap as our methods do."""
     return minmax(upsample(relu_above_rounding(cam), problem.x.shape[2:]))
 
 
 def signed_heat(cam: Tensor, problem: Problem) -> Tensor:
-    """Finish a cam that has had its ReLU."""
+    """Turn a cam into a heatmap without a ReLU."""
     return minmax(upsample(cam[:, 0] if cam.dim() == problem.x.dim() else cam, problem.x.shape[2:]))
 
 
-def from_maps(cam: Callable[[Tensor, Tensor], Tensor]) -> Maker:
-    """Make a rule of a function of activations and gradients."""
+def from_maps(cam: Callable[[Tensor, Tensor], Tensor]) -> Compute:
+    """Return the rule of a function of activations and gradients."""
     return lambda problem: heat(cam(*problem.maps()), problem)
 
 
 def plus_plus(epsilon: float, *, each: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
-    """Grad-CAM++ with something added to its denominator; ``each`` keeps the sum's gradients at their own places."""
+    """Return Grad-CAM++ with ``epsilon`` in the denominator; ``each`` multiplies by the gradients inside the sum."""
 
     def cam(activations: Tensor, gradients: Tensor) -> Tensor:
         maps, g = activations.double(), gradients.double()
         total = (maps * g**3).flatten(2).sum(2) if each else maps.flatten(2).sum(2)
-        beside = expand_like(total, g) if each else expand_like(total, g) * g**3
-        alpha = torch.where(g != 0, g**2 / (2 * g**2 + beside + epsilon), 0)
+        third = expand_like(total, g) if each else expand_like(total, g) * g**3
+        alpha = torch.where(g != 0, g**2 / (2 * g**2 + third + epsilon), 0)
         return weighted_sum(maps, (alpha * g.relu()).flatten(2).sum(2))
 
     return cam
 
 
 def lost_division(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Grad-CAM++ whose alpha is not divided by anything."""
+    """Compute Grad-CAM++ with an alpha that is not divided."""
     return weighted_sum(activations, (gradients**2 * gradients.relu()).flatten(2).sum(2))
 
 
 def no_denominator(activations: Tensor, gradients: Tensor) -> Tensor:
-    """XGrad-CAM whose weights are not divided by the sum of the activations."""
+    """Compute XGrad-CAM with weights that are not divided by the sum of the activations."""
     return weighted_sum(activations, (activations * gradients).flatten(2).sum(2))
 
 
 def centred(maps: Tensor) -> Tensor:
-    """Project on the first component after each channel's mean is taken off."""
+    """Project on the first component after subtracting the mean of each channel."""
     flat = maps.flatten(2).mT.double()
     flat = flat - flat.mean(1, keepdim=True)
     vector = torch.linalg.svd(flat, full_matrices=False).Vh[:, 0]
     return torch.einsum("npk,nk->np", flat, vector).reshape(len(maps), *maps.shape[2:])
 
 
-def either_sign(maps: Callable[[Tensor, Tensor], Tensor]) -> Maker:
-    """Give both signs of the centred component, between which a decomposition chooses as it happens."""
+def either_sign(maps: Callable[[Tensor, Tensor], Tensor]) -> Compute:
+    """Return both signs of the centred component, because the sign of the decomposition is arbitrary."""
 
     def rule(problem: Problem) -> Tensor:
         cam = centred(maps(*problem.maps()))
@@ -380,14 +379,14 @@ def either_sign(maps: Callable[[Tensor, Tensor], Tensor]) -> Maker:
 
 
 def channel_by_channel(problem: Problem) -> Tensor:
-    """FullGrad with each channel stretched by itself, of layers that are exactly of two classes."""
-    known = (nn.Conv2d, nn.BatchNorm2d)
+    """Compute FullGrad with each channel rescaled separately, for layers of exactly two classes."""
+    classes = (nn.Conv2d, nn.BatchNorm2d)
     size = problem.x.shape[2:]
     biases = channel_biases(problem.explained, problem.x)
-    layers = [name for name in biases if type(problem.network.get_submodule(name)) in known]
+    layers = [name for name in biases if type(problem.network.get_submodule(name)) in classes]
     records = problem.explained.records(problem.x, problem.target, layers) if layers else []
     terms = [problem.x * input_gradients(problem.explained, problem.x, problem.target)]
-    terms += [one.gradients * biases[one.layer].to(one.gradients) for one in records]
+    terms += [record.gradients * biases[record.layer].to(record.gradients) for record in records]
     total = torch.zeros_like(problem.x[:, 0])
     for term in terms:
         flat = term.abs().flatten(0, 1)
@@ -398,13 +397,13 @@ def channel_by_channel(problem: Problem) -> Tensor:
 
 
 def weighted_references(problem: Problem) -> Tensor:
-    """Finer-CAM with gamma 1, and references weighted by probabilities through which the gradient flows."""
+    """Compute Finer-CAM with gamma 1 and references weighted by probabilities, including their gradient."""
     logits = problem.explained.logits(problem.x).detach().requires_grad_()
     contrast = torch.zeros(())
     for y, c in zip(logits, problem.target.tolist(), strict=True):
-        apart = (y - y[c]).abs().detach()
-        apart[c] = -1
-        others = apart.argsort()[1:4]
+        distances = (y - y[c]).abs().detach()
+        distances[c] = -1
+        others = distances.argsort()[1:4]
         p = y.softmax(0)[others]
         contrast = contrast + (p * (y[c] - y[others])).sum() / (p.sum() + 1e-9)
     (weights,) = torch.autograd.grad(contrast, logits)
@@ -413,17 +412,17 @@ def weighted_references(problem: Problem) -> Tensor:
 
 
 def aligned(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Upsample with the corners of map and image in one place."""
+    """Upsample with aligned corners."""
     return F.interpolate(maps[:, None], size=tuple(size), mode="bilinear", align_corners=True)[:, 0]
 
 
 def early_relu(activations: Tensor, weights: Tensor, x: Tensor, method: object) -> Tensor:
-    """Sum weighted channels, with the ReLU before the map is upsampled."""
+    """Return heatmaps of weighted channels with the ReLU before upsampling."""
     return minmax(upsample(relu_above_rounding(weighted_sum(activations, weights)), x.shape[2:]))
 
 
 def aligned_corners(problem: Problem) -> Tensor:
-    """Score-CAM with masks upsampled with aligned corners, and the ReLU before the map is upsampled."""
+    """Compute Score-CAM with masks upsampled with aligned corners and the ReLU before upsampling."""
     with (
         mock.patch("fusioncam.functional.masks.upsample", aligned),
         mock.patch("fusioncam.methods.score_cam.from_channels", early_relu),
@@ -431,8 +430,8 @@ def aligned_corners(problem: Problem) -> Tensor:
         return ours(METHODS["score-cam"])(problem)
 
 
-def stretched_before(method: ISCAM | ScoreCAM | SSCAM) -> Maker:
-    """Masks stretched before they are brought to the input's size, and the ReLU before the map is."""
+def rescaled_before(method: ISCAM | ScoreCAM | SSCAM) -> Compute:
+    """Return the method with masks rescaled before upsampling, and the ReLU before upsampling."""
 
     def rule(problem: Problem) -> Tensor:
         before = functools.partial(ChannelMasks, normalise="before")
@@ -446,7 +445,7 @@ def stretched_before(method: ISCAM | ScoreCAM | SSCAM) -> Maker:
 
 
 class Lowered:
-    """Each channel set to one value of its own, as grad-cam's ablation does where the lowest value is not 0."""
+    """Changes that lower each channel to a value, as grad-cam's ablation does if the lowest value is not 0."""
 
     def __init__(self, activations: Tensor, values: Tensor) -> None:
         images, channels = activations.shape[:2]
@@ -454,22 +453,22 @@ class Lowered:
         self.values = values
 
     def __call__(self, maps: Tensor, which: Tensor) -> Tensor:
-        """Give a copy ``(B, K, *s)`` with each of the channels lowered."""
+        """Return copies ``(B, K, *s)``, each with one channel lowered."""
         copies = maps.expand(len(which), *maps.shape).clone()
-        for one, channel in zip(copies, which.tolist(), strict=True):
-            one[channel] = self.values[channel]
+        for copied, channel in zip(copies, which.tolist(), strict=True):
+            copied[channel] = self.values[channel]
         return copies
 
 
-def lowered(batch: int) -> Maker:
-    """Ablation-CAM divided by the logit, with 1e7 less than the lowest value so far in place of 0."""
+def lowered(batch: int) -> Compute:
+    """Return Ablation-CAM divided by the logit, with 1e7 less than the lowest value so far instead of 0."""
 
     def values(maps: Tensor) -> Tensor:
-        found = []
+        lowered_to = []
         for channel in range(len(maps)):
-            lowest = maps.min() if channel % batch == 0 else torch.minimum(maps.min(), found[-1])
-            found.append(torch.where(lowest == 0, lowest, lowest - 1e7))
-        return torch.stack(found)
+            lowest = maps.min() if channel % batch == 0 else torch.minimum(maps.min(), lowered_to[-1])
+            lowered_to.append(torch.where(lowest == 0, lowest, lowest - 1e7))
+        return torch.stack(lowered_to)
 
     def rule(problem: Problem) -> Tensor:
         cams = []
@@ -477,41 +476,41 @@ def lowered(batch: int) -> Maker:
             record = problem.explained.record(x, c)
             changes = Lowered(record.activations, values(record.activations[0]))
             y = problem.explained.scores(x, c, "logit")[:, None]
-            without = problem.explained.ablated_scores(x, changes, c, readout="logit").T
-            cams.append(weighted_sum(record.activations, (y - without) / y))
+            ablated = problem.explained.ablated_scores(x, changes, c, readout="logit").T
+            cams.append(weighted_sum(record.activations, (y - ablated) / y))
         return heat(torch.cat(cams), problem)
 
     return rule
 
 
 def last_noisy(problem: Problem) -> Tensor:
-    """Smooth Grad-CAM++ with the last noisy image's maps and gradients, and the sum kept at its own places."""
-    drawn = 0.3 * noise(problem.x, 4, 0)
-    noisy = [problem.explained.record(problem.x + one, problem.target) for one in drawn]
-    second = torch.stack([one.gradients**2 for one in noisy]).mean(0)
-    third = torch.stack([one.gradients**3 for one in noisy]).mean(0)
-    beside = expand_like((third * problem.maps()[0]).flatten(2).sum(2), third)
-    alpha = second / (2 * second + beside + 1e-8)
+    """Compute Smooth Grad-CAM++ with the last noisy image, and the third derivative in the sum of alpha."""
+    draws = 0.3 * noise(problem.x, 4, 0)
+    noisy = [problem.explained.record(problem.x + draw, problem.target) for draw in draws]
+    second = torch.stack([record.gradients**2 for record in noisy]).mean(0)
+    third = torch.stack([record.gradients**3 for record in noisy]).mean(0)
+    total = expand_like((third * problem.maps()[0]).flatten(2).sum(2), third)
+    alpha = second / (2 * second + total + 1e-8)
     weights = (alpha * noisy[-1].gradients.relu()).flatten(2).sum(2)
     return heat(weighted_sum(noisy[-1].activations, weights), problem)
 
 
-def layers_of(problem: Problem, layers: tuple[str, ...], epsilon: float) -> Tensor:
-    """Give Grad-CAM's maps at each of the layers ``(L, N, *s)``, stretched before they are brought to size."""
+def maps_at_layers(problem: Problem, layers: tuple[str, ...], epsilon: float) -> Tensor:
+    """Return Grad-CAM's maps at each of the layers ``(L, N, *s)``, rescaled before upsampling."""
     maps = []
-    for one in problem.explained.records(problem.x, problem.target, layers):
-        cam = weighted_sum(one.activations, one.gradients.flatten(2).mean(2)).relu()
+    for record in problem.explained.records(problem.x, problem.target, layers):
+        cam = weighted_sum(record.activations, record.gradients.flatten(2).mean(2)).relu()
         cam = cam - expand_like(cam.flatten(1).amin(1), cam)
         maps.append(upsample(cam / expand_like(cam.flatten(1).amax(1) + epsilon, cam), problem.x.shape[2:]))
     return torch.stack(maps)
 
 
-def small_product(layers: tuple[str, ...]) -> Maker:
-    """RefineCAM of LayerCAM, with the product taken at the largest layer's size."""
+def small_product(layers: tuple[str, ...]) -> Compute:
+    """Return RefineCAM of LayerCAM with the product at the size of the largest layer."""
 
     def rule(problem: Problem) -> Tensor:
         records = problem.explained.records(problem.x, problem.target, layers)
-        cams = [minmax((one.gradients.relu() * one.activations).sum(1).relu()) for one in records]
+        cams = [minmax((record.gradients.relu() * record.activations).sum(1).relu()) for record in records]
         size = max((cam.shape[1:] for cam in cams), key=lambda side: side[0])
         product = torch.stack([upsample(cam, size) for cam in cams]).prod(0)
         return minmax(upsample(product, problem.x.shape[2:]))
@@ -520,7 +519,7 @@ def small_product(layers: tuple[str, ...]) -> Maker:
 
 
 def averaged_brightness(problem: Problem) -> Tensor:
-    """Grad-CAM averaged over the image and its mirror image, each at three contrasts, and not stretched again."""
+    """Average Grad-CAM over the image and its mirror image, each at three contrasts, without rescaling the mean."""
     total = torch.zeros_like(problem.x[:, 0])
     for factor in (0.9, 1, 1.1):
         for flip in (False, True):
@@ -531,51 +530,51 @@ def averaged_brightness(problem: Problem) -> Tensor:
 
 
 def random_channels(problem: Problem) -> Tensor:
-    """Weigh the channels at random."""
+    """Weight the channels at random."""
     activations = problem.maps()[0]
     np.random.seed(0)
     weights = torch.from_numpy(np.random.uniform(-1, 1, activations.shape[:2]))
     return heat(weighted_sum(activations, weights.to(activations)), problem)
 
 
-def byte_slopes(problem: Problem) -> Tensor:
-    """The mean of both slopes' absolute values, each rounded to 8 bits, of an image whose borders are mirrored."""
-    grey = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in bytes_of(problem)]
+def byte_derivatives(problem: Problem) -> Tensor:
+    """Return the mean of the absolute values of both derivatives, in 8 bits, of an image with mirrored borders."""
+    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in bytes_of(problem)]
     maps = F.pad(torch.from_numpy(np.stack(grey)).double()[:, None], (1, 1, 1, 1), mode="reflect")
     kernel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=torch.float64)
-    slopes = [F.conv2d(maps, one[None, None])[:, 0].abs().clamp(max=255) for one in (kernel, kernel.T)]
+    derivatives = [F.conv2d(maps, sobel[None, None])[:, 0].abs().clamp(max=255) for sobel in (kernel, kernel.T)]
     # OpenCV rounds halves to even, as torch does
-    return minmax((sum(slopes) / 2).round())
+    return minmax((sum(derivatives) / 2).round())
 
 
 def cubic(problem: Problem) -> Tensor:
-    """Grad-CAM brought to a volume's size by cubic splines through its corners."""
+    """Upsample Grad-CAM to the size of a volume by cubic splines with aligned corners."""
     activations, gradients = problem.maps()
     cam = minmax(relu_above_rounding(weighted_sum(activations, gradients.flatten(2).mean(2)))).float()
     sides = [large / small for large, small in zip(problem.x.shape[2:], cam.shape[1:], strict=True)]
-    return minmax(torch.from_numpy(np.stack([zoom(one.numpy(), sides) for one in cam])).clamp(min=0))
+    return minmax(torch.from_numpy(np.stack([zoom(volume.numpy(), sides) for volume in cam])).clamp(min=0))
 
 
 def nearest_ours(problem: Problem) -> Tensor:
-    """Grad-CAM upsampled to the nearest value."""
+    """Upsample Grad-CAM by nearest neighbours."""
     activations, gradients = problem.maps()
     cam = relu_above_rounding(weighted_sum(activations, gradients.flatten(2).mean(2)))
     return minmax(F.interpolate(cam[:, None], problem.x.shape[2:])[:, 0])
 
 
 def gauss_legendre(problem: Problem) -> Tensor:
-    """Integrated gradients by the nodes and weights of Gauss and Legendre."""
-    nodes, shares = np.polynomial.legendre.leggauss(50)
+    """Compute integrated gradients by Gauss-Legendre quadrature."""
+    nodes, weights = np.polynomial.legendre.leggauss(50)
     total = torch.zeros_like(problem.x)
-    for node, share in zip(nodes, shares, strict=True):
-        total += share / 2 * input_gradients(problem.explained, (1 + node) / 2 * problem.x, problem.target)
+    for node, weight in zip(nodes, weights, strict=True):
+        total += weight / 2 * input_gradients(problem.explained, (1 + node) / 2 * problem.x, problem.target)
     return minmax((problem.x * total).sum(1).abs())
 
 
-def seen_through(problem: Problem, *, after: bool) -> Tensor:
-    """Grad-CAM of maps that the activation in place behind them has overwritten."""
+def of_overwritten_maps(problem: Problem, *, after: bool) -> Tensor:
+    """Compute Grad-CAM of maps that an in-place activation function after the layer has overwritten."""
     activations, gradients = problem.maps()
-    if after:  # the gradient of what was written over them
+    if after:  # the gradient with respect to the overwritten maps
         toy = problem.network
         relu = activations.relu().detach().requires_grad_()
         logits = toy.head[1:](relu)
@@ -583,15 +582,15 @@ def seen_through(problem: Problem, *, after: bool) -> Tensor:
     return heat(weighted_sum(activations.relu(), gradients.flatten(2).mean(2)), problem)
 
 
-def ours(method: Callable[..., Tensor]) -> Maker:
-    """Ask one of our methods, also where it has nothing to show."""
+def ours(method: Callable[..., Tensor]) -> Compute:
+    """Compute heatmaps with one of our methods, without warnings about flat ones."""
 
-    def ask(problem: Problem) -> Tensor:
+    def compute(problem: Problem) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FlatHeatmapWarning)
             return method(problem.explained, problem.x, problem.target)
 
-    return ask
+    return compute
 
 
 # -- the cases -------------------------------------------------------------------------------------------------
@@ -604,9 +603,9 @@ LAYERS = ("features.3", "features")
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """The smallest problem that shows a difference, and the rows that it gives, to two decimals.
+    """The smallest problem that shows a difference, and its heatmaps to two decimals.
 
-    ``theirs`` are several where a peer may answer one way or the other.
+    ``theirs`` has several entries if the peer's result is one of several.
     """
 
     text: str
@@ -617,21 +616,20 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One method beside one peer, on problems by their names; the default model's come after the toys'.
+    """A comparison of one method with one peer, on the problems ``on``; the toys precede the default model.
 
-    ``mine`` is what is asked of ours, by default the method as it stands in METHODS; ``note`` says what is
-    particular. Without a ``rule`` the two agree to within ``tolerance``. With one they differ by ``least`` or more
-    on some problem, ``rule`` gives what the peer gives, ``why`` says what it does otherwise and ``right`` who is
-    right and by what.
+    ``mine`` is our method, by default that of METHODS; ``note`` states the settings. Without a ``rule``, both agree
+    within ``tolerance``. With a ``rule``, they differ by at least ``least`` on some problem, ``rule`` reproduces the
+    peer, ``why`` describes what the peer does differently, and ``right`` which of both is right and by which source.
     """
 
     method: str
     peer: str
-    theirs: Maker
+    theirs: Compute
     on: tuple[str, ...]
     mine: Callable[..., Tensor] | None = None
     note: str = ""
-    rule: Maker | None = None
+    rule: Compute | None = None
     why: str = ""
     right: str = ""
     example: Example | None = None
@@ -641,44 +639,44 @@ class Case:
     loose: float = 0
 
     def allowed(self, name: str) -> float:
-        """Give the tolerance on a problem: ``loose`` on the default model, if that is another."""
+        """Return the tolerance on a problem; ``loose``, if set, is that of the default model."""
         return self.loose if self.loose and name == "default" else self.tolerance
 
     @property
     def verdict(self) -> str:
-        """Say "agrees" or "differs"."""
+        """Return "agrees" or "differs"."""
         return "differs" if self.rule else "agrees"
 
     @property
     def name(self) -> str:
-        """Name the case in test ids and headings."""
+        """Return the name for test ids and headings."""
         return f"{self.method}, {self.peer}" + (f", {self.note}" if self.note else "")
 
     def difference(self, name: str) -> float:
-        """Give the largest difference of ours from theirs on a problem."""
+        """Return the largest difference of our heatmaps from the peer's on a problem."""
         problem = problem_of(name)
-        return apart(ours(self.mine or METHODS[self.method])(problem), answer(self.theirs, problem))
+        return max_difference(ours(self.mine or METHODS[self.method])(problem), result_of(self.theirs, problem))
 
     def unexplained(self, name: str) -> float:
-        """Give the largest difference of theirs from ours with their rule."""
+        """Return the largest difference of the peer's heatmaps from ours with the peer's rule."""
         assert self.rule is not None
         problem = problem_of(name)
-        return apart(self.rule(problem), answer(self.theirs, problem))
+        return max_difference(self.rule(problem), result_of(self.theirs, problem))
 
 
 @functools.cache
-def answer(maker: Maker, problem: Problem) -> Tensor:
-    """Ask a peer once for what is compared twice."""
-    return maker(problem)
+def result_of(peer: Compute, problem: Problem) -> Tensor:
+    """Return the result of a peer, computed once although it is compared twice."""
+    return peer(problem)
 
 
-def apart(mine: Tensor, theirs: Tensor) -> float:
-    """Give the largest absolute difference; of several candidates the nearest of each image counts."""
+def max_difference(mine: Tensor, theirs: Tensor) -> float:
+    """Return the largest absolute difference; of several candidates, the nearest one of each image counts."""
     candidates = mine if mine.dim() > theirs.dim() else mine[None]
     return float((candidates.double() - theirs.double()).abs().flatten(2).amax(2).amin(0).max())
 
 
-NOT_READ = "The paper's full text was not at hand; "
+NOT_READ = "The paper's full text was not available; "
 CASES = [
     # -- grad-cam
     Case("grad-cam", "grad-cam", of_gradcam(gradcam.GradCAM), (*PLAIN, "volume", "default")),
@@ -689,11 +687,10 @@ CASES = [
         ("coarse",),
         note="maps of volumes smaller than the volume",
         rule=cubic,
-        why="It brings the maps of volumes to size with `scipy.ndimage.zoom`, whose default is a cubic spline that "
-        "puts corner on corner; its maps of images, and ours of either, are interpolated linearly, pixel centres "
-        "in place.",
-        right="The paper does not say how (it speaks of bilinear upsampling of images). Ours does for volumes what "
-        "both do for images; a spline also overshoots what it interpolates.",
+        why="It upsamples the maps of volumes with `scipy.ndimage.zoom`, whose default is a cubic spline with "
+        "aligned corners. Its maps of images, and all of ours, are interpolated linearly with aligned pixel centres.",
+        right="The paper does not define it for volumes; it uses bilinear upsampling for images. Ours treats volumes "
+        "as both treat images. A spline also overshoots the values that it interpolates.",
         tolerance=1e-5,
     ),
     Case(
@@ -701,12 +698,12 @@ CASES = [
         "grad-cam",
         of_gradcam(gradcam.GradCAM),
         ("overwritten",),
-        note="a layer before an activation in place",
-        rule=functools.partial(seen_through, after=False),
-        why="On the CPU it keeps the layer's output itself and not a copy, so that a `ReLU(inplace=True)` behind the "
+        note="a layer followed by an in-place activation",
+        rule=functools.partial(of_overwritten_maps, after=False),
+        why="On the CPU it stores the layer's output without copying it, so that a `ReLU(inplace=True)` after the "
         "layer overwrites the activations before they are used. The gradients are those of the layer.",
-        right="Eq. 2 of arXiv 1610.02391 weighs the activations of the layer that was named: ours. It matters where "
-        "an activation in place follows the layer directly, as behind the BatchNorms of torchvision's VGGs.",
+        right="Ours: eq. 2 of arXiv 1610.02391 weights the activations of the selected layer. It matters if an "
+        "in-place activation directly follows the layer, as after the BatchNorms of torchvision's VGGs.",
     ),
     Case(
         "grad-cam++",
@@ -715,8 +712,8 @@ CASES = [
         (*PLAIN, "default"),
         rule=from_maps(plus_plus(1e-6)),
         why="It adds 1e-6 to the denominator of alpha. Squared gradients are often of that size or smaller.",
-        right="Ours, by the definition of alpha in arXiv 1710.11063 (eq. 19 in grad-cam's own comment), which adds "
-        "nothing; where the denominator is 0, ours is 0.",
+        right="Ours: the definition of alpha in arXiv 1710.11063 (eq. 19 according to grad-cam's comment) adds "
+        "nothing. Where the denominator is 0, ours is 0.",
     ),
     Case("xgrad-cam", "grad-cam", of_gradcam(gradcam.XGradCAM), (*PLAIN, "default")),
     Case("layer-cam", "grad-cam", of_gradcam(gradcam.LayerCAM), (*PLAIN, "volume", "default")),
@@ -728,11 +725,11 @@ CASES = [
         of_gradcam(gradcam.EigenCAM),
         (*PLAIN, "default"),
         rule=either_sign(lambda activations, gradients: activations),
-        why="It takes each channel's mean off before the decomposition, which makes it principal component analysis, "
-        "and leaves the sign to the decomposition, so that a map may come out as its own negative.",
-        right="Ours: arXiv 2008.00299 decomposes the activations as they are. " + NOT_READ + "this is by the "
-        "definition that its readers give, map = O v1 with O = U S V'. The sign is open there; ours is the one "
-        "with which the sum of the map is above 0.",
+        why="It subtracts each channel's mean before the decomposition, which makes it a principal component "
+        "analysis. The sign is that of the decomposition and therefore arbitrary, so that a map may be inverted.",
+        right="Ours: arXiv 2008.00299 decomposes the activations without centring. " + NOT_READ + "this follows the "
+        "definition in secondary sources, map = O v1 with O = U S V'. That definition leaves the sign open; with "
+        "ours the sum of the map is positive.",
         example=Example("One channel [2, 1, 0].", row([[2, 1, 0]], [1]), [1, 0.5, 0], ([1, 0, 0], [0, 0, 1])),
     ),
     Case(
@@ -741,9 +738,9 @@ CASES = [
         of_gradcam(gradcam.EigenGradCAM),
         (*PLAIN, "default"),
         rule=either_sign(lambda activations, gradients: activations * gradients),
-        why="As for eigen-cam: centred channels, and a sign as it happens.",
-        right="There is no paper: grad-cam is where the method is known from, so this one is ours to differ in. Ours "
-        "keeps to the definition of EigenCAM, whose name it bears.",
+        why="As for eigen-cam: the channels are centred and the sign is arbitrary.",
+        right="There is no paper; grad-cam introduced the method, so that ours is the one that deviates. Ours "
+        "follows the definition of EigenCAM, from which the method has its name.",
     ),
     Case(
         "fullgrad",
@@ -751,11 +748,13 @@ CASES = [
         of_gradcam(gradcam.FullGrad),
         (*PLAIN, "default"),
         rule=channel_by_channel,
-        why="It stretches every channel to [0, 1] by itself, ours every layer as one. It also knows layers by their "
-        "exact class alone (`Conv2d`, `BatchNorm2d`): of the default model, whose layers are of derived classes, it "
-        "takes no bias at all, and its map is that of the image's own term.",
-        right="Ours does what the authors' public code does. " + NOT_READ + "its psi may be read either way. For the "
-        "derived classes ours is right: the sum over all biases is what the name says.",
+        why="It rescales every channel to [0, 1] separately, ours every layer as a whole. It also recognises only "
+        "layers whose class is exactly `Conv2d` or `BatchNorm2d`: the layers of the default model are of derived "
+        "classes, so that no bias is included and its map is that of the pixels alone.",
+        right="Ours follows the authors' public code. "
+        + NOT_READ
+        + "its psi allows both readings. For derived classes "
+        "ours is right: the method is defined as the sum over all biases.",
     ),
     Case(
         "shapley-cam",
@@ -778,10 +777,10 @@ CASES = [
         finer_of_gradcam,
         (*PLAIN, "default"),
         rule=weighted_references,
-        why="Gamma is 1 in place of 0.6, and the reference classes are weighted by their probabilities, through "
-        "which the gradient flows too; ours takes their plain mean.",
+        why="Gamma is 1 instead of 0.6, and the reference classes are weighted by their probabilities, which also "
+        "receive a gradient; ours uses their mean.",
         right=NOT_READ + "the authors' public code has both forms. Ours is its configuration named aggregate, which "
-        "torchcam takes as well; it keeps the score linear in the logits.",
+        "torchcam uses as well; its score is linear in the logits.",
     ),
     Case(
         "refine-cam",
@@ -798,10 +797,10 @@ CASES = [
         ("pyramid",),
         mine=MultiLayer(GradCAM(), LAYERS),
         note="the mean over two layers",
-        rule=lambda problem: minmax(layers_of(problem, LAYERS, 1e-7).mean(0)),
-        why="A map is stretched to [0, 1] before it is brought to the image's size, and not again after: one whose "
-        "peak is narrow counts for less.",
-        right="Neither: no paper defines it. Ours joins heatmaps as they would be shown.",
+        rule=lambda problem: minmax(maps_at_layers(problem, LAYERS, 1e-7).mean(0)),
+        why="A map is rescaled to [0, 1] before it is upsampled and not again afterwards: a map with a narrow peak "
+        "has less weight.",
+        right="Neither: no paper defines it. Ours combines the final heatmaps.",
     ),
     Case(
         "augmented",
@@ -811,9 +810,9 @@ CASES = [
         mine=Augmented(samples=0),
         note="its `aug_smooth`",
         rule=averaged_brightness,
-        why="It averages over mirror images at three contrasts (times 0.9, 1 and 1.1) and does not stretch the mean; "
-        "ours over mirror images and noise, and stretches.",
-        right="Neither: no paper defines it. Ours is of the same kind, not the same.",
+        why="It averages over mirror images at three contrasts (times 0.9, 1 and 1.1) and does not rescale the mean; "
+        "ours averages over mirror images and noise, and rescales.",
+        right="Neither: no paper defines it. Ours is similar, but not the same.",
     ),
     Case(
         "random",
@@ -821,9 +820,10 @@ CASES = [
         random_of_gradcam,
         CURVED,
         rule=random_channels,
-        why="It weighs the layer's channels at random, so that its map is as smooth as any of that layer; ours draws "
-        "every pixel.",
-        right="Neither: two baselines of one name. Theirs knows the layer, ours knows nothing of the network.",
+        why="It weights the layer's channels at random, so that its map is as smooth as others of that layer; ours "
+        "draws every pixel.",
+        right="Neither: these are two baselines with the same name. Theirs depends on the layer, ours does not "
+        "depend on the network.",
     ),
     Case(
         "edges",
@@ -831,10 +831,10 @@ CASES = [
         edges_of_gradcam,
         ("curved",),
         note="its `sobel_cam`",
-        rule=byte_slopes,
-        why="It takes an image of 8 bits, weighs the colours by how bright they look, mirrors the borders and gives "
-        "the mean of both slopes' absolute values, rounded and cut at 255; ours the length of the slope of the mean "
-        "colour, of any input.",
+        rule=byte_derivatives,
+        why="It converts an 8-bit image to grey by perceived brightness, mirrors the borders and returns the mean of "
+        "the absolute values of both derivatives, rounded and clipped at 255; ours is the gradient magnitude of the "
+        "mean over channels, for any input.",
         right="Neither: no paper defines it.",
     ),
     Case(
@@ -843,14 +843,14 @@ CASES = [
         of_gradcam(gradcam.ScoreCAM),
         ("curved", "dead", "negative"),
         rule=aligned_corners,
-        why="It upsamples the masks with aligned corners (`UpsamplingBilinear2d`), though not the map: a mask lies "
-        "up to half of a cell beside what it is the mask of. Of layers with negative values it also takes the ReLU "
-        "before the map is upsampled, ours after.",
-        right="Ours in both, by the authors' public code, which upsamples both without aligned corners and takes the "
-        "ReLU last; the paper's equations do not say. Where nothing is upsampled the two agree.",
+        why="It upsamples the masks, but not the map, with aligned corners (`UpsamplingBilinear2d`): a mask is "
+        "shifted by up to half a cell from the location that it masks. For layers with negative values it also "
+        "applies the ReLU before upsampling, ours after.",
+        right="Ours in both: the authors' public code upsamples masks and map without aligned corners and applies "
+        "the ReLU last; the paper's equations leave it open. Without upsampling both agree.",
         example=Example(
-            "Maps [2, 0, 0] and [0, 2, 0] of an image with channels [2, 2, 0, 0, 0, 0] and [0, 0, 2, 2, 0, 0], the "
-            "logit their sum.",
+            "Maps [2, 0, 0] and [0, 2, 0] of an image with channels [2, 2, 0, 0, 0, 0] and [0, 0, 2, 2, 0, 0]; the "
+            "logit is their sum.",
             row([[2, 2, 0, 0, 0, 0], [0, 0, 2, 2, 0, 0]], [1, 1], 2),
             [0.77, 0.85, 1, 0.81, 0.27, 0],
             ([0.57, 0.71, 1, 0.86, 0.29, 0],),
@@ -863,17 +863,17 @@ CASES = [
         of_gradcam(gradcam.AblationCAM),
         ("small", "curved", "negative", "default"),
         rule=lowered(3),
-        why="It removes a channel by setting it to 0 only where the layer's lowest value is exactly 0. Otherwise it "
-        "sets it to 1e7 below the lowest value, to another 1e7 below that for the next channel of the same batch, "
-        "and so on: the weights then measure that number. It divides by the logit, as the paper does, which turns "
-        "the map over where the logit is negative.",
-        right="Ours removes a channel by 0, as the paper does (a comment in grad-cam says that it deviates). By the "
-        "paper's slope (y - y_k) / y grad-cam is right to divide; we leave the division out on purpose, because it "
-        "is one factor for the whole map and of a negative logit makes what speaks for the class look as if it spoke "
+        why="It sets a channel to 0 only if the layer's lowest value is exactly 0. Otherwise it sets it to 1e7 below "
+        "the lowest value, the next channel of the same batch to another 1e7 below that, and so on: the weights then "
+        "measure that number. It divides by the logit, as the paper does, which inverts the map where the logit is "
+        "negative.",
+        right="Ours sets a channel to 0, as the paper does (a comment in grad-cam says that it deviates). By the "
+        "paper's slope (y - y_k) / y, the division of grad-cam is right. We omit it on purpose, because it is the "
+        "same factor for the whole map, and with a negative logit it presents evidence for the class as evidence "
         "against it.",
         example=Example(
-            "Channels [1, 0, 0] and [0, 1, 0], the logit their first less three times their second: what speaks for "
-            "the class is the first place.",
+            "Channels [1, 0, 0] and [0, 1, 0]; the logit is the first minus three times the second, so that the "
+            "evidence for the class is at the first location.",
             row([[1, 0, 0], [0, 1, 0]], [1, -3]),
             [1, 0, 0],
             ([0, 1, 0],),
@@ -896,11 +896,11 @@ CASES = [
         "torchcam",
         of_torchcam(torchcam.GradCAM),
         ("overwritten",),
-        note="a layer before an activation in place",
-        rule=functools.partial(seen_through, after=True),
-        why="It keeps the layer's output itself and not a copy: both activations and gradients are those behind the "
-        "activation in place.",
-        right="Eq. 2 of arXiv 1610.02391 weighs the activations of the layer that was named: ours.",
+        note="a layer followed by an in-place activation",
+        rule=functools.partial(of_overwritten_maps, after=True),
+        why="It stores the layer's output without copying it: both activations and gradients are those after the "
+        "in-place activation.",
+        right="Ours: eq. 2 of arXiv 1610.02391 weights the activations of the selected layer.",
     ),
     Case(
         "grad-cam++",
@@ -908,11 +908,11 @@ CASES = [
         of_torchcam(torchcam.GradCAMpp),
         (*ALL, "default"),
         rule=from_maps(lost_division),
-        why="The division of alpha is written into a copy (`alpha[idx][mask].div_(...)`) and lost, so that alpha is "
-        "the squared gradient alone and a channel counts by the cube of its gradients.",
-        right="Ours, by the definition of alpha in arXiv 1710.11063, which torchcam's own docstring states as well.",
+        why="The division of alpha is applied to a copy (`alpha[idx][mask].div_(...)`) and lost, so that alpha is "
+        "the squared gradient and the weight of a channel is the sum of its cubed gradients.",
+        right="Ours, by the definition of alpha in arXiv 1710.11063, which torchcam's docstring states as well.",
         example=Example(
-            "Channels [1, 0, 0] and [0, 1, 0], the class's gradients 1 and 2 everywhere.",
+            "Channels [1, 0, 0] and [0, 1, 0] with gradients of 1 and 2 everywhere.",
             row([[1, 0, 0], [0, 1, 0]], [1, 2]),
             [0.67, 1, 0],
             ([0.12, 1, 0],),
@@ -921,15 +921,15 @@ CASES = [
     Case(
         "smooth-grad-cam++",
         "torchcam",
-        given_noise(torchcam.SmoothGradCAMpp, lambda problem: list(0.3 * noise(problem.x, 4, 0)[:, None])),
+        torchcam_with_noise(torchcam.SmoothGradCAMpp, lambda problem: list(0.3 * noise(problem.x, 4, 0)[:, None])),
         (*CURVED, "small", "default"),
-        note="given our noise",
+        note="with our noise",
         rule=last_noisy,
-        why="The gradients that are weighted, and the maps that are summed, are those of the last noisy image "
-        "alone, and the sum in alpha's denominator multiplies activations and third derivatives place by place.",
-        right="Ours, by the definition in arXiv 1908.01224 as torchcam's docstring states it: the map is of the "
-        "image, all derivatives are means over the noise, and the sum is over the activations. Both put the second "
-        "derivative above alpha's line, where the paper is said to print the first.",
+        why="The weighted gradients and the summed activations are those of the last noisy image, and the sum in "
+        "alpha's denominator multiplies activations and third derivatives at each location.",
+        right="Ours, by the definition in arXiv 1908.01224 as torchcam's docstring states it: the activations are "
+        "those of the image, all derivatives are means over the noise, and the sum is over the activations. In both "
+        "the numerator of alpha is the second derivative, where the paper is said to print the first.",
     ),
     Case("xgrad-cam", "torchcam", of_torchcam(torchcam.XGradCAM), (*ALL, "default")),
     Case("layer-cam", "torchcam", of_torchcam(torchcam.LayerCAM), (*ALL, "default")),
@@ -942,8 +942,8 @@ CASES = [
         mine=RefineCAM(LayerCAM(), LAYERS),
         note="of LayerCAM, at two layers",
         rule=small_product(LAYERS),
-        why="It multiplies the maps at the largest layer's size, ours at the image's.",
-        right=NOT_READ + "grad-cam, whose RefineCAM agrees with ours, multiplies at the image's size as well.",
+        why="It multiplies the maps at the size of the largest layer, ours at the size of the image.",
+        right=NOT_READ + "grad-cam, whose RefineCAM agrees with ours, also multiplies at the size of the image.",
     ),
     Case(
         "multi-layer",
@@ -951,9 +951,9 @@ CASES = [
         fused_by_torchcam(LAYERS),
         ("pyramid",),
         mine=MultiLayer(GradCAM(), LAYERS, rule="max"),
-        note="`fuse_cams`, the largest of two layers",
-        rule=lambda problem: minmax(layers_of(problem, LAYERS, 1e-8).amax(0)),
-        why="As grad-cam does: a map is stretched before it is brought to the image's size, and not again after.",
+        note="`fuse_cams`, the maximum of two layers",
+        rule=lambda problem: minmax(maps_at_layers(problem, LAYERS, 1e-8).amax(0)),
+        why="As in grad-cam: a map is rescaled before it is upsampled, and not again afterwards.",
         right="Neither: no paper defines it.",
     ),
     Case(
@@ -967,16 +967,15 @@ CASES = [
         "torchcam",
         of_torchcam(torchcam.ScoreCAM, batch_size=4),
         ("curved", "dead", "negative", "coarse"),
-        rule=stretched_before(ScoreCAM()),
-        why="It stretches a mask to [0, 1] before it brings it to the image's size, after which the mask may no "
-        "longer reach 0 and 1. Of layers with negative values it also takes the ReLU before the map is upsampled, "
-        "ours after.",
+        rule=rescaled_before(ScoreCAM()),
+        why="It rescales a mask to [0, 1] before it upsamples it, so that the mask may not reach 0 and 1. For layers "
+        "with negative values it also applies the ReLU before upsampling, ours after.",
         right="Ours: arXiv 1910.01279 normalises the upsampled activation, H = s(Up(A)) (eq. 4 and 5), as torchcam's "
-        "docstring has it too. `score-cam(normalise=before)` is torchcam's mask. The ReLU comes last in the authors' "
-        "public code.",
+        "docstring also states. `score-cam(normalise=before)` has torchcam's masks. The authors' public code applies "
+        "the ReLU last.",
         example=Example(
-            "Maps [0, 3, 0] and [4, 0, 0] of an image with channels [0, 0, 3, 3, 0, 0] and [4, 4, 0, 0, 0, 0], the "
-            "logit their sum.",
+            "Maps [0, 3, 0] and [4, 0, 0] of an image with channels [0, 0, 3, 3, 0, 0] and [4, 4, 0, 0, 0, 0]; the "
+            "logit is their sum.",
             row([[0, 0, 3, 3, 0, 0], [4, 4, 0, 0, 0, 0]], [1, 1], 2),
             [1, 0.9, 0.71, 0.46, 0.15, 0],
             ([1, 0.81, 0.43, 0.18, 0.06, 0],),
@@ -992,33 +991,33 @@ CASES = [
     Case(
         "ss-cam",
         "torchcam",
-        given_noise(torchcam.SSCAM, lambda problem: list(2 * noise(problem.x[:, 0], 35, 0)[:, None, None])),
+        torchcam_with_noise(torchcam.SSCAM, lambda problem: list(2 * noise(problem.x[:, 0], 35, 0)[:, None, None])),
         ("curved", "dead", "negative"),
-        note="given our noise",
-        rule=stretched_before(SSCAM()),
-        why="As for score-cam: masks are stretched before they are upsampled, and the ReLU is taken before the "
-        "map is. Left to itself it also draws new noise for every channel and sample, where ours draws once for all "
+        note="with our noise",
+        rule=rescaled_before(SSCAM()),
+        why="As for score-cam: masks are rescaled before they are upsampled, and the ReLU precedes the upsampling of "
+        "the map. By default it also draws new noise for every channel and sample; ours uses the same draws for all "
         "channels.",
-        right="Ours in the first, as for score-cam. The second is a choice: the mean is the same, and with one draw "
-        "the channels are compared under the same noise.",
+        right="Ours in the first, as for score-cam. The second is a choice: the expectation is the same, and with "
+        "the same draws the channels are compared under the same noise.",
     ),
     Case(
         "ss-cam",
         "torchcam",
-        given_noise(torchcam.SSCAM, lambda problem: list(2 * noise(problem.x[:, 0], 35, 0)[:, None, None])),
+        torchcam_with_noise(torchcam.SSCAM, lambda problem: list(2 * noise(problem.x[:, 0], 35, 0)[:, None, None])),
         ("full",),
-        note="given our noise, at full size",
+        note="with our noise, at full size",
     ),
     Case(
         "is-cam",
         "torchcam",
         of_torchcam(torchcam.ISCAM, batch_size=4),
         ("curved", "dead", "negative"),
-        rule=stretched_before(ISCAM()),
-        why="As for score-cam: masks are stretched before they are upsampled, and the ReLU is taken before the map "
-        "is.",
-        right="Ours, as for score-cam. In both the mask's factor grows to 5.5, which leaves the image's range: so "
-        "says the paper's algorithm, by both peers; `is-cam(path=even)` stays within.",
+        rule=rescaled_before(ISCAM()),
+        why="As for score-cam: masks are rescaled before they are upsampled, and the ReLU precedes the upsampling of "
+        "the map.",
+        right="Ours, as for score-cam. In both the factor of the mask grows to 5.5, which exceeds the range of the "
+        "image: so does the paper's algorithm according to both peers; `is-cam(path=even)` stays within the range.",
     ),
     Case("is-cam", "torchcam", of_torchcam(torchcam.ISCAM, batch_size=4), ("full",), note="at full size"),
     # -- captum
@@ -1036,22 +1035,27 @@ CASES = [
         (*CURVED, "default"),
         note="with its `interpolate`",
         rule=nearest_ours,
-        why="`LayerAttribution.interpolate` takes the nearest value unless told otherwise; and `LayerGradCam` keeps "
-        "negative values unless `relu_attributions=True`.",
+        why="`LayerAttribution.interpolate` uses nearest neighbours by default, and `LayerGradCam` keeps negative "
+        "values unless `relu_attributions=True`.",
         right="Ours: eq. 2 of arXiv 1610.02391 has the ReLU, and its heatmaps are upsampled bilinearly. Captum's "
-        "documentation names the ReLU as the original's.",
+        "documentation attributes the ReLU to the original paper.",
     ),
     Case(
         "hires-cam",
         "captum",
-        of_captum(captum.attr.LayerGradientXActivation, lambda given, problem: heat(given.sum(1), problem)),
+        of_captum(
+            captum.attr.LayerGradientXActivation, lambda attributions, problem: heat(attributions.sum(1), problem)
+        ),
         (*ALL, "default"),
         note="`LayerGradientXActivation`, its channels summed",
     ),
     Case(
         "elementwise-grad-cam",
         "captum",
-        of_captum(captum.attr.LayerGradientXActivation, lambda given, problem: heat(given.relu().sum(1), problem)),
+        of_captum(
+            captum.attr.LayerGradientXActivation,
+            lambda attributions, problem: heat(attributions.relu().sum(1), problem),
+        ),
         (*ALL, "default"),
         note="`LayerGradientXActivation`, its positive part summed",
     ),
@@ -1067,7 +1071,7 @@ CASES = [
         "captum",
         of_captum(
             captum.attr.IntegratedGradients,
-            lambda given, problem: minmax(given.sum(1).abs()),
+            lambda attributions, problem: minmax(attributions.sum(1).abs()),
             layer=False,
             method="riemann_middle",
             n_steps=50,
@@ -1082,17 +1086,17 @@ CASES = [
         "captum",
         of_captum(
             captum.attr.IntegratedGradients,
-            lambda given, problem: minmax(given.sum(1).abs()),
+            lambda attributions, problem: minmax(attributions.sum(1).abs()),
             layer=False,
             n_steps=50,
         ),
         (*ALL, "default"),
-        note="as it comes",
+        note="with its defaults",
         rule=gauss_legendre,
-        why="It integrates by Gauss and Legendre's nodes, ours by the middles of 50 equal steps.",
-        right="Both approximate the same integral (arXiv 1703.01365, eq. 1). The middles are nearer to the paper's "
-        "sum over equal steps (eq. 3); where the gradient jumps, as behind ReLUs, the nodes' higher order is of no "
-        "use.",
+        why="It integrates by Gauss-Legendre quadrature, ours by the midpoints of 50 equal steps.",
+        right="Both approximate the same integral (arXiv 1703.01365, eq. 1). The midpoints are closer to the paper's "
+        "sum over equal steps (eq. 3). Where the gradient is discontinuous, as after ReLUs, the higher order of the "
+        "quadrature is no advantage.",
         slow=("default",),
         loose=2e-3,
     ),
@@ -1105,11 +1109,11 @@ CASES = [
         stored("xplaincam/gradcampp"),
         REFERENCES,
         rule=from_maps(plus_plus(1e-8, each=True)),
-        why="The sum in alpha's denominator multiplies activations and cubed gradients place by place, "
-        "sum(A g^3), and 1e-8 is added.",
+        why="The sum in alpha's denominator multiplies activations and cubed gradients at each location, sum(A g^3), "
+        "and 1e-8 is added.",
         right="Ours and official: the definition multiplies the sum of the activations by the third derivative at "
-        "the place itself, sum(A) g^3.",
-        # cubes of gradients of both signs nearly cancel in the denominator: 2e-4 on one processor, 4.5e-4 on another
+        "the same location, sum(A) g^3.",
+        # cubed gradients of both signs nearly cancel in the denominator: 2e-4 on one processor, 4.5e-4 on another
         tolerance=1e-3,
     ),
     Case(
@@ -1118,9 +1122,9 @@ CASES = [
         stored("official/xgradcam"),
         REFERENCES,
         rule=from_maps(no_denominator),
-        why="The weights are sum(A g), without the division by sum(A): a channel counts twice by how active it is.",
-        right="Ours, xplaincam, grad-cam and torchcam, by the definition in arXiv 2008.02312: gradients averaged "
-        "with the normalised activations as weights.",
+        why="The weights are sum(A g), without the division by sum(A): the activity of a channel enters twice.",
+        right="Ours, xplaincam, grad-cam and torchcam, by the definition in arXiv 2008.02312: the gradients are "
+        "averaged with the normalised activations as weights.",
     ),
     Case("xgrad-cam", "xplaincam", stored("xplaincam/xgradcam"), REFERENCES, tolerance=1e-3),
     Case("layer-cam", "xplaincam", stored("xplaincam/layercam"), REFERENCES),
@@ -1128,7 +1132,10 @@ CASES = [
         "ablation-cam", "xplaincam", stored("xplaincam/ablationcam"), REFERENCES, slow=REFERENCES[1:], tolerance=1e-4
     ),
 ]
-BESIDE = {"official": "a lighter blur (sigma 25)", "xplaincam": "the sums themselves added up, not the masks"}
+GROUP_CAM = {
+    "official": "It also uses a lighter blur (sigma 25).",
+    "xplaincam": "It also adds up the sums instead of the masks.",
+}
 for code in PEERS[3:]:
     CASES += [
         Case(f"group-cam:{code}", code, stored(f"{code}/groupcam"), REFERENCES, slow=REFERENCES[1:]),
@@ -1138,9 +1145,9 @@ for code in PEERS[3:]:
             stored(f"{code}/groupcam"),
             REFERENCES,
             rule=ours(METHODS[f"group-cam:{code}"]),
-            why=f"It does not denoise the groups' sums and drops negative gains; it has {BESIDE[code]}.",
-            right=NOT_READ + "ours does what the method's authors' public code does: sums below their 70th "
-            "percentile are dropped, and gains keep their signs.",
+            why=f"It does not denoise the sums of the groups, and sets negative gains to 0. {GROUP_CAM[code]}",
+            right=NOT_READ + "ours follows the public code of the method's authors: values of a sum below its 70th "
+            "percentile are set to 0, and gains keep their signs.",
             slow=REFERENCES[1:],
         ),
     ]
@@ -1157,10 +1164,10 @@ CASES += [
         stored("xplaincam/scorecam"),
         REFERENCES[:1],
         rule=ours(METHODS["score-cam:xplaincam"]),
-        why="The weights are probabilities as they are, without a softmax over the channels; masks are stretched "
-        "before they are upsampled, and are what is summed in place of the channels.",
-        right="Public codes differ in all of them, and the authors' own code and paper do too (probabilities without "
-        "a softmax there, a softmax of increases here). Ours follows the paper's algorithm 1, with logits.",
+        why="The weights are probabilities without a softmax over the channels. Masks are rescaled before they are "
+        "upsampled, and they are summed instead of the channels.",
+        right="Public codes differ in all of these, and so do the authors' code (probabilities without a softmax) "
+        "and paper (a softmax of increases). Ours follows the paper's algorithm 1, with logits.",
         slow=REFERENCES,
         tolerance=1e-4,
     ),
@@ -1180,11 +1187,11 @@ CASES += [
         stored("official/fusioncam"),
         REFERENCES[:1],
         rule=ours(METHODS["fusion-cam:official"]),
-        why="The region map's share of the gains, which is divided by their sum already, is divided by a sum again "
-        "for the second step; and gains are divided whatever their signs.",
-        right="The paper's text was not at hand, and its authors' two codes differ from each other. Ours shares the "
-        "gains out in each step, and takes none below 0: divided by their sum, gains of two signs grow without "
-        "bound.",
+        why="The second step uses the region map's weight of the first step, which is already divided by the sum of "
+        "the gains, and divides it by a sum again. Gains of either sign are divided by their sum.",
+        right="The paper's text was not available, and its authors' two codes differ from each other. Ours "
+        "normalises the gains in each step and treats negative ones as 0: gains of opposite signs divided by their "
+        "sum are unbounded.",
         slow=REFERENCES,
         tolerance=1e-4,
     ),
@@ -1195,10 +1202,10 @@ CASES += [
             stored(f"xplaincam/{key}"),
             REFERENCES[:1],
             rule=ours(METHODS[f"{method}:xplaincam"]),
-            why="Gains are taken as they are, and the region map is its own Score-CAM (see there).",
-            right="The paper's text was not at hand, and its authors' two codes differ from each other. Ours shares "
-            "the gains out, as official does, so that maps of small gains count; a negative gain, which turns a map "
-            "over, counts for nothing.",
+            why="The weights are the gains themselves, and the region map is its own Score-CAM (see there).",
+            right="The paper's text was not available, and its authors' two codes differ from each other. Ours "
+            "normalises the gains, as official does, so that maps with small gains have weight too; a negative gain, "
+            "which would invert a map, has weight 0.",
             slow=REFERENCES,
             tolerance=1e-4,
         )
