@@ -1,9 +1,9 @@
-"""Write docs/conformance.md, what each method and its peers give, or check that it tells the cases as they stand.
+"""Write docs/conformance.md, the comparison of each method with its peers, or check that it is up to date.
 
 python docs/conformance.py [--check]
 
-The cases are those of tests/conformance.py. Writing measures them all, in some minutes; checking compares all but
-the measured numbers, and measures nothing.
+The cases are those of tests/conformance. Writing measures all of them, which takes some minutes; checking compares
+everything except the measured numbers and measures nothing.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "conformance.md"
 sys.path.insert(0, str(ROOT / "tests"))
 
-from conformance import CASES, PEERS, REFERENCES  # noqa: E402 # it lies with the tests
+from conformance import CASES, PEERS, REFERENCES  # noqa: E402 # a package of the tests
 from fusioncam import METHODS, cached_passes  # noqa: E402
 
 COLUMNS = {"grad-cam": PEERS[:1], "torchcam": PEERS[1:2], "captum": PEERS[2:3], "reference maps": PEERS[3:]}
 PACKAGES = ("grad-cam", "torchcam", "captum", "torch", "timm")
 HEAD = """\
-# What the methods and their peers compute
+# Comparison with other libraries
 
-Written by `docs/conformance.py`; the cases lie in `tests/conformance.py`, and the tests run them.
+This page is written by `docs/conformance.py` from the cases in `tests/conformance`, which the tests also run.
 
-Each method is compared with [grad-cam](https://pypi.org/project/grad-cam/) (pytorch-grad-cam),
-[torchcam](https://pypi.org/project/torchcam/) and [captum](https://pypi.org/project/captum/) as PyPI has them, on the
-same network, layer, image and target, and with reference maps: what two public codes of Fusion-CAM's authors,
-`official` and `xplaincam`, gave for eight images and the default model. Compared are heatmaps of the image's size
-in [0, 1]; torchcam's and captum's are of the layer's size and are upsampled as ours are. A number is the largest
-absolute difference of any pixel, rounded up.
+Each method is compared with the releases of [grad-cam](https://pypi.org/project/grad-cam/) (pytorch-grad-cam),
+[torchcam](https://pypi.org/project/torchcam/) and [captum](https://pypi.org/project/captum/) on PyPI, on the same
+network, layer, image and target. It is also compared with reference maps: heatmaps of eight images and the default
+model by two public codes of Fusion-CAM's authors, `official` and `xplaincam`. The heatmaps have the size of the image
+and lie in [0, 1]; those of torchcam and captum have the size of the layer and are upsampled like ours. A number is
+the largest absolute difference of any pixel, rounded up.
 
-*agrees* is to within rounding. *differs* has a number in brackets: its paragraph below says why, and who is right by
-what. For every difference a test puts the peer's rule in place of ours and finds the peer's map: the paragraph says
-how much is left.
+*agrees* means equal to within rounding. *differs* is followed by a number in brackets, which links to a paragraph
+below with the reason and the source that shows which result is right. For every difference, a test replaces our rule
+by the peer's and reproduces the peer's heatmap; the paragraph states the remaining difference.
 """
 BEYOND: list[str] = []
 WHERE = {
@@ -47,40 +47,40 @@ WHERE = {
     "one": "one image",
 }
 LIMITS = """\
-The toys are networks of few channels with images of 8 to 16 pixels a side, in float64 as far as the peer goes
-(grad-cam gives float32); among them are maps with constant channels, with negative values, of signals and of volumes.
-The default model is efficientnet_lite0 at `blocks.6`, float32, with scikit-image's cat and the class it predicts.
-Score-, SS- and IS-CAM are compared with the peers on toys alone, because each takes a pass a channel. Score-, Union-
-and Fusion-CAM are compared here with the reference maps of one image; `tests/test_oracles.py` has all of them.
-What is left above 1e-5 is float32's rounding: of scores (Score- and Ablation-CAM), of what is divided by nearly 0
-(xplaincam's XGrad-CAM and Grad-CAM++), of gradients that jump between two steps (integrated gradients of the default
-model). Of the last two, which go beyond 1e-4, the tests show that float64 moves our own maps as far.
-Papers are quoted as far as they could be read; where only code or another's account of it was at hand, it says so.
+The toys are networks with few channels and images of 8 to 16 pixels per side, in float64 if the peer supports it
+(grad-cam returns float32). They include maps with constant channels, with negative values, of signals and of volumes.
+The default model is efficientnet_lite0 at `blocks.6`, in float32, with scikit-image's cat and the predicted class.
+Score-, SS- and IS-CAM are compared with the peers only on toys, because each needs a pass per channel. Score-, Union-
+and Fusion-CAM are compared here with the reference maps of one image; `tests/methods/test_oracles.py` compares all.
+Remaining differences above 1e-5 are rounding errors of float32: of scores (Score- and Ablation-CAM), of divisions by
+nearly 0 (xplaincam's XGrad-CAM and Grad-CAM++), and of discontinuous gradients (integrated gradients of the default
+model). For the last two, which exceed 1e-4, the tests show that float64 changes our own heatmaps as much.
+Papers are cited as far as their text was available; where only code or secondary sources were, the paragraph says so.
 """
 
 
 def kind(case, name):
-    """Say to which of the groups of a page's numbers a problem belongs."""
+    """Return the group of problems under which the page shows a problem."""
     if name in REFERENCES:
         return "one" if len(case.on) == 1 else "reference"
     return "default" if name.startswith("default") else "toys"
 
 
 def measure(case):
-    """Give, by kind of problem, the largest difference and what its explanation leaves."""
-    found = {}
+    """Return, by kind of problem, the largest difference and the part that the rule does not explain."""
+    differences = {}
     for name in case.on:
-        before = found.get(kind(case, name), (0.0, 0.0))
+        before = differences.get(kind(case, name), (0.0, 0.0))
         now = case.difference(name), case.unexplained(name) if case.rule else 0.0
         if now[bool(case.rule)] > case.allowed(name):
-            BEYOND.append(f"{case.name}, {name}: {now} is not within {case.allowed(name):.0e}")
-        found[kind(case, name)] = tuple(map(max, before, now))
-    print(case.name, found, file=sys.stderr)
-    return found
+            BEYOND.append(f"{case.name}, {name}: {now} exceeds {case.allowed(name):.0e}")
+        differences[kind(case, name)] = tuple(map(max, before, now))
+    print(case.name, differences, file=sys.stderr)
+    return differences
 
 
 def heavy(case):
-    """Say whether a case takes a pass a channel, which those of its kind share."""
+    """Return whether a case needs a pass per channel, which the cases of its kind share."""
     return set(case.on) <= set(case.slow)
 
 
@@ -92,12 +92,12 @@ def measure_all():
 
 
 def unmeasured():
-    """Give numbers for a page whose numbers do not count."""
+    """Return zeros for a page whose numbers are not compared."""
     return {case: {kind(case, name): (0.0, 0.0) for name in case.on} for case in CASES}
 
 
 def show(number):
-    """Write a number with one digit, rounded up."""
+    """Format a number with one digit, rounded up."""
     if number == 0:
         return "≤ 0"
     exponent = floor(log10(number))
@@ -106,12 +106,12 @@ def show(number):
     return f"≤ {digit}e{exponent}" if exponent < -3 else f"≤ {digit * 10.0**exponent:.{max(-exponent, 0)}f}"
 
 
-def table(numbers, places):
+def table(numbers, paragraphs):
     rows = [f"| method | {' | '.join(COLUMNS)} |", "| --- " * (1 + len(COLUMNS)) + "|"]
     for method in METHODS:
         own = [case for case in CASES if case.method == method]
         cells = [
-            "; ".join(cell(case, numbers[case], places) for case in own if case.peer in peers)
+            "; ".join(cell(case, numbers[case], paragraphs) for case in own if case.peer in peers)
             for peers in COLUMNS.values()
         ]
         if any(cells):
@@ -119,56 +119,56 @@ def table(numbers, places):
     return rows
 
 
-def cell(case, found, places):
-    measured = ", ".join(f"{WHERE[where]} {show(difference)}" for where, (difference, _) in found.items())
+def cell(case, differences, paragraphs):
+    measured = ", ".join(f"{WHERE[where]} {show(difference)}" for where, (difference, _) in differences.items())
     code = f"{case.peer} " if case.peer in COLUMNS["reference maps"] else ""
     note = f" ({case.note})" if case.note else ""
-    verdict = f"**differs** [[{places[case]}](#{places[case]})]" if case.rule else "agrees"
+    verdict = f"**differs** [[{paragraphs[case]}](#{paragraphs[case]})]" if case.rule else "agrees"
     return f"{code}{verdict}{note}: {measured}"
 
 
-def paragraph(case, found, place):
-    left = ", ".join(f"{WHERE[where]} {show(left)}" for where, (_, left) in found.items())
-    title = f"{case.method} beside {case.peer}" + (f", {case.note}" if case.note else "")
-    lines = [f'### <a id="{place}"></a>{place}. {title}', ""]
-    lines += [f"*What {case.peer} does:* {case.why}", "", f"*Who is right:* {case.right}", ""]
+def paragraph(case, differences, number):
+    left = ", ".join(f"{WHERE[where]} {show(left)}" for where, (_, left) in differences.items())
+    title = f"{case.method} and {case.peer}" + (f", {case.note}" if case.note else "")
+    lines = [f'### <a id="{number}"></a>{number}. {title}', ""]
+    lines += [f"*What {case.peer} does:* {case.why}", "", f"*Which is right:* {case.right}", ""]
     if case.example:
         theirs = " or ".join(map(str, case.example.theirs))
-        lines += [f"*Smallest example:* {case.example.text} Ours {case.example.mine}, {case.peer} {theirs}.", ""]
-    return [*lines, f"*Left when ours is given its rule:* {left}.", ""]
+        lines += [f"*Smallest example:* {case.example.text} Ours is {case.example.mine}, {case.peer}'s {theirs}.", ""]
+    return [*lines, f"*Remaining difference with its rule:* {left}.", ""]
 
 
 def page(numbers):
-    """Give the whole page."""
-    places = {case: place for place, case in enumerate((case for case in CASES if case.rule), start=1)}
+    """Return the text of the page."""
+    paragraphs = {case: number for number, case in enumerate((case for case in CASES if case.rule), start=1)}
     compared = {case.method for case in CASES}
     alone = ", ".join(method for method in METHODS if method not in compared)
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     lines = [
         HEAD,
-        *table(numbers, places),
+        *table(numbers, paragraphs),
         "",
-        f"No peer has: {alone}.",
+        f"Methods that no peer has: {alone}.",
         "",
         f"Measured with {versions}.",
         "",
         LIMITS,
     ]
     lines += ["## The differences", ""]
-    for case, place in places.items():
-        lines += paragraph(case, numbers[case], place)
+    for case, number in paragraphs.items():
+        lines += paragraph(case, numbers[case], number)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def stable(text):
-    """Leave out what depends on the run: measured numbers and versions."""
+    """Remove what depends on the run: measured numbers and versions."""
     return re.sub(r"≤ [\d.e-]*\d|Measured with .*", "", text)
 
 
 def main():
     if "--check" in sys.argv:
         current = PAGE.exists() and stable(PAGE.read_text()) == stable(page(unmeasured()))
-        sys.exit(0 if current else "docs/conformance.md: run python docs/conformance.py")
+        sys.exit(0 if current else "docs/conformance.md is out of date; run python docs/conformance.py")
     numbers = measure_all()
     if BEYOND:
         sys.exit("\n".join(BEYOND))
