@@ -126,7 +126,7 @@ def test_a_network_without_a_row_of_scores_is_reported():
         def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
             return {"logits": super().forward(x)}
 
-    with pytest.raises(ShapeError, match="wrap it so that a row of scores comes out"):
+    with pytest.raises(ShapeError, match="wrap it in a module that returns one row of scores"):
         explain(CAT, model=Wrapped(), method=FAST)
 
 

@@ -1,4 +1,4 @@
-"""Many passes: in chunks, counted, and with less at once where memory ends."""
+"""Test scoring in batches: order, counting, threads, timing of batch sizes, and running out of memory."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ JOBS = torch.arange(20).reshape(10, 2)
 
 
 def total(jobs):
-    """Score a job by its sum."""
+    """Return the sum of each job as its score."""
     return jobs.sum(1).float()
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("chunk", [1, 3, 10, 99])
-def test_sweep_scores_every_job_once_and_in_order(chunk, workers):
-    """Chunks of any size give the same scores, whoever works on them."""
+@pytest.mark.parametrize("size", [1, 3, 10, 99])
+def test_every_job_is_scored_once_and_in_order(size, workers):
+    """Batches of any size return the same scores, for any number of workers."""
     sizes = []
     scores = score_in_batches(
-        [lambda jobs: (sizes.append(len(jobs)), total(jobs))[1]] * workers, JOBS, ChunkSizeTuner((chunk,))
+        [lambda jobs: (sizes.append(len(jobs)), total(jobs))[1]] * workers, JOBS, ChunkSizeTuner((size,))
     )
 
     assert scores.equal(total(JOBS))
     assert scores.dtype is torch.float32
-    assert max(sizes) <= chunk
+    assert max(sizes) <= size
     assert sum(sizes) == len(JOBS)
 
 
-def test_no_jobs_no_passes():
-    """Nothing to do is no error."""
-    with count_passes() as meter:
+def test_no_jobs_need_no_passes():
+    """An empty list of jobs is not an error."""
+    with count_passes() as counter:
         assert score_in_batches([total], JOBS[:0], ChunkSizeTuner((4,))).shape == (0,)
-    assert meter.passes == 0
+    assert counter.passes == 0
 
 
-def test_workers_run_at_the_same_time_each_with_its_scorer():
-    """Two scorers wait for each other: one alone would wait for ever; none is used by two threads at once."""
-    both = threading.Barrier(2, timeout=20)
+def test_workers_run_in_parallel_each_with_its_own_scorer():
+    """Two scorers wait for each other, which would block forever one after the other."""
+    barrier = threading.Barrier(2, timeout=20)
     threads = {0: set(), 1: set()}
 
     def scorer(number):
         def score(jobs):
             threads[number].add(threading.get_ident())
-            both.wait()
+            barrier.wait()
             assert not torch.is_grad_enabled()
             return total(jobs)
 
@@ -63,25 +63,25 @@ def test_workers_run_at_the_same_time_each_with_its_scorer():
     assert threading.get_ident() not in threads[0] | threads[1]
 
 
-def test_workers_share_the_threads_and_give_them_back():
-    """Each of two workers gets half of the threads; the caller has as many as before, and so have threads to come."""
-    before, seen, later = torch.get_num_threads(), [], []
+def test_workers_share_the_threads_and_restore_their_number():
+    """Each of two workers uses half of the threads; afterwards this thread and new ones have all of them again."""
+    before, counts, later = torch.get_num_threads(), [], []
     torch.set_num_threads(4)
     try:
         score_in_batches(
-            [lambda jobs: (seen.append(torch.get_num_threads()), total(jobs))[1]] * 2, JOBS, ChunkSizeTuner((2,))
+            [lambda jobs: (counts.append(torch.get_num_threads()), total(jobs))[1]] * 2, JOBS, ChunkSizeTuner((2,))
         )
         thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
         thread.start()
         thread.join()
-        assert (set(seen), torch.get_num_threads(), later) == ({2}, 4, [4])
+        assert (set(counts), torch.get_num_threads(), later) == ({2}, 4, [4])
     finally:
         torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_failing_scorer_is_told_and_the_rest_is_left_undone(workers):
-    """The error comes out as it is, and not every job is tried."""
+def test_error_of_a_scorer_stops_the_scoring(workers):
+    """The error is raised unchanged, and the remaining jobs are not scored."""
     seen = []
 
     def score(jobs):
@@ -96,9 +96,9 @@ def test_a_failing_scorer_is_told_and_the_rest_is_left_undone(workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_out_of_memory_halves_the_chunk_and_goes_on(workers):
-    """What was scored is not scored again, a warning says what changed, and the pace is kept."""
-    seen, pace = [], ChunkSizeTuner((8,))
+def test_out_of_memory_halves_the_batch_size(workers):
+    """No job is scored twice, a warning states the new size, and the tuner keeps it."""
+    seen, tuner = [], ChunkSizeTuner((8,))
 
     def greedy(jobs):
         if len(jobs) > 3:
@@ -106,18 +106,18 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(workers):
         seen.extend(jobs[:, 0].tolist())
         return total(jobs)
 
-    with pytest.warns(FusionCamWarning, match="going on with") as warned:
-        scores = score_in_batches([greedy] * workers, JOBS, pace)
+    with pytest.warns(FusionCamWarning, match="continuing with") as warned:
+        scores = score_in_batches([greedy] * workers, JOBS, tuner)
 
     assert scores.equal(total(JOBS))
     assert sorted(seen) == JOBS[:, 0].tolist()
-    assert pace.size <= 3
+    assert tuner.size <= 3
     if workers == 1:
         assert len(warned) == 2  # 8 to 4 to 2
 
 
-def test_out_of_memory_with_one_at_a_time_is_told():
-    """Less than one image at once is not to be had."""
+def test_out_of_memory_with_a_single_job_is_raised():
+    """A batch cannot be smaller than one job."""
 
     def hopeless(jobs):
         raise torch.OutOfMemoryError("no room")
@@ -126,11 +126,11 @@ def test_out_of_memory_with_one_at_a_time_is_told():
         score_in_batches([hopeless], JOBS, ChunkSizeTuner((1,)))
 
 
-# -- how many at once -----------------------------------------------------------------------------------------
+# -- batch sizes ------------------------------------------------------------------------------------------------
 
 
-def clocked(monkeypatch, seconds):
-    """Have a job take ``seconds[chunk]`` by a clock of our own; give the scorer and what chunks it saw."""
+def scorer_with_clock(monkeypatch, seconds):
+    """Return a scorer whose jobs take ``seconds[size]`` by a fake clock, and the list of its batch sizes."""
     now, sizes = [0.0], []
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
 
@@ -143,54 +143,54 @@ def clocked(monkeypatch, seconds):
 
 
 @pytest.mark.parametrize(("seconds", "best"), [({4: 1.0, 8: 0.5}, 8), ({4: 1.0, 8: 2.0}, 4), ({4: 1.0, 8: 0.97}, 4)])
-def test_the_faster_chunk_is_found_and_remembered(monkeypatch, seconds, best):
-    """A long sweep tries each size on jobs of its own and keeps the faster by a margin; a second does not try."""
-    score, sizes = clocked(monkeypatch, seconds)
-    jobs, pace = torch.arange(400.0).reshape(200, 2), ChunkSizeTuner((4, 8))
+def test_faster_size_is_found_and_stored(monkeypatch, seconds, best):
+    """With many jobs each size is timed and one is kept that is faster by a margin; the next call times nothing."""
+    score, sizes = scorer_with_clock(monkeypatch, seconds)
+    jobs, tuner = torch.arange(400.0).reshape(200, 2), ChunkSizeTuner((4, 8))
 
-    assert score_in_batches([score], jobs, pace).equal(total(jobs))
-    assert (set(sizes), pace.size) == ({4, 8}, best)
-    assert pace.best == seconds[best]
+    assert score_in_batches([score], jobs, tuner).equal(total(jobs))
+    assert (set(sizes), tuner.size) == ({4, 8}, best)
+    assert tuner.best == seconds[best]
     assert sizes.count(best) > 15
     sizes.clear()
-    score_in_batches([score], jobs, pace)
+    score_in_batches([score], jobs, tuner)
     assert set(sizes) == {best}
 
 
-def test_a_short_sweep_tries_nothing(monkeypatch):
-    """Where little is to be done, there is nothing to win."""
-    score, sizes = clocked(monkeypatch, {8: 0.1})
-    pace = ChunkSizeTuner((4, 8))
-    score_in_batches([score], torch.zeros(64, 2), pace)
+def test_few_jobs_are_not_timed(monkeypatch):
+    """With few jobs the first size is used."""
+    score, sizes = scorer_with_clock(monkeypatch, {8: 0.1})
+    tuner = ChunkSizeTuner((4, 8))
+    score_in_batches([score], torch.zeros(64, 2), tuner)
 
     assert set(sizes) == {4}
-    assert pace.best is None
+    assert tuner.best is None
 
 
-def test_the_first_chunk_of_a_size_is_not_timed(monkeypatch):
-    """It pays for what is set up once."""
+def test_first_batch_of_a_size_is_not_timed(monkeypatch):
+    """The first batch includes the time of setting up."""
     first = {4: 100.0, 8: 100.0}
-    score, _ = clocked(monkeypatch, {4: 1.0, 8: 0.5})
+    score, _ = scorer_with_clock(monkeypatch, {4: 1.0, 8: 0.5})
 
     def with_setup(jobs):
         if extra := first.pop(len(jobs), 0):
             time.perf_counter.__closure__[0].cell_contents[0] += extra
         return score(jobs)
 
-    pace = ChunkSizeTuner((4, 8))
-    score_in_batches([with_setup], torch.zeros(200, 2), pace)
+    tuner = ChunkSizeTuner((4, 8))
+    score_in_batches([with_setup], torch.zeros(200, 2), tuner)
 
-    assert pace.seconds == {4: 1.0, 8: 0.5}
+    assert tuner.seconds == {4: 1.0, 8: 0.5}
 
 
-def test_meters_count_and_report():
-    """A meter knows what was planned and what is done, and nests."""
-    told = []
-    with count_passes(lambda meter: told.append((meter.passes, meter.planned))) as outer:
+def test_counters_count_and_report():
+    """A counter counts planned and finished passes, also those of nested blocks."""
+    reports = []
+    with count_passes(lambda counter: reports.append((counter.passes, counter.planned))) as outer:
         with count_passes() as inner:
             score_in_batches([total], JOBS, ChunkSizeTuner((4,)))
         score_in_batches([total], JOBS, ChunkSizeTuner((10,)))
 
     assert (inner.passes, inner.planned) == (10, 10)
     assert (outer.passes, outer.planned) == (20, 20)
-    assert told == [(0, 10), (4, 10), (8, 10), (10, 10), (10, 20), (20, 20)]
+    assert reports == [(0, 10), (4, 10), (8, 10), (10, 10), (10, 20), (20, 20)]

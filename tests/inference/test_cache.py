@@ -1,4 +1,4 @@
-"""Asked twice, computed once, and only within the block."""
+"""Test memoised passes inside `cached_passes`, and the costs of methods that share them."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from fusioncam.methods.gradient import GradCAM
 from toys import problem
 
 
-def counted():
-    """Give a function that remembers how often it really ran."""
+def counted_function():
+    """Return a memoised function, and the list of the calls that ran."""
     calls = []
 
     @memoize_pass
-    def question(*args, **kwargs):
+    def function(*args, **kwargs):
         calls.append((args, kwargs))
         return object()
 
-    return question, calls
+    return function, calls
 
 
-def test_the_same_question_is_answered_once():
-    """Equal methods, names and the same tensor are the same question."""
-    question, calls = counted()
+def test_same_arguments_are_computed_once():
+    """Equal methods, equal names and the same tensor are the same arguments."""
+    function, calls = counted_function()
     x, target = torch.rand(2), [1, 2]
 
     with cached_passes():
-        first = question(GradCAM(), x, target, layer="a")
-        assert question(GradCAM(), x, target, layer="a") is first
+        first = function(GradCAM(), x, target, layer="a")
+        assert function(GradCAM(), x, target, layer="a") is first
 
     assert len(calls) == 1
 
@@ -43,45 +43,45 @@ def test_the_same_question_is_answered_once():
 @pytest.mark.parametrize(
     "other", [((GradCAM("b"), 1), {}), ((GradCAM(), 2), {}), ((GradCAM(),), {"n": 1}), ((GradCAM(), 1), {"n": 1})]
 )
-def test_another_question_is_asked_anew(other):
-    """Any other argument is another question."""
-    question, calls = counted()
+def test_other_arguments_are_computed_separately(other):
+    """One different argument is enough."""
+    function, calls = counted_function()
     with cached_passes():
-        question(GradCAM(), 1)
-        question(*other[0], **other[1])
+        function(GradCAM(), 1)
+        function(*other[0], **other[1])
 
     assert len(calls) == 2
 
 
 def test_equal_tensors_are_not_the_same_tensor():
-    """Tensors are told apart by which they are: their values may change."""
-    question, calls = counted()
+    """Tensors are compared by identity, because their values may change."""
+    function, calls = counted_function()
     with cached_passes():
-        question(torch.zeros(2))
-        question(torch.zeros(2))
+        function(torch.zeros(2))
+        function(torch.zeros(2))
 
     assert len(calls) == 2
 
 
-def test_nothing_is_remembered_after_the_block():
-    """The memory ends with the outermost block, also after an error."""
-    question, calls = counted()
+def test_results_are_dropped_after_the_block():
+    """The cache ends with the outermost block, also after an error."""
+    function, calls = counted_function()
     with cached_passes():
         with cached_passes():
-            question(1)
-        question(1)
+            function(1)
+        function(1)
     assert len(calls) == 1
 
     with pytest.raises(TypeError), cached_passes():
-        question(1, question(1), **{1: "no keyword"})
-    question(1)
-    question(1)
+        function(1, function(1), **{1: "no keyword"})
+    function(1)
+    function(1)
 
     assert len(calls) == 4
 
 
-def test_an_error_is_not_an_answer():
-    """A question that failed is asked again."""
+def test_errors_are_not_cached():
+    """A call that failed runs again."""
     tries = []
 
     @memoize_pass
@@ -97,53 +97,53 @@ def test_an_error_is_not_an_answer():
     assert len(tries) == 2
 
 
-def test_threads_do_not_share():
-    """What one thread remembers is not another's."""
-    question, calls = counted()
+def test_threads_do_not_share_results():
+    """Each thread has its own cache."""
+    function, calls = counted_function()
     with cached_passes():
-        question(1)
-        other = threading.Thread(target=question, args=(1,))
+        function(1)
+        other = threading.Thread(target=function, args=(1,))
         other.start()
         other.join()
 
     assert len(calls) == 2
 
 
-# -- what it costs ---------------------------------------------------------------------------------------------
+# -- costs -----------------------------------------------------------------------------------------------------
 
 
-def spending(passes, *questions):
-    """Give a function that asks others, one of them twice, and then spends passes itself."""
+def function_with_cost(passes, *functions):
+    """Return a memoised function that calls others, one of them twice, and then records passes."""
 
     @memoize_pass
-    def answer():
-        for question in (*questions, *questions[:1]):
-            question()
+    def call():
+        for function in (*functions, *functions[:1]):
+            function()
         record_passes(passes=passes, partial=10 * passes)
 
-    return answer
+    return call
 
 
-def test_a_block_costs_itself_and_all_that_it_rests_on_once():
-    """Two askers of one answer each bear it in full, and an answer reached by two ways is borne once."""
-    base = spending(1)
-    left, right = spending(2, base), spending(4, base)
-    bills = []
+def test_standalone_cost_includes_each_shared_result_once():
+    """Each block includes the full cost of a shared result, and counts a result that it reaches twice once."""
+    base = function_with_cost(1)
+    left, right = function_with_cost(2, base), function_with_cost(4, base)
+    ledgers = []
     with cached_passes():
-        for questions in ((left,), (left, right), (right, left), (base,), ()):
-            with track_cost() as bill:
-                for question in questions:
-                    question()
+        for functions in ((left,), (left, right), (right, left), (base,), ()):
+            with track_cost() as ledger:
+                for function in functions:
+                    function()
                 record_passes(passes=100)
-            bills.append(bill)
+            ledgers.append(ledger)
 
-    assert [bill.standalone().passes for bill in bills] == [103, 107, 107, 101, 100]
-    assert [bill.standalone().partial for bill in bills] == [30, 70, 70, 10, 0]
-    assert [bill.own.passes for bill in bills] == [100] * 5
+    assert [ledger.standalone().passes for ledger in ledgers] == [103, 107, 107, 101, 100]
+    assert [ledger.standalone().partial for ledger in ledgers] == [30, 70, 70, 10, 0]
+    assert [ledger.own.passes for ledger in ledgers] == [100] * 5
 
 
-def test_a_block_within_a_block_is_borne_by_both():
-    """The outer block's cost has the inner one's in it, once."""
+def test_nested_block_counts_in_both():
+    """The outer block's cost includes the inner one's once."""
     with track_cost() as outer:
         record_passes(passes=1)
         with track_cost() as inner:
@@ -152,19 +152,19 @@ def test_a_block_within_a_block_is_borne_by_both():
     assert (outer.standalone().passes, outer.own.passes, inner.standalone().passes) == (3, 1, 2)
 
 
-def test_an_answer_from_before_the_block_is_borne_too():
-    """Whoever asks pays, also for what was asked outside of any block."""
-    base = spending(7)
+def test_result_from_before_the_block_is_included():
+    """The cost includes results that were computed before any block."""
+    base = function_with_cost(7)
     with cached_passes():
         base()
-        with track_cost() as bill:
+        with track_cost() as ledger:
             base()
 
-    assert bill.standalone().passes == 7
+    assert ledger.standalone().passes == 7
 
 
-def test_an_error_ends_the_account():
-    """A failed answer is paid by the block around it, and the next block is not in it."""
+def test_cost_of_a_failed_call_is_included():
+    """The block around a failed call includes its passes, and the next block does not."""
     fails = memoize_pass(lambda: (record_passes(passes=3), 1 / 0))
     with cached_passes():
         with pytest.raises(ZeroDivisionError), track_cost() as first:
@@ -176,17 +176,17 @@ def test_an_error_ends_the_account():
 
 
 def test_seconds_add_up():
-    """What the own parts of all accounts sum to is what the whole took."""
-    bill = CostLedger(
+    """The standalone cost is the sum of the own costs of all parts."""
+    ledger = CostLedger(
         PassCost(2.0, 1), [CostLedger(PassCost(0.5)), CostLedger(PassCost(0.25), [CostLedger(PassCost(4.0))])]
     )
 
-    assert bill.standalone() == PassCost(6.75, 1, 0)
+    assert ledger.standalone() == PassCost(6.75, 1, 0)
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_methods_cost_what_they_cost_alone(order):
-    """However much was remembered, a method's passes are those that it takes in a block of its own."""
+def test_methods_have_the_same_cost_when_they_share_passes(order):
+    """A method's passes are the same with other methods, in any order, as in a block of its own."""
     toy, x, target = problem("small", images=1)
     model = ExplainedModel(toy, "features")
     names = [
@@ -202,18 +202,18 @@ def test_methods_cost_what_they_cost_alone(order):
     ]
     methods = {name: METHODS[name] for name in names}
     for method in methods.values():
-        method(model, x, target)  # what a model finds out once
+        method(model, x, target)  # sets up what the model computes once
 
-    alone, told = {}, {}
+    alone, shared = {}, {}
     for name, method in methods.items():
-        with cached_passes(), count_passes() as meter:
+        with cached_passes(), count_passes() as counter:
             method(model, x, target)
-        alone[name] = meter.passes, meter.partial
+        alone[name] = counter.passes, counter.partial
     with cached_passes(), prefetch_layers(x, set().union(*map(layers_of, methods.values()))), count_passes() as whole:
         for name in names[::order]:
-            with track_cost() as bill:
+            with track_cost() as ledger:
                 methods[name](model, x, target)
-            told[name] = bill.standalone().passes, bill.standalone().partial
+            shared[name] = ledger.standalone().passes, ledger.standalone().partial
 
-    assert told == alone
+    assert shared == alone
     assert whole.passes < sum(passes for passes, _ in alone.values())

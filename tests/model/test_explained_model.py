@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fusioncam import ExplainedModel, Preprocessing, Speed
-from fusioncam.errors import LayerError, NonFiniteError, ShapeError, TargetError, UnknownNameError
+from fusioncam.errors import InputTypeError, LayerError, NonFiniteError, ShapeError, TargetError, UnknownNameError
 from fusioncam.inference.costs import count_passes
 from fusioncam.methods.ablation import WithoutChannel
 from fusioncam.methods.gradient import GradCAM
@@ -342,14 +342,14 @@ def test_inputs_of_another_shape_are_told(network, shape, told):
 
 def test_not_a_tensor_is_told():
     """An array is not an input."""
-    with pytest.raises(ShapeError, match="expected a tensor"):
+    with pytest.raises(InputTypeError, match="expected a tensor"):
         ExplainedModel(linear()).logits([[1, 2]])
 
 
 @pytest.mark.parametrize("wrong", [nn.Conv2d, "resnet", None])
 def test_not_a_network_is_told(wrong):
     """A class passed where an instance was meant is told so."""
-    with pytest.raises(ShapeError, match="expected a network"):
+    with pytest.raises(InputTypeError, match="expected a network"):
         ExplainedModel(wrong)
 
 

@@ -103,7 +103,7 @@ def example_input(model: ExplainedModel) -> Tensor:
 
 def candidate_settings(model: ExplainedModel, x: Tensor, seconds: float) -> list[tuple[int, int]]:
     """Return the ``(workers, chunk)`` to measure: large chunks only if the network is fast enough for the time."""
-    workers = _possible_workers(model, x, Speed().side_by_side(x.device))
+    workers = _possible_workers(model, x, Speed().worker_count(x.device))
     plain_rate(model, x, 1, 1, 0)  # the first pass includes one-time initialisation
     seconds_per_image = 1 / plain_rate(model, x, 1, 1, 0)
     candidates: list[tuple[int, int]] = []

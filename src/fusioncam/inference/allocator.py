@@ -1,8 +1,7 @@
-"""Have the C library keep what is freed: a pass needs the same buffers again, and getting them anew costs as much as
-a convolution.
+"""Keep freed memory in the C library, because every pass needs the same buffers again.
 
-By default glibc hands large buffers back to the system at once, and every page of the next one is fetched and
-cleared again: over 3,000 page faults an image, see ``benchmarks/README.md``.
+By default glibc returns large buffers to the system at once, and every page of the next buffer is mapped and cleared
+again: over 3,000 page faults per image, which take as long as a convolution. See ``benchmarks/README.md``.
 """
 
 from __future__ import annotations
@@ -11,18 +10,18 @@ import ctypes
 import platform
 from functools import cache
 
-# of mallopt(3): buffers from this size on are the system's own, and so much free memory stays
+# parameters of mallopt(3): the largest size of heap buffers, and how much free memory the heap keeps
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGE, _LARGE_OF_OLD_GLIBC, _KEPT = 2**30, 2**25, 2**28
+_LARGE, _LARGE_FOR_OLD_GLIBC, _KEPT = 2**30, 2**25, 2**28
 
 
 @cache
 def keep_freed() -> bool:
-    """Tell glibc, once a process, to keep freed buffers for reuse, 256 MiB of them; say whether it does."""
+    """Let glibc keep 256 MiB of freed buffers for reuse, once per process; return whether it does."""
     if platform.libc_ver()[0] != "glibc":
         return False
-    tune = ctypes.CDLL(None).mallopt
+    mallopt = ctypes.CDLL(None).mallopt
     return bool(
-        (tune(_M_MMAP_THRESHOLD, _LARGE) or tune(_M_MMAP_THRESHOLD, _LARGE_OF_OLD_GLIBC))
-        and tune(_M_TRIM_THRESHOLD, _KEPT)
+        (mallopt(_M_MMAP_THRESHOLD, _LARGE) or mallopt(_M_MMAP_THRESHOLD, _LARGE_FOR_OLD_GLIBC))
+        and mallopt(_M_TRIM_THRESHOLD, _KEPT)
     )

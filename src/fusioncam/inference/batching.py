@@ -1,4 +1,4 @@
-"""Many passes, well done: in chunks, side by side, counted, and with less at once where memory ends."""
+"""Score many inputs in batches: in parallel, counted, and with smaller batches when memory runs out."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from torch import Tensor
 from fusioncam.errors import FusionCamWarning
 from fusioncam.inference.costs import record_passes
 
-Score = Callable[[Tensor], Tensor]
+# from jobs (B, ...) to scores (B,)
+Scorer = Callable[[Tensor], Tensor]
 
 
 @dataclass
 class ChunkSizeTuner:
-    """How many jobs a worker takes at once: the first of ``sizes``, until a sweep is long enough to try them all.
+    """Choose the batch size of a worker: the first of ``sizes``, until there are enough jobs to time all of them.
 
-    What is tried are jobs that have to be done anyway. A later size must be faster by more than the noise of a
-    clock. ``seconds`` holds the best time a job, by size.
+    The sizes are timed on jobs that have to be scored anyway. A later size must be faster by more than the noise of
+    the clock. ``seconds`` maps each size to its best time per job.
     """
 
     sizes: Sequence[int]
@@ -39,11 +40,14 @@ class ChunkSizeTuner:
 
     @property
     def best(self) -> float | None:
-        """Seconds a job at the best size; None before it was measured."""
+        """Seconds per job at the best size; None before it is timed."""
         return self.seconds.get(self.size)
 
     def schedule(self, jobs: int, workers: int) -> Iterator[tuple[int, slice, bool]]:
-        """Divide so many jobs into stretches of one size: where it is tried one to set up, and one to be timed."""
+        """Yield the batch size, the jobs and whether to time them.
+
+        A size that is timed gets two ranges of jobs: one that sets things up, and one that is timed.
+        """
         start = 0
         if len(self.sizes) > len(self.seconds) and jobs >= 8 * workers * sum(self.sizes):
             for size in self.sizes:
@@ -54,87 +58,87 @@ class ChunkSizeTuner:
         yield self.size, slice(start, jobs), False
 
     def record_time(self, size: int, seconds: float) -> None:
-        """Remember how long a job took."""
+        """Store the time per job at this size."""
         self.seconds[size] = min(seconds, self.seconds.get(size, seconds))
 
     def cap(self, size: int) -> None:
-        """Take no more than so many from now on."""
-        self.sizes = list(dict.fromkeys(min(size, one) for one in self.sizes))
+        """Use no larger batches from now on."""
+        self.sizes = list(dict.fromkeys(min(size, known) for known in self.sizes))
         self.seconds = {}
 
 
 def score_in_batches(
-    scorers: Sequence[Score], jobs: Tensor, pace: ChunkSizeTuner, *, partial: bool = False
+    scorers: Sequence[Scorer], jobs: Tensor, tuner: ChunkSizeTuner, *, partial: bool = False
 ) -> Tensor:
-    """Score all jobs ``(J, ...)``: a scorer gives ``(B,)`` for ``B`` jobs, several work side by side.
+    """Return the scores ``(J,)`` of jobs ``(J, ...)``; several scorers run in parallel, each in a thread.
 
-    ``partial`` jobs start at the layer and are counted as such. Out of memory halves what is taken at once, with
-    a warning, and goes on: nothing is scored twice.
+    ``partial`` jobs start at the layer and are counted as such. When memory runs out the batch size is halved, with a
+    warning, and no job is scored twice.
     """
     record_passes(planned=len(jobs))
     scores, done = torch.empty(0, device=jobs.device), 0
-    with _thread_pool(scorers, pace) as crew:
-        for size, which, timed in pace.schedule(len(jobs), len(scorers)):
-            began, some = time.perf_counter(), jobs[which]
-            for part in crew(_parts(some, size)):
+    with _thread_pool(scorers, tuner) as score_batches:
+        for size, selected, timed in tuner.schedule(len(jobs), len(scorers)):
+            start, some = time.perf_counter(), jobs[selected]
+            for values in score_batches(_split(some, size)):
                 if not done:
-                    scores = part.new_empty(len(jobs))
-                # the parts themselves, kept among large buffers that come and go, would hold these apart
-                scores[done : done + len(part)] = part
-                done += len(part)
-                record_passes(**{"partial" if partial else "passes": len(part)})
+                    scores = values.new_empty(len(jobs))
+                # copied: small tensors kept between large buffers would fragment the memory
+                scores[done : done + len(values)] = values
+                done += len(values)
+                record_passes(**{"partial" if partial else "passes": len(values)})
             if timed:
-                pace.record_time(size, (time.perf_counter() - began) / len(some))
+                tuner.record_time(size, (time.perf_counter() - start) / len(some))
     return scores
 
 
 @contextmanager
 def _thread_pool(
-    scorers: Sequence[Score], pace: ChunkSizeTuner
+    scorers: Sequence[Scorer], tuner: ChunkSizeTuner
 ) -> Iterator[Callable[[Iterable[Tensor]], Iterator[Tensor]]]:
-    """Give what scores parts of jobs in order: here, or in as many threads as there are scorers."""
+    """Yield a function that scores batches in order: in this thread, or in one thread per scorer."""
     if len(scorers) == 1:
-        yield lambda parts: (_score_with_oom_backoff(scorers[0], part, pace) for part in parts)
+        yield lambda batches: (_score_with_oom_backoff(scorers[0], batch, tuner) for batch in batches)
         return
-    idle: SimpleQueue[Score] = SimpleQueue()
+    idle: SimpleQueue[Scorer] = SimpleQueue()
     for scorer in scorers:
         idle.put(scorer)
 
-    def work(part: Tensor) -> Tensor:
+    def score(batch: Tensor) -> Tensor:
         scorer = idle.get()
         try:
-            return _score_with_oom_backoff(scorer, part, pace)
+            return _score_with_oom_backoff(scorer, batch, tuner)
         finally:
             idle.put(scorer)
 
     threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(len(scorers), "sweep", _one_of_many, (max(1, threads // len(scorers)),))
+    pool = ThreadPoolExecutor(len(scorers), "batching", _start_worker, (max(1, threads // len(scorers)),))
     try:
-        yield lambda parts: pool.map(work, parts)
+        yield lambda batches: pool.map(score, batches)
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # a thread's own number is also kept as that of threads to come
+        torch.set_num_threads(threads)  # torch also uses a thread's number of threads for later threads
 
 
-def _one_of_many(threads: int) -> None:
-    """Make this thread one of several on the processor: gradients and threads are its own setting."""
+def _start_worker(threads: int) -> None:
+    """Set the number of threads and the grad mode, which torch keeps per thread."""
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
 
 
-def _score_with_oom_backoff(score: Score, jobs: Tensor, pace: ChunkSizeTuner) -> Tensor:
-    """Score jobs, by halves where memory ends."""
-    if len(jobs) <= max(pace.sizes):
+def _score_with_oom_backoff(score: Scorer, jobs: Tensor, tuner: ChunkSizeTuner) -> Tensor:
+    """Score jobs, in halves when memory runs out."""
+    if len(jobs) <= max(tuner.sizes):
         try:
             return score(jobs)
         except torch.OutOfMemoryError:
             if len(jobs) == 1:
                 raise
             half = len(jobs) // 2
-            warnings.warn(f"out of memory: going on with {half} at a time", FusionCamWarning, stacklevel=2)
-            pace.cap(half)
-    return torch.cat([_score_with_oom_backoff(score, part, pace) for part in _parts(jobs, max(pace.sizes))])
+            warnings.warn(f"out of memory: continuing with batches of {half}", FusionCamWarning, stacklevel=2)
+            tuner.cap(half)
+    return torch.cat([_score_with_oom_backoff(score, batch, tuner) for batch in _split(jobs, max(tuner.sizes))])
 
 
-def _parts(jobs: Tensor, size: int) -> list[Tensor]:
+def _split(jobs: Tensor, size: int) -> list[Tensor]:
     return [jobs[start : start + size] for start in range(0, len(jobs), size)]

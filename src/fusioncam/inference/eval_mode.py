@@ -1,4 +1,4 @@
-"""A network is left as it was found: nobody else on it meanwhile, every flag given back."""
+"""Exclusive use of a network in evaluation mode, which restores every flag."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from torch import nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-# one lock for all that share a first parameter: train flags and hooks are the network's, whatever wraps it
+# one lock for all networks with the same first parameter: several wrappers may share modules, and so their flags
 _locks: MutableMapping[object, threading.RLock] = WeakIdKeyDictionary()
 _locks_guard = threading.Lock()
 
 
 @contextmanager
 def exclusive_eval(network: nn.Module, *, grad: bool) -> Iterator[None]:
-    """Have the network for oneself, in evaluation, with or without gradients."""
+    """Lock the network for this thread, in evaluation mode, with or without gradients."""
     with _locks_guard:
         lock = _locks.setdefault(next(network.parameters(), network), threading.RLock())
     with lock, torch.inference_mode(False), torch.set_grad_enabled(grad), _evaluating(network):
@@ -26,7 +26,7 @@ def exclusive_eval(network: nn.Module, *, grad: bool) -> Iterator[None]:
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Set every module to evaluation, by its flag alone, and give the flags back."""
+    """Clear the training flag of every module, without calling ``eval``, and restore the flags."""
     training = [module for module in network.modules() if module.training]
     for module in training:
         module.training = False

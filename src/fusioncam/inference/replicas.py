@@ -1,4 +1,4 @@
-"""Networks for several threads: copies that share parameters, or one compiled network that keeps nothing."""
+"""Replicas of a network for several threads: copies that share parameters, or one compiled network."""
 
 from __future__ import annotations
 
@@ -12,60 +12,60 @@ from torch import Tensor, nn
 from fusioncam.errors import FusionCamWarning
 
 
-def copies(network: nn.Module, wanted: int) -> Sequence[nn.Module]:
-    """Give the network and as many copies less one, which share parameters and buffers, not what a pass keeps.
+def replicate(network: nn.Module, count: int) -> Sequence[nn.Module]:
+    """Return the network and ``count - 1`` copies, which share its parameters and buffers but no other state.
 
-    A network that cannot be copied, or is compiled, is given alone.
+    A network that is compiled or cannot be copied is returned alone.
     """
-    if wanted == 1 or not may_be_copied(network):
+    if count == 1 or not can_copy(network):
         return [network]
     try:
-        return [network, *(sharing_copy(network) for _ in range(wanted - 1))]
-    except Exception:  # whatever a foreign module raises: one thread will do
+        return [network, *(copy_sharing_parameters(network) for _ in range(count - 1))]
+    except Exception:  # a foreign module may raise anything: continue with one thread
         return [network]
 
 
-def may_be_copied(network: nn.Module) -> bool:
-    """Say whether the network is made of modules, and not of what a compiler made of them."""
+def can_copy(network: nn.Module) -> bool:
+    """Return whether the network consists of Python modules and is not compiled."""
     return not isinstance(network, torch.jit.ScriptModule | torch._dynamo.OptimizedModule)
 
 
-def sharing_copy(network: nn.Module) -> nn.Module:
-    """Copy the modules, and share their parameters and buffers."""
-    shared = {id(one): one for kind in (network.parameters(), network.buffers()) for one in kind}
+def copy_sharing_parameters(network: nn.Module) -> nn.Module:
+    """Return a copy of the modules that shares their parameters and buffers."""
+    shared = {id(tensor): tensor for tensors in (network.parameters(), network.buffers()) for tensor in tensors}
     return copy.deepcopy(network, shared)
 
 
-class Modules:
-    """The modules of a network, to see whether one was put in another's place since."""
+class ModuleSnapshot:
+    """The modules of a network, to detect whether one of them was replaced."""
 
     def __init__(self, network: nn.Module) -> None:
-        self._all = list(network.modules())
+        self._modules = list(network.modules())
 
-    def are_of(self, network: nn.Module) -> bool:
-        """Say whether the network has these very modules."""
+    def matches(self, network: nn.Module) -> bool:
+        """Return whether the network has exactly these modules."""
         modules = list(network.modules())
-        return len(modules) == len(self._all) and all(a is b for a, b in zip(modules, self._all, strict=True))
+        return len(modules) == len(self._modules) and all(a is b for a, b in zip(modules, self._modules, strict=True))
 
 
-class Compiled:
-    """A network compiled for one shape of inputs and a number of threads, if torch can: see ``ready``."""
+class CompiledNetwork:
+    """A network compiled for one input shape and number of threads; ``ready`` is False if torch cannot compile it."""
 
     def __init__(self, network: nn.Module, like: Tensor, threads: int) -> None:
         self.size = len(like)
-        self.made_for = Modules(network)
-        # one graph: what a forward pass keeps in its modules then stays within the pass, and threads may share it
-        self._fast = torch.compile(network, dynamic=False, fullgraph=True)
+        self.modules = ModuleSnapshot(network)
+        # with one graph, the state that a forward pass keeps in modules stays in the pass, so threads can share it
+        self._compiled = torch.compile(network, dynamic=False, fullgraph=True)
         self.ready = self._runs(like, threads)
 
     def _runs(self, like: Tensor, threads: int) -> bool:
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
-            self._fast(like)
-        except Exception as error:  # whatever dynamo, inductor or a missing compiler raises
-            told = (str(error).strip() or type(error).__name__).splitlines()[0]
-            warnings.warn(f"going on without compiling the network: {told}", FusionCamWarning, stacklevel=2)
+            self._compiled(like)
+        except Exception as error:  # dynamo, inductor or a missing compiler may raise anything
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            warnings.warn(f"continuing without compiling the network: {reason}", FusionCamWarning, stacklevel=2)
             return False
         finally:
             torch.set_num_threads(before)
@@ -73,5 +73,5 @@ class Compiled:
 
     def __call__(self, x: Tensor) -> object:
         """Run on ``size`` inputs."""
-        output: object = self._fast(x)
+        output: object = self._compiled(x)
         return output

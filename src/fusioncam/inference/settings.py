@@ -1,4 +1,4 @@
-"""How the many passes of a region method are made: settings, and what this machine does where nobody sets them."""
+"""Settings of masked passes, and their defaults for the device."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from dataclasses import dataclass
 
 import torch
 
-from fusioncam.errors import require_count, require_known
+from fusioncam.errors import SettingError, require_count, require_known
 
 PRECISIONS = ("exact", "bfloat16", "float16", "auto")
 
-# images a pass that are tried. On a CPU small chunks stay in the cache, and one size for all keeps memory small and
-# scores the same at every call: see benchmarks/README.md
-_CPU_CHUNKS, _GPU_CHUNKS = (4,), (64, 128, 256)
-# by what share compiling shortens a pass on a GPU, and how many seconds it takes: guesses on the safe side. On a CPU
-# it was measured to save nothing beyond folding, see benchmarks/README.md
-_COMPILED_SAVES, _COMPILING_TAKES = 0.1, 40.0
-# folding takes as long as some four passes, and shortens each by a sixth. On a GPU it was measured to save nothing
-# where a chunk is large, see benchmarks/README.md
-_WORTH_FOLDING = 16
-# more threads than this wait for Python's lock rather than compute
-_MOST_WORKERS = 16
+# batch sizes to try. On a CPU small batches stay in the cache, and a single size keeps memory small and the scores
+# identical from call to call: see benchmarks/README.md
+_CPU_SIZES, _GPU_SIZES = (4,), (64, 128, 256)
+# conservative estimates for a GPU: the share of a pass that compiling saves, and the seconds that compiling takes.
+# On a CPU, compiling saves nothing in addition to folding, see benchmarks/README.md
+_COMPILING_SAVES, _COMPILING_SECONDS = 0.1, 40.0
+# folding takes as long as about four passes, and makes each a sixth shorter. On a GPU it saves nothing with large
+# batches, see benchmarks/README.md
+_MIN_FOLDING_JOBS = 16
+# more threads than this wait for Python's lock instead of computing
+_MAX_WORKERS = 16
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How masked images go through the network. What is None is found out; nothing but rounding depends on it.
+    """How masked images are batched. The device decides on settings that are None; results differ by rounding only.
 
-    ``chunk`` is how many go at once, ``workers`` how many chunks side by side (each in a thread with processor
-    cores of its own; 1 on a GPU). ``precision`` is that of masked passes: "exact" is the network's own,
-    "bfloat16" and "float16" compute convolutions and products in half of it, "auto" takes bfloat16 where the
-    processor computes with it; what that costs in accuracy tells ``benchmarks/README.md``. ``compile`` has torch
-    compile the network for one shape: True at once, "auto" on a GPU when the time that it saves is longer than that
-    it takes, False never. ``fold`` puts every BatchNorm into the convolution before it where many passes come on a
-    CPU, if that was seen to leave the scores alone.
+    ``chunk`` is the batch size, ``workers`` the number of batches in parallel (on a CPU each in a thread with its own
+    cores; 1 on a GPU). ``precision`` is that of masked passes: "exact" is the network's own, "bfloat16" and
+    "float16" compute convolutions and products in half precision, "auto" uses bfloat16 where the processor supports
+    it; ``benchmarks/README.md`` states the loss of accuracy. ``compile`` compiles the network for one input shape:
+    True always, "auto" on a GPU if that saves more time than it takes, False never. ``fold`` folds every BatchNorm
+    into the convolution before it for many passes on a CPU, if that leaves the scores unchanged.
+
+    Raises :class:`SettingError` for a value out of range, and :class:`UnknownNameError` for an unknown precision.
     """
 
     chunk: int | None = None
@@ -48,40 +49,42 @@ class Speed:
             if getattr(self, name) is not None:
                 require_count(name, getattr(self, name))
         require_known("precision", self.precision, PRECISIONS)
-        require_known("choice of compile", self.compile, (True, False, "auto"))
-        require_known("choice of fold", self.fold, (True, False))
+        if self.compile not in (True, False, "auto"):
+            raise SettingError(f"compile must be True, False or 'auto', got {self.compile!r}")
+        if self.fold not in (True, False):
+            raise SettingError(f"fold must be True or False, got {self.fold!r}")
 
-    def sizes(self, device: torch.device) -> Sequence[int]:
-        """Give the chunk, or those worth trying."""
+    def batch_sizes(self, device: torch.device) -> Sequence[int]:
+        """Return the batch sizes to try."""
         if self.chunk is not None:
             return (self.chunk,)
-        return _CPU_CHUNKS if device.type == "cpu" else _GPU_CHUNKS
+        return _CPU_SIZES if device.type == "cpu" else _GPU_SIZES
 
-    def side_by_side(self, device: torch.device) -> int:
-        """Give how many chunks go at once."""
+    def worker_count(self, device: torch.device) -> int:
+        """Return the number of batches in parallel."""
         if self.workers is not None:
             return self.workers
-        return min(torch.get_num_threads(), _MOST_WORKERS) if device.type == "cpu" else 1
+        return min(torch.get_num_threads(), _MAX_WORKERS) if device.type == "cpu" else 1
 
-    def compiles(self, device: torch.device, seconds: float) -> bool:
-        """Say whether to compile for passes that would take so many seconds."""
+    def should_compile(self, device: torch.device, seconds: float) -> bool:
+        """Return whether to compile for passes that would take this many seconds."""
         if self.compile != "auto":
             return self.compile is True
-        return device.type != "cpu" and seconds * _COMPILED_SAVES > _COMPILING_TAKES
+        return device.type != "cpu" and seconds * _COMPILING_SAVES > _COMPILING_SECONDS
 
-    def folds(self, device: torch.device, jobs: int) -> bool:
-        """Say whether so many passes are worth folding for."""
-        return self.fold and device.type == "cpu" and jobs >= _WORTH_FOLDING
+    def should_fold(self, device: torch.device, jobs: int) -> bool:
+        """Return whether to fold BatchNorms for this many passes."""
+        return self.fold and device.type == "cpu" and jobs >= _MIN_FOLDING_JOBS
 
     def dtype(self, device: torch.device) -> torch.dtype | None:
-        """Give the reduced precision of masked passes; None is the network's own."""
+        """Return the reduced precision of masked passes; None is the network's own."""
         if self.precision == "auto":
             return torch.bfloat16 if computes_bfloat16(device) else None
         return {"exact": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[self.precision]
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Say whether the processor itself computes with bfloat16, rather than by way of float32."""
+    """Return whether the processor itself computes in bfloat16, without conversion to float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())

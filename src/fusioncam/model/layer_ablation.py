@@ -75,7 +75,7 @@ class LayerAblation:
             logits = self._changed_logits(image, jobs[:, 0], changes, layer, whole=not copy_bytes)
             return read_scores(logits, targets[jobs[:, 1]], readout)
 
-        size = max(1, _BYTES // copy_bytes) if copy_bytes else self._runner.speed.sizes(image.device)[0]
+        size = max(1, _BYTES // copy_bytes) if copy_bytes else self._runner.speed.batch_sizes(image.device)[0]
         return score_in_batches([score], pairs, ChunkSizeTuner((size,)), partial=bool(copy_bytes))
 
     def _changed_logits(self, x: Tensor, which: Tensor, changes: Changes, layer: str, *, whole: bool) -> Tensor:
