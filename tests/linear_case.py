@@ -1,4 +1,4 @@
-"""A linear network whose metrics can be worked out by hand."""
+"""A linear network whose metrics can be computed by hand."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from fusioncam import ExplainedModel
 
 
 class First(nn.Module):
-    """Two logits: the mean of the first channel, and 0."""
+    """A network with two logits: the mean of the first channel, and 0."""
 
     def forward(self, x):
-        """Give them."""
+        """Return the logits ``(N, 2)``."""
         mean = x[:, 0].flatten(1).mean(1)
         return torch.stack([mean, torch.zeros_like(mean)], 1)
 
 
 def heatmaps_for(x, seed=1):
-    """Give heatmaps in [0, 1] whose pixels all differ."""
-    maps = torch.rand(len(x), *x.shape[2:], dtype=x.dtype, generator=torch.Generator().manual_seed(seed))
-    low, high = maps.flatten(1).amin(1), maps.flatten(1).amax(1)
+    """Return random heatmaps ``(N, *s)`` in [0, 1] without equal pixels."""
+    heatmaps = torch.rand(len(x), *x.shape[2:], dtype=x.dtype, generator=torch.Generator().manual_seed(seed))
+    low, high = heatmaps.flatten(1).amin(1), heatmaps.flatten(1).amax(1)
     shape = (-1, *[1] * (x.dim() - 2))
-    return (maps - low.reshape(shape)) / (high - low).reshape(shape)
+    return (heatmaps - low.reshape(shape)) / (high - low).reshape(shape)
 
 
 def linear_case(values=(4.0, 2.0, 2.0, 0.0)):
-    """Give a model whose first logit is the mean of what is seen, and one image of four pixels ``(1, 1, 2, 2)``."""
+    """Return a model whose first logit is the mean of the pixels, and one image of four pixels ``(1, 1, 2, 2)``."""
     return ExplainedModel(First()), torch.tensor(values).reshape(1, 1, 2, 2)

@@ -1,4 +1,4 @@
-"""What every metric is measured on in the tests."""
+"""The inputs on which the tests compute every metric."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from toys import problem
 METHOD = METHODS["grad-cam"]
 
 
-# the mosaics are of images of different classes, and costs are of the clock
+# metrics of single images with repeatable values: a mosaic needs several classes, and time and memory vary
 ALONE = [name for name in METRICS if name not in ("grid-pointing-game", "seconds", "peak-memory")]
 
 
-# rounding swaps the ranks of pixels that are nearly the same
+# metrics of ranks: rounding exchanges the ranks of nearly equal pixels
 RANKING = ("model-randomisation", "noise-stability")
 
 
 def case(toy_name="small", images=3, dtype=torch.float64):
-    """Give all that a metric may be called with."""
+    """Return all arguments of a metric: model, x, target, heatmaps, truth, method."""
     toy, x, target = problem(toy_name, images=images)
     sides = x.shape[2:]
     low, high = [1.0] * len(sides), [side - 2.0 for side in sides]

@@ -1,4 +1,4 @@
-"""Insertion and deletion: by hand, against their twins, and what must not change them."""
+"""Insertion and deletion: by hand, against reference implementations, and their invariances."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BOTH = (Insertion, Deletion)
 
 
 def test_insertion_and_deletion_by_hand():
-    """The logit is a quarter of what is shown of 4, 2, 2, 0: it climbs by 1, 1/2, 1/2, 0 and falls so."""
+    """The logit is a quarter of the shown pixels 4, 2, 2, 0: it rises, or falls, by 1, 1/2, 1/2 and 0."""
     model, x = linear_case()
     heatmap = torch.tensor([[[0.9, 0.5], [0.3, 0.1]]])
     insertion = Insertion(readout="logit", fill="mean", steps=4)
@@ -37,8 +37,8 @@ def test_insertion_and_deletion_by_hand():
     assert insertion.shares(x).tolist() == [0, 0.25, 0.5, 0.75, 1]
 
 
-def test_the_last_step_may_be_shorter():
-    """By 3 pixels a step, 4 pixels are 3 and 1: the area weighs what the steps weigh."""
+def test_the_last_step_may_be_smaller():
+    """With 3 pixels per step, 4 pixels take steps of 3 and 1, which weight the area."""
     model, x = linear_case()
     heatmap = torch.tensor([[[0.9, 0.5], [0.3, 0.1]]])
     metric = Insertion(readout="logit", fill="mean", pixels=3)
@@ -48,8 +48,8 @@ def test_the_last_step_may_be_shorter():
     assert metric(model, x, 0, heatmap).tolist() == [0.75 * 1 + 0.25 * 2]
 
 
-def test_ties_follow_the_rule():
-    """A constant map shows the image row by row, from the end, or by the seed."""
+def test_equal_pixels_follow_the_tie_rule():
+    """A constant heatmap shows the image row by row, in reverse order, or in an order given by the seed."""
     model, x = linear_case()
     flat = torch.zeros(1, 2, 2)
 
@@ -65,8 +65,8 @@ def test_ties_follow_the_rule():
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("toy_name", TOYS)
-def test_curves_equal_their_twins(toy_name, seed):
-    """What RISE's loop gives, pixel after pixel, on networks of one, two and three sides."""
+def test_curves_equal_reference_implementations(toy_name, seed):
+    """The curves are those of RISE's loop over pixels, for inputs of one, two and three sides."""
     toy, x, target = problem(toy_name, seed=seed)
     maps, model = heatmaps_for(x, seed), ExplainedModel(toy)
     maps = (maps * 20).round() / 20  # with ties
@@ -86,23 +86,23 @@ def test_curves_equal_their_twins(toy_name, seed):
                     )
 
 
-def test_one_sweep_and_no_more():
-    """A curve costs a pass for each step and one more, for each image; within sharing it is known from then on."""
+def test_a_curve_is_computed_once():
+    """A curve takes one pass per step and one more, for each image; cached passes are not repeated."""
     toy, x, target = problem("small", images=3)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
 
-    with cached_passes(), count_passes() as meter:
+    with cached_passes(), count_passes() as counter:
         Insertion(steps=6)(model, x, target, maps)
         Insertion(steps=6).curve(model, x, target, maps)
 
-    assert meter.passes == 7 * 3
+    assert counter.passes == 7 * 3
     assert Insertion(steps=6).cost == Deletion(steps=6).cost == "7"
     assert METRICS["insertion:rise"].cost == "S / 224 + 1"
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_the_ends_are_the_image_and_the_fill(kind):
-    """Everything shown is the image, nothing is what fills it."""
+def test_the_ends_of_the_curve_are_the_image_and_the_fill(kind):
+    """With all pixels shown the score is that of the image, with none that of the fill."""
     toy, x, target = problem("small", images=2)
     model, maps = ExplainedModel(toy), heatmaps_for(x)
     curve = kind(fill="mean", steps=3).curve(model, x, target, maps)
@@ -114,8 +114,8 @@ def test_the_ends_are_the_image_and_the_fill(kind):
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0.1, 50), st.floats(-5, 5))
-def test_only_the_order_counts(factor, shift):
-    """A map stretched, moved or bent without changing its order gives the same curves, of any range."""
+def test_only_the_order_of_pixels_counts(factor, shift):
+    """A monotone transformation of the heatmap, to any range, does not change the curves."""
     toy, x, target = problem("small", images=1)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
     for kind in BOTH:
@@ -125,7 +125,7 @@ def test_only_the_order_counts(factor, shift):
 
 
 def test_insertion_is_deletion_backwards():
-    """What the lowest pixels leave when they vanish is what the highest show when they appear."""
+    """Deleting the lowest pixels first shows the same images as inserting the highest ones, in reverse order."""
     toy, x, target = problem("small", images=2)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
 
@@ -135,8 +135,8 @@ def test_insertion_is_deletion_backwards():
     torch.testing.assert_close(shown, left.flip(0))
 
 
-def test_a_perfect_map_is_best():
-    """On the linear toy no order inserts faster than that of the pixels' own contributions."""
+def test_the_true_contributions_are_best():
+    """For the linear network no order has a larger area than that of the pixels' contributions."""
     toy, x, _ = problem("linear", images=1)
     model, metric = ExplainedModel(toy), Insertion(readout="logit", fill="mean", steps=64)
     best = metric(model, x, 0, x[:, 0])
@@ -147,8 +147,8 @@ def test_a_perfect_map_is_best():
 
 
 @pytest.mark.parametrize("kind", BOTH)
-def test_wrong_heatmaps_are_refused(kind):
-    """NaN has no place in an order, and a map is needed for each image."""
+def test_wrong_heatmaps_are_rejected(kind):
+    """NaN cannot be ordered, and each image needs a heatmap."""
     model, x = linear_case()
 
     with pytest.raises(NonFiniteError, match="heatmap 0 of 1"):
@@ -172,34 +172,34 @@ def test_wrong_heatmaps_are_refused(kind):
     ],
 )
 def test_wrong_settings_are_reported(kind, settings, error, message):
-    """At once, and with what would be right."""
+    """The error is raised on construction and names the valid values."""
     with pytest.raises(error, match=message):
         kind(**settings)
 
 
 @given(st.integers(1, 400), st.integers(1, 60), st.none() | st.integers(1, 500))
-def test_steps_reach_from_nothing_to_all(total, steps, pixels):
-    """Counts begin with 0, end with all pixels, and always grow."""
+def test_counts_range_from_none_to_all(total, steps, pixels):
+    """Counts start with 0, end with all pixels, and increase strictly."""
     counts = counts_of(total, steps, pixels)
 
     assert counts[0] == 0
     assert counts[-1] == total
-    assert all(one < other for one, other in pairwise(counts))
+    assert all(count < following for count, following in pairwise(counts))
     if pixels is None:
         assert len(counts) == min(steps, total) + 1
 
 
-def test_masks_are_made_when_asked():
-    """Mask m of image n shows the pixels ranked below counts[m], or hides them."""
+def test_masks_are_computed_when_indexed():
+    """Mask m of image n shows the pixels with a rank below counts[m], or hides them."""
     ranks = torch.tensor([[2, 0, 1], [0, 1, 2]], dtype=torch.int32)
     masks, hidden = RankMasks(ranks, [0, 2]), RankMasks(ranks, [0, 2], hide=True)
-    where = torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])
+    index = torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])
 
     assert masks.shape == (2, 2, 3)
-    assert masks[where].tolist() == [[False, False, False], [False, True, True], [True, True, False]]
-    assert hidden[where].equal(~masks[where])
+    assert masks[index].tolist() == [[False, False, False], [False, True, True], [True, True, False]]
+    assert hidden[index].equal(~masks[index])
 
 
-def test_the_area_of_a_constant_is_the_constant():
-    """Whatever the steps."""
+def test_the_area_under_a_constant_is_the_constant():
+    """The widths of the steps do not matter."""
     assert area(torch.full((4, 2), 0.3), torch.tensor([0, 0.1, 0.9, 1])).tolist() == pytest.approx([0.3, 0.3])

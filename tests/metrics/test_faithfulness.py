@@ -1,4 +1,4 @@
-"""Drop, increase and gain: by hand, against their twins, at their edges."""
+"""Drop, increase and gain: by hand, against reference implementations, and in edge cases."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PLAIN = (AverageDrop(), IncreaseInConfidence(), AverageGain())
 
 
 def test_drop_by_hand():
-    """The logit is (4 + 2 + 2 + 0) / 4 = 2; seen through 1, 0.5, 0, 0 it is (4 + 1) / 4: three eighths are lost."""
+    """The logit is (4 + 2 + 2 + 0) / 4 = 2; masked by 1, 0.5, 0, 0 it is (4 + 1) / 4: three eighths are lost."""
     model, x = linear_case()
     heatmap = torch.tensor([[[1.0, 0.5], [0.0, 0.0]]])
 
@@ -44,7 +44,7 @@ def test_drop_by_hand():
 
 
 def test_increase_and_gain_by_hand():
-    """Hiding the pixel that speaks against the class raises the probability from 1/2 to 1 / (1 + e^-0.5)."""
+    """Hiding the pixel that lowers the logit raises the probability from 1/2 to 1 / (1 + e^-0.5)."""
     model, x = linear_case((2.0, -2.0, 0.0, 0.0))
     heatmap = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
     won = (torch.tensor(0.5).sigmoid() - 0.5) / 0.5
@@ -54,8 +54,8 @@ def test_increase_and_gain_by_hand():
     assert AverageDrop()(model, x, 0, heatmap).tolist() == [0]
 
 
-def test_the_top_share_by_hand():
-    """Of 1, 0.5, 0.5, 0.25 half is kept: 1 and the first 0.5, or the last."""
+def test_the_kept_share_by_hand():
+    """Half of 1, 0.5, 0.5, 0.25 is kept: 1, and the first or the last 0.5."""
     maps = torch.tensor([[1.0, 0.5, 0.5, 0.25]])
 
     assert highest(maps, 0.5).tolist() == [[1, 0.5, 0, 0]]
@@ -66,8 +66,8 @@ def test_the_top_share_by_hand():
     assert kept.tolist() == [1 - (4 + 1) / 4 / 2]
 
 
-def test_fill_shows_where_the_heatmap_is_0():
-    """Behind a heatmap of 0 black shows, which is -1 here and so worth a logit of -1."""
+def test_the_fill_is_shown_where_the_heatmap_is_zero():
+    """Black is -1 after this preprocessing, so an image hidden by black has a logit of -1."""
     model, x = linear_case()
     model.preprocessing = type(model.preprocessing)((2, 2), 2, mean=(0.5,), std=(0.5,))
     nothing = torch.zeros(1, 2, 2)
@@ -76,13 +76,13 @@ def test_fill_shows_where_the_heatmap_is_0():
     assert AverageDrop(readout="logit")(model, x, 0, nothing).tolist() == [1]
 
 
-# -- against the twins -------------------------------------------------------------------------------------------
+# -- against reference implementations -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("toy_name", TOYS)
-def test_metrics_equal_their_twins(toy_name, seed):
-    """What the papers' loops give, image by image."""
+def test_metrics_equal_reference_implementations(toy_name, seed):
+    """The values are those of the papers' formulas, image by image."""
     toy, x, target = problem(toy_name, seed=seed)
     maps = heatmaps_for(x, seed)
     pairs = [
@@ -96,13 +96,15 @@ def test_metrics_equal_their_twins(toy_name, seed):
     ]
 
     for metric, twin in pairs:
-        fast = metric(ExplainedModel(toy), x, target, maps)
-        slow = [twin(toy, one, int(c), L) for one, c, L in zip(x, target, maps, strict=True)]
-        torch.testing.assert_close(fast, torch.tensor(slow, dtype=fast.dtype), atol=1e-9, rtol=0, equal_nan=True)
+        values = metric(ExplainedModel(toy), x, target, maps)
+        expected = [twin(toy, one, int(c), L) for one, c, L in zip(x, target, maps, strict=True)]
+        torch.testing.assert_close(
+            values, torch.tensor(expected, dtype=values.dtype), atol=1e-9, rtol=0, equal_nan=True
+        )
 
 
-def test_classes_say_whose_score_is_measured():
-    """ "predicted" is the class that the whole image scores highest, whatever was explained."""
+def test_classes_choose_the_measured_class():
+    """ "predicted" is the class with the highest score for the whole image, whichever class was explained."""
     toy, x, _ = problem("small", images=4)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
     top = torch.tensor([twins.top_class(toy, one) for one in x])
@@ -113,44 +115,44 @@ def test_classes_say_whose_score_is_measured():
     assert not AverageDrop()(model, x, other, maps).equal(AverageDrop()(model, x, top, maps))
 
 
-# -- edges -------------------------------------------------------------------------------------------------------
+# -- edge cases ------------------------------------------------------------------------------------------------
 
 
-def test_all_ones_are_no_drop_and_no_increase():
-    """The image itself is neither better nor worse than itself, by definition and not within rounding."""
+def test_a_heatmap_of_ones_has_no_drop_and_no_increase():
+    """The masked image equals the image, so the values are exactly 0."""
     model, x = linear_case()
     for metric in PLAIN:
         assert metric(model, x, 0, torch.ones(1, 2, 2)).tolist() == [0]
 
 
 class Noisy(First):
-    """Gives a little more for each pass, as rounding in another batch may."""
+    """A network whose logits grow with each pass, as rounding in another batch may change them."""
 
     passes = 0
 
     def forward(self, x):
-        """Give logits that grow."""
+        """Return the growing logits."""
         Noisy.passes += 1
         return super().forward(x) + torch.tensor([1e-4 * Noisy.passes, 0.0])
 
 
-def test_all_ones_are_no_increase_whatever_two_passes_say():
-    """Rounding differs between passes, and a strict > must not see it."""
+def test_rounding_between_passes_is_not_an_increase():
+    """A heatmap of ones has no increase even if two passes of the same image differ."""
     _, x = linear_case()
 
     assert IncreaseInConfidence()(ExplainedModel(Noisy()), x, 0, torch.ones(1, 2, 2)).tolist() == [0]
 
 
 @pytest.mark.parametrize("metric", PLAIN, ids=lambda metric: type(metric).__name__)
-def test_flat_heatmaps_are_defined(metric):
-    """All zeros hide the image: that has a score like any other."""
+def test_flat_heatmaps_have_finite_values(metric):
+    """A heatmap of zeros hides the image, and the hidden image has a score."""
     model, x = linear_case()
 
     assert metric(model, x, 0, torch.zeros(1, 2, 2)).isfinite().all()
 
 
-def test_undefined_is_nan():
-    """No share of a score that is not positive, none of a gain that cannot be."""
+def test_undefined_values_are_nan():
+    """A share of a non-positive score, and a gain where none is possible, are undefined."""
     model, x = linear_case((-1.0, 0.0, 0.0, 0.0))
     certain = torch.full((1, 1, 2, 2), 1000.0)
     half = torch.full((1, 2, 2), 0.5)
@@ -165,8 +167,8 @@ def test_undefined_is_nan():
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @pytest.mark.parametrize("metric", PLAIN, ids=lambda metric: type(metric).__name__)
-def test_heatmaps_that_are_not_finite_are_refused(metric, value):
-    """The message says which."""
+def test_non_finite_heatmaps_are_rejected(metric, value):
+    """The message names the heatmap."""
     model, x = linear_case()
     maps = torch.zeros(2, 2, 2)
     maps[1, 0, 0] = value
@@ -177,16 +179,16 @@ def test_heatmaps_that_are_not_finite_are_refused(metric, value):
 
 @pytest.mark.parametrize("maps", [torch.full((1, 2, 2), 1.2), torch.full((1, 2, 2), -0.5), 255 * torch.ones(1, 2, 2)])
 @pytest.mark.parametrize("metric", PLAIN, ids=lambda metric: type(metric).__name__)
-def test_masks_are_in_0_to_1(metric, maps):
-    """Raw cams and 8-bit maps would show pixels that no image has."""
+def test_masks_outside_0_to_1_are_rejected(metric, maps):
+    """Raw cams and 8-bit heatmaps would produce pixels outside the range of images."""
     model, x = linear_case()
 
     with pytest.raises(SettingError, match=r"must be in \[0, 1\], got .*minmax"):
         metric(model, x, 0, maps)
 
 
-def test_masks_beyond_1_by_rounding_are_taken():
-    """Other libraries' maps may be 1.0000005 somewhere: that is 1, and no increase."""
+def test_masks_above_1_by_rounding_are_accepted():
+    """Heatmaps of other libraries may contain 1.0000005: it counts as 1, which is not an increase."""
     model, x = linear_case()
 
     for metric in PLAIN[:2]:
@@ -195,16 +197,16 @@ def test_masks_beyond_1_by_rounding_are_taken():
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 2, 2), (1, 1, 2, 2), (0, 2, 2)])
 @pytest.mark.parametrize("metric", PLAIN, ids=lambda metric: type(metric).__name__)
-def test_heatmaps_of_other_images_are_refused(metric, shape):
-    """One heatmap for each image, with as many sides."""
+def test_heatmaps_of_another_shape_are_rejected(metric, shape):
+    """There must be one heatmap per image, with as many sides."""
     model, x = linear_case()
 
     with pytest.raises(ShapeError, match="heatmaps of x"):
         metric(model, x, 0, torch.zeros(shape))
 
 
-def test_coarse_heatmaps_are_brought_to_size():
-    """A map at the layer's size is stretched linearly, or by nearest pixels."""
+def test_coarse_heatmaps_are_resized():
+    """A heatmap at the layer's size is resized by linear or nearest interpolation."""
     toy, x, target = problem("small", images=2)
     coarse = torch.tensor([[[0.0, 1.0], [0.5, 0.25]]], dtype=x.dtype).expand(2, 2, 2)
     model = ExplainedModel(toy)
@@ -235,7 +237,7 @@ def test_coarse_heatmaps_are_brought_to_size():
     ],
 )
 def test_wrong_settings_are_reported(settings, error, message):
-    """At once, and with what would be right."""
+    """The error is raised on construction and names the valid values."""
     with pytest.raises(error, match=message):
         AverageDrop(**settings)
     if "epsilon" not in settings:
@@ -245,25 +247,25 @@ def test_wrong_settings_are_reported(settings, error, message):
             AverageGain(**settings)
 
 
-def test_gain_of_logits_is_refused():
-    """1 - logit is no missing share of anything."""
+def test_gain_of_logits_is_rejected():
+    """1 - logit has no meaning."""
     with pytest.raises(SettingError, match="average gain needs readout='probability', got 'logit'"):
         AverageGain(readout="logit")
 
 
-# -- what they share -----------------------------------------------------------------------------------------------
+# -- cached passes ---------------------------------------------------------------------------------------------
 
 
-def test_together_they_cost_two_passes():
-    """Within sharing the whole image and the masked one are seen once, whatever is measured of them."""
+def test_all_three_together_take_two_passes():
+    """With cached passes the whole and the masked image are each passed once, for all metrics together."""
     toy, x, target = problem("small", images=3)
     maps, model = heatmaps_for(x), ExplainedModel(toy)
 
-    with cached_passes(), count_passes() as meter:
+    with cached_passes(), count_passes() as counter:
         for metric in (*PLAIN, METRICS["average-drop:xplaincam"]):
             metric(model, x, target, maps)
 
-    assert meter.passes == 2 * 3
+    assert counter.passes == 2 * 3
 
 
 # -- arithmetic ----------------------------------------------------------------------------------------------------
@@ -272,12 +274,12 @@ scores = st.lists(st.floats(0.01, 0.99), min_size=1, max_size=5)
 
 
 @given(scores, scores)
-def test_a_image_drops_or_gains(first, second):
-    """Values are fractions; who gains has an increase and no drop."""
+def test_an_image_drops_or_gains(first, second):
+    """Values are fractions; an image with a gain has an increase and no drop."""
     size = min(len(first), len(second))
-    whole, seen = (torch.tensor(one[:size], dtype=torch.float64) for one in (first, second))
+    whole, masked = (torch.tensor(one[:size], dtype=torch.float64) for one in (first, second))
 
-    lost, won, more = drop(whole, seen), gain(whole, seen), increase(whole, seen)
+    lost, won, more = drop(whole, masked), gain(whole, masked), increase(whole, masked)
 
     assert ((lost >= 0) & (lost <= 1) & (won >= 0) & (won <= 1)).all()
     assert (more == (won > 0)).all()
@@ -285,19 +287,19 @@ def test_a_image_drops_or_gains(first, second):
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.sampled_from(["first", "last", "random", "any"]))
-def test_ranks_are_an_order(values, ties):
-    """Each place is taken once, and a higher pixel comes before a lower one."""
+def test_ranks_are_a_permutation(values, ties):
+    """Each rank occurs once, and higher pixels have lower ranks."""
     maps = torch.tensor([values], dtype=torch.float32)
 
-    places = pixel_order(maps, ties, seed=3)[0]
+    ranks = pixel_order(maps, ties, seed=3)[0]
 
-    assert sorted(places.tolist()) == list(range(len(values)))
-    in_order = maps[0][places.argsort()]
+    assert sorted(ranks.tolist()) == list(range(len(values)))
+    in_order = maps[0][ranks.argsort()]
     assert (in_order[:-1] >= in_order[1:]).all()
 
 
-def test_ties_go_by_their_rule():
-    """The first row by row, the last, or by the seed alone, whichever image of the batch it is."""
+def test_ties_follow_their_rule():
+    """The first pixel is first, or the last one, or the seed decides, for every image of the batch alike."""
     flat = torch.zeros(2, 3, 4)
 
     assert pixel_order(flat).flatten(1).tolist() == [list(range(12))] * 2
@@ -312,8 +314,8 @@ def test_ties_go_by_their_rule():
     assert not again.equal(other)
 
 
-def test_heatmaps_are_taken_in_full_precision():
-    """Masked images would be those of half precision else."""
+def test_half_precision_heatmaps_are_converted():
+    """Otherwise the masked images would have half precision."""
     toy, x, _ = problem("small", images=1)
     half = torch.rand(1, 8, 8).half()
 

@@ -1,4 +1,4 @@
-"""The grid pointing game: how mosaics are laid out, whose share is whose, and which images make one."""
+"""The grid pointing game: the layout of mosaics, the shares of the tiles, and the choice of images."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ PAIRS = GridPointingGame(side=2)
 
 
 def explained(images=4, name="small"):
-    """Give a toy's model, inputs of different classes as far as there are, and heatmaps that no one looks at."""
+    """Return a toy network's model, inputs, and heatmaps whose values are not used."""
     toy, x, _ = problem(name, images)
     return ExplainedModel(toy, "features"), x, torch.zeros(images, *x.shape[2:])
 
 
-def by_place(model, x, target):
-    """Make heatmaps of 1 at the target's place: class c is in the c-th tile of 2 x 2, and a tenth of it elsewhere."""
+def by_tile(model, x, target):
+    """Return heatmaps of 1 in the c-th tile of 2 x 2 for class c, and of 0.1 elsewhere."""
     masks = tile_masks(2, x.shape[2:]).double()
     return 0.1 + 0.9 * masks[target]
 
 
 def test_by_hand():
-    """A quarter of the mosaic at 1, three quarters at 0.1: 1 / 1.3, for each image of its own class."""
+    """A quarter of the mosaic is 1 and three quarters are 0.1: the share of the own tile is 1 / 1.3."""
     model, x, heatmaps = explained()
 
-    values = PAIRS(model, x, [0, 1, 2, 3], heatmaps, method=by_place)
-    wrong = PAIRS(model, x, [1, 0, 3, 2], heatmaps, method=by_place)
+    values = PAIRS(model, x, [0, 1, 2, 3], heatmaps, method=by_tile)
+    wrong = PAIRS(model, x, [1, 0, 3, 2], heatmaps, method=by_tile)
 
     assert values.tolist() == pytest.approx([1 / 1.3] * 4)
     assert wrong.tolist() == pytest.approx([0.1 / 1.3] * 4)
 
 
 def test_several_mosaics():
-    """Twice as many images fill two mosaics in their order."""
+    """Twice as many images fill two mosaics in order."""
     model, x, heatmaps = explained(8)
-    seen = []
+    calls = []
 
-    def watch(model, x, target):
-        seen.append((x, target.tolist()))
-        return by_place(model, x, target)
+    def record(model, x, target):
+        calls.append((x, target.tolist()))
+        return by_tile(model, x, target)
 
-    values = PAIRS(model, x, [0, 1, 2, 3, 3, 2, 1, 0], heatmaps, method=watch)
+    values = PAIRS(model, x, [0, 1, 2, 3, 3, 2, 1, 0], heatmaps, method=record)
 
     assert values.tolist() == pytest.approx([1 / 1.3] * 4 + [0.1 / 1.3] * 4)
-    assert [one for _, one in seen] == [[0], [1], [2], [3], [3], [2], [1], [0]]
-    assert seen[0][0].shape == (1, 3, 16, 16)
-    assert seen[0][0][0, :, :8, 8:].equal(x[1])
-    assert seen[4][0][0, :, 8:, :8].equal(x[6])
+    assert [one for _, one in calls] == [[0], [1], [2], [3], [3], [2], [1], [0]]
+    assert calls[0][0].shape == (1, 3, 16, 16)
+    assert calls[0][0][0, :, :8, 8:].equal(x[1])
+    assert calls[4][0][0, :, 8:, :8].equal(x[6])
 
 
-def test_by_chance():
-    """A constant heatmap gives each tile its part, one of zeros nothing that could be shared out."""
+def test_flat_heatmaps():
+    """A constant heatmap gives each tile the same share; the share of a heatmap of zeros is NaN."""
     model, x, heatmaps = explained(9)
 
     values = GridPointingGame()(model, x, range(9), heatmaps, method=lambda m, x, t: torch.ones_like(x[:, 0]))
@@ -75,43 +75,43 @@ def test_by_chance():
 
 
 @pytest.mark.parametrize("shrink", [False, True])
-def test_what_the_method_sees(shrink):
-    """The mosaic as large as its tiles together, or as one of them."""
+def test_the_size_of_the_mosaic(shrink):
+    """The mosaic is as large as its tiles together, or with ``shrink`` as one of them."""
     model, x, heatmaps = explained()
     shapes = []
 
-    def watch(model, x, target):
+    def record(model, x, target):
         shapes.append(tuple(x.shape))
         return x.mean(1).abs()
 
-    values = GridPointingGame(2, shrink)(model, x, [0, 1, 2, 3], heatmaps, method=watch)
+    values = GridPointingGame(2, shrink)(model, x, [0, 1, 2, 3], heatmaps, method=record)
 
     assert set(shapes) == {(1, 3, 8, 8) if shrink else (1, 3, 16, 16)}
-    # the same heatmap for all four classes shares itself out
+    # with the same heatmap for all classes the shares sum to 1
     assert values.sum().item() == pytest.approx(1)
 
 
 def test_with_a_real_method():
-    """Shares of Score-CAM are in [0, 1], repeatable, and nothing is left on the network; the passes are counted."""
+    """The shares of Score-CAM are in [0, 1] and repeatable, its passes are counted, the network is not changed."""
     features = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU())
     model = ExplainedModel(Toy(features, nn.Sequential(Pool(), nn.Linear(6, 4))).double().eval(), "features")
     x = torch.randn(4, 3, 8, 8, dtype=torch.float64)
     before = [one.clone() for one in model.network.state_dict().values()]
     method = METHODS["score-cam"]
 
-    with count_passes() as meter:
+    with count_passes() as counter:
         values = PAIRS(model, x, [0, 1, 2, 3], x[:, 0], method=method)
 
     assert ((values >= 0) & (values <= 1)).all()
     assert values.dtype == torch.float64
     assert values.equal(PAIRS(model, x, [0, 1, 2, 3], x[:, 0], method=method))
-    assert meter.passes == 4 * (1 + 6)
+    assert counter.passes == 4 * (1 + 6)
     assert all(one.equal(other) for one, other in zip(before, model.network.state_dict().values(), strict=True))
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 5))
-def test_a_mosaic_is_cut_into_its_images(side, channels, length):
-    """Each tile of the mosaic is its image, row by row, and the tiles' masks say where."""
+def test_tile_masks_select_the_images_of_a_mosaic(side, channels, length):
+    """Each tile of the mosaic is its image, row by row."""
     images = torch.rand(side**2, channels, length, length + 1)
 
     whole = mosaic(images, side)
@@ -125,7 +125,7 @@ def test_a_mosaic_is_cut_into_its_images(side, channels, length):
 
 @pytest.mark.parametrize(("sides", "side"), [(1, 3), (3, 2)])
 def test_signals_and_volumes(sides, side):
-    """Any number of sides: nine, or eight, or three tiles."""
+    """A mosaic has side ** d tiles for d sides."""
     images = torch.rand(side**sides, 2, *(4, 3, 5)[:sides])
 
     whole = mosaic(images, side)
@@ -136,7 +136,7 @@ def test_signals_and_volumes(sides, side):
 
 
 def test_tiles_of_a_shrunk_mosaic():
-    """Where sides do not divide, a pixel belongs to the tile that its centre is in."""
+    """If the sides do not divide the size, a pixel belongs to the tile that contains its centre."""
     masks = tile_masks(3, (7, 7))
 
     assert [int(one.sum()) for one in masks] == [4, 6, 4, 6, 9, 6, 4, 6, 4]
@@ -145,27 +145,27 @@ def test_tiles_of_a_shrunk_mosaic():
     assert shrunk(torch.tensor([[[[1.0, 3.0], [5.0, 7.0]]]]), (1, 1)).item() == 4
 
 
-# -- which images --------------------------------------------------------------------------------------------
+# -- the choice of images --------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(0, 5), max_size=40), st.integers(1, 6), st.integers(0, 3))
 def test_groups_are_of_different_classes(classes, tiles, seed):
-    """No image twice, no class twice in a mosaic, and as many mosaics as there can be."""
+    """No image is used twice, no class occurs twice in a mosaic, and there are as many mosaics as possible."""
     found = groups(classes, tiles, seed)
 
     images = [one for group in found for one in group]
     assert len(images) == len(set(images))
     for group in found:
         assert len(group) == len({classes[one] for one in group}) == tiles
-    # k mosaics can be made where the classes, each at most once a mosaic, have k x tiles images
+    # k mosaics are possible if the classes, each used at most k times, have k x tiles images
     counts = Counter(classes).values()
     most = max(k for k in range(len(classes) + 1) if sum(min(one, k) for one in counts) >= k * tiles)
     assert len(found) == most
     assert groups(torch.tensor(classes), tiles, seed) == found
 
 
-def test_the_seed_draws_the_groups():
-    """The same seed gives the same mosaics, another one others."""
+def test_the_seed_decides_the_groups():
+    """The same seed gives the same groups, another seed other ones."""
     classes = list(range(9)) * 4
 
     assert groups(classes, 9, seed=1) == groups(classes, 9, seed=1)
@@ -176,7 +176,7 @@ def test_the_seed_draws_the_groups():
 
 
 def test_quantus_agrees():
-    """Its Focus, of a mosaic of two by two with the target's class in one tile, is our share."""
+    """Its Focus, for a mosaic of 2 x 2 with the target's class in one tile, equals our share."""
     model, x, heatmaps = explained()
     maps = {}
 
@@ -193,8 +193,8 @@ def test_quantus_agrees():
     assert ours.tolist() == pytest.approx(theirs.tolist(), rel=1e-6)
 
 
-def test_quantus_halves_odd_sides_elsewhere():
-    """It cuts 7 pixels into 3 and 4 as we do, for the middle one's centre lies on the border."""
+def test_quantus_agrees_on_odd_sides():
+    """It divides 7 pixels into 3 and 4 as we do, because the centre of the middle pixel lies on the border."""
     heatmap = torch.rand(1, 7, 7, dtype=torch.float64)
     theirs = quantus.Focus(disable_warnings=True, display_progressbar=False).evaluate_batch(
         a_batch=heatmap[:, None].numpy(), c_batch=np.array([[1, 0, 0, 0]])
@@ -203,23 +203,23 @@ def test_quantus_halves_odd_sides_elsewhere():
     assert energy_share(heatmap, tile_masks(2, (7, 7))[:1]).item() == pytest.approx(float(theirs[0]))
 
 
-# -- hostile input ---------------------------------------------------------------------------------------------
+# -- wrong input -----------------------------------------------------------------------------------------------
 
 
-def test_what_makes_no_mosaic_is_told():
-    """Too few images, equal classes, weights in place of classes, no method, methods that give none."""
+def test_wrong_input_is_reported():
+    """Too few images, equal classes, weights instead of classes, no method, or invalid heatmaps."""
     model, x, heatmaps = explained()
     for count in (1, 3):
         with pytest.raises(ShapeError, match=f"needs a multiple of 4 images, got {count}: choose them with groups"):
-            PAIRS(model, x[:count], list(range(count)), heatmaps[:count], method=by_place)
+            PAIRS(model, x[:count], list(range(count)), heatmaps[:count], method=by_tile)
     with pytest.raises(TargetError, match=r"must have different classes, got \[0, 1, 2, 0\]"):
-        PAIRS(model, x, [0, 1, 2, 0], heatmaps, method=by_place)
+        PAIRS(model, x, [0, 1, 2, 0], heatmaps, method=by_tile)
     with pytest.raises(TargetError, match=r"needs class indices \(N,\), got weights \(4, 3\)"):
-        PAIRS(model, x, torch.ones(4, 3), heatmaps, method=by_place)
+        PAIRS(model, x, torch.ones(4, 3), heatmaps, method=by_tile)
     with pytest.raises(MethodError, match="needs the method that made the heatmaps"):
         PAIRS(model, x, [0, 1, 2, 3], heatmaps)
     with pytest.raises(ShapeError, match="heatmaps of x"):
-        PAIRS(model, x, [0, 1, 2, 3], heatmaps[:2], method=by_place)
+        PAIRS(model, x, [0, 1, 2, 3], heatmaps[:2], method=by_tile)
     with pytest.raises(ShapeError, match=r"heatmaps of x \(1, 3, 16, 16\)"):
         PAIRS(model, x, [0, 1, 2, 3], heatmaps, method=lambda m, x, t: x[:, 0, :8])
     with pytest.raises(NonFiniteError):
@@ -231,7 +231,7 @@ def test_what_makes_no_mosaic_is_told():
 
 @pytest.mark.slow
 def test_on_the_default_model(lite0, shared):
-    """In mosaics of images that the network knows, Grad-CAM finds the tile far more often than chance does."""
+    """On mosaics of real images the share of Grad-CAM is far above chance, that of a spot at the centre is not."""
     from fusioncam.data.datasets.registry import open_dataset
     from fusioncam.data.datasets.sample import draw
 

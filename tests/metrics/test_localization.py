@@ -1,4 +1,4 @@
-"""Where heatmaps lie, against boxes and masks: by hand, by twins, and beside Quantus."""
+"""Localization against boxes and masks: by hand, against reference implementations, and against Quantus."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ METRICS = [
 
 
 def values(metric, heatmaps, truth):
-    """Give the metric's values; none of these asks the network or looks at the image."""
+    """Return the metric's values; these metrics use neither the network nor the image."""
     return metric(None, None, None, torch.as_tensor(heatmaps), truth=truth)
 
 
 def boxed(*box, size=(4, 6)):
-    """Give the truth of one image with one box."""
+    """Return the truth of one image with one box."""
     return Truth(size, [[box]])
 
 
 def image(*rows):
-    """Give heatmaps (1, H, W) of digits, in tenths."""
+    """Return a heatmap (1, H, W) from digits, in tenths."""
     return torch.tensor([[int(cell) / 10 for cell in row] for row in rows])[None]
 
 
@@ -54,19 +54,19 @@ MAP = image("000000", "049900", "042000", "000001")
 @pytest.mark.parametrize(
     ("metric", "expected"),
     [
-        # of the two maxima one is in the box of columns 1 and 2
+        # one of the two maxima is in the box of columns 1 and 2
         (PointingGame(tolerance=0), 0.5),
         (PointingGame(tolerance=1), 1),
         # 4 + 9 + 4 + 2 of 29
         (EnergyShare(), 19 / 29),
-        # at 4.5 and above: the two maxima, of which one is among the four pixels of the box
+        # at least 4.5: the two maxima, one of which is in the box of four pixels
         (IoU(0.5), 1 / 5),
-        # at 1.8 and above: five pixels, four of them those of the box
+        # at least 1.8: five pixels, four of which are in the box
         (IoU(0.2), 4 / 5),
         (IoU(None), 4 / 5),
-        # the box of these five is 3 x 2
+        # the box around these five pixels is 3 x 2
         (BoxAccuracy(0.2, (0.5, 0.6, 2 / 3, 0.7)), 3 / 4),
-        # a pixel of 1 is part of the heatmap at 0 alone
+        # the pixel of 1 only counts with the threshold 0
         (IoU(0), 4 / 6),
         (BoxAccuracy(0, (0.5,)), 1),
         (BoxAccuracy(1, (0.2, 0.21)), 1 / 2),
@@ -74,12 +74,12 @@ MAP = image("000000", "049900", "042000", "000001")
     ids=repr,
 )
 def test_by_hand(metric, expected):
-    """A heatmap of seven living pixels, and a box of four."""
+    """The heatmap has six positive pixels, the box four pixels."""
     assert values(metric, MAP, boxed(1, 1, 3, 3)).item() == pytest.approx(expected)
 
 
 def test_the_tolerance_is_a_circle_around_pixels():
-    """A corner is farther away than a side; at the very distance it still hits."""
+    """A corner is farther away than a side; a maximum at exactly the distance hits."""
     heatmap = image("900000", "000000", "000000", "000000")
 
     hits = {
@@ -90,8 +90,8 @@ def test_the_tolerance_is_a_circle_around_pixels():
     assert values(PointingGame(2.9), heatmap, boxed(3, 0, 4, 1)).item() == 0
 
 
-def test_the_finest_truth_is_taken():
-    """A mask within its box makes the difference; where only boxes are known they stand in for it."""
+def test_the_finest_truth_is_used():
+    """The mask is used where it is known, otherwise the boxes."""
     mask = torch.zeros(4, 6, dtype=torch.bool)
     mask[1, 1] = True
     truth = Truth((4, 6), [[(1, 1, 3, 3)]], mask[None])
@@ -102,8 +102,8 @@ def test_the_finest_truth_is_taken():
     assert values(EnergyShare("finest"), MAP, boxed(1, 1, 3, 3)).item() == pytest.approx(19 / 29)
 
 
-def test_all_pieces_or_the_largest():
-    """Two pieces, of which the smaller is the object: it counts, or the larger alone."""
+def test_all_components_or_the_largest():
+    """The smaller of two components is the object: all components count, or only the largest."""
     heatmap = image("990000", "990000", "000000", "000055")
     truth = boxed(4, 3, 6, 4)
 
@@ -124,7 +124,7 @@ def test_all_pieces_or_the_largest():
     ],
 )
 def test_max_box_acc_by_hand(deltas, value, of_deltas, thresholds):
-    """The threshold is one for all images, and each delta has its own."""
+    """Each delta has one threshold for all images."""
     ious = torch.tensor([[0.8, 0.4, 0.3], [0.2, 0.55, 0.3], [0.1, 0.6, 0.3]])
 
     found = max_box_acc(reaches(ious, deltas).double().mean(2), deltas)
@@ -135,16 +135,16 @@ def test_max_box_acc_by_hand(deltas, value, of_deltas, thresholds):
     assert found.low <= found.value <= found.high
 
 
-def test_max_box_acc_chooses_anew_in_every_resample():
-    """Images that are all alike have no spread; of two that want other thresholds the better is never 0."""
-    alike = max_box_acc([[0, 1]] * 9, (0.5,))
-    assert (alike.low, alike.high) == (1, 1)
-    apart = max_box_acc([[0, 1], [1, 0]], (0.5,))
-    assert (apart.low, apart.value, apart.high) == (0.5, 0.5, 1)
+def test_max_box_acc_chooses_thresholds_in_every_resample():
+    """Equal images have no spread; for two images with different best thresholds the value is never 0."""
+    equal = max_box_acc([[0, 1]] * 9, (0.5,))
+    assert (equal.low, equal.high) == (1, 1)
+    different = max_box_acc([[0, 1], [1, 0]], (0.5,))
+    assert (different.low, different.value, different.high) == (0.5, 0.5, 1)
 
 
 def test_ious_at_every_threshold():
-    """A hundred thresholds at once are those of each alone, and the curve says what they reach."""
+    """A hundred thresholds at once give the same as each alone, and the curve has the reached shares."""
     truth, metric = boxed(1, 1, 3, 3), BoxAccuracy()
     rows, curve = metric.ious(MAP, truth, THRESHOLDS), metric.curve(None, None, None, MAP, truth)
 
@@ -157,8 +157,8 @@ def test_ious_at_every_threshold():
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
-def test_flat_maps(metric):
-    """A constant map scores what its extent scores, a map of zeros nothing; the share of no energy is undefined."""
+def test_flat_heatmaps(metric):
+    """A constant heatmap scores like the whole image, one of zeros scores 0, except that its energy is undefined."""
     truth = Truth((4, 6), masks=boxed(1, 1, 3, 3).mask("test"))
 
     some, none = (values(metric, torch.full((1, 4, 6), one), truth).item() for one in (0.7, 0.0))
@@ -173,13 +173,13 @@ def test_flat_maps(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
-def test_what_cannot_be_compared_is_told(metric):
-    """No truth, none for one image, of other sides, and heatmaps that are none."""
+def test_wrong_input_is_reported(metric):
+    """The truth is missing, or missing for one image, or of another size, or the heatmaps are invalid."""
     truth = Truth((4, 6), [[(1, 1, 3, 3)], []], torch.zeros(2, 4, 6, dtype=torch.bool))
     for missing, heatmaps in ((None, MAP), (truth, MAP.repeat(2, 1, 1))):
         with pytest.raises(MissingTruthError, match=type(metric).__name__):
             values(metric, heatmaps, missing)
-    with pytest.raises(ShapeError, match="both of one input"):
+    with pytest.raises(ShapeError, match="truth and heatmaps must have one shape"):
         values(metric, MAP, boxed(1, 1, 3, 3, size=(6, 4)))
     with pytest.raises(ShapeError, match=r"add heatmap\[None\]"):
         values(metric, torch.rand(4), boxed(1, 1, 3, 3))
@@ -205,17 +205,17 @@ def test_what_cannot_be_compared_is_told(metric):
     ],
 )
 def test_wrong_settings_are_reported(make, error, message):
-    """What is wrong, what was got."""
+    """The message says what is wrong and what was given."""
     with pytest.raises(error, match=message):
         make()
 
 
-# -- what holds for every heatmap ------------------------------------------------------------------------------
+# -- every heatmap ---------------------------------------------------------------------------------------------
 
 
 @st.composite
 def problems(draw):
-    """Give heatmaps (N, H, W) with ties and zeros, boxes and masks."""
+    """Draw heatmaps (N, H, W) with equal pixels and zeros, boxes and masks."""
     count, height, width = draw(st.integers(1, 3)), draw(st.integers(1, 7)), draw(st.integers(1, 7))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 9999)))
     heatmaps = torch.randint(-1, draw(st.integers(1, 9)), (count, height, width), generator=generator).double() / 8
@@ -230,8 +230,8 @@ def problems(draw):
 
 
 @given(problems(), st.floats(0, 8), st.floats(0, 1))
-def test_twins_agree(problem, tolerance, threshold):
-    """Plain loops over pixels give the same."""
+def test_metrics_equal_reference_implementations(problem, tolerance, threshold):
+    """Plain loops over pixels give the same values."""
     heatmaps, truth = problem
     listed = list(zip(heatmaps.tolist(), truth.mask("t").tolist(), truth.boxes("t"), strict=True))
 
@@ -246,18 +246,18 @@ def test_twins_agree(problem, tolerance, threshold):
     check(IoU(None), [twin.best_iou(one, mask) for one, mask, _ in listed])
     for pieces in ("all", "largest"):
         expected = [twin.box_iou(one, boxes.tolist(), threshold, pieces) for one, _, boxes in listed]
-        given_ = [
+        found = [
             best_ious(one, boxes, (threshold,), pieces)[0].item()
             for one, (_, _, boxes) in zip(heatmaps, listed, strict=True)
         ]
-        assert given_ == pytest.approx(expected)
+        assert found == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
 @settings(max_examples=15)
 @given(problems(), st.sampled_from([0.25, 2, 64]))
-def test_the_scale_does_not_matter(metric, problem, scale):
-    """Twice the heatmap has the same values."""
+def test_the_scale_of_the_heatmap_does_not_matter(metric, problem, scale):
+    """A scaled heatmap has the same values."""
     heatmaps, truth = problem
 
     torch.testing.assert_close(
@@ -268,10 +268,10 @@ def test_the_scale_does_not_matter(metric, problem, scale):
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
 @settings(max_examples=15)
 @given(problems())
-def test_mirrors_do_not_matter(metric, problem):
+def test_mirroring_does_not_matter(metric, problem):
     """A mirrored heatmap with a mirrored truth has the same values."""
     if isinstance(metric, BoxAccuracy) and metric.pieces == "largest":
-        return  # of equally large pieces the first is taken, which a mirror changes
+        return  # the first of equally large components is used, which mirroring changes
     heatmaps, truth = problem
     width = truth.size[1]
     boxes = [[(width - x1, y0, width - x0, y1) for x0, y0, x1, y1 in one.tolist()] for one in truth.boxes("test")]
@@ -285,8 +285,8 @@ def test_mirrors_do_not_matter(metric, problem):
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
 @settings(max_examples=15)
 @given(problems())
-def test_values_are_shares_and_batches_are_singles(metric, problem):
-    """Each image's value is its own, in [0, 1], in the heatmaps' precision."""
+def test_values_are_in_0_to_1_and_do_not_depend_on_the_batch(metric, problem):
+    """Values are in [0, 1] and have the heatmaps' precision."""
     heatmaps, truth = problem
     together = values(metric, heatmaps, truth)
 
@@ -301,8 +301,8 @@ def test_values_are_shares_and_batches_are_singles(metric, problem):
 
 
 @given(problems(), st.floats(0.01, 1))
-def test_no_threshold_is_better_than_the_best(problem, threshold):
-    """The best IoU is an upper bound."""
+def test_the_best_iou_is_an_upper_bound(problem, threshold):
+    """No threshold has a higher IoU."""
     heatmaps, truth = problem
     best = values(IoU(None), heatmaps, truth)
 
@@ -312,7 +312,7 @@ def test_no_threshold_is_better_than_the_best(problem, threshold):
 
 
 def test_the_perfect_heatmap():
-    """The mask itself scores 1 everywhere."""
+    """The mask itself has the value 1 for every metric."""
     mask = torch.zeros(1, 9, 9, dtype=torch.bool)
     mask[0, 2:5, 3:8] = True
     truth = Truth((9, 9), [[(3, 2, 8, 5)]], mask)
@@ -321,7 +321,7 @@ def test_the_perfect_heatmap():
 
 
 def test_signals_and_volumes():
-    """Any number of sides."""
+    """Inputs may have any number of sides."""
     signal = torch.tensor([[0.0, 0.4, 0.9, 0.9]])
     truth = Truth([4], [[(1, 3)]])
     assert values(PointingGame(0), signal, truth).item() == 0.5
@@ -335,19 +335,19 @@ def test_signals_and_volumes():
 
 
 @given(problems(), st.floats(0, 6))
-def test_widening_is_a_distance(problem, distance):
-    """Every pixel whose nearest pixel of the mask is near enough, and no other."""
+def test_dilation_is_by_distance(problem, distance):
+    """Exactly the pixels whose nearest pixel of the mask is within the distance are added."""
     _, truth = problem
     masks = truth.mask("test")
 
-    places = torch.ones_like(masks[0]).nonzero()
-    for mask, wide in zip(masks, dilate(masks, distance), strict=True):
-        squared = ((places[:, None] - mask.nonzero()) ** 2).sum(2).amin(1)
-        assert wide.flatten().equal(squared <= distance**2)
+    pixels = torch.ones_like(masks[0]).nonzero()
+    for mask, dilated in zip(masks, dilate(masks, distance), strict=True):
+        squared = ((pixels[:, None] - mask.nonzero()) ** 2).sum(2).amin(1)
+        assert dilated.flatten().equal(squared <= distance**2)
 
 
-def test_boxes_that_do_not_meet_have_nothing_in_common():
-    """Two sides apart are not a positive area."""
+def test_disjoint_boxes_have_no_overlap():
+    """Two negative side lengths do not multiply to a positive area."""
     ones, others = torch.tensor([[0.0, 0, 1, 1], [0, 0, 2, 2]]), torch.tensor([[2.0, 2, 3, 3], [1, 1, 2, 2]])
 
     assert box_iou(ones, others).tolist() == [[0, 0], [0, 0.25]]
@@ -357,24 +357,24 @@ def test_boxes_that_do_not_meet_have_nothing_in_common():
 
 
 def theirs(metric, heatmaps, masks):
-    """Ask Quantus for the values of single-channel attributions."""
+    """Return Quantus' values of single-channel attributions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        given_ = metric.evaluate_batch(
+        found = metric.evaluate_batch(
             x_batch=np.zeros((len(heatmaps), 1, *heatmaps.shape[1:])),
             a_batch=heatmaps[:, None].numpy().copy(),
             s_batch=masks[:, None].numpy().copy(),
         )
-    return torch.as_tensor(np.asarray(given_, dtype=np.float64))
+    return torch.as_tensor(np.asarray(found, dtype=np.float64))
 
 
 def quantus_metric(kind, **settings):
-    """Make one of Quantus' metrics, quietly."""
+    """Return one of Quantus' metrics, without warnings and progress bars."""
     return kind(disable_warnings=True, display_progressbar=False, normalise=False, abs=False, **settings)
 
 
 def random_maps():
-    """Give heatmaps without ties and masks, one image each."""
+    """Return heatmaps without equal pixels, masks, and the truth with these masks."""
     generator = torch.Generator().manual_seed(5)
     heatmaps = torch.rand(40, 8, 8, generator=generator, dtype=torch.float64)
     masks = torch.rand(40, 8, 8, generator=generator) < 0.3
@@ -382,7 +382,7 @@ def random_maps():
 
 
 def test_quantus_agrees_on_the_energy():
-    """AttributionLocalisation and RelevanceMassAccuracy of maps from 0 are the energy in the mask."""
+    """AttributionLocalisation and RelevanceMassAccuracy of non-negative heatmaps are the energy in the mask."""
     heatmaps, masks, truth = random_maps()
     ours = values(EnergyShare("mask"), heatmaps, truth)
 
@@ -390,8 +390,8 @@ def test_quantus_agrees_on_the_energy():
         torch.testing.assert_close(theirs(quantus_metric(kind), heatmaps, masks), ours, atol=1e-7, rtol=0)
 
 
-def test_quantus_counts_what_is_negative():
-    """Where a map has negative parts theirs is no share any more; ours takes what is positive, as the paper does."""
+def test_quantus_counts_negative_pixels():
+    """With negative pixels theirs is not a share; ours uses the positive pixels, as the paper does."""
     heatmaps = torch.tensor([[[1.0, -0.5], [0.25, 0.25]]])
     mask = torch.tensor([[[True, False], [False, False]]])
 
@@ -401,7 +401,7 @@ def test_quantus_counts_what_is_negative():
 
 
 def test_quantus_agrees_on_the_pointing_game():
-    """Of maps with one maximum, without a tolerance."""
+    """Values are equal for heatmaps with one maximum, without a tolerance."""
     heatmaps, masks, truth = random_maps()
 
     ours = values(PointingGame(tolerance=0), heatmaps, truth)
@@ -410,8 +410,8 @@ def test_quantus_agrees_on_the_pointing_game():
     assert theirs(quantus_metric(quantus.PointingGame), heatmaps, masks).equal(ours)
 
 
-def test_quantus_lets_a_constant_map_hit():
-    """A map that says nothing always hits in theirs, and empty masks too: ours gives the share of the maxima."""
+def test_quantus_counts_a_constant_heatmap_as_a_hit():
+    """In theirs a constant heatmap always hits, even an empty mask; ours returns the share of the maxima."""
     mask = torch.zeros(1, 4, 4, dtype=torch.bool)
     mask[0, 0, 0] = True
     flat = torch.ones(1, 4, 4, dtype=torch.float64)
@@ -423,8 +423,8 @@ def test_quantus_lets_a_constant_map_hit():
         values(PointingGame(0), flat, Truth((4, 4), masks=mask & False))
 
 
-def test_the_best_iou_takes_equal_pixels_together():
-    """Half of a plateau is no threshold."""
+def test_the_best_iou_does_not_separate_equal_pixels():
+    """No threshold selects half of a plateau."""
     heatmap = torch.tensor([[[0.5, 0.5, 0.5, 0.5]]])
     mask = torch.tensor([[[True, True, False, False]]])
 

@@ -1,6 +1,6 @@
-"""The metrics of Fusion-CAM's authors on their own heatmaps of real images, reproduced by the preset ``xplaincam``.
+"""The stored metrics of Fusion-CAM's authors for real images, reproduced by the protocol ``xplaincam``.
 
-The files lie beside the project and are not part of it; where they are not, these tests skip.
+The files are not part of the project; these tests are skipped where they are missing.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ TOLERANCE = 1e-3
 
 
 def stored_maps(oracle):
-    """Give the stored heatmaps of the three methods ``(3, H, W)``, and the image for each of them."""
+    """Return the stored heatmaps of the three methods ``(3, H, W)``, and the image for each of them."""
     maps = [torch.from_numpy(oracle.stored[f"xplaincam/{name}"]).squeeze() for name in METHODS]
     return torch.stack(maps), oracle.x.expand(len(METHODS), *oracle.x.shape[1:])
 
 
 def clean_steps(maps, shares):
-    """Say for each map after which steps ``(3, steps + 1)`` no pixel is changed that equals one which is not."""
+    """Return for each heatmap the steps ``(3, steps + 1)`` that do not separate equal pixels."""
     falling = maps.flatten(1).sort(1, descending=True).values
     counts = (shares * falling.shape[1]).round().long()[1:-1]
     clean = torch.ones(len(maps), len(shares), dtype=torch.bool)
@@ -32,13 +32,13 @@ def clean_steps(maps, shares):
 
 
 def stored(oracle, key):
-    """Give the stored values of the three methods ``(3, ...)``."""
+    """Return the stored values of the three methods ``(3, ...)``."""
     return np.stack([oracle.stored[f"metric/{name}/{key}"].squeeze() for name in METHODS])
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_drop_and_increase(shared, lite0, file):
-    """Drops and increases are those stored."""
+    """Drops and increases equal the stored ones."""
     oracle = Oracle(shared, file, lite0)
     maps, x = stored_maps(oracle)
 
@@ -55,7 +55,7 @@ def test_drop_and_increase(shared, lite0, file):
 @pytest.mark.parametrize("name", ["insertion", "deletion"])
 @pytest.mark.parametrize("file", FILES)
 def test_insertion_and_deletion(shared, lite0, file, name):
-    """Areas are those stored, and curves where no step parts equal pixels: their code has no rule for these."""
+    """Areas equal the stored ones, and so do curves at steps that do not separate equal pixels."""
     oracle = Oracle(shared, file, lite0)
     maps, x = stored_maps(oracle)
     metric = METRICS[f"{name}:xplaincam"]
@@ -70,8 +70,8 @@ def test_insertion_and_deletion(shared, lite0, file, name):
     assert differences[clean_steps(maps, metric.shares(x))].max() < TOLERANCE
 
 
-def test_the_preset_is_of_these_metrics():
-    """The preset family names the four metrics that are stored."""
+def test_the_protocol_has_the_stored_metrics():
+    """The protocol has the four metrics that are stored."""
     assert [name.partition(":")[0] for name in PROTOCOLS["xplaincam"]] == [
         "average-drop",
         "increase",

@@ -1,4 +1,4 @@
-"""What holds for every metric of METRICS, and who shares its objective."""
+"""Properties of every metric in METRICS, and the methods that share its objective."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ FAITHFUL = [name for name in METRICS if METRICS[name].family == "faithfulness"]
 CURVES = [name for name in FAITHFUL if hasattr(METRICS[name], "curve")]
 
 
-def part(about, n):
-    """Give what a metric is called with for one image alone."""
-    model, x, target, maps, truth, method = about
+def only_image(inputs, n):
+    """Return the arguments of a metric for one image of a batch."""
+    model, x, target, maps, truth, method = inputs
     alone = Truth(truth.size, [truth.boxes(None)[n]], truth.mask(None)[n : n + 1])
     return model, x[n : n + 1], target[n : n + 1], maps[n : n + 1], alone, method
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_metric_says_what_it_is(name):
-    """Its direction, its needs and its cost are data."""
+def test_metrics_declare_their_facts(name):
+    """The family, direction, needs, cost and source are class attributes."""
     metric = METRICS[name]
 
     assert metric.family in ("faithfulness", "localization", "sanity", "cost")
@@ -56,43 +56,43 @@ def test_a_metric_says_what_it_is(name):
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_protocol_is_data(name):
-    """What JSON keeps of a metric makes the same metric again."""
+def test_a_protocol_restores_its_metric(name):
+    """A metric can be rebuilt from its protocol in JSON."""
     stored = json.loads(json.dumps(protocol(METRICS[name])))
     settings = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
 
     assert getattr(package, settings.pop("metric"))(**settings) == METRICS[name]
 
 
-def test_a_callable_has_its_name_as_protocol():
-    """Wherever a metric's name is taken, any callable is."""
+def test_the_protocol_of_a_callable_is_its_name():
+    """A callable is accepted wherever a metric's name is."""
 
-    def mine(model, x, target, heatmaps):
+    def mean_of_heatmap(model, x, target, heatmaps):
         return heatmaps.flatten(1).mean(1)
 
-    assert protocol(mine) == {"metric": "mine"}
-    assert as_metric(mine) == ("mine", mine)
+    assert protocol(mean_of_heatmap) == {"metric": "mean_of_heatmap"}
+    assert as_metric(mean_of_heatmap) == ("mean_of_heatmap", mean_of_heatmap)
     assert protocol(Insertion) == {"metric": "Insertion"}
 
 
 @pytest.mark.parametrize("name", ALONE)
 def test_batch_equals_singles(name):
-    """Images give in one call what they give alone, a finite number each."""
-    about = case("pyramid", dtype=torch.float64 if name in RANKING else torch.float32)
+    """Each image has the same finite value in a batch as alone."""
+    inputs = case("pyramid", dtype=torch.float64 if name in RANKING else torch.float32)
 
-    together = METRICS[name](*about)
+    together = METRICS[name](*inputs)
 
     assert together.shape == (3,)
     assert together.is_floating_point()
     assert together.isfinite().all()
-    alone = torch.cat([METRICS[name](*part(about, n)) for n in range(3)])
+    alone = torch.cat([METRICS[name](*only_image(inputs, n)) for n in range(3)])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", FAITHFUL)
 @pytest.mark.parametrize("toy_name", ["signal", "volume"])
 def test_other_dimensions(name, toy_name):
-    """Signals and volumes are measured as images are."""
+    """Metrics accept signals and volumes."""
     values = METRICS[name](*case(toy_name))
 
     assert values.shape == (3,)
@@ -100,39 +100,42 @@ def test_other_dimensions(name, toy_name):
 
 
 @pytest.mark.parametrize("name", FAITHFUL)
-def test_nothing_is_changed(name):
-    """Images and heatmaps stay as they were, and the same call gives the same values."""
-    about = case()
-    before = about[1].clone(), about[3].clone()
+def test_inputs_are_not_changed(name):
+    """Images and heatmaps are as before, and a second call returns the same values."""
+    inputs = case()
+    before = inputs[1].clone(), inputs[3].clone()
 
-    first, second = (METRICS[name](*about) for _ in range(2))
+    first, second = (METRICS[name](*inputs) for _ in range(2))
 
     assert first.equal(second)
-    assert about[1].equal(before[0])
-    assert about[3].equal(before[1])
+    assert inputs[1].equal(before[0])
+    assert inputs[3].equal(before[1])
 
 
 @pytest.mark.parametrize("name", FAITHFUL)
-def test_passes_are_what_cost_says(name):
-    """M is what the method takes, S the number of pixels."""
-    about = case()
+def test_the_cost_is_the_number_of_passes(name):
+    """M is the number that the method takes, S the number of pixels."""
+    inputs = case()
     metric = METRICS[name]
-    where = {"M": 1, "S": 64}
-    steps, _, each = metric.cost.partition(" / ")
+    symbols = {"M": 1, "S": 64}
+    terms, _, pixels = metric.cost.partition(" / ")
     expected = (
-        -(-64 // int(each.split()[0])) + 1 if each else sum(where.get(one) or int(one) for one in steps.split(" + "))
+        -(-64 // int(pixels.split()[0])) + 1
+        if pixels
+        else sum(symbols.get(term) or int(term) for term in terms.split(" + "))
     )
-    extra = 1 if getattr(metric, "classes", "") == "predicted" else 0  # one pass of the whole image tells the class
+    # one more pass of the whole image predicts the class
+    extra = 1 if getattr(metric, "classes", "") == "predicted" else 0
 
-    with cached_passes(), count_passes() as meter:
-        metric(*about)
+    with cached_passes(), count_passes() as counter:
+        metric(*inputs)
 
-    assert meter.passes == 3 * (expected + extra)
+    assert counter.passes == 3 * (expected + extra)
 
 
 @pytest.mark.parametrize("name", CURVES)
-def test_curves_have_their_shares(name):
-    """A point of the curve for each share, from which it can be drawn."""
+def test_curves_have_one_point_per_share(name):
+    """The shares are increasing and in [0, 1]."""
     model, x, target, maps, *_ = case()
 
     curve, shares = METRICS[name].curve(model, x, target, maps), METRICS[name].shares(x)
@@ -144,8 +147,8 @@ def test_curves_have_their_shares(name):
 
 
 @pytest.mark.parametrize("name", FAITHFUL)
-def test_flat_heatmaps_have_a_value_or_none(name):
-    """Never infinity, never an error."""
+def test_flat_heatmaps_have_a_value_or_nan(name):
+    """A constant heatmap raises no error, and its value is not infinite."""
     model, x, target, maps, truth, method = case()
 
     for value in (0.0, 0.5, 1.0):
@@ -157,15 +160,15 @@ def test_flat_heatmaps_have_a_value_or_none(name):
 
 
 def test_every_name_belongs_to_a_protocol():
-    """Those with a colon to the family behind it, the others to ours."""
+    """Names with a colon belong to the protocol after it, the others to "ours"."""
     assert {name for names in PROTOCOLS.values() for name in names} == set(METRICS)
     for family, names in PROTOCOLS.items():
-        said = {name.partition(":")[2] for name in names}
-        assert said == {"ours": {""}, "adcc": {"adcc", "", "official"}}.get(family, {family})
+        suffixes = {name.partition(":")[2] for name in names}
+        assert suffixes == {"ours": {""}, "adcc": {"adcc", "", "official"}}.get(family, {family})
 
 
-def test_every_metric_is_listed():
-    """What METRICS has is in the package's face, which is sorted."""
+def test_every_metric_class_is_exported():
+    """The package exports the class of every metric, and its __all__ is sorted."""
     assert {type(metric).__name__ for metric in METRICS.values()} <= set(package.__all__)
     assert list(package.__all__) == sorted(
         package.__all__, key=lambda name: (name.upper() != name, name[0].islower(), name)
@@ -173,35 +176,35 @@ def test_every_metric_is_listed():
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_specs_give_back_what_they_say(name):
-    """Written out with all its settings, a metric is read as itself."""
+def test_specs_with_all_settings_are_read_back(name):
+    """A metric written with all its settings is parsed to the same metric."""
     written = f"{name}({', '.join(package.settings_of(METRICS[name]))})"
 
     assert as_metrics(written) == [(written, METRICS[name])]
     assert package.described(name)
 
 
-def test_measure_hands_on_what_is_needed():
-    """A callable without a place for the truth or the method is not given them."""
+def test_measure_passes_only_needed_arguments():
+    """A callable without parameters for the truth and the method works."""
     model, x, target, maps, truth, method = case()
 
-    def mine(model, x, target, heatmaps):
+    def mean_of_heatmap(model, x, target, heatmaps):
         return heatmaps.flatten(1).mean(1)
 
-    assert measure(mine, model, x, target, maps, truth, method).equal(maps.flatten(1).mean(1))
+    assert measure(mean_of_heatmap, model, x, target, maps, truth, method).equal(maps.flatten(1).mean(1))
     for name in ("energy-in-box", "coherency", "average-drop"):
-        about = (model, x, target, maps, truth, method)
-        assert measure(METRICS[name], *about).equal(METRICS[name](*about))
+        inputs = (model, x, target, maps, truth, method)
+        assert measure(METRICS[name], *inputs).equal(METRICS[name](*inputs))
 
 
-def test_a_metric_is_any_such_callable():
-    """Also one that mypy sees as a Metric."""
+def test_metrics_have_the_declared_type():
+    """mypy accepts a metric as a Metric."""
     one: Metric = ROAD()
 
     assert one.cost == "10"
 
 
-# -- who shares the objective --------------------------------------------------------------------------------------
+# -- methods that share the objective --------------------------------------------------------------------------
 
 DROP = METRICS["average-drop"]
 CHOOSING = [
@@ -227,8 +230,8 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("method", CHOOSING, ids=repr)
-def test_who_chooses_by_the_masked_score_is_marked(method):
-    """With any settings, and inside of other methods; for all metrics that measure it, with any settings."""
+def test_methods_that_optimise_the_masked_score_are_marked(method):
+    """They are marked with any settings and inside other methods, for all metrics that measure this score."""
     for name in ("average-drop", "increase", "average-gain", "adcc", "average-drop:torchcam", "increase:score-cam"):
         assert optimises_metric(METRICS[name], method)
     assert optimises_metric(replace(DROP, fill="blur"), method)
@@ -237,18 +240,18 @@ def test_who_chooses_by_the_masked_score_is_marked(method):
 
 
 @pytest.mark.parametrize("method", OTHERS, ids=lambda one: getattr(one, "__name__", str(one)))
-def test_the_others_are_not(method):
-    """Channels, random masks and joined maps are scored or not, but the map as a whole is not chosen by it."""
+def test_other_methods_are_not_marked(method):
+    """Methods that score channels or random masks do not choose the whole heatmap by the score."""
     assert not any(optimises_metric(metric, method) for metric in METRICS.values())
 
 
-def test_anything_may_be_asked_about():
-    """A callable without data shares nothing that is known."""
-    assert not optimises_metric(lambda *about: None, FusionCAM())
+def test_plain_callables_share_no_objective():
+    """A callable without class attributes is accepted."""
+    assert not optimises_metric(lambda *inputs: None, FusionCAM())
 
 
-def test_wrong_specs_are_told():
-    """As those of methods are."""
+def test_wrong_specs_are_reported():
+    """The errors are those of method specs."""
     with pytest.raises(UnknownNameError, match=r"unknown metric 'insertion:rice'; did you mean 'insertion:rise'"):
         as_metrics("insertion:rice")
     with pytest.raises(SettingError, match="names 2 metrics: give one"):

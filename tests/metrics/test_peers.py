@@ -1,6 +1,6 @@
-"""The metrics beside those of torch-cam, pytorch-grad-cam, Quantus, captum and RISE.
+"""The metrics compared with those of torch-cam, pytorch-grad-cam, Quantus, captum and RISE.
 
-Where definitions match, so do values; where they differ the test says which is right and why. All get the same
+Where definitions match, values match; where they differ, the test states which one is right and why. All get the same
 network, images and heatmaps.
 """
 
@@ -43,7 +43,7 @@ with warnings.catch_warnings():
 
 
 def case(images=3, toy_name="small", dtype=torch.float32):
-    """Give a network, a model around it, images, targets and heatmaps whose pixels all differ."""
+    """Return a network, its model, images, targets and heatmaps without equal pixels."""
     toy, x, target = problem(toy_name, images=images)
     toy, x = toy.to(dtype), x.to(dtype)
     return toy, ExplainedModel(toy, "features"), x, target, heatmaps_for(x)
@@ -53,17 +53,17 @@ def case(images=3, toy_name="small", dtype=torch.float32):
 
 
 class Canned:
-    """An extractor of torch-cam that hands out maps made elsewhere."""
+    """An extractor of torch-cam that returns given heatmaps."""
 
     def __init__(self, model, maps):
         self.model, self.maps = model, maps
 
     def __call__(self, *_, **__):
-        """Give the maps, whatever is asked."""
+        """Return the given heatmaps."""
         return [self.maps]
 
     def fuse_cams(self, cams):
-        """Give the only one."""
+        """Return the only cam."""
         return cams[0]
 
     def _hooks_off(self):
@@ -71,7 +71,7 @@ class Canned:
 
 
 def torchcam(metric, toy, maps, x, target, **settings):
-    """Give what a metric of torch-cam sums up for images one by one, as a list of dicts."""
+    """Return the results of a torch-cam metric for each image alone, as tensors ``(N,)`` by name."""
     found = []
     for n in range(len(x)):
         one = metric(Canned(toy, maps[n : n + 1]), **settings)
@@ -85,7 +85,7 @@ SOFTMAX = {"logits_fn": partial(torch.softmax, dim=-1)}
 
 @pytest.mark.parametrize("coarse", [False, True])
 def test_torchcam_drop_and_increase(coarse):
-    """The same, of coarse maps too, which both stretch linearly."""
+    """Values are equal, also for coarse heatmaps, which both libraries resize linearly."""
     toy, model, x, target, maps = case(6)
     maps = maps[:, :4, :4].contiguous() if coarse else maps
 
@@ -97,7 +97,7 @@ def test_torchcam_drop_and_increase(coarse):
 
 
 def test_torchcam_preset():
-    """By default they take logits of the class predicted, and so does the preset."""
+    """By default torch-cam uses the logit of the predicted class, and so does the named protocol."""
     toy, model, x, _, maps = case(6)
     top = model.scores(x, model.logits(x).argmax(1), "logit")
 
@@ -111,7 +111,7 @@ def test_torchcam_preset():
 
 
 def test_torchcam_drops_below_0():
-    """Of a negative logit theirs is a negative share. Ours is right to have none: a share is of what there is."""
+    """For a negative logit theirs is a negative share. Ours is right to be NaN: a share needs a positive whole."""
     model, x = linear_case((-4.0, 2.0, 0.0, 0.0))
     maps = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
 
@@ -123,7 +123,7 @@ def test_torchcam_drops_below_0():
 
 @pytest.mark.parametrize("steps", [4, 16, 64])
 def test_torchcam_insertion_and_deletion(steps):
-    """The same curves from the same fill; ties go row by row in both."""
+    """The curves are equal for the same fill; both libraries order equal pixels row by row."""
     toy, model, x, target, maps = case()
     maps = (maps * 10).round() / 10
 
@@ -136,7 +136,7 @@ def test_torchcam_insertion_and_deletion(steps):
 
 
 def test_torchcam_steps_that_do_not_divide():
-    """They round the pixels of a step up, so that the last is short; ours are even. As ``pixels`` theirs are met."""
+    """They round the pixels per step up, so the last step is smaller; ``pixels`` reproduces that, ours is even."""
     toy, model, x, target, maps = case()
 
     theirs = torchcam(DeletionInsertionMetric, toy, maps, x, target, steps=20, **SOFTMAX)["deletion_auc"]
@@ -149,12 +149,12 @@ def test_torchcam_steps_that_do_not_divide():
 
 
 def pgc_targets(target, kind=ClassifierOutputSoftmaxTarget):
-    """Give their targets."""
+    """Return the targets as pytorch-grad-cam needs them."""
     return [kind(int(c)) for c in target]
 
 
 def test_pgc_drop_is_absolute():
-    """Theirs is not divided by the score. The paper's is: divided, theirs is ours."""
+    """Theirs is not divided by the score, the paper's is: divided by the score, theirs equals ours."""
     toy, model, x, target, maps = case(6)
 
     theirs = cam_mult_image.DropInConfidence()(x, maps.numpy(), pgc_targets(target), toy)
@@ -166,20 +166,20 @@ def test_pgc_drop_is_absolute():
 
 
 class Quiet(pgc.NoisyLinearImputer):
-    """Their imputation without noise, which they draw without a seed, and without numpy's warnings of it."""
+    """Their imputation without its unseeded noise, and without the warnings of numpy."""
 
     def __init__(self):
         super().__init__(noise=0)
 
     def __call__(self, img, mask):
-        """Give the pixels."""
+        """Return the imputed pixels."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             return super().__call__(img, mask)
 
 
 def test_pgc_imputation():
-    """The same pixels."""
+    """The imputed pixels are equal."""
     _, _, x, _, _ = case(1, "pyramid")
     for seed, share in enumerate((0.1, 0.5, 0.9)):
         known = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(seed)) > share
@@ -191,14 +191,14 @@ def test_pgc_imputation():
 
 @pytest.mark.parametrize("kind", [ClassifierOutputTarget, ClassifierOutputSoftmaxTarget])
 def test_pgc_road(kind):
-    """On maps without equal pixels the same, once as many pixels are removed as by their percentiles."""
+    """Values are equal for heatmaps without equal pixels, if as many pixels are removed as by their percentiles."""
     toy, model, x, target, maps = case(3, "pyramid")
     readout = "logit" if kind is ClassifierOutputTarget else "probability"
 
     with mock.patch.object(pgc, "NoisyLinearImputer", Quiet):
         theirs = pgc.ROADCombined(percentiles=[20, 40, 60, 80])(x, maps.numpy(), pgc_targets(target, kind), toy)
 
-    # the percentile lies between two of 256 pixels, and those at or above it go
+    # the percentile lies between two of 256 pixels, and pixels at or above it are removed
     shares = [ceil((1 - p) * 255) / 256 for p in (0.2, 0.4, 0.6, 0.8)]
     metric = replace(METRICS["road:pgc"], readout=readout, noise=0)
     most, least = (scores_after_removal(metric, model, x, target, one, shares) for one in (maps, -maps))
@@ -206,16 +206,16 @@ def test_pgc_road(kind):
 
 
 def test_pgc_road_removes_everything_at_ties():
-    """Of a map that is 0 in three quarters theirs removes all, or always the same; ours what is asked for.
+    """For a heatmap with three quarters of zeros theirs removes all pixels; ours removes the requested share.
 
     Ours is right: a share of the pixels is what the curves are drawn over.
     """
     toy, model, x, target, maps = case(1, "pyramid")
     maps[maps < torch.quantile(maps, 0.75)] = 0
-    gone, ours = [], []
+    theirs, ours = [], []
 
     def imputer(pixels, mask):
-        gone.append(1 - float(mask.mean()))
+        theirs.append(1 - float(mask.mean()))
         return pixels
 
     def fill(pixels, masks):
@@ -229,12 +229,12 @@ def test_pgc_road_removes_everything_at_ties():
     with mock.patch("fusioncam.metrics.removal.Imputation", return_value=fill):
         ROAD(removed=(0.125, 0.5, 0.75))(model, x, target, maps)
 
-    assert gone == pytest.approx([1, 1, 1, 0.9, 0.75, 0.75], abs=0.01)
+    assert theirs == pytest.approx([1, 1, 1, 0.9, 0.75, 0.75], abs=0.01)
     assert sorted(ours) == [0.125, 0.125, 0.5, 0.5, 0.75, 0.75]
 
 
 def test_pgc_complexity_and_coherency():
-    """The same; their Grad-CAM makes the second map, ours the same one."""
+    """Values are equal; the second heatmap is our Grad-CAM's for both."""
     toy, model, x, target, _ = case(3, "curved")
     maps = METHODS["grad-cam"](model, x, target)
 
@@ -251,11 +251,11 @@ def test_pgc_complexity_and_coherency():
 # -- Quantus ---------------------------------------------------------------------------------------------------------
 
 
-ASKED = {"return_aggregate": False, "disable_warnings": True, "display_progressbar": False}
+OPTIONS = {"return_aggregate": False, "disable_warnings": True, "display_progressbar": False}
 
 
 def quantus_of(metric, toy, x, target, maps):
-    """Give what a metric of Quantus gives with probabilities."""
+    """Return the values of a Quantus metric on probabilities."""
     arrays = {"x_batch": x.numpy(), "y_batch": target.numpy(), "a_batch": maps[:, None].numpy()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -263,7 +263,7 @@ def quantus_of(metric, toy, x, target, maps):
 
 
 class Grey(nn.Module):
-    """A network of one channel whose class is easily changed."""
+    """A network of one input channel whose predicted class changes easily."""
 
     def __init__(self):
         super().__init__()
@@ -271,12 +271,12 @@ class Grey(nn.Module):
         self.register_buffer("usual", torch.zeros(3))
 
     def forward(self, x):
-        """Give scores ``(N, 3)``."""
+        """Return scores ``(N, 3)``."""
         return 100 * (self.inner(x.expand(-1, 3, -1, -1)) - self.usual)
 
 
 def grey_case():
-    """Give a case of one channel: Quantus flips the channels of a pixel one by one, and fails to impute several."""
+    """Return a case with one channel: Quantus flips the channels of a pixel one by one and cannot impute several."""
     _, _, x, _, maps = case(6, "pyramid")
     toy, x = Grey().eval(), x[:, :1]
     with torch.no_grad():
@@ -286,9 +286,9 @@ def grey_case():
 
 
 def test_quantus_pixel_flipping():
-    """The same curve, which lacks the whole image in front; its normalisations keep the order and are undone."""
+    """The curves are equal, except that theirs has no point for the whole image."""
     toy, model, x, target, maps = grey_case()
-    metric = quantus.PixelFlipping(features_in_step=32, perturb_baseline=0.0, abs=False, normalise=False, **ASKED)
+    metric = quantus.PixelFlipping(features_in_step=32, perturb_baseline=0.0, abs=False, normalise=False, **OPTIONS)
 
     theirs = np.array(quantus_of(metric, toy, x, target, maps)).T
 
@@ -298,11 +298,11 @@ def test_quantus_pixel_flipping():
 
 
 def test_quantus_black_is_the_darkest_pixel():
-    """Its "black" is the least value of what it is given, so grey images are deleted to grey; ours is black."""
+    """Its "black" is the smallest value of the image, so grey images are deleted to grey; ours is black."""
     toy, model, x, target, maps = grey_case()
     x, target, maps = x[:1], target[:1], maps[:1]
     model.preprocessing = replace(model.preprocessing, mean=(0.5,), std=(0.25,))
-    metric = quantus.PixelFlipping(features_in_step=256, perturb_baseline="black", normalise=False, **ASKED)
+    metric = quantus.PixelFlipping(features_in_step=256, perturb_baseline="black", normalise=False, **OPTIONS)
 
     theirs = np.array(quantus_of(metric, toy, x, target, maps)).T[-1]
 
@@ -313,10 +313,10 @@ def test_quantus_black_is_the_darkest_pixel():
 
 
 def test_quantus_road():
-    """The accuracy without so many percent of the most relevant pixels; without noise, which has no seed there."""
+    """The accuracies without the most relevant pixels are equal, without noise, which is unseeded in Quantus."""
     toy, model, x, target, maps = grey_case()
     percentages = [5, 20, 50, 90]
-    metric = quantus.ROAD(percentages=percentages, noise=0.0, abs=False, normalise=False, **ASKED)
+    metric = quantus.ROAD(percentages=percentages, noise=0.0, abs=False, normalise=False, **OPTIONS)
 
     theirs = quantus_of(metric, toy, x, target, maps)
 
@@ -330,7 +330,7 @@ def test_quantus_road():
 
 
 def test_captum_max_sensitivity():
-    """The same for the same draws."""
+    """Values are equal for the same draws."""
     _, model, x, target, _ = case(3, "curved")
     method, metric = METHODS["grad-cam"], MaxSensitivity(samples=4)
     maps = method(model, x, target)
@@ -348,10 +348,10 @@ def test_captum_max_sensitivity():
     torch.testing.assert_close(metric(model, x, target, maps, method=method), theirs, atol=1e-5, rtol=0)
 
 
-def test_rise_blur_differs_by_its_tails_and_border():
-    """Its kernel is that of a spot of 11 pixels blurred within them, and what is beyond the border is 0.
+def test_the_blur_of_rise_differs_in_its_tails_and_border():
+    """Its kernel is a blurred spot, folded back into 11 pixels, and it pads the image with zeros.
 
-    Ours ends at 11 pixels and mirrors the image. Away from the border both are the same kernel within 3 percent.
+    Ours is cut off at 11 pixels and mirrors the image. Away from the border both agree within 0.03.
     """
     spot = np.zeros((11, 11))
     spot[5, 5] = 1

@@ -1,4 +1,4 @@
-"""Pixel removal and ROAD: by hand, against their twins, and maps with many equal pixels."""
+"""Pixel removal and ROAD: by hand, against reference implementations, and with many equal pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_removal_by_hand():
-    """The logit is a quarter of 4 + 2 + 2 + 0; the area over its curve is the mean loss, the first step included."""
+    """The logit is a quarter of 4 + 2 + 2 + 0; the value is the mean loss, including the first step."""
     model, x = linear_case()
     heatmap = torch.tensor([[[0.9, 0.5], [0.3, 0.1]]])
     most, least = MoRF(readout="logit", steps=4), LeRF(readout="logit", steps=4)
@@ -36,7 +36,7 @@ def test_removal_by_hand():
 
 
 def test_road_by_hand():
-    """Without its first pixel, imputed as (2 + 2 + 0 / 2) / 2.5, the image is worth less, without its last more."""
+    """Imputing the first pixel as (2 + 2 + 0 / 2) / 2.5 lowers the logit, imputing the last one raises it."""
     model, x = linear_case()
     heatmap = torch.tensor([[[0.9, 0.5], [0.3, 0.1]]])
     metric = ROAD(readout="logit", removed=(0.25,), noise=0)
@@ -49,8 +49,8 @@ def test_road_by_hand():
     assert metric(model, x, 0, heatmap).tolist() == pytest.approx([(least - most) / 2])
 
 
-def test_what_can_be_imputed_loses_nothing():
-    """An image of one colour is whole again after any removal but that of everything."""
+def test_an_image_of_one_colour_is_imputed_exactly():
+    """The image is restored after any removal, except that of all pixels."""
     model, x = linear_case((3.0,) * 4)
     metric = MoRF(readout="logit", fill="linear", noise=0, steps=4)
 
@@ -59,8 +59,8 @@ def test_what_can_be_imputed_loses_nothing():
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("toy_name", TOYS)
-def test_removal_equals_its_twin(toy_name, seed):
-    """Removed or imputed, most or least relevant first, one image and one step at a time."""
+def test_removal_equals_the_reference_implementation(toy_name, seed):
+    """Pixels are removed or imputed, the most or the least relevant first, one image and one step at a time."""
     toy, x, target = problem(toy_name, seed=seed)
     maps, model = (heatmaps_for(x, seed) * 20).round() / 20, ExplainedModel(toy)
     counts = [round(share * maps[0].numel()) for share in (0, 0.2, 0.4, 0.6, 0.8)]
@@ -72,29 +72,29 @@ def test_removal_equals_its_twin(toy_name, seed):
 
             for n, one in enumerate(x):
                 order, impute = twins.falling(sign * maps[n]), fill == "linear"
-                slow = twins.perturbed(toy, one, int(target[n]), order, counts, readout, impute)
-                assert curves[:, n].tolist() == pytest.approx(slow, abs=1e-4 if impute else 1e-9)
-                assert float(values[n]) == pytest.approx(twins.aopc(slow), abs=1e-4 if impute else 1e-9)
+                expected = twins.perturbed(toy, one, int(target[n]), order, counts, readout, impute)
+                assert curves[:, n].tolist() == pytest.approx(expected, abs=1e-4 if impute else 1e-9)
+                assert float(values[n]) == pytest.approx(twins.aopc(expected), abs=1e-4 if impute else 1e-9)
 
 
 @pytest.mark.parametrize("toy_name", TOYS)
-def test_road_equals_its_twin(toy_name):
-    """Half of what the least relevant pixels leave over what the most relevant ones do."""
+def test_road_equals_the_reference_implementation(toy_name):
+    """The value is half of the score without the least minus that without the most relevant pixels."""
     toy, x, target = problem(toy_name)
     maps = heatmaps_for(x)
     shares = (0.1, 0.5, 0.8)
 
-    fast = ROAD(removed=shares, noise=0, ties="first")(ExplainedModel(toy), x, target, maps)
+    found = ROAD(removed=shares, noise=0, ties="first")(ExplainedModel(toy), x, target, maps)
 
-    slow = [twins.road(toy, one, int(c), L, shares) for one, c, L in zip(x, target, maps, strict=True)]
-    assert fast.tolist() == pytest.approx(slow, abs=1e-4)
+    expected = [twins.road(toy, one, int(c), L, shares) for one, c, L in zip(x, target, maps, strict=True)]
+    assert found.tolist() == pytest.approx(expected, abs=1e-4)
 
 
-def counting(seen):
-    """Give a fill that writes down what share of each image is hidden."""
+def recording_fill(shares):
+    """Return a fill that appends the hidden share of each image to ``shares``."""
 
     def fill(x, masks):
-        seen.extend((1 - masks.flatten(1).float().mean(1)).tolist())
+        shares.extend((1 - masks.flatten(1).float().mean(1)).tolist())
         return torch.zeros_like(x)
 
     return fill
@@ -102,20 +102,20 @@ def counting(seen):
 
 @pytest.mark.parametrize("ties", ["first", "last", "random"])
 @pytest.mark.parametrize("zeros", [0.0, 0.75, 1.0])
-def test_the_share_that_is_asked_for_is_removed(zeros, ties, monkeypatch):
-    """Also by maps with many zeros, which have no threshold at which a tenth goes."""
+def test_exactly_the_requested_share_is_removed(zeros, ties, monkeypatch):
+    """This holds for heatmaps with many zeros too, which have no threshold for a tenth of their pixels."""
     toy, x, target = problem("pyramid", images=1)
-    maps, seen = heatmaps_for(x), []
+    maps, hidden = heatmaps_for(x), []
     maps[maps < torch.quantile(maps, zeros)] = 0
-    monkeypatch.setattr("fusioncam.metrics.removal.Imputation", lambda noise, seed: counting(seen))
+    monkeypatch.setattr("fusioncam.metrics.removal.Imputation", lambda noise, seed: recording_fill(hidden))
 
     ROAD(removed=(0.1, 0.5, 0.9), ties=ties)(ExplainedModel(toy), x, target, maps)
 
-    assert sorted(seen) == pytest.approx(sorted(2 * [26 / 256, 128 / 256, 230 / 256]))
+    assert sorted(hidden) == pytest.approx(sorted(2 * [26 / 256, 128 / 256, 230 / 256]))
 
 
-def test_most_and_least_relevant_are_opposites_by_one_rule():
-    """Of equal pixels the same ones go first in both orders, so that a constant map is worth 0."""
+def test_both_orders_use_the_same_tie_rule():
+    """The same ones of equal pixels are removed first in both orders, so a constant heatmap has the value 0."""
     toy, x, target = problem("small", images=2)
     flat = torch.full((2, 8, 8), 0.5, dtype=x.dtype)
 
@@ -123,8 +123,8 @@ def test_most_and_least_relevant_are_opposites_by_one_rule():
         assert ROAD(ties=ties, removed=(0.2, 0.6))(ExplainedModel(toy), x, target, flat).tolist() == [0, 0]
 
 
-def test_seeds_draw_noise_and_ties():
-    """The same seed, the same value; another, another."""
+def test_the_seed_decides_noise_and_ties():
+    """The same seed gives the same value, another seed another one."""
     toy, x, target = problem("small", images=1)
     model, flat = ExplainedModel(toy), torch.zeros(1, 8, 8, dtype=x.dtype)
     curve = partial(MoRF.curve, model=model, x=x, target=target, heatmaps=flat)
@@ -136,22 +136,22 @@ def test_seeds_draw_noise_and_ties():
 
 
 def test_top_1_is_the_accuracy_of_the_paper():
-    """1 while the class has the highest score, 0 after."""
+    """The score is 1 while the class has the highest logit, and 0 afterwards."""
     model, x = linear_case((4.0, -1.0, -1.0, -1.0))
     heatmap = torch.tensor([[[0.9, 0.3], [0.2, 0.1]]])
 
     curve = MoRF(readout="top-1", steps=4).curve(model, x, 0, heatmap)[:, 0]
 
-    assert curve.tolist() == [1, 0, 0, 0, 1]  # nothing is left in the end, and of equal scores the first class is it
+    assert curve.tolist() == [1, 0, 0, 0, 1]  # at the end all logits are equal, and the first class counts
 
 
-def test_passes_are_what_cost_says():
-    """A pass for each step and one more, two for each share of ROAD."""
+def test_the_cost_is_the_number_of_passes():
+    """There is one pass per step and one more, and two passes per share for ROAD."""
     toy, x, target = problem("small", images=2)
     for metric in (MoRF(steps=3), LeRF(fill="linear"), ROAD(), METRICS["road:pgc"]):
-        with count_passes() as meter:
+        with count_passes() as counter:
             metric(ExplainedModel(toy), x, target, heatmaps_for(x))
-        assert meter.passes == 2 * int(metric.cost)
+        assert counter.passes == 2 * int(metric.cost)
 
 
 @pytest.mark.parametrize(
@@ -170,21 +170,21 @@ def test_passes_are_what_cost_says():
     ],
 )
 def test_wrong_settings_are_reported(make, error, message):
-    """At once, and with what would be right."""
+    """The error is raised on construction and names the valid values."""
     with pytest.raises(error, match=message):
         make()
 
 
 @pytest.mark.parametrize("metric", [MoRF(), LeRF(), ROAD()], ids=lambda metric: type(metric).__name__)
-def test_nan_has_no_order(metric):
-    """It would be removed first or last, whichever the sort pleases."""
+def test_nan_is_rejected(metric):
+    """NaN has no place in the order of pixels."""
     model, x = linear_case()
 
     with pytest.raises(NonFiniteError, match="heatmap 0 of 1"):
         metric(model, x, 0, torch.full((1, 2, 2), torch.nan))
 
 
-def test_the_default_fill_of_road_is_the_papers():
-    """Noise of 0.01 on linearly imputed pixels."""
+def test_the_default_noise_of_road_is_that_of_the_paper():
+    """The noise on linearly imputed pixels is 0.01."""
     assert Imputation() == Imputation(noise=ROAD().noise, seed=ROAD().seed) == Imputation(0.01, 0)
     assert METRICS["morf:road"].shares(torch.zeros(1, 1, 1)).tolist() == pytest.approx([i / 10 for i in range(10)])

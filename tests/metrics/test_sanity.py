@@ -1,4 +1,4 @@
-"""Metrics that ask the method again: of networks that forget, and of images that hardly change."""
+"""Metrics that run the method again: on randomised networks and on slightly changed images."""
 
 from __future__ import annotations
 
@@ -40,41 +40,41 @@ GRAD_CAM = METHODS["grad-cam"]
 
 
 def brightness(model, x, target):
-    """Make heatmaps of the image alone."""
+    """Return heatmaps that depend only on the image."""
     return x.mean(1)
 
 
 def constant(model, x, target):
-    """Make the same heatmap of every image by every network."""
+    """Return the same heatmap for every image and every network."""
     return torch.linspace(0, 1, x[0, 0].numel(), dtype=x.dtype).reshape(x.shape[2:]).expand(len(x), *x.shape[2:])
 
 
 def flat(model, x, target):
-    """Make heatmaps that say nothing."""
+    """Return heatmaps of zeros."""
     return torch.zeros_like(x[:, 0])
 
 
 def activity(model, x, target):
-    """Make heatmaps of how active the layer is."""
+    """Return the mean activation of the layer as heatmaps."""
     return upsample(model.record(x, target).activations.mean(1), x.shape[2:])
 
 
 def explained(name="small", images=2):
-    """Give a toy, its model, inputs and targets."""
+    """Return a toy network, its model, inputs and targets."""
     toy, x, target = problem(name, images)
     return toy, ExplainedModel(toy, "features"), x, target
 
 
 def values(metric, method, model, x, target):
-    """Give the metric's values for the method's own heatmaps."""
+    """Return the metric's values for the method's own heatmaps."""
     return metric(model, x, target, method(model, x, target), method=method)
 
 
 # -- by hand ---------------------------------------------------------------------------------------------------
 
 
-def test_what_ignores_the_network_survives_it():
-    """The image's own brightness stays as it is whatever the network forgets: similarity 1 at every stage."""
+def test_a_method_that_ignores_the_network_does_not_change():
+    """The brightness of the image does not depend on the network: the similarity is 1 at every stage."""
     _, model, x, target = explained()
 
     assert values(ModelRandomisation(stages=3), brightness, model, x, target).tolist() == pytest.approx([1, 1])
@@ -82,34 +82,34 @@ def test_what_ignores_the_network_survives_it():
     assert values(MaxSensitivity(), constant, model, x, target).tolist() == [0, 0]
 
 
-def test_a_map_of_the_weights_by_hand():
-    """Stages of a network of three layers, seen by a method that shows which of them are as trained."""
+def test_the_stages_of_randomisation_by_hand():
+    """A method records which layers of the network are unchanged at each stage."""
     toy, model, x, target = explained()
     names = [name for name, one in toy.named_modules() if next(one.parameters(False), None) is not None]
     trained = {name: copy.deepcopy(toy.get_submodule(name).state_dict()) for name in names}
-    stages = []
+    recorded = []
 
-    def watch(model, x, target):
-        now = [
+    def record(model, x, target):
+        unchanged = [
             all(
                 value.equal(trained[name][key])
                 for key, value in model.network.get_submodule(name).state_dict().items()
             )
             for name in names
         ]
-        stages.append(now)
+        recorded.append(unchanged)
         return constant(model, x, target)
 
-    ModelRandomisation(stages=2)(model, x, target, constant(model, x, target), method=watch)
+    ModelRandomisation(stages=2)(model, x, target, constant(model, x, target), method=record)
 
     assert names == ["features.0", "features.1", "features.3", "head.0", "head.4"]
-    # three of five in the first half, from the top; BatchNorm has weights of 1 and 0 alone, whose order says nothing
-    assert stages[0] == [True, True, False, False, False]
-    assert stages[1] == [False, True, False, False, False]
+    # three of five layers in the first half, from the top; shuffling the equal weights of BatchNorm has no effect
+    assert recorded[0] == [True, True, False, False, False]
+    assert recorded[1] == [False, True, False, False, False]
 
 
-def test_later_stages_keep_what_was_drawn():
-    """Cascading: what is random at one stage is the same at the next."""
+def test_later_stages_keep_the_random_layers():
+    """Layers that are random at one stage are the same at the next."""
     _, model, _, _ = explained()
 
     first, second = randomised(model, 2, "shuffle", 0)
@@ -119,38 +119,38 @@ def test_later_stages_keep_what_was_drawn():
     assert first.network is not second.network
 
 
-def test_a_change_of_noise_by_hand():
-    """The brightness moves by what is added: the noise itself, the same for every image."""
+def test_max_sensitivity_by_hand():
+    """The brightness changes by the mean of the noise, which is the same for every image."""
     _, model, _, target = explained()
     x = torch.rand(2, 3, 8, 8, dtype=torch.float64)
     noise = [(2 * one - 1).mean(0) for one in random_like(torch.rand, x, 4, seed=3)]
 
-    given_ = values(MaxSensitivity(radius=0.1, samples=4, seed=3), brightness, model, x, target)
+    found = values(MaxSensitivity(radius=0.1, samples=4, seed=3), brightness, model, x, target)
 
-    for value, one in zip(given_, x.mean(1), strict=True):
+    for value, one in zip(found, x.mean(1), strict=True):
         assert value == pytest.approx(max(0.1 * float(each.norm() / one.norm()) for each in noise))
 
 
-def test_noise_is_measured_by_the_range_of_the_image():
-    """Twice the range, twice the noise; a constant image has none."""
+def test_the_noise_is_relative_to_the_range_of_the_image():
+    """Twice the range has twice the noise."""
     _, model, x, target = explained()
-    seen = []
+    calls = []
 
-    def watch(model, x, target):
-        seen.append(x.clone())
+    def record(model, x, target):
+        calls.append(x.clone())
         return constant(model, x, target)
 
     x[1] = 2 * x[0] + 5
-    NoiseStability(0.1, samples=1)(model, x, target, constant(model, x, target), method=watch)
+    NoiseStability(0.1, samples=1)(model, x, target, constant(model, x, target), method=record)
 
-    (noisy,) = seen
+    (noisy,) = calls
     torch.testing.assert_close((noisy - x)[1], 2 * (noisy - x)[0])
     deviation = (noisy - x)[0].std() / (x[0].amax() - x[0].amin())
     assert deviation == pytest.approx(0.1, rel=0.3)
 
 
 def test_flat_heatmaps():
-    """Of a constant heatmap nothing can be said; one that becomes constant is like nothing."""
+    """The value of a constant heatmap is NaN; a second heatmap that is constant has similarity 0."""
     _, model, x, target = explained()
 
     for metric in METRICS:
@@ -161,13 +161,13 @@ def test_flat_heatmaps():
         assert metric(model, x, target, brightness(model, x, target), method=flat).tolist() == pytest.approx([1, 1])
 
 
-# -- what holds for every method -------------------------------------------------------------------------------
+# -- every method ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
 @pytest.mark.parametrize("method", ["grad-cam", "fusion-cam", "score-cam", "ablation-cam"])
-def test_nothing_is_left_on_the_network(metric, method):
-    """Parameters, buffers, flags, gradients, hooks, random numbers and memory are what they were; so are inputs."""
+def test_the_network_is_not_changed(metric, method):
+    """Parameters, buffers, flags, gradients, hooks, the random state and the inputs are as before."""
     toy, model, x, target = explained()
     toy.train()
     toy.head[2].eval()
@@ -175,7 +175,7 @@ def test_nothing_is_left_on_the_network(metric, method):
     heatmaps = METHODS[method](model, x, target)
     before = copy.deepcopy(toy.state_dict())
     flags = [one.training for one in toy.modules()]
-    given_, random = (x.clone(), heatmaps.clone()), torch.get_rng_state()
+    copies, random_state = (x.clone(), heatmaps.clone()), torch.get_rng_state()
 
     metric(model, x, target, heatmaps, method=METHODS[method])
 
@@ -187,14 +187,14 @@ def test_nothing_is_left_on_the_network(metric, method):
     assert all(one.grad is None for name, one in toy.named_parameters() if name != "features.0.weight")
     assert all(one.requires_grad for one in toy.parameters())
     assert not any(one._forward_hooks or one._backward_hooks or one._forward_pre_hooks for one in toy.modules())
-    assert x.equal(given_[0])
-    assert heatmaps.equal(given_[1])
-    assert torch.get_rng_state().equal(random)
+    assert x.equal(copies[0])
+    assert heatmaps.equal(copies[1])
+    assert torch.get_rng_state().equal(random_state)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
-def test_seeds_make_it_repeatable(metric):
-    """The same seed gives the same value whatever was drawn before, another seed another."""
+def test_the_seed_decides_the_value(metric):
+    """The same seed gives the same value in any random state, another seed another one."""
     _, model, x, target = explained()
     first = values(metric, GRAD_CAM, model, x, target)
     torch.manual_seed(77)
@@ -207,7 +207,7 @@ def test_seeds_make_it_repeatable(metric):
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
 @pytest.mark.parametrize("method", ["grad-cam", "fusion-cam"])
 def test_batch_equals_singles(metric, method):
-    """Each image's value is its own; values are in range and in the heatmaps' precision."""
+    """Values do not depend on the batch; they are in range and have the heatmaps' precision."""
     _, model, x, target = explained(images=3)
     together = values(metric, METHODS[method], model, x, target)
 
@@ -219,8 +219,8 @@ def test_batch_equals_singles(metric, method):
     assert isinstance(metric, MaxSensitivity) or (together <= 1).all()
 
 
-def test_the_curve_and_its_mean():
-    """The value is the mean over the stages, the least changed network first."""
+def test_the_value_is_the_mean_of_the_curve():
+    """The curve has one similarity for each stage."""
     _, model, x, target = explained()
     metric = ModelRandomisation(stages=4)
     heatmaps = GRAD_CAM(model, x, target)
@@ -232,18 +232,18 @@ def test_the_curve_and_its_mean():
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
-def test_the_cost_is_what_is_said(metric):
-    """So many times what the method takes."""
+def test_the_cost_is_the_number_of_passes(metric):
+    """The cost is a multiple of the passes of the method."""
     _, model, x, target = explained(images=1)
     heatmaps = GRAD_CAM(model, x, target)
-    with count_passes() as meter:
+    with count_passes() as counter:
         metric(model, x, target, heatmaps, method=GRAD_CAM)
 
-    assert metric.cost == f"{meter.passes} M"
+    assert metric.cost == f"{counter.passes} M"
 
 
-def test_sharing_keeps_nothing_of_it():
-    """Nobody would ask for the copies' answers again: they are not kept, and nothing remembered is taken for them."""
+def test_passes_of_randomised_networks_are_not_cached():
+    """Passes of the copies are not added to the cache, and cached passes are not used for them."""
     _, model, x, target = explained()
     metric = ModelRandomisation(stages=2)
     alone = values(metric, METHODS["fusion-cam"], model, x, target)
@@ -256,18 +256,18 @@ def test_sharing_keeps_nothing_of_it():
         assert len(answers) == count > 0
 
 
-def test_the_layer_is_the_trained_networks():
-    """Where the layer is found rather than named, it is found once, on the trained network."""
+def test_the_layer_is_that_of_the_trained_network():
+    """A layer that is not given is searched once, in the trained network."""
     toy, x, target = problem("small")
     model = ExplainedModel(toy)
-    seen = []
+    calls = []
 
-    def watch(model, x, target):
-        seen.append(model.layer)
+    def record(model, x, target):
+        calls.append(model.layer)
         return constant(model, x, target)
 
-    ModelRandomisation(stages=2)(model, x, target, constant(model, x, target), method=watch)
-    assert seen == [model.layers.default(x)] * 2
+    ModelRandomisation(stages=2)(model, x, target, constant(model, x, target), method=record)
+    assert calls == [model.layers.default(x)] * 2
     assert model.layer is None
 
     rows = ExplainedModel(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).double())
@@ -275,11 +275,11 @@ def test_the_layer_is_the_trained_networks():
     assert values(ModelRandomisation(stages=2), brightness, rows, x, target).tolist() == pytest.approx([1, 1])
 
 
-# -- draws -----------------------------------------------------------------------------------------------------
+# -- randomisation ---------------------------------------------------------------------------------------------
 
 
 def test_shuffling_keeps_the_values():
-    """The same numbers in another order, parameter by parameter; running averages stay."""
+    """Each parameter has the same values in another order; running averages do not change."""
     toy, _, _, _ = explained()
     layer, norm = copy.deepcopy(toy.features[0]), copy.deepcopy(toy.features[1])
     mean = norm.running_mean.clone()
@@ -294,8 +294,8 @@ def test_shuffling_keeps_the_values():
     assert norm.running_mean.equal(mean)
 
 
-def test_resetting_is_the_layers_own():
-    """As the layer was made, averages too; what has no such way is shuffled."""
+def test_resetting_uses_the_layers_own_initialisation():
+    """A layer is initialised as when it was constructed, with its averages; a module without it is shuffled."""
     with seeded(3, torch.device("cpu")):
         fresh = nn.Conv2d(3, 6, 3, dtype=torch.float64)
     layer = nn.Conv2d(3, 6, 3, dtype=torch.float64)
@@ -314,8 +314,8 @@ def test_resetting_is_the_layers_own():
     assert own.scale.sort().values.equal(torch.arange(9.0))
 
 
-def test_modules_without_parameters_or_with_few():
-    """More stages than layers, parameters beside layers, and frozen ones."""
+def test_networks_with_fewer_layers_than_stages():
+    """Parameters outside of layers and frozen parameters are randomised too."""
 
     class Scaled(nn.Module):
         def __init__(self):
@@ -342,7 +342,7 @@ def test_modules_without_parameters_or_with_few():
 
 @st.composite
 def pairs(draw):
-    """Give two maps of whole numbers, with ties."""
+    """Draw two maps of integers, with equal values."""
     size, seed = draw(st.tuples(st.integers(1, 6), st.integers(2, 6))), draw(st.integers(0, 9999))
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, draw(st.integers(1, 9)), (2, 1, *size), generator=generator).double()
@@ -351,7 +351,7 @@ def pairs(draw):
 @settings(max_examples=60)
 @given(pairs())
 def test_similarities_are_those_of_scipy(pair):
-    """Ranks, rank correlation and correlation, with ties; NaN where one is constant."""
+    """Ranks, rank correlation and correlation handle equal values; a constant map gives NaN."""
     first, second = pair
     flat_ = [one.flatten().numpy() for one in pair]
 
@@ -367,8 +367,8 @@ def test_similarities_are_those_of_scipy(pair):
     )
 
 
-def test_ranks_do_not_see_the_scale():
-    """Whatever keeps the order keeps the ranks; each map of a batch has its own."""
+def test_ranks_do_not_depend_on_the_scale():
+    """A monotone transformation keeps the ranks; each map of a batch has its own ranks."""
     maps = torch.rand(3, 5, 5)
 
     assert spearman(maps, maps.exp() * 7 - 3).tolist() == pytest.approx([1] * 3)
@@ -377,8 +377,8 @@ def test_ranks_do_not_see_the_scale():
     assert spearman(maps, maps).dtype == torch.float32
 
 
-def test_what_varies_by_rounding_alone_is_constant():
-    """Noise of the arithmetic is no similarity."""
+def test_a_map_that_varies_by_rounding_is_constant():
+    """Rounding errors do not count as similarity."""
     maps = torch.rand(1, 5, 5)
     noise = 1 + torch.finfo(torch.float32).eps * torch.randint(0, 2, (1, 5, 5))
 
@@ -391,7 +391,7 @@ def test_what_varies_by_rounding_alone_is_constant():
 
 
 def test_quantus_agrees_on_rank_correlation():
-    """The similarity of its model randomisation."""
+    """The similarity of its model randomisation is the same."""
     first, second = torch.rand(2, 6, 6, dtype=torch.float64)
 
     theirs = correlation_spearman(first.flatten().numpy(), second.flatten().numpy())
@@ -400,7 +400,7 @@ def test_quantus_agrees_on_rank_correlation():
 
 @pytest.mark.filterwarnings("ignore")
 def test_quantus_agrees_on_max_sensitivity():
-    """With the same draws: the largest relative change in Euclidean norms."""
+    """For the same draws the value is the same: the largest relative change in Euclidean norms."""
     toy, model, x, target = explained()
     noise = (0.2 * (2 * one - 1) for one in random_like(torch.rand, x, 4, seed=5))
 
@@ -428,12 +428,12 @@ def test_quantus_agrees_on_max_sensitivity():
     assert ours.tolist() == pytest.approx(list(map(float, theirs)), rel=1e-5)
 
 
-# -- hostile input ---------------------------------------------------------------------------------------------
+# -- wrong input -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
-def test_what_cannot_be_asked_is_told(metric):
-    """No method, heatmaps of other images, heatmaps that are none, and methods that give none."""
+def test_wrong_input_is_reported(metric):
+    """The method is missing, heatmaps do not fit the images, or the method returns invalid heatmaps."""
     _, model, x, target = explained()
     heatmaps = brightness(model, x, target)
 
@@ -472,7 +472,7 @@ def test_what_cannot_be_asked_is_told(metric):
     ],
 )
 def test_wrong_settings_are_reported(make, error, message):
-    """What is wrong, what was got."""
+    """The message says what is wrong and what was given."""
     with pytest.raises(error, match=message):
         make()
 
@@ -480,7 +480,7 @@ def test_wrong_settings_are_reported(make, error, message):
 @pytest.mark.parametrize("toy_name", ["signal", "volume"])
 @pytest.mark.parametrize("metric", METRICS, ids=repr)
 def test_signals_and_volumes(metric, toy_name):
-    """Any number of sides."""
+    """Inputs may have any number of sides."""
     _, model, x, target = explained(toy_name)
 
     assert values(metric, activity, model, x, target).isfinite().all()
@@ -488,15 +488,15 @@ def test_signals_and_volumes(metric, toy_name):
 
 @pytest.mark.slow
 def test_on_the_default_model(lite0, cat):
-    """Grad-CAM of a cat depends on the network, a map of the middle does not; both hold still under little noise."""
+    """Grad-CAM of a cat depends on the network, a spot at the centre does not; Grad-CAM is stable under noise."""
     x = lite0.preprocessing(cat)[None]
     model, target = lite0.with_layer("blocks.6"), lite0.logits(x).argmax(1)
 
-    survived = {
+    similarities = {
         name: values(ModelRandomisation(stages=3), METHODS[name], model, x, target).item()
         for name in ("grad-cam", "center")
     }
 
-    assert survived["center"] == pytest.approx(1)
-    assert survived["grad-cam"] < 0.6
+    assert similarities["center"] == pytest.approx(1)
+    assert similarities["grad-cam"] < 0.6
     assert values(NoiseStability(0.02, 2), GRAD_CAM, model, x, target).item() > 0.8

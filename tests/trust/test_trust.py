@@ -1,4 +1,4 @@
-"""The trust card: its arithmetic by hand, that maps which know nothing do not get the best level, what it costs."""
+"""The trust card: levels and figures by hand, the levels of baselines, and its cost."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ GRAD_CAM = METHODS["grad-cam"]
 
 
 class Corner(nn.Module):
-    """Scores the upper left quarter of its image: class 1 has a logit of 8 times its mean less 4, class 0 has 0."""
+    """A network that scores the upper left quarter: class 1 has the logit 8 times its mean minus 4, class 0 has 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,13 +56,13 @@ class Corner(nn.Module):
         self.head.bias.data = torch.tensor([0.0, -4.0])
 
     def forward(self, x):
-        """Give scores ``(N, 2)``."""
+        """Return scores ``(N, 2)``."""
         maps = self.features(x)
         return self.head(maps[:, :, : x.shape[2] // 2, : x.shape[3] // 2].mean((2, 3)))
 
 
 def corner(side=16):
-    """Give that network, a noisy image that it is sure of, its class, and the map of what it looks at."""
+    """Return that network's model, a noisy image with a high score, its class, and the heatmap of the quarter."""
     x = 0.5 + torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(3))
     x[:, :, side // 2 :] -= 2
     x[:, :, :, side // 2 :] -= 2
@@ -72,7 +72,7 @@ def corner(side=16):
 
 
 def of_class(model, x, target):
-    """Make a heatmap of the corner for class 1 and of the opposite one for class 0."""
+    """Return a heatmap of the corner for class 1 and of the opposite corner for class 0."""
     heatmaps = torch.zeros_like(x[:, 0])
     half = x.shape[2] // 2
     heatmaps[:, :half, :half] = 1
@@ -80,19 +80,19 @@ def of_class(model, x, target):
 
 
 def toy(name="small", method="grad-cam", images=1):
-    """Give a toy's model, its input and target, and the heatmap of a method."""
+    """Return a toy network's model, its input and target, and the heatmap of a method."""
     network, x, target = problem(name, images)
     model = ExplainedModel(network, "features")
     return model, x, target, METHODS[method](model, x, target)[0].float()
 
 
 def levels_of(card):
-    """Give the level of each question by its name."""
+    """Return the level of each question by its name."""
     return {one.name: one.level for one in card.questions}
 
 
 def question(card, name):
-    """Give the question of that name."""
+    """Return the question of that name."""
     return next(one for one in card.questions if one.name == name)
 
 
@@ -110,28 +110,28 @@ def question(card, name):
         (0.10, 0.70, "poor"),
     ],
 )
-def test_half_must_be_kept_and_half_be_lost(only, without, level):
-    """Of a probability of 0.8 the highlighted part keeps 0.4, and without it no more than 0.4 is left."""
+def test_half_of_the_probability_must_be_kept_and_half_lost(only, without, level):
+    """For a probability of 0.8, good needs at least 0.4 for the part and at most 0.4 without it."""
     figures = {"whole": 0.8, "only": only, "without": without, "only_random": 0.1, "without_random": 0.6}
     answer = levels.judge_deletion(figures, "ash")
     assert (answer.name, answer.level) == ("carries-the-class", level)
-    for told in ("ash is 80.0%", f"{only:.1%} for the highest 30%", f"{without:.1%} without", "10.0% and 60.0%"):
-        assert told in answer.words
+    for text in ("ash is 80.0%", f"{only:.1%} for the highest 30%", f"{without:.1%} without", "10.0% and 60.0%"):
+        assert text in answer.words
 
 
 @pytest.mark.parametrize(
-    ("mine", "center", "level"),
+    ("own", "center", "level"),
     [(0.31, 0.2, "good"), (0.3, 0.2, "mixed"), (0.31, 0.31, "mixed"), (0.11, 0.0, "mixed"), (0.1, 0.0, "poor")],
 )
-def test_every_map_that_knows_nothing_must_be_beaten(mine, center, level):
-    """Random maps have 0.1 in the mean and 0.3 at most: good is above all, poor is not above that mean."""
-    figures = {"insertion": 0.5, "deletion": 0.5 - mine, "difference": mine, "difference_center": center}
+def test_every_baseline_must_be_beaten(own, center, level):
+    """Random heatmaps have 0.1 on average and 0.3 at most: good is above all, poor is not above the mean."""
+    figures = {"insertion": 0.5, "deletion": 0.5 - own, "difference": own, "difference_center": center}
     figures |= {"difference_random": 0.1, "difference_random_highest": 0.3}
     assert levels.judge_vs_random(figures, {}).level == level
 
 
 @pytest.mark.parametrize(
-    ("alike", "gradient", "region", "level"),
+    ("similarity", "gradient", "region", "level"),
     [
         (levels.SIMILAR, 0.1, 0.1, "good"),
         (levels.SIMILAR, 0.1, 0.0, "mixed"),
@@ -140,14 +140,14 @@ def test_every_map_that_knows_nothing_must_be_beaten(mine, center, level):
         (1.0, 0.0, -0.1, "poor"),
     ],
 )
-def test_both_maps_must_agree_and_add(alike, gradient, region, level):
-    """Alike maps of which both add to the probability are good; unlike ones, or two that add nothing, poor."""
-    figures = {"agreement": alike, "gain_denoised": gradient, "gain_region": region}
+def test_both_heatmaps_must_agree_and_increase_the_probability(similarity, gradient, region, level):
+    """Similar heatmaps that both increase the probability are good; dissimilar ones, or two without a gain, poor."""
+    figures = {"agreement": similarity, "gain_denoised": gradient, "gain_region": region}
     assert levels.judge_agreement(figures).level == level
 
 
 @pytest.mark.parametrize(
-    ("alike", "stable", "depends"),
+    ("similarity", "stable", "depends"),
     [
         (1.0, "good", "poor"),
         (levels.SIMILAR, "good", "mixed"),
@@ -157,9 +157,9 @@ def test_both_maps_must_agree_and_add(alike, gradient, region, level):
         (-1.0, "poor", "good"),
     ],
 )
-def test_alike_is_good_under_noise_and_poor_without_the_network(alike, stable, depends):
-    """The same two thresholds, the other way round."""
-    figures = {"similarity": alike, "probability": 0.5, "probability_noisy": 0.4, "shuffled": 0.2}
+def test_similarity_is_good_under_noise_and_poor_for_a_randomised_network(similarity, stable, depends):
+    """Both questions use the same two thresholds, in opposite directions."""
+    figures = {"similarity": similarity, "probability": 0.5, "probability_noisy": 0.4, "shuffled": 0.2}
     assert levels.judge_stability(figures, "").level == stable
     assert levels.judge_network_dependence(figures, "").level == depends
     assert "from 50.0% to 40.0% (so)." in levels.judge_stability(figures, " (so)").words
@@ -167,7 +167,7 @@ def test_alike_is_good_under_noise_and_poor_without_the_network(alike, stable, d
 
 
 @pytest.mark.parametrize(
-    ("alike", "itself", "level"),
+    ("similarity", "under_noise", "level"),
     [
         (0.95, 0.95, "poor"),
         (0.95, 0.96, "mixed"),
@@ -176,9 +176,11 @@ def test_alike_is_good_under_noise_and_poor_without_the_network(alike, stable, d
         (1.0, 1.0, "poor"),
     ],
 )
-def test_another_class_must_differ_by_more_than_noise(alike, itself, level):
-    """A next class whose map is as alike as the same class's under noise is not told apart."""
-    answer = levels.judge_class_dependence({"similarity": alike, "other_probability": 0.25}, itself, "birch", "")
+def test_another_class_must_differ_by_more_than_noise(similarity, under_noise, level):
+    """The answer is poor if the next class's heatmap is as similar as the same class's under noise."""
+    answer = levels.judge_class_dependence(
+        {"similarity": similarity, "other_probability": 0.25}, under_noise, "birch", ""
+    )
     assert answer.level == level
     assert "birch (25.0%)" in answer.words
 
@@ -203,15 +205,15 @@ GOOD = dict.fromkeys(NAMES, "good")
         (dict.fromkeys(NAMES, "unknown"), "poor"),
     ],
 )
-def test_all_in_all(changed, level):
-    """What is needed decides; a map that does not beat those that know nothing is never good."""
+def test_the_overall_level(changed, level):
+    """Decisive questions decide; a heatmap that does not beat the baselines is never good."""
     questions = [Question(name, "?", one, "") for name, one in (GOOD | changed).items()]
     got, words = levels.overall(questions)
     assert got == level
     known = sum(one.level != "unknown" for one in questions)
     if known:
         assert f"{sum(one.level == 'good' for one in questions)} of {known} answers are good" in words
-    for name in NAMES:  # what is poor and decides is said
+    for name in NAMES:  # the sentence names poor answers that decide
         if (GOOD | changed)[name] == "poor" and level == "poor" and name in levels._DECISIVE:
             assert levels._FAILURES[name] in words
 
@@ -220,7 +222,7 @@ def test_all_in_all(changed, level):
 
 
 def test_the_highlighted_part_by_hand():
-    """What is shown, and what is blurred, of the highest 30 % of pixels, worked out pixel by pixel."""
+    """The shown and the blurred pixels of the highest 30 % are computed one by one."""
     model, x, target, _ = corner()
     heatmap = torch.rand(16, 16, generator=torch.Generator().manual_seed(1))
     figures = question(check(model, x, target, heatmap, of_class), "carries-the-class").figures
@@ -239,30 +241,30 @@ def test_the_highlighted_part_by_hand():
 
 
 def test_the_curves_are_those_of_the_metrics():
-    """Insertion and deletion from and to the blurred image, their areas, and the mean of the random maps."""
+    """Insertion and deletion use the blurred image; areas, and the mean of the random heatmaps, are the metrics'."""
     model, x, target, heatmap = corner()
     answer = question(check(model, x, target, heatmap, of_class), "better-than-chance")
     maps = BaselineComparison.of(Case(model, x, torch.tensor([target]), heatmap[None], of_class)).maps
     assert len(maps) == RANDOM_MAPS + 2
     for name, metric in {"insertion": Insertion(steps=16), "deletion": Deletion(steps=16, fill="blur")}.items():
         values = [metric(model, x, target, one[None]).item() for one in maps]
-        told = {one: answer.figures[f"{name}{one}"] for one in ("", "_random", "_random_lowest", "_center")}
+        found = {one: answer.figures[f"{name}{one}"] for one in ("", "_random", "_random_lowest", "_center")}
         random = values[1:-1]
         expected = {"": values[0], "_random": sum(random) / 5, "_random_lowest": min(random), "_center": values[-1]}
-        assert told == pytest.approx(expected, abs=1e-6)
+        assert found == pytest.approx(expected, abs=1e-6)
         curves = answer.curves[name]
         assert {len(one) for one in curves.values()} == {17}
         assert curves["heatmap"] == pytest.approx(metric.curve(model, x, target, maps[:1])[:, 0].tolist(), abs=1e-5)
         lines = torch.stack([metric.curve(model, x, target, one[None])[:, 0] for one in maps[1:-1]])
         assert curves["random"] == pytest.approx(lines.mean(0).tolist(), abs=1e-5)
     assert answer.figures["difference"] == pytest.approx(answer.figures["insertion"] - answer.figures["deletion"])
-    # the corner comes and goes first
+    # the corner appears and disappears first
     assert answer.level == "good"
     assert answer.curves["insertion"]["heatmap"][4] == pytest.approx(answer.curves["insertion"]["heatmap"][-1])
 
 
-def test_random_maps_differ_and_are_coarse():
-    """Each is drawn anew, the same every time, and smooth: next to a pixel is one like it."""
+def test_random_heatmaps_differ_and_are_coarse():
+    """Each is different, the same in every call, and smooth: neighbouring pixels are similar."""
     model, x, target, heatmap = corner(56)
     case = Case(model, x, torch.tensor([target]), heatmap[None], of_class)
     maps = BaselineComparison.of(case).maps[1:-1]
@@ -273,7 +275,7 @@ def test_random_maps_differ_and_are_coarse():
 
 
 def test_agreement_by_hand():
-    """Ranks 0 1 2 3 against 0 1 3 2 correlate by 0.8; gains are told by their maps' names."""
+    """Ranks 0 1 2 3 and 0 1 3 2 have a correlation of 0.8; the gains have the names of their heatmaps."""
     first, second = torch.tensor([[0.0, 0.1], [0.5, 1.0]]), torch.tensor([[0.0, 0.2], [1.0, 0.4]])
     gains = {"denoised": torch.tensor(0.25), "region": torch.tensor(-0.5), "union": torch.tensor(0.125)}
     figures = agreement(FusionComponents(first, first, second, first, gains))
@@ -281,8 +283,8 @@ def test_agreement_by_hand():
     assert figures == pytest.approx(expected)
 
 
-def test_what_is_made_again_is_what_the_metrics_measure():
-    """Noise and randomised layers are those of noise-stability and model-randomisation, the class is the next one."""
+def test_figures_are_those_of_the_metrics():
+    """Noise and random layers are those of noise-stability and model-randomisation; the class is the next one."""
     model, x, target, heatmap = toy()
     card = check(model, x, target, heatmap, GRAD_CAM)
     maps = heatmap[None].double()
@@ -294,13 +296,13 @@ def test_what_is_made_again_is_what_the_metrics_measure():
     probabilities = model.logits(x).softmax(1)[0]
     other = max(set(range(3)) - {int(target)}, key=lambda one: probabilities[one])
     figures = question(card, "of-this-class").figures
-    alike = spearman(GRAD_CAM(model, x, target), GRAD_CAM(model, x, torch.tensor([other]))).item()
-    assert (figures["other"], figures["similarity"]) == (other, pytest.approx(alike, abs=1e-3))
+    similarity = spearman(GRAD_CAM(model, x, target), GRAD_CAM(model, x, torch.tensor([other]))).item()
+    assert (figures["other"], figures["similarity"]) == (other, pytest.approx(similarity, abs=1e-3))
     assert figures["other_probability"] == pytest.approx(probabilities[other].item(), abs=1e-5)
 
 
-def test_a_map_of_the_right_place_and_class():
-    """The corner's map beats chance, carries the class and is of it; it asks no network, so it depends on none."""
+def test_a_heatmap_of_the_right_location_and_class():
+    """The heatmap of the corner is good in all answers, except that it does not depend on the network."""
     model, x, target, heatmap = corner()
     card = check(model, x, target, heatmap, of_class)
     assert levels_of(card) == {
@@ -317,27 +319,27 @@ def test_a_map_of_the_right_place_and_class():
     assert {levels_of(wrong)[name] for name in NAMES[:2]} == {"poor"}
 
 
-# -- maps that know nothing ------------------------------------------------------------------------------------
+# -- baselines -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "said"), [("random", "random"), ("center", "grad-cam")])
-def test_maps_that_know_nothing_are_not_good_on_a_photograph(lite0, name, said):
-    """Random numbers are poor; a spot at the centre cannot beat itself, whoever is said to have made it."""
+@pytest.mark.parametrize(("name", "method"), [("random", "random"), ("center", "grad-cam")])
+def test_baselines_are_not_good_on_a_photograph(lite0, name, method):
+    """A random heatmap is poor; a spot at the centre cannot beat under_noise, even if it is given as Grad-CAM's."""
     x = lite0.preprocessing(samples.photo())[None]
-    card = check(lite0, x, 282, METHODS[name](lite0, x, 282)[0], said)
+    card = check(lite0, x, 282, METHODS[name](lite0, x, 282)[0], method)
     assert card.level != "good"
     assert levels_of(card)["better-than-chance"] != "good"
-    if name == said:
+    if name == method:
         assert card.level == "poor"
         assert {levels_of(card)[one] for one in ("depends-on-the-network", "of-this-class")} == {"poor"}
 
 
-# -- what cannot be measured -----------------------------------------------------------------------------------
+# -- unknown answers -------------------------------------------------------------------------------------------
 
 
-def test_a_constant_map_highlights_nothing():
-    """Nothing is asked of it."""
+def test_a_constant_heatmap_highlights_nothing():
+    """No question is measured for it."""
     model, x, target, heatmap = toy()
     card = check(model, x, target, torch.full_like(heatmap, 0.5), GRAD_CAM)
     assert (card.level, set(levels_of(card).values())) == ("poor", {"unknown"})
@@ -345,8 +347,8 @@ def test_a_constant_map_highlights_nothing():
     assert card.passes <= 2
 
 
-def test_one_class_alone():
-    """Its probability is 1 whatever is seen, and there is no other class."""
+def test_a_network_with_one_class():
+    """The probability is always 1, and there is no other class."""
     toy_, x, _ = problem("small", 1)
     toy_.head[-1] = nn.Linear(4, 1).double()
     model = ExplainedModel(toy_.eval(), "features")
@@ -359,8 +361,8 @@ def test_one_class_alone():
     assert card.level != "good"
 
 
-def test_two_classes_and_a_wrapper():
-    """A label that is present or absent: the next class is its absence."""
+def test_a_multi_label_network():
+    """For a label that is present or absent, the next class is its absence."""
     model = ExplainedModel(MultiLabel(samples.Small(), 1), "wrapped.act", preprocessing=samples.small().preprocessing)
     card = explain(CAT, model=model, method="grad-cam", target=1, check=True).card
     assert question(card, "of-this-class").figures["other"] == 0
@@ -368,8 +370,8 @@ def test_two_classes_and_a_wrapper():
     assert "unknown" not in {levels_of(card)[name] for name in NAMES if name != "maps-agree"}
 
 
-def test_a_class_that_the_network_does_not_see():
-    """Of a probability that is no more than a guess, nothing can be lost; what can be asked is."""
+def test_a_class_with_a_probability_of_chance():
+    """Questions about a loss of probability are unknown; the others are answered."""
     model, x, target, heatmap = corner()
     card = check(model, x, 1 - target, heatmap, of_class)
     assert [levels_of(card)[name] for name in NAMES[:2]] == ["unknown", "unknown"]
@@ -377,8 +379,8 @@ def test_a_class_that_the_network_does_not_see():
     assert levels_of(card)["stable"] != "unknown"
 
 
-def test_a_method_that_is_too_dear_is_not_asked_again():
-    """It is stopped where it passes the limit, and the card says which metrics would measure it."""
+def test_a_method_with_too_many_passes_is_stopped():
+    """The method is stopped at the limit, and the card names the metrics to use instead."""
     model, x, target, heatmap = toy()
     card = check(model, x, target, heatmap, METHODS["rise"])
     for name in NAMES[3:]:
@@ -390,18 +392,18 @@ def test_a_method_that_is_too_dear_is_not_asked_again():
 
 @dataclass(frozen=True)
 class Budgeted:
-    """Gives another map if it has a budget."""
+    """A method that returns another heatmap if it has a budget."""
 
     budget: int | None = None
 
     def __call__(self, model, x, target):
-        """Give heatmaps."""
+        """Return heatmaps."""
         heatmaps = GRAD_CAM(model, x, target)
         return heatmaps if self.budget is None else 1 - heatmaps
 
 
-def test_a_cheaper_form_that_gives_another_map_does_not_speak_for_it():
-    """The three questions that make the map again say why they are not answered."""
+def test_a_smaller_budget_that_changes_the_heatmap_is_reported():
+    """The three questions that compute the heatmap again give the reason why they are unknown."""
     model, x, target, heatmap = toy()
     card = check(model, x, target, heatmap, Budgeted())
     for name in NAMES[3:]:
@@ -424,19 +426,19 @@ def test_a_cheaper_form_that_gives_another_map_does_not_speak_for_it():
         ("grad-cam", "grad-cam"),
     ],
 )
-def test_what_is_dear_is_asked_with_a_budget(spec, cheaper):
-    """Score-CAM and its kin score no more than 64 masks, wherever they stand."""
+def test_methods_get_a_small_budget(spec, cheaper):
+    """Score-CAM and its variants score at most 64 masks, also inside other methods."""
     assert with_small_budget(parse(spec)) == parse(cheaper)
 
 
-def test_a_callable_is_its_own_cheaper_form():
-    """Functions and classes are left alone."""
+def test_a_callable_gets_no_budget():
+    """Functions and classes are returned unchanged."""
     assert with_small_budget(of_class) is of_class
     assert with_small_budget(Budgeted) is Budgeted
 
 
-def test_the_form_that_was_made_again_is_said():
-    """Fusion-CAM is asked with 64 masks, Grad-CAM as it is."""
+def test_the_budget_is_stated():
+    """The answers state that Fusion-CAM ran with 64 masks; Grad-CAM runs unchanged."""
     model, x, target, heatmap = toy(method="fusion-cam")
     ingredients = METHODS["fusion-cam"].ingredients(model, x, target)
     one = FusionComponents(
@@ -454,15 +456,15 @@ def test_the_form_that_was_made_again_is_said():
 
 
 class Uncopied(samples.Small):
-    """Cannot be copied, as a network that holds a lock or a file."""
+    """A network that cannot be copied, as one that holds a lock or a file."""
 
     def __deepcopy__(self, memo):
-        """Refuse."""
+        """Raise, as a lock does."""
         raise TypeError("cannot pickle '_thread.lock' object")
 
 
 def test_a_network_that_cannot_be_copied():
-    """That question is unknown, says why, and the others are answered."""
+    """The question about the network is unknown, with the reason; the others are answered."""
     card = explain(CAT, model=samples.explained(Uncopied()), method="grad-cam", check=True).card
     answer = question(card, "depends-on-the-network")
     assert answer.level == "unknown"
@@ -472,8 +474,8 @@ def test_a_network_that_cannot_be_copied():
 
 
 @pytest.mark.parametrize("name", ["signal", "volume", "linear", "dead"])
-def test_signals_volumes_and_dead_channels(name):
-    """Any number of sides is measured."""
+def test_signals_volumes_and_inactive_channels(name):
+    """Inputs may have any number of sides."""
     network, x, target = problem(name, 1)
     model = ExplainedModel(network, "features")
     heatmap = torch.rand(x.shape[2:], generator=torch.Generator().manual_seed(0))
@@ -482,11 +484,11 @@ def test_signals_volumes_and_dead_channels(name):
     json.dumps(card.facts(), allow_nan=False)
 
 
-# -- wrong requests --------------------------------------------------------------------------------------------
+# -- wrong input -----------------------------------------------------------------------------------------------
 
 
-def test_wrong_requests_are_told():
-    """Batches, other shapes, weights of classes, classes that are not there, NaN, and unknown names."""
+def test_wrong_input_is_reported():
+    """Batches, wrong shapes, class weights, unknown classes, NaN and unknown names raise errors."""
     model, x, target, heatmap = toy()
     with pytest.raises(ShapeError, match="must be one image"):
         check(model, x.repeat(2, 1, 1, 1), target, heatmap, GRAD_CAM)
@@ -494,7 +496,7 @@ def test_wrong_requests_are_told():
         check(model, x, target, heatmap[:4, :4], GRAD_CAM)
     with pytest.raises(TargetError, match="index of one class"):
         check(model, x, torch.rand(1, 3), heatmap, GRAD_CAM)
-    with pytest.raises(TargetError, match="class 3 of 3"):
+    with pytest.raises(TargetError, match="index from 0 to 2, got 3"):
         check(model, x, 3, heatmap, GRAD_CAM)
     with pytest.raises(NonFiniteError):
         check(model, x, target, heatmap * torch.nan, GRAD_CAM)
@@ -502,12 +504,12 @@ def test_wrong_requests_are_told():
         check(model, x, target, heatmap, "gradcam")
 
 
-# -- no trace, and the cost ------------------------------------------------------------------------------------
+# -- side effects and cost -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_the_network_is_left_as_it_was(training):
-    """Parameters, buffers, gradients, hooks, flags and the caller's random numbers are untouched."""
+def test_the_network_is_not_changed(training):
+    """Parameters, buffers, gradients, hooks, flags and the random state are as before."""
     model, x, target, heatmap = toy()
     network = model.network.train(training)
     before = {name: one.clone() for name, one in network.state_dict().items()}
@@ -522,19 +524,19 @@ def test_the_network_is_left_as_it_was(training):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
 
 
-def test_passes_are_counted_and_few():
-    """The card has the meter's number, which for Fusion-CAM stays under what an image of it may take."""
+def test_passes_are_counted_and_limited():
+    """The card has the counted passes, which are below the expected limit for Fusion-CAM."""
     model, x, target, heatmap = toy(method="fusion-cam")
-    with count_passes() as meter:
+    with count_passes() as counter:
         card = check(model, x, target, heatmap, "fusion-cam")
-    assert (card.passes, card.partial_passes) == (meter.passes, meter.partial)
+    assert (card.passes, card.partial_passes) == (counter.passes, counter.partial)
     again = 5 * (1 + BUDGET + 4)
     assert 0 < card.passes < 2 * 17 * 7 + 2 * 7 + 10 + again
     assert card.seconds > 0
 
 
-def test_twice_the_same():
-    """All draws are seeded."""
+def test_two_checks_are_equal():
+    """All random numbers are seeded."""
     model, x, target, heatmap = toy()
     first, second = (check(model, x, target, heatmap, GRAD_CAM) for _ in range(2))
     assert first.questions == second.questions
@@ -544,22 +546,22 @@ def test_twice_the_same():
 
 
 def test_an_explanation_is_checked_once():
-    """The card is made when it is asked for, kept, and told among the facts."""
+    """The first check stores the card, and the facts contain it."""
     explanation = explain(CAT, model=samples.small(), method="fusion-cam")
     assert explanation.card is None
     assert "check" not in explanation.facts()
     assert explanation._repr_html_() is None
-    shown = repr(explanation)
+    representation = repr(explanation)
     card = explanation.check()
     assert explanation.check() is card is explanation.card
     assert explanation.facts()["check"] == card.facts()
-    assert repr(explanation) == shown
+    assert repr(explanation) == representation
     assert levels_of(card)["maps-agree"] != "unknown"
     assert "cedar" in question(card, "carries-the-class").words
 
 
 def test_facts_are_json():
-    """What others read: the names, the levels, the figures as numbers, the curves where they belong."""
+    """Names, levels, figures and curves are stored as JSON."""
     card = explain(CAT, model=samples.small(), method="fusion-cam", check=True).card
     facts = json.loads(json.dumps(card.facts(), allow_nan=False))
     assert set(facts) == {"level", "words", "seconds", "passes", "partial_passes", "questions"}
@@ -575,20 +577,20 @@ def test_facts_are_json():
     assert all(set(lines) == {"heatmap", "random", "center"} for lines in curves.values())
 
 
-def test_a_batch_is_checked_as_its_images_are():
-    """Each image of a batch has the card that it has alone."""
+def test_the_card_does_not_depend_on_the_batch():
+    """Each image of a batch has the same card as alone."""
     together = list(
         explain_each([CAT, COFFEE], model=samples.small(), methods=["grad-cam"], batch_size=2, check=True)
     )
     for image, one in zip([CAT, COFFEE], together, strict=True):
         alone = explain(image, model=samples.small(), method="grad-cam", check=True)
-        for mine, other in zip(one.card.questions, alone.card.questions, strict=True):
-            assert mine.level == other.level
-            assert mine.figures == pytest.approx(other.figures, abs=1e-4)
+        for answer, other in zip(one.card.questions, alone.card.questions, strict=True):
+            assert answer.level == other.level
+            assert answer.figures == pytest.approx(other.figures, abs=1e-4)
 
 
 def test_pickled_without_the_network():
-    """A checked explanation keeps its card; one that was not checked says that it cannot be any more."""
+    """A pickled explanation keeps its card; without a card it cannot be checked any more."""
     explanation = explain(CAT, model=samples.small(), method="grad-cam")
     kept = pickle.loads(pickle.dumps(explanation))
     with pytest.raises(MethodError, match="was pickled"):
@@ -599,18 +601,18 @@ def test_pickled_without_the_network():
     assert b"Small" not in pickle.dumps(explanation)
 
 
-def test_other_classes_are_checked_as_such():
-    """Of top2, each is told of its own class, and of the other as the next one."""
+def test_each_class_is_checked_against_the_next_one():
+    """With top2, each of the two classes is the next class of the other."""
     first, second = explain_each([CAT], model=samples.small(), methods=["grad-cam"], target="top2", check=True)
     assert question(first.card, "of-this-class").figures["other"] == second.target
     assert question(second.card, "of-this-class").figures["other"] == first.target
 
 
-# -- shown -----------------------------------------------------------------------------------------------------
+# -- rendering ---------------------------------------------------------------------------------------------------
 
 
 def test_a_notebook_shows_overlay_and_card_with_names_as_text():
-    """The page needs nothing else, and a class or file named like a tag stays text."""
+    """The page refers to nothing outside itself, and class and file names that look like tags are escaped."""
     labels = tuple(f"<script>alert({n})</script>" for n in range(5))
     explanation = explain(CAT, model=samples.explained(samples.Small(), labels), method="grad-cam", check=True)
     page = explanation._repr_html_()
@@ -625,22 +627,22 @@ def test_a_notebook_shows_overlay_and_card_with_names_as_text():
 
 
 def test_a_terminal_shows_names_as_text(capsys):
-    """Markup in a class's name is no markup."""
+    """Markup in the name of a class is shown as text."""
     from rich.console import Console
 
-    asked = Question("stable", "Is it [i]so[/i], after all that was asked?", "poor", "[bold]no", {})
-    card = TrustCard("good", "[red]fine[/red]", (asked,), 1.0, 5, 7)
+    question = Question("stable", "Is it [i]so[/i], after all that was measured?", "poor", "[bold]no", {})
+    card = TrustCard("good", "[red]fine[/red]", (question,), 1.0, 5, 7)
     Console(width=120).print(to_table(card.facts(), "[blue]cat"))
-    shown = capsys.readouterr().out
-    for told in ("[red]fine[/red]", "[bold]no", "[blue]cat", "● good", "○ poor", "5 passes and 7 partial"):
-        assert told in shown
+    output = capsys.readouterr().out
+    for text in ("[red]fine[/red]", "[bold]no", "[blue]cat", "● good", "○ poor", "5 passes and 7 partial"):
+        assert text in output
 
 
 def test_a_card_is_rendered_from_the_facts_alone():
     """The report renders what explanations.json stores: marks, minus signs, curves, and no unknown level."""
     curves = {"insertion": {"heatmap": [0.0, 1.0], "random": [0.0, 0.5], "center": [0.0, 0.2]}}
-    asked = Question("stable", "Is it <b>so</b>?", "mixed", "words", {"similarity_x": -0.25}, curves)
-    facts = TrustCard("<i>", "words", (asked,), 1.0, 5, 0).facts()
+    question = Question("stable", "Is it <b>so</b>?", "mixed", "words", {"similarity_x": -0.25}, curves)
+    facts = TrustCard("<i>", "words", (question,), 1.0, 5, 0).facts()
     view = CardView.from_facts(json.loads(json.dumps(facts)))
 
     for html in (view.folded_html(), view.open_html()):

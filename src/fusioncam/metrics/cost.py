@@ -29,8 +29,8 @@ class Cost(Metric):
     """Cost: what the heatmap of each image takes when it is computed alone.
 
     ``quantity`` is "seconds" of wall time, whole "passes", "partial passes" (those that start at the layer, see
-    :class:`fusioncam.inference.counters.PassCounter`), or "peak memory": the largest number of MiB in use, beyond those
-    in use before. On a GPU that is the memory of tensors, and the peak statistics are reset. On a CPU it is the
+    :class:`fusioncam.inference.counters.PassCounter`), or "peak memory": the largest number of MiB in use, beyond
+    those in use before. On a GPU that is the memory of tensors, and the peak statistics are reset. On a CPU it is the
     resident memory of the whole process, including other threads, to within some MiB; it is measured on Linux only
     and NaN elsewhere.
 

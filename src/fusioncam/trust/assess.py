@@ -142,20 +142,20 @@ def _regeneration_questions(case: Case) -> Iterator[Question]:
         )
         yield from (levels.unknown(name, reason) for name in names)
         return
-    how = f" (computed again with {BUDGET} masks)" if maps.cheaper else ""
-    yield _or_unknown("stable", lambda: levels.judge_stability(maps.under_noise, how))
+    budget_note = f" (computed again with {BUDGET} masks)" if maps.cheaper else ""
+    yield _or_unknown("stable", lambda: levels.judge_stability(maps.under_noise, budget_note))
     yield _or_unknown(
         "depends-on-the-network",
-        lambda: levels.judge_network_dependence(maps.under_randomised_weights(), how),
+        lambda: levels.judge_network_dependence(maps.under_randomised_weights(), budget_note),
     )
-    yield _or_unknown("of-this-class", lambda: _class_question(case, maps, how))
+    yield _or_unknown("of-this-class", lambda: _class_question(case, maps, budget_note))
 
 
-def _class_question(case: Case, maps: RegeneratedMaps, how: str) -> Question:
+def _class_question(case: Case, maps: RegeneratedMaps, budget_note: str) -> Question:
     if len(case.probabilities) == 1:
         return levels.unknown("of-this-class", "The network has no other class.")
     under_noise, other = maps.under_noise["similarity"], class_name(case.model, case.other)
-    return levels.judge_class_dependence(maps.of_other_class(), under_noise, other, how)
+    return levels.judge_class_dependence(maps.of_other_class(), under_noise, other, budget_note)
 
 
 def _or_unknown(name: str, judge: Callable[[], Question]) -> Question:

@@ -76,37 +76,37 @@ def judge_agreement(figures: Figures) -> Question:
     return _answer("maps-agree", "good" if good else "poor" if poor else "mixed", words, figures)
 
 
-def judge_stability(figures: Figures, how: str) -> Question:
+def judge_stability(figures: Figures, budget_note: str) -> Question:
     """Judge stability: good if the heatmaps of noisy images are more similar than those of different images."""
     similarity = figures["similarity"]
     level = "good" if similarity >= SIMILAR else "poor" if similarity < DISSIMILAR else "mixed"
     words = (
         f"With noise of {NOISE:.0%} of the image's range, the heatmap has a correlation of {similarity:.2f} with the "
         f"original (mean of {DRAWS} draws), and the probability changes from {figures['probability']:.1%} to "
-        f"{figures['probability_noisy']:.1%}{how}."
+        f"{figures['probability_noisy']:.1%}{budget_note}."
     )
     return _answer("stable", level, words, figures)
 
 
-def judge_network_dependence(figures: Figures, how: str) -> Question:
+def judge_network_dependence(figures: Figures, budget_note: str) -> Question:
     """Judge the dependence on the network: good if the similarity is no more than that of different images."""
     similarity = figures["similarity"]
     level = "good" if similarity <= DISSIMILAR else "poor" if similarity > SIMILAR else "mixed"
     words = (
         f"With the parameters of the last {figures['shuffled']:.0%} of layers shuffled, in a copy of the network, "
-        f"the heatmap has a correlation of {similarity:.2f} with the original{how}."
+        f"the heatmap has a correlation of {similarity:.2f} with the original{budget_note}."
     )
     return _answer("depends-on-the-network", level, words, figures)
 
 
-def judge_class_dependence(figures: Figures, under_noise: float, other: str, how: str) -> Question:
+def judge_class_dependence(figures: Figures, under_noise: float, other: str, budget_note: str) -> Question:
     """Judge the class: poor if the next class's heatmap is at least as similar as the heatmap ``under_noise``."""
     similarity = figures["similarity"]
     level = "poor" if similarity >= under_noise else "good" if similarity <= SIMILAR else "mixed"
     words = (
         f"The heatmap of the next class, {other} ({figures['other_probability']:.1%}), has a correlation of "
         f"{similarity:.2f} with this one. Under a little noise, this one has a correlation of {under_noise:.2f} with "
-        f"itself{how}."
+        f"itself{budget_note}."
     )
     return _answer("of-this-class", level, words, figures)
 
