@@ -250,7 +250,9 @@ def test_undefined_failed_and_missing_values_are_noted():
     assert "Images on which adcc is undefined, which are left out: 4 for every method." in notes
     assert "insertion: 4 values are missing from the stored rows." in notes
     assert cells_of(page.tables[0])["fusion-cam"][1].text == "\N{EN DASH}"
-    counts = {(one["metric"], one["method"]): (one["images"], one["undefined"]) for one in page.records}
+    counts = {
+        (record["metric"], record["method"]): (record["images"], record["undefined"]) for record in page.records
+    }
     assert counts["insertion", "fusion-cam"] == (3, 1)
 
 
@@ -267,7 +269,7 @@ def test_one_image_makes_a_table():
     cells = cells_of(page_of(found).tables[0])
 
     assert (cells["fusion-cam"][0].text, cells["fusion-cam"][0].interval) == ("0.500", "")
-    assert {one[0].style for one in cells.values()} == {"", "italic"}
+    assert {row_cells[0].style for row_cells in cells.values()} == {"", "italic"}
     assert "ranks" not in {page.name for page in pages(found)}
 
 

@@ -63,7 +63,11 @@ def _draw_curves(
 def _abscissa(column: Column | None, points: int) -> tuple[Values, str]:
     """Return where the points of a curve lie: at the protocol's list of as many numbers, or evenly spaced."""
     for name, value in (column.protocol if column else {}).items():
-        if isinstance(value, list) and len(value) == points and all(isinstance(one, int | float) for one in value):
+        if (
+            isinstance(value, list)
+            and len(value) == points
+            and all(isinstance(number, int | float) for number in value)
+        ):
             return np.asarray(value, np.float64), name
     label = _AXIS_LABELS.get(base_name(column.metric) if column else "")
     return (np.linspace(0, 1, points), label) if label else (np.arange(points, dtype=np.float64), "step")

@@ -73,14 +73,16 @@ def heatmaps_page(explanations: Sequence[StoredExplanation]) -> Page:
         "class",
         "probability",
         "method",
-        *(["trust"] if any(one.trust_card for one in explanations) else []),
-        *(["gains"] if any(one.gains for one in explanations) else []),
+        *(["trust"] if any(explanation.trust_card for explanation in explanations) else []),
+        *(["gains"] if any(explanation.gains for explanation in explanations) else []),
         "layer",
         "passes",
-        *(["partial passes"] if any(one.partial_passes for one in explanations) else []),
+        *(["partial passes"] if any(explanation.partial_passes for explanation in explanations) else []),
         "seconds",
     ]
-    rows = tuple((one.name, tuple(Cell(_texts(one)[name]) for name in columns)) for one in explanations)
+    rows = tuple(
+        (explanation.name, tuple(Cell(_texts(explanation)[name]) for name in columns)) for explanation in explanations
+    )
     table = Table("Heatmaps", "heatmaps", ("image", *columns), rows, (), (COST,))
     return Page("heatmaps", "Heatmaps", (table,), (), ())
 

@@ -128,7 +128,7 @@ def read_explanations(folder: Path) -> StoredRun:
             preprocessing=dict(facts["preprocessing"]),
             versions=dict(facts["versions"]),
             explanations=tuple(map(StoredExplanation.from_facts, facts["explanations"])),
-            failures=tuple(Failure(str(one["image"]), str(one["error"])) for one in facts["failures"]),
+            failures=tuple(Failure(str(failure["image"]), str(failure["error"])) for failure in facts["failures"]),
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ResultsError(

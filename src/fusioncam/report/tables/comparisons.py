@@ -68,7 +68,11 @@ def _compare(column: Column, reference: str) -> dict[str, PairedComparison]:
         higher_is_better=column.higher_is_better,
         rate=column.rate,
     )
-    return {name: one for name, one in zip(column.methods, comparisons, strict=True) if one is not None}
+    return {
+        name: comparison
+        for name, comparison in zip(column.methods, comparisons, strict=True)
+        if comparison is not None
+    }
 
 
 def paired_table(column: Column, reference: str, comparisons: Comparisons) -> Table:
@@ -97,7 +101,11 @@ def _paired_notes(column: Column, reference: str, comparisons: Comparisons) -> t
     notes = []
     if reference in column.optimised_by:
         notes.append(f"† The reference, {reference}, optimises what this metric measures.")
-    counts = {name: one.difference.undefined for name, one in comparisons.items() if one.difference.undefined}
+    counts = {
+        name: comparison.difference.undefined
+        for name, comparison in comparisons.items()
+        if comparison.difference.undefined
+    }
     if counts:
         left_out = format_counts(counts, list(comparisons))
         notes.append(f"Images left out because one of the two values is undefined: {left_out}.")

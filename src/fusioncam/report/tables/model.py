@@ -87,11 +87,11 @@ def shared_decimals(intervals: Iterable[Interval]) -> int:
     (1, 1)
     """
     intervals = list(intervals)
-    half_widths = np.array([(one.high - one.low) / 2 for one in intervals])
+    half_widths = np.array([(interval.high - interval.low) / 2 for interval in intervals])
     positive = half_widths[half_widths > 0]  # leaves out NaN
     if len(positive):
         return int(np.clip(1 - floor(log10(np.median(positive))), 0, 5))
-    means = [abs(one.mean) for one in intervals if not isnan(one.mean)]
+    means = [abs(interval.mean) for interval in intervals if not isnan(interval.mean)]
     largest = max(means, default=0.0)
     return int(np.clip(3 - floor(log10(largest)), 0, 5)) if largest > 0 else 1
 
