@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fusioncam.explanations.explain import explain, explain_each
     from fusioncam.explanations.explanation import Explanation
     from fusioncam.inference.cache import cached_passes
-    from fusioncam.inference.cache import cached_passes as sharing  # noqa: F401 # the name of version 0.1
+    from fusioncam.inference.cache import cached_passes as sharing
     from fusioncam.inference.settings import Speed
     from fusioncam.methods.ensembles import fuse
     from fusioncam.methods.registry import METHODS
@@ -38,7 +38,7 @@ _HOMES = {
     "load_model": "zoo.loading",
     "read_heatmaps": "bulk.parquet",
 }
-_ALIASES = {"sharing": "cached_passes"}
+_ALIASES = {"sharing": "cached_passes"}  # names of version 0.1
 
 __all__ = [
     "METHODS",
@@ -57,6 +57,7 @@ __all__ = [
     "fuse",
     "load_model",
     "read_heatmaps",
+    "sharing",
 ]
 
 
