@@ -52,7 +52,7 @@ def rows_of(values, **columns):
 
 def results(*rows, plan=None):
     """Return the results of lists of rows."""
-    return results_of(pd.DataFrame([one for listed in rows for one in listed]), plan)
+    return results_of(pd.DataFrame([row for group in rows for row in group]), plan)
 
 
 def apart(*shifts, images=40, spread=0.1, seed=0):

@@ -144,14 +144,16 @@ def test_values_are_those_of_a_direct_call(data, tmp_path):
 def test_shared_results_are_computed_once():
     """The recorded pass, Score-CAM's heatmap and the score of the whole image are computed only once."""
     methods = dict(
-        one for name in ("grad-cam", "layer-cam", "score-cam", "union-cam", "fusion-cam") for one in as_methods(name)
+        pair
+        for name in ("grad-cam", "layer-cam", "score-cam", "union-cam", "fusion-cam")
+        for pair in as_methods(name)
     )
-    metrics = dict(one for name in ("average-drop", "increase", "insertion(steps=4)") for one in as_metrics(name))
+    metrics = dict(pair for name in ("average-drop", "increase", "insertion(steps=4)") for pair in as_metrics(name))
     model, sample = samples.small(), Sample("one", painted(1))
     evaluator = Evaluator(model, "m", methods, metrics, [sample])
     warm_up(model, methods.values())
     with count_passes() as counter:
-        rows, heatmaps = evaluator.measure(sample, {(one, other) for one in methods for other in metrics}, {})
+        rows, heatmaps = evaluator.measure(sample, {(method, metric) for method in methods for metric in metrics}, {})
 
     channels = 6
     # the logits, the recorded pass, Score-CAM, and the selections of Union-CAM and Fusion-CAM
@@ -175,7 +177,7 @@ def test_a_methods_cost_is_that_of_running_it_alone(data, tmp_path, first):
     for name in names:
         METHODS[name](model, x, model.logits(x).argmax(1))
     for name in names:
-        for n in sorted({int(one[:2]) for one in rows["image"]}):
+        for n in sorted({int(name[:2]) for name in rows["image"]}):
             x = model.preprocessing(painted(n))[None]
             target = model.logits(x).argmax(1)
             with cached_passes(), count_passes() as counter:
@@ -279,7 +281,7 @@ def test_continuing_with_other_versions_is_reported(data, tmp_path):
 
     listener = Recorder()
     more = measured(data, tmp_path / "run", metrics=["average-drop"], extend=True, listener=listener)
-    assert [one.split(": ", 1)[1] for one in listener.notes] == [
+    assert [note.split(": ", 1)[1] for note in listener.notes] == [
         f"samples:small was measured with other versions before: torch 1.0.0 -> {before}; each row has its own"
     ]
     assert len(more) == 2 * len(rows)
@@ -565,7 +567,7 @@ def test_heatmaps_are_stored_exactly(tmp_path):
     store.save("a_b", "x_y", {})
 
     assert store.load("a:b", "x/y").keys() == maps.keys()
-    assert all(torch.equal(one, maps[name]) for name, one in store.load("a:b", "x/y").items())
+    assert all(torch.equal(heatmap, maps[name]) for name, heatmap in store.load("a:b", "x/y").items())
     assert store.load("a_b", "x_y") == store.load("a", "b") == {}
     store.save("m", "long" * 100, {})
 

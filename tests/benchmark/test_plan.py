@@ -192,8 +192,8 @@ def test_the_digest_depends_on_all_settings_but_not_on_the_order_of_names():
         *(replace(PLAN, target="label"), replace(PLAN, limit=None), replace(PLAN, seed=1)),
         replace(PLAN, keep_heatmaps=True),
     ]
-    assert len({PLAN.digest, *(one.digest for one in others)}) == 1 + len(others)
-    assert all(len(differences(PLAN, one)) == 1 for one in others)
+    assert len({PLAN.digest, *(other.digest for other in others)}) == 1 + len(others)
+    assert all(len(differences(PLAN, other)) == 1 for other in others)
 
 
 def test_differences_of_two_plans():

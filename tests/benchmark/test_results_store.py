@@ -50,9 +50,9 @@ def test_rows_are_read_as_they_were_written(path):
     journal.append(rows)
     journal.append([stored_row("ä\n\udcff", value=-0.0)])
 
-    for one in (journal, Journal(path)):
-        assert one.rows("m", "a") == rows
-        assert one.done["m", "a"] == {("grad-cam", "increase"), ("grad-cam", "road")}
+    for reader in (journal, Journal(path)):
+        assert reader.rows("m", "a") == rows
+        assert reader.done["m", "a"] == {("grad-cam", "increase"), ("grad-cam", "road")}
     assert [image for _, image in Journal(path).images()] == ["a", "ä\n\udcff"]
 
 
@@ -106,8 +106,8 @@ def test_a_full_disk_keeps_the_written_rows(path):
         journal.append([stored_row("b")])
 
     assert path.stat().st_size > 0
-    for one in (journal, Journal(path)):
-        assert one.images() == [("m", "a")]
+    for reader in (journal, Journal(path)):
+        assert reader.images() == [("m", "a")]
     journal.append([stored_row("b")])
     assert Journal(path).rows("m", "b") == [stored_row("b")]
 

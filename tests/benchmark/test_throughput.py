@@ -120,8 +120,8 @@ def test_a_report_is_json_and_complete(report):
     settings = {(rate["workers"], rate["chunk"]) for rate in report["plain"]}
     assert {1, min(16, THREADS)} == {workers for workers, _ in settings}
     assert (1, 1) in settings
-    best = [one for one in report["plain"] if one["best"]]
-    assert [one["rate"] for one in best] == [max(one["rate"] for one in report["plain"])]
+    best = [rate for rate in report["plain"] if rate["best"]]
+    assert [rate["rate"] for rate in best] == [max(rate["rate"] for rate in report["plain"])]
     exact, reduced = report["masked"]
     assert (exact["precision"], exact["chosen"], exact["difference"]) == ("exact", True, 0)
     assert exact["correlation"] == pytest.approx(1)
@@ -143,9 +143,9 @@ def test_tables_show_all_figures(report):
     changed = report | {"failed": {"float16": "[no] kernel"}, "plain": [*report["plain"][:-1]]}
     changed["plain"].append(report["plain"][-1] | {"rate": 0.0})
     facts, plain, masked = doctor_tables.tables(changed)
-    assert plain.row_count == len({one["chunk"] for one in report["plain"]})
+    assert plain.row_count == len({rate["chunk"] for rate in report["plain"]})
     assert list(plain.columns[-1].cells)[-1] == "out of memory"
-    assert [str(one) for one in masked.columns[0].cells] == ["exact (chosen)", "bfloat16", "float16"]
+    assert [str(cell) for cell in masked.columns[0].cells] == ["exact (chosen)", "bfloat16", "float16"]
     console = Console(width=200)
     with console.capture() as printed:
         console.print(masked)
@@ -221,7 +221,7 @@ def test_the_best_setting_has_the_highest_median(monkeypatch):
 def test_a_setting_without_enough_memory_has_rate_0():
     """The other settings are still measured."""
     rates = plain_rates(*model_and_input(Limited(2)), [(1, 1), (1, 2), (1, 4)], 0)
-    assert [one.rate > 0 for one in rates] == [True, True, False]
+    assert [rate.rate > 0 for rate in rates] == [True, True, False]
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(1e9, 16), (0.0, 1)])
@@ -267,7 +267,7 @@ def test_the_share_compares_rates_of_the_same_round(monkeypatch):
 def test_a_precision_that_fails_is_reported(error, message):
     """The exact precision is still measured."""
     masked, failed = masked_rates(*model_and_input(Narrow(error)), PlainRate(1, 1, 100.0), 0.1)
-    assert [one.precision for one in masked] == ["exact"]
+    assert [rate.precision for rate in masked] == ["exact"]
     assert list(failed) == ["bfloat16"]
     assert failed["bfloat16"].startswith(message)
     assert "\n" not in failed["bfloat16"]

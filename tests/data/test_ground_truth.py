@@ -74,7 +74,7 @@ def test_mask_of_each_region():
     mask = grid("x...", "....", "....")
     truth = Truth(SIZE, [[(1, 0, 3, 1)]], mask[None])
 
-    assert [truth.mask("test", one)[0].tolist() for one in REGIONS] == [
+    assert [truth.mask("test", region)[0].tolist() for region in REGIONS] == [
         mask.tolist(),
         grid(".xx.", "....", "....").tolist(),
         mask.tolist(),
@@ -155,7 +155,7 @@ def test_signals_and_volumes():
 
 masks = st.tuples(
     st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.floats(0.1, 0.9), st.integers(0, 999)
-).map(lambda one: torch.rand(one[:3], generator=torch.Generator().manual_seed(one[4])) < one[3])
+).map(lambda drawn: torch.rand(drawn[:3], generator=torch.Generator().manual_seed(drawn[4])) < drawn[3])
 
 
 @settings(deadline=None)  # the first call imports scipy
@@ -211,7 +211,7 @@ def test_drawn_boxes_contain_the_right_pixels(corners):
     clipped = truth.boxes("test")[0] if truth.known().all() else torch.zeros(0, 4)
 
     def within(low, high, pixel, side):
-        centres = [one for one in range(side) if low <= one + 0.5 < high]
+        centres = [n for n in range(side) if low <= n + 0.5 < high]
         return pixel in (centres or [math.floor((low + high) / 2)])
 
     drawn = rasterise(clipped.double(), (7, 9))

@@ -51,13 +51,13 @@ def two_colours() -> Image.Image:
 
 def near(colour: tuple[int, ...], other: tuple[int, ...], tolerance: int = 12) -> bool:
     """Return whether two colours are equal up to the loss of a lossy format."""
-    return max(abs(one - two) for one, two in zip(colour, other, strict=True)) <= tolerance
+    return max(abs(first - second) for first, second in zip(colour, other, strict=True)) <= tolerance
 
 
 def sources(paths: list[Path | ImageError]) -> list[str]:
     """Return the names of the files found."""
-    assert all(isinstance(one, Path) for one in paths), paths
-    return [one.name for one in paths]
+    assert all(isinstance(path, Path) for path in paths), paths
+    return [path.name for path in paths]
 
 
 # -- readable files --------------------------------------------------------------------------------------------

@@ -104,7 +104,9 @@ class _Run:
 
     def measure_all(self) -> None:
         """Measure what is missing for each model."""
-        missing = [bool(self._missing(one, sample)) for one in self.evaluators for sample in one.samples]
+        missing = [
+            bool(self._missing(evaluator, sample)) for evaluator in self.evaluators for sample in evaluator.samples
+        ]
         self.listener.started(len(missing), missing.count(False), sum(map(len, self.journal.done.values())))
         for evaluator in self.evaluators:
             self._measure_images(evaluator)

@@ -46,7 +46,7 @@ def xml(*objects, size=(8, 6)):
 
 def names(samples):
     """Return the samples' names, which must equal the data set's own list."""
-    assert list(samples.names) == [one.name for one in samples]
+    assert list(samples.names) == [sample.name for sample in samples]
     return list(samples.names)
 
 
@@ -90,7 +90,7 @@ def test_wordnet_folders_are_imagenet_classes(tmp_path):
     for known in ({}, {"classes": 1000}):
         samples = open_dataset(tmp_path, **known)
         assert names(samples) == [f"{FISH}/deeper/a.jpg", f"{BIRD}/a.jpg", f"{BIRD}/b.jpg"]
-        assert [one.label for one in samples] == [0, 7, 7]
+        assert [sample.label for sample in samples] == [0, 7, 7]
         assert samples[1].classes == (7,)
         assert samples[1].category == BIRD
     with pytest.raises(DatasetError, match=r"2 of 2 categories are not classes of the network .* which has 10"):
@@ -102,7 +102,7 @@ def test_the_order_of_all_wordnet_ids():
     indices = synset_indices()
 
     assert len(indices) == 1000
-    assert [indices[one] for one in (FISH, BIRD, "n02123045", "n15075141")] == [0, 7, 281, 999]
+    assert [indices[synset] for synset in (FISH, BIRD, "n02123045", "n15075141")] == [0, 7, 281, 999]
     assert sorted(indices) == list(indices)
 
 
@@ -111,7 +111,7 @@ def test_folders_named_after_the_classes(tmp_path):
     for name in ("Elm/a.jpg", "white_birch/a.jpg"):
         write(tmp_path / name)
 
-    assert [one.label for one in open_dataset(tmp_path, labels=LABELS)] == [4, 1]
+    assert [sample.label for sample in open_dataset(tmp_path, labels=LABELS)] == [4, 1]
 
 
 def test_one_folder_per_class_is_matched_by_position(tmp_path):
@@ -119,8 +119,12 @@ def test_one_folder_per_class_is_matched_by_position(tmp_path):
     for name in ("x/a.jpg", "y/a.jpg", "v/a.jpg"):
         write(tmp_path / name)
 
-    assert [(one.category, one.label) for one in open_dataset(tmp_path, classes=3)] == [("v", 0), ("x", 1), ("y", 2)]
-    assert [one.label for one in open_dataset(tmp_path, kind="image-folder")] == [0, 1, 2]
+    assert [(sample.category, sample.label) for sample in open_dataset(tmp_path, classes=3)] == [
+        ("v", 0),
+        ("x", 1),
+        ("y", 2),
+    ]
+    assert [sample.label for sample in open_dataset(tmp_path, kind="image-folder")] == [0, 1, 2]
     assert open_dataset(tmp_path, classes=4)[0].label is None
     assert open_dataset(tmp_path)[0].label is None
 
@@ -129,7 +133,7 @@ def test_folders_are_not_matched_by_position_against_their_names(tmp_path):
     """Positions are not used if a folder has the name of a class at another position."""
     for name in ("ash", "birk", "cedar", "dogwood", "elm"):
         write(tmp_path / name / "a.jpg")
-    assert [one.label for one in open_dataset(tmp_path, labels=LABELS)] == [0, 1, 2, 3, 4]
+    assert [sample.label for sample in open_dataset(tmp_path, labels=LABELS)] == [0, 1, 2, 3, 4]
 
     (tmp_path / "birk").rename(tmp_path / "zelkova")
     with pytest.raises(DatasetError, match=r"1 of 5 categories are not classes of the network \(zelkova\)"):
@@ -251,7 +255,7 @@ def test_pascal_voc(tmp_path):
     assert names(samples) == ["2#cat", "1#dog", "1#bird"]
     assert samples[1].boxes == ((0, 0, 4, 3), (4, 4, 5, 5))
     assert samples[2].boxes == ((1, 1, 8, 6),)
-    assert [one.label for one in samples] == [1, 2, 0]
+    assert [sample.label for sample in samples] == [1, 2, 0]
     assert samples[0].open().size == (8, 6)
     assert names(open_dataset(tmp_path, split="train")) == ["3#bird"]
     assert names(open_dataset(tmp_path, split="bird_val")) == ["1#dog", "1#bird", "2#cat"]
@@ -261,8 +265,8 @@ def test_pascal_voc(tmp_path):
 
 def test_pascal_voc_with_a_class_map_and_without_lists(tmp_path):
     """Categories that are not in the class map are left out; without lists all annotated images are read."""
-    for one in (voc(tmp_path) / "ImageSets" / "Main").glob("*.txt"):
-        one.unlink()
+    for split in (voc(tmp_path) / "ImageSets" / "Main").glob("*.txt"):
+        split.unlink()
 
     samples = open_dataset(tmp_path, class_map={"bird": (7, 8)}, classes=1000)
 
@@ -325,7 +329,7 @@ def test_coco(file, images, tmp_path):
     for path in (tmp_path, tmp_path / file):
         samples = open_dataset(path)
         assert names(samples) == ["b.jpg#dog", "a.jpg#dog", "a.jpg#cat"]
-        assert [one.label for one in samples] == [1, 1, 0]
+        assert [sample.label for sample in samples] == [1, 1, 0]
         assert samples[0].boxes == ((1, 1, 4, 3),)
         assert samples[0].segments == ([[1, 1, 4, 1, 4, 3]],)
         assert samples[1].boxes == ((0, 0, 2.5, 2),)
@@ -422,7 +426,7 @@ def test_csv_table(images):
     for text in (rows, "path,label,x0,y0,x1,y1\n" + rows, "\ufeffPath,Label,x0,y0,x1,y1\r\n" + rows):
         samples = open_dataset(write(images / "t.csv", text), labels=LABELS)
         assert names(samples) == ["a.jpg#3", "b, c.jpg", "d/e.jpg", "a.jpg#birch"]
-        assert [one.label for one in samples] == [3, 4, None, 1]
+        assert [sample.label for sample in samples] == [3, 4, None, 1]
         assert samples[0].boxes == ((1, 1, 4, 3.5), (5, 5, 6, 6))
         assert samples[1].open().size == (8, 6)
 
@@ -445,7 +449,7 @@ def test_labels_of_csv_tables_by_class_map_and_wordnet_id(images):
     """Labels are matched as categories are, except by position."""
     table = write(images / "t.csv", f"a.jpg,{BIRD}\nd/e.jpg,tree\n")
 
-    assert [one.classes for one in open_dataset(table, class_map={BIRD: 3, "tree": [0, 1]})] == [(3,), (0, 1)]
+    assert [sample.classes for sample in open_dataset(table, class_map={BIRD: 3, "tree": [0, 1]})] == [(3,), (0, 1)]
     with pytest.raises(DatasetError, match=r"1 of 2 categories are not classes of the network \(tree\)"):
         open_dataset(table)
     with pytest.raises(DatasetError, match=r"2 of 2 categories are not classes of the network \(stone, tree\)"):
@@ -492,7 +496,7 @@ def test_a_csv_table_that_is_not_utf8_is_reported(images):
 def hugging_data(count=3, labels=(1, 0, 1), feature=None, **columns):
     """Return a Hugging Face data set of images and labels."""
     features = {"image": hugging.Image(), "label": feature or hugging.ClassLabel(names=["ash", "elm"])}
-    images = [Image.new("RGB", (8 + one, 6), "red") for one in range(count)]
+    images = [Image.new("RGB", (8 + n, 6), "red") for n in range(count)]
     data = {"image": images, "label": list(labels), **columns}
     features |= {name: hugging.Value("int64") for name in columns}
     return hugging.Dataset.from_dict(data, features=hugging.Features(features))
@@ -505,10 +509,10 @@ def test_hugging_face(tmp_path):
     samples = open_dataset(tmp_path / "set", labels=LABELS)
 
     assert names(samples) == ["data/00000000", "data/00000001", "data/00000002"]
-    assert [one.label for one in samples] == [4, 0, 4]
-    assert [one.open().size for one in samples] == [(8, 6), (9, 6), (10, 6)]
+    assert [sample.label for sample in samples] == [4, 0, 4]
+    assert [sample.open().size for sample in samples] == [(8, 6), (9, 6), (10, 6)]
     assert pickle.loads(pickle.dumps(samples[2])).open().size == (10, 6)
-    assert [one.label for one in open_dataset(tmp_path / "set", classes=2)] == [1, 0, 1]
+    assert [sample.label for sample in open_dataset(tmp_path / "set", classes=2)] == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -523,7 +527,7 @@ def test_labels_of_hugging_face(feature, labels, expected, tmp_path):
     """Labels may be indices, names or class labels by position; -1 and None are unknown."""
     hugging_data(labels=labels, feature=feature).save_to_disk(tmp_path / "set")
 
-    assert [one.label for one in open_dataset(tmp_path / "set", labels=LABELS)] == expected
+    assert [sample.label for sample in open_dataset(tmp_path / "set", labels=LABELS)] == expected
 
 
 def test_splits_of_hugging_face(tmp_path):
@@ -668,19 +672,19 @@ def test_samples_are_a_sequence(tmp_path):
 
 def numbered_samples(count):
     """Return ``count`` samples."""
-    return [Sample(f"{one}.jpg", Path(f"{one}.jpg")) for one in range(count)]
+    return [Sample(f"{n}.jpg", Path(f"{n}.jpg")) for n in range(count)]
 
 
 def test_a_draw_is_the_same_on_every_machine():
     """The draw depends only on names and seed: these are fixed examples."""
-    assert [one.name for one in draw(numbered_samples(100), 5, seed=0)] == [
+    assert [sample.name for sample in draw(numbered_samples(100), 5, seed=0)] == [
         "46.jpg",
         "53.jpg",
         "67.jpg",
         "68.jpg",
         "77.jpg",
     ]
-    assert [one.name for one in draw(numbered_samples(100), 5, seed=1)] == [
+    assert [sample.name for sample in draw(numbered_samples(100), 5, seed=1)] == [
         "2.jpg",
         "3.jpg",
         "8.jpg",
@@ -700,7 +704,7 @@ def test_a_larger_draw_has_the_smaller_one(small, large, seed, random):
 
     assert len(few) == min(small, 30)
     assert set(few) <= set(many)
-    assert few == [one for one in samples if one in few]
+    assert few == [sample for sample in samples if sample in few]
     assert set(draw(shuffled, small, seed)) == set(few)
 
 
@@ -715,16 +719,18 @@ def test_accents_do_not_change_the_draw():
     """Some file systems store letters and accents separately."""
     composed, decomposed = ([Sample(name, Path(name)) for name in names] for names in (["é", "a"], ["e\u0301", "a"]))
 
-    assert [one.name == "a" for one in draw(composed, 1)] == [one.name == "a" for one in draw(decomposed, 1)]
+    assert [sample.name == "a" for sample in draw(composed, 1)] == [
+        sample.name == "a" for sample in draw(decomposed, 1)
+    ]
 
 
 def test_on_the_shared_images(shared):
     """The two data sets shared with the project have the documented samples."""
     imagenet = open_dataset(shared / "data" / "imagenet-samples", classes=1000)
-    assert [one.label for one in imagenet] == list(range(7, 1000, 10))
+    assert [sample.label for sample in imagenet] == list(range(7, 1000, 10))
 
     coco = shared / "data" / "coco128"
     samples = open_dataset(coco, class_map=shared / "data" / "imagenet-to-coco.csv", classes=1000)
-    assert (len(samples), len({one.image for one in samples})) == (248, 107)
+    assert (len(samples), len({sample.image for sample in samples})) == (248, 107)
     with pytest.raises(DatasetError, match="80 of 80 categories are not classes"):
         open_dataset(coco, classes=1000)

@@ -101,9 +101,8 @@ def _read_split(root: Path, split: str | None) -> tuple[list[str], str]:
     if split is None:
         return sorted(file.stem for file in (root / "Annotations").glob("*.xml")), "all"
     if split not in lists:
-        raise DatasetError(
-            f"{root}: no list '{split}' in ImageSets/Main; choose from {', '.join(lists) or 'none: there is no list'}"
-        )
+        known = f"choose from {', '.join(lists)}" if lists else "the folder has no lists"
+        raise DatasetError(f"{root}: no list '{split}' in ImageSets/Main; {known}")
     # lists of one category have a second column
     lines = lists[split].read_text(encoding="utf-8", errors="replace").split("\n")
     return [line.split()[0] for line in lines if line.strip()], split
