@@ -55,7 +55,7 @@ def results(*rows, plan=None):
     return results_of(pd.DataFrame([row for group in rows for row in group]), plan)
 
 
-def apart(*shifts, images=40, spread=0.1, seed=0):
+def shifted_values(*shifts, images=40, spread=0.1, seed=0):
     """Return values of methods that differ by these shifts on every image, plus a little noise."""
     rng = np.random.default_rng(seed)
     base = rng.normal(0.5, 0.1, images)

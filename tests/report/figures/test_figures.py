@@ -20,7 +20,7 @@ from fusioncam.report.figures.style import method_styles, render, styled
 from fusioncam.report.method_names import find_grids, find_sweeps
 from fusioncam.report.statistics import interval
 from fusioncam.report.write import draw_figures
-from runs import apart, results, row, rows_of
+from runs import results, row, rows_of, shifted_values
 
 NAMES = ("fusion-cam", "union-cam", "grad-cam", "ones")
 
@@ -115,7 +115,7 @@ def test_without_curves_there_is_no_figure():
 
 def test_cost_figure_has_a_point_per_method():
     """A point lies at mean cost and mean value; it is hollow if the method optimises what the metric measures."""
-    best, other = apart(0.3, 0.0)
+    best, other = shifted_values(0.3, 0.0)
     rows = [
         *rows_of({"fusion-cam": best}, metric="average-drop", seconds=9.0, shares_objective=True),
         *rows_of({"grad-cam": other}, metric="average-drop", seconds=0.03, passes=1.0),
@@ -163,7 +163,7 @@ def test_without_quality_there_is_no_cost_figure():
 def test_sweep_is_a_line_of_means():
     """The points are in numeric order; a horizontal line shows the reference."""
     names = ["fusion-cam", "fusion-cam(theta=50)", "fusion-cam(theta=0)", "fusion-cam(theta=10)"]
-    values = dict(zip(names, apart(0.0, 0.1, 0.2, 0.3), strict=True))
+    values = dict(zip(names, shifted_values(0.0, 0.1, 0.2, 0.3), strict=True))
     found = results(rows_of(values))
     axes = sweep_figure(found, "lite0", find_sweeps(names)[0], "fusion-cam").axes[0]
 

@@ -23,7 +23,7 @@ from fusioncam.report.html.stored_explanations import read_explanations
 from fusioncam.report.manifest import remove_stale_files
 from fusioncam.visualization import overlay, remove_overlay
 from reports import TRUST_CARD, smooth_heatmap, smooth_image, write_explanations, write_photos, write_run
-from runs import apart, results, rows_of, save
+from runs import results, rows_of, save, shifted_values
 
 MARKUP_NAME = '<script>alert("1")<img src=x onerror=alert(2)>.png'
 
@@ -464,7 +464,7 @@ def test_reference_is_always_among_the_side_by_side_methods(place):
 @pytest.mark.slow
 def test_stale_files_are_removed(tmp_path):
     """Files that only an earlier report wrote are removed; files that a user wrote or changed are kept."""
-    values = dict(zip(("fusion-cam", "grad-cam", "score-cam"), apart(0, 0.1, 0.2), strict=True))
+    values = dict(zip(("fusion-cam", "grad-cam", "score-cam"), shifted_values(0, 0.1, 0.2), strict=True))
     road = rows_of(values, metric="iou", family="localization")
     run = save(tmp_path / "run", [*rows_of(values), *road])
     write_html_report(run)

@@ -28,7 +28,7 @@ from fusioncam.report.tables.latex import latex
 from fusioncam.report.tables.means import pages
 from fusioncam.report.tables.model import markdown
 from fusioncam.report.write import write_report
-from runs import ERROR, apart, results, row, rows_of, save
+from runs import ERROR, results, row, rows_of, save, shifted_values
 
 NAN = float("nan")
 
@@ -45,7 +45,7 @@ def cells_of(table):
 
 def styles_of(*shifts, names=("fusion-cam", "score-cam", "grad-cam"), **facts):
     """Return the styles of the methods' cells."""
-    found = results(rows_of(dict(zip(names, apart(*shifts), strict=True)), **facts))
+    found = results(rows_of(dict(zip(names, shifted_values(*shifts), strict=True)), **facts))
     return [cells_of(page_of(found).tables[0])[name][0].style for name in names]
 
 
@@ -121,7 +121,7 @@ def test_one_method_alone_is_not_bold():
 def test_better_baseline_does_not_lead_and_is_noted():
     """It stands below the line, and a note says that it is better and whether that is significant."""
     names = ("fusion-cam", "score-cam", "ones")
-    values = dict(zip(names, apart(0.3, 0.0, 0.6), strict=True))
+    values = dict(zip(names, shifted_values(0.3, 0.0, 0.6), strict=True))
     table = page_of(results(rows_of(values))).tables[0]
 
     assert [name for name, _ in table.body] == ["fusion-cam", "score-cam"]
@@ -147,7 +147,7 @@ def test_better_baseline_does_not_lead_and_is_noted():
 
 def test_duplicate_of_a_method_does_not_prevent_bold():
     """The same method with a default setting written out is bold too."""
-    best, other = apart(0.3, 0.0)
+    best, other = shifted_values(0.3, 0.0)
     values = {"fusion-cam": best, "score-cam": other, "fusion-cam(theta=10)": best}
     column = page_of(results(rows_of(values))).tables[0]
 
@@ -157,7 +157,7 @@ def test_duplicate_of_a_method_does_not_prevent_bold():
 
 def test_costs_have_no_leader():
     """Seconds and passes have intervals but no style."""
-    table = page_of(results(rows_of(dict(zip("ab", apart(0, 1), strict=True)))), "cost").tables[0]
+    table = page_of(results(rows_of(dict(zip("ab", shifted_values(0, 1), strict=True)))), "cost").tables[0]
 
     assert table.header == ("method", "seconds ↓", "passes ↓")
     assert {cell.style for _, cells in table.body for cell in cells} == {""}
@@ -189,7 +189,7 @@ def test_partial_passes_have_a_column_if_there_are_any():
 
 def test_cell_shows_mean_and_interval():
     """Two digits of the median half width are shown."""
-    values = {"fusion-cam": apart(0.0)[0], "score-cam": apart(0.2)[0]}
+    values = {"fusion-cam": shifted_values(0.0)[0], "score-cam": shifted_values(0.2)[0]}
     found = interval(values["score-cam"])
     cell = cells_of(page_of(results(rows_of(values))).tables[0])["score-cam"][0]
 
@@ -199,7 +199,7 @@ def test_cell_shows_mean_and_interval():
 
 def test_methods_that_optimise_a_metric_are_marked_in_every_table():
     """The dagger stands in the cell and is explained below."""
-    best, other, ones = apart(0.3, 0.0, 0.1)
+    best, other, ones = shifted_values(0.3, 0.0, 0.1)
     rows = [
         *rows_of({"fusion-cam": best, "union-cam": best - 0.01}, metric="average-drop", shares_objective=True),
         *rows_of({"score-cam": other, "grad-cam": other + 0.01, "ones": ones}, metric="average-drop"),
@@ -327,7 +327,7 @@ def test_paired_tests_against_the_reference():
 
 def test_p_values_are_corrected_within_one_metric_and_model():
     """Of two tests of one metric, the smaller p-value is doubled; other metrics do not count."""
-    values = dict(zip(("fusion-cam", "a", "b"), apart(0.1, 0.0, 0.1), strict=True))
+    values = dict(zip(("fusion-cam", "a", "b"), shifted_values(0.1, 0.0, 0.1), strict=True))
     found = results(rows_of(values), rows_of(values, metric="deletion"), rows_of(values, model="lite2"))
     records = page_of(found, "paired").records
 
@@ -337,13 +337,13 @@ def test_p_values_are_corrected_within_one_metric_and_model():
 
 def test_reference_comes_from_the_plan():
     """Without a plan and without any fusion-cam nothing is compared."""
-    rows = rows_of(dict(zip(("a", "b"), apart(0, 1), strict=True)))
+    rows = rows_of(dict(zip(("a", "b"), shifted_values(0, 1), strict=True)))
 
     assert "paired" not in {page.name for page in pages(results(rows))}
     assert page_of(results(rows, plan={"reference": "b"}), "paired").title == "Paired tests against b"
     with pytest.raises(UnknownNameError, match="unknown method of these rows 'c'"):
         pages(results(rows, plan={"reference": "c"}))
-    variants = rows_of(dict(zip(("a", "fusion-cam(budget=9)"), apart(0, 1), strict=True)))
+    variants = rows_of(dict(zip(("a", "fusion-cam(budget=9)"), shifted_values(0, 1), strict=True)))
     assert results(variants).reference == "fusion-cam(budget=9)"
 
 
@@ -445,7 +445,7 @@ def test_baselines_are_those_of_the_library():
 def test_markdown_is_aligned():
     """All lines of a grid have one length; numbers are right-aligned; dashes separate the baselines."""
     names = ("fusion-cam", "score-cam", "a|b_c*", "ones")
-    text = markdown(page_of(results(rows_of(dict(zip(names, apart(0.3, 0, 0, 0), strict=True))))))
+    text = markdown(page_of(results(rows_of(dict(zip(names, shifted_values(0.3, 0, 0, 0), strict=True))))))
     grid = [line for line in text.splitlines() if line.startswith("|")]
 
     assert len({len(line) for line in grid}) == 1
@@ -463,7 +463,7 @@ def test_latex_is_valid_and_escaped():
     """Rows have as many cells as the header, environments and braces are closed, and special characters escaped."""
     names = ("fusion-cam", "a_b&c%d#e$f{g}h~i^j\\k", "ones")
     found = results(
-        rows_of(dict(zip(names, apart(0.3, 0, 0), strict=True)), model="my_net", metric="road(fill=blur)")
+        rows_of(dict(zip(names, shifted_values(0.3, 0, 0), strict=True)), model="my_net", metric="road(fill=blur)")
     )
     text = latex(page_of(found))
 
@@ -484,7 +484,7 @@ def test_latex_is_valid_and_escaped():
 
 def test_csv_holds_full_numbers(tmp_path):
     """There is one record per number, with all details that tables leave out."""
-    values = dict(zip(("fusion-cam", "score-cam"), apart(0.3, 0.0), strict=True))
+    values = dict(zip(("fusion-cam", "score-cam"), shifted_values(0.3, 0.0), strict=True))
     write_report(save(tmp_path / "run", rows_of(values)))
 
     with (tmp_path / "run/tables/faithfulness.csv").open() as file:
@@ -499,7 +499,10 @@ def test_csv_holds_full_numbers(tmp_path):
 
 def test_report_is_complete_and_reproducible(tmp_path):
     """Every file is listed, is not empty, and has the same bytes when it is written again."""
-    rows = [*rows_of(dict(zip(("fusion-cam", "b", "c", "ones"), apart(0.3, 0, 0, 0), strict=True))), row(**ERROR)]
+    rows = [
+        *rows_of(dict(zip(("fusion-cam", "b", "c", "ones"), shifted_values(0.3, 0, 0, 0), strict=True))),
+        row(**ERROR),
+    ]
     folder = save(tmp_path / "run", rows, {"methods": ["b", "fusion-cam", "c", "ones"]})
     written = write_report(folder)
     first = {path: path.read_bytes() for path in written}
