@@ -1,4 +1,4 @@
-"""Your own weights: an architecture of timm, a state dict of yours, and the names of your classes.
+"""Explain your own weights: an architecture of timm, your state dict and your class names.
 
 python examples/checkpoint.py [FOLDER]
 """
@@ -18,7 +18,7 @@ import fusioncam as fc
 
 
 def train(folder: Path) -> tuple[Path, Path]:
-    """Stand in for your training, which ends with two files; these weights are random."""
+    """Write the two files that your training would write; these weights are random."""
     torch.manual_seed(0)
     network = timm.create_model("resnet18", num_classes=3)
     save_file(network.state_dict(), folder / "mine.safetensors")
@@ -27,7 +27,7 @@ def train(folder: Path) -> tuple[Path, Path]:
 
 
 def main(folder: str | None = None) -> None:
-    """Load the network from its files and explain one of its classes."""
+    """Load the network from the files and explain one of its classes."""
     with tempfile.TemporaryDirectory() as trained:
         checkpoint, labels = train(Path(trained))
         model = fc.load_model("timm:resnet18", checkpoint=checkpoint, num_classes=3, labels=labels, device="cpu")

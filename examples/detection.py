@@ -1,4 +1,4 @@
-"""What a detector saw of the thing that it is surest of.
+"""Explain the most confident detection of a detector.
 
 python examples/detection.py [FOLDER]
 """
@@ -17,12 +17,12 @@ from fusioncam.tasks import Detection
 
 
 def main(folder: str | None = None) -> None:
-    """Explain an untrained detector; with ``weights="DEFAULT"`` it is a trained one."""
+    """Explain an untrained detector; ``weights="DEFAULT"`` loads a trained one."""
     torch.manual_seed(0)
     network = fasterrcnn_mobilenet_v3_large_320_fpn(
         weights=None, weights_backbone=None, num_classes=3, min_size=96, max_size=128, box_score_thresh=0
     )
-    # the detector normalises by itself: x is pixels from 0 to 1
+    # the detector normalises its input itself, so x holds pixels from 0 to 1
     preprocessing = fc.Preprocessing((96, 128), (96, 128), mean=(0, 0, 0), std=(1, 1, 1))
     x = preprocessing(Image.fromarray(data.chelsea()))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What makes an image like another one: the built-in network without its classes, as an embedding.
+"""Explain a similarity: the built-in network without its classifier, as an embedding.
 
 python examples/embedding.py [FOLDER]
 """
@@ -16,9 +16,9 @@ from fusioncam.tasks import Embedding
 
 
 def main(folder: str | None = None) -> None:
-    """Ask what in an image of a cat is like the same cat seen closer, and not like coffee."""
+    """Explain which part of a cat image is similar to a crop of the same cat, and not to coffee."""
     lite0 = fc.load_model(device="cpu")
-    lite0.network.reset_classifier(0)  # what comes out is 1,280 features
+    lite0.network.reset_classifier(0)  # the output is now 1,280 features
     images = [Image.fromarray(one) for one in (data.chelsea()[30:270, 80:320], data.coffee())]
     x = torch.stack([lite0.preprocessing(one) for one in images])
 

@@ -1,4 +1,4 @@
-"""Classes that look alike: what makes this cat an Egyptian cat and not a tabby or a tiger cat.
+"""Explain similar classes: what makes this cat an Egyptian cat and not a tabby or a tiger cat.
 
 python examples/fine_grained.py [FOLDER]
 """
@@ -13,7 +13,7 @@ import fusioncam as fc
 
 
 def main(folder: str | None = None) -> None:
-    """Compare what speaks for a class with what speaks for it against its likes."""
+    """Compare the evidence for a class with the evidence that separates it from similar classes."""
     model = fc.load_model(device="cpu")
     methods = ["grad-cam", "finer-cam(references=3, gamma=0.6)", "finer-cam(references=3, gamma=1)"]
     comparison = fc.compare(data.chelsea(), methods, model=model, target="Egyptian cat")

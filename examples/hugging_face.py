@@ -1,4 +1,4 @@
-"""A classifier of Hugging Face's transformers, with the preprocessing of its image processor.
+"""Explain a classifier of Hugging Face's transformers, with the preprocessing of its image processor.
 
 python examples/hugging_face.py [FOLDER]
 """
@@ -15,7 +15,7 @@ import fusioncam as fc
 
 
 def main(folder: str | None = None) -> None:
-    """Explain a small vision transformer with random weights; ``from_pretrained(NAME)`` gives trained ones."""
+    """Explain a small vision transformer with random weights; ``from_pretrained(NAME)`` loads trained ones."""
     torch.manual_seed(0)
     config = ViTConfig(
         image_size=96, patch_size=16, hidden_size=48, num_hidden_layers=3, num_attention_heads=3, intermediate_size=96
@@ -28,7 +28,7 @@ def main(folder: str | None = None) -> None:
         side, side, "bilinear", mean=tuple(processor.image_mean), std=tuple(processor.image_std)
     )
     model = fc.ExplainedModel(network, preprocessing=preprocessing, labels=list(config.id2label.values()))
-    for method in ("grad-cam", "legrad"):  # the layer, whose tokens become maps again, is found by itself
+    for method in ("grad-cam", "legrad"):  # the layer is found automatically, and its tokens are arranged as maps
         explanation = fc.explain(data.chelsea(), model=model, method=method)
         print(explanation)
         if folder:

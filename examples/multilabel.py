@@ -1,4 +1,4 @@
-"""One label among several that do not exclude each other: each has a probability of its own.
+"""Explain a multi-label network, whose labels have independent probabilities.
 
 python examples/multilabel.py [FOLDER]
 """
@@ -14,7 +14,7 @@ from fusioncam.tasks import MultiLabel
 
 
 def main(folder: str | None = None) -> None:
-    """Ask one image for two labels; the built-in network stands in for one that was trained with sigmoids."""
+    """Explain two labels of one image; the built-in network replaces one that was trained with sigmoids."""
     lite0 = fc.load_model(device="cpu")
     for name, label in (("espresso", 967), ("spatula", 813)):
         present = MultiLabel(lite0.network, label)

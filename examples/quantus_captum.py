@@ -1,4 +1,4 @@
-"""Together with captum and Quantus: their attributions among our methods, their metrics on our heatmaps.
+"""Use captum and Quantus: compare their attributions with our methods, and run their metrics on our heatmaps.
 
 python examples/quantus_captum.py [FOLDER]
 """
@@ -18,21 +18,21 @@ import fusioncam as fc
 from fusioncam.metrics.curves import Deletion
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # its imports warn of what is not installed
+    warnings.simplefilter("ignore")  # its imports warn about packages that are not installed
     import quantus
 
 STEPS = 16
 
 
 def captum_ig(model: fc.ExplainedModel, x: Tensor, target: Tensor) -> Tensor:
-    """Be a method: captum's Integrated Gradients as heatmaps ``(N, H, W)`` in [0, 1]."""
+    """Return captum's Integrated Gradients as heatmaps ``(N, H, W)`` in [0, 1]."""
     attributions = IntegratedGradients(model.network).attribute(x, target=target, n_steps=8)
     strength = attributions.detach().float().abs().sum(1)
     return strength / strength.amax((1, 2), keepdim=True)
 
 
 def flipped(model: fc.ExplainedModel, x: Tensor, target: Tensor, heatmaps: Tensor) -> float:
-    """Give the mean of Quantus' curve of pixel flipping, which falls fast under a good map."""
+    """Return the mean of Quantus' pixel flipping curve; a good heatmap makes it fall fast."""
     metric = quantus.PixelFlipping(
         features_in_step=x[0, 0].numel() // STEPS,
         perturb_baseline="mean",
@@ -47,7 +47,7 @@ def flipped(model: fc.ExplainedModel, x: Tensor, target: Tensor, heatmaps: Tenso
 
 
 def main(folder: str | None = None) -> None:
-    """Put captum's map and ours side by side, and measure both by our metric and by Quantus'."""
+    """Compare captum's heatmap with ours, and measure both with our metric and with Quantus'."""
     model = fc.load_model(device="cpu")
     image = Image.fromarray(data.chelsea())
     comparison = fc.compare(image, [captum_ig, "integrated-gradients(steps=8)", "grad-cam"], model=model)

@@ -1,4 +1,4 @@
-"""What makes a number high, and what makes it low.
+"""Explain a regression: what increases the output, and what decreases it.
 
 python examples/regression.py [FOLDER]
 """
@@ -16,11 +16,11 @@ from fusioncam.tasks import Regression
 
 
 def main(folder: str | None = None) -> None:
-    """Explain an untrained network of one output, say an age."""
+    """Explain an untrained network with one output, for example an age."""
     torch.manual_seed(1)
     network = resnet18(num_classes=1)
 
-    # mean and standard deviation of the ages that a network was trained on
+    # use the mean and standard deviation of the training targets
     age = Regression(network, centre=0.0, scale=0.2)
     preprocessing = fc.Preprocessing((96, 128), (96, 128))
     labels = ("younger", "older")

@@ -1,4 +1,4 @@
-"""What a semantic segmenter sees of a class: everywhere, and in a region that you choose.
+"""Explain a segmentation network: a class in the whole image, and in a region that you choose.
 
 python examples/segmentation.py [FOLDER]
 """
@@ -16,7 +16,7 @@ from fusioncam.tasks import Segmentation
 
 
 def main(folder: str | None = None) -> None:
-    """Explain an untrained segmenter; with ``weights="DEFAULT"`` it is a trained one."""
+    """Explain an untrained segmentation network; ``weights="DEFAULT"`` loads a trained one."""
     torch.manual_seed(0)
     network = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21)
     preprocessing = fc.Preprocessing((96, 128), (96, 128))

@@ -1,4 +1,4 @@
-"""A medical volume: a 3-D network takes x (N, C, D, H, W) and has heatmaps (N, D, H, W).
+"""Explain a medical volume: a 3-D network takes x (N, C, D, H, W) and has heatmaps (N, D, H, W).
 
 python examples/volume.py [FOLDER]
 """
@@ -25,23 +25,23 @@ DEPTH, SIDE = 16, 48
 
 
 def phantom() -> np.ndarray:
-    """Make a grey volume ``(D, H, W)`` in [0, 1] of the Shepp-Logan phantom, smaller towards its ends."""
+    """Return a grey volume ``(D, H, W)`` in [0, 1]: the Shepp-Logan phantom, smaller towards both ends."""
     volume = np.zeros((DEPTH, SIDE, SIDE), np.float32)
-    for place, slice_ in enumerate(volume):
-        side = round(SIDE * np.sin(np.pi * (place + 1) / (DEPTH + 1)))
+    for index, slice_ in enumerate(volume):
+        side = round(SIDE * np.sin(np.pi * (index + 1) / (DEPTH + 1)))
         start = (SIDE - side) // 2
         slice_[start : start + side, start : start + side] = resize(data.shepp_logan_phantom(), (side, side))
     return volume
 
 
 def main(folder: str | None = None) -> None:
-    """Explain a 3-D ResNet with random weights, whose first layer takes one channel, on a phantom."""
+    """Explain a phantom with a 3-D ResNet with random weights, whose first layer takes one channel."""
     torch.manual_seed(0)
     network = r3d_18(num_classes=2)
     network.stem[0] = nn.Conv3d(1, 64, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False)
     model = fc.ExplainedModel(network, layer="layer3")
 
-    # fc.explain opens photographs; a volume is normalised by you, and goes to the methods as a tensor
+    # fc.explain opens photographs only: normalise a volume yourself and call the methods with the tensor
     volume = phantom()
     x = (torch.from_numpy(volume)[None, None] - 0.5) / 0.5
     target = model.logits(x).argmax(1)
@@ -54,11 +54,11 @@ def main(folder: str | None = None) -> None:
 
 
 def save(folder: Path, name: str, volume: np.ndarray, heatmap: np.ndarray) -> None:
-    """Write the map, and every second slice with it laid over."""
+    """Write the heatmap, and overlays of every second slice."""
     folder.mkdir(exist_ok=True)
     np.save(folder / f"{name}.npy", heatmap)
-    slices = [Image.fromarray((255 * one).astype(np.uint8)).resize((192, 192)) for one in volume]
-    panels = [(f"slice {place}", overlay(slices[place], heatmap[place])) for place in range(0, DEPTH, 2)]
+    slices = [Image.fromarray((255 * pixels).astype(np.uint8)).resize((192, 192)) for pixels in volume]
+    panels = [(f"slice {index}", overlay(slices[index], heatmap[index])) for index in range(0, DEPTH, 2)]
     side_by_side(panels, name, columns=4).save(folder / f"{name}.png")
 
 
