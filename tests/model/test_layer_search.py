@@ -1,4 +1,4 @@
-"""The target layer is found without being named: the last spatial map on the way to the scores, before pooling."""
+"""Test the search for the target layer: the last one with feature maps before pooling."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from fusioncam.zoo.loading import architecture
 
 Shape = tuple[int, ...]
 
-# name -> the layer and the shape (K, h, w) of its maps; the comments say why a network is here
+# name -> the layer and the shape (K, h, w) of its maps; comments state what is special about a network
 SMALL: dict[str, tuple[str, Shape]] = {
     "efficientnet_lite0": ("bn2", (1280, 7, 7)),
-    # ends in a max pooling, then an adaptive one: the map is what the last ReLU gives
+    # ends in a max pooling and an adaptive one: the layer is the last ReLU
     "torchvision:alexnet": ("features.11", (256, 13, 13)),
-    # ReLU and pooling are functions, no modules
+    # ReLU and pooling are functions, not modules
     "torchvision:densenet121": ("features", (1024, 7, 7)),
     "torchvision:mnasnet0_5": ("layers", (1280, 7, 7)),
     "torchvision:mobilenet_v3_small": ("features", (576, 7, 7)),
     "torchvision:regnet_y_400mf": ("trunk_output", (440, 7, 7)),
     "torchvision:resnet18": ("layer4", (512, 7, 7)),
     "torchvision:shufflenet_v2_x0_5": ("conv5", (1024, 7, 7)),
-    # the maps are those of the classes
+    # each channel is the map of a class
     "torchvision:squeezenet1_1": ("classifier.2", (1000, 13, 13)),
     "timm:convnextv2_atto": ("stages", (320, 7, 7)),
     "timm:cs3darknet_focus_s": ("stages", (512, 8, 8)),
     "timm:dla46_c": ("level5", (256, 7, 7)),
     # the last map is inside the head
     "timm:efficientvit_b0": ("head.in_conv", (1024, 7, 7)),
-    # other parts of the scores come from hidden states that are no maps
+    # other parts of the scores come from hidden states without feature maps
     "timm:efficientvim_m1": ("norm.3", (320, 4, 4)),
     "timm:levit_conv_128s": ("stages", (384, 4, 4)),
-    # a convolution behind the pooling, in the head
+    # has a convolution after the pooling, in the head
     "timm:mobilenetv3_small_050": ("blocks", (288, 7, 7)),
     "timm:mobilevit_xxs": ("final_conv", (320, 8, 8)),
     "timm:pvt_v2_b0": ("stages", (256, 7, 7)),
@@ -46,12 +46,12 @@ SMALL: dict[str, tuple[str, Shape]] = {
     "timm:test_resnet": ("layer4", (96, 5, 5)),
 }
 LARGE: dict[str, tuple[str, Shape]] = {
-    # attention among windows, inside
+    # has attention in windows
     "timm:halonet26t": ("stages", (2048, 8, 8)),
     "timm:selecsls42b": ("head", (1024, 4, 4)),
     "torchvision:convnext_tiny": ("features", (768, 7, 7)),
     "torchvision:maxvit_t": ("blocks.3", (512, 7, 7)),
-    # tokens with channels last, and a module that turns them
+    # has channels last, and a module that permutes them
     "torchvision:swin_t": ("permute", (768, 7, 7)),
     "torchvision:vgg11_bn": ("features.27", (512, 14, 14)),
     "timm:densenet121": ("features", (1024, 7, 7)),
@@ -59,23 +59,24 @@ LARGE: dict[str, tuple[str, Shape]] = {
     "timm:gcvit_xxtiny": ("stages", (512, 7, 7)),
     "timm:hrnet_w18_small": ("final_layer", (2048, 7, 7)),
     "timm:inception_v4": ("features", (1536, 8, 8)),
-    # the last activation is a module of the network itself
+    # the last activation is a module at the top level
     "timm:nasnetalarge": ("act", (4032, 11, 11)),
-    # pooled by attention: the tokens are the pooling's own
+    # pools by attention, whose tokens are not feature maps
     "timm:resnet50_clip": ("stages", (2048, 7, 7)),
-    # tokens inside, maps at the end of each stage
+    # has tokens inside each stage and maps at its end
     "timm:tiny_vit_5m_224": ("stages", (320, 7, 7)),
     "timm:vgg11": ("features.19", (512, 14, 14)),
 }
-# what the maps are is not channels first; where a class token goes on alone, it is the way into the last attention
+# layouts other than channels first; where only the class token is used at the end, the layer is the norm before the
+# last attention
 TOKENS: dict[str, tuple[str, Shape]] = {
     "timm:coat_lite_tiny": ("serial_blocks4.1.norm1", (320, 7, 7)),
     "timm:deit_tiny_patch16_224": ("blocks.11.norm1", (192, 14, 14)),
-    # two tokens in front
+    # has a class and a distillation token
     "timm:deit_tiny_distilled_patch16_224": ("blocks.11.norm1", (192, 14, 14)),
     "timm:efficientformer_l1": ("norm", (448, 7, 7)),
     "timm:levit_128s": ("stages", (384, 4, 4)),
-    # no tokens, but channels last in the whole trunk
+    # has channels last in the whole trunk, but no tokens
     "timm:test_mambaout": ("stages", (64, 5, 5)),
     "timm:test_vit": ("blocks.5.norm1", (64, 10, 10)),
     "timm:pit_ti_224": ("transformers.2.blocks.3.norm1", (256, 7, 7)),
@@ -83,12 +84,12 @@ TOKENS: dict[str, tuple[str, Shape]] = {
     "timm:xcit_nano_12_p16_224": ("cls_attn_blocks.1.norm1", (128, 14, 14)),
 }
 LARGE_TOKENS: dict[str, tuple[str, Shape]] = {
-    # all places are pooled
+    # pools all tokens
     "timm:beit_base_patch16_224": ("blocks.11", (768, 14, 14)),
     "timm:cait_xxs24_224": ("blocks_token_only.1.norm1", (192, 14, 14)),
     "timm:mvitv2_tiny": ("norm", (768, 7, 7)),
     "timm:swin_tiny_patch4_window7_224": ("norm", (768, 7, 7)),
-    # a class token and four registers
+    # has a class token and four registers
     "timm:vit_small_patch14_reg4_dinov2": ("blocks.11.norm1", (384, 37, 37)),
 }
 
@@ -101,14 +102,14 @@ TOKEN_NETWORKS += [
 
 
 def image(model: ExplainedModel) -> Tensor:
-    """Give a faint random input of the network's own size."""
+    """Return a random input of small values, of the network's own size."""
     sides = model.preprocessing.size
     return 0.1 * torch.randn(1, 3, *sides, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(("name", "layer", "shape"), NETWORKS)
-def test_last_map_before_pooling_is_found(name: str, layer: str, shape: Shape) -> None:
-    """The layer is the last map before pooling, the candidates end with it, and it can be recorded tracelessly."""
+def test_last_layer_before_pooling_is_found(name: str, layer: str, shape: Shape) -> None:
+    """The default is the last layer before pooling, and the last candidate; recording restores the network."""
     model = architecture(name)
     x = image(model)
 
@@ -123,8 +124,8 @@ def test_last_map_before_pooling_is_found(name: str, layer: str, shape: Shape) -
 
 
 @pytest.mark.parametrize(("name", "layer", "shape"), TOKEN_NETWORKS)
-def test_last_places_that_the_scores_depend_on_are_found(name: str, layer: str, shape: Shape) -> None:
-    """Of tokens or channels-last maps it is the last that moves the scores, read as (K, h, w)."""
+def test_last_influential_tokens_are_found(name: str, layer: str, shape: Shape) -> None:
+    """Of tokens and channels-last maps, it is the last layer that influences the scores, read as (K, h, w)."""
     model = architecture(name)
     x = image(model)
 
@@ -135,8 +136,8 @@ def test_last_places_that_the_scores_depend_on_are_found(name: str, layer: str, 
     assert record.gradients.any()
 
 
-def test_tokens_of_no_grid_are_told_with_the_way_out() -> None:
-    """Tokens whose number no grid explains are an error that says how to give it; given, it is taken."""
+def test_tokens_without_a_grid_are_reported() -> None:
+    """The error states how to pass the grid of the tokens, and a grid that is passed is used."""
 
     class Tokens(nn.Module):
         def __init__(self) -> None:
