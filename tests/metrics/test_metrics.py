@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import torch
 from fusioncam import METHODS
 from fusioncam import metrics as package
 from fusioncam.data.ground_truth import Truth
-from fusioncam.errors import InputTypeError, SettingError, UnknownNameError
+from fusioncam.errors import InputTypeError, NonFiniteError, SettingError, UnknownNameError
 from fusioncam.inference.cache import cached_passes
 from fusioncam.inference.costs import count_passes
 from fusioncam.methods.ensembles import RULES, Fuse, MetaCAM
@@ -21,7 +22,7 @@ from fusioncam.methods.multi_layer import Multiscale
 from fusioncam.methods.opti_cam import OptiCAM
 from fusioncam.methods.score_cam import ScoreCAM
 from fusioncam.methods.smoothing import Augmented
-from fusioncam.metrics.base import Metric, protocol
+from fusioncam.metrics.base import CurveMetric, Metric, protocol
 from fusioncam.metrics.curves import Insertion
 from fusioncam.metrics.registry import METRICS, PROTOCOLS, as_metric, as_metrics, measure, optimises_metric
 from fusioncam.metrics.removal import ROAD, MoRF
@@ -202,6 +203,46 @@ def test_metrics_have_the_declared_type():
     one: Metric = ROAD()
 
     assert one.cost == "10"
+
+
+# -- metrics of users --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Coverage(Metric):
+    """The share of pixels above a threshold."""
+
+    family: ClassVar[str] = "faithfulness"
+    higher_is_better: ClassVar[bool] = False
+    cost: ClassVar[str] = "0"
+
+    threshold: float = 0.5
+
+    def values(self, model, x, target, heatmaps):
+        """Return the shares ``(N,)``."""
+        return (heatmaps > self.threshold).flatten(1).double().mean(1)
+
+
+def test_a_subclass_implements_values_only():
+    """The base class checks the heatmaps, provides the other facts, and needs neither truth nor method."""
+    model, x, target, maps, truth, method = case()
+    metric = Coverage(0.25)
+
+    assert metric(model, x, target, maps).equal((maps > 0.25).flatten(1).double().mean(1))
+    assert measure(metric, model, x, target, maps, truth, method).equal(metric(model, x, target, maps))
+    assert protocol(metric) == {"metric": "Coverage", "threshold": 0.25}
+    assert as_metric(metric) == ("Coverage(threshold=0.25)", metric)
+    assert (metric.needs_truth, metric.needs_method, metric.paper, metric.shares_objective) == (False, False, "", ())
+    with pytest.raises(NonFiniteError, match="heatmap 1 of 3 contains NaN"):
+        metric(model, x, target, maps.index_fill(0, torch.tensor([1]), torch.nan))
+
+
+def test_the_base_class_is_abstract():
+    """A class without values or cost cannot be instantiated."""
+    with pytest.raises(TypeError, match="abstract"):
+        Metric()
+    with pytest.raises(TypeError, match="abstract"):
+        CurveMetric()
 
 
 # -- methods that share the objective --------------------------------------------------------------------------

@@ -229,12 +229,12 @@ def test_the_highlighted_part_by_hand():
 
     highest = set(heatmap.flatten().argsort(descending=True)[: round(SHARE * 256)].tolist())
     blurred, logits = gaussian_blur(x, 50)[0, 0].flatten(), dict.fromkeys(("whole", "only", "without"), -4.0)
-    for place, value in enumerate(x[0, 0].flatten().tolist()):
-        if place // 16 < 8 and place % 16 < 8:
-            hidden = float(blurred[place])
+    for index, value in enumerate(x[0, 0].flatten().tolist()):
+        if index // 16 < 8 and index % 16 < 8:
+            hidden = float(blurred[index])
             logits["whole"] += 8 * value / 64
-            logits["only"] += 8 * (value if place in highest else hidden) / 64
-            logits["without"] += 8 * (hidden if place in highest else value) / 64
+            logits["only"] += 8 * (value if index in highest else hidden) / 64
+            logits["without"] += 8 * (hidden if index in highest else value) / 64
     for name, logit in logits.items():
         assert figures[name] == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-5)
     assert figures["only_random_lowest"] <= figures["only_random"] <= figures["only_random_highest"]

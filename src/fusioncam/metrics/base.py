@@ -51,7 +51,21 @@ class Metric(ABC):
     """Base class of all metrics: turn heatmaps ``(N, *s)`` of inputs ``(N, C, *s)`` into values ``(N,)``.
 
     A metric is a frozen dataclass. Its fields are its protocol: all settings that its values depend on. A subclass
-    declares the class attributes below and implements :meth:`values`.
+    declares the class attributes below and implements :meth:`values`::
+
+        @dataclass(frozen=True)
+        class Coverage(Metric):
+            family: ClassVar[str] = "faithfulness"
+            higher_is_better: ClassVar[bool] = False
+            cost: ClassVar[str] = "0"
+
+            threshold: float = 0.5
+
+            def values(self, model, x, target, heatmaps):
+                return (heatmaps > self.threshold).flatten(1).double().mean(1)
+
+    A plain callable ``(model, x, target, heatmaps) -> values`` works wherever a metric does, see
+    :func:`fusioncam.metrics.measure`.
 
     - ``family``: "faithfulness", "localization", "sanity" or "cost".
     - ``higher_is_better``: the direction.
