@@ -1,4 +1,4 @@
-"""Heatmaps in bulk: how near small grids come, what a row says, where shards lie, and how a run goes on."""
+"""Bulk runs: the error of small grids, the contents of rows, storage, and continuing a run."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ METHODS = ("grad-cam", "fusion-cam")
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """Seven small images in a folder where the test stands."""
+    """A folder of seven small images in the working directory."""
     monkeypatch.chdir(tmp_path)
     return photos(tmp_path / "photos", 7)
 
 
 def plan_of(*images, **settings):
-    """Make a plan for the small network."""
+    """Return a plan for the small network."""
     settings = {"model": "samples:small", "methods": METHODS, "shard": 3} | settings
     return BulkPlan(tuple(map(str, images)), **settings)
 
 
 class Counted(ProgressListener):
-    """Keeps what it hears."""
+    """A listener that keeps what it receives."""
 
     def __init__(self):
         self.total, self.before, self.done = 0, 0, []
@@ -62,8 +62,8 @@ class Counted(ProgressListener):
 
 
 @pytest.mark.parametrize("size", [(7, 7), (9, 5), (14, 14)])
-def test_a_layers_heatmap_comes_back_from_its_own_size(size):
-    """ReLU, upsampled, stretched: what is off is half precision's rounding."""
+def test_heatmap_of_a_layer_is_stored_at_the_layer_size(size):
+    """An upsampled and scaled map is reproduced up to the rounding of half precision."""
     torch.manual_seed(1)
     heatmap = minmax(upsample(relu_above_rounding(torch.randn(1, *size)), (224, 160)))[0]
     grid = as_grid(heatmap, sizes_for((224, 160), [size]), 0.005)
@@ -73,8 +73,8 @@ def test_a_layers_heatmap_comes_back_from_its_own_size(size):
     assert (from_grid(grid.values, (224, 160)) - heatmap).abs().max().item() == pytest.approx(grid.largest)
 
 
-def test_what_no_small_grid_gives_back_is_kept_whole():
-    """Noise takes the input's size; a wider tolerance takes less."""
+def test_heatmap_that_no_small_grid_reproduces_is_stored_in_full():
+    """Noise needs a grid of the input size; a larger tolerance needs fewer numbers."""
     heatmap = torch.rand(32, 32)
     fine = as_grid(heatmap, sizes_for((32, 32)), 0.005)
     assert tuple(fine.values.shape) == (32, 32)
@@ -84,13 +84,13 @@ def test_what_no_small_grid_gives_back_is_kept_whole():
     assert coarse.rms == pytest.approx((from_grid(coarse.values, (32, 32)) - heatmap).square().mean().sqrt().item())
 
 
-def test_flat_heatmaps_are_one_number():
-    """Zeros too."""
+def test_constant_heatmap_needs_the_smallest_grid():
+    """A heatmap of zeros uses the smallest grid that is tried."""
     assert as_grid(torch.zeros(64, 48), sizes_for((64, 48)), 0.0).values.numel() == 4
 
 
-def test_the_window_is_what_the_network_sees():
-    """In the image's own pixels, as the view cuts it."""
+def test_window_is_what_the_network_receives():
+    """The window is in pixels of the image and equals the crop of the preprocessing."""
     preprocessing = Preprocessing((20, 20), 32)
     image = samples.corners(60, 40)
     left, top, right, bottom = visible_window(preprocessing, image.size)
@@ -103,15 +103,15 @@ def test_the_window_is_what_the_network_sees():
 # -- runs -----------------------------------------------------------------------------------------------------
 
 
-def test_rows_are_the_explanations(data):
-    """Every fact, the heatmap within what is said of it, in the order of the names."""
+def test_rows_equal_explanations(data):
+    """Rows have the facts of the explanations, in the order of file names, and the stated error of the heatmap."""
     outcome = explain_in_bulk(plan_of("photos", target="top2"), "maps")
     assert (outcome.images, outcome.heatmaps, outcome.failures) == (7, 28, 0)
     stored = list(read_heatmaps("maps"))
     paths = [f"photos/{n:02}.png" for n in range(7)]
-    made = list(explain_each(paths, model=samples.small(), methods=METHODS, target="top2"))
+    explanations = list(explain_each(paths, model=samples.small(), methods=METHODS, target="top2"))
 
-    for one, explanation in zip(stored, made, strict=True):
+    for one, explanation in zip(stored, explanations, strict=True):
         facts = explanation.facts()
         for name in ("image", "method", "layer", "target", "label", "passes", "partial_passes", "gains"):
             assert one.facts[name] == facts[name]
@@ -126,8 +126,8 @@ def test_rows_are_the_explanations(data):
     )
 
 
-def test_rows_are_read_by_image_and_method_and_by_others(data):
-    """One call for one heatmap; pandas and the manifest tell the rest."""
+def test_rows_are_selected_by_image_and_method(data):
+    """read_heatmaps finds one heatmap, and pandas with the manifest reads all columns."""
     explain_in_bulk(plan_of("photos"), "maps")
 
     (one,) = read_heatmaps("maps", image="photos/04.png", method="fusion-cam")
@@ -144,8 +144,8 @@ def test_rows_are_read_by_image_and_method_and_by_others(data):
     assert "torch" in manifest["versions"]
 
 
-def test_images_that_fail_are_rows(data):
-    """Torn ones and those that no decoder knows; the others of their batch go on."""
+def test_failing_images_are_rows(data):
+    """Truncated and empty files are rows with an error; the other images of the batch succeed."""
     (data / "02.png").write_bytes((data / "02.png").read_bytes()[:80])
     (data / "03b.jpg").write_bytes(b"")
     outcome = explain_in_bulk(plan_of("photos"), "maps", workers=LocalWorkers(4))
@@ -162,8 +162,8 @@ def test_images_that_fail_are_rows(data):
     assert (again.heatmaps, again.failures, again.listed_failures) == (12, 2, ())
 
 
-def test_a_lost_image_is_a_row(data):
-    """What a worker does not survive."""
+def test_image_of_a_failed_job_is_a_row(data):
+    """An image that ended its workers has a row with the reason."""
 
     class Losing(LocalWorkers):
         def run(self, set_up, jobs):
@@ -174,8 +174,8 @@ def test_a_lost_image_is_a_row(data):
     assert (outcome.heatmaps, outcome.listed_failures) == (12, ({"image": "photos/05.png", "error": "it ended"},))
 
 
-def test_a_wrong_request_ends_the_run(data):
-    """Rather than a million error rows."""
+def test_invalid_request_ends_the_run(data):
+    """An error of the request is raised instead of written into every row."""
     with pytest.raises(TargetError, match=r"class 99"):
         explain_in_bulk(plan_of("photos", target="99"), "maps")
     with pytest.raises(SettingError, match="tolerance"):
@@ -183,8 +183,8 @@ def test_a_wrong_request_ends_the_run(data):
 
 
 @pytest.mark.parametrize("at", [0, 2, 5])
-def test_a_stopped_run_goes_on_at_its_shard(data, at):
-    """Whole shards stay, no image of them is made again, and the end is that of an undisturbed run."""
+def test_stopped_run_continues_at_its_shard(data, at):
+    """Complete shards stay, none of their images is repeated, and the result equals an undisturbed run."""
     explain_in_bulk(plan_of("photos"), "whole")
 
     class Stopped(Counted):
@@ -205,8 +205,8 @@ def test_a_stopped_run_goes_on_at_its_shard(data, at):
         assert one.grid.equal(other.grid)
 
 
-def test_a_folder_of_another_plan_or_of_other_images_is_refused(data):
-    """With the difference."""
+def test_folder_of_another_plan_or_other_images_is_refused(data):
+    """The error states the difference."""
     explain_in_bulk(plan_of("photos"), "maps")
     with pytest.raises(ResultsError, match=r"tolerance: 0\.005 -> 0\.1"):
         explain_in_bulk(plan_of("photos", tolerance=0.1), "maps")
@@ -215,8 +215,8 @@ def test_a_folder_of_another_plan_or_of_other_images_is_refused(data):
         explain_in_bulk(plan_of("photos"), "maps")
 
 
-def test_images_that_are_added_behind_are_done(data):
-    """Whole shards before them are as they were."""
+def test_images_added_at_the_end_are_explained(data):
+    """Complete shards before them stay unchanged."""
     plan = plan_of("photos", shard=7)
     explain_in_bulk(plan, "maps")
     painted(9).save(data / "z.png")
@@ -225,8 +225,8 @@ def test_images_that_are_added_behind_are_done(data):
     assert listener.done == ["z.png"]
 
 
-def test_overlays_are_written_where_they_are_asked_for(data):
-    """A JPEG each, whose names the rows tell, and which are no images to explain."""
+def test_overlays_are_written_on_request(data):
+    """Each heatmap has a JPEG that its row names, and which a later run does not explain."""
     plan = plan_of(".", overlays=True, target="top2")
     explain_in_bulk(plan, "maps")
     names = [one.facts["overlay"] for one in read_heatmaps("maps")]
@@ -238,18 +238,18 @@ def test_overlays_are_written_where_they_are_asked_for(data):
     assert explain_in_bulk(plan, "maps").images == 7
 
 
-def test_nothing_to_explain_is_told(data):
-    """Paths that are not there, and folders without images."""
+def test_missing_images_are_reported(data):
+    """Paths that do not exist and folders without images are errors."""
     Path("empty").mkdir()
-    for wrong, told in (("none.png", "no such file"), ("empty", "no image in empty"), ("no/*.png", "matches")):
-        with pytest.raises(ImageError, match=told):
-            explain_in_bulk(plan_of(wrong), "maps")
+    for path, message in (("none.png", "no such file"), ("empty", "no image in empty"), ("no/*.png", "matches")):
+        with pytest.raises(ImageError, match=message):
+            explain_in_bulk(plan_of(path), "maps")
     with pytest.raises(ResultsError, match="has no heatmaps"):
         next(iter(read_heatmaps("empty")))
 
 
-def test_images_are_listed_in_one_order(data):
-    """Folder by folder, hidden ones and other files left out, patterns and single files too."""
+def test_images_are_listed_in_a_fixed_order(data):
+    """Images are listed folder by folder without hidden and other files; patterns and single files work too."""
     for name in ("b/c.png", "a/d.jpg", ".hidden/e.png", "a/notes.txt"):
         path = data / name
         path.parent.mkdir(exist_ok=True)
@@ -260,12 +260,12 @@ def test_images_are_listed_in_one_order(data):
     assert [one.name for one in images_at("photos/03.png", "maps")] == ["photos/03.png"]
 
 
-# -- elsewhere ------------------------------------------------------------------------------------------------
+# -- URLs -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def memory(data):
-    """The images in a file system that is no disk."""
+    """The images in the memory file system of fsspec."""
     import fsspec
 
     system = fsspec.filesystem("memory")
@@ -277,8 +277,8 @@ def memory(data):
     system.store.clear()
 
 
-def test_images_and_heatmaps_may_be_elsewhere(data, memory):
-    """Any URL that pyarrow or fsspec knows: the same grids as on the disk."""
+def test_images_and_heatmaps_at_urls(data, memory):
+    """A URL that pyarrow or fsspec supports yields the same grids as a local folder."""
     explain_in_bulk(plan_of("photos"), "maps")
     outcome = explain_in_bulk(plan_of(f"{memory}/in", overlays=True), f"{memory}/maps")
 
@@ -293,9 +293,9 @@ def test_images_and_heatmaps_may_be_elsewhere(data, memory):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of those who play S3
-def test_an_object_store_is_read_and_written(data, monkeypatch):
-    """S3, played by a server of this test's own: whole files, no markers for folders."""
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the S3 server
+def test_object_store(data, monkeypatch):
+    """S3, simulated by a local server, receives complete files and no markers of folders."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -326,8 +326,8 @@ def test_an_object_store_is_read_and_written(data, monkeypatch):
     server.stop()
 
 
-def test_what_is_wrong_elsewhere_is_told(data, memory):
-    """Empty files as rows, places that are not there as errors."""
+def test_errors_at_urls_are_reported(data, memory):
+    """Empty files become rows with errors; URLs that do not exist are errors."""
     import fsspec
 
     fsspec.filesystem("memory").pipe_file("/bucket/in/deep/03.png", b"")
@@ -339,8 +339,8 @@ def test_what_is_wrong_elsewhere_is_told(data, memory):
         explain_in_bulk(plan_of("nothing://x"), "maps")
 
 
-def test_a_full_disk_is_told_and_leaves_no_half_shard(data, monkeypatch):
-    """What was written before stays."""
+def test_full_disk_leaves_no_partial_shard(data, monkeypatch):
+    """The error is reported, and no temporary file is left."""
     explain_in_bulk(plan_of("photos"), "maps")
     Path("maps/part-0000009").mkdir()
 
@@ -358,7 +358,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(data, monkeypatch):
 
 @pytest.fixture
 def cli(monkeypatch, capsys):
-    """Call the program in this process."""
+    """Return a function that runs the program in this process."""
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
 
     def call(*args):
@@ -375,8 +375,8 @@ def cli(monkeypatch, capsys):
 SMALL = ("--model", "samples:small", "-m", "grad-cam")
 
 
-def test_the_program_explains_in_bulk(cli, data):
-    """And goes on, and says what failed."""
+def test_explain_in_bulk_on_the_command_line(cli, data):
+    """The program prints failures, and the same command continues."""
     (data / "06.png").write_bytes(b"torn")
     code, out, err = cli("explain", "photos", *SMALL, "--bulk", "--shard", 4, "-o", "maps")
     assert (code, out) == (1, "6 heatmaps of 7 images: maps\n")
@@ -386,9 +386,9 @@ def test_the_program_explains_in_bulk(cli, data):
     assert "1 in all, see the column 'error'" in err
 
 
-def test_words_for_clusters_are_checked(cli, data):
-    """Each wrong request is one clear line."""
-    for words, told in (
+def test_cluster_options_are_checked(cli, data):
+    """Options that do not apply are errors with exit code 2."""
+    for words, message in (
         (("--workers", 2), "--workers applies only to workers on a cluster: add --ray"),
         (("--bulk", "--gpus-per-worker", 1), "--gpus-per-worker applies only to workers on a cluster"),
         (("--ray", "127.0.0.1:9"), "no Ray cluster at '127.0.0.1:9'"),
@@ -397,10 +397,10 @@ def test_words_for_clusters_are_checked(cli, data):
         (("--bulk", "--check"), "--check does not apply to bulk runs"),
     ):
         code, _, err = cli("explain", "photos", *SMALL, *words)
-        assert (code, told in err) == (2, True), err
-    for words, told in ((("--workers", 2), "add --ray"), (("--ray", "127.0.0.1:9"), "no Ray cluster")):
+        assert (code, message in err) == (2, True), err
+    for words, message in ((("--workers", 2), "add --ray"), (("--ray", "127.0.0.1:9"), "no Ray cluster")):
         code, _, err = cli("benchmark", "photos", *SMALL, *words)
-        assert (code, told in err) == (2, True), err
+        assert (code, message in err) == (2, True), err
 
 
 @pytest.mark.parametrize(
@@ -418,6 +418,6 @@ def test_words_for_clusters_are_checked(cli, data):
         ("", ""),
     ],
 )
-def test_an_address_may_be_left_out(words, spelled):
-    """Whatever stands behind it."""
+def test_ray_address_is_optional(words, spelled):
+    """--ray without an address means a local cluster, whatever follows it."""
     assert with_address(words.split()) == spelled.split()

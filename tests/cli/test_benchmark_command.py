@@ -1,15 +1,11 @@
-"""The commands of benchmarks: what they write, print and return."""
+"""`fusioncam benchmark`, `report` and `list metrics`: what they write, print and return."""
 
 from __future__ import annotations
 
 import io
 import json
 import signal
-import subprocess
-import sys
 import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,48 +14,28 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from fusioncam import METHODS
+from command_line import start_program, strict, wait_for
 from fusioncam.benchmark.results_store import Means
-from fusioncam.cli.main import main
 from fusioncam.cli.progress import BenchmarkProgressBar, means_table
 from fusioncam.errors import ResultsError
 from fusioncam.metrics.registry import METRICS
 from runs import stored_row
 
-Cli = Callable[..., tuple[int, str, str]]
 NEITHER = (
     "has neither plan.json nor explanations.json: pass the folder that `fusioncam benchmark` or `fusioncam explain` "
     "wrote to"
 )
-SMALL = ("--model", "samples:small", "-m", "grad-cam")
-FAST = (*SMALL, "--metric", "average-drop")
+FAST = ("--model", "samples:small", "-m", "grad-cam", "--metric", "average-drop")
 
 
-def taken(folder, images=3):
-    """Give the line that says what the data is taken for."""
+def data_line(folder, images=3):
+    """Return the line that states the kind of the data set."""
     return f"{folder}: a folder of {images} images, classes unknown\n"
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys, tmp_path) -> Cli:
-    """Call the program in this process, standing in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
-
-    def call(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fusioncam", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return ended.value.code or 0, out, err
-
-    return call
-
-
-@pytest.fixture
 def no_report(monkeypatch):
-    """Leave tables and figures out, which take their time and have tests of their own."""
+    """Skip the report, which takes time and has its own tests."""
     monkeypatch.setattr(
         "fusioncam.report.html.page.write_html_report", lambda folder: [Path(folder, "tables", "one.md")]
     )
@@ -76,11 +52,11 @@ def photos(tmp_path) -> Path:
     return folder
 
 
-def test_a_run_ends_with_rows_tables_and_figures(cli, photos):
-    """All of it is in the folder, and what it is, is told."""
+def test_run_writes_rows_tables_and_figures(cli, photos):
+    """The folder contains all of them, and their paths are printed."""
     code, out, err = cli("benchmark", photos, *FAST, "-m", "fusion-cam", "--metric", "deletion(steps=4)", "-o", "run")
 
-    assert (code, err) == (0, taken(photos))
+    assert (code, err) == (0, data_line(photos))
     rows = pd.read_parquet("run/rows.parquet")
     assert len(rows) == 3 * 5 * 2
     mean = rows[(rows["method"] == "fusion-cam") & (rows["metric"] == "average-drop")]["value"].mean()
@@ -88,12 +64,12 @@ def test_a_run_ends_with_rows_tables_and_figures(cli, photos):
     assert f"30 rows: {Path('run', 'rows.parquet')}" in out
     assert {"md", "tex", "csv"} == {one.suffix[1:] for one in Path("run/tables").iterdir()}
     assert {"png", "svg"} == {one.suffix[1:] for one in Path("run/figures").iterdir()}
-    told = {Path(line) for line in out.splitlines() if line.startswith("run")}
-    assert told == {*Path("run/tables").iterdir(), *Path("run/figures").iterdir(), Path("run/report.html")}
+    printed = {Path(line) for line in out.splitlines() if line.startswith("run")}
+    assert printed == {*Path("run/tables").iterdir(), *Path("run/figures").iterdir(), Path("run/report.html")}
 
 
-def test_a_report_is_made_again_without_a_network(cli, photos, monkeypatch):
-    """From the rows that there are, also of a run that has not ended; the same ones."""
+def test_report_is_written_again_without_a_network(cli, photos, monkeypatch):
+    """`fusioncam report` writes the same files from the stored rows, also for an unfinished run."""
     cli("benchmark", photos, *FAST, "-o", "run")
     files = {
         path: path.read_bytes() for path in Path("run").rglob("*.*") if path.suffix in (".md", ".csv", ".parquet")
@@ -109,13 +85,13 @@ def test_a_report_is_made_again_without_a_network(cli, photos, monkeypatch):
     assert {path: path.read_bytes() for path in files} == files
 
 
-def test_a_report_shows_the_images_of_kept_heatmaps(cli, photos, monkeypatch):
-    """The run notes what is needed to crop and name them again, whatever folder the report is made from."""
+def test_report_shows_the_images_of_stored_heatmaps(cli, photos, monkeypatch):
+    """The run stores what is needed to crop and label the images, so the report works from any folder."""
     cli("benchmark", "photos", *FAST, "--keep-heatmaps", "-o", "run", "--no-report")
     assert not Path("run", "report.html").exists()
-    noted = json.loads(Path("run", "models.json").read_text())
-    assert noted["data"] == str(photos)
-    assert noted["models"]["samples:small"]["classes"] == 5
+    stored = json.loads(Path("run", "models.json").read_text())
+    assert stored["data"] == str(photos)
+    assert stored["models"]["samples:small"]["classes"] == 5
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
     cli("report", "../run")
@@ -128,13 +104,13 @@ def test_a_report_shows_the_images_of_kept_heatmaps(cli, photos, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_report")
-def test_a_image_that_fails_gives_1(cli, photos):
-    """It is told at the end, and the others are measured."""
+def test_failing_image_ends_with_1(cli, photos):
+    """The failure is printed at the end, and the other images are measured."""
     (photos / "bad.png").write_text("no image")
     code, out, err = cli("benchmark", photos, *FAST, "-o", "run")
 
     assert code == 1
-    assert err == taken(photos, 4) + (
+    assert err == data_line(photos, 4) + (
         f"failed: samples:small, bad.png: {photos / 'bad.png'}: not an image in a known format (8 bytes)\n"
     )
     assert "13 rows" in out
@@ -143,8 +119,8 @@ def test_a_image_that_fails_gives_1(cli, photos):
 
 
 @pytest.mark.usefixtures("no_report")
-def test_many_failures_are_counted(cli, photos):
-    """A screen full of them helps nobody."""
+def test_many_failures_are_summarised(cli, photos):
+    """The first 20 failures are printed, then their total number."""
     for number in range(25):
         (photos / f"bad{number}.png").write_text("no image")
     code, _, err = cli("benchmark", photos, *FAST, "-o", "run")
@@ -155,10 +131,10 @@ def test_many_failures_are_counted(cli, photos):
 
 @pytest.mark.usefixtures("no_report")
 def test_json_is_one_object(cli, photos):
-    """Nothing else is on the output."""
+    """--json prints one strict JSON object and nothing else."""
     (photos / "bad.png").write_text("no image")
     code, out, _ = cli("benchmark", photos, *FAST, "-o", "run", "--json")
-    facts = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} in JSON"))
+    facts = strict(out)
 
     assert code == 1
     assert (facts["folder"], facts["rows"], facts["interrupted"]) == ("run", 13, False)
@@ -169,8 +145,8 @@ def test_json_is_one_object(cli, photos):
 
 
 @pytest.mark.usefixtures("no_report")
-def test_a_plan_of_words_is_run_and_overridden(cli, photos, tmp_path):
-    """A file says what the command line does not."""
+def test_options_override_a_plan_file(cli, photos, tmp_path):
+    """The plan file provides the options that the command line does not give."""
     (tmp_path / "mine.yaml").write_text(
         "data: photos\nmodel: samples:small\nmethod: layer-cam\nmetric: [increase, average-drop]"
     )
@@ -184,8 +160,8 @@ def test_a_plan_of_words_is_run_and_overridden(cli, photos, tmp_path):
 
 
 @pytest.mark.usefixtures("no_report")
-def test_every_option_reaches_the_plan(cli, photos, tmp_path):
-    """What is asked for is what the folder says."""
+def test_every_option_is_stored_in_the_plan(cli, photos, tmp_path):
+    """The options on the command line equal those in plan.json."""
     (tmp_path / "map.csv").write_text("0,cup\n")
     words = ("--layer", "conv", "--target", "predicted", "--limit", 1, "--seed", 2, "--keep-heatmaps")
     code, _, err = cli(
@@ -222,8 +198,8 @@ def test_every_option_reaches_the_plan(cli, photos, tmp_path):
 
 
 @pytest.mark.usefixtures("no_report")
-def test_another_plan_is_refused_or_extends(cli, photos):
-    """The difference is shown; --extend computes what is new."""
+def test_other_plan_is_refused_without_extend(cli, photos):
+    """The error shows the difference; with --extend only the new part is computed."""
     assert cli("benchmark", photos, *FAST, "-o", "run")[0] == 0
     code, out, err = cli("benchmark", photos, *FAST, "-m", "layer-cam", "-o", "run")
     assert (code, out) == (2, "")
@@ -232,7 +208,7 @@ def test_another_plan_is_refused_or_extends(cli, photos):
         "  method: + layer-cam\n"
     )
     code, out, err = cli("benchmark", photos, *FAST, "-m", "layer-cam", "-o", "run", "--extend")
-    assert (code, err) == (0, taken(photos))
+    assert (code, err) == (0, data_line(photos))
     assert "15 rows" in out
 
 
@@ -252,8 +228,8 @@ def test_another_plan_is_refused_or_extends(cli, photos):
         (["photos", *FAST, "--metric", "iou", "--device", "cuda:99"], "is not available on this machine"),
     ],
 )
-def test_what_cannot_be_is_told_and_gives_2(cli, photos, args, message):
-    """Nothing is loaded for it, and nothing written."""
+def test_invalid_request_ends_with_2(cli, photos, args, message):
+    """The error is printed, and nothing is loaded or written."""
     code, out, err = cli("benchmark", *args)
 
     assert (code, out) == (2, "")
@@ -261,14 +237,14 @@ def test_what_cannot_be_is_told_and_gives_2(cli, photos, args, message):
     assert message in err
 
 
-def test_a_report_of_nothing_is_told(cli, tmp_path):
-    """A folder of something else, or none."""
+def test_report_of_a_missing_folder(cli, tmp_path):
+    """The error names the files that the folder lacks."""
     code, _, err = cli("report", "nowhere")
     assert (code, err) == (2, f"error: nowhere {NEITHER}\n")
 
 
-def test_a_run_without_tables_is_a_run(cli, photos, monkeypatch):
-    """Rows are kept, and why there is no report is told."""
+def test_run_remains_valid_if_the_report_fails(cli, photos, monkeypatch):
+    """Rows are kept, and the reason is printed."""
 
     def fails(folder):
         raise ResultsError("the run has no row with a value")
@@ -276,12 +252,12 @@ def test_a_run_without_tables_is_a_run(cli, photos, monkeypatch):
     monkeypatch.setattr("fusioncam.report.html.page.write_html_report", fails)
     code, out, err = cli("benchmark", photos, *FAST, "-o", "run")
 
-    assert (code, err) == (0, f"{taken(photos)}no report: the run has no row with a value\n")
+    assert (code, err) == (0, f"{data_line(photos)}no report: the run has no row with a value\n")
     assert "12 rows" in out
 
 
-def test_a_run_of_failures_alone_is_told(cli, photos):
-    """There is nothing to make tables of."""
+def test_run_in_which_every_image_fails(cli, photos):
+    """There is no report, and each failure is printed."""
     words = ("--model", "samples:broken", "-m", "grad-cam", "--metric", "increase")
     code, out, err = cli("benchmark", photos, *words, "-o", "run")
 
@@ -290,17 +266,18 @@ def test_a_run_of_failures_alone_is_told(cli, photos):
     assert err.count("failed: samples:broken, ") == 3
 
 
-def test_quiet_is_quiet(cli, photos, no_report):
-    """And going on is told to whoever is not."""
+def test_quiet_prints_nothing(cli, photos, no_report):
+    """Without --quiet the program prints that it continues an earlier run."""
     assert cli("benchmark", photos, *FAST, "-o", "run", "--quiet") == (0, "", "")
     assert cli("benchmark", photos, *FAST, "-o", "run", "--quiet") == (0, "", "")
     assert (
-        cli("benchmark", photos, *FAST, "-o", "run")[2] == taken(photos) + "continuing: 3 of 3 images are finished\n"
+        cli("benchmark", photos, *FAST, "-o", "run")[2]
+        == data_line(photos) + "continuing: 3 of 3 images are finished\n"
     )
 
 
 def test_the_metrics_are_listed(cli):
-    """Each with its direction, its needs, its paper and its settings."""
+    """Each metric has its direction, requirements, paper and settings."""
     code, out, _ = cli("list", "metrics")
 
     assert code == 0
@@ -309,22 +286,20 @@ def test_the_metrics_are_listed(cli):
     assert all(word in line for word in ("localization", "higher", "truth", "arXiv 1608.00507", "tolerance=15"))
     assert "model-randomisation" in out
     assert "├" in out
-    assert METHODS  # and the methods as before
-    assert cli("list", "methods")[0] == 0
 
 
-# -- the screen ------------------------------------------------------------------------------------------------
+# -- the progress bar ------------------------------------------------------------------------------------------
 
 
-def shown(table):
-    """Print a table."""
+def printed_table(table):
+    """Return the printed table."""
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
     console.print(table)
     return console.file.getvalue()
 
 
-def test_means_are_shown_by_method_and_by_model_if_there_are_several():
-    """Names are text, not markup; what has no value is empty."""
+def test_means_are_shown_by_method_and_by_several_models():
+    """Names are printed literally; a metric without a value has an empty cell."""
     means = Means()
     means.add(
         [
@@ -333,16 +308,16 @@ def test_means_are_shown_by_method_and_by_model_if_there_are_several():
             stored_row(metric="road", value=None),
         ]
     )
-    text = shown(means_table(means))
+    text = printed_table(means_table(means))
     assert "[red]x" in text
     assert "0.500" in text
     assert "model" not in text
     means.add([stored_row(model="other", metric="road", value=-1.0)])
-    assert all(word in shown(means_table(means)) for word in ("model", "other", "-1.000", "road"))
+    assert all(word in printed_table(means_table(means)) for word in ("model", "other", "-1.000", "road"))
 
 
-def test_the_screen_counts_images_and_rows(monkeypatch):
-    """An image with several lines, as games have, is one."""
+def test_progress_bar_counts_images_and_rows(monkeypatch):
+    """Several rows of one image count as one image."""
     bar = BenchmarkProgressBar()
     bar._console = Console(file=io.StringIO(), force_terminal=True, width=100)
     bar._live.console = bar._console
@@ -351,11 +326,11 @@ def test_the_screen_counts_images_and_rows(monkeypatch):
         bar.job_started("m: cat\udcff.png")
         bar.rows_finished([stored_row("a"), stored_row("a", metric="road")])
         bar.rows_finished([stored_row("a", metric="iou")])
-        bar.note("a word")
+        bar.note("a note")
         (task,) = bar._bar.tasks
         assert (task.completed, task.total, task.fields["rows"]) == (2, 4, 13)
     out = bar._console.file.getvalue()
-    assert "a word" in out
+    assert "a note" in out
     assert "0.500" in out
 
 
@@ -363,42 +338,19 @@ def test_the_screen_counts_images_and_rows(monkeypatch):
 
 
 @pytest.mark.slow
-def test_ctrl_c_gives_130_and_keeps_what_was_done(photos, tmp_path):
-    """And the same command goes on."""
-    path = Path(sys.executable).with_name("fusioncam")
-    words = [
-        "benchmark",
-        photos,
-        "--model",
-        "samples:slow",
-        "-m",
-        "grad-cam",
-        "--metric",
-        "increase",
-        "-o",
-        tmp_path / "run",
-    ]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # see test_cli.program
-    try:
-        process = subprocess.Popen(
-            [path, *map(str, words)],
-            cwd=Path(__file__).parents[1],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
+def test_ctrl_c_ends_with_130_and_keeps_finished_rows(photos, tmp_path):
+    """The message says how to continue."""
+    slow = ("--model", "samples:slow", "-m", "grad-cam", "--metric", "increase")
+    process = start_program("benchmark", photos, *slow, "-o", tmp_path / "run")
     journal = tmp_path / "run" / "rows.jsonl"
-    # a file that is there may still be empty
+    # an existing file may still be empty
     while not (journal.exists() and journal.stat().st_size) and process.poll() is None:
         time.sleep(0.01)
-    time.sleep(0.2)  # the line is brought to the disk and noted; the next image takes longer
+    time.sleep(0.2)  # the row is flushed and counted; the next image takes longer
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    code, out, err = wait_for(process)
 
-    assert (process.returncode, out) == (130, ""), err
-    assert "Traceback" not in err
+    assert (code, out) == (130, ""), err
     stopped = f"stopped: 4 values are in {tmp_path / 'run'}; run the same command again to continue\n"
-    assert err == taken(photos) + stopped
+    assert err == data_line(photos) + stopped
     assert len(journal.read_text().splitlines()) == 1

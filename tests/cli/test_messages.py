@@ -1,4 +1,4 @@
-"""How the program behaves around its work: help, exit codes, completion, colours, names."""
+"""Help, exit codes, completion and colours of the program."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*[34]\d")
 
 
 def commands(command=None, name="fusioncam"):
-    """List every command with its whole name, the groups among them."""
+    """Yield every command and group with its full name."""
     command = command or get_command(app)
     yield name, command
     for word, inner in getattr(command, "commands", {}).items():
@@ -33,7 +33,7 @@ def commands(command=None, name="fusioncam"):
 
 COMMANDS = dict(commands())
 OPTIONS = [option for command in COMMANDS.values() for option in command.params if option.opts[0].startswith("-")]
-# of several commands, but for what differs between them: what is written, which classes and methods there are
+# options of several commands, except those whose meaning differs between commands
 SHARED = {name for name, times in Counter(one.opts[0] for one in OPTIONS).items() if times > 1} - {
     "--out",
     "--target",
@@ -42,7 +42,7 @@ SHARED = {name for name, times in Counter(one.opts[0] for one in OPTIONS).items(
 
 @pytest.fixture
 def program(monkeypatch, capsys):
-    """Run the program in this process; give exit code and outputs."""
+    """Return a function that runs the program in this process and returns its exit code and output."""
 
     def run(*words, **environment):
         monkeypatch.setattr("sys.argv", ["fusioncam", *words])
@@ -58,14 +58,14 @@ def program(monkeypatch, capsys):
 # -- help --------------------------------------------------------------------------------------------------------
 
 
-def test_all_commands_are_found():
-    """An empty list would pass the tests below."""
+def test_commands_are_found():
+    """The tests below would pass for an empty list."""
     assert {"fusioncam", "fusioncam explain", "fusioncam list", "fusioncam list layers"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_has_examples_and_exit_codes(name, program):
-    """Every command shows a line that can be typed, and says how it ends; wide enough, no line is broken."""
+    """The help of every command has an example and the exit codes."""
     code, out, err = program(*name.split()[1:], "--help", COLUMNS="200", TERMINAL_WIDTH="200")
 
     assert (code, err) == (0, "")
@@ -77,17 +77,17 @@ def test_help_has_examples_and_exit_codes(name, program):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_examples_can_be_typed(name):
-    """Each line of the help that begins with the program is read without complaint."""
+def test_examples_of_the_help_are_valid(name):
+    """Each example in the help can be parsed."""
     lines = re.findall(r"^ *fusioncam (.*)$", COMMANDS[name].help, re.MULTILINE)
 
     assert lines
     for line in lines:
-        read(line)
+        parse(line)
 
 
-def read(line):
-    """Let the program read a line without doing what it asks."""
+def parse(line):
+    """Parse a command line without running it."""
     words, command = shlex.split(line), get_command(app)
     context = None
     while getattr(command, "commands", None):
@@ -98,18 +98,18 @@ def read(line):
 
 
 @pytest.mark.parametrize("option", sorted(SHARED))
-def test_the_same_words_everywhere(option):
-    """One option is told in one way, whatever the command."""
-    told = {one.help for one in OPTIONS if option in one.opts}
+def test_shared_options_have_one_help_text(option):
+    """An option has the same help text in every command."""
+    texts = {one.help for one in OPTIONS if option in one.opts}
 
-    assert len(told) == 1
+    assert len(texts) == 1
 
 
 # -- exit codes and names ----------------------------------------------------------------------------------------
 
 
-def test_what_the_program_does_not_know_gives_2(program):
-    """A command, an option, a value."""
+def test_unknown_words_end_with_2(program):
+    """Unknown commands, options and values are errors."""
     for words in (["explian"], ["explain", "--modle", "x"], ["doctor", "--seconds", "0"], ["list", "layers", "x"]):
         code, out, err = program(*words)
         assert (code, out) == (2, ""), words
@@ -117,13 +117,13 @@ def test_what_the_program_does_not_know_gives_2(program):
 
 
 def test_version_is_that_of_the_package(program):
-    """And nothing else."""
+    """--version prints the version and nothing else."""
     assert program("--version") == (0, f"{version('fusioncam')}\n", "")
 
 
 @pytest.mark.slow
-def test_python_m_is_the_program():
-    """Where the program is not on the path."""
+def test_python_m_runs_the_program():
+    """`python -m fusioncam` works if the program is not on the path."""
     ended = subprocess.run([sys.executable, "-m", "fusioncam", "--version"], capture_output=True, text=True)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{version('fusioncam')}\n", "")
@@ -133,7 +133,7 @@ def test_python_m_is_the_program():
 
 
 def completed(program, line):
-    """Ask as bash does for what completes the last word of a line."""
+    """Return the completions of the last word of a line, requested as bash does."""
     words = {"_FUSIONCAM_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
     _, out, err = program(**words)
     assert err == ""
@@ -141,63 +141,65 @@ def completed(program, line):
 
 
 def test_commands_are_completed(program):
-    """The first word."""
+    """The names of commands are completed."""
     assert completed(program, "fusioncam expl") == ["explain"]
     assert completed(program, "fusioncam list l") == ["layers"]
 
 
 @pytest.mark.parametrize("command", ["explain", "demo", "benchmark"])
 def test_methods_are_completed(program, command):
-    """All of them, and those that begin alike."""
+    """All methods are offered, or those that start with what is typed."""
     assert set(completed(program, f"fusioncam {command} -m ")) == set(METHODS)
     assert completed(program, f"fusioncam {command} --method layer") == ["layer-cam"]
 
 
 def test_metrics_are_completed(program):
-    """All of them."""
+    """All metrics are offered."""
     assert set(completed(program, "fusioncam benchmark --metric ")) == set(METRICS)
 
 
 @pytest.mark.parametrize("command", ["explain", "benchmark", "doctor", "list layers"])
 def test_models_are_completed(program, command):
-    """Ours, the sources of others, and behind a source its names."""
+    """Included models and other sources are offered, and after a source its models."""
     assert set(completed(program, f"fusioncam {command} --model ")) == {*MODELS, "timm:", "torchvision:"}
     assert "timm:resnet50" in " ".join(completed(program, f"fusioncam {command} --model timm:resnet50"))
     assert completed(program, f"fusioncam {command} --model torchvision:vgg16_") == ["torchvision:vgg16_bn"]
 
 
 def test_devices_and_precisions_are_completed(program):
-    """What may be written there."""
+    """Devices and precisions are offered."""
     assert completed(program, "fusioncam explain --device c") == ["cpu", "cuda"]
     assert completed(program, "fusioncam doctor --precision b") == ["bfloat16"]
 
 
 @pytest.mark.slow
-def test_bash_completes_by_the_script_that_is_installed(tmp_path):
-    """The script that --install-completion installs, in a real bash."""
+def test_installed_bash_codecompletes_in_bash(tmp_path):
+    """The script that --install-completion installs works in a real bash."""
     script = subprocess.run(
         [PROGRAM], env={**os.environ, "_FUSIONCAM_COMPLETE": "source_bash"}, capture_output=True, text=True
     ).stdout
     (tmp_path / "script").write_text(script)
-    asked = (
+    bash_code = (
         f'source "{tmp_path / "script"}"; COMP_WORDS=(fusioncam explain -m fusi); COMP_CWORD=3; '
         '_fusioncam_completion fusioncam; printf "%s\\n" "${COMPREPLY[@]}"; complete -p fusioncam'
     )
     path = f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
-    ended = subprocess.run(["bash", "-c", asked], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    ended = subprocess.run(
+        ["bash", "-c", bash_code], env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
 
     *names, registered = ended.stdout.splitlines()
     assert names == [name for name in METHODS if name.startswith("fusi")]
     assert registered.endswith("-F _fusioncam_completion fusioncam")
-    assert "-o default" in registered  # files, where nothing of ours begins so
+    assert "-o default" in registered  # file names, if no completion matches
 
 
 # -- colours -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", [("list", "models"), ("list", "methods"), ("list", "metrics"), ("--help",)])
-def test_what_is_piped_has_no_colours(program, words, monkeypatch):
-    """Whatever the terminal can."""
+def test_piped_output_has_no_colours(program, words, monkeypatch):
+    """Output into a pipe has no colours, whatever TERM says."""
     for name in ("FORCE_COLOR", "NO_COLOR", "PY_COLORS"):
         monkeypatch.delenv(name, raising=False)
     _, out, err = program(*words, TERM="xterm-256color")
@@ -206,18 +208,22 @@ def test_what_is_piped_has_no_colours(program, words, monkeypatch):
 
 
 def on_a_terminal(words, **environment):
-    """Run the program on a terminal of its own, and give what it writes there."""
+    """Run the program on a pseudo terminal and return its output."""
     keeper, terminal = pty.openpty()
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
     process = subprocess.Popen(
-        [PROGRAM, *words], stdout=terminal, stderr=terminal, env={**kept, "TERM": "xterm-256color", **environment}
+        [PROGRAM, *words],
+        cwd=Path(__file__).parents[1],  # where samples.py is
+        stdout=terminal,
+        stderr=terminal,
+        env={**kept, "TERM": "xterm-256color", **environment},
     )
     os.close(terminal)
     shown = b""
     try:
         while part := os.read(keeper, 4096):
             shown += part
-    except OSError:  # what Linux says where the other end is closed
+    except OSError:  # Linux raises this when the other end is closed
         pass
     os.close(keeper)
     assert process.wait(60) == 0
@@ -225,17 +231,18 @@ def on_a_terminal(words, **environment):
 
 
 @pytest.mark.slow
-def test_a_terminal_has_colours_unless_no_color_says_no():
-    """As https://no-color.org asks."""
-    assert COLOUR.search(on_a_terminal(["--help"]))
-    assert not COLOUR.search(on_a_terminal(["--help"], NO_COLOR="1"))
+def test_terminal_has_colours_unless_no_color_is_set():
+    """NO_COLOR turns colours off, see https://no-color.org."""
+    doctor = ["doctor", "--model", "samples:small", "--seconds", "0.1"]  # it shows a spinner while it measures
+    assert COLOUR.search(on_a_terminal(doctor))
+    assert not COLOUR.search(on_a_terminal(doctor, NO_COLOR="1"))
 
 
 @pytest.mark.slow
-def test_a_pipe_that_closes_early_is_no_crash():
-    """`fusioncam list methods | head -1` shows a line and no traceback."""
-    asked = f'"{PROGRAM}" list methods | head -1'
-    ended = subprocess.run(["bash", "-c", asked], capture_output=True, text=True)
+def test_closed_pipe_is_not_an_error():
+    """`fusioncam list methods | head -1` prints a line and no traceback."""
+    command = f'"{PROGRAM}" list methods | head -1'
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
 
     assert len(ended.stdout.splitlines()) == 1
     assert "Traceback" not in ended.stderr

@@ -1,4 +1,4 @@
-"""On Ray itself: the same rows as here, whatever ends in the middle of a run; and that nothing of it is left."""
+"""Runs on real Ray: same rows as a local run, even if workers or nodes end, and no process is left."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ pytest.importorskip("ray")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are found in /proc"),
-    # Ray leaves sockets and files to the end of the process
+    # Ray keeps sockets and files open until the process ends
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 METHODS = ["grad-cam", "fusion-cam", "is-cam(samples=2)"]
 METRICS = ["average-drop", "insertion(steps=8)"]
-# how soon the head takes a node that is silent for gone
+# how soon the head node declares a silent node dead
 HEALTH = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
@@ -50,36 +50,36 @@ HEALTH = {
 
 @contextmanager
 def clustered(**environment):
-    """Have a cluster of one node with two processors, which others may add nodes to."""
+    """Start a cluster of one node with two CPUs, to which tests may add nodes."""
     from ray.cluster_utils import Cluster
 
-    # it is of this test alone
+    # no other process uses this cluster
     environment |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
         settings = {"num_cpus": 2, "object_store_memory": 80 * 2**20, "include_dashboard": False}
-        made = Cluster(initialize_head=True, head_node_args={**settings, "_system_config": HEALTH})
-        yield made
-        made.shutdown()
+        started = Cluster(initialize_head=True, head_node_args={**settings, "_system_config": HEALTH})
+        yield started
+        started.shutdown()
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A cluster for all tests that leave it as they found it."""
-    with clustered() as made:
-        yield made
+    """A cluster that several tests share and leave unchanged."""
+    with clustered() as started:
+        yield started
 
 
-def free():
-    """Give the share of the memory that is free."""
+def free_memory():
+    """Return the share of memory that is free."""
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     return int(lines["MemAvailable"].split()[0]) / int(lines["MemTotal"].split()[0])
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Have as many threads here as a worker has: with others, sums are rounded otherwise."""
+    """Use as many threads as a worker does: with another number, sums round differently."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -88,30 +88,30 @@ def one_thread():
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
-    """Stand in a folder of one's own, by which workers are known."""
+    """Use a working directory of this test, which identifies its workers."""
     monkeypatch.chdir(tmp_path)
 
 
 def workers(folder):
-    """List the workers that stand in this folder."""
+    """Return the process ids of workers whose working directory is this folder."""
     found = []
     for process in Path("/proc").iterdir():
         try:
             if process.name.isdigit() and (process / "cmdline").read_bytes().startswith(b"ray::_Worker"):
                 found += [int(process.name)] if (process / "cwd").readlink() == folder else []
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process ended meanwhile
             continue
     return found
 
 
 class Killer(ProgressListener):
-    """Ends a worker each time that so many rows have come."""
+    """Kills a worker each time that a given number of rows is finished."""
 
     def __init__(self, folder, when):
         self.folder, self.when, self.rows, self.killed = folder, sorted(when), 0, 0
 
     def rows_finished(self, rows):
-        """Count, and end one."""
+        """Count the rows, and kill a worker if it is time."""
         self.rows += len(rows)
         while self.when and self.rows >= self.when[0]:
             self.when.pop(0)
@@ -121,22 +121,22 @@ class Killer(ProgressListener):
 
 
 def plan_of(data, model="samples:small", methods=METHODS, metrics=METRICS, **settings):
-    """Make a plan for a small network."""
+    """Return a plan for a small network."""
     return as_plan(data=str(data), models=[model], methods=methods, metrics=metrics, **settings)
 
 
 def rows_of(folder):
-    """Read a run's rows."""
+    """Return the rows of a run."""
     return pd.read_parquet(Path(folder) / "rows.parquet")
 
 
-def black(folder, name):
-    """Add an image that is black."""
+def add_black_image(folder, name):
+    """Add a black image, which the models of these tests treat specially."""
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(folder / name)
 
 
-def test_a_hundred_images_and_two_workers_killed_give_the_rows_of_an_undisturbed_run(cluster, tmp_path):
-    """Three methods, and games of several images: equal values, each row once."""
+def test_run_with_killed_workers_equals_an_undisturbed_run(cluster, tmp_path):
+    """For 100 images, 3 methods and a metric over several images, values are equal and no row is repeated."""
     plan = plan_of(photos(tmp_path / "photos", 100), metrics=[*METRICS, "grid-pointing-game"])
     run(plan, tmp_path / "here")
     listener, notes = Killer(tmp_path, [200, 700]), Notes()
@@ -150,15 +150,15 @@ def test_a_hundred_images_and_two_workers_killed_give_the_rows_of_an_undisturbed
     until(lambda: workers(tmp_path) == [])
 
 
-def test_kept_heatmaps_and_failures_are_those_of_a_run_here(cluster, tmp_path):
-    """Torn images are rows, heatmaps are kept, and a metric that is added later runs no method."""
+def test_stored_heatmaps_and_failures_equal_those_of_a_local_run(cluster, tmp_path):
+    """Damaged images are rows, heatmaps are stored, and a metric that is added later runs no method."""
     data = photos(tmp_path / "photos", 6)
     (data / "03.png").write_bytes((data / "03.png").read_bytes()[:90])
     first, second = plan_of(data, metrics=METRICS[:1], keep_heatmaps=True), plan_of(data, keep_heatmaps=True)
     with ray_pool(cluster.address, Request(workers=2)) as pool:
-        for folder, hands in (("here", None), ("there", pool)):
-            run(first, tmp_path / folder, workers=hands)
-            run(second, tmp_path / folder, workers=hands)
+        for folder, workers_ in (("here", None), ("there", pool)):
+            run(first, tmp_path / folder, workers=workers_)
+            run(second, tmp_path / folder, workers=workers_)
 
     same(rows_of(tmp_path / "there"), rows_of(tmp_path / "here"))
     assert rows_of(tmp_path / "there")["error"].notna().sum() == 1
@@ -170,10 +170,10 @@ def test_kept_heatmaps_and_failures_are_those_of_a_run_here(cluster, tmp_path):
     assert len(kept[0]) == 5
 
 
-def test_a_image_that_ends_its_worker_becomes_a_row(cluster, tmp_path):
-    """After three tries, and no other image suffers."""
+def test_image_that_kills_its_worker_becomes_a_row(cluster, tmp_path):
+    """It fails after three tries, and no other image is affected."""
     data = photos(tmp_path / "photos", 12)
-    black(data, "05b.png")
+    add_black_image(data, "05b.png")
     plan = plan_of(data, "samples:deadly", ["grad-cam"], ["average-drop(fill=mean)"])
     with ray_pool(cluster.address, Request(workers=2, batch_size=3)) as pool:
         outcome = run(plan, tmp_path / "there", workers=pool)
@@ -188,12 +188,12 @@ def test_a_image_that_ends_its_worker_becomes_a_row(cluster, tmp_path):
     same(found, rows_of(tmp_path / "here"))
 
 
-def test_a_worker_out_of_memory_is_replaced(tmp_path):
-    """Ray ends it when the node's memory runs out; its image is done by another."""
+def test_worker_out_of_memory_is_replaced(tmp_path):
+    """Ray ends it when the node runs out of memory; another worker repeats its image."""
     data = photos(tmp_path / "photos", 8)
     run(plan_of(data, "samples:small", ["grad-cam"]), tmp_path / "here")
     notes = Notes()
-    limits = {"RAY_memory_monitor_refresh_ms": "100", "RAY_memory_usage_threshold": f"{1 - free() + 0.15:.3f}"}
+    limits = {"RAY_memory_monitor_refresh_ms": "100", "RAY_memory_usage_threshold": f"{1 - free_memory() + 0.15:.3f}"}
     with clustered(**limits) as own, ray_pool(own.address, Request(workers=1), notes) as pool:
         run(plan_of(data, "samples:hungry", ["grad-cam"]), tmp_path / "there", workers=pool)
 
@@ -202,8 +202,8 @@ def test_a_worker_out_of_memory_is_replaced(tmp_path):
     same(rows_of("there").drop(columns="model"), rows_of("here").drop(columns="model"))
 
 
-def test_a_node_that_goes_takes_no_row_with_it(cluster, tmp_path):
-    """The run goes on with what is left."""
+def test_removed_node_loses_no_row(cluster, tmp_path):
+    """The run continues on the remaining node."""
     plan = plan_of(photos(tmp_path / "photos", 60))
     run(plan, tmp_path / "here")
     node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
@@ -234,12 +234,13 @@ with ray_pool(sys.argv[1], Request(workers=2)) as pool:
 """
 
 
-def test_a_driver_that_is_killed_goes_on_where_it_was(cluster, tmp_path):
-    """Its workers end with it, and the next run does what is left."""
+def test_killed_driver_continues_where_it_stopped(cluster, tmp_path):
+    """Its workers end with it, and the next run computes only what is missing."""
     data = photos(tmp_path / "photos", 60)
     run(plan_of(data), tmp_path / "here")
     words = [sys.executable, "-c", DRIVER, cluster.address, str(data)]
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    here = Path(__file__).parent
+    paths = os.pathsep.join([str(here), str(here.parent), *filter(None, sys.path)])
     driver, journal = (
         subprocess.Popen(words, env={**os.environ, "PYTHONPATH": paths}),
         tmp_path / "there" / "rows.jsonl",
@@ -258,40 +259,40 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(cluster, tmp_path):
 
 
 def until(holds, seconds=120):
-    """Wait for something."""
+    """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < end, "it did not come"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.02)
 
 
-def test_a_run_that_stands_still_is_given_up(cluster, tmp_path):
-    """With what is in hand; what was done is kept."""
+def test_stalled_run_is_aborted(cluster, tmp_path):
+    """The error names the images in progress; finished rows are kept."""
     data = photos(tmp_path / "photos", 4)
-    black(data, "02b.png")
+    add_black_image(data, "02b.png")
     plan = plan_of(data, "samples:sleepy", ["grad-cam"], ["average-drop(fill=mean)"])
-    told = r"no image was finished for 5 seconds\. In progress: 02b\.png"
+    message = r"no image was finished for 5 seconds\. In progress: 02b\.png"
     with ray_pool(cluster.address, Request(workers=2, patience=60)) as pool:
         run(plan_of(data, "samples:sleepy", limit=1), tmp_path / "started", workers=pool)
-        pool.request = Request(workers=2, patience=5)  # for an image, not for a start
-        with pytest.raises(ClusterError, match=told):
+        pool.request = Request(workers=2, patience=5)  # short, now that the workers are started
+        with pytest.raises(ClusterError, match=message):
             run(plan, tmp_path / "there", workers=pool)
-    # one image may wait behind the one that never ends
+    # one image may be queued after the one that never ends
     assert (tmp_path / "there" / "rows.jsonl").read_bytes().count(b"\n") >= 3
     until(lambda: workers(tmp_path) == [])
 
 
-def test_a_cluster_that_others_fill_is_no_riddle(cluster):
-    """No room comes: an error that says so, and not a run that hangs."""
+def test_cluster_occupied_by_others(cluster):
+    """Without room for a worker the run ends with an error that says so."""
     import ray
 
-    class Greedy:  # in here, so that it is sent by value
-        def here(self):
+    class Greedy:  # a local class is pickled by value
+        def ping(self):
             return True
 
     with ray_pool(cluster.address, Request(workers=2)):
         other = ray.remote(Greedy).options(num_cpus=2).remote()
-        ray.get(other.here.remote())
+        ray.get(other.ping.remote())
         pool_of_two = ray_pool(cluster.address, Request(workers=1, patience=3))
         with (
             pool_of_two as pool,
@@ -306,8 +307,8 @@ def test_a_cluster_that_others_fill_is_no_riddle(cluster):
         pass
 
 
-def test_what_is_wrong_on_a_worker_alone_is_told(cluster, tmp_path):
-    """As an error of the library."""
+def test_error_on_a_worker_is_raised(cluster, tmp_path):
+    """An error of a set-up is raised in the driver with its own class."""
 
     def set_up():
         raise WeightsError("mine.pt: no such file")
@@ -319,8 +320,8 @@ def test_what_is_wrong_on_a_worker_alone_is_told(cluster, tmp_path):
         list(pool.run(set_up, range(3)))
 
 
-def test_heatmaps_in_bulk_are_those_of_a_run_here(cluster, tmp_path):
-    """The same shards, with a worker killed; the bytes of the heatmaps are equal."""
+def test_bulk_run_equals_a_local_run(cluster, tmp_path):
+    """The shards have the same names and equal heatmaps, although a worker was killed."""
     data = photos(tmp_path / "photos", 40)
     (data / "07.png").write_bytes(b"no image")
     plan = BulkPlan((str(data),), "samples:small", methods=("grad-cam", "fusion-cam"), shard=8)
@@ -346,11 +347,11 @@ def test_heatmaps_in_bulk_are_those_of_a_run_here(cluster, tmp_path):
         assert one.grid.equal(other.grid)
 
 
-def test_a_ray_of_ones_own_starts_and_ends_with_the_run(tmp_path):
-    """By the command line; no process of it is left."""
+def test_local_cluster_ends_with_the_run(tmp_path):
+    """`explain --ray` starts a cluster on this machine, of which no process is left."""
     data = photos(tmp_path / "photos", 5)
     program = "import sys; from fusioncam.cli.main import main; sys.argv[0] = 'fusioncam'; main()"
-    words = [
+    args = [
         "explain",
         str(data),
         "--model",
@@ -364,9 +365,11 @@ def test_a_ray_of_ones_own_starts_and_ends_with_the_run(tmp_path):
         "maps",
     ]
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
-    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as short:  # a socket's path may have 107 letters
+    with tempfile.TemporaryDirectory(
+        prefix="r", dir="/tmp"
+    ) as short:  # the path of a socket may have at most 107 characters
         env = {**os.environ, "PYTHONPATH": paths, "HOME": str(tmp_path), "RAY_TMPDIR": short}
-        done = subprocess.run([sys.executable, "-c", program, *words], env=env, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", program, *args], env=env, capture_output=True, text=True)
         until(lambda: not any(short in line for line in command_lines()))
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -375,10 +378,10 @@ def test_a_ray_of_ones_own_starts_and_ends_with_the_run(tmp_path):
 
 
 def command_lines():
-    """Give what all processes were called with."""
+    """Yield the command lines of all processes."""
     for process in Path("/proc").iterdir():
         try:
             if process.name.isdigit() and int(process.name) != os.getpid():
                 yield (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process ended meanwhile
             continue

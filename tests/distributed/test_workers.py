@@ -1,4 +1,7 @@
-"""Workers here and on Ray: every job once, whoever dies. A stand-in plays Ray; ``test_ray.py`` has the real one."""
+"""Local workers and the pool: every job runs once, even if workers die.
+
+Ray is replaced by a fake here; ``test_ray.py`` uses the real one.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,16 @@ from fusioncam.distributed.workers import FailedJob, LocalWorkers
 from fusioncam.errors import ClusterError, MissingExtraError, UnknownNameError
 from listeners import Notes
 
-# whichever way a file imports it
+# every form in which a file may import Ray
 RAY = re.compile(r'import ray\b|from ray\b|extra\("\w+", "ray"')
 
 
 class RayError(Exception):
-    """Ray's root of errors."""
+    """The base class of Ray's errors."""
 
 
 class RayTaskError(RayError):
-    """What a call raised."""
+    """Ray's wrapper around the exception of a call."""
 
     def __init__(self, cause):
         super().__init__(str(cause))
@@ -34,18 +37,21 @@ class RayTaskError(RayError):
 
 
 class Actor:
-    """An actor of the stand-in: its calls wait until somebody waits for them."""
+    """An actor of the fake: a call runs when its result is requested."""
 
     def __init__(self, ray, make):
         self.ray, self.make, self.inside, self.dead = ray, make, None, False
 
     def __getattr__(self, name):
-        """Give the method that makes a call."""
+        """Return an object whose ``remote`` records a call."""
         return types.SimpleNamespace(remote=lambda *words: self.ray.call(self, name, words))
 
 
 class Ray:
-    """As much of Ray as a pool uses: ``ends`` says of a call whether it ends the process, ``room`` how many fit."""
+    """The part of Ray that a pool uses.
+
+    ``ends(name, args)`` decides whether a call ends the process; ``room`` is the number of actors that fit.
+    """
 
     exceptions = types.SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
 
@@ -53,11 +59,11 @@ class Ray:
         self.ends, self.room, self.calls, self.actors = ends, room, [], []
 
     def put(self, thing):
-        """Keep nothing: give it."""
+        """Return the object itself."""
         return thing
 
     def remote(self, kind):
-        """Take the class of an actor."""
+        """Return the factory of an actor class."""
         make = types.SimpleNamespace(remote=lambda *words: self._actor(kind))
         return types.SimpleNamespace(options=lambda **_: make)
 
@@ -66,18 +72,18 @@ class Ray:
         return self.actors[-1]
 
     def call(self, actor, name, words):
-        """Write a call down."""
+        """Record a call and return its number."""
         self.calls.append((actor, name, words))
         return len(self.calls) - 1
 
     def wait(self, answers, num_returns, timeout):
-        """Answer the oldest call of an actor that has room."""
+        """Return the oldest call of an actor that has room as ready."""
         active = [one for one in self.actors if not one.dead][: self.room]
         ready = [one for one in sorted(answers) if self.calls[one][0] in active or self.calls[one][0].dead]
         return ready[:1], ready[1:]
 
     def get(self, answer):
-        """Do the call now."""
+        """Run the call and return its result."""
         actor, name, words = self.calls[answer]
         if actor.dead or self.ends(name, words):
             actor.dead = True
@@ -95,17 +101,17 @@ class Ray:
         actor.dead = True
 
     def available_resources(self):
-        """Give what is free."""
+        """Return the free resources."""
         return {"CPU": 1.0}
 
 
 def doubling():
-    """Set up what doubles numbers."""
+    """Return a function that doubles numbers."""
     return lambda jobs: [2 * job for job in jobs]
 
 
 def pool(ray, **request):
-    """Give a pool of the stand-in, and what it notes."""
+    """Return a pool on the fake, and the list of its notes."""
     listener = Notes()
     return Pool(ray, Request(**{"workers": 2, **request}), listener), listener.notes
 
@@ -113,41 +119,41 @@ def pool(ray, **request):
 # -- jobs ------------------------------------------------------------------------------------------------------
 
 
-def test_here_sets_up_once_and_only_for_jobs():
-    """Jobs are done in order, a batch at a time."""
-    made = []
+def test_local_workers_set_up_once_and_only_for_jobs():
+    """Jobs run in order, in batches."""
+    set_ups = []
 
     def set_up():
-        made.append(1)
+        set_ups.append(1)
         return lambda jobs: [(one, len(jobs)) for one in jobs]
 
     assert list(LocalWorkers().run(set_up, [])) == []
-    assert made == []
+    assert set_ups == []
     assert list(LocalWorkers(2).run(set_up, "abc")) == [("a", ("a", 2)), ("b", ("b", 2)), ("c", ("c", 1))]
-    assert made == [1]
+    assert set_ups == [1]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_every_job_is_done_once(batch_size, workers):
-    """Whatever the numbers are."""
+def test_every_job_runs_once(batch_size, workers):
+    """For every batch size and number of workers."""
     found = list(pool(Ray(), batch_size=batch_size, workers=workers)[0].run(doubling, range(20)))
 
     assert sorted(found) == [(n, 2 * n) for n in range(20)]
 
 
-def test_few_jobs_are_in_hand_at_a_time():
-    """Jobs are asked for as they can be done, so that memory does not grow with their number."""
-    asked = []
-    jobs = (asked.append(n) or n for n in range(1000))
+def test_few_jobs_are_held_at_a_time():
+    """Jobs are consumed as workers become free, so that memory does not grow with their number."""
+    consumed = []
+    jobs = (consumed.append(n) or n for n in range(1000))
     running = pool(Ray(), batch_size=3)[0].run(doubling, jobs)
-    most = max(len(asked) - done for done, _ in enumerate(running))
+    most = max(len(consumed) - done for done, _ in enumerate(running))
 
     assert most <= 2 * 2 * 3 + 3
 
 
-def test_workers_are_kept_from_one_run_to_the_next():
-    """A network is loaded anew, a process is not."""
+def test_workers_are_reused_by_later_runs():
+    """The set-up runs again, but no process is started again."""
     ray = Ray()
     one, _ = pool(ray)
     for _ in range(3):
@@ -160,8 +166,8 @@ def test_workers_are_kept_from_one_run_to_the_next():
     assert len(ray.actors) == 2
 
 
-def test_jobs_of_workers_that_end_are_done_by_others():
-    """Once each, and told."""
+def test_jobs_of_dead_workers_are_retried():
+    """Each job has one result, and each death is noted."""
     seen = Counter()
 
     def ends(name, words):
@@ -175,17 +181,17 @@ def test_jobs_of_workers_that_end_are_done_by_others():
     assert "SYSTEM_ERROR" in notes[0]
 
 
-def test_an_answer_that_is_lost_with_its_process_blames_no_other_job():
-    """The job before the one that ends its worker was done, and nobody heard of it, as often as they go together."""
+def test_lost_result_does_not_fail_its_job():
+    """The job before the deadly one was finished, but its result is lost whenever both are on one worker."""
     ray = Ray()
 
     def ends(name, words):
-        return name == "work" and 6 in [*words[0], *behind(words[0])]
+        return name == "work" and 6 in [*words[0], *next_jobs(words[0])]
 
-    def behind(jobs):
-        """Give the jobs of the next call of the same actor."""
-        mine = next(call for call in ray.calls if call[1] == "work" and call[2][0] is jobs)[0]
-        after = [call[2][0] for call in ray.calls if call[0] is mine and call[1] == "work"]
+    def next_jobs(jobs):
+        """Return the jobs of the next call of the same actor."""
+        actor = next(call for call in ray.calls if call[1] == "work" and call[2][0] is jobs)[0]
+        after = [call[2][0] for call in ray.calls if call[0] is actor and call[1] == "work"]
         return next((later for now, later in pairwise(after) if now is jobs), [])
 
     ray.ends = ends
@@ -196,8 +202,8 @@ def test_an_answer_that_is_lost_with_its_process_blames_no_other_job():
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_a_job_that_ends_its_workers_is_lost_and_no_other(batch_size):
-    """After so many tries in which it was alone; what waited behind it is not blamed."""
+def test_only_the_deadly_job_fails(batch_size):
+    """It fails after the allowed tries in which it was alone; jobs queued with it succeed."""
     tries = []
 
     def ends(name, words):
@@ -208,14 +214,14 @@ def test_a_job_that_ends_its_workers_is_lost_and_no_other(batch_size):
 
     found = dict(pool(Ray(ends), batch_size=batch_size)[0].run(doubling, range(20)))
 
-    # the first time it was not alone in hand
+    # the first time the worker also held other jobs
     assert len(tries) == 1 + TRIES
     assert isinstance(found.pop(7), FailedJob)
     assert found == {n: 2 * n for n in range(20) if n != 7}
 
 
-def test_a_process_that_ends_thrice_by_chance_loses_no_job_of_a_batch():
-    """Jobs that were in hand with others are tried alone before any is given up."""
+def test_three_random_deaths_fail_no_job():
+    """Jobs that were held together are retried alone before any of them fails."""
     count = Counter()
 
     def ends(name, words):
@@ -226,14 +232,14 @@ def test_a_process_that_ends_thrice_by_chance_loses_no_job_of_a_batch():
     assert found == {n: 2 * n for n in range(5)}
 
 
-def test_workers_that_end_before_they_have_done_anything_are_an_error():
-    """Rather than a loop."""
+def test_workers_that_never_start_are_an_error():
+    """They do not lead to an endless loop."""
     with pytest.raises(ClusterError, match=r"3 workers in a row ended before .* SYSTEM_ERROR"):
         list(pool(Ray(lambda name, words: name == "set_up"))[0].run(doubling, range(3)))
 
 
-def test_workers_that_end_at_their_start_now_and_then_are_no_error():
-    """Only those in a row, with nothing done between them."""
+def test_occasional_failed_starts_are_no_error():
+    """Only failed starts in a row, without a finished job between them, are an error."""
     count = Counter()
 
     def ends(name, words):
@@ -246,8 +252,8 @@ def test_workers_that_end_at_their_start_now_and_then_are_no_error():
 
 
 @pytest.mark.parametrize("at", ["set_up", "work"])
-def test_what_is_wrong_with_the_request_is_raised(at):
-    """As it would be here."""
+def test_errors_of_the_request_are_raised(at):
+    """An exception of a set-up or a job is raised in the driver."""
 
     def fails(*_):
         raise UnknownNameError("no such layer")
@@ -259,24 +265,24 @@ def test_what_is_wrong_with_the_request_is_raised(at):
         list(pool(Ray())[0].run(fails if at == "set_up" else set_up, range(3)))
 
 
-def test_nothing_happening_is_an_error_that_says_what_is_pending():
-    """A cluster that is full never hangs a run."""
+def test_stalled_run_reports_what_is_pending():
+    """A full cluster does not hang a run."""
     with pytest.raises(
         ClusterError, match=r"0 seconds\. In progress: none; 2 of 2 workers wait .* free are 1 CPU and 0 GPU"
     ):
         list(pool(Ray(room=0), patience=0.1)[0].run(doubling, range(3)))
 
 
-def test_a_run_goes_on_with_the_workers_that_there_is_room_for():
-    """Those who wait for room get no jobs."""
+def test_run_uses_the_workers_that_fit():
+    """Workers that wait for room receive no jobs."""
     assert len(list(pool(Ray(room=1), workers=3)[0].run(doubling, range(9)))) == 9
 
 
-# -- what is asked of a cluster -------------------------------------------------------------------------------
+# -- requests and capacity ------------------------------------------------------------------------------------
 
 
 def node(cpus, gpus=0, active=True):
-    """Give a node as Ray tells of it."""
+    """Return a node as Ray describes it."""
     return {"Alive": active, "Resources": {"CPU": float(cpus), "GPU": float(gpus)}}
 
 
@@ -291,15 +297,15 @@ def node(cpus, gpus=0, active=True):
         ([node(4)], Request(workers=3), 3),
     ],
 )
-def test_as_many_workers_as_fit(nodes, request_, workers):
-    """Each on one node, of those that are active."""
+def test_worker_capacity(nodes, request_, workers):
+    """A worker fits on one active node."""
     assert worker_capacity(nodes, request_) == workers
 
 
-def test_a_cluster_that_is_too_small_says_what_it_has_and_what_is_asked():
-    """Rather than waiting for ever."""
-    told = r"has 1 nodes \(2 CPU, 0 GPU\): room for 2 workers of 1 CPU and 0 GPU, but 5 were requested"
-    with pytest.raises(ClusterError, match=told):
+def test_cluster_that_is_too_small():
+    """The error states what the cluster has and what was requested."""
+    message = r"has 1 nodes \(2 CPU, 0 GPU\): room for 2 workers of 1 CPU and 0 GPU, but 5 were requested"
+    with pytest.raises(ClusterError, match=message):
         worker_capacity([node(2)], Request(workers=5))
     with pytest.raises(ClusterError, match="room for 0 workers of 1 CPU and 1 GPU, but 1 were requested"):
         worker_capacity([node(2)], Request(gpus=1))
@@ -308,28 +314,28 @@ def test_a_cluster_that_is_too_small_says_what_it_has_and_what_is_asked():
 @pytest.mark.parametrize(
     "wrong", [{"workers": 0}, {"cpus": 1.5}, {"batch_size": True}, {"gpus": 1.5}, {"gpus": -1}, {"patience": 0}]
 )
-def test_wrong_requests_are_told(wrong):
-    """Before anything is started."""
+def test_invalid_requests(wrong):
+    """Values out of range are errors before anything starts."""
     with pytest.raises(ClusterError):
         Request(**wrong)
 
 
-def test_an_address_where_nobody_listens_is_told_at_once():
-    """Ray itself would try for a long time."""
+def test_address_without_a_listener():
+    """The error comes at once, while Ray itself would retry for a long time."""
     pytest.importorskip("ray")
     with pytest.raises(ClusterError, match=r"no Ray cluster at '127.0.0.1:9': .*refused"), ray_pool("127.0.0.1:9"):
         pass
 
 
-def test_without_ray_the_extra_is_named(monkeypatch):
-    """And nothing else happens."""
+def test_missing_ray_names_the_extra(monkeypatch):
+    """The error says how to install Ray."""
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r'clusters need ray: pip install "fusioncam\[ray\]"'), ray_pool():
         pass
 
 
-def test_no_other_file_imports_ray():
-    """One way in; and importing the library does not import it."""
+def test_one_file_imports_ray():
+    """Importing the library does not import Ray."""
     source = Path(sys.modules["fusioncam"].__file__).parent
-    holders = {path.name for path in source.rglob("*.py") if RAY.search(path.read_text())}
-    assert holders == {"ray_connection.py"}
+    importers = {path.name for path in source.rglob("*.py") if RAY.search(path.read_text())}
+    assert importers == {"ray_connection.py"}

@@ -1,0 +1,111 @@
+"""`fusioncam doctor`, `list` and `demo`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from command_line import SMALL, listed
+from fusioncam import METHODS
+
+# -- doctor ----------------------------------------------------------------------------------------------------
+
+
+def test_doctor_prints_json(cli):
+    """--json prints one strict JSON object that states the chosen precision."""
+    result = cli("doctor", *SMALL, "--precision", "bfloat16", "--seconds", "0.1", "--json")
+    assert (result.code, result.err) == (0, "")
+    assert result.json["machine"]["model"] == "samples:small"
+    assert {one["precision"]: one["chosen"] for one in result.json["masked"]} == {"exact": False, "bfloat16": True}
+
+
+def test_doctor_prints_tables(cli):
+    """There is one table each for the machine, plain passes and passes over masked images."""
+    result = cli("doctor", *SMALL, "--seconds", "0.1")
+    assert (result.code, result.err) == (0, "")
+    assert f"torch {version('torch')}" in result.out
+    assert result.out.count("(best)") == 1
+    assert result.out.count("(chosen)") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--model", "resnet5"], "unknown model 'resnet5'"),
+        (["--device", "gpu"], "device 'gpu' is not available on this machine"),
+        (["--precision", "half"], "unknown precision 'half'"),
+        (["--model", "samples:nan"], "the network returned nan"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_doctor_reports_an_invalid_request(args, message, cli):
+    """The error is one line and the exit code is 2."""
+    result = cli("doctor", *SMALL, "--seconds", "0.1", *args)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+# -- list and demo -------------------------------------------------------------------------------------------------
+
+
+def test_all_methods_are_listed(cli):
+    """The list contains every method by the name that -m accepts."""
+    result = cli("list", "methods")
+    assert result.code == 0
+    shown = {line.split("│")[1].strip() for line in result.out.splitlines() if line.startswith("│")}
+    assert set(METHODS) <= shown
+
+
+def test_sources_of_models_are_listed(cli):
+    """The list contains the included model and the forms of all others."""
+    result = cli("list", "models")
+    for form in ("efficientnet_lite0", "timm:NAME", "torchvision:NAME", "package.module:factory"):
+        assert form in result.out
+
+
+def test_layers_are_listed_with_the_default(cli):
+    """Each layer with feature maps is listed with its channels and size, and the default is marked."""
+    result = cli("list", "layers", *SMALL)
+    rows = [line.replace("│", " ").split() for line in result.out.splitlines() if line.startswith("│")]
+    assert rows == [
+        ["conv", "Conv2d", "6", *"8x8".replace("x", " x ").split()],
+        ["act", "(default)", "ReLU", "6", "8", "x", "8"],
+    ]
+
+
+def test_layers_of_the_default_model_are_listed(cli):
+    """The list shows the names that --layer accepts."""
+    result = cli("list", "layers")
+    assert "blocks.6" in result.out
+    assert "bn2 (default)" in result.out
+
+
+def test_layers_of_an_unknown_model(cli):
+    """An unknown model ends with 2."""
+    result = cli("list", "layers", "--model", "timm:resnet5")
+    assert result.code == 2
+    assert "did you mean" in result.err
+
+
+def test_demo_explains_three_photographs(cli):
+    """The demo needs no argument; it classifies the cat as a cat and the coffee as an espresso."""
+    result = cli("demo", "-m", "grad-cam", "--json")
+    assert result.code == 0
+    facts = listed(Path("fusioncam-demo"))
+    labels = [one["label"].split(",")[0] for one in facts["explanations"]]
+    assert labels[1] == "espresso"
+    assert "cat" in labels[0]
+    assert len(labels) == 3
+
+
+def test_demo_without_its_images_names_the_extra(cli, monkeypatch):
+    """scikit-image is optional: the error says how to install it."""
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
+    result = cli("demo")
+    assert result.code == 2
+    assert 'pip install "fusioncam[demo]"' in result.err
