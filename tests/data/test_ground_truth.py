@@ -166,7 +166,7 @@ def test_components_equal_a_flood_fill(some):
 
     expected = []
     for n, mask in enumerate(some):
-        for piece in twin.pieces(map(tuple, mask.nonzero().tolist())):
+        for piece in twin.components(map(tuple, mask.nonzero().tolist())):
             expected.append([n, *twin.box_of(piece), len(piece)])
     found = [[int(n), *map(int, box), int(size)] for n, box, size in zip(image, boxes, pixels, strict=True)]
     assert found == expected
@@ -178,7 +178,7 @@ def test_components_of_signals_and_volumes(shape):
     some = torch.rand(shape) < 0.3
     _, boxes, pixels = connected_components(some)
 
-    sizes = [len(piece) for mask in some for piece in twin.pieces(map(tuple, mask.nonzero().tolist()))]
+    sizes = [len(piece) for mask in some for piece in twin.components(map(tuple, mask.nonzero().tolist()))]
     assert pixels.tolist() == sizes
     assert boxes.shape == (len(sizes), 2 * (len(shape) - 1))
 

@@ -71,7 +71,7 @@ def test_removal_equals_the_reference_implementation(toy_name, seed):
             values, curves = metric(model, x, target, maps), metric.curve(model, x, target, maps)
 
             for n, one in enumerate(x):
-                order, impute = twins.falling(sign * maps[n]), fill == "linear"
+                order, impute = twins.descending(sign * maps[n]), fill == "linear"
                 expected = twins.perturbed(toy, one, int(target[n]), order, counts, readout, impute)
                 assert curves[:, n].tolist() == pytest.approx(expected, abs=1e-4 if impute else 1e-9)
                 assert float(values[n]) == pytest.approx(twins.aopc(expected), abs=1e-4 if impute else 1e-9)

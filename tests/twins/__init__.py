@@ -1,1 +1,1 @@
-"""The methods once more, slowly and plainly: one image, loops, the papers' symbols, no code of the library."""
+"""Slow re-implementations of the methods: one image, loops, the symbols of the papers, no code of the library."""

@@ -12,7 +12,7 @@ CLASSES = 3
 
 
 class Attention(nn.Module):
-    """Self-attention with the names that timm gives its parts."""
+    """Self-attention with the attribute names of timm."""
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend, at once or by explicit maps."""
+        """Attend, with the fused operation or with explicit attention maps."""
         N, T, D = x.shape
         q, k, v = self.qkv(x).reshape(N, T, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
         if self.fused_attn:
@@ -35,7 +35,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A transformer block that normalises first."""
+    """A transformer block with pre-normalisation."""
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
@@ -44,13 +44,13 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add attention, then the perceptron."""
+        """Add the attention, then the multilayer perceptron."""
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
 
 class TinyViT(nn.Module):
-    """Two blocks on 4 x 6 patches of images ``(3, 8, 12)``; the head reads the class token."""
+    """Vision transformer with two blocks and 4 x 6 patches for images ``(3, 8, 12)``, read by the class token."""
 
     def __init__(self, dim: int = 8, num_heads: int = 2, depth: int = 2) -> None:
         super().__init__()
@@ -63,17 +63,17 @@ class TinyViT(nn.Module):
         self.head = nn.Linear(dim, CLASSES)
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Give what enters the first block, ``(N, T, D)``."""
+        """Return the input of the first block, ``(N, T, D)``."""
         patches = self.patch_embed(x).flatten(2).transpose(1, 2)
         return torch.cat([self.cls_token.expand(len(x), -1, -1), patches], 1) + self.pos_embed
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give logits ``(N, classes)``."""
+        """Return logits ``(N, classes)``."""
         return self.head(self.norm(self.blocks(self.tokens(x)))[:, 0])
 
 
 def problem(images: int = 2, seed: int = 0) -> tuple[TinyViT, Tensor, Tensor]:
-    """Give the toy in evaluation mode with inputs and targets, all of one seed and in float64."""
+    """Return the toy in evaluation mode with inputs and targets of one seed, in float64."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         toy = TinyViT().double().eval()
@@ -83,17 +83,18 @@ def problem(images: int = 2, seed: int = 0) -> tuple[TinyViT, Tensor, Tensor]:
 
 
 def legrad(toy: TinyViT, x: Tensor, c: int, blocks: int | None = None, token: str = "mean") -> Tensor:
-    """LeGrad (arXiv 2404.03214): positive gradients of each block's own score to its attention maps.
+    """LeGrad (arXiv 2404.03214): positive gradients of each block's own score by its attention maps.
 
-    ``s^l`` is what norm and head say of the mean token behind block l (or of its class token); the gradients are
-    averaged over heads and queries, the class token's key is dropped, the maps of the last ``blocks`` blocks summed.
+    ``s^l`` is the output of norm and head for the mean token after block l (or its class token). The gradients are
+    averaged over heads and queries, the key of the class token is dropped, and the maps of the last ``blocks`` blocks
+    are summed.
     """
     grid = toy.patch_embed(x[None]).shape[2:]
     Z = toy.tokens(x[None])[0].detach()
     first = 0 if blocks is None else len(toy.blocks) - blocks
     E = torch.zeros(grid, dtype=x.dtype)
     for depth, block in enumerate(toy.blocks):
-        Z, A = through(block, Z)
+        Z, A = run_block(block, Z)
         if depth >= first:
             z = Z.mean(0) if token == "mean" else Z[0]
             (dA,) = torch.autograd.grad(toy.head(toy.norm(z))[c], A)
@@ -107,8 +108,8 @@ def legrad(toy: TinyViT, x: Tensor, c: int, blocks: int | None = None, token: st
     return s(up(E, x.shape[1:]))
 
 
-def through(block: Block, Z: Tensor) -> tuple[Tensor, Tensor]:
-    """Give a block's tokens ``(T, D)``, and its attention maps ``(heads, T, T)`` as a leaf on which they depend."""
+def run_block(block: Block, Z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a block's tokens ``(T, D)`` and the attention maps ``(heads, T, T)``, a leaf on which they depend."""
     attn = block.attn
     D, d = Z.shape[1], attn.head_dim
     qkv = attn.qkv(block.norm1(Z)).detach()

@@ -1,4 +1,4 @@
-"""What the papers take for granted."""
+"""Operations that the papers use without definition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def up(A: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Upsample one map linearly, pixel centres in place."""
+    """Upsample one map linearly, with aligned pixel centres."""
     mode = ("linear", "bilinear", "trilinear")[A.dim() - 1]
     return F.interpolate(A[None, None], size=size, mode=mode, align_corners=False)[0, 0]
 
@@ -31,7 +31,7 @@ def percentile(A: Tensor, theta: float) -> float:
 
 
 def maps_and_gradients(toy, x: Tensor, c: int) -> tuple[Tensor, Tensor]:
-    """A^k and dY^c/dA^k of one image (C, *s)."""
+    """Return A^k and dY^c/dA^k of one image (C, *s)."""
     A = toy.features(x[None]).detach().requires_grad_()
     toy.head(A.clone())[0, c].backward()
     return A.detach()[0], A.grad[0]

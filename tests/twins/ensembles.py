@@ -17,7 +17,7 @@ PARTNERS = (grad_cam, score_cam, ablation_cam)
 def meta_cam(
     toy, x: Tensor, c: int, partners: Sequence[Callable[..., Tensor]] = PARTNERS, top: float | Sequence[float] = 10.0
 ) -> Tensor:
-    """MetaCAM (arXiv 2307.16863): how many partners have a pixel among their top k %, for the k that serves best."""
+    """MetaCAM (arXiv 2307.16863): the number of partners with a pixel among their top k %, for the best k."""
     heatmaps = [partner(toy, x, c) for partner in partners]
     levels = (top,) if isinstance(top, int | float) else tuple(top)
     best, best_gain = None, -2.0

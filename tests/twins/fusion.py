@@ -1,4 +1,4 @@
-"""Union-CAM and Fusion-CAM (arXiv 2603.05386), in our form and in those of the two public codes."""
+"""Union-CAM and Fusion-CAM (arXiv 2603.05386), in our variant and those of the two public codes."""
 
 from __future__ import annotations
 

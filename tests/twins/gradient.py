@@ -1,4 +1,4 @@
-"""Grad-CAM (arXiv 1610.02391, eq. 1 and 2), the gradient map of Union-CAM, and Grad-CAM's kin."""
+"""Grad-CAM (arXiv 1610.02391, eq. 1 and 2), its variants, and the gradient map of Union-CAM."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def denoised_grad_cam(toy, x: Tensor, c: int, theta: float = 10) -> Tensor:
 
 
 def cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
-    """CAM (arXiv 1512.04150): the class's weights of the linear layer behind the average pooling; no ReLU."""
+    """CAM (arXiv 1512.04150): the class's weights of the linear layer after average pooling; no ReLU."""
     A = maps_and_scores(toy, x, layer)[0].detach()[0]
     w = toy.head[-1].weight[c].detach()
     M = torch.zeros_like(A[0])
@@ -51,7 +51,7 @@ def grad_cam_pp(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
 def smooth_grad_cam_pp(
     toy, x: Tensor, c: int, samples: int = 4, std: float = 0.3, seed: int = 0, layer: str = "features"
 ) -> Tensor:
-    """Smooth Grad-CAM++ (arXiv 1908.01224): Grad-CAM++ of derivatives averaged over noise; A of the clean image."""
+    """Smooth Grad-CAM++ (arXiv 1908.01224): Grad-CAM++ of derivatives averaged over noise; A is without noise."""
     noise = std * normal((samples, *x.shape), seed, x)
     D = [maps_and_derivatives(toy, x + noise[i], c, layer)[1] for i in range(samples)]
     A = maps_and_scores(toy, x, layer)[0].detach()[0]
@@ -76,7 +76,7 @@ def xgrad_cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
 
 
 def layer_cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
-    """LayerCAM (10.1109/TIP.2021.3089943): each place weighed by its own positive gradient."""
+    """LayerCAM (10.1109/TIP.2021.3089943): each location weighted by its own positive gradient."""
     A, g = maps_and_derivatives(toy, x, c, layer)
     L = torch.zeros_like(A[0])
     for k in range(len(A)):
@@ -85,7 +85,7 @@ def layer_cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
 
 
 def hires_cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
-    """HiResCAM (arXiv 2011.08891): each place weighed by its own gradient."""
+    """HiResCAM (arXiv 2011.08891): each location weighted by its own gradient."""
     A, g = maps_and_derivatives(toy, x, c, layer)
     L = torch.zeros_like(A[0])
     for k in range(len(A)):
@@ -94,7 +94,7 @@ def hires_cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
 
 
 def elementwise_grad_cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
-    """HiResCAM with the ReLU inside the sum (no paper; a public code's form)."""
+    """HiResCAM with the ReLU inside the sum (no paper; from a public code)."""
     A, g = maps_and_derivatives(toy, x, c, layer)
     L = torch.zeros_like(A[0])
     for k in range(len(A)):
@@ -103,29 +103,29 @@ def elementwise_grad_cam(toy, x: Tensor, c: int, layer: str = "features") -> Ten
 
 
 def eigen_cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
-    """Eigen-CAM (arXiv 2008.00299): O = U S V^T of the maps as places x channels, not centred; the map is O v_1."""
+    """Eigen-CAM (arXiv 2008.00299): O = U S V^T of the maps, locations x channels, not centred; the map is O v_1."""
     A = maps_and_scores(toy, x, layer)[0].detach()[0]
     L = first_component(A)
     return s(up(relu(-L if L.sum() < 0 else L), x.shape[1:]))
 
 
 def eigen_grad_cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
-    """Eigen-CAM of activations times gradients (no paper; a public code's form)."""
+    """Eigen-CAM of activations times gradients (no paper; from a public code)."""
     A, g = maps_and_derivatives(toy, x, c, layer)
     L = first_component(A * g)
-    towards = (L * (A * g).sum(0)).sum()
-    return s(up(relu(-L if towards < 0 else L), x.shape[1:]))
+    agreement = (L * (A * g).sum(0)).sum()
+    return s(up(relu(-L if agreement < 0 else L), x.shape[1:]))
 
 
 def full_gradients(toy, x: Tensor, c: int) -> tuple[Tensor, list[Tensor]]:
-    """Give df/dx * x, and for each bias of each layer df/db at each place times b; together they sum to f."""
-    taken = []
+    """Return df/dx * x, and for each bias of each layer df/db at each location times b; together they sum to f."""
+    probes = []
 
     def probe(module, _, out):
         b = bias_of(module)
         if b is not None:
             delta = torch.zeros_like(out, requires_grad=True)
-            taken.append((delta, b if isinstance(module, nn.Linear) else b.reshape(-1, *[1] * (out.dim() - 2))))
+            probes.append((delta, b if isinstance(module, nn.Linear) else b.reshape(-1, *[1] * (out.dim() - 2))))
             out = out + delta
         return out
 
@@ -134,23 +134,23 @@ def full_gradients(toy, x: Tensor, c: int) -> tuple[Tensor, list[Tensor]]:
     f = toy(x[None])[0, c]
     for handle in handles:
         handle.remove()
-    # a network without biases has nothing but the image's own term
-    g_x, *gradients = torch.autograd.grad(f, [x, *(delta for delta, _ in taken)])
-    terms = [(g[0] * b).detach() for g, (_, b) in zip(gradients, taken, strict=True)]
+    # a network without biases has only the term of the image
+    g_x, *gradients = torch.autograd.grad(f, [x, *(delta for delta, _ in probes)])
+    terms = [(g[0] * b).detach() for g, (_, b) in zip(gradients, probes, strict=True)]
     return (g_x * x).detach(), terms
 
 
 def fullgrad(toy, x: Tensor, c: int, rescale: str = "layer") -> Tensor:
-    """FullGrad (arXiv 1905.00780): psi(df/dx * x) + the sum of psi(f^b_c) over channels of layers that keep places.
+    """FullGrad (arXiv 1905.00780): psi(df/dx * x) + the sum of psi(f^b_c) over channels of layers with locations.
 
-    psi is upsampling of the absolute value rescaled to [0, 1], over a whole layer as the authors' code does, or over
-    each channel, as the equation may be read.
+    psi upsamples the absolute value rescaled to [0, 1], over a whole layer as in the authors' code, or over each
+    channel, which is another reading of the equation.
     """
     size = x.shape[1:]
     own, terms = full_gradients(toy, x, c)
     S = torch.zeros(size, dtype=x.dtype)
-    for term in [own, *(one for one in terms if one.dim() == x.dim())]:
-        rescaled = s(term.abs()) if rescale == "layer" else torch.stack([s(one.abs()) for one in term])
+    for term in [own, *(term for term in terms if term.dim() == x.dim())]:
+        rescaled = s(term.abs()) if rescale == "layer" else torch.stack([s(channel.abs()) for channel in term])
         for channel in rescaled:
             S = S + up(channel, size)
     return s(S)
@@ -164,9 +164,9 @@ def shapley_cam(toy, x: Tensor, c: int, utility: str = "rest", layer: str = "fea
     a = A.detach()
     HA = torch.zeros_like(a)
     if g.requires_grad:
-        # row by row of the Hessian: what the fast method does at once
-        for i, one in enumerate(g.flatten()):
-            row = torch.autograd.grad(one, A, retain_graph=True, allow_unused=True)[0]
+        # one row of the Hessian at a time; the fast method computes the product directly
+        for i, derivative in enumerate(g.flatten()):
+            row = torch.autograd.grad(derivative, A, retain_graph=True, allow_unused=True)[0]
             if row is not None:
                 HA.view(-1)[i] = (row * a).sum()
     W = (g.detach() - HA / 2)[0]
@@ -192,7 +192,7 @@ def finer_cam(toy, x: Tensor, c: int, references: int = 3, gamma: float = 0.6, l
 def expected_grad_cam(
     toy, x: Tensor, c: int, samples: int = 50, std: float = 1.0, seed: int = 0, layer: str = "features"
 ) -> Tensor:
-    """Grad-CAM of the gradient expected on the ways from noisy empty images to x (after arXiv 2406.01274)."""
+    """Grad-CAM of the expected gradient on paths from noisy empty images to x (after arXiv 2406.01274)."""
     baselines = std * normal((samples, *x.shape), seed, x)
     A = maps_and_scores(toy, x, layer)[0].detach()[0]
     mean = torch.zeros_like(A)
@@ -225,17 +225,17 @@ def integrated_gradients(toy, x: Tensor, c: int, steps: int = 50, baseline: Tens
 
 
 def maps_and_scores(toy, x: Tensor, layer: str) -> tuple[Tensor, Tensor]:
-    """Give A (1, K, *s) of any module of the toy as a leaf, and the logits that follow from it."""
-    kept = []
+    """Return A (1, K, *s) of any module of the toy as a leaf, and the logits that depend on it."""
+    outputs = []
 
-    def part(_, __, out):
-        kept.append(out.detach().clone().requires_grad_())
-        return kept[0].clone()  # an activation in place behind the layer must not change the leaf
+    def replace_output(_, __, out):
+        outputs.append(out.detach().clone().requires_grad_())
+        return outputs[0].clone()  # an in-place activation after the layer must not change the leaf
 
-    handle = toy.get_submodule(layer).register_forward_hook(part)
+    handle = toy.get_submodule(layer).register_forward_hook(replace_output)
     Y = toy(x[None])[0]
     handle.remove()
-    return kept[0], Y
+    return outputs[0], Y
 
 
 def maps_and_derivatives(toy, x: Tensor, c: int, layer: str) -> tuple[Tensor, Tensor]:
@@ -245,7 +245,7 @@ def maps_and_derivatives(toy, x: Tensor, c: int, layer: str) -> tuple[Tensor, Te
 
 
 def plus_plus_weight(A: Tensor, first: Tensor, second: Tensor, third: Tensor) -> float:
-    """w = sum of alpha relu(first), alpha = second / (2 second + sum(A) third); 0 where that divides by 0."""
+    """w = sum of alpha relu(first), alpha = second / (2 second + sum(A) third); 0 where the denominator is 0."""
     w, total = 0.0, float(A.sum())
     for d_1, d_2, d_3 in zip(
         first.flatten().tolist(), second.flatten().tolist(), third.flatten().tolist(), strict=True
@@ -257,14 +257,14 @@ def plus_plus_weight(A: Tensor, first: Tensor, second: Tensor, third: Tensor) ->
 
 
 def first_component(A: Tensor) -> Tensor:
-    """A v_1 in the places of the maps, of either sign."""
+    """Return A v_1 in the shape of the maps, of either sign."""
     matrix = A.flatten(1).T
     _, _, Vh = torch.linalg.svd(matrix, full_matrices=False)
     return (matrix @ Vh[0]).reshape(A.shape[1:])
 
 
 def bias_of(module) -> Tensor | None:
-    """Give what a layer adds to its output: a bias, or what BatchNorm's statistics and bias come to."""
+    """Return the bias of a layer; that of BatchNorm includes its statistics."""
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
         scale = 1 / torch.sqrt(module.running_var + module.eps)
         if module.affine:

@@ -1,4 +1,4 @@
-"""Localization metrics with plain loops over pixels, for one heatmap (H, W) as nested lists."""
+"""Localization metrics with loops over pixels, for one heatmap (H, W) as nested lists."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import math
 from itertools import product
 
 
-def pixels_of(map_):
-    return [(i, j) for i in range(len(map_)) for j in range(len(map_[0]))]
+def pixels_of(H):
+    return [(i, j) for i in range(len(H)) for j in range(len(H[0]))]
 
 
 def pointing_game(H, inside, tau):
-    """The share of the maxima that have a pixel of the object within tau (Zhang et al. 2018)."""
+    """The fraction of the maxima with a pixel of the object within a distance of tau (Zhang et al. 2018)."""
     top = max(H[i][j] for i, j in pixels_of(H))
     maxima = [(i, j) for i, j in pixels_of(H) if H[i][j] == top]
-    thing = [(i, j) for i, j in pixels_of(H) if inside[i][j]]
-    hits = [one for one in maxima if any(math.dist(one, other) <= tau for other in thing)]
+    target = [(i, j) for i, j in pixels_of(H) if inside[i][j]]
+    hits = [pixel for pixel in maxima if any(math.dist(pixel, other) <= tau for other in target)]
     return len(hits) / len(maxima)
 
 
 def energy(H, inside):
-    """The sum over the object by the whole sum (Wang et al. 2020)."""
-    all_ = sum(max(0, H[i][j]) for i, j in pixels_of(H))
-    return sum(max(0, H[i][j]) for i, j in pixels_of(H) if inside[i][j]) / all_ if all_ else math.nan
+    """The sum over the object divided by the total (Wang et al. 2020)."""
+    total = sum(max(0, H[i][j]) for i, j in pixels_of(H))
+    return sum(max(0, H[i][j]) for i, j in pixels_of(H) if inside[i][j]) / total if total else math.nan
 
 
 def iou(first, second):
@@ -31,35 +31,35 @@ def iou(first, second):
 
 def iou_at(H, inside, tau):
     top = max(H[i][j] for i, j in pixels_of(H))
-    shown = {(i, j) for i, j in pixels_of(H) if H[i][j] > 0 and H[i][j] >= tau * top}
-    return iou(shown, {(i, j) for i, j in pixels_of(H) if inside[i][j]})
+    foreground = {(i, j) for i, j in pixels_of(H) if H[i][j] > 0 and H[i][j] >= tau * top}
+    return iou(foreground, {(i, j) for i, j in pixels_of(H) if inside[i][j]})
 
 
 def best_iou(H, inside):
-    thing = {(i, j) for i, j in pixels_of(H) if inside[i][j]}
+    target = {(i, j) for i, j in pixels_of(H) if inside[i][j]}
     values = {H[i][j] for i, j in pixels_of(H) if H[i][j] > 0}
-    return max((iou({(i, j) for i, j in pixels_of(H) if H[i][j] >= v}, thing) for v in values), default=0)
+    return max((iou({(i, j) for i, j in pixels_of(H) if H[i][j] >= v}, target) for v in values), default=0)
 
 
-def pieces(shown):
-    """The connected pieces of a set of pixels of any number of sides, corners touch, by flooding."""
-    left, found = set(shown), []
+def components(foreground):
+    """The connected components of a set of pixels of any dimension, by flood fill; corners are connected."""
+    left, found = set(foreground), []
     while left:
-        edge = [min(left)]
-        piece = set()
-        while edge:
-            pixel = edge.pop()
+        stack = [min(left)]
+        component = set()
+        while stack:
+            pixel = stack.pop()
             if pixel in left:
                 left.remove(pixel)
-                piece.add(pixel)
-                around = product((-1, 0, 1), repeat=len(pixel))
-                edge += [tuple(i + a for i, a in zip(pixel, step, strict=True)) for step in around]
-        found.append(piece)
+                component.add(pixel)
+                steps = product((-1, 0, 1), repeat=len(pixel))
+                stack += [tuple(i + a for i, a in zip(pixel, step, strict=True)) for step in steps]
+        found.append(component)
     return found
 
 
-def box_of(piece):
-    rows, columns = zip(*piece, strict=True)
+def box_of(component):
+    rows, columns = zip(*component, strict=True)
     return min(columns), min(rows), max(columns) + 1, max(rows) + 1
 
 
@@ -71,13 +71,13 @@ def iou_of_boxes(a, b):
 
 
 def box_iou(H, boxes, tau, which):
-    """The best IoU of a box around a piece of {H >= tau max H} with a true box (Choe et al. 2020)."""
+    """The best IoU of a box around a component of {H >= tau max H} with a true box (Choe et al. 2020)."""
     top = max(H[i][j] for i, j in pixels_of(H))
-    found = pieces({(i, j) for i, j in pixels_of(H) if H[i][j] > 0 and H[i][j] >= tau * top})
+    found = components({(i, j) for i, j in pixels_of(H) if H[i][j] > 0 and H[i][j] >= tau * top})
     if which == "largest" and found:
         size = max(map(len, found))
-        found = [next(one for one in sorted(found, key=min) if len(one) == size)]
-    return max((iou_of_boxes(box_of(one), box) for one in found for box in boxes), default=0)
+        found = [next(component for component in sorted(found, key=min) if len(component) == size)]
+    return max((iou_of_boxes(box_of(component), box) for component in found for box in boxes), default=0)
 
 
 def spearman(first, second):

@@ -1,4 +1,4 @@
-"""The faithfulness metrics as their papers write them: one image, one pixel, one step at a time."""
+"""The faithfulness metrics as in their papers: one image, one pixel, one step at a time."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def top_class(toy, x: Tensor) -> int:
         return int(toy(x[None])[0].argmax())
 
 
-def explanation_map(x: Tensor, L: Tensor, behind: Tensor | None = None) -> Tensor:
-    """E = L o I, pixel by pixel; what shows where L is 0 is ``behind``, zeros in the papers."""
+def explanation_map(x: Tensor, L: Tensor, fill: Tensor | None = None) -> Tensor:
+    """E = L o I, pixel by pixel; ``fill`` is what appears where L is 0, zeros in the papers."""
     E = x.clone()
     for c, *i in itertools.product(*map(range, x.shape)):
-        hidden = 0.0 if behind is None else float(behind[(c, *i)])
-        E[(c, *i)] = float(L[tuple(i)]) * float(x[(c, *i)]) + (1 - float(L[tuple(i)])) * hidden
+        filled = 0.0 if fill is None else float(fill[(c, *i)])
+        E[(c, *i)] = float(L[tuple(i)]) * float(x[(c, *i)]) + (1 - float(L[tuple(i)])) * filled
     return E
 
 
@@ -53,9 +53,9 @@ def average_gain(toy, x: Tensor, c: int, L: Tensor) -> float:
 
 
 def top_half(L: Tensor) -> Tensor:
-    """Score-CAM, section 4.2: half of the pixels are muted."""
+    """Score-CAM, section 4.2: the lower half of the pixels is set to 0."""
     kept = torch.zeros_like(L)
-    for i in falling(L)[: round(L.numel() / 2)]:
+    for i in descending(L)[: round(L.numel() / 2)]:
         kept[i] = L[i]
     return kept
 
@@ -63,14 +63,14 @@ def top_half(L: Tensor) -> Tensor:
 # -- Petsiuk et al. 2018 (RISE), algorithm 1 and 2 of the supplement ----------------------------------------------
 
 
-def falling(L: Tensor) -> list[tuple[int, ...]]:
-    """The places of L from the highest down; of equal ones the first row by row."""
-    places = list(itertools.product(*map(range, L.shape)))
-    return sorted(places, key=lambda i: -float(L[i]))
+def descending(L: Tensor) -> list[tuple[int, ...]]:
+    """The pixels of L in descending order; equal ones in the order of the rows."""
+    pixels = list(itertools.product(*map(range, L.shape)))
+    return sorted(pixels, key=lambda i: -float(L[i]))
 
 
 def changed_step_by_step(start: Tensor, finish: Tensor, order: list[tuple[int, ...]], counts: list[int]):
-    """Images on the way from start to finish, after so many pixels each."""
+    """Images on the path from start to finish, each after one of the counts of pixels."""
     image, done = start.clone(), 0
     for count in counts:
         for i in order[done:count]:
@@ -86,7 +86,7 @@ def steps_of(pixels: int, steps: int | None, each: int | None) -> list[int]:
 
 
 def curve(toy, start, finish, c, order, counts, readout="probability") -> list[float]:
-    return [score(toy, one, c, readout) for one in changed_step_by_step(start, finish, order, counts)]
+    return [score(toy, image, c, readout) for image in changed_step_by_step(start, finish, order, counts)]
 
 
 def area_under(h: list[float], counts: list[int]) -> float:
@@ -96,18 +96,18 @@ def area_under(h: list[float], counts: list[int]) -> float:
 
 def insertion(toy, x: Tensor, c: int, L: Tensor, blank: Tensor, steps=None, pixels=None, readout="probability"):
     counts = steps_of(L.numel(), steps, pixels)
-    h = curve(toy, blank, x, c, falling(L), counts, readout)
+    h = curve(toy, blank, x, c, descending(L), counts, readout)
     return area_under(h, counts), h
 
 
 def deletion(toy, x: Tensor, c: int, L: Tensor, blank: Tensor, steps=None, pixels=None, readout="probability"):
     counts = steps_of(L.numel(), steps, pixels)
-    h = curve(toy, x, blank, c, falling(L), counts, readout)
+    h = curve(toy, x, blank, c, descending(L), counts, readout)
     return area_under(h, counts), h
 
 
 def blurred(x: Tensor, sigma: float, size: int) -> Tensor:
-    """A Gaussian of at most so many pixels a side, mirrored at the borders, one side after the other."""
+    """Blur by a Gaussian of at most ``size`` pixels per side with mirrored borders, one axis after the other."""
     for axis in range(1, x.dim()):
         n = x.shape[axis]
         half = min(size, n if n % 2 else n - 1) // 2
@@ -126,7 +126,7 @@ def blurred(x: Tensor, sigma: float, size: int) -> Tensor:
 
 
 def perturbed(toy, x, c, order, counts, readout="probability", impute=False) -> list[float]:
-    """The scores after so many pixels of the order are removed: set to 0 or imputed."""
+    """The scores after removing each count of pixels in the order: set to 0 or imputed."""
     f = []
     for count in counts:
         missing = order[:count]
@@ -139,11 +139,11 @@ def perturbed(toy, x, c, order, counts, readout="probability", impute=False) -> 
 
 
 def aopc(f: list[float]) -> float:
-    return sum(f[0] - one for one in f) / len(f)
+    return sum(f[0] - y for y in f) / len(f)
 
 
 def imputed(x: Tensor, missing: list[tuple[int, ...]]) -> Tensor:
-    """Each missing pixel equals the weighted mean of its neighbours: one row of a dense system each."""
+    """Each missing pixel equals the weighted mean of its neighbours: one row of a dense linear system."""
     size = x.shape[1:]
     number = {i: row for row, i in enumerate(missing)}
     if len(number) in (0, math.prod(size)):
@@ -169,10 +169,10 @@ def imputed(x: Tensor, missing: list[tuple[int, ...]]) -> Tensor:
 
 
 def road(toy, x: Tensor, c: int, L: Tensor, shares: tuple[float, ...]) -> float:
-    """(LeRF - MoRF) / 2, on average over the shares removed."""
+    """(LeRF - MoRF) / 2, averaged over the fractions of removed pixels."""
     counts = [round(share * L.numel()) for share in shares]
-    most = perturbed(toy, x, c, falling(L), counts, impute=True)
-    least = perturbed(toy, x, c, falling(-L), counts, impute=True)
+    most = perturbed(toy, x, c, descending(L), counts, impute=True)
+    least = perturbed(toy, x, c, descending(-L), counts, impute=True)
     return sum((le - mo) / 2 for le, mo in zip(least, most, strict=True)) / len(shares)
 
 
@@ -180,7 +180,7 @@ def road(toy, x: Tensor, c: int, L: Tensor, shares: tuple[float, ...]) -> float:
 
 
 def coherency(toy, x: Tensor, c: int, L: Tensor, cam) -> float:
-    """The Pearson correlation of CAM(x) and CAM(x o CAM(x)), brought to [0, 1]; ``cam(toy, x, c)`` makes a map."""
+    """The Pearson correlation of CAM(x) and CAM(x o CAM(x)), rescaled to [0, 1]; ``cam(toy, x, c)`` is the method."""
     A, B = L.flatten().numpy(), cam(toy, explanation_map(x, L), c).flatten().numpy()
     if A.min() == A.max():
         return math.nan
@@ -189,7 +189,7 @@ def coherency(toy, x: Tensor, c: int, L: Tensor, cam) -> float:
 
 
 def complexity(L: Tensor) -> float:
-    return sum(abs(float(one)) for one in L.flatten()) / L.numel()
+    return sum(abs(float(value)) for value in L.flatten()) / L.numel()
 
 
 def adcc(toy, x: Tensor, c: int, L: Tensor, cam) -> float:

@@ -1,4 +1,4 @@
-"""What is joined, averaged or needs no network at all, plainly."""
+"""Combinations and averages of methods, and the baselines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .region import score_cam
 
 
 def multiscale(toy, x: Tensor, c: int, finer: tuple[str, ...] = ()) -> Tensor:
-    """Fusion-CAM and the finer maps of earlier layers, coarse to fine, with halving weights."""
+    """Fusion-CAM plus the maps of earlier layers, from coarse to fine, with weights of 1/2 and 1/4."""
     L = fusion_cam(toy, x, c)
     for weight, layer in zip((0.5, 0.25), finer, strict=False):
         L = L + weight * layer_cam(toy, x, c, layer)
@@ -43,9 +43,9 @@ def random(toy, x: Tensor, c: int) -> Tensor:
 
 def center(toy, x: Tensor, c: int, width: float = 0.25) -> Tensor:
     L = torch.zeros(x.shape[1:], dtype=x.dtype)
-    for place in itertools.product(*map(range, L.shape)):
-        away = [(p - (side - 1) / 2) / (width * side) for p, side in zip(place, L.shape, strict=True)]
-        L[place] = math.exp(-sum(d * d for d in away) / 2)
+    for pixel in itertools.product(*map(range, L.shape)):
+        distance = [(p - (side - 1) / 2) / (width * side) for p, side in zip(pixel, L.shape, strict=True)]
+        L[pixel] = math.exp(-sum(d * d for d in distance) / 2)
     return s(L)
 
 
@@ -54,15 +54,15 @@ def ones(toy, x: Tensor, c: int) -> Tensor:
 
 
 def edges(toy, x: Tensor, c: int) -> Tensor:
-    """The length of Sobel's slopes of the mean colour; the borders repeat."""
+    """The gradient magnitude of the mean over channels by the Sobel operator; borders are replicated."""
     grey = x.mean(0)
     L = torch.zeros_like(grey)
-    for place in itertools.product(*map(range, grey.shape)):
-        slopes = [0.0] * grey.dim()
+    for pixel in itertools.product(*map(range, grey.shape)):
+        derivatives = [0.0] * grey.dim()
         for step in itertools.product((-1, 0, 1), repeat=grey.dim()):
-            near = tuple(min(max(p + d, 0), side - 1) for p, d, side in zip(place, step, grey.shape, strict=True))
+            near = tuple(min(max(p + d, 0), side - 1) for p, d, side in zip(pixel, step, grey.shape, strict=True))
             for axis, d in enumerate(step):
                 smooth = math.prod(2 - abs(e) for other, e in enumerate(step) if other != axis)
-                slopes[axis] += d * smooth * float(grey[near])
-        L[place] = math.sqrt(sum(slope**2 for slope in slopes))
+                derivatives[axis] += d * smooth * float(grey[near])
+        L[pixel] = math.sqrt(sum(derivative**2 for derivative in derivatives))
     return s(L)

@@ -1,4 +1,4 @@
-"""Score-CAM (arXiv 1910.01279, algorithm 1), in the forms of its public codes, and its kin."""
+"""Score-CAM (arXiv 1910.01279, algorithm 1), in the variants of its public codes, and its relatives."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def score_cam(toy, x: Tensor, c: int) -> Tensor:
     """Masks normalised after upsampling, logits, a softmax over the channels, raw channels."""
     A, _ = maps_and_gradients(toy, x, c)
     size = x.shape[1:]
-    living = [k for k in range(len(A)) if A[k].min() != A[k].max()]
-    S = {k: logit(toy, x * s(up(A[k], size)), c) for k in living}
-    Z = sum(math.exp(S[k] - max(S.values())) for k in living)
+    active = [k for k in range(len(A)) if A[k].min() != A[k].max()]
+    S = {k: logit(toy, x * s(up(A[k], size)), c) for k in active}
+    Z = sum(math.exp(S[k] - max(S.values())) for k in active)
     L = torch.zeros(size, dtype=x.dtype)
-    for k in living:
+    for k in active:
         L = L + math.exp(S[k] - max(S.values())) / Z * up(A[k], size)
     return s(relu(L))
 
 
 def score_cam_xplaincam(toy, x: Tensor, c: int) -> Tensor:
-    """Masks normalised before upsampling, probabilities as they are, normalised channels."""
+    """Masks normalised before upsampling, probabilities without softmax, normalised channels."""
     A, _ = maps_and_gradients(toy, x, c)
     size = x.shape[1:]
     L = torch.zeros(size, dtype=x.dtype)
@@ -41,17 +41,17 @@ def score_cam_cic(toy, x: Tensor, c: int) -> Tensor:
     size = x.shape[1:]
     f_X_b = probability(toy, torch.zeros_like(x), c)
     L = torch.zeros(size, dtype=x.dtype)
-    for k in living(A):
+    for k in active(A):
         alpha = probability(toy, x * s(up(A[k], size)), c) - f_X_b
         L = L + alpha * up(A[k], size)
     return s(relu(L))
 
 
 def faster_score_cam(toy, x: Tensor, c: int, channels: int = 10) -> Tensor:
-    """Score-CAM of the channels with the largest standard deviation alone (no paper; a public code's form)."""
+    """Score-CAM of only the channels with the largest standard deviation (no paper; from a public code)."""
     A, _ = maps_and_gradients(toy, x, c)
     size = x.shape[1:]
-    chosen = sorted(living(A), key=lambda k: (-float(A[k].std(correction=0)), k))[:channels]
+    chosen = sorted(active(A), key=lambda k: (-float(A[k].std(correction=0)), k))[:channels]
     alpha = softmax({k: logit(toy, x * s(up(A[k], size)), c) for k in chosen})
     return weighted(A, alpha, size)
 
@@ -63,7 +63,7 @@ def ss_cam(toy, x: Tensor, c: int, samples: int = 35, std: float = 2.0, noise: s
     shape = size if noise == "maps" else x.shape
     delta = std * normal((samples, *shape), seed).to(x.dtype)
     S = {}
-    for k in living(A):
+    for k in active(A):
         H = s(up(A[k], size))
         total = 0.0
         for i in range(samples):
@@ -77,7 +77,7 @@ def is_cam(toy, x: Tensor, c: int, samples: int = 10, path: str = "cumulative") 
     A, _ = maps_and_gradients(toy, x, c)
     size = x.shape[1:]
     S = {}
-    for k in living(A):
+    for k in active(A):
         H = s(up(A[k], size))
         total, coefficient = 0.0, 0.0
         for i in range(1, samples + 1):
@@ -88,7 +88,7 @@ def is_cam(toy, x: Tensor, c: int, samples: int = 10, path: str = "cumulative") 
 
 
 def ablation_cam(toy, x: Tensor, c: int) -> Tensor:
-    """Ablation-CAM (Desai and Ramaswamy, WACV 2020) without the division by y, which only a negative y would feel."""
+    """Ablation-CAM (Desai and Ramaswamy, WACV 2020) without the division by y, which matters only for negative y."""
     A, _ = maps_and_gradients(toy, x, c)
     y = head_scores(toy, A)[c]
     L = torch.zeros_like(A[0])
@@ -135,22 +135,22 @@ def group_cam(
 
 
 def recipro_cam(toy, x: Tensor, c: int, spread: str = "point") -> Tensor:
-    """Recipro-CAM (arXiv 2209.14074): the probability that each place of the maps gives alone."""
+    """Recipro-CAM (arXiv 2209.14074): the probability that each location of the maps yields alone."""
     A, _ = maps_and_gradients(toy, x, c)
-    places = A.shape[1:]
-    S = torch.zeros(places, dtype=x.dtype)
-    for place in itertools.product(*map(range, places)):
+    sides = A.shape[1:]
+    S = torch.zeros(sides, dtype=x.dtype)
+    for location in itertools.product(*map(range, sides)):
         F_k = torch.zeros_like(A)
         if spread == "point":
-            F_k[(slice(None), *place)] = A[(slice(None), *place)]
+            F_k[(slice(None), *location)] = A[(slice(None), *location)]
         else:
-            for step in itertools.product((-1, 0, 1), repeat=len(places)):
-                near = tuple(p + d for p, d in zip(place, step, strict=True))
-                if all(0 <= p < side for p, side in zip(near, places, strict=True)):
+            for step in itertools.product((-1, 0, 1), repeat=len(sides)):
+                neighbour = tuple(p + d for p, d in zip(location, step, strict=True))
+                if all(0 <= p < side for p, side in zip(neighbour, sides, strict=True)):
                     kernel = math.prod(0.5 if d == 0 else 0.25 for d in step)
-                    F_k[(slice(None), *near)] = kernel * A[(slice(None), *place)]
+                    F_k[(slice(None), *neighbour)] = kernel * A[(slice(None), *location)]
         y = head_scores(toy, F_k)
-        S[place] = math.exp(y[c] - max(y)) / sum(math.exp(one - max(y)) for one in y)
+        S[location] = math.exp(y[c] - max(y)) / sum(math.exp(logit - max(y)) for logit in y)
     return s(up(S, x.shape[1:]))
 
 
@@ -183,7 +183,7 @@ def poly_cam(toy, x: Tensor, c: int, layers: tuple[str, ...] = ("features",), si
     for layer in reversed(layers):
         A = maps_at(toy, x, layer)
         C = torch.zeros_like(A[0])
-        for k in living(A):
+        for k in active(A):
             H = up(s(A[k]), size)
             increase = probability(toy, x * H, c) if "+" in sign else 0.0
             decrease = p - probability(toy, x * (1 - H), c) if "-" in sign else 0.0
@@ -192,14 +192,14 @@ def poly_cam(toy, x: Tensor, c: int, layers: tuple[str, ...] = ("features",), si
         if P is None:
             P = C
         else:
-            around = up(up(C, P.shape), C.shape)
-            ratio = torch.where(around > 1e-12, C / around.clip(min=1e-12), torch.zeros_like(C))
+            local_mean = up(up(C, P.shape), C.shape)
+            ratio = torch.where(local_mean > 1e-12, C / local_mean.clip(min=1e-12), torch.zeros_like(C))
             P = ratio * up(P, C.shape)
     return s(up(P, size))
 
 
 def rise(toy, x: Tensor, c: int, masks: int = 4000, cells: int = 7, keep: float = 0.5, seed: int = 0) -> Tensor:
-    """RISE (arXiv 1806.07421): random grids, stretched and shifted, weighed by their scores."""
+    """RISE (arXiv 1806.07421): random grids, upsampled and shifted, weighted by their scores."""
     size = x.shape[1:]
     draw = torch.Generator().manual_seed(seed)
     grids = torch.rand((masks, *[cells] * len(size)), generator=draw) < keep
@@ -214,7 +214,7 @@ def rise(toy, x: Tensor, c: int, masks: int = 4000, cells: int = 7, keep: float 
     return s(S)
 
 
-def living(A: Tensor) -> list[int]:
+def active(A: Tensor) -> list[int]:
     return [k for k in range(len(A)) if A[k].min() != A[k].max()]
 
 
@@ -240,12 +240,12 @@ def head_scores(toy, A: Tensor) -> list[float]:
 
 
 def maps_at(toy, x: Tensor, layer: str) -> Tensor:
-    """A of any module of the toy."""
-    kept = []
-    handle = toy.get_submodule(layer).register_forward_hook(lambda _, __, out: kept.append(out.detach().clone()))
+    """Return A of any module of the toy."""
+    outputs = []
+    handle = toy.get_submodule(layer).register_forward_hook(lambda _, __, out: outputs.append(out.detach().clone()))
     logit(toy, x, 0)
     handle.remove()
-    return kept[0][0]
+    return outputs[0][0]
 
 
 def optimised_map(A: Tensor, u: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -254,40 +254,40 @@ def optimised_map(A: Tensor, u: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def chunks(channels: int, groups: int) -> list[list[int]]:
-    """Runs of equal length, the last one shorter; fewer than ``groups`` where the channels run out."""
+    """Consecutive channels of equal number, the last chunk shorter; fewer than ``groups`` if channels run out."""
     length = math.ceil(channels / groups)
     return [list(range(start, min(start + length, channels))) for start in range(0, channels, length)]
 
 
 def k_means(W: list[Tensor], groups: int) -> list[list[int]]:
-    """Lloyd's rounds until no label changes, 100 at most; an empty group keeps its centre."""
-    centres = far_apart(W, groups)
+    """Iterate Lloyd's algorithm until no label changes, at most 100 times; an empty group keeps its centre."""
+    centres = initial_centres(W, groups)
     label: list[int] = []
     for _ in range(100):
-        before, label = label, [nearest(one, centres) for one in W]
+        before, label = label, [nearest(channel, centres) for channel in W]
         if label == before:
             break
         for j in range(len(centres)):
-            own = [one for one, i in zip(W, label, strict=True) if i == j]
-            centres[j] = sum(own) / len(own) if own else centres[j]
+            members = [channel for channel, i in zip(W, label, strict=True) if i == j]
+            centres[j] = sum(members) / len(members) if members else centres[j]
     return [[k for k, i in enumerate(label) if i == j] for j in range(len(centres)) if j in label]
 
 
-def far_apart(W: list[Tensor], groups: int) -> list[Tensor]:
-    """The largest channel, then always the one farthest from all centres so far; ties to the first."""
-    sizes = [float((one**2).sum()) for one in W]
+def initial_centres(W: list[Tensor], groups: int) -> list[Tensor]:
+    """The largest channel, then repeatedly the one farthest from all centres so far; of equal ones the first."""
+    sizes = [float((channel**2).sum()) for channel in W]
     centres = [W[sizes.index(max(sizes))]]
     while len(centres) < groups:
-        apart = [min(distance(one, centre) for centre in centres) for one in W]
-        if max(apart) == 0:
+        distances = [min(distance(channel, centre) for centre in centres) for channel in W]
+        if max(distances) == 0:
             break
-        centres.append(W[apart.index(max(apart))])
+        centres.append(W[distances.index(max(distances))])
     return centres
 
 
-def nearest(one: Tensor, centres: list[Tensor]) -> int:
-    apart = [distance(one, centre) for centre in centres]
-    return apart.index(min(apart))
+def nearest(channel: Tensor, centres: list[Tensor]) -> int:
+    distances = [distance(channel, centre) for centre in centres]
+    return distances.index(min(distances))
 
 
 def distance(a: Tensor, b: Tensor) -> float:
@@ -295,16 +295,16 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 
 def blur(x: Tensor, sigma: float = 50.0, size: int = 51) -> Tensor:
-    """A Gaussian of odd sides, no wider than the image, mirrored at the borders without repeating them."""
+    """Blur by a Gaussian with odd sides, at most as wide as the image; borders are mirrored without repetition."""
     for axis in range(1, x.dim()):
         side = x.shape[axis]
         width = min(size, side if side % 2 else side - 1)
         taps = [math.exp(-(((i - width // 2) / sigma) ** 2) / 2) for i in range(width)]
         out = torch.zeros_like(x)
-        for place in range(side):
+        for location in range(side):
             for i, tap in enumerate(taps):
-                at = abs(place + i - width // 2)
+                at = abs(location + i - width // 2)
                 at = 2 * (side - 1) - at if at >= side else at
-                out.select(axis, place).add_(x.select(axis, at), alpha=tap / sum(taps))
+                out.select(axis, location).add_(x.select(axis, at), alpha=tap / sum(taps))
         x = out
     return x
