@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from markupsafe import escape
 from torch import nn
 
 import samples
@@ -25,7 +24,7 @@ from fusioncam.metrics.sanity import ModelRandomisation, NoiseStability
 from fusioncam.tasks import MultiLabel
 from fusioncam.trust import levels
 from fusioncam.trust.assess import check
-from fusioncam.trust.card import Question, TrustCard
+from fusioncam.trust.card import Question
 from fusioncam.trust.measurements import (
     BUDGET,
     MOST_PASSES,
@@ -36,7 +35,6 @@ from fusioncam.trust.measurements import (
     agreement,
     with_small_budget,
 )
-from fusioncam.trust.rendering import CardView, to_notebook_html, to_table
 from samples import CAT, COFFEE
 from toys import problem
 
@@ -606,48 +604,3 @@ def test_each_class_is_checked_against_the_next_one():
     first, second = explain_each([CAT], model=samples.small(), methods=["grad-cam"], target="top2", check=True)
     assert question(first.card, "of-this-class").figures["other"] == second.target
     assert question(second.card, "of-this-class").figures["other"] == first.target
-
-
-# -- rendering ---------------------------------------------------------------------------------------------------
-
-
-def test_a_notebook_shows_overlay_and_card_with_names_as_text():
-    """The page refers to nothing outside itself, and class and file names that look like tags are escaped."""
-    labels = tuple(f"<script>alert({n})</script>" for n in range(5))
-    explanation = explain(CAT, model=samples.explained(samples.Small(), labels), method="grad-cam", check=True)
-    page = explanation._repr_html_()
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
-    assert 'src="data:image/png;base64,' in page
-    assert "http" not in page
-    for one in explanation.card.questions:
-        assert str(escape(one.question)) in page
-    named = to_notebook_html(explanation.card, b"", '"><img onerror=x>')
-    assert "<img onerror" not in named
-
-
-def test_a_terminal_shows_names_as_text(capsys):
-    """Markup in the name of a class is shown as text."""
-    from rich.console import Console
-
-    question = Question("stable", "Is it [i]so[/i], after all that was measured?", "poor", "[bold]no", {})
-    card = TrustCard("good", "[red]fine[/red]", (question,), 1.0, 5, 7)
-    Console(width=120).print(to_table(card.facts(), "[blue]cat"))
-    output = capsys.readouterr().out
-    for text in ("[red]fine[/red]", "[bold]no", "[blue]cat", "● good", "○ poor", "5 passes and 7 partial"):
-        assert text in output
-
-
-def test_a_card_is_rendered_from_the_facts_alone():
-    """The report renders what explanations.json stores: marks, minus signs, curves, and no unknown level."""
-    curves = {"insertion": {"heatmap": [0.0, 1.0], "random": [0.0, 0.5], "center": [0.0, 0.2]}}
-    question = Question("stable", "Is it <b>so</b>?", "mixed", "words", {"similarity_x": -0.25}, curves)
-    facts = TrustCard("<i>", "words", (question,), 1.0, 5, 0).facts()
-    view = CardView.from_facts(json.loads(json.dumps(facts)))
-
-    for html in (view.folded_html(), view.open_html()):
-        assert '<span class="level unknown">? unknown</span>' in html
-        assert '<span class="level mixed">◐ mixed</span> Is it &lt;b&gt;so&lt;/b&gt;?' in html
-        assert "<dt>similarity x</dt><dd>\N{MINUS SIGN}0.25</dd>" in html
-        assert html.count("<polyline") == 3
-        assert "measured in 1.0 s, 5 passes" in html

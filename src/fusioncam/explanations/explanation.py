@@ -68,9 +68,8 @@ class Explanation:
     @property
     def gains(self) -> dict[str, float]:
         """How much each map of a fusion adds to the target's probability over the empty image; else an empty dict."""
-        return (
-            {} if self.ingredients is None else {name: gain.item() for name, gain in self.ingredients.gains.items()}
-        )
+        gains = {} if self.ingredients is None else self.ingredients.gains
+        return {name: gain.item() for name, gain in gains.items()}
 
     @property
     def class_name(self) -> str:
