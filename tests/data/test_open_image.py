@@ -1,4 +1,4 @@
-"""Test opening files and arrays as upright RGB images, finding image files, and the errors for bad ones."""
+"""Test opening files and arrays as upright RGB images, and the errors for bad ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fusioncam.data.images import find_images, open_image
+from fusioncam.data.images import open_image
 from fusioncam.errors import ImageError
 from samples import corners, photo
 
@@ -52,12 +52,6 @@ def two_colours() -> Image.Image:
 def near(colour: tuple[int, ...], other: tuple[int, ...], tolerance: int = 12) -> bool:
     """Return whether two colours are equal up to the loss of a lossy format."""
     return max(abs(first - second) for first, second in zip(colour, other, strict=True)) <= tolerance
-
-
-def sources(paths: list[Path | ImageError]) -> list[str]:
-    """Return the names of the files found."""
-    assert all(isinstance(path, Path) for path in paths), paths
-    return [path.name for path in paths]
 
 
 # -- readable files --------------------------------------------------------------------------------------------
@@ -343,111 +337,3 @@ def test_arrays_without_enough_pixels_are_rejected(shape):
     """An empty or one-pixel side is an error."""
     with pytest.raises(ImageError, match="at least 2 x 2 pixels"):
         open_image(np.zeros(shape, np.uint8))
-
-
-# -- folders and patterns --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """Return a folder of images and of other files that such folders contain."""
-    root = tmp_path / "my photos"
-    names = ["m.png", "b.JPG", "sub/deeper/c.jpeg", "sub/a.gif", "z.webp", "q.tiff", "notes.txt", ".hidden.png"]
-    names += ["._m.png", "ü 猫.png", "raw.cr2", "[1].png", "e.bmp", "k.png", "Thumbs.db", "no-suffix"]
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"x")
-    (root / "folder.png").mkdir()
-    return root
-
-
-def test_folders_are_searched_recursively(tree):
-    """Exactly the images of a folder and its subfolders are found, sorted by path."""
-    found = list(find_images([tree]))
-    expected = ["m.png", "b.JPG", "c.jpeg", "a.gif", "z.webp", "q.tiff", "ü 猫.png", "[1].png", "e.bmp", "k.png"]
-    assert sorted(sources(found)) == sorted(expected)
-    assert found == sorted(found)
-
-
-def test_hidden_folders_are_skipped(tree):
-    """Images in hidden folders such as thumbnails are skipped, as hidden files are."""
-    (tree / ".thumbnails").mkdir()
-    (tree / ".thumbnails" / "t.png").write_bytes(b"x")
-    assert "t.png" not in sources(list(find_images([tree])))
-
-
-def test_a_hidden_folder_given_by_name_is_searched(tree):
-    """The path above the given folder does not matter: images may lie in ``~/.local``."""
-    (tree / ".cache").mkdir()
-    (tree / ".cache" / "t.png").write_bytes(b"x")
-    assert sources(list(find_images([tree / ".cache"]))) == ["t.png"]
-
-
-def test_the_order_of_the_arguments_is_kept(tree):
-    """Files are found in the order of the arguments; a file given by name may have any suffix."""
-    names = ["z.webp", "notes.txt", "sub", "b.JPG"]
-    found = sources(list(find_images([str(tree / name) for name in names])))
-    assert found == ["z.webp", "notes.txt", "a.gif", "c.jpeg", "b.JPG"]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "names"),
-    [
-        ("*.png", ["[1].png", "k.png", "m.png", "ü 猫.png"]),
-        ("?.png", ["k.png", "m.png"]),
-        ("[a-l].*", ["b.JPG", "e.bmp", "k.png"]),
-        ("sub/*", ["a.gif", "c.jpeg"]),
-        ("**/*.jpeg", ["c.jpeg"]),
-        ("sub/**", ["a.gif", "c.jpeg"]),
-        ("[1].png", ["[1].png"]),
-    ],
-)
-def test_patterns_match_as_in_a_shell(pattern, names, tree):
-    """A pattern matches files, and folders that are then searched; an existing file of that name takes precedence."""
-    assert sources(list(find_images([tree / pattern]))) == names
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("empty", "the folder has no image"), ("nothing*", "no file matches"), ("[ab]nothing", "no file matches")],
-)
-def test_an_argument_without_images_yields_an_error(name, message, tree):
-    """The error is yielded, and the images of later arguments are still found."""
-    (tree / "empty").mkdir()
-    first, second = find_images([tree / name, tree / "m.png"])
-    assert isinstance(first, ImageError)
-    assert message in str(first)
-    assert name in str(first)
-    assert second == tree / "m.png"
-
-
-def test_a_missing_file_is_yielded(tree):
-    """A plain path is yielded, so that the error is raised when it is opened."""
-    assert list(find_images([tree / "nope.png"])) == [tree / "nope.png"]
-
-
-def test_an_empty_argument_is_not_the_current_folder(tree, monkeypatch):
-    """An unset variable in a script does not select all images of the current folder."""
-    monkeypatch.chdir(tree)
-    (error,) = find_images([""])
-    assert isinstance(error, ImageError)
-
-
-def test_images_after_a_too_long_name_are_found(tree):
-    """An impossible path does not stop the search."""
-    assert list(find_images(["a" * 300, tree / "m.png"]))[1:] == [tree / "m.png"]
-
-
-def test_a_circular_link_is_followed_once(tree):
-    """A folder that links to its parent does not duplicate images."""
-    before = list(find_images([tree]))
-    (tree / "sub" / "up").symlink_to(tree)
-    (tree / "dangling.png").symlink_to(tree / "nowhere.png")
-    assert list(find_images([tree])) == before
-
-
-def test_the_error_for_a_folder_lists_the_suffixes(tmp_path):
-    """The message lists the suffixes that are searched for."""
-    (error,) = find_images([tmp_path])
-    assert ".jpg" in str(error)
-    assert ".png" in str(error)
