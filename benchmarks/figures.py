@@ -1,7 +1,7 @@
-"""Numbers of many images -> what is told of them. Plain arithmetic: no clock, no network.
+"""Summarise the numbers of many images as figures. Plain arithmetic: no clock, no network.
 
-A figure is what stands in one line of a table: median, lowest, highest and the number of images, what was aimed
-at (``{"median": ">= 4"}``) and whether it was met.
+A figure is one line of a table: median, lowest, highest and the number of images, the aim (``{"median": ">= 4"}``)
+and whether it was met.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ FIELDS = {
 
 
 def figure(what, values, unit="", *, count=None, interval=None, aims=None):
-    """Tell of values, None left out. ``count`` is that of the images, if one value is made of several."""
+    """Return the figure of values; None is left out. ``count`` is the number of images if it differs."""
     values = [float(value) for value in values if value is not None]
-    told = {"what": what, "unit": unit, "count": len(values) if count is None else count}
-    told |= {"median": None, "lowest": None, "highest": None, "mean": None}
+    result = {"what": what, "unit": unit, "count": len(values) if count is None else count}
+    result |= {"median": None, "lowest": None, "highest": None, "mean": None}
     if values:
-        told |= {"median": median(values), "lowest": min(values), "highest": max(values), "mean": fmean(values)}
-    told |= {"interval": interval, "aims": aims or {}}
-    return told | {"met": met(told)}
+        result |= {"median": median(values), "lowest": min(values), "highest": max(values), "mean": fmean(values)}
+    result |= {"interval": interval, "aims": aims or {}}
+    return result | {"met": met(result)}
 
 
-def met(told):
-    """Say whether all aims are met; None where there are none, or nothing was measured."""
-    if not told["aims"] or any(told[field] is None for field in told["aims"]):
+def met(result):
+    """Return whether all aims are met; None if there are no aims or no values."""
+    if not result["aims"] or any(result[field] is None for field in result["aims"]):
         return None
-    return all(holds(told[field], aim) for field, aim in told["aims"].items())
+    return all(holds(result[field], aim) for field, aim in result["aims"].items())
 
 
 def holds(value, aim):
-    """Say whether an aim such as ">= 4" holds of a value, or "in 0" of an interval: that 0 is in it."""
+    """Return whether an aim holds: ">= 4" for a value, or "in 0" for an interval that contains 0."""
     sign, number = aim.split()
     number = float(number)
     return bool(HOLDS[sign](value, number))
 
 
 def ratios(rows, theirs, ours):
-    """Give how many times as fast ours was, image by image, where both were timed and their maps agree."""
+    """Return how many times as fast ours was, for each image where both were timed and their maps agree."""
     return [
         row["seconds"][theirs] / row["seconds"][ours]
         for row in rows
@@ -62,13 +62,13 @@ def ratios(rows, theirs, ours):
 
 
 def whole_ratio(rows, theirs, ours, setup=0.0):
-    """Give how many times as fast all images together were, ours with what had to be done once before; or None."""
+    """Return how many times as fast all images together were, with the one-time ``setup`` added to ours; or None."""
     both = [row["seconds"] for row in rows if theirs in row["seconds"] and row.get("agrees", {}).get(theirs, True)]
     return sum(one[theirs] for one in both) / (setup + sum(one[ours] for one in both)) if both else None
 
 
 def correlation(first, second):
-    """Give the correlation of two maps of the same shape, None where one of them is constant or not finite."""
+    """Return the correlation of two maps of the same shape; None if one is constant or not finite."""
     first, second = (np.asarray(one, dtype=float).ravel() for one in (first, second))
     if first.shape != second.shape:
         raise ValueError(f"maps of {first.size} and {second.size} pixels cannot be compared")
@@ -78,7 +78,7 @@ def correlation(first, second):
 
 
 def interval(differences, seed=0):
-    """Give the 95 % bootstrap interval (BCa) of the mean of paired differences; of less than two there is none."""
+    """Return the 95 % bootstrap interval (BCa) of the mean of paired differences; None for less than two."""
     values = np.asarray([one for one in differences if one is not None], dtype=float)
     if len(values) < 2:
         return None
@@ -88,39 +88,43 @@ def interval(differences, seed=0):
     return [float(found.low), float(found.high)]
 
 
-def problems(told):
-    """List what is wrong with a figure."""
-    wrong = [f"{field} is missing" for field in FIELDS if field not in told]
-    wrong += [f"{field} is not known" for field in told if field not in FIELDS]
+def problems(result):
+    """Return the problems of a figure, in words."""
+    wrong = [f"{field} is missing" for field in FIELDS if field not in result]
+    wrong += [f"{field} is not known" for field in result if field not in FIELDS]
     if wrong:
         return wrong
     nothing = ("median", "lowest", "highest", "mean", "interval", "met")
     wrong = [
-        f"{field} is {told[field]!r}, not {kind.__name__}"
+        f"{field} is {result[field]!r}, not {kind.__name__}"
         for field, kind in FIELDS.items()
-        if not (isinstance(told[field], kind) or (told[field] is None and field in nothing))
+        if not (isinstance(result[field], kind) or (result[field] is None and field in nothing))
     ]
-    if not wrong and told["median"] is not None and not told["lowest"] <= told["median"] <= told["highest"]:
+    if not wrong and result["median"] is not None and not result["lowest"] <= result["median"] <= result["highest"]:
         wrong.append("lowest, median and highest are out of order")
-    if not wrong and told["met"] != met(told):
-        wrong.append(f"met is {told['met']}, by its aims it is {met(told)}")
+    if not wrong and result["met"] != met(result):
+        wrong.append(f"met is {result['met']}, by its aims it is {met(result)}")
     return wrong
 
 
-def shown(told):
-    """Show a figure in words."""
-    if told["median"] is None:
+def shown(result):
+    """Return a figure in words."""
+    if result["median"] is None:
         return "not measured"
-    unit = told["unit"] and f" {told['unit']}"
-    if told["interval"] is not None:
-        low, high = (number(one) for one in told["interval"])
-        return f"mean {number(told['mean'])}{unit}, 95 % interval {low} to {high}"
-    spread = f" ({number(told['lowest'])} to {number(told['highest'])})" if told["lowest"] != told["highest"] else ""
-    return f"{number(told['median'])}{unit}{spread}"
+    unit = result["unit"] and f" {result['unit']}"
+    if result["interval"] is not None:
+        low, high = (number(one) for one in result["interval"])
+        return f"mean {number(result['mean'])}{unit}, 95 % interval {low} to {high}"
+    spread = (
+        f" ({number(result['lowest'])} to {number(result['highest'])})"
+        if result["lowest"] != result["highest"]
+        else ""
+    )
+    return f"{number(result['median'])}{unit}{spread}"
 
 
 def number(value):
-    """Write a number with about three digits, and one near 1 from below so that it shows how near."""
+    """Return a number with about three digits; just below 1, with as many as needed to show the distance from 1."""
     if 0.99 <= value < 1:
         return f"{value:.6f}".rstrip("0") if value < 0.9999995 else "1.000000"
     if value == 0 or 1e-3 <= abs(value) < 1e4:

@@ -1,4 +1,4 @@
-"""What every subject needs: images, a clock, and contestants that take turns."""
+"""Helpers of all subjects: images, a clock, and contestants that run in rotation."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from meta import say
 
 
 class Subject:
-    """What can be measured. Its fields are its settings; ``rows`` measures image by image, ``figures`` sums up.
+    """Base class of subjects. The fields are settings; ``rows`` measures image by image, ``figures`` summarises.
 
-    The path of a folder of images is not stored, its name is.
+    Of a folder of images, only the name is stored, not the path.
     """
 
     name: ClassVar[str]
     what: ClassVar[str]
 
     def settings(self) -> dict[str, Any]:
-        """Give the settings, ready for JSON."""
-        told = asdict(self)  # type: ignore[call-overload]
-        if "images" in told:
-            told["images"] = told["images"].name if told["images"] else "scikit-image's"
-        return told
+        """Return the settings as data for JSON."""
+        settings = asdict(self)  # type: ignore[call-overload]
+        if "images" in settings:
+            settings["images"] = settings["images"].name if settings["images"] else "scikit-image's"
+        return settings
 
 
 def chosen(folder, count):
-    """Choose so many images of a folder, by default scikit-image's, evenly spaced in the order of their names."""
+    """Return ``count`` images of a folder, by default scikit-image's, evenly spaced in the order of their names."""
     found = [one for one in find_images([folder or Path(data.__file__).parent]) if isinstance(one, Path)]
     return evenly([one for one in found if folder or one.suffix in (".png", ".jpg")], count)
 
 
 def evenly(items, count):
-    """Pick so many items at even distances, the first among them; all where there are no more.
+    """Return ``count`` evenly spaced items, beginning with the first; all if there are no more.
 
     >>> evenly("abcdefghij", 3)
     ['a', 'd', 'g']
@@ -57,14 +57,14 @@ def evenly(items, count):
 
 
 def samples(model, folder, count):
-    """Give name, input ``(1, C, H, W)`` and predicted class ``(1,)`` of each image."""
+    """Yield name, input ``(1, C, H, W)`` and predicted class ``(1,)`` of each image."""
     for path in chosen(folder, count):
         x = model.preprocessing(open_image(path))[None].to(model.device)
         yield path.name, x, model.logits(x).argmax(1)
 
 
 def timed(do):
-    """Give the seconds that it took, and what it gave. A GPU is waited for."""
+    """Return the seconds of a call and its result; a GPU is synchronised before and after."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     began = time.perf_counter()
@@ -78,16 +78,16 @@ def timed(do):
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """What another process took, and what it made."""
+    """Seconds and result of a call in another process."""
 
     seconds: float
     given: Any
 
 
 def in_turn(contestants, first=0):
-    """Let each do its work once; ``first`` says who begins, so that nobody always follows the same neighbour.
+    """Run each contestant once and return seconds and results by name.
 
-    Gives the seconds and what was given, by name.
+    ``first`` is the index of the one that starts, so that the order can rotate from image to image.
     """
     names = list(contestants)
     start = first % len(names) if names else 0
@@ -100,12 +100,12 @@ def in_turn(contestants, first=0):
     return {name: seconds[name] for name in names}, {name: given[name] for name in names}
 
 
-# -- models, here and in the peers' process -------------------------------------------------------------------
+# -- models, in this process and in that of other libraries --------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which network: by fusioncam's name with its weights, or one of timm's with random ones by a seed."""
+    """A network: by its name in fusioncam, with its weights, or one of timm's with random weights from a seed."""
 
     name: str
     layer: str | None = None
@@ -113,7 +113,7 @@ class Source:
     seed: int | None = None
 
     def load(self) -> ExplainedModel:
-        """Make it."""
+        """Return the model."""
         if self.seed is None:
             return load_model(self.name, self.layer, device=self.device)
         torch.manual_seed(self.seed)
@@ -124,10 +124,10 @@ class Source:
 
 @contextmanager
 def visiting(source, model, one_process):
-    """Give what makes a contestant of one of ``peers``: ``ask(peer, *arguments)``, which may be called.
+    """Yield a function ``ask(peer, *arguments)`` that turns a function of ``peers`` into a contestant.
 
-    A peer runs in a process of its own, with the same network, as its users have it: ours tells the C library of its
-    own process to keep freed memory, and whoever runs beside it would profit. In ``one_process`` it runs here.
+    A peer runs in its own process with the same network, as it does for its users: this library configures the C
+    library of its process to keep freed memory, which would make peers faster. With ``one_process`` it runs here.
     """
     if one_process:
         yield lambda peer, *arguments: partial(peer, model, *arguments)
@@ -142,7 +142,7 @@ def visiting(source, model, one_process):
 
 
 def hosted(source: Source, peer: Callable[..., torch.Tensor], sent: list[Any]) -> Elsewhere:
-    """Let a peer do its work in this process, after one pass to warm up."""
+    """Run a peer in this process, after one pass to warm up."""
     model = loaded(source)
     arguments = [torch.from_numpy(one).to(model.device) if isinstance(one, np.ndarray) else one for one in sent]
     model.logits(arguments[0])
@@ -152,5 +152,5 @@ def hosted(source: Source, peer: Callable[..., torch.Tensor], sent: list[Any]) -
 
 @cache
 def loaded(source: Source) -> ExplainedModel:
-    """Keep one network of each source."""
+    """Return the network of a source, loaded once."""
     return source.load()

@@ -1,4 +1,4 @@
-"""What is stored of a measurement: where and how it was made, each image's numbers, the figures made of them."""
+"""The stored form of a measurement: machine, settings, numbers of each image and figures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ METADATA = {
 
 
 def metadata(device):
-    """Tell where and when this runs."""
+    """Return facts about this machine and the time."""
     facts = machine_facts(load_model(device=device))
     facts["load_before"] = facts.pop("load")
     facts["versions"] |= {name: version(name) for name in PEERS}
@@ -61,7 +61,7 @@ def metadata(device):
 
 
 def git(*words):
-    """Ask git about this checkout; None where it does not know."""
+    """Return the output of git for this checkout; None if git fails."""
     try:
         done = subprocess.run(["git", *words], capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
     except (OSError, subprocess.CalledProcessError):
@@ -70,7 +70,7 @@ def git(*words):
 
 
 def stored(subject, facts, began, rows, planned):
-    """Put together what the file of a subject holds after so many images."""
+    """Return the content of the file of a subject after the given rows."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "schema_version": SCHEMA_VERSION,
@@ -87,26 +87,26 @@ def stored(subject, facts, began, rows, planned):
 
 
 def write(folder, result):
-    """Write a result to its file, or nothing of it."""
+    """Write a result to its file atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / f"{result['subject']}.json") as file:
         file.write(to_json(result) + b"\n")
 
 
 def read(subject, folder=RESULTS):
-    """Give the stored result of a subject, None if there is none."""
+    """Return the stored result of a subject; None if there is none."""
     path = folder / f"{subject}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def problems(result):
-    """List what is wrong with a stored result."""
+    """Return the problems of a stored result, in words."""
     wrong = [f"{field} is missing" for field in FIELDS if field not in result]
     wrong += [f"metadata.{field} is missing" for field in METADATA if field not in result.get("metadata", {})]
     if wrong:
         return wrong
     wrong = [
-        f"{field} is no {kind.__name__}" for field, kind in FIELDS.items() if not isinstance(result[field], kind)
+        f"{field} is not a {kind.__name__}" for field, kind in FIELDS.items() if not isinstance(result[field], kind)
     ]
     facts = result["metadata"]
     wrong += [f"metadata.{field} is {facts[field]!r}" for field, kind in METADATA.items() if not fits(facts, field)]
@@ -115,7 +115,7 @@ def problems(result):
     if result["images"] != len(result["rows"]):
         wrong.append(f"{result['images']} images, and {len(result['rows'])} rows")
     if result["complete"] != (result["images"] == result["planned"]):
-        wrong.append("complete does not say whether all planned images are there")
+        wrong.append("complete does not match the numbers of images and planned images")
     wrong += [f"row {number} names no image" for number, row in enumerate(result["rows"]) if "image" not in row]
     return wrong + [f"{one.get('what')}: {what}" for one in result["figures"] for what in figures.problems(one)]
 
@@ -125,5 +125,5 @@ def fits(facts, field):
 
 
 def say(text):
-    """Tell how far it is, where results do not go."""
+    """Print progress on standard error, because results go to standard output."""
     print(text, file=sys.stderr, flush=True)

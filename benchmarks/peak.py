@@ -1,6 +1,6 @@
 """Measure one contestant's peak memory in this process: `peak.py fusioncam|pytorch-grad-cam NETWORK SEED` (Linux).
 
-Told as JSON on standard output: MiB above what was resident after loading the network and one plain pass.
+Prints JSON: MiB above the resident memory after loading the network and one plain pass.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ STATUS, SET_BACK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def mib(field):
-    """Read the resident memory of this process: VmRSS now, VmHWM at its peak."""
+    """Return the resident memory of this process: VmRSS now, VmHWM at its peak."""
     (line,) = (one for one in STATUS.read_text().splitlines() if one.startswith(f"{field}:"))
     return int(line.split()[1]) / 1024
 
 
 def ready(contestant, model, x, target):
-    """Give what is to be measured, with all that it needs imported."""
+    """Return the function to measure, after importing everything it needs."""
     if contestant == "fusioncam":
         return lambda: METHODS["fusion-cam"](model, x, target)
-    import peers  # what it imports is no memory of ours
+    import peers  # imported only for peers, because it takes memory
 
     layer = model.layers.default(x)
     return lambda: peers.gradcam_score_cam(model, x, target, layer)
@@ -37,18 +37,18 @@ def ready(contestant, model, x, target):
 def main():
     contestant, network, seed = sys.argv[1:]
     if not STATUS.exists():
-        sys.exit("memory is read from /proc: on Linux alone")
+        sys.exit("memory is read from /proc, which exists on Linux only")
     torch.manual_seed(int(seed))
     model = architecture(f"timm:{network}")
     model.network.eval()
     x = torch.randn(1, 3, *model.preprocessing.size)
     target = model.logits(x).argmax(1)
     run = ready(contestant, model, x, target)
-    SET_BACK.write_text("5")  # the peak so far, of loading, is forgotten
+    SET_BACK.write_text("5")  # reset the peak, which loading the network reached
     before, began = mib("VmRSS"), time.perf_counter()
     run()
-    told = {"mib": mib("VmHWM") - before, "seconds": time.perf_counter() - began}
-    print(json.dumps(told | {"channels": model.record(x, target).activations.shape[1]}))
+    measured = {"mib": mib("VmHWM") - before, "seconds": time.perf_counter() - began}
+    print(json.dumps(measured | {"channels": model.record(x, target).activations.shape[1]}))
 
 
 if __name__ == "__main__":

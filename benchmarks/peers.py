@@ -1,6 +1,6 @@
-"""What others do, called as their documentation says, and plain loops of what anybody would write.
+"""Other libraries, called as their documentation says, and plain loops.
 
-Each is a function of model, ``x``, ``target`` and more, and gives a tensor, so that it can be compared with ours.
+Each function takes model, ``x``, ``target`` and more, and returns a tensor to compare with that of this library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torchcam.metrics import DeletionInsertionMetric
 
 
 class FewChannels(GradcamScoreCAM):
-    """pytorch-grad-cam's Score-CAM of some channels alone: the others weigh nothing and cost nothing."""
+    """pytorch-grad-cam's Score-CAM of some channels only: the others have weight 0 and need no pass."""
 
     channels: np.ndarray
 
@@ -34,7 +34,7 @@ class FewChannels(GradcamScoreCAM):
 
 
 def gradcam_score_cam(model, x, target, layer, channels=None):
-    """Give pytorch-grad-cam's Score-CAM ``(H, W)``, of some ``channels`` if they are named."""
+    """Return pytorch-grad-cam's Score-CAM ``(H, W)``, optionally of some ``channels`` only."""
     kind = GradcamScoreCAM if channels is None else FewChannels
     with kind(model.network, [model.network.get_submodule(layer)], reshaping(model, layer, x)) as cam:
         cam.channels = np.asarray(channels)
@@ -42,19 +42,19 @@ def gradcam_score_cam(model, x, target, layer, channels=None):
 
 
 def called(cam, x, target):
-    """Give the heatmap ``(H, W)`` of one of pytorch-grad-cam's methods, without its bars among our progress."""
+    """Return the heatmap ``(H, W)`` of a method of pytorch-grad-cam, without its progress bars."""
     with redirect_stderr(io.StringIO()):
         return torch.from_numpy(cam(x, [ClassifierOutputTarget(int(target))])[0])
 
 
 def reshaping(model, layer, x):
-    """Give how pytorch-grad-cam is to make maps of tokens or of channels last; None where they are maps already."""
+    """Return pytorch-grad-cam's ``reshape_transform`` for tokens or channels last; None for channels first."""
     layout = next(one.layout for one in model.layers.candidates(x) if one.name == layer)
     return None if layout.channels_first else layout.maps
 
 
 class FewHooked(TorchcamScoreCAM):
-    """torch-cam's Score-CAM as if the layer had some channels alone."""
+    """torch-cam's Score-CAM as if the layer had only some channels."""
 
     channels: np.ndarray
 
@@ -65,7 +65,7 @@ class FewHooked(TorchcamScoreCAM):
 
 
 def torchcam_score_cam(model, x, target, layer, channels=None):
-    """Give torch-cam's Score-CAM ``(H, W)`` brought to the input's size, of some ``channels`` if they are named."""
+    """Return torch-cam's Score-CAM ``(H, W)`` at the size of the input, optionally of some ``channels`` only."""
     kind, reshape = TorchcamScoreCAM if channels is None else FewHooked, reshaping(model, layer, x)
     with kind(model.network, layer, reshape_transform=reshape) as extractor, torch.no_grad():
         extractor.channels = channels
@@ -74,26 +74,26 @@ def torchcam_score_cam(model, x, target, layer, channels=None):
 
 
 class Zeroed(AblationLayer):
-    """Sets channels to 0 as the paper does, where pytorch-grad-cam's own takes 10 million off maps with negatives."""
+    """Sets channels to 0 as in the paper; pytorch-grad-cam's own layer subtracts 10 million from negative maps."""
 
     def __init__(self, channels_first):
         super().__init__()
         self.channels_first = channels_first
 
     def set_next_batch(self, input_batch_index, activations, num_channels_to_ablate):
-        """Repeat what the layer gave for one image."""
+        """Repeat the activations of one image."""
         one = activations[input_batch_index][None]
         self.activations = one.repeat(num_channels_to_ablate, *[1] * (one.dim() - 1))
 
     def __call__(self, x):
-        """Give the copies, each without a channel of its own."""
+        """Return the copies, each with another channel set to 0."""
         for copy, channel in zip(self.activations, self.indices, strict=False):
             copy[channel if self.channels_first else (..., channel)] = 0
         return self.activations
 
 
 def gradcam_ablation_cam(model, x, target, layer, zeroed=False):
-    """Give pytorch-grad-cam's Ablation-CAM ``(H, W)``, with its own way of ablating or with the paper's."""
+    """Return pytorch-grad-cam's Ablation-CAM ``(H, W)``, with its own ablation or with the paper's."""
     reshape = reshaping(model, layer, x)
     given = {"ablation_layer": Zeroed(reshape is None)} if zeroed else {}
     with AblationCAM(model.network, [model.network.get_submodule(layer)], reshape, **given) as cam:
@@ -104,18 +104,18 @@ def gradcam_ablation_cam(model, x, target, layer, zeroed=False):
 
 
 class Given:
-    """What torch-cam's metric takes for a method: it hands on one heatmap that is there already."""
+    """A method for torch-cam's metric that returns a given heatmap."""
 
     def __init__(self, network, heatmap):
         self.model = network
         self.heatmap = heatmap
 
     def __call__(self, class_idx=None, scores=None, normalized=True, **_):
-        """Give the heatmap as torch-cam's methods do."""
+        """Return the heatmap as torch-cam's methods do."""
         return [self.heatmap]
 
     def fuse_cams(self, cams):
-        """Join what are maps of one layer."""
+        """Return the map of the one layer."""
         return cams[0]
 
     def _hooks_off(self):
@@ -127,16 +127,16 @@ def probabilities(scores):
 
 
 def torchcam_curves(model, x, target, heatmap, steps):
-    """Give the areas under torch-cam's insertion and deletion curves, ``(2,)``. Its fill is 0: the mean colour."""
+    """Return the areas under torch-cam's insertion and deletion curves ``(2,)``. Its fill is 0, the mean colour."""
     metric = DeletionInsertionMetric(Given(model.network, heatmap), probabilities, steps=steps)
     with torch.no_grad():
         metric.update(x, int(target))
-    told = metric.summary()
-    return torch.tensor([told["insertion_auc"], told["deletion_auc"]])
+    summary = metric.summary()
+    return torch.tensor([summary["insertion_auc"], summary["deletion_auc"]])
 
 
 def plain_curves(model, x, target, heatmap, steps, batch):
-    """Give the same areas by a plain loop, ``batch`` images at a time."""
+    """Return the same areas from a plain loop, ``batch`` images at a time."""
     order = heatmap.flatten().argsort(descending=True, stable=True)
     pixels = len(order)
     counts = [*range(0, pixels, -(-pixels // steps)), pixels]
@@ -152,9 +152,9 @@ def plain_curves(model, x, target, heatmap, steps, batch):
     return torch.stack(areas)
 
 
-def revealed(image, places, insertion):
-    """Show the places alone on the mean colour, or the mean colour at the places alone."""
+def revealed(image, pixels, insertion):
+    """Return the image with all other pixels at the mean colour (insertion), or only these (deletion)."""
     mask = torch.zeros(image[0].numel(), device=image.device)
-    mask[places] = 1
+    mask[pixels] = 1
     mask = mask if insertion else 1 - mask
     return image * mask.reshape(image.shape[1:])

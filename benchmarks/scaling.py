@@ -1,9 +1,10 @@
-"""What ten million images need: on paper, and by a simulation of workers, the driver and processes that end.
+"""Estimate the cost of ten million images, and simulate workers, the driver and processes that end.
 
     python benchmarks/scaling.py [--images 10000000] [--workers 1 8 64 512] [--rate 6000] [--price 2.5] ...
 
 Costs around the network come from `results/scaling.json`; the GPU's rate, its price and how often a process ends are
-assumed and are options. `python benchmarks/tables.py` writes both tables into docs/scaling.md with the defaults.
+assumed and are options. `python benchmarks/tables.py` writes both tables to docs/scaling-results.md with the
+defaults.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from dataclasses import dataclass, fields, replace
 
 import meta
 
-# forward passes an image at the default layer: 679 of 1,280 channels are not constant, the median of 100 images
+# forward passes per image at the default layer: 679 of 1,280 channels are not constant, the median of 100 images
 PASSES = {"grad-cam": 1, "fusion-cam(budget=64)": 1 + 64 + 4, "fusion-cam": 1 + 679 + 4}
 
 
 @dataclass(frozen=True)
 class Assumed:
-    """What the arithmetic rests on, in seconds; ``rate`` is one GPU's passes a second, ``stored`` bytes a heatmap."""
+    """Assumptions, in seconds; ``rate`` is the passes per second of one GPU, ``stored`` the bytes per heatmap."""
 
     images: int = 10_000_000
     rate: float = 6000.0
@@ -36,7 +37,7 @@ class Assumed:
 
 
 def measured(assumed):
-    """Put in what was measured here, if it was."""
+    """Return the assumptions with measured values where there are any."""
     result = meta.read("scaling")
     found = {one["what"]: one["median"] for one in result["figures"]} if result else {}
     parts = [found.get(f"{name} an image, one core") for name in ("open", "prepare", "fit", "write")]
@@ -45,11 +46,11 @@ def measured(assumed):
     return replace(assumed, **{name: value for name, value in known.items() if value})
 
 
-# -- on paper ----------------------------------------------------------------------------------------------------
+# -- estimate ---------------------------------------------------------------------------------------------------
 
 
 def need(assumed, passes):
-    """Give GPU-hours, core-hours, gigabytes and dollars, and what is slowest: a GPU has a worker a core beside it."""
+    """Return GPU-hours, core-hours, gigabytes, dollars and the slowest part; each GPU has a worker per core."""
     network, around = passes / assumed.rate, assumed.around / assumed.cores
     hours = assumed.images * max(network, around) / 3600
     return {
@@ -63,29 +64,29 @@ def need(assumed, passes):
 
 
 def paper_table(assumed):
-    """Tell it as Markdown."""
+    """Return the estimate as a Markdown table."""
     lines = [
-        "| method | passes an image | GPU-hours | core-hours around | stored | money | slowest "
+        "| method | passes per image | GPU-hours | core-hours around | stored | money | slowest "
         "| GPUs that one driver serves |",
         "| --- | --: | --: | --: | --: | --: | --- | --: |",
     ]
     for name, passes in PASSES.items():
-        told = need(assumed, passes)
+        needs = need(assumed, passes)
         lines.append(
-            f"| `{name}` | {passes:,} | {told['gpu']:,.1f} | {told['cores']:,.0f} | {told['gigabytes']:,.1f} GB "
-            f"| ${told['dollars']:,.0f} | {told['slowest']} | {told['driver']:,.0f} |"
+            f"| `{name}` | {passes:,} | {needs['gpu']:,.1f} | {needs['cores']:,.0f} | {needs['gigabytes']:,.1f} GB "
+            f"| ${needs['dollars']:,.0f} | {needs['slowest']} | {needs['driver']:,.0f} |"
         )
     return "\n".join(lines)
 
 
-# -- by simulation -----------------------------------------------------------------------------------------------
+# -- simulation --------------------------------------------------------------------------------------------------
 
 
 def simulated(assumed, workers, passes, calls, seed=0):
-    """Give the share of the workers' time that goes into images, over so many calls, and how many calls were lost.
+    """Return the share of the workers' time that is spent on images, over ``calls``, and the number of lost calls.
 
-    Each worker has two calls ahead; the driver takes up one answer at a time. A process ends after times that are
-    exponential, its call is done again, and another takes its place. Images' costs vary evenly by half.
+    Each worker has two calls in progress; the driver handles one answer at a time. A process ends after exponential
+    times, its call is repeated, and another process replaces it. The costs of images vary uniformly by half.
     """
     chance = random.Random(seed)
     each = assumed.batch * (passes / assumed.rate + assumed.around)
@@ -104,13 +105,13 @@ def simulated(assumed, workers, passes, calls, seed=0):
             continue
         driver = max(driver, at + takes) + assumed.call
         done, useful = done + 1, useful + takes
-        # with a call ahead a worker waits for the driver only where that is a whole call behind
+        # with a second call in progress, a worker waits only if the driver is a whole call behind
         heapq.heappush(ready, (max(at + takes, driver - each), worker))
     return useful / (workers * max(driver, max(at for at, _ in ready))), lost
 
 
 def simulation_table(assumed, workers):
-    """Tell it as Markdown: images a second and the share of the workers' time, by their number."""
+    """Return a Markdown table: images per second and the share of the workers' time, by number of workers."""
     lines = ["| workers | " + " | ".join(f"`{name}`" for name in PASSES) + " |", "| --: |" + " --: |" * len(PASSES)]
     for number in workers:
         cells = []

@@ -1,4 +1,4 @@
-"""How often real maps and maps that know nothing get each level of a trust card, and what its thresholds rest on.
+"""Measure how often heatmaps and baselines get each level of a trust card, and the data behind its thresholds.
 
     python benchmarks/trust.py PHOTOS --limit 40
 
@@ -25,7 +25,7 @@ METHODS = ("fusion-cam(budget=64)", "grad-cam", "center", "random")
 
 
 def measured(images: list[Path], methods: list[str]) -> dict[str, list[fc.Explanation]]:
-    """Check every image by every method."""
+    """Return the checked explanations of every image by every method."""
     found: dict[str, list[fc.Explanation]] = {method: [] for method in methods}
     for one in fc.explain_each(images, methods=methods, check=True):
         found[one.method].append(one)
@@ -35,7 +35,7 @@ def measured(images: list[Path], methods: list[str]) -> dict[str, list[fc.Explan
 
 
 def levels(found: dict[str, list[fc.Explanation]]) -> list[str]:
-    """Count good / mixed / poor (/ unknown) of each question and all in all, a row each."""
+    """Return a table row per question, and one overall: counts of good / mixed / poor (/ unknown)."""
     rows = ["| question | " + " | ".join(found) + " |", "| --- |" + " --- |" * len(found)]
     for name in (*QUESTIONS, "all in all"):
         cells = []
@@ -61,12 +61,12 @@ def alike(explanations: list[fc.Explanation]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos")
-    parser.add_argument("--limit", type=int, default=40, help="so many images, evenly spread")
+    parser.add_argument("--limit", type=int, default=40, help="number of images, evenly spaced")
     parser.add_argument("-m", "--method", action="append", help=f"default: {', '.join(METHODS)}")
-    asked = parser.parse_args()
-    images = sorted(one for one in find_images([asked.photos]) if isinstance(one, Path))
-    step = max(1, len(images) // asked.limit)
-    found = measured(images[::step][: asked.limit], asked.method or list(METHODS))
+    arguments = parser.parse_args()
+    images = sorted(one for one in find_images([arguments.photos]) if isinstance(one, Path))
+    step = max(1, len(images) // arguments.limit)
+    found = measured(images[::step][: arguments.limit], arguments.method or list(METHODS))
     print(*levels(found), sep="\n")
     for method, explanations in found.items():
         if len(explanations) > 1 and method not in ("center", "random"):

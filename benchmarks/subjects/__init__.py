@@ -1,4 +1,4 @@
-"""What can be measured, one file each, by name."""
+"""Subjects by name, a file each."""
 
 from __future__ import annotations
 

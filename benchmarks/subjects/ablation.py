@@ -1,4 +1,4 @@
-"""Ablation-CAM at the last layer against pytorch-grad-cam's."""
+"""Compare Ablation-CAM at the last layer with pytorch-grad-cam's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meta import say
 
 OURS, PEER = "fusioncam ablation-cam", "pytorch-grad-cam ablation-cam"
 ALIKE = 0.99
-TURNS = 5  # ours is over in the wink of an eye: the median of so many
+TURNS = 5  # ours takes milliseconds, so use the median of several runs
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Ablation(Subject):
     one_process: bool = False
 
     def planned(self):
-        """Count the rows to come, if there are as many images."""
+        """Return the number of rows, if there are enough images."""
         return self.count
 
     def rows(self):
-        """Measure image by image."""
+        """Yield the measurements of each image."""
         source = Source(self.model, self.layer, self.device)
         model = source.load()
         with visiting(source, model, self.one_process) as ask:
@@ -48,19 +48,19 @@ class Ablation(Subject):
                 yield {"image": name, **row(model, x, target, number, peer)}
 
     def figures(self, rows):
-        """Sum up."""
-        told = [figures.figure(name, [row["seconds"][name] for row in rows], "s") for name in (OURS, PEER)]
+        """Return the figures."""
+        summary = [figures.figure(name, [row["seconds"][name] for row in rows], "s") for name in (OURS, PEER)]
         values = figures.ratios(rows, PEER, OURS)
-        told.append(figures.figure(f"{OURS}: times as fast as {PEER}", values, "x", aims={"median": ">= 50"}))
+        summary.append(figures.figure(f"{OURS}: times as fast as {PEER}", values, "x", aims={"median": ">= 50"}))
         alike = [row["correlation"][PEER] for row in rows]
-        return [*told, figures.figure(f"correlation with ours of {PEER}", alike)]
+        return [*summary, figures.figure(f"correlation with ours of {PEER}", alike)]
 
 
 def row(model, x, target, number, peer):
-    """Time both on one image, and look whether they gave the same map."""
+    """Time both on one image and compare their heatmaps."""
     ours = partial(METHODS["ablation-cam"], model, x, target)
     if not number:
-        ours()  # where the layer's maps go is traced once a network
+        ours()  # tracing, once per network, is not timed
     seconds, given = in_turn({OURS: ours, PEER: peer}, number)
     seconds[OURS] = median([seconds[OURS], *(timed(ours)[0] for _ in range(TURNS - 1))])
     alike = figures.correlation(given[OURS][0].cpu(), given[PEER])

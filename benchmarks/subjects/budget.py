@@ -1,4 +1,4 @@
-"""Fusion-CAM from a few scored masks against the exact one: seconds, likeness, and what metrics say of both."""
+"""Compare Fusion-CAM of a few scored masks with the exact one: seconds, similarity and metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fusioncam.metrics.faithfulness import AverageDrop, IncreaseInConfidence
 from harness import Subject, in_turn, samples
 from meta import say
 
-# times as fast, and correlation: median and lowest
+# aims: times as fast; correlation, median and lowest
 AIMS = {"bn2": (">= 10", {"median": ">= 0.995", "lowest": ">= 0.97"}), "blocks.6": (">= 4", {"median": ">= 0.99"})}
 JUDGES = {
     "average drop": AverageDrop(),
@@ -28,9 +28,9 @@ EXACT, FEW = "exact", "budget"
 
 @dataclass(frozen=True)
 class Budget(Subject):
-    """Both maps of every image at every layer. The exact one is made once, for all that is asked of it.
+    """Both heatmaps of every image at every layer. The exact one is computed once for all comparisons.
 
-    ``difference`` is the budgeted map's value less the exact one's.
+    ``difference`` is the value of the budgeted heatmap minus that of the exact one.
     """
 
     name: ClassVar[str] = "budget"
@@ -45,11 +45,11 @@ class Budget(Subject):
     device: str = "cpu"
 
     def planned(self):
-        """Count the rows to come, if there are as many images."""
+        """Return the number of rows, if there are enough images."""
         return self.count
 
     def rows(self):
-        """Measure image by image."""
+        """Yield the measurements of each image."""
         model = load_model(self.model, device=self.device)
         models = {layer: model.with_layer(layer) for layer in self.layers}
         for number, (name, x, target) in enumerate(samples(model, self.images, self.count)):
@@ -58,34 +58,36 @@ class Budget(Subject):
             yield {"image": name, "layers": at_layers}
 
     def row(self, model, x, target, number):
-        """Make both maps and judge them."""
-        told, maps = both(model, x, target, number, self.budget)
+        """Compute both heatmaps and their metrics."""
+        measured, maps = both(model, x, target, number, self.budget)
         values = {
             name: {one: value(metric(model, x, target, given)) for one, given in maps.items()}
             for name, metric in JUDGES.items()
         }
-        return told | {"values": values}
+        return measured | {"values": values}
 
     def figures(self, rows):
-        """Sum up layer by layer."""
-        return [told for layer in self.layers for told in self.at(layer, [row["layers"][layer] for row in rows])]
+        """Return the figures of each layer."""
+        return [
+            summary for layer in self.layers for summary in self.at(layer, [row["layers"][layer] for row in rows])
+        ]
 
     def at(self, layer, rows):
-        """Sum up one layer."""
+        """Return the figures of one layer."""
         fast, alike = AIMS.get(layer, (None, None))
         name = f"fusion-cam(budget={self.budget}) at {layer}"
-        told = [
+        summary = [
             figures.figure(f"{one} at {layer}", [row["seconds"][key] for row in rows], "s")
             for key, one in ((EXACT, "fusion-cam"), (FEW, f"fusion-cam(budget={self.budget})"))
         ]
         ratios = figures.ratios(rows, EXACT, FEW)
-        told.append(figures.figure(f"{name}: times as fast as exact", ratios, "x", aims=fast and {"median": fast}))
+        summary.append(figures.figure(f"{name}: times as fast as exact", ratios, "x", aims=fast and {"median": fast}))
         values = [row["correlation"] for row in rows]
-        told.append(figures.figure(f"{name}: correlation with the exact map", values, aims=alike))
-        return told + [self.effect(name, judge, rows) for judge in JUDGES]
+        summary.append(figures.figure(f"{name}: correlation with the exact map", values, aims=alike))
+        return summary + [self.effect(name, judge, rows) for judge in JUDGES]
 
     def effect(self, name, judge, rows):
-        """Tell what the budget does to one metric: nothing, if 0 is in the interval."""
+        """Return the effect of the budget on one metric: there is none if the interval contains 0."""
         values = [row["values"][judge] for row in rows]
         values = [one for one in values if None not in one.values()]
         differences = [one[FEW] - one[EXACT] for one in values]
@@ -98,7 +100,7 @@ class Budget(Subject):
 
 
 def both(model, x, target, number, budget):
-    """Give the seconds of both on one image with their correlation, and the maps."""
+    """Return the seconds of both on one image with their correlation, and the heatmaps."""
     methods = {EXACT: METHODS["fusion-cam"], FEW: FusionCAM(budget=budget)}
     contestants = {one: partial(method, model, x, target) for one, method in methods.items()}
     seconds, maps = in_turn(contestants, number)
@@ -106,7 +108,7 @@ def both(model, x, target, number, budget):
 
 
 def value(given):
-    """Take a metric's value of one image, None where it is not defined."""
+    """Return the value of a metric for one image; None if it is undefined."""
     return None if given.isnan().any() else given.item()
 
 

@@ -1,4 +1,4 @@
-"""What it costs to hand images to workers on a local Ray that do nothing, by how many are handed at once."""
+"""Measure the cost of passing images to workers on a local Ray that do nothing, by images per call."""
 
 from __future__ import annotations
 
@@ -24,47 +24,48 @@ class NotePrinter(ProgressListener):
 
 
 class Idle:
-    """A worker's set-up for nothing to do."""
+    """The set-up of a worker that does nothing."""
 
     def __call__(self, jobs):
-        """Give the jobs back."""
+        """Return the jobs."""
         return jobs
 
 
 @dataclass(frozen=True)
 class Calls(Subject):
-    """Milliseconds an image of so many ``jobs``, after a few that warm up."""
+    """Milliseconds per image over ``jobs`` images, after a few that warm up."""
 
     name: ClassVar[str] = "calls"
-    what: ClassVar[str] = f"handing images to {WORKERS} workers on a local Ray that do nothing"
+    what: ClassVar[str] = f"passing images to {WORKERS} workers on a local Ray that do nothing"
 
     batch_sizes: tuple[int, ...] = (1, 4, 16, 64)
     jobs: int = 4000
     repeats: int = 5
 
     def planned(self):
-        """Count the rows to come."""
+        """Return the number of rows."""
         return self.repeats * len(self.batch_sizes)
 
     def rows(self):
-        """Measure."""
+        """Yield the measurements."""
         for size in self.batch_sizes:
             for repeat, seconds in enumerate(handing_on(self.jobs, size, self.repeats), start=1):
                 say(f"{self.name}: {size} at once, {repeat} of {self.repeats}: {1000 * seconds:.4f} ms")
                 yield {"image": f"repeat {repeat}", "batch_size": size, "seconds": seconds}
 
     def figures(self, rows):
-        """Sum up by batch size."""
+        """Return the figures of each batch size."""
         by_size = {
             size: [1000 * row["seconds"] for row in rows if row["batch_size"] == size] for size in self.batch_sizes
         }
         return [
-            figures.figure(f"handing on an image, {size} at once", values, "ms") for size, values in by_size.items()
+            figures.figure(f"passing an image to a worker, {size} at once", values, "ms")
+            for size, values in by_size.items()
         ]
 
 
 def handing_on(jobs, batch_size=1, repeats=1):
-    """Give the seconds a job of so many that nothing is done with, after a few that warm up, again and again."""
+    """Yield the seconds per job of each repeat, for jobs that do nothing, after a few that warm up."""
     with ray_pool(request=Request(workers=WORKERS, batch_size=batch_size), listener=NotePrinter()) as pool:
         list(pool.run(Idle, range(FIRST * batch_size)))
         for _ in range(repeats):

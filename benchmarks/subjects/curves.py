@@ -1,4 +1,4 @@
-"""Insertion and deletion of one heatmap against torch-cam's and the plain loops that anybody would write."""
+"""Compare insertion and deletion of one heatmap with torch-cam's and with plain loops."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from meta import say
 OURS = "fusioncam insertion and deletion"
 TORCHCAM, LOOP = "torch-cam", "plain loop, {} at a time"
 ONE, MANY = LOOP.format(1), LOOP.format(32)
-# of areas, in [0, 1]: rounding, and one pixel of a tie more or less
+# tolerance for areas in [0, 1]: rounding, and one pixel more or less of a tie
 NEAR = 1e-3
 
 
 @dataclass(frozen=True)
 class Curves(Subject):
-    """Seconds for both areas of an image's Grad-CAM heatmap, in ``steps`` steps of equally many pixels."""
+    """Seconds for both areas of an image's Grad-CAM heatmap, in ``steps`` steps of equal numbers of pixels."""
 
     name: ClassVar[str] = "curves"
     what: ClassVar[str] = "seconds for insertion and deletion of one heatmap, float32"
@@ -40,11 +40,11 @@ class Curves(Subject):
     one_process: bool = False
 
     def planned(self):
-        """Count the rows to come, if there are as many images."""
+        """Return the number of rows, if there are enough images."""
         return self.count
 
     def rows(self):
-        """Measure image by image."""
+        """Yield the measurements of each image."""
         source = Source(self.model, self.layer, self.device)
         model = source.load()
         with visiting(source, model, self.one_process) as ask:
@@ -53,26 +53,26 @@ class Curves(Subject):
                 yield {"image": name, **row(model, x, target, number, ask, self.steps, (1, 32))}
 
     def figures(self, rows):
-        """Sum up, against each and against the fastest of them on each image."""
+        """Return the figures, compared with each and with the fastest of them on each image."""
         others = (TORCHCAM, ONE, MANY)
-        told = [figures.figure(name, [row["seconds"][name] for row in rows], "s") for name in (OURS, *others)]
-        told += [figures.figure(f"times as fast as {one}", figures.ratios(rows, one, OURS), "x") for one in others]
+        summary = [figures.figure(name, [row["seconds"][name] for row in rows], "s") for name in (OURS, *others)]
+        summary += [figures.figure(f"times as fast as {one}", figures.ratios(rows, one, OURS), "x") for one in others]
         best = over_faster(rows)
         what = f"{OURS}, {self.steps} steps: times as fast as the faster of torch-cam's and the plain loop at batch 1"
-        told.append(figures.figure(what, best, "x", aims={"median": ">= 2.5"}))
+        summary.append(figures.figure(what, best, "x", aims={"median": ">= 2.5"}))
         apart = [max(row["difference"].values()) for row in rows]
-        return [*told, figures.figure("largest difference between the areas", apart)]
+        return [*summary, figures.figure("largest difference between the areas", apart)]
 
 
 def ours(model, x, target, heatmap, steps):
-    """Give both areas ``(2,)``, with the fill and the steps of the others."""
+    """Return both areas ``(2,)``, with the fill and the steps of the other libraries."""
     pixels = -(-x[0, 0].numel() // steps)
     both = (Insertion(pixels=pixels, fill="mean"), Deletion(pixels=pixels, fill="mean"))
     return torch.stack([metric(model, x, target, heatmap)[0].cpu() for metric in both])
 
 
 def row(model, x, target, number, ask, steps, batches):
-    """Time all on one image, plain loops of these batch sizes too, and look whether they gave the same areas."""
+    """Time all contestants on one image, including plain loops of these batch sizes, and compare their areas."""
     asked = (x, target, METHODS["grad-cam"](model, x, target), steps)
     contestants = {OURS: partial(ours, model, *asked), TORCHCAM: ask(peers.torchcam_curves, *asked)}
     contestants |= {LOOP.format(batch): ask(peers.plain_curves, *asked, batch) for batch in batches}
@@ -87,6 +87,6 @@ def row(model, x, target, number, ask, steps, batches):
 
 
 def over_faster(rows):
-    """Give how many times as fast ours was as the faster of torch-cam's and the loop at batch 1, where all agree."""
+    """Return how many times as fast ours was as the faster of torch-cam's and the batch-1 loop, where all agree."""
     agreeing = [row for row in rows if all(row["agrees"].values())]
     return [min(row["seconds"][one] for one in (TORCHCAM, ONE)) / row["seconds"][OURS] for row in agreeing]

@@ -1,4 +1,4 @@
-"""Exact Fusion-CAM against the Score-CAM alone of the peers: same network, layer, image, class and precision."""
+"""Compare exact Fusion-CAM with the Score-CAM alone of other libraries, under equal conditions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SWEEP = 1000  # masks, as a sweep has them
 
 @dataclass(frozen=True)
 class Exact(Subject):
-    """Seconds an image. The peers see the first ``peer_count`` images, all by default."""
+    """Seconds per image. The peers run on the first ``peer_count`` images, by default on all."""
 
     name: ClassVar[str] = "exact"
     what: ClassVar[str] = "seconds an image, float32, batch 1"
@@ -43,11 +43,11 @@ class Exact(Subject):
     one_process: bool = False
 
     def planned(self):
-        """Count the rows to come, if there are as many images."""
+        """Return the number of rows, if there are enough images."""
         return self.count
 
     def rows(self):
-        """Measure image by image."""
+        """Yield the measurements of each image."""
         source = Source(self.model, self.layer, self.device)
         ours = {OURS: source.load()}
         if self.compile:
@@ -61,7 +61,7 @@ class Exact(Subject):
                 yield {"image": name, "setup": setup, **self.row(ours, rivals, x, target, number)}
 
     def row(self, ours, rivals, x, target, number):
-        """Time all on one image, and look whether they gave the same Score-CAM."""
+        """Time all contestants on one image and compare their Score-CAMs."""
         method, model = METHODS["fusion-cam"], ours[OURS]
         contestants = {one: partial(method.ingredients, mine, x, target) for one, mine in ours.items()} | rivals
         seconds, given = in_turn(contestants, number)
@@ -78,27 +78,29 @@ class Exact(Subject):
         }
 
     def figures(self, rows):
-        """Sum up."""
+        """Return the figures."""
         names = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
-        told = [figures.figure("channels that are not constant", [row["living"] for row in rows])]
-        told += [
+        summary = [figures.figure("channels that are not constant", [row["living"] for row in rows])]
+        summary += [
             figures.figure(f"{name}, an image", [row["seconds"].get(name) for row in rows], "s") for name in names
         ]
         for mine in (name for name in names if name not in PEERS):
             for rival in (name for name in names if name in PEERS):
-                told += self.against(rows, mine, rival)
+                summary += self.against(rows, mine, rival)
         if COMPILED in names:
             seconds = [rows[0]["setup"][COMPILED]]
-            told.append(figures.figure("to compile, once", seconds, "s"))
-            told.append(figures.figure("compiled: times as fast as not", figures.ratios(rows, OURS, COMPILED), "x"))
+            summary.append(figures.figure("to compile, once", seconds, "s"))
+            summary.append(
+                figures.figure("compiled: times as fast as not", figures.ratios(rows, OURS, COMPILED), "x")
+            )
         for name in (name for name in names if name != OURS):
             values = [row["correlation"].get(name) for row in rows]
-            told.append(figures.figure(f"correlation with ours of {name}", values))
-        return told
+            summary.append(figures.figure(f"correlation with ours of {name}", values))
+        return summary
 
     @staticmethod
     def against(rows, mine, rival):
-        """Tell how many times as fast ours is than one peer, what is done once counted and not counted."""
+        """Return how many times as fast ours is as one peer, without and with the one-time work."""
         setup = sum(row["setup"].get(mine, 0) for row in rows)
         aims = {"median": ">= 4"}, {"median": ">= 2.5"}
         values = figures.ratios(rows, rival, mine)
@@ -116,7 +118,7 @@ class Exact(Subject):
 
 
 def prepared(model, x):
-    """Have everything set up that is done once for inputs of this shape: copies, or a compiled network."""
+    """Do the one-time work for inputs of this shape: copies, or compilation."""
     with model.runner.exclusive_replicas(x, SWEEP):
         pass
     # a compiled network may be compiled once more where it is first used for real
@@ -124,5 +126,5 @@ def prepared(model, x):
 
 
 def at_speed(model, speed):
-    """Give the same network at another speed."""
+    """Return the same network with other speed settings."""
     return ExplainedModel(model.network, model.layer, preprocessing=model.preprocessing, speed=speed)

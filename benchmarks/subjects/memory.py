@@ -1,4 +1,4 @@
-"""Peak memory above the loaded network, each contestant in a process of its own."""
+"""Measure peak memory above the loaded network, each contestant in its own process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OURS, PEER = "fusioncam fusion-cam", "pytorch-grad-cam score-cam"
 
 @dataclass(frozen=True)
 class Memory(Subject):
-    """MiB of resident memory at the worst moment, less those after loading the network and one plain pass."""
+    """MiB of resident memory at the peak, minus those after loading the network and one plain pass."""
 
     name: ClassVar[str] = "memory"
     what: ClassVar[str] = "peak resident memory above the loaded network, one image, random weights"
@@ -29,33 +29,33 @@ class Memory(Subject):
     seed: int = 0
 
     def planned(self):
-        """Count the rows to come."""
+        """Return the number of rows."""
         return self.repeats
 
     def rows(self):
-        """Measure again and again."""
+        """Yield the measurements of each repeat."""
         for repeat in range(self.repeats):
-            told = {}
+            measured = {}
             for one in (OURS, PEER):
                 say(f"{self.name} {repeat + 1} of {self.repeats}: {one}")
-                told[one] = asked(one.split()[0], self.network, self.seed)
-                say(f"    {told[one]}")
+                measured[one] = asked(one.split()[0], self.network, self.seed)
+                say(f"    {measured[one]}")
             keys = ("mib", "seconds", "channels")
-            numbers = {key: {one: given[key] for one, given in told.items()} for key in keys}
+            numbers = {key: {one: given[key] for one, given in measured.items()} for key in keys}
             yield {"image": f"random, repeat {repeat + 1}", **numbers}
 
     def figures(self, rows):
-        """Sum up."""
+        """Return the figures."""
         channels = rows[0]["channels"][OURS] if rows else 0
-        told = []
+        summary = []
         for name in (OURS, PEER):
             what = f"{name}, {self.network} with {channels:,} channels: peak memory"
             aims = {"highest": "<= 400"} if name == OURS else None
-            told.append(figures.figure(what, [row["mib"][name] for row in rows], "MiB", aims=aims))
-        return told
+            summary.append(figures.figure(what, [row["mib"][name] for row in rows], "MiB", aims=aims))
+        return summary
 
 
 def asked(contestant, network, seed):
-    """Have a fresh process measure itself."""
+    """Return what a new process measures of itself."""
     command = [sys.executable, str(WORKER), contestant, network, str(seed)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)

@@ -1,9 +1,9 @@
-"""The same measurements of other networks, so that a gain is no accident of one of them.
+"""Measure other networks too, so that a gain does not depend on one network.
 
-The weights are random: nothing is downloaded, and what a pass costs does not depend on them. The peers' Score-CAM
-and ours score the same few channels, those that vary most, at the layer that fusioncam finds: what is compared is the
-time of a masked pass, without the passes that ours saves where channels are constant. Everything else is whole, and
-takes one image.
+The weights are random: nothing is downloaded, and the cost of a pass does not depend on them. All Score-CAMs score the
+same few channels, those with the largest variance, at the layer that fusioncam selects. The comparison is therefore the
+time of a masked pass, without the passes that are saved for constant channels. Everything else uses whole methods on
+one image.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ NETWORKS = ("resnet50", "vgg16", "mobilenetv2_100", "convnext_tiny", "vit_small_
 
 @dataclass(frozen=True)
 class Networks(Subject):
-    """A row is a network and an image; the network's first has what is measured once, as ``whole``.
+    """A row is a network and an image; the first row of a network holds ``whole``, measured once per network.
 
-    ``share_seconds`` is what finding the network's best rate may take, ``budget`` so many scored masks, ``steps``
-    those of insertion and deletion.
+    ``share_seconds`` limits the search for the network's best rate, ``budget`` is the number of scored masks, ``steps``
+    that of insertion and deletion.
     """
 
     name: ClassVar[str] = "networks"
@@ -53,11 +53,11 @@ class Networks(Subject):
     one_process: bool = False
 
     def planned(self):
-        """Count the rows to come, if there are as many images."""
+        """Return the number of rows, if there are enough images."""
         return self.count * len(self.networks)
 
     def rows(self):
-        """Measure network by network, image by image."""
+        """Yield the measurements of each network and image."""
         for network in self.networks:
             source = Source(network, None, self.device, self.seed)
             model = source.load()
@@ -68,7 +68,7 @@ class Networks(Subject):
                     yield row if number else row | {"whole": self.whole(model, source, ask, x, target)}
 
     def passes(self, model, ask, x, target, number):
-        """Time Score-CAM of a few channels on one image, and look whether all gave the same map."""
+        """Time Score-CAM of a few channels on one image and compare the heatmaps."""
         if not number:
             prepared(model, x)
         layer, activations = model.layers.default(x), model.record(x, target).activations
@@ -88,7 +88,7 @@ class Networks(Subject):
         }
 
     def whole(self, model, source, ask, x, target):
-        """Measure what needs all channels, or the network alone."""
+        """Measure what needs all channels, or only the network."""
         ablated = ask(peers.gradcam_ablation_cam, x, target, model.layers.default(x), True)
         report = examine(source.load(), self.share_seconds, say)
         return {
@@ -100,30 +100,30 @@ class Networks(Subject):
         }
 
     def figures(self, rows):
-        """Sum up network by network."""
+        """Return the figures of each network."""
         return [
-            told
+            summary
             for network in dict.fromkeys(row["network"] for row in rows)
-            for told in self.of(network, [row for row in rows if row["network"] == network])
+            for summary in self.of(network, [row for row in rows if row["network"] == network])
         ]
 
     def of(self, network, rows):
-        """Sum up one network."""
-        told = [(f"a masked pass of {name}", passes(rows, name), "ms", {}) for name in (OURS, *PEERS)]
-        told += [
+        """Return the figures of one network."""
+        summary = [(f"a masked pass of {name}", passes(rows, name), "ms", {}) for name in (OURS, *PEERS)]
+        summary += [
             (f"a masked pass: times as fast as {name}", figures.ratios(rows, name, OURS), "x", {}) for name in PEERS
         ]
-        told += self.of_whole([row["whole"] for row in rows if "whole" in row])
-        return [figures.figure(f"{network}: {what}", values, unit, aims=aims) for what, values, unit, aims in told]
+        summary += self.of_whole([row["whole"] for row in rows if "whole" in row])
+        return [figures.figure(f"{network}: {what}", values, unit, aims=aims) for what, values, unit, aims in summary]
 
     def of_whole(self, rows):
-        """Give what, values, unit and aims of what is measured once a network."""
+        """Return name, values, unit and aims of what is measured once per network."""
         few, ablated = [row["budget"] for row in rows], [row["ablation"] for row in rows]
         name = f"fusion-cam(budget={self.budget})"
         both = f"insertion and deletion, {self.steps} steps"
         return [
             (
-                "share of the best rate that a sweep reaches",
+                "share of the best rate that masked passes reach",
                 [100 * row["share"] for row in rows],
                 "%",
                 {"median": ">= 90"},
@@ -148,5 +148,5 @@ class Networks(Subject):
 
 
 def passes(rows, name):
-    """Give milliseconds a masked pass."""
+    """Return milliseconds per masked pass."""
     return [1000 * row["seconds"][name] / row["scored"] for row in rows]

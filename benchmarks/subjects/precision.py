@@ -1,4 +1,4 @@
-"""What a reduced precision of masked passes saves, and what it costs: the map beside the exact one."""
+"""Measure the gain and the error of a reduced precision of masked passes."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Precision(Subject):
     device: str = "cpu"
 
     def planned(self):
-        """Count the rows to come, if there are as many images."""
+        """Return the number of rows, if there are enough images."""
         return self.count
 
     def rows(self):
-        """Measure image by image."""
+        """Yield the measurements of each image."""
         exact = load_model(self.model, self.layer, device=self.device)
         models = {one: at_speed(exact, Speed(precision=one)) for one in (EXACT, *self.precisions)}
         for number, (name, x, target) in enumerate(samples(exact, self.images, self.count)):
@@ -57,13 +57,13 @@ class Precision(Subject):
             }
 
     def figures(self, rows):
-        """Sum up precision by precision."""
-        told = [figures.figure(f"{EXACT}", [row["seconds"][EXACT] for row in rows], "s")]
+        """Return the figures of each precision."""
+        summary = [figures.figure(f"{EXACT}", [row["seconds"][EXACT] for row in rows], "s")]
         for one in self.precisions:
-            told += [
+            summary += [
                 figures.figure(one, [row["seconds"][one] for row in rows], "s"),
                 figures.figure(f"{one}: times as fast as {EXACT}", figures.ratios(rows, EXACT, one), "x"),
                 figures.figure(f"{one}: correlation with {EXACT}", [row["correlation"][one] for row in rows]),
                 figures.figure(f"{one}: largest difference of a pixel", [row["difference"][one] for row in rows]),
             ]
-        return told
+        return summary

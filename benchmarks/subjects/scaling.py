@@ -1,4 +1,4 @@
-"""Bulk explanation by one process, and by one and two workers on Ray: what Ray costs, what a second worker gives."""
+"""Compare bulk explanation in one process with one and two workers on Ray."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from meta import say
 from .calls import NotePrinter, handing_on
 
 PLAIN = "this process"
-STEADY = 0.1  # of the images, which are done while workers still start
+STEADY = 0.1  # share of the images that are done while workers still start
 
 
 class Clock(NotePrinter):
@@ -43,10 +43,10 @@ class Clock(NotePrinter):
 
 @dataclass(frozen=True)
 class Scaling(Subject):
-    """The same images by each contestant, all with one thread a worker, ``repeats`` times in turn.
+    """The same images by each contestant, with one thread per worker, ``repeats`` times in rotation.
 
     ``seconds`` are those from the first tenth of the images to the last: starting Ray and loading networks, which
-    does not grow with the images, is told apart as ``start``.
+    does not grow with the number of images, is stored as ``start``.
     """
 
     name: ClassVar[str] = "scaling"
@@ -62,15 +62,15 @@ class Scaling(Subject):
     device: str = "cpu"
 
     def planned(self):
-        """Count the rows to come."""
+        """Return the number of rows."""
         return self.repeats * (len(self.contestants()) + 2 * len(self.batch_sizes)) + 2
 
     def contestants(self):
-        """Name who does the whole method, by the number of workers; None is this process alone."""
+        """Return the contestants of the whole method with their number of workers; None is this process."""
         return {PLAIN: None, "1 worker": 1, "2 workers": 2}
 
     def rows(self):
-        """Measure."""
+        """Yield the measurements."""
         torch.set_num_threads(1)
         with tempfile.TemporaryDirectory() as folder:
             data = self._linked(Path(folder))
@@ -84,7 +84,7 @@ class Scaling(Subject):
                         yield self._measured(data, name, self.quick, workers, size, repeat)
 
     def _linked(self, folder):
-        """Give a folder of so many images: those there are, again and again."""
+        """Return a folder of ``count`` links to the images, repeated as needed."""
         found, data = chosen(self.images, self.count), folder / "images"
         data.mkdir()
         for number in range(self.count):
@@ -94,8 +94,8 @@ class Scaling(Subject):
         return data
 
     def _parts(self, data):
-        """Time what is done around the network, an image on one core."""
-        say(f"{self.name}: what is done around the network")
+        """Time the work around the network, per image on one core."""
+        say(f"{self.name}: the work around the network")
         model, found = load_model(self.model, device=self.device), list(images_at(str(data), ""))
         opening, opened = timed(lambda: [one.open() for one in found])
         preparing, _ = timed(lambda: [(model.preprocessing(one), model.preprocessing.view(one)) for one in opened])
@@ -109,7 +109,7 @@ class Scaling(Subject):
         return {"image": f"{self.count} images", "parts": {name: one / self.count for name, one in parts.items()}}
 
     def _empty(self):
-        """Time calls of workers that have nothing to do: what the driver can bear."""
+        """Time calls of workers that do nothing, which limit the driver."""
         say(f"{self.name}: calls of workers with nothing to do")
         calls = 10 * self.count
         (seconds,) = handing_on(calls)
@@ -143,7 +143,7 @@ class Scaling(Subject):
         }
 
     def figures(self, rows):
-        """Sum up."""
+        """Return the figures."""
         return [*self._whole(rows), *self._by_batch(rows), *self._around(rows)]
 
     def _seconds(self, rows, by, method, batch_size=1, what="seconds"):
@@ -152,20 +152,20 @@ class Scaling(Subject):
 
     def _whole(self, rows):
         of = {name: self._seconds(rows, name, self.method) for name in self.contestants()}
-        told = [figures.figure(f"{self.method} by {name}, an image", values, "s") for name, values in of.items()]
+        summary = [figures.figure(f"{self.method} by {name}, an image", values, "s") for name, values in of.items()]
         plain, ray = (self._seconds(rows, name, self.method, what="whole") for name in (PLAIN, "1 worker"))
         costs = [100 * (b / a - 1) for a, b in zip(plain, ray, strict=False)]
         gains = [a / b for a, b in zip(of["1 worker"], of["2 workers"], strict=False)]
-        told.append(
+        summary.append(
             figures.figure(
                 "what Ray adds with 1 worker, its start and end counted", costs, "%", aims={"median": "<= 10"}
             )
         )
-        told.append(figures.figure("2 workers: times as fast as 1", gains, "x", aims={"median": ">= 1.7"}))
+        summary.append(figures.figure("2 workers: times as fast as 1", gains, "x", aims={"median": ">= 1.7"}))
         starts = [one["start"] for one in rows if one.get("by", PLAIN) != PLAIN]
-        told.append(figures.figure("until the first image, with Ray", starts, "s"))
+        summary.append(figures.figure("until the first image, with Ray", starts, "s"))
         return [
-            *told,
+            *summary,
             figures.figure(
                 "stored heatmap with its facts", [one["bytes"] for one in rows if "bytes" in one], "bytes"
             ),

@@ -1,4 +1,4 @@
-"""What masked passes reach of the rate of plain ones, as `fusioncam doctor` measures it."""
+"""Measure the rate of masked passes as a share of that of plain ones, as `fusioncam doctor` does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meta import say
 
 @dataclass(frozen=True)
 class Share(Subject):
-    """Rates at the best of several settings, without masks and with; each repeat takes about ``seconds``."""
+    """Rates at the best of several settings, without and with masks; each repeat takes about ``seconds``."""
 
     name: ClassVar[str] = "share"
     what: ClassVar[str] = "masked images a second over plain ones at the best of all settings, float32"
@@ -25,27 +25,27 @@ class Share(Subject):
     device: str = "cpu"
 
     def planned(self):
-        """Count the rows to come."""
+        """Return the number of rows."""
         return self.repeats
 
     def rows(self):
-        """Measure again and again."""
+        """Yield the measurements of each repeat."""
         for repeat in range(self.repeats):
             say(f"{self.name} {repeat + 1} of {self.repeats}")
-            # a model of its own, so that each finds its settings anew
+            # a new model, so that each repeat searches its settings again
             report = examine(load_model(self.model, device=self.device), self.seconds, say)
             plain = [{key: one[key] for key in ("workers", "chunk", "rate")} for one in report["plain"]]
             yield {"image": f"random colours, repeat {repeat + 1}", "plain": plain, "masked": report["masked"]}
 
     def figures(self, rows):
-        """Sum up: the best plain rate, the masked rates, and the share."""
+        """Return figures: the best plain rate, the masked rates, and the share."""
         best = [max(one["rate"] for one in row["plain"]) for row in rows]
         masked = [next(one for one in row["masked"] if one["chosen"]) for row in rows]
         return [
             figures.figure("plain passes at their best setting", best, "images/s"),
             figures.figure("masked passes", [one["rate"] for one in masked], "images/s"),
             figures.figure(
-                "share of the network's best rate that a sweep reaches",
+                "share of the network's best rate that masked passes reach",
                 [100 * one["share"] for one in masked],
                 "%",
                 aims={"median": ">= 90"},

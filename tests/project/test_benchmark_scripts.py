@@ -69,10 +69,10 @@ def test_a_good_result_has_no_problems():
     ("changes", "told"),
     [
         ({"images": 2}, "2 images, and 1 rows"),
-        ({"planned": 3}, "complete does not say"),
+        ({"planned": 3}, "complete does not match"),
         ({"schema_version": 1}, "schema_version is 1"),
         ({"rows": [{}]}, "row 0 names no image"),
-        ({"settings": []}, "settings is no dict"),
+        ({"settings": []}, "settings is not a dict"),
         ({"metadata": {}}, "metadata.commit is missing"),
         ({"metadata": result()["metadata"] | {"threads": "two"}}, "metadata.threads is 'two'"),
         ({"figures": [{"what": "times"}]}, "times: unit is missing"),
@@ -264,7 +264,7 @@ def test_networks_are_told_side_by_side():
     assert by_what[f"a masked pass of {networks.OURS}"][:2] == ["200 ms (100 to 300)", "500 ms"]
     assert by_what[f"a masked pass: times as fast as {GRADCAM}"][:2] == ["2 x", "2 x"]
     assert by_what[f"a masked pass: times as fast as {TORCHCAM}"][:2] == ["4 x", "not measured"]
-    assert by_what["share of the best rate that a sweep reaches"] == ["80 %, **missed**", "95 %", "90 % or more"]
+    assert by_what["share of the best rate that masked passes reach"] == ["80 %, **missed**", "95 %", "90 % or more"]
     assert by_what["fusion-cam(budget=64): times as fast as exact"][0] == "4 x"
     assert by_what["fusion-cam(budget=64): correlation with the exact map"][0] == "0.99"
     assert by_what[f"ablation-cam: times as fast as {ablation.PEER}"] == ["60 x", "60 x", "50 x or more"]
