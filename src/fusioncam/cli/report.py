@@ -35,7 +35,8 @@ def report(
         from fusioncam.benchmark.api import collect_results
         from fusioncam.cli.benchmark_output import print_result
 
-        raise typer.Exit(print_result(collect_results(folder), write_report_if_possible(folder), quiet=quiet, json=json))
+        result = collect_results(folder)  # before the report, which reads the rows that this writes
+        raise typer.Exit(print_result(result, write_report_if_possible(folder), quiet=quiet, json=json))
     written = write_html_report(folder)
     if json:
         print_json({"folder": str(folder), "written": [str(path) for path in written]})
