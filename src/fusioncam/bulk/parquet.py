@@ -38,7 +38,7 @@ COLUMNS = {
     "seconds": "computing time, counted the same way",
     "rows": "of the stored grid",
     "columns": "of the stored grid",
-    "heatmap": "the grid: rows x columns float16, little endian, row by row; upsample it bilinearly to get the heatmap",
+    "heatmap": "the grid: rows x columns float16, little endian, row by row; bilinear upsampling returns the heatmap",
     "rms": "root mean square error of the heatmap from the grid; heatmaps are in [0, 1]",
     "largest": "maximum error of the heatmap from the grid",
     "overlay": "file of the overlay, if overlays were requested",
