@@ -34,7 +34,7 @@ def fill_pixels(x: Tensor, fill: str | Tensor, preprocessing: Preprocessing) -> 
 
 
 def background_of(x: Tensor, fill: Fill, preprocessing: Preprocessing) -> Background:
-    """Return the function that computes what shows behind the masks of the images ``x``."""
+    """Return the function that computes what is shown where the masks of the images ``x`` are 0."""
     if callable(fill):
         return lambda image, masks: fill(select_images(x, image), masks)
     pixels = fill_pixels(x, fill, preprocessing)

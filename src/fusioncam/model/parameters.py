@@ -49,7 +49,7 @@ def head_weights(model: ExplainedModel, record: Record, target: Target) -> Tenso
     if weights is None:
         raise MethodError(
             f"cam needs one linear layer after the average of layer '{record.layer}', and this network has none: "
-            "use hires-cam or grad-cam, which give the same heatmap where there is one and support every network"
+            "use hires-cam or grad-cam, which support every network and return the same heatmap where cam works"
         )
     return weights[as_targets(target, record.logits)]
 
