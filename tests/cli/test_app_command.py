@@ -51,9 +51,8 @@ def test_the_command_serves_until_ctrl_c(tmp_path):
     """It serves this machine only, and Ctrl-C is not an error."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    program = Path(sys.executable).with_name("fusioncam")
-    command = [str(program)] if program.exists() else [sys.executable, "-c", "from fusioncam.cli import main; main()"]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which background jobs of a shell ignore
+    command = [sys.executable, "-m", "fusioncam"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore SIGINT
     try:
         server = subprocess.Popen(
             [*command, "app", "--model", MODEL, "--port", str(port)],
