@@ -1,4 +1,4 @@
-"""The reference maps of both public codes."""
+"""Reference heatmaps of both public codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FILES = [f"{name}_blocks.6" for name in ("012", "066", "207", "340", "404", "555
 
 
 class Oracle:
-    """One reference file: an image, a layer, a class, and the maps that the codes gave."""
+    """One reference file: an image, a layer, a class, and the heatmaps of both codes."""
 
     def __init__(self, folder, file, lite0):
         self.stored = np.load(folder / "oracles" / f"{file}.npz")
@@ -19,6 +19,6 @@ class Oracle:
         self.target = int(self.stored["target"])
 
     def difference(self, method, key):
-        """Give the largest absolute difference of our heatmap from the stored one."""
+        """Return the largest absolute difference of our heatmap from the stored one."""
         heatmap = method(self.model, self.x, self.target)[0].numpy()
         return float(np.abs(heatmap - self.stored[key].squeeze()).max())

@@ -1,4 +1,4 @@
-"""Small networks with inputs that every method must serve."""
+"""Every method with its twin, and the toys on which they are compared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fusioncam.errors import FlatHeatmapWarning
 from toys import TOYS
 from twins import attention, ensembles, fusion, gradient, others, region
 
-# method -> its twin, and settings that both get where the defaults take long or a toy has few channels
+# method -> its twin, and settings for both if the defaults are slow or a toy has few channels
 TWINS = {
     "cam": (gradient.cam, {}),
     "grad-cam": (gradient.grad_cam, {}),
@@ -65,22 +65,22 @@ TWINS = {
 }
 
 
-# the methods as they are tested
+# the methods with the settings of the tests
 TESTED = {name: replace(METHODS[name], **settings) for name, (_, settings) in TWINS.items()}
 
 
-# which toys a method cannot serve: CAM needs a linear head, LeGrad a transformer
-SERVED = {"cam": ("linear", "signal", "volume"), "legrad": ()}
+# toys of methods that do not support all: CAM needs a linear head, LeGrad a transformer
+SUPPORTED = {"cam": ("linear", "signal", "volume"), "legrad": ()}
 
 
-PROBLEMS = [(name, toy) for name in METHODS for toy in SERVED.get(name, TOYS)]
+PROBLEMS = [(name, toy) for name in METHODS for toy in SUPPORTED.get(name, TOYS)]
 
 
 LAYER = "features"
 
 
 def heatmaps_of(method, toy, x, target, layer=LAYER, model=None):
-    """Ask a method, for toys whose maps may well be flat."""
+    """Compute heatmaps of toys without warnings about flat ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FlatHeatmapWarning)
         return TESTED.get(method, method)(model or ExplainedModel(toy, layer), x, target)

@@ -1,4 +1,4 @@
-"""Every method against its slow twin, on every toy, and what must hold for all of them."""
+"""Every method compared with its slow twin on every toy, and the properties of all methods."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from twins import attention, ensembles, gradient, region
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-# layers of several sizes, first to last, as they are found by shapes; of all other toys the one layer alone
+# layers of several resolutions in the order of the network; the other toys have a single layer
 SIZES = {"curved": ("features.1", "features"), "pyramid": ("features.1", "features.3", "features")}
 
 
 def sizes(toy_name):
-    """Give the layers of a toy that have maps of different sizes, first to last."""
+    """Return the layers of a toy with maps of different resolutions, in the order of the network."""
     return SIZES.get(toy_name, ("features",))
 
 
 THREE = (GradCAM(), ScoreCAM(), AblationCAM())
 TESTED["meta-cam"] = replace(TESTED["meta-cam"], partners=THREE)
-# what a twin must be told of a toy: the fast methods find these layers by shapes
+# settings of twins that depend on the toy: the fast methods find these layers by themselves
 LAYERS_OF = {
     "refine-cam": lambda toy: {"layers": sizes(toy)[-3:]},
     "poly-cam": lambda toy: {"layers": sizes(toy)},
@@ -49,21 +49,21 @@ LAYERS_OF = {
 }
 ON_TOYS = [name for name in METHODS if name != "legrad"]
 BASELINES = ("random", "center", "ones", "edges")
-CALLING = [name for name in METHODS if name not in BASELINES]
+USING_THE_NETWORK = [name for name in METHODS if name not in BASELINES]
 # the twin loops over the Hessian of a volume
 LONGEST = ("shapley-cam", "volume")
-OF_NOISE = ("smooth-grad-cam++", "expected-grad-cam", "ss-cam", "rise", "augmented", "random")
+WITH_NOISE = ("smooth-grad-cam++", "expected-grad-cam", "ss-cam", "rise", "augmented", "random")
 
 
 def problem_for(name):
-    """Give a toy that the method can serve."""
+    """Return a toy that the method supports."""
     if name == "legrad":
         return attention.problem()
     return problem("linear" if name == "cam" else "small")
 
 
 def test_every_method_has_a_twin():
-    """No method goes without a slow re-implementation."""
+    """Every method has a slow re-implementation."""
     assert set(TWINS) == set(METHODS)
 
 
@@ -72,14 +72,14 @@ def test_every_method_has_a_twin():
     [slow_unless(seed == 0 and names != LONGEST, *names, seed) for names, seed in product(PROBLEMS, range(3))],
 )
 def test_method_equals_its_twin(name, toy_name, seed):
-    """The fast method gives what the paper's loops give, image by image."""
+    """The fast method equals the loops of the paper, image by image."""
     toy, x, target = problem(toy_name, seed=seed)
     twin, settings = TWINS[name]
-    told = LAYERS_OF.get(name, lambda _: {})(toy_name)
+    layers = LAYERS_OF.get(name, lambda _: {})(toy_name)
 
     fast = heatmaps_of(name, toy, x, target)
 
-    slow = torch.stack([twin(toy, one, int(c), **settings, **told) for one, c in zip(x, target, strict=True)])
+    slow = torch.stack([twin(toy, image, int(c), **settings, **layers) for image, c in zip(x, target, strict=True)])
     torch.testing.assert_close(fast, slow, atol=1e-9, rtol=0)
 
 
@@ -100,52 +100,53 @@ SETTINGS = {
 @pytest.mark.parametrize("toy_name", ["curved", "dead", "pyramid", "signal"])
 @pytest.mark.parametrize("method", SETTINGS, ids=repr)
 def test_other_settings_equal_their_twins(method, toy_name):
-    """What a setting changes is what it says."""
+    """Settings other than the defaults equal those of the twin."""
     toy, x, target = problem(toy_name)
 
     fast = heatmaps_of(method, toy, x, target)
 
-    slow = torch.stack([SETTINGS[method](toy, one, int(c)) for one, c in zip(x, target, strict=True)])
+    slow = torch.stack([SETTINGS[method](toy, image, int(c)) for image, c in zip(x, target, strict=True)])
     torch.testing.assert_close(fast, slow, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_legrad_equals_its_twin(seed):
-    """On a transformer with a class token and a grid that is not square; also of its last block alone."""
+    """On a transformer with a class token and a rectangular grid, with all blocks and with the last one."""
     toy, x, target = attention.problem(images=3, seed=seed)
 
     for blocks in (0, 1):
         fast = LeGrad(blocks)(ExplainedModel(toy), x, target)
 
-        told = {"blocks": blocks or None}
-        slow = torch.stack([attention.legrad(toy, one, int(c), **told) for one, c in zip(x, target, strict=True)])
+        slow = torch.stack(
+            [attention.legrad(toy, image, int(c), blocks=blocks or None) for image, c in zip(x, target, strict=True)]
+        )
         torch.testing.assert_close(fast, slow, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize(
     ("name", "toy_name"), [slow_unless(toy_name in ("dead", "volume"), name, toy_name) for name, toy_name in PROBLEMS]
 )
-def test_heatmaps_are_whole(name, toy_name):
-    """A heatmap has the input's size, lies in [0, 1], touches both ends or is flat, and is finite."""
+def test_heatmaps_have_the_size_of_the_input_and_fill_the_range(name, toy_name):
+    """A heatmap is finite and reaches both 0 and 1, or is flat."""
     toy, x, target = problem(toy_name, images=3)
 
     heatmaps = heatmaps_of(name, toy, x, target)
 
     assert heatmaps.shape == (3, *x.shape[2:])
-    for one in heatmaps:
+    for heatmap in heatmaps:
         ends = {(1, 1)} if name == "ones" else {(0, 1), (0, 0)}
-        assert (one.min().item(), one.max().item()) in ends
+        assert (heatmap.min().item(), heatmap.max().item()) in ends
 
 
-# a place that lies within rounding of a percentile falls on one side or the other: its rank is all that is sure
-CUTTING = ("meta-cam",)
+# rounding may move a pixel across a percentile, which these methods use as a threshold
+THRESHOLDING = ("meta-cam",)
 
 
 @pytest.mark.parametrize("name", ON_TOYS)
 def test_batch_equals_singles(name):
-    """Images with a target each give in one call what they give alone."""
+    """A batch of images with a target each equals single calls."""
     toy, x, target = problem("linear" if name == "cam" else "dead", images=5)
-    if name not in CUTTING:
+    if name not in THRESHOLDING:
         toy, x = toy.float(), x.float()
 
     together = heatmaps_of(name, toy, x, target)
@@ -155,7 +156,7 @@ def test_batch_equals_singles(name):
 
 
 def test_grad_cam_by_hand():
-    """On the linear toy the weights are the head's over the number of places."""
+    """On the linear toy the weights are those of the head divided by the number of locations."""
     toy, x, _ = problem("linear", images=1)
 
     heatmap = heatmaps_of("grad-cam", toy, x, 2)
@@ -164,8 +165,8 @@ def test_grad_cam_by_hand():
     torch.testing.assert_close(heatmap, cam / cam.max())
 
 
-def test_one_target_serves_all_images():
-    """A single class index is meant for every image."""
+def test_single_target_applies_to_all_images():
+    """A single class index is the target of every image."""
     toy, x, _ = problem("small")
     expected = heatmaps_of("grad-cam", toy, x, [1, 1])
 
@@ -173,8 +174,8 @@ def test_one_target_serves_all_images():
 
 
 @pytest.mark.parametrize("wrong", [[0], [0, 1, 2], 3, -1, [0.5, 1.0], "tabby", [True, False]])
-def test_wrong_targets_are_told(wrong):
-    """Too few, too many, out of range or no indices: never a silent broadcast."""
+def test_wrong_target_is_reported(wrong):
+    """Too few, too many, out of range or not indices; there is no silent broadcast."""
     toy, x, _ = problem("small")
 
     with pytest.raises(TargetError):
@@ -184,10 +185,10 @@ def test_wrong_targets_are_told(wrong):
 # -- flat maps ------------------------------------------------------------------------------------------------
 
 
-def test_flat_map_warns_and_is_zero():
-    """Where ReLU leaves nothing, the map is zeros, not NaN, and a warning says so."""
+def test_flat_heatmap_is_zero_with_a_warning():
+    """If nothing remains after the ReLU, the heatmap is zeros, not NaN."""
     toy, x, _ = problem("linear", images=1)
-    x = -x.abs()  # class 1 weighs A1 = x1 alone, which is negative everywhere
+    x = -x.abs()  # class 1 weights only A1 = x1, which is negative everywhere
 
     with pytest.warns(FlatHeatmapWarning, match="image 0"):
         heatmap = METHODS["grad-cam"](ExplainedModel(toy, LAYER), x, 1)
@@ -196,40 +197,40 @@ def test_flat_map_warns_and_is_zero():
 
 
 class Canned:
-    """A partner that gives the heatmap it was made with."""
+    """A method that returns a given heatmap."""
 
     def __init__(self, heatmap):
         self.heatmap = heatmap
 
     def __call__(self, model, x, target):
-        """Give it once for each image."""
+        """Return the heatmap for each image."""
         return self.heatmap.expand(len(x), *self.heatmap.shape)
 
 
 def complement():
-    """Two maps that add up to a constant, so that their union is flat."""
+    """Return two maps whose sum is constant, so that their union is flat."""
     region = torch.rand(8, 8, dtype=torch.float64)
     region = (region - region.min()) / (region.max() - region.min())
     return 1 - region, region
 
 
 class Scripted(ExplainedModel):
-    """A model whose masked scores are told beforehand: empty, denoised and region, then the union."""
+    """A model with given masked scores: empty, denoised and region, then the union."""
 
     def masked_scores(self, x, masks, target, **_):
-        """Give the next scores of the script."""
+        """Return the next scores of the script."""
         return torch.tensor(self.script.pop(0), dtype=torch.float64)[:, None]
 
 
 def scripted(*script):
-    """Give a scripted model of a small toy."""
+    """Return a scripted model of a small toy."""
     model = Scripted(problem("small")[0], LAYER)
     model.script = list(script)
     return model
 
 
-def test_flat_result_shows_the_region_map():
-    """Both maps harm and add up to a constant: the union is flat and better, so the region map stands in."""
+def test_region_map_replaces_a_flat_result():
+    """Both gains are negative and the sum is constant: the union is flat and better."""
     gradient_map, region_map = complement()
     model = scripted([0.5, 0.4, 0.4], [0.5])
 
@@ -240,8 +241,8 @@ def test_flat_result_shows_the_region_map():
     torch.testing.assert_close(parts.heatmaps[0], region_map)
 
 
-def test_public_codes_show_flat_results_as_they_are():
-    """The presets reproduce the codes, which give zeros where nothing is left."""
+def test_presets_of_public_codes_keep_flat_results():
+    """The public codes return zeros."""
     gradient_map, region_map = complement()
     model = scripted([0.5, 0.4, 0.4], [0.5])
 
@@ -251,8 +252,8 @@ def test_public_codes_show_flat_results_as_they_are():
     assert not heatmap.any()
 
 
-def test_fusion_survives_two_flat_partners():
-    """Nothing from either partner gives zeros and warnings, never NaN, in every form."""
+def test_fusion_of_two_flat_maps():
+    """The result is zeros with warnings, never NaN, for every rule of gains."""
     toy, x, _ = problem("small", images=1)
     nothing = Canned(torch.zeros(8, 8, dtype=torch.float64))
     for gains in ("shares", "official", "raw"):
@@ -261,8 +262,8 @@ def test_fusion_survives_two_flat_partners():
         assert not heatmap.any()
 
 
-def test_a_map_that_adds_nothing_weighs_nothing():
-    """A gradient map whose gain is negative leaves the region map alone, in both steps."""
+def test_map_with_negative_gain_has_no_weight():
+    """If the gain of the gradient map is negative, the result is the region map."""
     gradient_map, region_map = complement()
     model = scripted([0.5, 0.4, 0.6], [0.6])
 
@@ -271,28 +272,28 @@ def test_a_map_that_adds_nothing_weighs_nothing():
     torch.testing.assert_close(fused[0], region_map)
 
 
-# -- no work done twice -----------------------------------------------------------------------------------------
+# -- number of passes --------------------------------------------------------------------------------------------
 
 
 def passes_of(call):
-    """Count the passes of a call."""
+    """Return the number of passes of a call."""
     with count_passes() as meter:
         call()
     return meter.passes
 
 
-def test_constant_channels_cost_no_pass():
-    """Of six channels three are constant: Score-CAM sends one image to record and three masks."""
+def test_constant_channels_need_no_pass():
+    """Three of six channels are constant: Score-CAM records one image and scores three masks."""
     toy, x, target = problem("dead", images=2)
     maps = toy.features(x).flatten(2)
-    living = int((maps.amax(2) != maps.amin(2)).sum())
-    assert living < 12 - 5
+    active = int((maps.amax(2) != maps.amin(2)).sum())
+    assert active < 12 - 5
 
-    assert passes_of(lambda: heatmaps_of("score-cam", toy, x, target)) == 2 + living
+    assert passes_of(lambda: heatmaps_of("score-cam", toy, x, target)) == 2 + active
 
 
-def test_constant_channels_take_no_part_in_the_softmax():
-    """However low the logits, the weights are shared among the living channels: a shift of all changes nothing."""
+def test_constant_channels_are_excluded_from_the_softmax():
+    """The weights of the active channels sum to 1, so that a shift of all logits has no effect."""
     toy, x, target = problem("dead")
     expected = heatmaps_of("score-cam", toy, x, target)
 
@@ -301,29 +302,31 @@ def test_constant_channels_take_no_part_in_the_softmax():
     torch.testing.assert_close(heatmaps_of("score-cam", toy, x, target), expected)
 
 
-COSTED = [name for name in ON_TOYS if TESTED[name].cost.at(5, 16) is not None]
+WITH_COST = [name for name in ON_TOYS if TESTED[name].cost.at(5, 16) is not None]
 
 
-@pytest.mark.parametrize("name", COSTED)
-def test_a_method_costs_what_it_says(name):
-    """Once a network is known, the whole and the partial passes of an image are those that `list methods` shows."""
+@pytest.mark.parametrize("name", WITH_COST)
+def test_cost_equals_the_counted_passes(name):
+    """After the first call, the full and the partial passes of an image are those of the method's cost."""
     toy, x, target = problem("linear" if name == "cam" else "pyramid", images=1)
     model = ExplainedModel(toy, LAYER)
-    channels, places = toy.features(x).shape[1], toy.features(x)[0, 0].numel()
+    channels, locations = toy.features(x).shape[1], toy.features(x)[0, 0].numel()
     ask = lambda: heatmaps_of(TESTED[name], toy, x, target, model=model)  # noqa: E731
     ask()
 
     with count_passes() as meter:
         ask()
 
-    fronts = 1 if meter.partial else 0  # a sweep that starts at the layer passes the front once
-    whole, partial_passes = TESTED[name].cost.at(channels, places)
-    flat = {"group-cam:k-means": 2}.get(name, 1) if "group" in name else 0  # groups with nothing positive are free
-    assert (meter.passes - fronts + flat, meter.partial) == (whole, partial_passes)
+    prefix = 1 if meter.partial else 0  # partial passes need one full pass to the layer
+    full, partial_passes = TESTED[name].cost.at(channels, locations)
+    flat = (
+        {"group-cam:k-means": 2}.get(name, 1) if "group" in name else 0
+    )  # groups without positive values need no pass
+    assert (meter.passes - prefix + flat, meter.partial) == (full, partial_passes)
 
 
-def test_poly_cam_costs_two_passes_a_channel_of_every_layer():
-    """Its cost depends on more than one layer: 3, 4 and 5 channels, seen and hidden, and the recorded pass."""
+def test_poly_cam_needs_two_passes_per_channel_of_every_layer():
+    """The layers have 3, 4 and 5 channels, and one pass is recorded."""
     toy, x, target = problem("pyramid", images=1)
     model = ExplainedModel(toy, LAYER)
     model.layers.higher_resolution(x)
@@ -332,16 +335,16 @@ def test_poly_cam_costs_two_passes_a_channel_of_every_layer():
     assert passes_of(lambda: METHODS["poly-cam"](model, x, target)) == 1 + 2 * (3 + 4 + 5)
 
 
-def test_fusion_costs_four_passes_more_than_score_cam():
-    """Both maps share the recorded pass; empty, denoised, region and union images are all that comes on top."""
+def test_fusion_needs_four_passes_more_than_score_cam():
+    """Both maps share the recorded pass; the empty, denoised, region and union images are scored in addition."""
     toy, x, target = problem("dead", images=1)
     alone = passes_of(lambda: heatmaps_of("score-cam", toy, x, target))
 
     assert passes_of(lambda: heatmaps_of("fusion-cam", toy, x, target)) == alone + 4
 
 
-def test_methods_of_one_call_share():
-    """Within `sharing`, Score-CAM is computed once however many methods need it, and ingredients are free."""
+def test_cached_methods_share_passes():
+    """Within `cached_passes`, Score-CAM is computed once for all methods, and the components need no more passes."""
     toy, x, target = problem("dead", images=1)
     model = ExplainedModel(toy, LAYER)
     fused, union = METHODS["fusion-cam"], METHODS["union-cam"]
@@ -358,34 +361,34 @@ def test_methods_of_one_call_share():
     assert passes_of(all_of_them) == alone + 4
 
 
-def test_nothing_is_remembered_outside():
-    """Without `sharing` the same question costs the same again."""
+def test_passes_are_not_cached_by_default():
+    """Without `cached_passes`, a second call needs the same passes again."""
     toy, x, target = problem("dead", images=1)
     ask = lambda: heatmaps_of("score-cam", toy, x, target)  # noqa: E731
 
     assert passes_of(lambda: (ask(), ask())) == 2 * passes_of(ask)
 
 
-# -- no traces ----------------------------------------------------------------------------------------------------
+# -- no side effects ------------------------------------------------------------------------------------------------
 
 
-def traces(network):
-    """All that a call could leave behind on a network."""
+def state_of(network):
+    """Return everything that a call could change on a network."""
     hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks)) for m in network.modules()]
     flags = [m.training for m in network.modules()]
     grads = [None if p.grad is None else p.grad.clone() for p in network.parameters()]
-    wanted = [p.requires_grad for p in network.parameters()]
+    required = [p.requires_grad for p in network.parameters()]
     values = [t.clone() for t in network.state_dict().values()]
-    return hooks, flags, grads, wanted, values
+    return hooks, flags, grads, required, values
 
 
-def same(one, other):
-    """Compare traces, tensors by value."""
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and one.equal(other)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
+def same(first, second):
+    """Return whether two states are equal; tensors are compared by value."""
+    if isinstance(first, torch.Tensor):
+        return isinstance(second, torch.Tensor) and first.equal(second)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second
 
 
 @pytest.mark.parametrize(
@@ -393,8 +396,8 @@ def same(one, other):
     [(torch.no_grad, False, True), (torch.inference_mode, True, False), (torch.enable_grad, True, True)],
 )
 @pytest.mark.parametrize("name", METHODS)
-def test_a_call_leaves_no_trace(name, mode, frozen, training):
-    """Hooks, gradients, flags, buffers, the caller's grad mode and the input are what they were."""
+def test_call_has_no_side_effects(name, mode, frozen, training):
+    """Hooks, gradients, flags, buffers, the grad mode of the caller and the input are unchanged."""
     toy, x, target = problem_for(name)
     layer = None if name == "legrad" else LAYER
     toy.train(training).requires_grad_(not frozen)
@@ -403,7 +406,7 @@ def test_a_call_leaves_no_trace(name, mode, frozen, training):
             module.eval()  # a frozen BatchNorm in a network that trains
     for parameter in list(toy.parameters())[-1:]:
         parameter.grad = torch.ones_like(parameter)
-    before, pixels = traces(toy), x.clone()
+    before, pixels = state_of(toy), x.clone()
     expected = heatmaps_of(name, problem_for(name)[0], x, target, layer)
 
     with mode():
@@ -412,45 +415,45 @@ def test_a_call_leaves_no_trace(name, mode, frozen, training):
         assert torch.is_grad_enabled() == grad
         assert torch.is_inference_mode_enabled() == (mode is torch.inference_mode)
 
-    assert same(traces(toy), before)
+    assert same(state_of(toy), before)
     assert x.equal(pixels)
     torch.testing.assert_close(heatmaps, expected)
 
 
-@pytest.mark.parametrize("name", CALLING)
-def test_an_exploding_network_leaves_no_trace(name):
-    """The network's own error comes through, and no hook or flag stays."""
+@pytest.mark.parametrize("name", USING_THE_NETWORK)
+def test_failing_network_is_left_unchanged(name):
+    """The network's own error is raised, and no hook or flag is changed."""
     network = Exploding().train()
-    before = traces(network)
+    before = state_of(network)
 
     with pytest.raises(ArithmeticError, match="the network broke"):
         heatmaps_of(name, network, torch.rand(1, 3, 8, 8), 0, layer="conv")
 
-    assert same(traces(network), before)
+    assert same(state_of(network), before)
 
 
-@pytest.mark.parametrize("name", CALLING)
-def test_a_bad_target_leaves_no_trace(name):
-    """An error of ours leaves nothing behind either."""
+@pytest.mark.parametrize("name", USING_THE_NETWORK)
+def test_wrong_target_leaves_the_network_unchanged(name):
+    """An error of the library changes no hook or flag."""
     toy, x, _ = problem_for(name)
-    before = traces(toy)
+    before = state_of(toy)
 
     with pytest.raises(TargetError):
         heatmaps_of(name, toy, x, 99, None if name == "legrad" else LAYER)
 
-    assert same(traces(toy), before)
+    assert same(state_of(toy), before)
 
 
 @pytest.mark.parametrize(
     ("name", "layer"),
     [
         slow_unless(name in REPRESENTATIVES or layer == "features.2", name, layer)
-        for name in sorted({*CALLING} - {"cam", "legrad"})
+        for name in sorted({*USING_THE_NETWORK} - {"cam", "legrad"})
         for layer in ("features.0", "features.1", "features.2", "features.3", "features.4", "head.0")
     ],
 )
-def test_in_place_operations_change_nothing(name, layer):
-    """ReLU in place before, at and behind the layer gives what ReLU out of place gives."""
+def test_in_place_operations_have_no_effect(name, layer):
+    """An in-place ReLU before, at or after the layer yields the same heatmaps as an out-of-place one."""
     toy, x, target = problem("small")
     plain = problem("small")[0]
     for module in plain.modules():
@@ -460,9 +463,9 @@ def test_in_place_operations_change_nothing(name, layer):
     torch.testing.assert_close(heatmaps_of(name, toy, x, target, layer), heatmaps_of(name, plain, x, target, layer))
 
 
-@pytest.mark.parametrize("name", CALLING)
-def test_nan_is_told(name):
-    """A network that gives NaN is an error that says so, never a heatmap."""
+@pytest.mark.parametrize("name", USING_THE_NETWORK)
+def test_nan_is_reported(name):
+    """A network that returns NaN raises an error."""
     toy, x, target = problem_for(name)
     list(toy.parameters())[-1].data.fill_(torch.nan)
 
@@ -471,8 +474,8 @@ def test_nan_is_told(name):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_networks_give_float32_maps(dtype):
-    """Half precision in the network does not reach the maps."""
+def test_heatmaps_of_half_precision_networks_are_float32(dtype):
+    """They are close to those of full precision."""
     toy, x, target = problem("small")
     exact = heatmaps_of("grad-cam", toy, x, target)
 
@@ -486,7 +489,7 @@ def test_half_precision_networks_give_float32_maps(dtype):
 
 
 def test_any_callable_is_a_partner():
-    """Fusion-CAM takes maps from anything that gives heatmaps."""
+    """Fusion-CAM accepts any callable that returns heatmaps."""
     toy, x, target = problem("small")
     same_map = Canned(complement()[1])
 
@@ -515,8 +518,8 @@ def test_wrong_setting_is_reported(construct):
         construct()
 
 
-def test_a_method_takes_its_own_layer():
-    """A method's layer goes before the model's."""
+def test_layer_of_the_method_overrides_the_model():
+    """The layer of a method takes precedence over that of the model."""
     toy, x, target = problem("curved")
     expected = GradCAM()(ExplainedModel(toy, "features.0"), x, target)
 
@@ -524,15 +527,15 @@ def test_a_method_takes_its_own_layer():
 
 
 def test_flipping_the_input_flips_the_heatmap():
-    """A network that treats left and right alike gives mirrored maps of mirrored images."""
+    """A network that is symmetric in left and right yields mirrored heatmaps for mirrored images."""
     toy, x, target = problem("linear")
-    for name in sorted({*ON_TOYS} - {*OF_NOISE}):
+    for name in sorted({*ON_TOYS} - {*WITH_NOISE}):
         mirrored = heatmaps_of(name, toy, x.flip(-1), target)
         torch.testing.assert_close(mirrored, heatmaps_of(name, toy, x, target).flip(-1))
 
 
-def test_the_empty_image_is_the_fill():
-    """The same maps weighed over black are weighed otherwise than over the mean colour."""
+def test_fill_changes_the_weights():
+    """The weights differ between a black fill and the mean colour."""
     toy, x, target = problem("small")
 
     over_black, over_mean = (heatmaps_of(FusionCAM(fill=fill), toy, x, target) for fill in ("black", "mean"))
@@ -540,8 +543,8 @@ def test_the_empty_image_is_the_fill():
     assert not over_black.equal(over_mean)
 
 
-def test_nn_module_is_not_required_to_have_parameters():
-    """A network without parameters is explained where it stands."""
+def test_network_without_parameters():
+    """A network needs no parameters."""
 
     class Bare(nn.Module):
         def __init__(self):

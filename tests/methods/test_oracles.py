@@ -1,6 +1,6 @@
-"""The two public codes' own heatmaps of real images, reproduced by the presets.
+"""Heatmaps of two public codes for real images, reproduced by the presets.
 
-The files lie beside the project and are not part of it; where they are not, these tests skip.
+The files are not part of the project; without them these tests are skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TOLERANCE = 1e-4
 
 @pytest.mark.parametrize("file", FILES)
 def test_logits_and_grad_cam(shared, lite0, file):
-    """The default weights give the stored logits, and Grad-CAM the stored maps of both codes."""
+    """The default weights yield the stored logits, and Grad-CAM the stored heatmaps of both codes."""
     oracle = Oracle(shared, file, lite0)
 
     logits = oracle.model.logits(oracle.x)[0].numpy()

@@ -1,4 +1,4 @@
-"""A few scored masks stand for all: what is asked for, what is predicted, and how near the map comes."""
+"""Prediction of scores from a few masks: the choice, the prediction and the error of the heatmap."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from toys import problem, small
 
 
 def many_channels(images=2, channels=40):
-    """Give a model of many channels, images and targets."""
+    """Return a model with many channels, images and targets."""
     torch.manual_seed(3)
     toy = small(inplace=False, channels=channels).eval()
     return ExplainedModel(toy, "features"), torch.randn(images, 3, 12, 12, dtype=torch.float64), [0, 1][:images]
 
 
 def correlation(first, second):
-    """Give the correlation of two maps."""
+    """Return the correlation of two maps."""
     return torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1].item()
 
 
-def test_a_smooth_function_is_predicted_from_few_points():
-    """Forty values of a smooth function of two variables tell it nearly everywhere between them."""
+def test_smooth_function_is_predicted_from_few_points():
+    """Forty values determine a smooth function of two variables nearly everywhere between them."""
     points = torch.rand(240, 2, dtype=torch.float64)
     values = torch.sin(3 * points[:, 0]) + points[:, 1] ** 2
 
@@ -45,8 +45,8 @@ def test_a_smooth_function_is_predicted_from_few_points():
     assert (predicted - values)[40:].abs().median() < 0.01
 
 
-def test_noise_is_not_followed():
-    """Where values are chance, predictions keep to their mean."""
+def test_prediction_of_noise_is_the_mean():
+    """The predictions of independent random values are close to their mean."""
     points, values = torch.rand(100, 3, dtype=torch.float64), torch.randn(100, dtype=torch.float64)
 
     predicted, _ = predict(points[:60], values[:60], points[60:])
@@ -55,8 +55,8 @@ def test_noise_is_not_followed():
 
 
 @pytest.mark.parametrize("values", [torch.full((4,), 2.0), torch.tensor([1.0, 2.0, 3.0, 2.0])])
-def test_nothing_to_go_by_gives_the_mean(values):
-    """Equal values, or equal points, say no more than their mean."""
+def test_prediction_without_information_is_the_mean(values):
+    """For equal values or equal points."""
     points = torch.rand(4, 2) if values.std() == 0 else torch.ones(4, 2)
 
     predicted, _ = predict(points.double(), values.double(), torch.rand(3, 2).double())
@@ -65,8 +65,8 @@ def test_nothing_to_go_by_gives_the_mean(values):
 
 
 @pytest.mark.parametrize("budget", [6, 10, 25])
-def test_no_more_is_asked_than_the_budget(budget):
-    """One recorded pass and the budget are all that an image costs, and what was scored is not changed."""
+def test_budget_is_not_exceeded(budget):
+    """An image needs one recorded pass and the budget; computed scores are not changed."""
     model, x, target = many_channels(images=1)
     with count_passes() as meter:
         ScoreCAM(budget=budget)(model, x, target)
@@ -75,54 +75,54 @@ def test_no_more_is_asked_than_the_budget(budget):
     activations = model.record(x, target).activations
     masks = ChannelMasks(activations, x.shape[2:])
     exact = model.masked_scores(x, masks, target, readout="logit").T
-    asked = torch.zeros_like(exact, dtype=torch.bool)
+    scored = torch.zeros_like(exact, dtype=torch.bool)
 
     def score(chosen):
-        asked.logical_or_(chosen)
+        scored.logical_or_(chosen)
         return exact.where(chosen, torch.nan)
 
     active = masks.active.T
-    given = estimate(score, lambda scores: softmax_weights(scores, active), activations, active, budget, 0.1)
+    estimated = estimate(score, lambda scores: softmax_weights(scores, active), activations, active, budget, 0.1)
 
-    assert asked.sum() == budget
-    assert given[asked].equal(exact[asked])
-    assert given[active].isfinite().all()
-    assert given[~active].isnan().all()
+    assert scored.sum() == budget
+    assert estimated[scored].equal(exact[scored])
+    assert estimated[active].isfinite().all()
+    assert estimated[~active].isnan().all()
 
 
-def test_a_budget_for_all_is_exact():
-    """Where every living mask may be scored, nothing is predicted."""
+def test_budget_for_all_masks_is_exact():
+    """If every active mask may be scored, nothing is predicted."""
     model, x, target = many_channels()
 
-    activations, active, asked = torch.randn(1, 9, 5, 5), torch.ones(1, 9, dtype=torch.bool), []
+    activations, active, counts = torch.randn(1, 9, 5, 5), torch.ones(1, 9, dtype=torch.bool), []
 
     def score(chosen):
-        asked.append(int(chosen.sum()))
+        counts.append(int(chosen.sum()))
         return torch.where(chosen, 1.0, torch.nan)
 
     estimate(score, lambda scores: scores, activations, active, 9, 0.1)
     estimate(score, lambda scores: scores, activations, active, 8, 0.1)
 
-    assert asked == [9, 2, 2, 2, 2]  # all at once, or in rounds
+    assert counts == [9, 2, 2, 2, 2]  # all at once, or in rounds
     assert ScoreCAM(budget=80)(model, x, target).equal(ScoreCAM()(model, x, target))
     assert FusionCAM(budget=80)(model, x, target).equal(FusionCAM()(model, x, target))
 
 
 @pytest.mark.parametrize("method", [ScoreCAM(budget=12), METHODS["score-cam:xplaincam"], METHODS["score-cam:cic"]])
-def test_the_map_comes_near(method):
-    """A third of the passes give nearly the same map, whatever the readout and the weights."""
+def test_heatmap_within_budget_is_close_to_the_exact_one(method):
+    """A third of the passes yields nearly the same heatmap, for every readout and weighting."""
     model, x, target = many_channels()
     exact = type(method)(**(vars(method) | {"budget": None}))(model, x, target)
 
-    given = type(method)(**(vars(method) | {"budget": 12}))(model, x, target)
+    estimated = type(method)(**(vars(method) | {"budget": 12}))(model, x, target)
 
-    for one, other in zip(given, exact, strict=True):
-        assert correlation(one, other) > 0.9
+    for heatmap, expected in zip(estimated, exact, strict=True):
+        assert correlation(heatmap, expected) > 0.9
 
 
 @pytest.mark.parametrize("method", [ScoreCAM(budget=12), ScoreCAM(budget=AUTO, tolerance=0.3), ISCAM(budget=12)])
 def test_batch_equals_singles(method):
-    """Each image has masks, predictions and an end of its own."""
+    """Each image has its own masks, predictions and stopping round."""
     model, x, target = many_channels()
 
     together = method(model, x, target)
@@ -131,18 +131,18 @@ def test_batch_equals_singles(method):
     torch.testing.assert_close(together, alone, atol=1e-9, rtol=0)
 
 
-def test_a_kernel_by_hand():
-    """At no distance 1, at the distance 1 (1 + r) exp(-r) with r = sqrt(3)."""
+def test_kernel_by_hand():
+    """It is 1 at the distance 0, and (1 + r) exp(-r) with r = sqrt(3) at the distance 1."""
     points = torch.tensor([[0.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
 
-    alike = Kernel()(points, points)
+    covariance = Kernel()(points, points)
 
     r = math.sqrt(3)
-    assert alike.flatten().tolist() == pytest.approx([1, (1 + r) * math.exp(-r), (1 + r) * math.exp(-r), 1])
+    assert covariance.flatten().tolist() == pytest.approx([1, (1 + r) * math.exp(-r), (1 + r) * math.exp(-r), 1])
 
 
-def test_what_moves_the_map_most_is_scored_first():
-    """Of three masks far apart the one of the largest effect; of two alike the second is not worth a pass."""
+def test_mask_with_the_largest_effect_is_scored_first():
+    """Of three distant masks, the one with the largest effect is chosen; of two similar ones only one."""
     points = torch.tensor([[0.0], [100.0], [200.0], [200.01]], dtype=torch.float64)
     effects = torch.tensor([[1.0, 0], [0, 2.0], [3.0, 0], [3.0, 0]], dtype=torch.float64)
     nothing = torch.zeros(4, dtype=torch.bool)
@@ -155,8 +155,8 @@ def test_what_moves_the_map_most_is_scored_first():
     assert select_points(points, effects, third_known, 1, Kernel(noise=0.01)).tolist() == [False, True, False, False]
 
 
-def test_masks_that_cancel_are_told_apart_by_the_map():
-    """Two alike masks whose channels are each other's negative move nothing: a third one is asked for."""
+def test_masks_with_cancelling_effects_are_not_chosen():
+    """Two equal masks with opposite channels have no effect together, so that a third one is chosen."""
     points = torch.tensor([[0.0], [0.0], [100.0]], dtype=torch.float64)
     effects = torch.tensor([[5.0], [-5.0], [1.0]], dtype=torch.float64)
 
@@ -165,8 +165,8 @@ def test_masks_that_cancel_are_told_apart_by_the_map():
     assert chosen.tolist() == [False, False, True]
 
 
-def test_the_choice_is_the_one_of_least_posterior_covariance():
-    """The decomposition along the way chooses what inverting every candidate's matrix chooses."""
+def test_choice_minimises_the_posterior_covariance():
+    """The incremental decomposition chooses the same points as inverting the matrix of every candidate."""
     points, effects = torch.rand(30, 2, dtype=torch.float64), torch.randn(30, 4, dtype=torch.float64)
     kernel, known = Kernel(1, 0.1), torch.zeros(30, dtype=torch.bool)
     known[3] = True
@@ -184,8 +184,8 @@ def test_the_choice_is_the_one_of_least_posterior_covariance():
     assert set(select_points(points, effects, known, 12, kernel).nonzero().flatten().tolist()) == set(scored) - {3}
 
 
-def test_the_error_of_a_map_by_hand():
-    """Channels vary by 1, the map by 3; the fresh weight was wrong by a half, so the unknown one is too."""
+def test_map_error_by_hand():
+    """Channels have a deviation of 1, the map of 3; the fresh weight has an error of 1/2, so has the unknown one."""
     maps = torch.tensor([[[0.0, 2.0], [0.0, 2.0], [0.0, 2.0]]])
     before, after = torch.tensor([[1.0, 1.5, 1.0]]), torch.tensor([[1.0, 1.0, 1.0]])
     known, fresh = torch.tensor([[True, True, False]]), torch.tensor([[False, True, False]])
@@ -196,33 +196,33 @@ def test_the_error_of_a_map_by_hand():
 
 
 def passes(method, model, x, target):
-    """Give how many passes a method makes."""
+    """Return the number of passes of a method."""
     with count_passes() as meter:
         method(model, x, target)
     return meter.passes
 
 
-def test_auto_asks_for_more_where_less_error_is_asked_for():
-    """At least two rounds of 24, all of them under an impossible tolerance, in between otherwise."""
+def test_auto_scores_more_masks_for_a_smaller_tolerance():
+    """At least two rounds of 24 masks, and all masks for an unreachable tolerance."""
     torch.manual_seed(3)
     model = ExplainedModel(small(inplace=False, channels=120).eval(), "features")
     x, target = torch.randn(1, 3, 12, 12, dtype=torch.float64), [0]
-    living = passes(ScoreCAM(), model, x, target) - 1
+    active = passes(ScoreCAM(), model, x, target) - 1
 
-    asked = [passes(ScoreCAM(budget=AUTO, tolerance=t), model, x, target) - 1 for t in (1e-9, 2e-4, 100.0)]
+    scored = [passes(ScoreCAM(budget=AUTO, tolerance=t), model, x, target) - 1 for t in (1e-9, 2e-4, 100.0)]
 
-    assert asked[0] == living
-    assert living > asked[1] > asked[2] == 48
+    assert scored[0] == active
+    assert active > scored[1] > scored[2] == 48
     torch.testing.assert_close(ScoreCAM(budget=AUTO, tolerance=1e-9)(model, x, target), ScoreCAM()(model, x, target))
 
 
-def test_a_finished_image_costs_no_more_passes():
-    """Images of a batch end in rounds of their own: together they cost what each costs alone."""
+def test_finished_image_needs_no_more_passes():
+    """Images of a batch finish in different rounds, and need the same passes as alone."""
     maps, tops = torch.randn(2, 90, 5, 5, dtype=torch.float64), torch.tensor([1e-3, 3.0])
     scores = torch.randn(2, 90, dtype=torch.float64) * tops[:, None]
     active = torch.ones(2, 90, dtype=torch.bool)
 
-    def asked(images):
+    def scored(images):
         total = torch.zeros_like(active[images])
 
         def score(chosen):
@@ -231,7 +231,7 @@ def test_a_finished_image_costs_no_more_passes():
 
         estimate(
             score,
-            lambda given: softmax_weights(given, active[images]),
+            lambda scores: softmax_weights(scores, active[images]),
             maps[images],
             active[images],
             AUTO,
@@ -239,28 +239,28 @@ def test_a_finished_image_costs_no_more_passes():
         )
         return total
 
-    assert asked([0, 1]).equal(torch.cat([asked([0]), asked([1])]))
-    one, other = asked([0, 1]).sum(1).tolist()
-    assert one == 48 < other
+    assert scored([0, 1]).equal(torch.cat([scored([0]), scored([1])]))
+    first, second = scored([0, 1]).sum(1).tolist()
+    assert first == 48 < second
 
 
 @pytest.mark.parametrize("budget", [4, AUTO])
-def test_a_image_without_a_living_channel(budget):
-    """It is asked nothing, and its neighbour is served."""
+def test_image_without_active_channels(budget):
+    """It has no scores, and the other image of the batch is estimated."""
     maps, active = torch.randn(2, 9, 5, 5, dtype=torch.float64), torch.ones(2, 9, dtype=torch.bool)
     maps[0], active[0] = 0, False
 
-    given = estimate(
+    estimated = estimate(
         lambda chosen: torch.where(chosen, 1.0, torch.nan), lambda s: s.where(active, 0), maps, active, budget, 0.1
     )
 
-    assert given[0].isnan().all()
-    assert given[1].tolist() == [1.0] * 9
+    assert estimated[0].isnan().all()
+    assert estimated[1].tolist() == [1.0] * 9
 
 
 @pytest.mark.parametrize("method", [ISCAM(samples=3), SSCAM(samples=3), SSCAM(samples=3, noise="input")])
-def test_averages_are_budgeted_too(method):
-    """Every sample of 12 channels is scored, the map comes near, and a budget for all is exact."""
+def test_budget_applies_to_averages(method):
+    """Every sample of 12 channels is scored, the heatmap is close, and a budget for all is exact."""
     model, x, target = many_channels(images=1)
 
     def with_budget(budget):
@@ -272,8 +272,8 @@ def test_averages_are_budgeted_too(method):
     torch.testing.assert_close(with_budget(40)(model, x, target), exact)
 
 
-def test_large_maps_are_compared_small():
-    """Masks of 28 x 28 places cost no more to compare than those of 7 x 7, and predict as well."""
+def test_large_maps_are_pooled_for_the_comparison():
+    """Masks of 28 x 28 locations are compared as 7 x 7, and predict as well."""
     torch.manual_seed(3)
     model = ExplainedModel(small(inplace=False, channels=40).eval(), "features")
     x = torch.randn(1, 3, 28, 28, dtype=torch.float64)
@@ -283,18 +283,18 @@ def test_large_maps_are_compared_small():
 
 
 def test_equal_masks():
-    """Masks that are all the same tell the same, whatever their number."""
+    """Equal masks have equal predictions."""
     maps, active = torch.randn(1, 1, 5, 5).expand(1, 9, 5, 5), torch.ones(1, 9, dtype=torch.bool)
 
-    given = estimate(lambda chosen: torch.where(chosen, 2.0, torch.nan), lambda s: s, maps, active, 3, 0.1)
+    estimated = estimate(lambda chosen: torch.where(chosen, 2.0, torch.nan), lambda s: s, maps, active, 3, 0.1)
 
-    assert given.tolist() == [[2.0] * 9]
+    assert estimated.tolist() == [[2.0] * 9]
     assert _points(maps[0], active[0]).isfinite().all()
 
 
 @pytest.mark.parametrize("toy_name", ["signal", "volume", "dead"])
-def test_any_number_of_sides_and_dead_channels(toy_name):
-    """Signals, volumes and networks with constant channels are served too."""
+def test_any_dimension_and_inactive_channels(toy_name):
+    """Signals, volumes and networks with constant channels."""
     toy, x, target = problem(toy_name)
 
     heatmaps = ScoreCAM(budget=2)(ExplainedModel(toy, "features"), x, target)
@@ -335,26 +335,26 @@ def test_cost_of_a_budget(spec, cost):
 
 @pytest.mark.slow
 def test_on_a_real_image(lite0, cat):
-    """Of 320 channels 64 are scored: Fusion-CAM's map of the cat is all but the same."""
+    """With 64 of 320 channels scored, Fusion-CAM's heatmap of the cat is nearly the same."""
     x = lite0.preprocessing(cat)[None]
     target = lite0.logits(x).argmax(1)
     model = lite0.with_layer("blocks.6")
 
-    exact, given = (FusionCAM(budget=budget)(model, x, target) for budget in (None, 64))
+    exact, estimated = (FusionCAM(budget=budget)(model, x, target) for budget in (None, 64))
 
-    assert math.isfinite(correlation(given, exact))
-    assert correlation(given, exact) > 0.98
+    assert math.isfinite(correlation(estimated, exact))
+    assert correlation(estimated, exact) > 0.98
 
 
 def test_small_matrices_are_computed_in_one_thread(monkeypatch):
-    """And the number of threads is given back, also after an error."""
-    threads, seen = torch.get_num_threads(), []
-    monkeypatch.setattr(Kernel, "__call__", lambda *_: seen.append(torch.get_num_threads()) or 1 / 0)
+    """The number of threads is restored, also after an error."""
+    threads, used = torch.get_num_threads(), []
+    monkeypatch.setattr(Kernel, "__call__", lambda *_: used.append(torch.get_num_threads()) or 1 / 0)
     points = torch.rand(4, 2, dtype=torch.float64)
     with pytest.raises(ZeroDivisionError):
         select_points(points, points, torch.zeros(4, dtype=torch.bool), 2, Kernel())
     with pytest.raises(ZeroDivisionError):
         predict(points, points[:, 0], points)
 
-    assert seen == [1, 1]
+    assert used == [1, 1]
     assert torch.get_num_threads() == threads
