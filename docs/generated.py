@@ -74,8 +74,8 @@ $K$ is the number of channels of the layer and $P$ its number of locations; cons
 passes start at the layer: at the last layer of the default network, 1,280 of them take the arithmetic of about four
 whole passes.
 
-| name | family | what it is | passes per image | paper |
-| --- | --- | --- | --- | --- |
+| name | what it is | passes per image | paper |
+| --- | --- | --- | --- |
 """
 METRICS_HEAD = """\
 # Metrics and their protocols
@@ -149,7 +149,7 @@ def methods_table() -> str:
     rows = []
     for name, method in METHODS.items():
         paper = link(method.paper)
-        cells = (f"[`{name}`](#{anchors[name]})", method.family, methods.described(name), method.cost, paper)
+        cells = (f"[`{name}`](#{anchors[name]})", methods.described(name), method.cost, paper)
         rows.append(f"| {' | '.join(map(str, cells))} |\n")
     return TABLE_HEAD + "".join(rows)
 

@@ -1,9 +1,9 @@
 """Measure other networks too, so that a gain does not depend on one network.
 
-The weights are random: nothing is downloaded, and the cost of a pass does not depend on them. All Score-CAMs score the
-same few channels, those with the largest variance, at the layer that fusioncam selects. The comparison is therefore the
-time of a masked pass, without the passes that are saved for constant channels. Everything else uses whole methods on
-one image.
+The weights are random: nothing is downloaded, and the cost of a pass does not depend on them. All Score-CAMs score
+the same few channels, those with the largest variance, at the layer that fusioncam selects. The comparison is
+therefore the time of a masked pass, without the passes that are saved for constant channels. Everything else uses
+whole methods on one image.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ NETWORKS = ("resnet50", "vgg16", "mobilenetv2_100", "convnext_tiny", "vit_small_
 class Networks(Subject):
     """A row is a network and an image; the first row of a network holds ``whole``, measured once per network.
 
-    ``share_seconds`` limits the search for the network's best rate, ``budget`` is the number of scored masks, ``steps``
-    that of insertion and deletion.
+    ``share_seconds`` limits the search for the network's best rate, ``budget`` is the number of scored masks,
+    ``steps`` that of insertion and deletion.
     """
 
     name: ClassVar[str] = "networks"
