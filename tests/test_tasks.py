@@ -1,4 +1,4 @@
-"""Wrappers that give networks for other tasks a row of scores."""
+"""Wrappers that return a row of scores from networks for other tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wrappers that give networks for other tasks than classification a row of scores.
+"""Wrappers that return a row of scores from networks for tasks other than classification.
 
     model = ExplainedModel(Segmentation(segmenter), "wrapped.backbone.layer4", preprocessing=...)
 

@@ -240,13 +240,13 @@ def test_batches_limited_by_memory_have_the_same_scores(copies, monkeypatch):
     """A batch has as many copies of the layer's output as the memory allows, and at least one."""
     toy, x, target = problem("small")
     changes = WithoutChannel(ExplainedModel(toy, "features").record(x, target).activations)
-    ask = lambda: ExplainedModel(toy, "features").ablated_scores(x, changes, target, readout="probability")  # noqa: E731
-    expected, sizes = ask(), []
+    call = lambda: ExplainedModel(toy, "features").ablated_scores(x, changes, target, readout="probability")  # noqa: E731
+    expected, sizes = call(), []
     size = toy.features(x[:1]).numel() * 8
     toy.head.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
     monkeypatch.setattr(layer_ablation, "_BYTES", copies * size + size // 2 if copies > 1 else 1)
 
-    scores = ask()
+    scores = call()
 
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-12, equal_nan=True)
     assert max(sizes[3:]) == copies  # the first three are the trial

@@ -311,11 +311,11 @@ def test_cost_equals_the_counted_passes(name):
     toy, x, target = problem("linear" if name == "cam" else "pyramid", images=1)
     model = ExplainedModel(toy, LAYER)
     channels, locations = toy.features(x).shape[1], toy.features(x)[0, 0].numel()
-    ask = lambda: heatmaps_of(TESTED[name], toy, x, target, model=model)  # noqa: E731
-    ask()
+    call = lambda: heatmaps_of(TESTED[name], toy, x, target, model=model)  # noqa: E731
+    call()
 
     with count_passes() as meter:
-        ask()
+        call()
 
     prefix = 1 if meter.partial else 0  # partial passes need one full pass to the layer
     full, partial_passes = TESTED[name].cost.at(channels, locations)
@@ -364,9 +364,9 @@ def test_cached_methods_share_passes():
 def test_passes_are_not_cached_by_default():
     """Without `cached_passes`, a second call needs the same passes again."""
     toy, x, target = problem("dead", images=1)
-    ask = lambda: heatmaps_of("score-cam", toy, x, target)  # noqa: E731
+    call = lambda: heatmaps_of("score-cam", toy, x, target)  # noqa: E731
 
-    assert passes_of(lambda: (ask(), ask())) == 2 * passes_of(ask)
+    assert passes_of(lambda: (call(), call())) == 2 * passes_of(call)
 
 
 # -- no side effects ------------------------------------------------------------------------------------------------
