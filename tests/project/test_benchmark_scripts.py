@@ -1,4 +1,4 @@
-"""What `benchmarks/` makes of numbers, and what lies there: no test here measures anything."""
+"""The arithmetic and the stored results of `benchmarks/`; nothing is measured here."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ GRADCAM, TORCHCAM = PEERS
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: str(path.relative_to(meta.RESULTS)))
-def test_stored_results_are_as_they_say(path):
-    """Every stored file has all fields, is of the subject that it is named after, and its figures follow from it."""
+def test_stored_results_are_consistent(path):
+    """Every stored file is complete, belongs to the subject in its name, and its figures follow from its rows."""
     result = json.loads(path.read_text())
 
     assert meta.problems(result) == []
@@ -51,7 +51,7 @@ def test_stored_results_are_as_they_say(path):
 
 
 def result(**changes):
-    """Give a small result that is as it should be."""
+    """Return a small valid result."""
     rows = [{"image": "cat", "setup": {OURS: 1.0}, "seconds": {OURS: 2.0, GRADCAM: 9.0}}]
     facts = {name: kind() if isinstance(kind, type) else kind[0]() for name, kind in meta.METADATA.items()}
     facts |= {"versions": {"torch": "2"}, "load_before": 0.5, "load_after": 0.5}
@@ -60,13 +60,13 @@ def result(**changes):
     return named | kept | {"figures": [figures.figure("times", [4.5], aims={"median": ">= 4"})]} | changes
 
 
-def test_a_good_result_has_no_problems():
-    """The example is as the schema says."""
+def test_valid_result_has_no_problems():
+    """The example satisfies the schema."""
     assert meta.problems(result()) == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"images": 2}, "2 images, and 1 rows"),
         ({"planned": 3}, "complete does not match"),
@@ -82,13 +82,13 @@ def test_a_good_result_has_no_problems():
         ({"figures": [figures.figure("times", [1.0]) | {"extra": 1}]}, "extra is not known"),
     ],
 )
-def test_what_is_wrong_with_a_result_is_told(changes, told):
-    """Each rule of the schema can be broken."""
-    assert any(told in one for one in meta.problems(result(**changes)))
+def test_problems_of_a_result_are_reported(changes, message):
+    """Each rule of the schema is checked."""
+    assert any(message in problem for problem in meta.problems(result(**changes)))
 
 
 def test_a_figure_of_three_numbers():
-    """Median, lowest, highest and mean, those left out that are not there."""
+    """Median, lowest, highest and mean ignore missing values."""
     told = figures.figure("times", [4, None, 1, 7], "x", aims={"median": ">= 4", "lowest": ">= 2"})
 
     assert [told[name] for name in ("count", "median", "lowest", "highest", "mean")] == [3, 4, 1, 7, 4]
@@ -111,7 +111,7 @@ def test_a_figure_of_three_numbers():
     ],
 )
 def test_aims(value, aim, holds):
-    """An aim is a comparison, its border included."""
+    """An aim is a comparison that includes its bound."""
     assert figures.holds(value, aim) is holds
 
 
@@ -183,7 +183,7 @@ def test_figures_in_words():
     assert figures.shown(figures.figure("", [])) == "not measured"
 
 
-def test_exact_counts_what_is_done_once():
+def test_exact_includes_one_time_work():
     """Ratios are the images' own, the whole one has the compile time in it, and belongs to each of ours."""
     rows = [
         {
@@ -207,8 +207,8 @@ def test_exact_counts_what_is_done_once():
     assert told["to compile, once"]["median"] == 6
 
 
-def test_the_budget_moves_no_metric_if_0_is_inside():
-    """Layers without an aim have none; a metric that always moves one way is missed."""
+def test_budget_has_no_effect_if_interval_contains_0():
+    """Layers without an aim have none; a metric that always changes in one direction misses its aim."""
     values = [0.5, 0.7, 0.1, 0.4, 0.6]
     rows = [
         {
@@ -236,14 +236,14 @@ def test_the_budget_moves_no_metric_if_0_is_inside():
 
 
 def measured(network, seconds, **whole):
-    """Give a row of a network, all of whose contestants scored ten masks in so many seconds, or twice as many."""
+    """Return a row of a network whose contestants scored ten masks in ``seconds``, twice and four times as many."""
     given = {name: seconds * times for name, times in zip((networks.OURS, *networks.PEERS), (1, 2, 4), strict=True)}
     row = {"image": "cat", "network": network, "scored": 10, "seconds": given, "agrees": {TORCHCAM: network == "a"}}
     return row | ({"whole": whole} if whole else {})
 
 
-def test_networks_are_told_side_by_side():
-    """A column each, the aims behind; what is measured once a network is of its first row."""
+def test_networks_are_columns():
+    """A column per network, then the aims; what is measured once per network is in its first row."""
     part = {
         "budget": {"seconds": {"exact": 8.0, "budget": 2.0}, "correlation": 0.99},
         "ablation": {"seconds": {ablation.OURS: 1.0, ablation.PEER: 60.0}, "agrees": {ablation.PEER: True}},
@@ -274,8 +274,8 @@ def test_networks_are_told_side_by_side():
 
 
 @pytest.mark.parametrize("peer", networks.PEERS.values(), ids=networks.PEERS)
-def test_peers_score_the_channels_that_they_are_told(peer):
-    """Two of six: the map is theirs alone."""
+def test_peers_score_the_given_channels(peer):
+    """With two of six channels, the heatmap depends on these only."""
     model = samples.small()
     x = model.preprocessing(samples.photo())[None]
     target = model.logits(x).argmax(1)
@@ -290,7 +290,7 @@ def test_peers_score_the_channels_that_they_are_told(peer):
 
 
 def test_the_peer_ablates_as_the_paper_says():
-    """To 0, with maps that have negative values too, which its own way takes 10 million off."""
+    """Channels become 0, also in maps with negative values, from which the peer's own layer subtracts 10 million."""
     model = samples.small()
     model.network.act = torch.nn.Identity()
     x = model.preprocessing(samples.photo())[None]
@@ -304,8 +304,8 @@ def test_the_peer_ablates_as_the_paper_says():
     assert figures.correlation(own, ours) < 0.99
 
 
-def test_contestants_take_turns(monkeypatch):
-    """Who begins changes, what is told is in one order, and what another process measured is taken over."""
+def test_contestants_rotate(monkeypatch):
+    """The first contestant changes, results keep one order, and seconds of another process are used."""
     order = []
 
     def worked(name):
@@ -323,7 +323,7 @@ def test_contestants_take_turns(monkeypatch):
 
 
 def test_images_are_evenly_spaced(tmp_path):
-    """Over all of the folder; without a folder they are scikit-image's."""
+    """They cover the whole folder; without a folder they are those of scikit-image."""
     assert harness.evenly("abcdefghij", 3) == ["a", "d", "g"]
     assert harness.evenly("ab", 3) == ["a", "b"]
     for name in "cab":
@@ -334,7 +334,7 @@ def test_images_are_evenly_spaced(tmp_path):
 
 @dataclasses.dataclass(frozen=True)
 class Toy(harness.Subject):
-    """Measures nothing on three images, and stops as the second is done if that is asked for."""
+    """A subject that measures nothing on three images, and optionally stops after the second."""
 
     name = "toy"
     what = "nothing"
@@ -343,29 +343,29 @@ class Toy(harness.Subject):
     stop: bool = False
 
     def planned(self):
-        """Say how many are wanted."""
+        """Return the number of rows."""
         return self.count
 
     def rows(self):
-        """Give a row an image."""
+        """Yield a row per image."""
         for number in range(self.found):
             if number == 2 and self.stop:
                 raise KeyboardInterrupt
             yield {"image": str(number)}
 
     def figures(self, rows):
-        """Count the rows."""
+        """Return the number of rows as a figure."""
         return [figures.figure("rows", [len(rows)])]
 
 
 @pytest.fixture
 def facts(monkeypatch):
-    """What is told of the machine, without a look at it."""
+    """Fixed facts in place of those of the machine."""
     monkeypatch.setattr(meta, "metadata", lambda device: dict(result()["metadata"]))
 
 
-def test_a_run_that_is_cut_off_keeps_what_it_has(tmp_path, facts):
-    """The file holds the images that were done, and says that some are missing."""
+def test_interrupted_run_keeps_its_rows(tmp_path, facts):
+    """The file holds the finished images and states that some are missing."""
     with pytest.raises(KeyboardInterrupt):
         speed.run(Toy(stop=True), tmp_path, "cpu")
 
@@ -376,8 +376,8 @@ def test_a_run_that_is_cut_off_keeps_what_it_has(tmp_path, facts):
     assert [path.name for path in tmp_path.iterdir()] == ["toy.json"]
 
 
-def test_a_folder_with_fewer_images_is_done_when_they_are(tmp_path, facts):
-    """All that there is, is all; nothing at all is an error."""
+def test_run_of_a_small_folder_is_complete(tmp_path, facts):
+    """A run is complete when the folder is; an empty folder is an error."""
     assert speed.run(Toy(count=9), tmp_path, "cpu")["complete"] is True
     assert meta.read("toy", tmp_path)["planned"] == 3
     with pytest.raises(FusionCamError, match="toy: nothing to measure"):
@@ -385,8 +385,8 @@ def test_a_folder_with_fewer_images_is_done_when_they_are(tmp_path, facts):
     assert meta.read("toy", tmp_path / "none") is None
 
 
-def test_settings_go_to_the_subjects_that_have_them(tmp_path):
-    """What is not given stays each subject's own default, and no path of this machine is stored."""
+def test_subjects_get_the_settings_that_they_have(tmp_path):
+    """Missing settings keep the default of each subject, and no path is stored."""
     words = ["--what", "exact", "budget", "memory", "--count", "4", "--layers", "bn2", "--images", str(tmp_path)]
 
     exact, budget, memory = speed.chosen(speed.parsed([*words, "--peer-count", "2", "--compile"]))
@@ -401,8 +401,8 @@ def test_settings_go_to_the_subjects_that_have_them(tmp_path):
 @pytest.mark.parametrize(
     "words", [["--count", "0"], ["--count", "x"], ["--what", "speed"], ["--images", "no such folder"]]
 )
-def test_wrong_words_are_told(words, capsys):
-    """As argparse does, without a traceback."""
+def test_wrong_arguments_are_reported(words, capsys):
+    """argparse reports them without a traceback."""
     with pytest.raises(SystemExit) as stopped:
         speed.parsed(words)
     assert stopped.value.code == 2
@@ -410,10 +410,10 @@ def test_wrong_words_are_told(words, capsys):
 
 
 class Brightness(torch.nn.Module):
-    """Scores an image by how bright it is."""
+    """A network whose score is the sum of the pixels."""
 
     def forward(self, x):
-        """Give scores ``(N, 2)``: the sum of the pixels, and 0."""
+        """Return scores ``(N, 2)``: the sum of the pixels, and 0."""
         return torch.stack([x.sum((1, 2, 3)), x.sum((1, 2, 3)) * 0], 1)
 
 
@@ -435,8 +435,8 @@ def test_plain_curves_by_hand():
     assert peers.torchcam_curves(Given, x, 0, heatmap, 4).tolist() == pytest.approx([0.9375, 0.5625])
 
 
-def test_pages_keep_what_is_not_theirs():
-    """Only what stands between the marks is written anew, and missing marks are told."""
+def test_pages_keep_text_outside_of_the_marks():
+    """Only the text between the marks changes, and missing marks are reported."""
     page = "a\n<!-- x: begin, written by benchmarks/tables.py -->\nold\n<!-- x: end -->\nb\n"
 
     once = tables.update(page, {"x": lambda: "new"})
@@ -448,7 +448,7 @@ def test_pages_keep_what_is_not_theirs():
 
 
 def test_lines_of_tables():
-    """What was measured, what was aimed at, and whether it was met."""
+    """Measurement, aim, and whether it was met."""
     told = figures.figure("correlation", [0.999, 0.96], aims={"median": ">= 0.97", "lowest": ">= 0.97"})
 
     assert tables.line(told) == (
@@ -458,8 +458,8 @@ def test_lines_of_tables():
     assert tables.aim(figures.figure("", [1], "x", interval=[0, 1], aims={"interval": "in 0"})) == "0 in the interval"
 
 
-def test_the_machine_is_told_once(monkeypatch):
-    """Subjects that were measured alike share a line."""
+def test_machine_is_listed_once(monkeypatch):
+    """Subjects of the same machine and versions share a line."""
     first, second = result(), result(subject="share", images=0, complete=False, rows=[])
 
     (line,) = tables.machines([first, second])
@@ -470,6 +470,6 @@ def test_the_machine_is_told_once(monkeypatch):
 
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_every_subject_is_described(name):
-    """The page says what each measures, in the table of subjects, and the tables know it."""
+    """Each is in the table of subjects and in the tables."""
     assert f"| `{name}` |" in (BENCHMARKS / "README.md").read_text()
     assert name in tables.SUBJECTS

@@ -1,4 +1,4 @@
-"""The site: every method and metric has its words, formulas are drawn without a script, nothing is fetched."""
+"""The site: every method and metric is described, formulas need no script, nothing is loaded from other servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ for needed in ("mkdocs", "latex2mathml", "nbclient", "nbconvert"):
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS))
 
-import generated  # noqa: E402 # it lies with the pages
+import generated  # noqa: E402 # it is in the folder of the pages
 import hooks  # noqa: E402
 
 WORDS = [
@@ -27,14 +27,14 @@ NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize(("page", "registry", "words", "keys"), WORDS, ids=["methods", "metrics"])
-def test_every_class_has_its_words(page, registry, words, keys):
-    """A method that comes without formula and advice is noticed, and so are words without a method."""
+def test_every_class_is_described(page, registry, words, keys):
+    """Each class has a formula and advice, and there is no text without a class."""
     assert list(words) == list(generated.kinds(registry))
     assert all(set(one) == keys for one in words.values())
 
 
 @pytest.mark.parametrize(("page", "registry", "words", "keys"), WORDS, ids=["methods", "metrics"])
-def test_a_page_tells_of_every_name(page, registry, words, keys):
+def test_pages_list_every_name(page, registry, words, keys):
     """A heading for each class, and a line for each preset."""
     text = hooks.generated_pages()[page]
     named = generated.kinds(registry)
@@ -44,8 +44,8 @@ def test_a_page_tells_of_every_name(page, registry, words, keys):
     assert ":class:" not in text
 
 
-def test_every_method_has_a_image():
-    """LeGrad alone has none, for it needs a network that is not built in."""
+def test_every_method_has_an_image():
+    """Only LeGrad has none, because it needs a network that is not built in."""
     shown = re.findall(r"\]\((images/methods/[^)]+)\)", hooks.generated_pages()["methods.md"])
 
     assert len(shown) == len(generated.METHOD_WORDS) - 1
@@ -56,7 +56,7 @@ def test_every_method_has_a_image():
     one["formula"] for *_, words, _ in WORDS for one in words.values() if one["formula"]
 ])  # fmt: skip
 def test_formulas_become_mathml(formula):
-    """All of their commands are known."""
+    """The converter knows all of their commands."""
     drawn = hooks.mathml(formula, "block")
 
     assert drawn.startswith("<math ")
@@ -65,7 +65,7 @@ def test_formulas_become_mathml(formula):
 
 
 def test_formulas_of_a_page_are_found():
-    """Inline and set apart, with what HTML escapes."""
+    """Inline and display formulas, with escaped characters."""
     html = '<p><span class="arithmatex">\\(a &lt; b\\)</span></p><div class="arithmatex">\\[\na^2\n\\]</div>'
     drawn = hooks.on_page_content(html)
 
@@ -74,24 +74,24 @@ def test_formulas_of_a_page_are_found():
     assert "&#x0003C;" in drawn
 
 
-def test_marks_of_docstrings_become_code():
-    """What Sphinx would link."""
+def test_roles_in_docstrings_become_code():
+    """Sphinx roles become plain code."""
     assert hooks.on_page_content("<p>see :class:<code>Speed</code></p>") == "<p>see <code>Speed</code></p>"
     assert generated.prose("as :func:`fusioncam.metrics.measure` of ``x (N, *s)``") == "as `measure` of `x (N, H, W)`"
 
 
-def test_the_command_line_is_told_in_full():
-    """Every command with its examples and options."""
+def test_command_line_page_is_complete():
+    """Every command has its examples and options."""
     text = hooks.generated_pages()["command-line.md"]
 
     assert "## fusioncam list layers\n" in text
     assert "\nfusioncam explain cat.jpg" in text
-    assert "| `--method`, `-m` | a method, with settings" in text
+    assert "| `--method`, `-m` | a method, optionally with settings" in text
     assert "| 130 | stopped by Ctrl-C" in text
     assert text.count("\nExit codes: 0 ") == text.count("\n## fusioncam ")
 
 
-# -- nothing from elsewhere --------------------------------------------------------------------------------------
+# -- nothing from other servers -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("element", [
@@ -103,8 +103,8 @@ def test_the_command_line_is_told_in_full():
     '<svg><use href="https://a.b/c.svg"></use></svg>',
     '<p style="background: url(https://a.b/c.png)">',
 ])  # fmt: skip
-def test_what_is_fetched_is_found(element, tmp_path):
-    """Whatever the browser would follow by itself."""
+def test_loaded_urls_are_found(element, tmp_path):
+    """URLs that a browser loads by itself."""
     (tmp_path / "page.html").write_text(f"<html>{element}</html>")
 
     assert len(hooks.fetched(tmp_path)) == 1
@@ -115,15 +115,15 @@ def test_what_is_fetched_is_found(element, tmp_path):
     '<link rel="canonical" href="https://a.b/c">',
     '<img src="images/a.png"><script src="data:text/javascript,1"></script>',
 ])  # fmt: skip
-def test_what_the_reader_follows_is_no_matter(element, tmp_path):
-    """Links of the text, and what lies beside the page."""
+def test_links_and_local_files_are_allowed(element, tmp_path):
+    """Links in the text, and files of the site."""
     (tmp_path / "page.html").write_text(f"<html>{element}</html>")
 
     assert hooks.fetched(tmp_path) == []
 
 
-def test_style_sheets_are_looked_at(tmp_path):
-    """Fonts are what they usually fetch."""
+def test_style_sheets_are_checked(tmp_path):
+    """Imports, images and fonts."""
     (tmp_path / "a.css").write_text('@import "https://a.b/c.css"; p {background: url(x.png); src: url(//a.b/d.woff)}')
 
     assert len(hooks.fetched(tmp_path)) == 2
@@ -132,8 +132,8 @@ def test_style_sheets_are_looked_at(tmp_path):
 # -- notebooks ---------------------------------------------------------------------------------------------------
 
 
-def test_notebooks_are_stored_without_what_they_show():
-    """It is made anew for the site, and differences stay readable."""
+def test_notebooks_are_stored_without_outputs():
+    """Outputs are computed for the site, so that differences stay readable."""
     assert [path.stem for path in NOTEBOOKS] == ["choose_a_layer", "compare_methods", "explain_your_network"]
     for path in NOTEBOOKS:
         cells = hooks.nbformat.read(path, as_version=4).cells
@@ -143,7 +143,7 @@ def test_notebooks_are_stored_without_what_they_show():
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run_and_show_images(path):
-    """A cell that fails is an error; each notebook has images, and says nothing on its error output."""
+    """No cell fails or warns, and each notebook has images."""
     text, images = hooks.executed(path, path.stat().st_mtime_ns)
 
     assert images

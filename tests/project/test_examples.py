@@ -1,4 +1,4 @@
-"""The examples run as they stand, and the page that shows them shows what they say."""
+"""The examples run unchanged, and the pages show their code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TASKS = ("Segmentation", "Detection", "Embedding", "Regression", "MultiLabel")
 RECIPES = ("checkpoint", "fine_grained", "hugging_face", "quantus_captum", "volume")
-# those that take more than about ten seconds
+# they take more than about ten seconds
 LONG = ("quantus_captum", "volume")
 PARAMETERS = [pytest.param(one, marks=[pytest.mark.slow] * (one.stem in LONG), id=one.stem) for one in EXAMPLES]
 LINE = re.compile(r"<Explanation of .+, .+ at \S+ of \S+>|[\w-]+(\(.*\))?: .*\d.*")
@@ -34,7 +34,7 @@ def test_all_examples_are_found():
 
 @pytest.mark.parametrize("path", PARAMETERS)
 def test_examples_print_lines_and_write_nothing(path, tmp_path, monkeypatch, capsys):
-    """As the docstring's command runs it, without a folder; any warning is an error here."""
+    """Run as in the docstring, without a folder; any warning is an error."""
     run(path, tmp_path, monkeypatch)
 
     lines = capsys.readouterr().out.splitlines()
@@ -46,7 +46,7 @@ def test_examples_print_lines_and_write_nothing(path, tmp_path, monkeypatch, cap
 
 @pytest.mark.parametrize("path", PARAMETERS)
 def test_examples_write_into_a_folder(path, tmp_path, monkeypatch, capsys):
-    """One overlay with its map and facts for each line that is printed."""
+    """One overlay, heatmap and facts for each printed line."""
     run(path, tmp_path, monkeypatch, "maps")
 
     lines = capsys.readouterr().out.splitlines()
@@ -56,31 +56,31 @@ def test_examples_write_into_a_folder(path, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_recipes_are_shown_whole(name):
+def test_recipes_include_the_whole_example(name):
     """The page includes the files themselves."""
     assert f'--8<-- "examples/{name}.py"' in (ROOT / "docs" / "recipes.md").read_text()
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.split(" ")[0] for block in BLOCKS])
-def test_the_page_shows_the_examples(block):
-    """Each block stands in an example line by line, so that it is known to run."""
+def test_blocks_of_the_tasks_page_are_from_examples(block):
+    """Each block is part of an example that runs."""
     assert any(unindented(block) in unindented(path.read_text()) for path in EXAMPLES)
 
 
 def test_the_first_page_shows_the_first_example():
-    """Its lines of Python, as they stand there."""
+    """The Python block is part of the example."""
     page, example = ((ROOT / path).read_text() for path in ("docs/index.md", "examples/first.py"))
     (block,) = re.findall(r"    ```python\n(    explanation = .*?)    ```", page, re.DOTALL)
     assert unindented(block) in unindented(example)
 
 
 def unindented(text):
-    """Strip every line."""
+    """Return the text with every line stripped."""
     return "\n".join(map(str.strip, text.strip().splitlines()))
 
 
 def test_the_page_shows_every_task():
-    """One block at least for each."""
+    """There is at least one block for each task."""
     shown = "".join(BLOCKS)
 
     assert len(BLOCKS) >= 5
