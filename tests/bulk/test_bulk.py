@@ -260,6 +260,15 @@ def test_images_are_listed_in_a_fixed_order(data):
     assert [one.name for one in images_at("photos/03.png", "maps")] == ["photos/03.png"]
 
 
+def test_a_link_to_itself_takes_its_position(data):
+    """It becomes a row with its error, as a folder that cannot be read does, and the images after it are listed."""
+    (data / "02a.png").symlink_to("02a.png")
+    found = list(images_at("photos", "maps"))
+    assert [one.name for one in found[2:5]] == ["photos/02.png", "photos/02a.png", "photos/03.png"]
+    with pytest.raises(ImageError, match=r"02a\.png: cannot be read: Too many levels of symbolic links"):
+        found[3].open()
+
+
 # -- URLs -----------------------------------------------------------------------------------------------------
 
 

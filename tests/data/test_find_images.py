@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from fusioncam.data.images import find_images
+from fusioncam.data.image_files import find_images, walk_images
 from fusioncam.errors import ImageError
 
 
@@ -119,3 +121,90 @@ def test_the_error_for_a_folder_lists_the_suffixes(tmp_path):
     (error,) = find_images([tmp_path])
     assert ".jpg" in str(error)
     assert ".png" in str(error)
+
+
+def test_every_format_that_is_opened_is_found(tmp_path):
+    """The suffixes of folders are those of the formats that are opened by name, and no others."""
+    names = ["a.avif", "b.jp2", "c.tif", "d.WEBP", "e.mpo", "f.qoi", "g.eps", "h.ps", "i.pdf", "j.wmf", "k.h5"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    assert sources(list(find_images([tmp_path]))) == names[:6]
+
+
+def test_formats_of_plugins_are_found(tmp_path, monkeypatch):
+    """A plugin that is registered with PIL adds its suffixes, for example those of HEIC."""
+    (tmp_path / "phone.HEIC").write_bytes(b"x")
+    assert isinstance(next(find_images([tmp_path])), ImageError)
+    monkeypatch.setitem(Image.EXTENSION, ".heic", "HEIF")
+    assert sources(list(find_images([tmp_path]))) == ["phone.HEIC"]
+
+
+# -- links and folders that cannot be read -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """Return a folder with images, links to folders inside and outside of it, and links to itself."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for name in ("b/real.png", "z.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    (outside / "deeper").mkdir(parents=True)
+    (outside / "deeper" / "far.png").write_bytes(b"x")
+    (root / "a").symlink_to(root / "b")
+    (root / "b" / "up").symlink_to(root)
+    (root / "c").symlink_to(outside)
+    (root / "d").symlink_to(outside / "deeper")
+    (root / "e").symlink_to("e")
+    (root / "f.png").symlink_to("f.png")
+    return root
+
+
+def test_each_real_folder_is_searched_once(linked):
+    """A linked folder is searched, a folder is found by its own path, and a link to itself takes its position."""
+    expected = ["b/real.png", "c/deeper/far.png", "e", "f.png", "z.png"]
+    assert [str(path.relative_to(linked)) for path, _ in walk_images(linked)] == expected
+    assert [bool(problem) for _, problem in walk_images(linked)] == [False, False, True, True, False]
+    errors = [str(found) for found in find_images([linked]) if isinstance(found, ImageError)]
+    assert len(errors) == 2
+    assert all("cannot be read" in error and "links" in error for error in errors)
+
+
+def test_patterns_follow_links_once(linked):
+    """``**`` does not follow a link to a folder above it again and again."""
+    found = list(find_images([linked / "**" / "*.png"]))
+    assert [path.name for path in found if isinstance(path, Path)] == ["real.png", "far.png", "z.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_reported_in_its_position(linked, monkeypatch):
+    """The images after it are still found, also by patterns and for a folder given by name."""
+    scandir = os.scandir
+
+    def refuse(path: Path | str = ".") -> object:
+        if Path(path).resolve().name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for argument in (linked, linked / "**", linked / "?*"):
+        found = list(find_images([argument]))
+        assert "the folder cannot be read: Permission denied" in str(found[0])
+        assert found[-1] == linked / "z.png"
+    (error,) = find_images([linked / "b"])
+    assert "Permission denied" in str(error)
+
+
+def test_folders_nested_deeply_are_searched(tmp_path):
+    """The depth of folders is not limited by Python's recursion limit."""
+    folder = tmp_path
+    for _ in range(500):
+        folder = folder / "d"
+        folder.mkdir()
+    (folder / "x.png").write_bytes(b"x")
+    assert sources(list(find_images([tmp_path]))) == ["x.png"]
+
+
+def test_the_excluded_folder_is_skipped_under_any_name(linked):
+    """A link to the excluded folder does not lead into it."""
+    found = [str(path.relative_to(linked)) for path, problem in walk_images(linked, linked / "c") if not problem]
+    assert found == ["b/real.png", "d/far.png", "z.png"]

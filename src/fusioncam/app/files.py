@@ -17,8 +17,6 @@ from fusioncam.explanations.explanation import Explanation
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
-# the formats that browsers send; PIL reads others, one of which runs another program on the content of the file
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
 def open_upload(path: Path) -> Image.Image:
@@ -29,7 +27,7 @@ def open_upload(path: Path) -> Image.Image:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ImageError(f"{path.name}: the file has over {MAX_BYTES >> 20} MB: resize the image first")
-        return open_image(path, max_pixels=MAX_PIXELS, formats=FORMATS)
+        return open_image(path, max_pixels=MAX_PIXELS)
     except ImageError as error:
         raise ImageError(str(error).replace(str(path), path.name)) from None
     except OSError:

@@ -11,7 +11,9 @@ from typing import Any
 
 from PIL import Image
 
-from fusioncam.data.images import SUFFIXES, find_images, open_image, read_image
+from fusioncam.data.formats import has_image_suffix
+from fusioncam.data.image_files import find, walk_images
+from fusioncam.data.images import open_image, read_image
 from fusioncam.errors import ImageError, OutputError, SettingError
 from fusioncam.utils.files import atomic_write
 from fusioncam.utils.optional import extra
@@ -19,7 +21,10 @@ from fusioncam.utils.optional import extra
 
 @dataclass(frozen=True)
 class FoundImage:
-    """An image: the URL by which it was requested ('' for a local one), its path there, and its name in rows."""
+    """An image: the URL by which it was requested ('' for a local one), its path there, and its name in rows.
+
+    A folder that cannot be read takes the position of its images, and raises its error when it is opened.
+    """
 
     root: str
     path: str
@@ -81,30 +86,17 @@ def images_at(url: str, excluded: str) -> Iterator[FoundImage]:
         yield from _remote_images(url)
         return
     if Path(url).is_dir():
-        skipped = Path(excluded).resolve() if is_local(excluded) else None
-        yield from map(_local_image, _walk_local(Path(url), skipped))
+        found = walk_images(Path(url), Path(excluded) if is_local(excluded) else None)
+        yield from (_local_image(path) for path, _ in found)
         return
-    for path in find_images([url]):
-        if isinstance(path, ImageError):
-            raise path
-        if not path.is_file():
-            raise ImageError(f"{path}: no such file")
+    for path, problem in find(url):
+        if not os.path.lexists(path):
+            raise ImageError(f"{path}: {problem or 'no such file'}")
         yield _local_image(path)
 
 
 def _local_image(path: Path) -> FoundImage:
     return FoundImage("", str(path.absolute()), os.fsencode(path).decode(errors="backslashreplace"))
-
-
-def _walk_local(folder: Path, excluded: Path | None) -> Iterator[Path]:
-    with os.scandir(folder) as listing:
-        entries = sorted((entry.name, entry.is_dir()) for entry in listing if not entry.name.startswith("."))
-    for name, is_folder in entries:
-        path = folder / name
-        if is_folder and path.resolve() != excluded:
-            yield from _walk_local(path, excluded)
-        elif not is_folder and path.suffix.lower() in SUFFIXES:
-            yield path
 
 
 def _remote_images(url: str) -> Iterator[FoundImage]:
@@ -129,7 +121,7 @@ def _walk_remote(system: Any, folder: str) -> Iterator[str]:
             continue
         if entry.type.name == "Directory":
             yield from _walk_remote(system, entry.path)
-        elif PurePosixPath(entry.path).suffix.lower() in SUFFIXES:
+        elif has_image_suffix(PurePosixPath(entry.path)):
             yield entry.path
 
 

@@ -173,7 +173,7 @@ def _require_local(paths: Iterable[str]) -> None:
 
 def _images(paths: list[str], out: Path) -> list[Path | ImageError]:
     """Return the images of all paths, without the results of an earlier run in a folder that is explained."""
-    from fusioncam.data.images import find_images
+    from fusioncam.data.image_files import find_images
 
     return [image for image in find_images(paths) if str(image) in paths or not _is_inside(image, out)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from dataset_files import BIRD, FISH, names, write
 from fusioncam.data.datasets.registry import open_dataset
-from fusioncam.errors import DatasetError
+from fusioncam.errors import DatasetError, ImageError
 from samples import LABELS
 
 
@@ -111,3 +111,18 @@ def test_a_class_map_for_folders(tmp_path):
 
     assert names(samples) == ["tree/a.jpg"]
     assert (samples[0].label, samples[0].classes) == (None, (0, 4))
+
+
+def test_linked_class_folders_are_searched(tmp_path):
+    """A class folder may be a link, and one that cannot be read is a sample that raises its error when opened."""
+    write(tmp_path / "elsewhere" / "a.jpg")
+    write(tmp_path / "data" / "cedar" / "b.jpg")
+    (tmp_path / "data" / "elm").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "cedar" / "c").symlink_to("c")
+
+    samples = open_dataset(tmp_path / "data", labels=LABELS, kind="image-folder")
+
+    assert names(samples) == ["cedar/b.jpg", "cedar/c", "elm/a.jpg"]
+    assert [sample.category for sample in samples] == ["cedar", "cedar", "elm"]
+    with pytest.raises(ImageError, match="cannot be read"):
+        samples[1].open()

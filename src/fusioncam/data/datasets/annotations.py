@@ -13,9 +13,9 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
-from fusioncam.data.images import ImageLike
+from fusioncam.data.images import ImageLike, opened
 from fusioncam.data.preprocessing import Preprocessing
-from fusioncam.errors import DatasetError, ImageError
+from fusioncam.errors import DatasetError
 from fusioncam.utils.optional import extra
 
 Box = tuple[float, float, float, float]
@@ -79,11 +79,8 @@ def read_header(source: ImageLike) -> tuple[Size, Transpose | None]:
         return (source.shape[1], source.shape[0]), None
     if isinstance(source, Image.Image):
         return source.size, EXIF_TRANSPOSES.get(source.getexif().get(ExifTags.Base.Orientation, 1))
-    try:
-        with Image.open(source) as image:
-            return read_header(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{source}: not an image: {error}") from None
+    with opened(source) as image:
+        return read_header(image)
 
 
 def transpose_size(size: Size, transpose: Transpose | None) -> Size:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from fusioncam.data.datasets.class_mapping import NetworkClasses
 from fusioncam.data.datasets.sample import Sample, Samples, name_of
-from fusioncam.data.images import find_images
+from fusioncam.data.image_files import walk_images
 from fusioncam.errors import DatasetError
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the images below a folder, sorted by name; the order is the same on every machine."""
-    found = [path for path in find_images([folder]) if isinstance(path, Path)] if folder.is_dir() else []
+    """Return the images below a folder, sorted by name; the order is the same on every machine.
+
+    A folder that cannot be read takes the position of its images, and raises its error when it is opened as an image.
+    """
+    found = [path for path, _ in walk_images(folder)] if folder.is_dir() else []
     return sorted(found, key=lambda path: name_of(path, folder))
 
 
@@ -30,8 +34,8 @@ def class_folders(root: Path, network: NetworkClasses, split: str | None = None)
     paths = images_in(root)
     names = [name_of(path, root) for path in paths]
     categories = [name.partition("/")[0] for name in names]
-    if any("/" not in name for name in names):
-        loose = next(name for name in names if "/" not in name)
+    loose = next((name for name, path in zip(names, paths, strict=True) if "/" not in name and path.is_file()), None)
+    if loose is not None:
         raise DatasetError(f"{root}: '{loose}' lies next to the class folders: move it into one of them")
     class_indices = network.class_indices(sorted(set(categories)), str(root))
     kept = [index for index, category in enumerate(categories) if category in class_indices]
@@ -49,7 +53,8 @@ def has_class_folders(root: Path, network: NetworkClasses) -> bool:
 
     Half of the names are enough, so that :func:`class_folders` reports the others as an error.
     """
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = (name for name in os.listdir(root) if not name.startswith("."))  # noqa: PTH208
+    folders = sorted(name for name in names if os.path.isdir(root / name))  # noqa: PTH112 # pathlib raises errors
     known = network.class_map.keys() | network.match_names(folders).keys()
     return bool(folders) and (2 * len(known & set(folders)) >= len(folders) or len(folders) == network.classes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def open_dataset(
     network, and :class:`UnknownNameError` for an unknown kind.
     """
     path, network = Path(path), network_classes(classes, labels, class_map)
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 # pathlib raises an error for folders that may not be entered
         raise DatasetError(f"{path}: no such file or folder")
     if kind is not None:
         require_known("kind of data set", kind, KINDS)
@@ -90,5 +91,5 @@ def open_dataset(
 def _matches(kind: DatasetKind, path: Path, network: NetworkClasses) -> bool:
     try:
         return kind.matches(path, network)
-    except NotADirectoryError:
+    except OSError:  # a file, or a folder that cannot be read
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,7 +13,8 @@ from fusioncam.data.datasets.annotations import Box
 from fusioncam.data.datasets.class_mapping import NetworkClasses, is_synset
 from fusioncam.data.datasets.folders import images_in, labelled_sample
 from fusioncam.data.datasets.sample import Sample, Samples, name_of
-from fusioncam.data.images import SUFFIXES
+from fusioncam.data.formats import has_image_suffix
+from fusioncam.data.image_files import walk
 from fusioncam.errors import DatasetError
 
 # the folders of images and of annotations in the official layout
@@ -42,7 +43,7 @@ def imagenet(root: Path, network: NetworkClasses, split: str | None = None) -> S
     if not (image_root.is_dir() and annotation_root.is_dir()):
         image_root = annotation_root = root
     paths = images_in(image_root)
-    files = {file.stem: file for file in sorted(annotation_root.rglob("*.xml"))}
+    files = {file.stem: file for file in _xml_files(annotation_root)}
     names = [name_of(path, image_root) for path in paths]
 
     def make(index: int) -> Sample:
@@ -54,7 +55,11 @@ def imagenet(root: Path, network: NetworkClasses, split: str | None = None) -> S
 
 def has_imagenet_files(root: Path) -> bool:
     """Return whether there are XML files in or below the folder, or ImageNet's folder of annotations."""
-    return (root / IMAGENET[1]).is_dir() or next(root.rglob("*.xml"), None) is not None
+    return (root / IMAGENET[1]).is_dir() or next(_xml_files(root), None) is not None
+
+
+def _xml_files(folder: Path) -> Iterator[Path]:
+    return (path for path, problem in walk(folder, lambda path: path.suffix == ".xml") if not problem)
 
 
 def _imagenet_sample(name: str, image: Path, file: Path | None, network: NetworkClasses) -> Sample:
@@ -109,7 +114,7 @@ def _read_split(root: Path, split: str | None) -> tuple[list[str], str]:
 
 
 def _files_by_stem(folder: Path) -> dict[str, Path]:
-    return {file.stem: file for file in sorted(folder.glob("*")) if file.suffix.lower() in SUFFIXES}
+    return {file.stem: file for file in sorted(folder.glob("*")) if has_image_suffix(file)}
 
 
 # -- one annotation --------------------------------------------------------------------------------------------

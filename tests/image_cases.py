@@ -1,0 +1,27 @@
+"""Image files that the tests of images share."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+from PIL import Image
+
+
+def saved(image: Image.Image, path: Path, **settings: object) -> Path:
+    """Save the image and return its path."""
+    image.save(path, **settings)
+    return path
+
+
+def png(path: Path, size: tuple[int, int], bits: int, kind: int, rows: bytes) -> Path:
+    """Write a PNG that PIL itself cannot write; ``kind`` is the colour type of the format."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", *size, bits, kind, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path
