@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -20,8 +20,19 @@ def exclusive_eval(network: nn.Module, *, grad: bool) -> Iterator[None]:
     """Lock the network for this thread, in evaluation mode, with or without gradients."""
     with _locks_guard:
         lock = _locks.setdefault(next(network.parameters(), network), threading.RLock())
-    with lock, torch.inference_mode(False), torch.set_grad_enabled(grad), _evaluating(network):
+    cudnn = _without_cudnn(network) if grad else nullcontext()
+    with lock, torch.inference_mode(False), torch.set_grad_enabled(grad), _evaluating(network), cudnn:
         yield
+
+
+def _without_cudnn(network: nn.Module) -> AbstractContextManager[object]:
+    """Return a context without cuDNN if the network has an RNN: cuDNN's RNNs have no backward pass in evaluation."""
+    names = {"RNN", "LSTM", "GRU"}
+    recurrent = any(
+        isinstance(module, nn.RNNBase) or getattr(module, "original_name", None) in names
+        for module in network.modules()
+    )
+    return torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.functional.masks import Fill, MaskSource
-from fusioncam.inference import hooks
 from fusioncam.inference.cache import memoize_pass, prefetched_layers
 from fusioncam.inference.forward import NetworkRunner
+from fusioncam.inference.layer_names import layer_name
 from fusioncam.inference.settings import Speed
 from fusioncam.model import masked_passes
 from fusioncam.model.layer_ablation import Changes, LayerAblation
@@ -23,9 +23,10 @@ from fusioncam.model.scores import Target, as_targets, score_from_logits
 class ExplainedModel:
     """A network, its target layer, and how an image becomes its input. Nothing else calls the network.
 
-    ``layer`` is a dotted module name; None selects the last layer with feature maps, see ``layers``. ``grid`` is the
-    ``(rows, columns)`` of a transformer's tokens where their number does not determine it. ``labels`` are the class
-    names in order. ``speed`` sets how masked images are batched: see :class:`Speed`.
+    ``layer`` is a dotted module name, also with indices as in ``layer4[-1]``, or a module of the network; None
+    selects the last layer with feature maps, see ``layers``. ``grid`` is the ``(rows, columns)`` of a transformer's
+    tokens where the network does not determine it. ``labels`` are the class names in order. ``speed`` sets how masked
+    images are batched: see :class:`Speed`.
 
     A call leaves the network as it was, also after an error: no hook, no ``.grad``, no changed train/eval flag, no
     changed grad mode. Calls from several threads on one network run one after the other.
@@ -38,7 +39,7 @@ class ExplainedModel:
     def __init__(
         self,
         network: nn.Module,
-        layer: str | None = None,
+        layer: str | nn.Module | Sequence[str | nn.Module] | None = None,
         *,
         grid: Sequence[int] | None = None,
         preprocessing: Preprocessing | None = None,
@@ -47,19 +48,17 @@ class ExplainedModel:
         speed: Speed | None = None,
     ) -> None:
         self.runner = NetworkRunner(network, speed or Speed())
-        if layer is not None:
-            hooks.find(network, layer)
         self.network = network
-        self.layer = layer
+        self.layer = None if layer is None else layer_name(network, layer)
         self.grid = None if grid is None else tuple(grid)
         self.preprocessing = preprocessing or Preprocessing()
         self.labels = None if labels is None else tuple(labels)
         self.name = name or type(network).__name__
         self.speed = speed or Speed()
-        self.layers = LayerSearch(self.runner, layer, self.grid)
+        self.layers = LayerSearch(self.runner, self.layer, self.grid)
         self._ablation = LayerAblation(self.runner, self.grid)
 
-    def with_layer(self, layer: str) -> ExplainedModel:
+    def with_layer(self, layer: str | nn.Module) -> ExplainedModel:
         """Return the same network with another target layer."""
         return ExplainedModel(
             self.network,
@@ -95,7 +94,7 @@ class ExplainedModel:
         """Return the target's logit or probability ``(N,)``; ``readout`` is "logit" or "probability"."""
         return score_from_logits(self.logits(x), target, readout)
 
-    def record(self, x: Tensor, target: Target, layer: str | None = None) -> Record:
+    def record(self, x: Tensor, target: Target, layer: str | nn.Module | None = None) -> Record:
         """Return the layer's activations and the gradients of the target's logit, from one pass.
 
         A floating ``target`` ``(N, classes)`` weights a sum of logits. Raises :class:`LayerError` if the layer is
@@ -103,12 +102,15 @@ class ExplainedModel:
         """
         return self.records(x, target, [layer])[0]
 
-    def records(self, x: Tensor, target: Target, layers: Iterable[str | None]) -> list[Record]:
+    def records(self, x: Tensor, target: Target, layers: Iterable[str | nn.Module | None]) -> list[Record]:
         """Return the records of several layers, from one pass; None is the target layer."""
-        names = [layer or self.layers.default(x) for layer in layers]
+        names = [self._layer_name(x, layer) for layer in layers]
         prefetched = (layer or self.layers.default(x) for layer in prefetched_layers(x))
         records = self._record_layers(x, target, frozenset([*names, *prefetched]))
         return [records[name] for name in names]
+
+    def _layer_name(self, x: Tensor, layer: str | nn.Module | None) -> str:
+        return self.layers.default(x) if layer is None else layer_name(self.network, layer)
 
     @memoize_pass
     def _record_layers(self, x: Tensor, target: Target, layers: frozenset[str]) -> dict[str, Record]:
@@ -129,14 +131,14 @@ class ExplainedModel:
         return masked_passes.masked_scores(self.runner, x, masks, target, readout, fill, self.preprocessing)
 
     def ablated_scores(
-        self, x: Tensor, changes: Changes, target: Target, *, readout: str, layer: str | None = None
+        self, x: Tensor, changes: Changes, target: Target, *, readout: str, layer: str | nn.Module | None = None
     ) -> Tensor:
         """Return the target's score ``(M, N)`` after each of the changes of the layer's feature maps.
 
         The passes start at the layer: the part of the network before it runs once per image and batch. Where that is
         impossible, for example on a branch that is joined with others, whole passes run.
         """
-        layer = layer or self.layers.default(x)
+        layer = self._layer_name(x, layer)
         with self.runner.exclusive_eval(grad=False):
             x = self.runner.validate_input(x)
             return self._ablation.scores(x, changes, as_targets(target, x), readout, layer)
