@@ -13,6 +13,12 @@ from skimage import data
 
 from fusioncam import ExplainedModel, load_model
 
+# test processes share the cores; the programs that tests start inherit the setting
+if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
+
 
 @pytest.fixture(scope="session")
 def lite0() -> ExplainedModel:

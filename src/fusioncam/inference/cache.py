@@ -70,10 +70,10 @@ def memoize_pass(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         key = (function, *map(_identity, args), *((name, _identity(kwargs[name])) for name in sorted(kwargs)))
         if key not in cache:
-            with track_cost() as ledger:
-                cache[key] = CachedPass(function(*args, **kwargs), ledger, (args, kwargs))
-        elif context.ledger is not None:
-            context.ledger.parts.append(cache[key].ledger)
+            with track_cost() as costs:
+                cache[key] = CachedPass(function(*args, **kwargs), costs, (args, kwargs))
+        elif context.costs is not None:
+            context.costs.parts.append(cache[key].costs)
         result: R = cache[key].result
         return result
 

@@ -15,8 +15,8 @@ class CachedPass(NamedTuple):
     """The result of a memoised call, its cost, and its arguments."""
 
     result: Any
-    ledger: CostLedger
-    arguments: object  # kept alive, so that no other object gets the identity of one of them
+    costs: CostLedger
+    arguments: object  # kept in memory, so that no other object gets the identity of one of them
 
 
 class PrefetchedLayers(NamedTuple):
@@ -34,14 +34,14 @@ class RunContext:
       :func:`fusioncam.inference.cache.cached_passes`
     * ``prefetched``: see :func:`fusioncam.inference.cache.prefetch_layers`
     * ``counters``: every running :func:`fusioncam.inference.costs.count_passes`
-    * ``ledger``: of the innermost :func:`fusioncam.inference.costs.track_cost`
+    * ``costs``: of the innermost :func:`fusioncam.inference.costs.track_cost`
     * ``image_names``: of the batch, for warnings
     """
 
     cached_passes: dict[Any, CachedPass] | None = None
     prefetched: PrefetchedLayers | None = None
     counters: tuple[PassCounter, ...] = ()
-    ledger: CostLedger | None = None
+    costs: CostLedger | None = None
     image_names: Sequence[str] = ()
 
 

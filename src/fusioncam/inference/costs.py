@@ -32,18 +32,18 @@ def track_cost() -> Iterator[CostLedger]:
 
     The cost of a block inside another is subtracted from the outer one's own cost, and listed among its parts.
     """
-    ledger, outer = CostLedger(), current_context().ledger
+    costs, outer = CostLedger(), current_context().costs
     start = _now()
     counter = PassCounter()
     try:
-        with replace_context(ledger=ledger), count_passes() as counter:
-            yield ledger
+        with replace_context(costs=costs), count_passes() as counter:
+            yield costs
     finally:
         cost = PassCost(_now() - start, counter.passes, counter.partial)
-        ledger.own.add(cost)
+        costs.own.add(cost)
         if outer is not None:
             outer.own.add(cost, -1)
-            outer.parts.append(ledger)
+            outer.parts.append(costs)
 
 
 def _now() -> float:

@@ -1,4 +1,4 @@
-"""Numbers of passes and seconds: a counter that reports progress, a cost, and a ledger of nested costs."""
+"""Numbers of passes and seconds: a counter that reports progress, a cost, and nested costs."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class CostLedger:
         """Return what the block costs with an empty cache: passes exactly, seconds as they were measured."""
         total, found, remaining = PassCost(), {self}, [self]
         while remaining:
-            ledger = remaining.pop()
-            total.add(ledger.own)
-            new = set(ledger.parts) - found
+            costs = remaining.pop()
+            total.add(costs.own)
+            new = set(costs.parts) - found
             found |= new
             remaining += new
         return total
