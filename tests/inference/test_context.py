@@ -19,7 +19,7 @@ BLOCKS = [
     (cached_passes, "cached_passes"),
     (lambda: prefetch_layers(torch.zeros(1), ["conv"]), "prefetched"),
     (count_passes, "counters"),
-    (track_cost, "ledger"),
+    (track_cost, "costs"),
     (lambda: image_names(["cat.jpg"]), "image_names"),
 ]
 
