@@ -321,3 +321,15 @@ def test_report_of_an_empty_folder(cli):
 
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("error: empty has neither plan.json nor explanations.json")
+
+
+def test_frame_chooses_a_page(cli, tmp_path):
+    """A page of a stack is explained by its number, and a page that is missing is a failure of this image."""
+    pages = [photo(CAT, (60, 40)), photo(CAT, (60, 40)).rotate(180)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    result = cli("explain", tmp_path / "stack.tif", *FAST, "--frame", "2", "--out", tmp_path / "out")
+    assert result.code == 0
+    (expected,) = explain_each([pages[1]], model=samples.small(), methods=["grad-cam"])
+    assert np.array_equal(np.load(next((tmp_path / "out").glob("*.npy"))), expected.heatmap.numpy())
+    result = cli("explain", tmp_path / "stack.tif", *FAST, "--frame", "3", "--out", tmp_path / "none")
+    assert (result.code, "it has no frame 3: choose 1 to 2" in result.err) == (1, True)

@@ -52,6 +52,9 @@ def explain(
     check: Annotated[
         bool, typer.Option("--check", help="measure how reliable each heatmap is; takes some seconds more")
     ] = False,
+    frame: Annotated[
+        int | None, typer.Option(min=1, help="page of a TIFF or frame of an animation, from 1; default: the first")
+    ] = None,
     report: Report = True,
     bulk: Annotated[
         bool, typer.Option("--bulk", help="for very many images: small heatmaps in Parquet, see docs/scaling.md")
@@ -88,6 +91,7 @@ def explain(
         from fusioncam.cli.bulk import run_in_bulk
 
         _require(not check, "--check does not apply to bulk runs: check some images without --bulk and --ray")
+        _require(frame is None, "--frame does not apply to bulk runs: leave out --bulk and --ray")
         files = [None if path is None else str(path) for path in (checkpoint, labels)]
         network = (model, layer, tuple(method), target, files[0], num_classes, files[1], precision)
         plan = BulkPlan(tuple(paths), *network, shard, tolerance, overlays)
@@ -105,7 +109,7 @@ def explain(
     named_methods(loaded, list(method))
     images = _images(paths, Path(out))
     writer = ExplanationWriter(Path(out), quiet=quiet, as_json=json)
-    _explain(images, loaded, method, target, writer, batch_size, check=check, report=report)
+    _explain(images, loaded, method, target, writer, batch_size, check=check, report=report, frame=frame)
 
 
 def demo(
@@ -144,13 +148,16 @@ def _explain(
     *,
     check: bool = False,
     report: bool = True,
+    frame: int | None = None,
 ) -> None:
     """Explain, save, print and write the report; exit with the code of the run."""
     from fusioncam.explanations.explain import explain_batches
 
     with writer.progress(images) as found:
         writer.save(
-            explain_batches(found, model, methods, target, batch_size, check=check, on_error=writer.add_failure)
+            explain_batches(
+                found, model, methods, target, batch_size, check=check, on_error=writer.add_failure, frame=frame
+            )
         )
     code = writer.finish(model)
     written = write_report_if_possible(writer.out) if report and writer.facts and not writer.interrupted else []

@@ -34,7 +34,7 @@ def identify(file: IO[bytes]) -> Image.Image:
     all threads share. Raises PIL's errors.
     """
     Image.init()
-    prefix = file.read(16)
+    prefix, reason = file.read(16), ""
     for name in FORMATS:
         if name not in Image.OPEN:
             continue
@@ -44,9 +44,10 @@ def identify(file: IO[bytes]) -> Image.Image:
             file.seek(0)
             try:
                 return create(file, "")
-            except (SyntaxError, IndexError, TypeError, struct.error):
-                continue  # a file of another format with the same first bytes
-    raise UnidentifiedImageError
+            except (SyntaxError, IndexError, TypeError, struct.error) as error:
+                # another format may have the same first bytes
+                reason = reason or (f": {name}: {error}" if accepts else "")
+    raise UnidentifiedImageError(reason)
 
 
 def is_known(image: Image.Image) -> bool:

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from fusioncam.data.formats import identify, is_known
+from fusioncam.data.frames import at_frame
 from fusioncam.data.pixels import bytes_per_pixel, upright_rgb
 from fusioncam.errors import ImageError
 
@@ -24,27 +25,35 @@ MAX_BYTES = 400_000_000  # of decoded pixels: as many as MAX_PIXELS of RGB need 
 ImageLike = str | Path | Image.Image | NDArray[np.uint8]
 
 
-def open_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS, frame: int | None = None) -> Image.Image:
     """Return an upright RGB image from a file, a PIL image or a uint8 array.
 
     An array is ``(H, W)`` for grey, ``(H, W, 3)`` for RGB or ``(H, W, 4)`` for RGBA. Transparent parts become white,
-    16 bits become 8, and the EXIF orientation is applied. A file in none of the ``FORMATS``, or with more than
-    ``max_pixels``, is rejected before its pixels are decoded. Raises :class:`ImageError`.
+    16 bits become 8, and the EXIF orientation is applied. ``frame``, counted from 1, chooses one of several. A file
+    in none of the ``FORMATS``, or with more than ``max_pixels``, is rejected before its pixels are decoded.
+
+    Raises :class:`ImageError`. A :class:`FusionCamWarning` says that the first of several frames is used, and how
+    values of more than 8 bits are scaled if the file does not state their range.
     """
     if isinstance(source, str | os.PathLike):
         with opened(source, max_pixels=max_pixels) as image:
-            return upright_rgb(image)
+            return _frame(image, frame, str(source))
     image = source if isinstance(source, Image.Image) else _from_array(source)
     with _image_errors("the image", max_pixels):
         if isinstance(image, ImageFile) and not is_known(image):
             raise ImageError(f"{image.format} is not a format that is opened: convert the image to RGB")
-        return upright_rgb(image)
+        return _frame(image, frame, "the image")
+
+
+def _frame(image: Image.Image, frame: int | None, name: str) -> Image.Image:
+    with at_frame(image, frame, name):
+        return upright_rgb(image, name)
 
 
 def read_image(data: bytes, name: str) -> Image.Image:
     """Return an upright RGB image from the bytes of a file; ``name`` is used in the :class:`ImageError`."""
     with _identified(io.BytesIO(data), name, len(data), MAX_PIXELS) as image:
-        return upright_rgb(image)
+        return _frame(image, None, name)
 
 
 @contextmanager
@@ -103,8 +112,8 @@ def _image_errors(name: str, max_pixels: int, size: str = "") -> Iterator[None]:
         yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{name}: not an image in a known format{size}") from None
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name}: not an image in a known format{size}{error}") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: it has over {max_pixels:,} pixels: resize it first") from None
     except Warning:  # an error only because of the warnings filter

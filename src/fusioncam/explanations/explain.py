@@ -54,6 +54,7 @@ def explain(
     target: int | str | None = None,
     device: str | None = None,
     check: bool = False,
+    frame: int | None = None,
 ) -> Explanation:
     """Explain one class of one image.
 
@@ -61,7 +62,8 @@ def explain(
     network or an :class:`ExplainedModel`; ``layer`` a dotted name, by default the last spatial feature map before
     pooling. ``device`` moves the network there, also a network of yours.
     ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class.
-    ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`.
+    ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`. ``frame``, counted from 1,
+    chooses a page of a TIFF or a frame of an animation.
 
     Raises a :class:`FusionCamError` for an image that cannot be opened, weights that cannot be loaded, and for an
     unknown model, layer, method or class.
@@ -70,7 +72,7 @@ def explain(
         raise TargetError(f"'{target}' requests several heatmaps: use explain_each(..., target='{target}')")
     as_method(method)
     explained = as_model(model, layer, device)
-    return next(explain_each([image], model=explained, methods=[method], target=target, check=check))
+    return next(explain_each([image], model=explained, methods=[method], target=target, check=check, frame=frame))
 
 
 def explain_each(
@@ -84,6 +86,7 @@ def explain_each(
     batch_size: int = 1,
     check: bool = False,
     on_error: OnError | None = None,
+    frame: int | None = None,
 ) -> Iterator[Explanation]:
     """Explain many images by several methods, which share the passes that they have in common.
 
@@ -98,7 +101,9 @@ def explain_each(
     if isinstance(methods, str):
         raise InputTypeError(f"methods must be a list, got {methods!r}: use [{methods!r}]")
     explained = as_model(model, layer, device)
-    found = explain_batches(images, explained, methods, target, batch_size, check=check, on_error=on_error)
+    found = explain_batches(
+        images, explained, methods, target, batch_size, check=check, on_error=on_error, frame=frame
+    )
     return chain.from_iterable(found)
 
 
@@ -111,13 +116,16 @@ def explain_batches(
     *,
     check: bool = False,
     on_error: OnError | None = None,
+    frame: int | None = None,
 ) -> Iterator[list[Explanation]]:
     """Yield what :func:`explain_each` yields, with the explanations of each image in one list."""
     require_count("batch_size", batch_size)
     named = named_methods(model, methods)
     remaining = iter(images)
     batches = iter(lambda: list(islice(remaining, batch_size)), [])
-    return chain.from_iterable(_explain_with_retry(model, batch, named, target, check, on_error) for batch in batches)
+    return chain.from_iterable(
+        _explain_with_retry(model, batch, named, target, check, on_error, frame) for batch in batches
+    )
 
 
 def named_methods(model: ExplainedModel, methods: Sequence[str | Method]) -> list[tuple[str, Method]]:
@@ -142,10 +150,11 @@ def _explain_with_retry(
     target: int | str | None,
     check: bool,
     on_error: OnError | None,
+    frame: int | None,
 ) -> Iterator[list[Explanation]]:
     """Explain a batch; if it fails, explain its images one by one, so that only the faulty ones fail."""
     try:
-        explanations = _explain_batch(model, batch, methods, target)
+        explanations = _explain_batch(model, batch, methods, target, frame)
         for explanation in chain.from_iterable(explanations) if check else ():
             explanation.check()
         yield from explanations
@@ -154,7 +163,7 @@ def _explain_with_retry(
     except Exception as error:  # a network or method of the user's may raise anything
         if len(batch) > 1:
             for image in batch:
-                yield from _explain_with_retry(model, [image], methods, target, check, on_error)
+                yield from _explain_with_retry(model, [image], methods, target, check, on_error, frame)
             return
         if isinstance(error, FusionCamError):
             error.add_note(f"image: {name_of(batch[0])}, model: {model.name}")
@@ -164,10 +173,14 @@ def _explain_with_retry(
 
 
 def _explain_batch(
-    model: ExplainedModel, batch: list[ImageLike], methods: list[tuple[str, Method]], target: int | str | None
+    model: ExplainedModel,
+    batch: list[ImageLike],
+    methods: list[tuple[str, Method]],
+    target: int | str | None,
+    frame: int | None,
 ) -> list[list[Explanation]]:
     """Return the explanations of each image: for each class, for each method."""
-    images = [open_image(image) for image in batch]
+    images = [open_image(image, frame=frame) for image in batch]
     views = [model.preprocessing.view(image) for image in images]
     x = torch.stack([model.preprocessing(image) for image in images]).to(model.device)
     names = [name_of(image) for image in batch]
