@@ -86,7 +86,7 @@ def _guessed_range(lowest: int, highest: int, name: str) -> Range:
 
 
 def _is_inverted(image: Image.Image) -> bool:
-    return _tags(image).get(_PHOTOMETRIC) == _MIN_IS_WHITE  # PIL inverts only up to 8 bits
+    return bool(_tags(image).get(_PHOTOMETRIC) == _MIN_IS_WHITE)  # PIL inverts only up to 8 bits
 
 
 def _tags(image: Image.Image) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from timm.data import ImageNetInfo
 
+from fusioncam.data.label_files import parse_labels
 from fusioncam.errors import TargetError, suggestion
 
 
@@ -24,15 +26,15 @@ def of_subset(subset: str) -> tuple[str, ...]:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read class names from a text file, one per line, in the order of the network's outputs.
+    """Read class names from a file, in the order of the network's outputs.
 
-    Raises :class:`TargetError` for a file that cannot be read or is not UTF-8.
+    It has one name per line, optionally with indices from 0 or WordNet ids, or is a CSV with a header or JSON. Raises
+    :class:`TargetError` for a file that cannot be read, is not UTF-8 or has another form.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return parse_labels(path.read_text(encoding="utf-8-sig"), path.suffix.lower())
+    except (OSError, ValueError, csv.Error) as error:
         raise TargetError(f"cannot read the class names in {path}: {error}") from error
-    return tuple(line.strip() for line in lines if line.strip())
 
 
 def find_class(name: str, labels: Sequence[str]) -> int:

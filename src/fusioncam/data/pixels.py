@@ -41,7 +41,7 @@ def upright_rgb(image: Image.Image, name: str) -> Image.Image:
     else:
         rgb = image.convert("RGB")
     if is_deep:
-        factor = lost_factor(max(high for _, high in rgb.getextrema()), name)
+        factor = lost_factor(_highest(rgb), name)
         rgb = rgb if factor == 1 else rgb.point(lambda value: min(value * factor, 255))
     if orientation := image.getexif().get(_ORIENTATION):
         rgb.getexif()[_ORIENTATION] = orientation
@@ -56,6 +56,10 @@ def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]
     return rgb
 
 
+def _highest(image: Image.Image) -> int:
+    return max(int(np.asarray(strip).max()) for _, strip in _strips(image))
+
+
 def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     step = max(1, _STRIP // image.width)
     for top in range(0, image.height, step):
@@ -64,8 +68,7 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 
 def _grey_from_16_bits(image: Image.Image, is_scaled: bool, name: str) -> Image.Image:
     lowest = min(int(np.asarray(strip).min()) for _, strip in _strips(image))
-    highest = max(int(np.asarray(strip).max()) for _, strip in _strips(image))
-    black, white = black_and_white(image, lowest, highest, is_scaled=is_scaled, name=name)
+    black, white = black_and_white(image, lowest, _highest(image), is_scaled=is_scaled, name=name)
     low, levels = min(black, white), abs(white - black) + 1
 
     def convert(strip: Image.Image) -> Image.Image:

@@ -62,8 +62,8 @@ def explain(
     network or an :class:`ExplainedModel`; ``layer`` a dotted name, by default the last spatial feature map before
     pooling. ``device`` moves the network there, also a network of yours.
     ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class.
-    ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`. ``frame``, counted from 1,
-    chooses a page of a TIFF or a frame of an animation.
+    ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`. ``frame``, counted from
+    1, chooses a page of a TIFF or a frame of an animation.
 
     Raises a :class:`FusionCamError` for an image that cannot be opened, weights that cannot be loaded, and for an
     unknown model, layer, method or class.
