@@ -24,7 +24,7 @@ from fusioncam.app.files import open_upload, zip_explanations
 from fusioncam.app.session import Session
 from fusioncam.errors import FusionCamError, ImageError, InputTypeError
 from fusioncam.explanations.explanation import Explanation
-from fusioncam.utils.text import truncate_stem
+from fusioncam.utils.text import file_stem
 
 _THUMBNAIL_SIDE = 512
 
@@ -111,7 +111,7 @@ class PageHandlers:
         if explained is None:
             raise ImageError("there is no heatmap to download: drop an image first")
         explanations = {one.method: one for one in (*compared, explained.explanation)}.values()
-        stem = truncate_stem(Path(explained.explanation.source).stem)
+        stem = file_stem(Path(explained.explanation.source).stem)
         path = self.folder / secrets.token_hex(16) / f"{stem}.heatmaps.zip"
         path.parent.mkdir()
         path.write_bytes(zip_explanations(explanations))

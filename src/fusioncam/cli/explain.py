@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -107,8 +108,8 @@ def explain(
     weights = {"checkpoint": checkpoint, "labels": labels}
     loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=speed_for(precision))
     named_methods(loaded, list(method))
-    images = _images(paths, Path(out))
-    writer = ExplanationWriter(Path(out), quiet=quiet, as_json=json)
+    images = _images(paths)
+    writer = ExplanationWriter(Path(out), [*images, checkpoint, labels], quiet=quiet, as_json=json)
     _explain(images, loaded, method, target, writer, batch_size, check=check, report=report, frame=frame)
 
 
@@ -134,12 +135,12 @@ def demo(
 
     require_methods(method)
     images, loaded = _demo_images(), load_model(device=device, speed=speed_for(precision))
-    writer = ExplanationWriter(Path(out), quiet=quiet, as_json=json)
+    writer = ExplanationWriter(Path(out), images, quiet=quiet, as_json=json)
     _explain(images, loaded, method, None, writer, 1, report=report)
 
 
 def _explain(
-    images: Iterable[Path | ImageError],
+    images: list[Path | ImageError],
     model: ExplainedModel,
     methods: list[str],
     target: str | None,
@@ -153,7 +154,7 @@ def _explain(
     """Explain, save, print and write the report; exit with the code of the run."""
     from fusioncam.explanations.explain import explain_batches
 
-    with writer.progress(images) as found:
+    with writer.facts_on_failure(model), writer.progress(images) as found:
         writer.save(
             explain_batches(
                 found, model, methods, target, batch_size, check=check, on_error=writer.add_failure, frame=frame
@@ -178,15 +179,23 @@ def _require_local(paths: Iterable[str]) -> None:
         _require("://" not in path, f"'{path}' is not a path on this machine: add --bulk, or --ray for a cluster")
 
 
-def _images(paths: list[str], out: Path) -> list[Path | ImageError]:
-    """Return the images of all paths, without the results of an earlier run in a folder that is explained."""
+def _images(paths: list[str]) -> list[Path | ImageError]:
+    """Return the images of all paths, without those that an earlier run lists as its results.
+
+    A result that is named itself is kept. Raises :class:`SettingError` if nothing remains.
+    """
     from fusioncam.data.image_files import find_images
+    from fusioncam.explanations.result_files import results_among
 
-    return [image for image in find_images(paths) if str(image) in paths or not _is_inside(image, out)]
-
-
-def _is_inside(image: Path | ImageError, folder: Path) -> bool:
-    return isinstance(image, Path) and folder.resolve() in image.resolve().parents
+    found = list(find_images(paths))
+    images = {one for one in found if isinstance(one, Path)}
+    results = results_among(images).difference(map(Path, paths))
+    if results:
+        count = f"{len(results)} of {len(images)} images"
+        left_out = f"left out {count}, results that the explanations.json of an earlier run lists"
+        _require(len(results) < len(set(found)), f"nothing to explain: {left_out}: name the files to explain them")
+        print(f"note: {left_out}", file=sys.stderr)
+    return [one for one in found if one not in results]
 
 
 def _demo_images() -> list[Path | ImageError]:

@@ -5,7 +5,6 @@ Only facts stay in memory, so that a run may have any number of images.
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -23,24 +22,30 @@ from fusioncam.errors import ImageError, describe_error
 from fusioncam.explanations.comparison import Comparison
 from fusioncam.explanations.explain import name_of
 from fusioncam.explanations.explanation import Explanation, run_facts
+from fusioncam.explanations.result_files import RUN_FACTS, RunFiles, distinct_suffixes
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.rendering import MARKS, to_table
 from fusioncam.utils.files import atomic_write, to_json, writable_folder
-from fusioncam.utils.text import printable, slug, truncate_stem
+from fusioncam.utils.text import file_stem, printable, slug
 
 _PRINTED_CARDS = 6  # more would only fill the screen
 
 
 class ExplanationWriter:
-    """Writes explanations to the folder ``out`` and prints their summary."""
+    """Writes explanations to the folder ``out`` and prints their summary.
 
-    def __init__(self, out: Path, *, quiet: bool = False, as_json: bool = False) -> None:
+    It replaces results of earlier runs there, but never one of the ``inputs`` of this run or another file.
+    """
+
+    def __init__(
+        self, out: Path, inputs: Iterable[object] = (), *, quiet: bool = False, as_json: bool = False
+    ) -> None:
         self.out = writable_folder(out)
+        self.files = RunFiles(out, [one for one in inputs if isinstance(one, Path)])
         self.quiet, self.json = quiet, as_json
         self.facts: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
         self.interrupted = False
-        self._used_names: set[str] = set()
 
     # -- during the run -----------------------------------------------------------------------------------
 
@@ -62,6 +67,16 @@ class ExplanationWriter:
         except KeyboardInterrupt:
             self.interrupted = True
 
+    @contextmanager
+    def facts_on_failure(self, model: ExplainedModel) -> Iterator[None]:
+        """If the block fails, write ``explanations.json``, so that the next run finds what this one wrote."""
+        try:
+            yield
+        except BaseException:
+            if self.facts:
+                self.write_facts(model)
+            raise
+
     def save(self, images: Iterable[list[Explanation]]) -> None:
         """Save the explanations of each image, and if there are several, a figure of all side by side."""
         for explanations in images:
@@ -78,15 +93,12 @@ class ExplanationWriter:
 
     def _new_names(self, explanations: list[Explanation]) -> tuple[str, list[str]]:
         """Return unused names for the image and its heatmaps; two folders may both contain a cat.jpg."""
-        stem = truncate_stem(Path(explanations[0].source).stem)
         suffixes = _suffixes(explanations)
-        for number in itertools.count(1):
-            base = stem if number == 1 else f"{stem}-{number}"
-            names = [f"{base}.{suffix}" for suffix in suffixes]
-            if self._used_names.isdisjoint([base, *names]):
-                break
-        self._used_names.update([base, *names])
-        return base, names
+        endings = [f".{suffix}{ending}" for suffix in suffixes for ending in (".png", ".npy")]
+        endings += [".png"] * (len(explanations) > 1)  # the figure of all side by side
+        stem = file_stem(Path(explanations[0].source).stem)
+        stem = self.files.stem(stem, lambda base: [base + ending for ending in endings])
+        return stem, [f"{stem}.{suffix}" for suffix in suffixes]
 
     def _save_comparison(self, stem: str, explanations: list[Explanation]) -> Path:
         path = self.out / f"{stem}.png"
@@ -98,21 +110,31 @@ class ExplanationWriter:
 
     def finish(self, model: ExplainedModel) -> int:
         """Write ``explanations.json``, print the summary and the failures, and return the exit code."""
-        shared = run_facts(model.name, model.preprocessing)
-        facts = to_json(shared | {"explanations": self.facts, "failures": self.failures})
-        with atomic_write(self.out / "explanations.json") as file:
-            file.write(facts)
+        facts = self.write_facts(model)
         if self.json:
             print(json.dumps(json.loads(facts), indent=2))
         elif self.facts and not self.quiet:
             for item in (self._summary(), *self._trust_cards()):
                 print_table(item)
+        if self.files.renamed:
+            numbered = f"the results of {self.files.renamed} images have a number in their names"
+            print(f"note: kept files in {self.out} that no earlier run wrote: {numbered}", file=sys.stderr)
         for failure in self.failures:
             print("failed:", failure_message(**failure), file=sys.stderr)
         if self.interrupted:
             print(f"stopped: {len(self.facts)} heatmaps are in {self.out}", file=sys.stderr)
             return 130
         return 1 if self.failures else 0
+
+    def write_facts(self, model: ExplainedModel) -> bytes:
+        """Write ``explanations.json`` and return its contents."""
+        facts = run_facts(model.name, model.preprocessing)
+        facts |= {"explanations": self.facts, "failures": self.failures}
+        earlier = self.files.earlier(name for one in self.facts for name in one["files"])
+        contents = to_json(facts | ({"earlier_files": earlier} if earlier else {}))
+        with atomic_write(self.out / RUN_FACTS) as file:
+            file.write(contents)
+        return contents
 
     def _summary(self) -> Table:
         fused = any(one["gains"] for one in self.facts)
@@ -150,9 +172,5 @@ def _announced(images: Iterable[Path], bar: ExplainProgressBar) -> Iterator[Path
 def _suffixes(explanations: list[Explanation]) -> list[str]:
     """Return a distinct suffix for each explanation: the method, and the class if there are several."""
     several = len({one.target for one in explanations}) > 1
-    suffixes: list[str] = []
-    for one in explanations:
-        suffix = slug(one.method) + (f".{slug(one.class_name)}" if several else "")
-        numbered = itertools.chain([suffix], (f"{suffix}-{number}" for number in itertools.count(2)))
-        suffixes.append(next(name for name in numbered if name not in suffixes))
-    return suffixes
+    names = [slug(one.method) + (f".{slug(one.class_name)}" if several else "") for one in explanations]
+    return distinct_suffixes(names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from PIL import Image
@@ -13,10 +14,11 @@ from fusioncam.data.images import ImageLike
 from fusioncam.errors import SettingError
 from fusioncam.explanations.explain import explain_each
 from fusioncam.explanations.explanation import Explanation
+from fusioncam.explanations.result_files import distinct_suffixes, unused_stem
 from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import atomic_write, writable_folder
-from fusioncam.utils.text import printable, slug, truncate_stem
+from fusioncam.utils.text import file_stem, printable, slug, truncate_stem
 from fusioncam.visualization import as_png, side_by_side
 from fusioncam.zoo.loading import DEFAULT_MODEL
 
@@ -57,16 +59,30 @@ class Comparison:
         return side_by_side(panels, self.title if title is None else title)
 
     def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
-        """Write ``STEM.png`` (all side by side) and the files of each explanation; return the paths."""
-        stem = stem or truncate_stem(Path(self[0].source).stem)
-        grid = writable_folder(Path(folder)) / f"{stem}.png"
+        """Write ``STEM.png`` (all side by side) and the files of each explanation; return the paths.
+
+        Which files are replaced is described at :meth:`Explanation.save`.
+        """
+        path, source = writable_folder(Path(folder)), self[0].source
+        wanted = stem or file_stem(Path(source).stem)
+        base = unused_stem(path, wanted, self._file_names, source, replace_any=bool(stem))
+        grid = path / f"{base}.png"
         with atomic_write(grid) as file:
             self.image().save(file, "PNG")
-        paths = [grid]
-        for explanation in self:
-            suffix = f".{explanation.target}" if self._several_classes else ""
-            paths += explanation.save(folder, f"{stem}.{slug(explanation.method)}{suffix}")
-        return paths
+        saved = [
+            explanation.save_as(path, one, grid.name)
+            for explanation, one in zip(self, self._stems(base), strict=True)
+        ]
+        return [grid, *chain.from_iterable(saved)]
+
+    def _file_names(self, stem: str) -> list[str]:
+        return [f"{stem}.png", *chain.from_iterable(map(Explanation.file_names, self._stems(stem)))]
+
+    def _stems(self, stem: str) -> list[str]:
+        """Return the stem of each explanation's files: they name its method, and its class if there are several."""
+        classes = [f".{explanation.target}" if self._several_classes else "" for explanation in self]
+        suffixes = [slug(one.method) + target for one, target in zip(self, classes, strict=True)]
+        return [f"{stem}.{suffix}" for suffix in distinct_suffixes(suffixes)]
 
     @property
     def _several_classes(self) -> bool:

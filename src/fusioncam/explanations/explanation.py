@@ -17,6 +17,7 @@ from torch import Tensor
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import MethodError
 from fusioncam.explanations.method_output import MethodOutput
+from fusioncam.explanations.result_files import unused_stem
 from fusioncam.inference.cache import cached_passes
 from fusioncam.methods.base import Method
 from fusioncam.methods.fusion import FusionComponents
@@ -26,7 +27,7 @@ from fusioncam.trust.assess import check as trust_check
 from fusioncam.trust.card import TrustCard
 from fusioncam.trust.rendering import to_notebook_html
 from fusioncam.utils.files import atomic_write, to_json, writable_folder
-from fusioncam.utils.text import slug, truncate_stem
+from fusioncam.utils.text import file_stem, slug
 from fusioncam.visualization import as_png, overlay
 
 SCHEMA_VERSION = 1
@@ -138,15 +139,31 @@ class Explanation:
         } | checked
 
     def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
-        """Write ``STEM.png`` (overlay), ``STEM.npy`` (heatmap) and ``STEM.json`` (facts); return their paths."""
-        stem = stem or f"{truncate_stem(Path(self.source).stem)}.{slug(self.method)}"
-        paths = self.save_heatmap(writable_folder(Path(folder)), stem)
-        with atomic_write(Path(folder, f"{stem}.json")) as file:
-            file.write(to_json(run_facts(self.model, self.preprocessing) | self.facts()))
-        return [*paths, Path(folder, f"{stem}.json")]
+        """Write ``STEM.png`` (overlay), ``STEM.npy`` (heatmap) and ``STEM.json`` (facts); return their paths.
+
+        A file that an earlier ``save`` wrote is replaced: with ``stem`` always, and without it if it is of the same
+        image. The facts beside a file, which list the files, show who wrote it. Any other file stays as it is,
+        also the image itself: the new files have a number in their names, and a :class:`FusionCamWarning` says so.
+        """
+        path = writable_folder(Path(folder))
+        wanted = stem or f"{file_stem(Path(self.source).stem)}.{slug(self.method)}"
+        return self.save_as(path, unused_stem(path, wanted, self.file_names, self.source, replace_any=bool(stem)))
+
+    def save_as(self, folder: Path, stem: str, comparison: str | None = None) -> list[Path]:
+        """Write the files of :meth:`save`, and replace those that exist; the facts also list the ``comparison``."""
+        paths = self.save_heatmap(folder, stem)
+        listed = {"files": [comparison] * bool(comparison) + self.file_names(stem)}
+        with atomic_write(folder / f"{stem}.json") as file:
+            file.write(to_json(run_facts(self.model, self.preprocessing) | self.facts() | listed))
+        return [*paths, folder / f"{stem}.json"]
+
+    @staticmethod
+    def file_names(stem: str) -> list[str]:
+        """Return the names of the files that :meth:`save` writes."""
+        return [f"{stem}.png", f"{stem}.npy", f"{stem}.json"]
 
     def save_heatmap(self, folder: Path, stem: str) -> list[Path]:
-        """Write the overlay and the heatmap without the facts, for runs that store all facts in one file."""
+        """Write the overlay and the heatmap without the facts, and replace those that exist."""
         paths = [folder / f"{stem}.png", folder / f"{stem}.npy"]
         with atomic_write(paths[0]) as file:
             self.overlay().save(file, "PNG")

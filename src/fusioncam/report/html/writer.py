@@ -9,19 +9,21 @@ from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from fusioncam.errors import OutputError
 from fusioncam.report.html.page_model import ReportPage
 from fusioncam.utils.files import atomic_write
 
 _TEMPLATES = "templates"
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
 _NUMBER = re.compile(r"[+-]?\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
 
 
 def write_page(page: ReportPage, path: Path) -> Path:
     """Write a page to a file and return its path.
 
-    Raises :class:`fusioncam.errors.OutputError` if the file cannot be written.
+    Raises :class:`fusioncam.errors.OutputError` if the file cannot be written, or exists and is not a report.
     """
     script, style = (_read_asset(f"report.{extension}") for extension in ("js", "css"))
     template = _environment().get_template("report.html")
@@ -31,6 +33,7 @@ def write_page(page: ReportPage, path: Path) -> Path:
         style=Markup(style),
         policy=content_security_policy(script),
     )
+    _require_replaceable(path)
     with atomic_write(path) as file:
         for part in parts:
             file.write(part.encode(errors="backslashreplace"))
@@ -40,7 +43,18 @@ def write_page(page: ReportPage, path: Path) -> Path:
 def content_security_policy(script: str) -> str:
     """Return the policy of the page: images within the file, this one script, and nothing from outside."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    return f"{_POLICY}{digest}'"
+
+
+def _require_replaceable(path: Path) -> None:
+    """Raise :class:`OutputError` for a file without the policy that all reports have near their start."""
+    if path.is_file() and str(escape(_POLICY)).encode() not in _start_of(path):
+        raise OutputError(f"cannot write {path}: fusioncam did not write the file that is there: move it")
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(2000)
 
 
 def sort_key(text: str) -> str:
