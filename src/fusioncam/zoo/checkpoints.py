@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fusioncam.errors import FusionCamWarning, WeightsError
+from fusioncam.zoo.checkpoint_parts import choices
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -21,27 +25,58 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Of a training checkpoint, the ``state_dict`` is returned. Prefixes that wrappers add to every name are removed.
     Raises :class:`WeightsError` if the file is missing, unsafe or not a checkpoint.
     """
+    return _state_dict(_read(path), path)
+
+
+def load_checkpoint(network: nn.Module, path: Path) -> None:
+    """Load the weights in a file into the network, wherever they are in it and whatever prefix their names have.
+
+    Raises :class:`WeightsError` as :func:`read_checkpoint` and :func:`fit` do. A :class:`FusionCamWarning` names the
+    choices if several fit, such as the weights and their moving average, of which the first is used.
+    """
+    stored, own = _read(path), network.state_dict()
+    found = choices(stored, own)
+    if not found:
+        fit(network, _state_dict(stored, path), str(path))  # raises the error
+        return
+    fit(network, found[0].renamed(own), str(path))
+    if others := [choice.describe() for choice in found[1:]]:
+        message = f"{path}: {found[0].describe()} is used; {_few(others)} would fit as well"
+        warnings.warn(message, FusionCamWarning, stacklevel=2)
+
+
+def _read(path: Path) -> Any:
     try:
         if not path.is_file():
             raise FileNotFoundError("no such file")
-        stored = _load(path)
+        return _load(path)
     except OSError as error:
         raise WeightsError(f"{path}: {first_line(error)}") from None
     except Exception as error:  # torch raises many kinds of errors for malformed files
         # torch advises unsafe loading not only for files with more than tensors, but also for files without a pickle
         unsafe = "weights_only" in str(error) and "Unsupported operand" not in str(error)
-        refused = "refused because it contains more than tensors and could run code; save a state dict"
+        types = ", ".join(dict.fromkeys(re.findall(r"GLOBAL (\S+)", str(error))))
+        contents = f"more than tensors ({types})" if types else "more than tensors"
+        refused = f"refused because it contains {contents} and could run code; save a state dict"
         unreadable = f"not a readable checkpoint ({path.stat().st_size:,} bytes)"
         raise WeightsError(f"{path}: {refused if unsafe else unreadable}") from None
-    return _state_dict(stored, path)
 
 
 def _load(path: Path) -> Any:
     if path.suffix.lower() == ".safetensors":
         return load_file(path)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless_types()):
         warnings.simplefilter("ignore")  # about archives that are then refused
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _harmless_types() -> list[Any]:
+    """Return types that only hold data and that training scripts store: numbers of NumPy and settings."""
+    scalar = np.float64(0).__reduce__()[0]
+    types = [scalar, np.dtype, *{type(np.dtype(code)) for code in "?bhilqBHILQefd"}, argparse.Namespace]
+    if hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):  # torch 2.6, which accepts other names
+        types += [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
+    return types
 
 
 def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
@@ -73,7 +108,7 @@ def fit(network: nn.Module, stored: Mapping[str, Tensor], name: str) -> None:
     # the network may itself have a prefix: accept its names with and without it
     keys = {full: full if full in stored else bare for full, bare in zip(own, _without_prefixes(own), strict=True)}
     matching = {full: stored[key] for full, key in keys.items() if key in stored}
-    if mismatches := _mismatches(own, matching):
+    if mismatches := _mismatches(own, matching, stored):
         raise WeightsError(f"{name} does not fit {type(network).__name__}: {'; '.join(mismatches)}")
     if unused := sorted(stored.keys() - keys.values()):
         message = f"{name}: {len(unused)} tensors are not in the network and were ignored: {_few(unused)}"
@@ -81,14 +116,14 @@ def fit(network: nn.Module, stored: Mapping[str, Tensor], name: str) -> None:
     network.load_state_dict(matching, strict=False)
 
 
-def _mismatches(own: Mapping[str, Tensor], matching: Mapping[str, Tensor]) -> list[str]:
+def _mismatches(own: Mapping[str, Tensor], matching: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> list[str]:
     missing = [name for name in own if name not in matching and not name.endswith("num_batches_tracked")]
     shapes = [
         f"{name} is {tuple(tensor.shape)}, the network needs {tuple(own[name].shape)}"
         for name, tensor in matching.items()
         if tensor.shape != own[name].shape
     ]
-    messages = [f"{len(missing)} missing: {_few(missing)}"] if missing else []
+    messages = [f"{len(missing)} missing: {_few(missing)}; the file has {_few(sorted(stored))}"] if missing else []
     hint = "if only the head differs, set num_classes (--num-classes)"
     return messages + ([f"{len(shapes)} of another shape: {_few(shapes)}; {hint}"] if shapes else [])
 

@@ -12,7 +12,7 @@ from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import SettingError, WeightsError
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.zoo.checkpoints import first_line, fit, read_checkpoint
+from fusioncam.zoo.checkpoints import first_line, load_checkpoint
 from fusioncam.zoo.sources import DEFAULT_MODEL, MODELS, Source, build, from_timm_network
 
 __all__ = ["DEFAULT_MODEL", "MODELS", "architecture", "as_model", "load_model"]
@@ -47,7 +47,7 @@ def load_model(
     source = build(name, num_classes, pretrained=checkpoint is None)
     names = source.labels if num_classes is None or num_classes == len(source.labels or ()) else None
     if checkpoint is not None:
-        fit(source.network, read_checkpoint(Path(checkpoint)), str(checkpoint))
+        load_checkpoint(source.network, Path(checkpoint))
     if labels is not None:
         names = read_labels(Path(labels))
     return ExplainedModel(
