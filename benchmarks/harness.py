@@ -18,7 +18,8 @@ import torch
 from skimage import data
 
 from fusioncam import ExplainedModel, load_model
-from fusioncam.data.images import find_images, open_image
+from fusioncam.data.image_files import find_images
+from fusioncam.data.images import open_image
 from fusioncam.errors import FlatHeatmapWarning
 from fusioncam.zoo.loading import architecture
 from meta import say

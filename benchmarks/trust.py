@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 import fusioncam as fc
-from fusioncam.data.images import find_images
+from fusioncam.data.image_files import find_images
 from fusioncam.functional.similarity import spearman
 from fusioncam.trust.card import LEVELS
 from fusioncam.trust.levels import DISSIMILAR, QUESTIONS, SIMILAR
