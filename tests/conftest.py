@@ -20,6 +20,15 @@ if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     torch.set_num_threads(threads)
 
 
+# all of their tests are slow, and what they import takes seconds in every process
+WHOLLY_SLOW = ("test_ray.py", "test_app_in_browser.py", "test_report_in_browser.py")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files without a default test where only the default tests run."""
+    return True if collection_path.name in WHOLLY_SLOW and config.option.markexpr == "not slow" else None
+
+
 @pytest.fixture(scope="session")
 def lite0() -> ExplainedModel:
     """The default model at its default layer."""

@@ -14,6 +14,7 @@ from fusioncam.inference.costs import count_passes
 from fusioncam.metrics.registry import METRICS
 from fusioncam.metrics.removal import ROAD, LeRF, MoRF
 from linear_case import heatmaps_for, linear_case
+from selection import slow_unless
 from toys import TOYS, problem
 from twins import metrics as twins
 
@@ -57,7 +58,7 @@ def test_an_image_of_one_colour_is_imputed_exactly():
     assert metric.curve(model, x, 0, torch.rand(1, 2, 2))[:, 0].tolist() == pytest.approx([3, 3, 3, 3, 0], abs=1e-4)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, slow_unless(False, 1)])
 @pytest.mark.parametrize("toy_name", TOYS)
 def test_removal_equals_the_reference_implementation(toy_name, seed):
     """Pixels are removed or imputed, the most or the least relevant first, one image and one step at a time."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from selection import slow_unless
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TASKS = ("Segmentation", "Detection", "Embedding", "Regression", "MultiLabel")
@@ -32,7 +34,9 @@ def test_all_examples_are_found():
     assert {*map(str.lower, TASKS), *RECIPES, "first"} == {path.stem for path in EXAMPLES}
 
 
-@pytest.mark.parametrize("path", PARAMETERS)
+@pytest.mark.parametrize(
+    "path", [slow_unless(path.stem == "first", path) for path in EXAMPLES], ids=lambda path: path.stem
+)
 def test_examples_print_lines_and_write_nothing(path, tmp_path, monkeypatch, capsys):
     """Run as in the docstring, without a folder; any warning is an error."""
     run(path, tmp_path, monkeypatch)
