@@ -17,7 +17,7 @@ from fusioncam.app import run_server
 from fusioncam.app.session import Session
 from samples import CAT, COFFEE, ROCKET, photo
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.slow, pytest.mark.serial]
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 

@@ -32,7 +32,7 @@ from samples import photos
 pytest.importorskip("ray")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("ray"),
+    pytest.mark.serial,
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are found in /proc"),
     # Ray keeps sockets and files open until the process ends
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -7,7 +7,7 @@ import pytest
 from fusioncam.report.html.page import write_html_report
 from reports import TRUST_CARD, write_explanations, write_photos, write_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
 NAMES = [f"{n}.png" for n in range(30)]
 MARKUP_NAME = '<img src=x onerror=alert(1)>"&.png'
