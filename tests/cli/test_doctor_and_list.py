@@ -72,6 +72,7 @@ def test_layers_are_listed_with_the_default(cli):
     """Each layer with feature maps is listed with its channels and size, and the default is marked."""
     result = cli("list", "layers", *SMALL)
     rows = [line.replace("│", " ").split() for line in result.out.splitlines() if line.startswith("│")]
+    assert "the outputs are read as logits" in " ".join(result.out.split())
     assert rows == [
         ["conv", "Conv2d", "6", *"8x8".replace("x", " x ").split()],
         ["act", "(default)", "ReLU", "6", "8", "x", "8"],

@@ -346,7 +346,7 @@ def test_a_constant_heatmap_highlights_nothing():
 
 
 def test_a_network_with_one_class():
-    """The probability is always 1, and there is no other class."""
+    """Chance is unknown, and there is no other class."""
     toy_, x, _ = problem("small", 1)
     toy_.head[-1] = nn.Linear(4, 1).double()
     model = ExplainedModel(toy_.eval(), "features")

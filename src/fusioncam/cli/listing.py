@@ -112,9 +112,10 @@ def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
         default = explained.layers.default(x)
     except LayerError as error:
         why = f"no default layer: {error}"
-    table = Table("layer", "kind", "channels", "size", title=f"{model}, input {tuple(x.shape[1:])}", caption=why)
+    table = Table("layer", "kind", "channels", "size", title=f"{model}, input {tuple(x.shape[1:])}")
     for candidate in explained.layers.candidates(x):
         size = " x ".join(map(str, candidate.shape[1:]))
         mark = " (default)" if candidate.name == default else ""
         table.add_row(candidate.name + mark, candidate.kind, str(candidate.shape[0]), size)
+    table.caption = why or f"the outputs are read as {explained.runner.reading}"
     print_table(table)

@@ -12,14 +12,15 @@ from torch import Tensor
 from fusioncam.data.labels import find_class
 from fusioncam.errors import NonFiniteError, TargetError
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import probabilities_of
 
 
 def predict_probabilities(model: ExplainedModel, x: Tensor) -> Tensor:
-    """Return the softmax probabilities ``(N, classes)`` on the CPU.
+    """Return the probabilities ``(N, classes)`` on the CPU: softmax, or the sigmoid of a single output.
 
     Raises :class:`NonFiniteError` if they contain NaN or infinity.
     """
-    probabilities = model.logits(x).float().softmax(1).cpu()
+    probabilities = probabilities_of(model.logits(x).float()).cpu()
     if not probabilities.isfinite().all():
         raise NonFiniteError("the network's scores contain NaN or infinity")
     return probabilities

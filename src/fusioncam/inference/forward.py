@@ -16,6 +16,7 @@ from fusioncam.inference.batchnorm_folding import BatchNormFolding
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.inference.costs import record_passes
 from fusioncam.inference.eval_mode import exclusive_eval
+from fusioncam.inference.output_reading import as_logits, recognise, warn_about
 from fusioncam.inference.replicas import CompiledNetwork, can_copy, replicate
 from fusioncam.inference.settings import Speed
 
@@ -35,6 +36,7 @@ class NetworkRunner:
         self._tuners: dict[tuple[torch.Size, torch.device], ChunkSizeTuner] = {}
         self._compiled: dict[tuple[torch.Size, torch.device], CompiledNetwork] = {}
         self._folding: BatchNormFolding | None = None
+        self.reading: str | None = None
 
     def exclusive_eval(self, *, grad: bool) -> AbstractContextManager[None]:
         """Lock the network for this thread, in evaluation mode, with or without gradients."""
@@ -57,6 +59,14 @@ class NetworkRunner:
         x = x.detach().clone() if x.is_inference() else x.detach()
         return x.to(parameter.device, parameter.dtype)
 
+    def _read(self, output: object, rows: int) -> Tensor:
+        """Return the logits ``(rows, classes)``; the first output decides how all are read."""
+        outputs = _logits_of(output, rows)
+        if self.reading is None:
+            self.reading = recognise(self.network, outputs)
+            warn_about(self.reading)
+        return as_logits(outputs, self.reading)
+
     def _spatial_dims(self) -> int:
         """Return the number of spatial dimensions of the network's input, that of its first convolution."""
         kinds = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
@@ -65,7 +75,7 @@ class NetworkRunner:
 
     def __call__(self, x: Tensor, *, counted: bool = True, rows: int | None = None) -> Tensor:
         """Return logits ``(N, classes)``; ``rows`` is the number of rows where a hook changes the batch size."""
-        logits = _logits_of(self.network(x), rows or len(x))
+        logits = self._read(self.network(x), rows or len(x))
         if counted:
             record_passes(passes=len(x), planned=len(x))
         return logits
@@ -137,7 +147,7 @@ class NetworkRunner:
 
     def _run(self, network: Callable[[Tensor], object], x: Tensor) -> Tensor:
         with self._reduced_precision(x.device):
-            return _logits_of(network(x), len(x))
+            return self._read(network(x), len(x))
 
     def _run_padded(
         self, network: Callable[[Tensor], object], padded_size: Callable[[int], int], x: Tensor
@@ -147,7 +157,7 @@ class NetworkRunner:
         padded = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing else x
         try:
             with self._reduced_precision(x.device):
-                return _logits_of(network(self._ordered(padded)), len(padded))[: len(x)]
+                return self._read(network(self._ordered(padded)), len(padded))[: len(x)]
         except RuntimeError as error:
             if not self._channels_last or "view size is not compatible" not in str(error):
                 raise

@@ -6,18 +6,37 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from fusioncam.errors import NonFiniteError, TargetError, require_known
 from fusioncam.functional.heatmaps import precise
 
 READOUTS = ("logit", "probability")
+
+
+def probabilities_of(logits: Tensor) -> Tensor:
+    """Return the probabilities ``(N, classes)``: the softmax of the logits, or the sigmoid of a single column."""
+    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)
+
+
+def _log_probabilities(logits: Tensor) -> Tensor:
+    return F.logsigmoid(logits) if logits.shape[1] == 1 else logits.log_softmax(dim=1)
+
+
+def _is_top(logits: Tensor) -> Tensor:
+    """Return 1 for the (first) class with the highest logit, or for a single logit that is positive."""
+    if logits.shape[1] == 1:
+        return (logits > 0).to(logits.dtype)
+    return torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1)
+
+
 _READERS: dict[str, Callable[[Tensor], Tensor]] = {
     "logit": lambda logits: logits,
-    "probability": lambda logits: logits.softmax(dim=1),
+    "probability": probabilities_of,
     # the residual softmax utility of ShapleyCAM (arXiv 2501.06261): the logit plus the logarithm of the probability
-    "rest": lambda logits: logits + logits.log_softmax(dim=1),
-    # 1 for the class with the highest logit (the first if several are equal): its mean over images is the accuracy
-    "top-1": lambda logits: torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1),
+    "rest": lambda logits: logits + _log_probabilities(logits),
+    # its mean over images is the accuracy
+    "top-1": _is_top,
 }
 Target = int | Sequence[int] | Tensor
 

@@ -110,7 +110,7 @@ def _image_questions(case: Case) -> Iterator[Question]:
     }
     reason = ""
     if classes == 1:
-        reason = "The network has one class, whose probability is always 1: wrap the network in tasks.MultiLabel."
+        reason = "The network has one output, so chance is unknown: wrap the network in tasks.MultiLabel."
     elif case.whole <= 1 / classes:
         reason = f"The probability of this class is {case.whole:.2%}, no more than chance among {classes} classes."
     for name, judge in judges.items():

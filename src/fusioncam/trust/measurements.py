@@ -25,6 +25,7 @@ from fusioncam.metrics.curves import Deletion, Insertion, area
 from fusioncam.metrics.masking import RankMasks, pixel_order, resized_heatmaps
 from fusioncam.metrics.randomisation import randomised, with_fixed_layer
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import probabilities_of
 
 SHARE = 0.3  # the share of pixels in the highlighted part, the highest ones
 RANDOM_MAPS = 5
@@ -58,7 +59,7 @@ class Case:
     @cached_property
     def probabilities(self) -> Tensor:
         """The probability of every class for the whole image ``(classes,)``."""
-        return precise(self.model.logits(self.x)).softmax(1)[0].cpu()
+        return probabilities_of(precise(self.model.logits(self.x)))[0].cpu()
 
     def probability(self, x: Tensor) -> float:
         """Return the target's probability for another image."""
