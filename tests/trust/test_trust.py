@@ -13,7 +13,7 @@ from torch import nn
 
 import samples
 from fusioncam import METHODS, ExplainedModel, explain, explain_each
-from fusioncam.errors import MethodError, NonFiniteError, ShapeError, TargetError, UnknownNameError
+from fusioncam.errors import FusionCamWarning, MethodError, NonFiniteError, ShapeError, TargetError, UnknownNameError
 from fusioncam.functional.masks import gaussian_blur
 from fusioncam.functional.similarity import spearman
 from fusioncam.inference.costs import count_passes
@@ -350,7 +350,8 @@ def test_a_network_with_one_class():
     toy_, x, _ = problem("small", 1)
     toy_.head[-1] = nn.Linear(4, 1).double()
     model = ExplainedModel(toy_.eval(), "features")
-    card = check(model, x, 0, torch.rand(8, 8), GRAD_CAM)
+    with pytest.warns(FusionCamWarning, match="one output"):
+        card = check(model, x, 0, torch.rand(8, 8), GRAD_CAM)
     got = levels_of(card)
     assert [got[name] for name in (*NAMES[:2], "of-this-class")] == ["unknown"] * 3
     assert "MultiLabel" in question(card, "carries-the-class").words

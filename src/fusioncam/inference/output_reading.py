@@ -11,17 +11,15 @@ from fusioncam.errors import FusionCamWarning
 
 LOGITS = "logits"
 SOFTMAX = "probabilities that sum to 1"
-SIGMOIDS = "numbers from 0 to 1, perhaps sigmoids"
+SIGMOIDS = "sigmoids"
 ONE_OUTPUT = "one output"
 
-# the logits of so many classes are all within [0, 1] only by a rare coincidence
-_ENOUGH_CLASSES = 8
 _WARNINGS = {
     SOFTMAX: "the outputs of the network are probabilities (each row sums to 1): their logarithms are used as logits",
     SIGMOIDS: (
-        "the outputs of the network are all within [0, 1], perhaps sigmoids, but are read as logits, so the reported "
-        "probabilities may be wrong: return the values before the sigmoid, and wrap the network in "
-        "fusioncam.tasks.MultiLabel to explain one label"
+        "the network ends with a sigmoid, and its outputs in [0, 1] are read as logits, so the reported probabilities "
+        "are wrong: return the values before the sigmoid, and wrap the network in fusioncam.tasks.MultiLabel to "
+        "explain one label"
     ),
     ONE_OUTPUT: (
         "the network has one output, which is read as the logit of a yes or no question: its probability is the "
@@ -43,9 +41,8 @@ def recognise(network: nn.Module, outputs: Tensor) -> str:
     tolerance = 1e-4 if outputs.dtype in (torch.float32, torch.float64) else 2e-2
     if ((values.sum(1) - 1).abs() <= tolerance).all():
         return SOFTMAX
-    # equal outputs, as those of an empty image, say nothing
-    varied = values.shape[1] >= _ENOUGH_CLASSES and bool(values.amin() < values.amax())
-    return SIGMOIDS if varied or _ends_with_sigmoid(network) else LOGITS
+    # values alone do not tell: the logits of an untrained network may all be within [0, 1]
+    return SIGMOIDS if _ends_with_sigmoid(network) else LOGITS
 
 
 def warn_about(reading: str) -> None:
