@@ -86,6 +86,7 @@ def test_presets_are_the_public_codes(shared):
     assert min(differing.values()) >= 1e-3, differing
 
 
+@pytest.mark.filterwarnings("ignore:the network has one output")
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES if case.example])
 def test_smallest_example(case):
     """The examples of the page are the results of both."""

@@ -17,9 +17,9 @@ ONE_OUTPUT = "one output"
 _WARNINGS = {
     SOFTMAX: "the outputs of the network are probabilities (each row sums to 1): their logarithms are used as logits",
     SIGMOIDS: (
-        "the network ends with a sigmoid, and its outputs in [0, 1] are read as logits, so the reported probabilities "
-        "are wrong: return the values before the sigmoid, and wrap the network in fusioncam.tasks.MultiLabel to "
-        "explain one label"
+        "the network ends with a sigmoid, and its outputs in [0, 1] are read as logits, so the reported "
+        "probabilities are wrong: return the values before the sigmoid, and wrap the network in "
+        "fusioncam.tasks.MultiLabel to explain one label"
     ),
     ONE_OUTPUT: (
         "the network has one output, which is read as the logit of a yes or no question: its probability is the "
