@@ -27,9 +27,12 @@ caller who does not know the library would catch.
 
 from __future__ import annotations
 
-import difflib
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+_SHORTEST = 3  # letters of a word that is looked for in other names
+_PREFIX = 0.6  # least share of a name that its beginning must be, as in "insert" for "insertion"
 
 
 class FusionCamError(Exception):
@@ -130,15 +133,71 @@ def describe_error(error: Exception) -> str:
 def suggestion(name: object, known: Iterable[object], limit: int = 20) -> str:
     """Return the nearest of the known names as a question, or a list of the first ``limit`` if none is near.
 
-    >>> suggestion("gradcam", ["grad-cam", "score-cam"]), suggestion("x", ["grad-cam", "score-cam"])
-    ("did you mean 'grad-cam'?", 'choose from grad-cam, score-cam')
+    >>> suggestion("gradcam", ["grad-cam", "score-cam"]), suggestion("layer4", ["classifier"])
+    ("did you mean 'grad-cam'?", 'choose from classifier')
     """
     names = [str(one) for one in known]
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean '{near[0]}'?"
+    near = _nearest(str(name), names)
+    if near is not None:
+        return f"did you mean '{near}'?"
     more = f", … ({len(names)} in all)" if len(names) > limit else ""
     return f"choose from {', '.join(names[:limit])}{more}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str | None:
+    """Return the shortest known name that ends with these words, else the nearest by its letters, or None.
+
+    >>> _nearest("layer4", ["conv", "wrapped.layer4.0", "wrapped.layer4"]), _nearest("frist", ["second", "first"])
+    ('wrapped.layer4', 'first')
+    """
+    words = _words(name)
+    if len("".join(words)) < _SHORTEST:
+        return None
+    same = [one for one in known if "".join(_words(one)) == "".join(words)]
+    ending = [one for one in known if _words(one)[-len(words) :] == words]
+    if same or ending:
+        return same[0] if same else min(ending, key=len)
+    # the whole name, or the part before its first dot: timm's resnet50.a1_in1k
+    distances = {one: min(_distance(name, one), _distance(name, one.split(".")[0])) for one in known}
+    best = min(distances, key=lambda one: (distances[one], len(one)), default="")
+    return best if distances.get(best, 1) < 1 else None
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+|\+", name.casefold())
+
+
+def _distance(name: str, other: str) -> float:
+    """Return how far two names are apart; below 1 they are near.
+
+    Near are names with one wrong letter in four, and a beginning that is most of the longer name.
+
+    >>> _distance("layer4", "classifier") < 1, _distance("layer4", "layer5") < 1, _distance("insert", "insertion") < 1
+    (False, True, True)
+    """
+    shorter, longer = sorted(("".join(_words(one)) for one in (name, other)), key=len)
+    is_beginning = longer.startswith(shorter) and len(shorter) >= _PREFIX * len(longer)
+    most = len(longer) // 4
+    if len(longer) - len(shorter) <= most and (edits := _edits(shorter, longer)) <= most:
+        return edits / (most + 1)
+    return 0.99 if is_beginning else 1
+
+
+def _edits(name: str, other: str) -> int:
+    """Return how many letters to insert, remove, replace or exchange with the next one to get the other name.
+
+    >>> _edits("frist", "first"), _edits("papr", "paper"), _edits("player", "layer4")
+    (1, 1, 2)
+    """
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(name):
+        before, last, row = row, before, [i + 1]
+        for j, wanted in enumerate(other):
+            row.append(min(before[j] + (letter != wanted), before[j + 1] + 1, row[j] + 1))
+            if i and j and name[i - 1] == wanted and letter == other[j - 1]:
+                row[-1] = min(row[-1], last[j - 1] + 1)
+    return row[-1]
 
 
 def unknown_name(kind: str, name: object, known: Iterable[object], limit: int = 20) -> UnknownNameError:

@@ -179,6 +179,8 @@ class Embedding(_Wrapper):
         references = ExplainedModel(network).logits(x)
         return cls(network, references, temperature=temperature, neutral=neutral)
 
+    of_pictures = of_images  # its earlier name
+
     def forward(self, x: Tensor) -> Tensor:
         """Return scores ``(N, R + 1)`` for ``x`` ``(N, C, H, W)``."""
         embeddings = self.wrapped(x)

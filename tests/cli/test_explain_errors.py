@@ -54,7 +54,7 @@ def test_invalid_request_leaves_no_files(args, message, cli, photos, tmp_path):
     [
         (["--layer", "fc"], "not feature maps"),
         (["--model", "samples:twice", "--layer", "act"], "layer 'act' ran 2 times"),
-        (["--target", "elk"], "no class 'elk'; did you mean 'elm'"),
+        (["--target", "cdar"], "no class 'cdar'; did you mean 'cedar'"),
         (["--target", "5"], "class 5 does not exist: choose an index from 0 to 4"),
         (["--target", "-1"], "class -1 does not exist"),
         (["--target", "top9"], "choose from top1 to top5"),

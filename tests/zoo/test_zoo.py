@@ -119,7 +119,7 @@ def test_empty_layer_is_reported():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("efficientnet_lite", "did you mean 'efficientnet_lite2'"),
+        ("efficientnet_lite", "did you mean 'efficientnet_lite0'"),
         ("EfficientNet_Lite0", "did you mean 'efficientnet_lite0'"),
         ("timm:resnet5", "unknown timm model 'resnet5'; did you mean 'resnet5"),
         ("timm:resnet18.a1_in1", "unknown timm model 'resnet18.a1_in1'; did you mean 'resnet18.a1_in1k'"),

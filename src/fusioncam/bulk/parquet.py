@@ -19,6 +19,7 @@ from torch import Tensor
 from fusioncam.bulk.compression import Grid, from_grid
 from fusioncam.bulk.storage import Folder, FoundImage
 from fusioncam.errors import ResultsError
+from fusioncam.utils.old_names import alias, old_keywords
 from fusioncam.visualization import overlay
 
 # the meaning of each column; it is written into the manifest
@@ -131,17 +132,21 @@ class StoredHeatmap:
     size: tuple[int, int] = field(repr=False)
     facts: Row = field(repr=False)
 
+    picture = alias("image")
+
     @cached_property
     def heatmap(self) -> Tensor:
         """The heatmap ``(H, W)`` at the network's input size, float32 in [0, 1]."""
         return from_grid(self.grid, self.size)
 
+    @old_keywords(picture="image")
     def overlay(self, image: Image.Image, opacity: float = 0.5) -> Image.Image:
         """Return the part of the upright image that the network received, with the heatmap over it."""
         left, top, right, bottom = map(round, self.window)
         return overlay(image.crop((left, top, right, bottom)), self.heatmap.numpy(), opacity)
 
 
+@old_keywords(picture="image")
 def read_heatmaps(
     path: str | Path, *, image: str | None = None, method: str | None = None
 ) -> Iterator[StoredHeatmap]:

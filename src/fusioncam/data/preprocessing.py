@@ -12,6 +12,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from fusioncam.errors import SettingError, require_known
+from fusioncam.utils.old_names import old_keywords
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -51,6 +52,7 @@ class Preprocessing:
         if _count(sides) != 2 or sides[0] < self.size[0] or sides[1] < self.size[1]:
             raise SettingError(f"resize must be at least the crop {self.size}, got {self.resize}: increase it")
 
+    @old_keywords(picture="image")
     def __call__(self, image: Image.Image) -> Tensor:
         """Return the normalised input ``(C, H, W)`` of an upright RGB image."""
         image = image.convert("L" if len(self.mean) == 1 else "RGB")
@@ -59,6 +61,7 @@ class Preprocessing:
         normalised: Tensor = tv.normalize(pixels, list(self.mean), list(self.std))
         return normalised
 
+    @old_keywords(picture="image")
     def view(self, image: Image.Image) -> Image.Image:
         """Return the crop that the input shows, at the image's own resolution but at most 1,024 pixels a side."""
         (columns, rows, left, top), (height, width) = self.window(image.size), self.size

@@ -18,6 +18,7 @@ from fusioncam.explanations.result_files import distinct_suffixes, unused_stem
 from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import atomic_write, writable_folder
+from fusioncam.utils.old_names import alias, old_keywords
 from fusioncam.utils.text import file_stem, printable, slug, truncate_stem
 from fusioncam.visualization import as_png, side_by_side
 from fusioncam.zoo.loading import DEFAULT_MODEL
@@ -58,6 +59,8 @@ class Comparison:
             panels.append((explanation.method + second_line, explanation.overlay()))
         return side_by_side(panels, self.title if title is None else title)
 
+    picture = alias("image")
+
     def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
         """Write ``STEM.png`` (all side by side) and the files of each explanation; return the paths.
 
@@ -95,6 +98,7 @@ class Comparison:
         return as_png(self.image())
 
 
+@old_keywords(picture="image")
 def compare(
     image: ImageLike,
     methods: Sequence[str | Method] = ("grad-cam", "score-cam", "fusion-cam"),

@@ -37,6 +37,7 @@ from fusioncam.inference.hooks import find
 from fusioncam.methods.base import Method, layers_of
 from fusioncam.methods.registry import as_method, as_methods
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.utils.old_names import old_keywords
 from fusioncam.zoo.loading import DEFAULT_MODEL, as_model
 
 OnError = Callable[[ImageLike, Exception], None]
@@ -45,6 +46,7 @@ OnError = Callable[[ImageLike, Exception], None]
 _REQUEST_ERRORS = (TargetError, LayerError, MethodError, SettingError, ShapeError, UnknownNameError)
 
 
+@old_keywords(picture="image")
 def explain(
     image: ImageLike,
     *,
@@ -75,6 +77,7 @@ def explain(
     return next(explain_each([image], model=explained, methods=[method], target=target, check=check, frame=frame))
 
 
+@old_keywords(pictures="images")
 def explain_each(
     images: Iterable[ImageLike],
     *,

@@ -27,6 +27,7 @@ from fusioncam.trust.assess import check as trust_check
 from fusioncam.trust.card import TrustCard
 from fusioncam.trust.rendering import to_notebook_html
 from fusioncam.utils.files import atomic_write, to_json, writable_folder
+from fusioncam.utils.old_names import alias
 from fusioncam.utils.text import file_stem, slug
 from fusioncam.visualization import as_png, overlay
 
@@ -58,6 +59,8 @@ class Explanation:
     seconds: float
     preprocessing: Preprocessing
     _provenance: Provenance | None = field(default=None, kw_only=True)
+
+    picture, save_map = alias("image"), alias("save_heatmap")
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
         """Return the image under the coloured heatmap: red is 1, blue is 0.

@@ -18,6 +18,7 @@ from fusioncam.model.layer_ablation import Changes, LayerAblation
 from fusioncam.model.layer_search import Candidate, LayerSearch
 from fusioncam.model.recording import Record, record_layers
 from fusioncam.model.scores import Target, as_targets, score_from_logits
+from fusioncam.utils.old_names import alias
 
 
 class ExplainedModel:
@@ -146,3 +147,5 @@ class ExplainedModel:
     def fill_pixels(self, x: Tensor, fill: str | Tensor) -> Tensor:
         """Return what is shown where a mask is 0, ``(N, C, *s)``: a name of ``FILLS``, or pixels."""
         return masked_passes.fill_pixels(x, fill, self.preprocessing)
+
+    at, background, finer = alias("with_layer"), alias("fill_pixels"), alias("layers.higher_resolution")

@@ -18,6 +18,7 @@ from fusioncam.data.ground_truth import Truth
 from fusioncam.data.images import ImageLike, open_image
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ImageError, TargetError
+from fusioncam.utils.old_names import alias
 
 # a callable opens an image that is not a file of its own
 Source = ImageLike | Callable[[], Image.Image]
@@ -44,6 +45,8 @@ class Sample:
     boxes: tuple[Box, ...] = ()
     segments: tuple[Any, ...] = field(default=(), repr=False, hash=False)
     size: tuple[int, int] | None = None
+
+    picture = alias("image")
 
     def open(self) -> Image.Image:
         """Return the upright RGB image; raise :class:`ImageError` if it cannot be read."""
