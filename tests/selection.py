@@ -10,6 +10,6 @@ from fusioncam import METHODS
 REPRESENTATIVES = {"cam", "legrad", *{method.family: name for name, method in reversed(METHODS.items())}.values()}
 
 
-def slow_unless(default: bool, *values: object):
+def slow_unless(default: bool, *values: object, id: str | None = None):
     """Return a test parameter that is marked slow unless it belongs to the default selection."""
-    return pytest.param(*values, marks=[] if default else [pytest.mark.slow])
+    return pytest.param(*values, marks=[] if default else [pytest.mark.slow], id=id)

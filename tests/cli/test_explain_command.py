@@ -40,6 +40,7 @@ def test_folder_with_a_bad_image(photos, tmp_path):
     assert (out / "cat.png").is_file()
 
 
+@pytest.mark.slow
 def test_misspelt_method_is_one_line_without_traceback(photos, tmp_path):
     """The error suggests the nearest name; nothing else is printed and nothing is written."""
     result = wait_for(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from fusioncam.errors import LayerError
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import architecture
+from selection import slow_unless
 
 Shape = tuple[int, ...]
 
@@ -93,12 +94,29 @@ LARGE_TOKENS: dict[str, tuple[str, Shape]] = {
     "timm:vit_small_patch14_reg4_dinov2": ("blocks.11.norm1", (384, 37, 37)),
 }
 
-NETWORKS = [pytest.param(name, *right, id=name) for name, right in SMALL.items()]
-NETWORKS += [pytest.param(name, *right, id=name, marks=pytest.mark.slow) for name, right in LARGE.items()]
-TOKEN_NETWORKS = [pytest.param(name, *right, id=name) for name, right in TOKENS.items()]
-TOKEN_NETWORKS += [
-    pytest.param(name, *right, id=name, marks=pytest.mark.slow) for name, right in LARGE_TOKENS.items()
-]
+# one network for each thing that is special; the others are slow tests
+DEFAULT = {
+    "efficientnet_lite0",
+    "torchvision:alexnet",
+    "torchvision:mobilenet_v3_small",
+    "torchvision:squeezenet1_1",
+    "timm:efficientvit_b0",
+    "timm:efficientvim_m1",
+    "timm:mobilenetv3_small_050",
+    "timm:mobilevit_xxs",
+    "timm:test_maxvit",
+    "timm:test_resnet",
+    "timm:deit_tiny_distilled_patch16_224",
+    "timm:efficientformer_l1",
+    "timm:test_mambaout",
+    "timm:test_vit",
+    "timm:pit_ti_224",
+}
+
+
+def parameters(networks: dict[str, tuple[str, Shape]]) -> list:
+    """Return the test parameters of networks."""
+    return [slow_unless(name in DEFAULT, name, *expected, id=name) for name, expected in networks.items()]
 
 
 def image(model: ExplainedModel) -> Tensor:
@@ -107,7 +125,7 @@ def image(model: ExplainedModel) -> Tensor:
     return 0.1 * torch.randn(1, 3, *sides, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(("name", "layer", "shape"), NETWORKS)
+@pytest.mark.parametrize(("name", "layer", "shape"), parameters(SMALL | LARGE))
 def test_last_layer_before_pooling_is_found(name: str, layer: str, shape: Shape) -> None:
     """The default is the last layer before pooling, and the last candidate; recording restores the network."""
     model = architecture(name)
@@ -123,7 +141,7 @@ def test_last_layer_before_pooling_is_found(name: str, layer: str, shape: Shape)
     assert all(parameter.grad is None for parameter in model.network.parameters())
 
 
-@pytest.mark.parametrize(("name", "layer", "shape"), TOKEN_NETWORKS)
+@pytest.mark.parametrize(("name", "layer", "shape"), parameters(TOKENS | LARGE_TOKENS))
 def test_last_influential_tokens_are_found(name: str, layer: str, shape: Shape) -> None:
     """Of tokens and channels-last maps, it is the last layer that influences the scores, read as (K, h, w)."""
     model = architecture(name)

@@ -14,9 +14,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TASKS = ("Segmentation", "Detection", "Embedding", "Regression", "MultiLabel")
 RECIPES = ("checkpoint", "fine_grained", "hugging_face", "quantus_captum", "volume")
-# they take more than about ten seconds
-LONG = ("quantus_captum", "volume")
-PARAMETERS = [pytest.param(one, marks=[pytest.mark.slow] * (one.stem in LONG), id=one.stem) for one in EXAMPLES]
+DEFAULT = ("first", "segmentation")
 LINE = re.compile(r"<Explanation of .+, .+ at \S+ of \S+>|[\w-]+(\(.*\))?: .*\d.*")
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tasks.md").read_text(), re.DOTALL)
 
@@ -34,9 +32,7 @@ def test_all_examples_are_found():
     assert {*map(str.lower, TASKS), *RECIPES, "first"} == {path.stem for path in EXAMPLES}
 
 
-@pytest.mark.parametrize(
-    "path", [slow_unless(path.stem == "first", path) for path in EXAMPLES], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", [slow_unless(one.stem == "first", one, id=one.stem) for one in EXAMPLES])
 def test_examples_print_lines_and_write_nothing(path, tmp_path, monkeypatch, capsys):
     """Run as in the docstring, without a folder; any warning is an error."""
     run(path, tmp_path, monkeypatch)
@@ -48,7 +44,7 @@ def test_examples_print_lines_and_write_nothing(path, tmp_path, monkeypatch, cap
     assert f"python examples/{path.name} [FOLDER]" in path.read_text()
 
 
-@pytest.mark.parametrize("path", PARAMETERS)
+@pytest.mark.parametrize("path", [slow_unless(one.stem in DEFAULT, one, id=one.stem) for one in EXAMPLES])
 def test_examples_write_into_a_folder(path, tmp_path, monkeypatch, capsys):
     """One overlay, heatmap and facts for each printed line."""
     run(path, tmp_path, monkeypatch, "maps")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from markupsafe import escape
 from rich.console import Console
 
@@ -55,6 +56,7 @@ def test_a_card_is_rendered_from_stored_facts():
         assert "measured in 1.0 s, 5 passes" in html
 
 
+@pytest.mark.slow
 def test_jinja_and_rich_are_imported_on_rendering():
     """Importing the package trust loads neither."""
     code = "import sys, fusioncam.trust.rendering; print({'jinja2', 'rich.table'} & set(sys.modules))"

@@ -144,6 +144,7 @@ def test_policy_allows_the_only_script(rendered):
     )
 
 
+@pytest.mark.slow
 def test_page_is_reproducible(folder, rendered):
     """Reports of equal folders can be compared byte by byte."""
     assert page_of(folder)[0] == rendered[0]
@@ -170,6 +171,7 @@ def test_markup_in_names_is_escaped(tmp_path):
     assert not [a for _, a, _ in page.elements if any(key.startswith("on") for key in a)]
 
 
+@pytest.mark.slow
 def test_markup_in_names_of_a_benchmark_is_escaped(tmp_path):
     """Rows and drawings escape names too."""
     method, model = "<i>cam</i>", '"><script>'
@@ -408,6 +410,7 @@ def test_heatmaps_of_missing_images_are_shown(tmp_path):
     assert "photos: no such file or folder" in text
 
 
+@pytest.mark.slow
 def test_heatmaps_of_images_given_in_python_are_shown(tmp_path):
     """There is no data set to open again."""
     text, page = page_of(write_run(tmp_path / "run", ["a.png"]))
