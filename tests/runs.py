@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from fusioncam.benchmark.results_store import COLUMNS
+from fusioncam.benchmark.rows import COLUMNS
 from fusioncam.report.results import results_of
 
 ERROR = {"method": "", "metric": "", "value": None, "error": "torn.jpg: truncated", "image": "torn.jpg"}

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusioncam.benchmark.results_store import COLUMNS, Journal, Means, merge_lines, ordered_rows, write_parquet
+from fusioncam.benchmark.journal import Journal, merge_lines
+from fusioncam.benchmark.results_store import Means, ordered_rows, write_parquet
+from fusioncam.benchmark.rows import COLUMNS
 from fusioncam.errors import OutputError, ResultsError
 from runs import stored_row
 

@@ -10,10 +10,11 @@ import torch
 import samples
 from benchmark_runs import BASELINES, benchmark_rows
 from fusioncam import METHODS, cached_passes
-from fusioncam.benchmark.evaluator import Evaluator, warm_up
+from fusioncam.benchmark.evaluator import Evaluator, blank_input
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.inference.costs import count_passes
 from fusioncam.methods.registry import as_methods
+from fusioncam.methods.warm_up import warm_up
 from fusioncam.metrics.base import protocol
 from fusioncam.metrics.registry import as_metrics
 from samples import painted
@@ -68,7 +69,7 @@ def test_shared_results_are_computed_once():
     metrics = dict(pair for name in ("average-drop", "increase", "insertion(steps=4)") for pair in as_metrics(name))
     model, sample = samples.small(), Sample("one", painted(1))
     evaluator = Evaluator(model, "m", methods, metrics, [sample])
-    warm_up(model, methods.values())
+    warm_up(model, methods.values(), blank_input(model))
     with count_passes() as counter:
         rows, heatmaps = evaluator.measure(sample, {(method, metric) for method in methods for metric in metrics}, {})
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusioncam.benchmark.results_store import COLUMNS, Key, Row
+from fusioncam.benchmark.rows import COLUMNS, Key, Row
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, describe_error
@@ -25,7 +25,6 @@ from fusioncam.inference.context import image_names
 from fusioncam.inference.costs import track_cost
 from fusioncam.inference.counters import PassCost
 from fusioncam.methods.base import Method, layers_of
-from fusioncam.methods.costs import cost_of
 from fusioncam.metrics.base import MetricLike, protocol
 from fusioncam.metrics.registry import curve_of, optimises_metric
 from fusioncam.metrics.registry import measure as measure_metric
@@ -222,16 +221,7 @@ def finite_or_none(value: Tensor | float) -> float | None:
     return None if math.isnan(number) else number
 
 
-# -- warming up ------------------------------------------------------------------------------------------------
-
-
-class _Unchanged:
-    """An ablation that leaves the feature maps as they are."""
-
-    shape = (1, 1)
-
-    def __call__(self, maps: Tensor, which: Tensor) -> Tensor:
-        return maps[None].expand(len(which), *maps.shape)
+# -- blank inputs ----------------------------------------------------------------------------------------------
 
 
 def blank_input(model: ExplainedModel) -> Tensor:
@@ -244,14 +234,3 @@ def count_classes(model: ExplainedModel) -> int | None:
     with suppress(Exception):
         return model.logits(blank_input(model)).shape[1]
     return None
-
-
-def warm_up(model: ExplainedModel, methods: Iterable[Method]) -> None:
-    """Run the model's one-time layer searches, so that their cost is not added to that of the first image."""
-    x = blank_input(model)
-    partial = [method for method in methods if cost_of(method).has_partial]
-    with suppress(Exception):  # the rows report the error
-        model.layers.candidates(x)
-        model.layers.default(x)
-        for layer in set().union(*map(layers_of, partial)):
-            model.ablated_scores(x, _Unchanged(), 0, readout="logit", layer=layer)

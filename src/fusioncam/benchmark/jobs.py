@@ -9,12 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from fusioncam.benchmark.evaluator import Evaluator, TimedHeatmap, warm_up
+from fusioncam.benchmark.evaluator import Evaluator, TimedHeatmap, blank_input
 from fusioncam.benchmark.multi_image import measure_group
-from fusioncam.benchmark.results_store import Key, Row
+from fusioncam.benchmark.rows import Key, Row
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.distributed.workers import FailedJob, Work
 from fusioncam.errors import describe_error
+from fusioncam.methods.warm_up import warm_up
 from fusioncam.model.explained_model import ExplainedModel
 
 
@@ -112,7 +113,7 @@ class EvaluatorSetup:
     def __call__(self) -> Work:
         """Return the function that does the jobs."""
         evaluator = self.evaluator if self.load is None else replace(self.evaluator, model=self.load())
-        warm_up(evaluator.model, evaluator.methods.values())
+        warm_up(evaluator.model, evaluator.methods.values(), blank_input(evaluator.model))
         return partial(_run_jobs, evaluator)
 
 

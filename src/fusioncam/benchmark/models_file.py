@@ -60,7 +60,7 @@ def write_models_file(folder: Path, plan: Plan, models: Mapping[str, ExplainedMo
             for name, model in models.items()
         },
     }
-    with atomic_write(folder / FILE) as file:
+    with atomic_write(folder / FILE, durable=True) as file:
         file.write(to_json(content))
 
 

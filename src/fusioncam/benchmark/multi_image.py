@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from fusioncam.benchmark.evaluator import Evaluator, finite_or_none
-from fusioncam.benchmark.results_store import Journal, Row
+from fusioncam.benchmark.journal import Journal
+from fusioncam.benchmark.rows import Row
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.errors import describe_error
 from fusioncam.inference.costs import track_cost

@@ -55,7 +55,7 @@ class Plan:
 
     def save(self, path: Path) -> None:
         """Write the plan as JSON; raise :class:`OutputError` if it cannot be written."""
-        with atomic_write(path) as file:
+        with atomic_write(path, durable=True) as file:
             file.write(json.dumps(asdict(self) | {"digest": self.digest}, indent=2).encode())
 
 

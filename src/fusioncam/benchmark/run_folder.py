@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from fusioncam.benchmark.journal import Journal
 from fusioncam.benchmark.plan import Plan, load_plan
 from fusioncam.benchmark.plan_comparison import differences, only_adds, only_adds_metrics
-from fusioncam.benchmark.results_store import Journal
 from fusioncam.errors import OutputError, ResultsError
 from fusioncam.utils.files import atomic_write
 from fusioncam.utils.text import slug, truncate_stem
@@ -72,5 +72,5 @@ class HeatmapStore:
             raise OutputError(f"cannot create {path.parent}: {error.strerror or error}") from error
         # safetensors refuses tensors that share memory, as those of methods with the same heatmap do
         copies = {name: heatmap.clone(memory_format=torch.contiguous_format) for name, heatmap in heatmaps.items()}
-        with atomic_write(path) as file:
+        with atomic_write(path, durable=True) as file:
             file.write(save(copies))

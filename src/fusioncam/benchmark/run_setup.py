@@ -10,8 +10,8 @@ from itertools import chain
 from typing import Any
 
 from fusioncam.benchmark.evaluator import Evaluator, count_classes
+from fusioncam.benchmark.journal import Journal
 from fusioncam.benchmark.plan import Plan
-from fusioncam.benchmark.results_store import Journal
 from fusioncam.data.datasets.registry import open_dataset
 from fusioncam.data.datasets.sample import Sample, draw
 from fusioncam.distributed.progress import ProgressListener

@@ -11,10 +11,12 @@ from typing import Any
 
 from fusioncam.benchmark.evaluator import Evaluator, TimedHeatmap, cost_columns
 from fusioncam.benchmark.jobs import BenchmarkJob, ClassJob, EvaluatorSetup, GroupJob, Job, JobResult, result_of
+from fusioncam.benchmark.journal import Journal
 from fusioncam.benchmark.models_file import write_models_file
 from fusioncam.benchmark.multi_image import group_images, multi_image_metrics, stored_classes
 from fusioncam.benchmark.plan import Plan
-from fusioncam.benchmark.results_store import Journal, Key, Means, Row, ordered_rows, require_pyarrow, write_parquet
+from fusioncam.benchmark.results_store import Means, ordered_rows, require_pyarrow, write_parquet
+from fusioncam.benchmark.rows import Key, Row
 from fusioncam.benchmark.run_folder import HeatmapStore, open_run
 from fusioncam.benchmark.run_setup import UserObjects, changed_versions, create_evaluators, load_plan_model
 from fusioncam.data.datasets.sample import Sample
@@ -60,7 +62,7 @@ def run(
     """
     require_pyarrow()  # fails before the run rather than at its end
     own, listener, workers = own or UserObjects(), listener or ProgressListener(), workers or LocalWorkers()
-    with folder_lock(folder):
+    with folder_lock(folder, "heatmaps/*"):
         journal = open_run(folder, plan, extend=extend)
         # remote workers load the models on their own devices
         evaluators = create_evaluators(replace(plan, device="cpu") if workers.is_remote else plan, own, listener)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -52,15 +53,21 @@ _TYPES = {
     "binary": ("heatmap",),
 }
 Row = dict[str, Any]
+# the names that shard_name returns
+_SHARD = re.compile(r"part-\d{7,}\.[0-9a-f]{12}\.parquet")
 
 
 def schema(facts: Mapping[str, Any]) -> Any:
     """Return the Arrow schema of the rows, with the facts that they share as metadata."""
+    return _bare_schema().with_metadata({"fusioncam": json.dumps(facts)})
+
+
+def _bare_schema() -> Any:
     import pyarrow as arrow
 
     plain = {name: getattr(arrow, kind)() for kind, names in _TYPES.items() for name in names}
     types = plain | {"window": arrow.list_(arrow.float64()), "gains": arrow.map_(arrow.string(), arrow.float64())}
-    return arrow.schema([(name, types[name]) for name in COLUMNS], {"fusioncam": json.dumps(facts)})
+    return arrow.schema([(name, types[name]) for name in COLUMNS])
 
 
 def to_parquet(rows: Iterable[Row], facts: Mapping[str, Any]) -> bytes:
@@ -91,21 +98,42 @@ def shard_name(number: int, images: Sequence[FoundImage], digest: str) -> str:
 
 
 def shards_in(folder: Folder) -> dict[str, str]:
-    """Return the existing shards by the first part of their names, such as ``part-0000012``."""
-    names = (one for one in folder.names() if one.startswith("part-") and one.endswith(".parquet"))
-    return {name.split(".")[0]: name for name in names}
+    """Return the existing shards by the first part of their names, such as ``part-0000012``.
+
+    Raises :class:`ResultsError` if two shards have the same number.
+    """
+    names = list(filter(_SHARD.fullmatch, folder.names()))
+    shards = {name.split(".")[0]: name for name in names}
+    if repeated := sorted(set(names).difference(shards.values())):
+        both = f"{repeated[0]} and {shards[repeated[0].split('.')[0]]}"
+        raise ResultsError(f"{folder.url} has two shards of one number, {both}: choose another folder")
+    return shards
 
 
-def counts(folder: Folder, name: str) -> tuple[int, int]:
-    """Return the number of heatmaps and of errors in a shard, read from its footer only."""
+def counts(folder: Folder, name: str, digest: str, images: int = 0) -> tuple[int, int] | None:
+    """Return the number of heatmaps and of errors in a shard, read from its footer only.
+
+    None stands for a file that is torn, not a shard, of another plan than that of ``digest``, or of fewer ``images``.
+    """
     import pyarrow.parquet as parquet
 
-    with folder.open(name) as file:
-        footer = parquet.ParquetFile(file).metadata
-        names = [footer.schema.column(index).name for index in range(footer.num_columns)]
-        groups = [footer.row_group(index).column(names.index("error")) for index in range(footer.num_row_groups)]
-    errors = sum(group.num_values - group.statistics.null_count for group in groups)
-    return footer.num_rows - errors, errors
+    try:
+        with folder.open(name) as file:
+            opened = parquet.ParquetFile(file)
+            footer, stored = opened.metadata, opened.schema_arrow
+            names = [footer.schema.column(index).name for index in range(footer.num_columns)]
+            groups = [footer.row_group(index).column(names.index("error")) for index in range(footer.num_row_groups)]
+            errors = sum(group.num_values - group.statistics.null_count for group in groups)
+            ours = facts_of(stored)["digest"] == digest and stored.remove_metadata().equals(_bare_schema())
+    except Exception:  # the reader of a torn file may raise anything
+        return None
+    return (footer.num_rows - errors, errors) if ours and footer.num_rows >= images else None
+
+
+def facts_of(stored: Any) -> dict[str, Any]:
+    """Return the facts in the Arrow schema of a shard; raise KeyError, TypeError or ValueError if it has none."""
+    facts: dict[str, Any] = dict(json.loads((stored.metadata or {})[b"fusioncam"]))
+    return facts
 
 
 # -- reading -----------------------------------------------------------------------------------------------------
@@ -169,12 +197,17 @@ def _read(folder: Folder, shards: Iterable[str], wanted: Mapping[str, str]) -> I
 
     conditions = [(name, "=", value) for name, value in wanted.items()]
     for name in shards:
-        with folder.open(name) as file:
-            table = parquet.read_table(file, filters=conditions or None)
-        facts = json.loads((table.schema.metadata or {})[b"fusioncam"])
-        for row in table.to_pylist():
-            if row["error"] is None:
-                yield _stored(row, tuple(facts["preprocessing"]["size"]))
+        try:
+            with folder.open(name) as file:
+                table = parquet.read_table(file, filters=conditions or None)
+            size = tuple(facts_of(table.schema)["preprocessing"]["size"])
+            found = [_stored(row, size) for row in table.to_pylist() if row["error"] is None]
+        except Exception as error:  # the reader of a torn file may raise anything
+            raise ResultsError(
+                f"{name} in {folder.url} is damaged or no shard of a bulk run ({type(error).__name__}: {error}): run "
+                "the same command again, which makes it again"
+            ) from error
+        yield from found
 
 
 def _stored(row: Row, size: tuple[int, int]) -> StoredHeatmap:

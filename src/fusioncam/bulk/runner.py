@@ -92,7 +92,7 @@ def explain_in_bulk(
 
 
 def _exclusive(folder: Folder) -> AbstractContextManager[None]:
-    return folder_lock(Path(folder.url)) if is_local(folder.url) else nullcontext()
+    return folder_lock(Path(folder.url), "overlays/*") if is_local(folder.url) else nullcontext()
 
 
 def _facts(plan: BulkPlan, device: str | None) -> dict[str, Any]:
@@ -109,6 +109,7 @@ class _Run:
     def __init__(self, plan: BulkPlan, folder: Folder, facts: dict[str, Any], listener: ProgressListener) -> None:
         self.plan, self.folder, self.facts, self.listener = plan, folder, facts, listener
         self.stored = shards_in(folder)
+        self.counted: dict[str, tuple[int, int]] = {}  # heatmaps and errors of the stored shards that are whole
         self.failures: list[Row] = []
         self.done = 0
         self._incomplete: dict[int, _Shard] = {}
@@ -119,10 +120,17 @@ class _Run:
         for shard in self._shards():
             total += len(shard.images)
             self.done += len(shard.images) * self._is_stored(shard)
+        self._count_others()
         if not total:
             raise ImageError(f"no image in {', '.join(self.plan.images)}")
-        self.folder.write(MANIFEST, to_json(self.facts))
+        self.folder.write(MANIFEST, to_json(self.facts), durable=True)
         self.listener.started(total, self.done)
+
+    def _count_others(self) -> None:
+        """Count the stored shards of images that are no longer listed after the last one."""
+        for key, name in self.stored.items():
+            if key not in self.counted and (found := counts(self.folder, name, self.plan.digest)):
+                self.counted[key] = found
 
     def work(self, workers: Workers, set_up: ExplainSetUp) -> None:
         """Explain all images that no shard holds, and write each shard when it is complete."""
@@ -139,13 +147,12 @@ class _Run:
         """Write the final counts into the manifest and return the result."""
         result = self.result()
         totals = {"images": result.images, "heatmaps": result.heatmaps, "failures": result.failures}
-        self.folder.write(MANIFEST, to_json(self.facts | totals | {"shards": len(self.stored)}))
+        self.folder.write(MANIFEST, to_json(self.facts | totals | {"shards": len(self.counted)}), durable=True)
         return result
 
     def result(self, *, interrupted: bool = False) -> BulkResult:
         """Count the rows of all shards, including those of earlier runs."""
-        counted = [counts(self.folder, name) for name in self.stored.values()]
-        heatmaps, failures = (sum(column) for column in zip((0, 0), *counted, strict=True))
+        heatmaps, failures = (sum(column) for column in zip((0, 0), *self.counted.values(), strict=True))
         return BulkResult(self.folder.url, self.done, heatmaps, failures, tuple(self.failures), interrupted)
 
     def _shards(self) -> Iterator[_Shard]:
@@ -162,7 +169,18 @@ class _Run:
             yield shard
 
     def _is_stored(self, shard: _Shard) -> bool:
-        return self.stored.get(shard.key) == shard.name
+        """Return whether the folder has the shard; one that is torn or of something else is made again."""
+        if shard.key in self.counted:
+            return True
+        if self.stored.get(shard.key) != shard.name:
+            return False
+        found = counts(self.folder, shard.name, self.plan.digest, len(shard.images))
+        if found is None:
+            self.listener.note(f"{shard.name} is damaged or no shard of this run: it is made again")
+            del self.stored[shard.key]
+            return False
+        self.counted[shard.key] = found
+        return True
 
     def _jobs(self) -> Iterator[BulkJob]:
         for shard in self._shards():
@@ -171,6 +189,9 @@ class _Run:
                 yield from (BulkJob(image, shard.number, position) for position, image in enumerate(shard.images))
 
     def _write(self, shard: _Shard) -> None:
-        self.folder.write(shard.name, to_parquet(shard.ordered_rows(), self.facts))
+        rows = list(shard.ordered_rows())
+        self.folder.write(shard.name, to_parquet(rows, self.facts), durable=True)
         self.stored[shard.key] = shard.name
+        errors = sum(row.get("error") is not None for row in rows)
+        self.counted[shard.key] = len(rows) - errors, errors
         self.done += len(self._incomplete.pop(shard.number).images)

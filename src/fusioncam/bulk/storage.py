@@ -166,13 +166,16 @@ class Folder:
         system, path = self._locate(name)
         return system.open_input_file(path)
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file completely or not at all, as object stores do by themselves; raise :class:`OutputError`."""
+    def write(self, name: str, data: bytes, *, durable: bool = False) -> None:
+        """Write a file completely or not at all, as object stores do by themselves; raise :class:`OutputError`.
+
+        With ``durable`` the data are on the disk when this returns, as object stores promise too.
+        """
         try:
             if is_local(self.url):
                 path = Path(self.url, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_write(path) as file:
+                with atomic_write(path, durable=durable) as file:
                     file.write(data)
             else:
                 self._write_remote(name, data)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,10 +26,12 @@ from fusioncam.explanations.explanation import Explanation, run_facts
 from fusioncam.explanations.result_files import RUN_FACTS, RunFiles, distinct_suffixes
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.rendering import MARKS, to_table
-from fusioncam.utils.files import atomic_write, to_json, writable_folder
+from fusioncam.utils.files import atomic_write, remove_abandoned, to_json, writable_folder
 from fusioncam.utils.text import file_stem, printable, slug
 
 _PRINTED_CARDS = 6  # more would only fill the screen
+_FACTS_BYTES = 200_000  # up to this size explanations.json is written after each image
+_PAUSE = 10  # times what writing takes, between two writes of a larger one
 
 
 class ExplanationWriter:
@@ -41,11 +44,14 @@ class ExplanationWriter:
         self, out: Path, inputs: Iterable[object] = (), *, quiet: bool = False, as_json: bool = False
     ) -> None:
         self.out = writable_folder(out)
+        remove_abandoned(out)
         self.files = RunFiles(out, [one for one in inputs if isinstance(one, Path)])
         self.quiet, self.json = quiet, as_json
         self.facts: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
         self.interrupted = False
+        self._about_run: dict[str, Any] = {}
+        self._next_facts = 0.0  # the time from which the facts are written again
 
     # -- during the run -----------------------------------------------------------------------------------
 
@@ -69,12 +75,17 @@ class ExplanationWriter:
 
     @contextmanager
     def facts_on_failure(self, model: ExplainedModel) -> Iterator[None]:
-        """If the block fails, write ``explanations.json``, so that the next run finds what this one wrote."""
+        """Write ``explanations.json`` after each image of the block, and also if the block fails.
+
+        The next run thereby finds what this one wrote, however it ends.
+        """
+        self._about_run = run_facts(model.name, model.preprocessing)
         try:
             yield
         except BaseException:
             if self.facts:
                 self.write_facts(model)
+                self.files.all_listed()
             raise
 
     def save(self, images: Iterable[list[Explanation]]) -> None:
@@ -86,6 +97,14 @@ class ExplanationWriter:
                 saved[0].insert(0, self._save_comparison(stem, explanations))
             for one, paths in zip(explanations, saved, strict=True):
                 self.facts.append(one.facts() | {"files": [path.name for path in paths]})
+            self._write_facts_so_far()
+
+    def _write_facts_so_far(self) -> None:
+        """Write the facts, for the case that this run is killed; after a while again if there are very many."""
+        began = time.monotonic()
+        if began >= self._next_facts:
+            size, ended = len(self._write(self._about_run)), time.monotonic()
+            self._next_facts = ended + _PAUSE * (ended - began) * (size > _FACTS_BYTES)
 
     def add_failure(self, image: ImageLike, error: Exception) -> None:
         """Record the error of an image."""
@@ -111,6 +130,7 @@ class ExplanationWriter:
     def finish(self, model: ExplainedModel) -> int:
         """Write ``explanations.json``, print the summary and the failures, and return the exit code."""
         facts = self.write_facts(model)
+        self.files.all_listed()
         if self.json:
             print(json.dumps(json.loads(facts), indent=2))
         elif self.facts and not self.quiet:
@@ -128,8 +148,10 @@ class ExplanationWriter:
 
     def write_facts(self, model: ExplainedModel) -> bytes:
         """Write ``explanations.json`` and return its contents."""
-        facts = run_facts(model.name, model.preprocessing)
-        facts |= {"explanations": self.facts, "failures": self.failures}
+        return self._write(run_facts(model.name, model.preprocessing))
+
+    def _write(self, facts: dict[str, Any]) -> bytes:
+        facts = facts | {"explanations": self.facts, "failures": self.failures}
         earlier = self.files.earlier(name for one in self.facts for name in one["files"])
         contents = to_json(facts | ({"earlier_files": earlier} if earlier else {}))
         with atomic_write(self.out / RUN_FACTS) as file:

@@ -36,6 +36,7 @@ from fusioncam.inference.context import image_names
 from fusioncam.inference.hooks import find
 from fusioncam.methods.base import Method, layers_of
 from fusioncam.methods.registry import as_method, as_methods
+from fusioncam.methods.warm_up import warm_up
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.old_names import old_keywords
 from fusioncam.zoo.loading import DEFAULT_MODEL, as_model
@@ -188,6 +189,7 @@ def _explain_batch(
     x = torch.stack([model.preprocessing(image) for image in images]).to(model.device)
     names = [name_of(image) for image in batch]
     layers = set().union(*(layers_of(method) for _, method in methods))
+    warm_up(model, [method for _, method in methods], x)
     with cached_passes(), image_names(names), prefetch_layers(x, layers):
         probabilities = predict_probabilities(model, x)
         require_label_per_class(model.labels, probabilities.shape[1])

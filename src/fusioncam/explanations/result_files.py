@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fusioncam.errors import FusionCamWarning, OutputError
+from fusioncam.explanations.started_files import forget_started, list_started, started_files
 from fusioncam.utils.text import name_key, truncate_stem
 
 RUN_FACTS = "explanations.json"
@@ -45,8 +46,9 @@ def distinct_suffixes(suffixes: Iterable[str]) -> list[str]:
 
 
 def listed_results(folder: Path) -> frozenset[str]:
-    """Return the names of the files that the ``explanations.json`` of a folder lists; empty if it has none."""
-    return frozenset(_listed_names(_read_json(folder / RUN_FACTS)) or ())
+    """Return the names of the files that runs into a folder have listed, also killed runs."""
+    listed = _listed_names(_read_json(folder / RUN_FACTS)) or []
+    return frozenset(listed + _names_in_folder(started_files(folder)))
 
 
 def results_among(paths: Iterable[Path]) -> set[Path]:
@@ -71,19 +73,26 @@ class RunFiles:
         self._inputs = {file_id for path in inputs for file_id in _file_ids(path)}
         self._earlier = listed_results(folder)
         self._used: set[str] = set()
+        self._started: set[str] = set()
         _require_own_facts(folder / RUN_FACTS)
 
     def stem(self, stem: str, names: Names) -> str:
-        """Return the stem, with a number if necessary, and reserve all its ``names`` for this run."""
+        """Return the stem, with a number if necessary, and reserve and list all its ``names`` for this run."""
         chosen = free_stem(stem, names, lambda name: self._is_unused(name) and self._may_write(name))
         self.renamed += any(self._is_unused(name) and not self._may_write(name) for name in names(stem))
         self._used.update(map(name_key, names(chosen)))
+        self._started.update(names(chosen))
+        list_started(self.folder, names(chosen))
         return chosen
 
     def earlier(self, written: Iterable[str]) -> list[str]:
-        """Return the results of earlier runs that still exist, without those that this run has written."""
-        names = sorted(self._earlier.difference(written))
+        """Return the files that earlier runs listed or this run began, if they exist, without the ``written``."""
+        names = sorted((self._earlier | self._started).difference(written))
         return [name for name in names if os.path.lexists(self.folder / name)]
+
+    def all_listed(self) -> None:
+        """Remove the list of files that were begun, after ``explanations.json`` has listed them."""
+        forget_started(self.folder)
 
     def _is_unused(self, name: str) -> bool:
         return name_key(name) not in self._used
@@ -109,7 +118,11 @@ def _listed_names(facts: Any) -> list[str] | None:
         names = [name for names in lists for name in names]
     except (TypeError, KeyError, AttributeError):
         return None
-    # a list may come from elsewhere: it must not name files outside its folder
+    return _names_in_folder(names)
+
+
+def _names_in_folder(names: Iterable[object]) -> list[str]:
+    """Return the names of files in the folder itself: a list may come from elsewhere and name others."""
     return [name for name in names if isinstance(name, str) and name not in ("", "..") and Path(name).name == name]
 
 
