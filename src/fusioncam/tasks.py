@@ -23,6 +23,7 @@ from torchvision.ops import box_iou
 
 from fusioncam.errors import InputTypeError, NonFiniteError, SettingError, ShapeError, TargetError
 from fusioncam.functional.heatmaps import precise
+from fusioncam.inference.output_reading import OutputReader
 from fusioncam.model.explained_model import ExplainedModel
 
 # keeps the log-odds of a missing detection finite
@@ -37,6 +38,7 @@ class _Wrapper(nn.Module):
         if not isinstance(network, nn.Module):
             raise InputTypeError(f"expected a network (an instance of torch.nn.Module), got {network!r}")
         self.wrapped = network
+        self.reader = OutputReader(warns=False)
 
     def _register(self, name: str, values: Tensor) -> None:
         """Register a buffer that moves with the network but is not part of its state dict."""
@@ -47,7 +49,8 @@ class Segmentation(_Wrapper):
     """Scores of a semantic segmentation network, as in Seg-Grad-CAM (Vinogradova et al. 2020, arXiv 2002.11434).
 
     ``network`` returns logits ``(N, classes, H, W)``, as a tensor (segmentation_models_pytorch) or in a mapping under
-    the key ``output`` (torchvision). A single channel is treated as two classes, no and yes. ``region`` is a boolean
+    the key ``output`` (torchvision). Probabilities, softmax or sigmoids, are turned into logits. A single channel is
+    treated as two classes, no and yes. ``region`` is a boolean
     mask ``(H, W)`` of the network's output, the same for all images of a batch.
 
     The score of class c is the mean of its logit over the region: the sum of the paper divided by the number of
@@ -80,7 +83,8 @@ class Segmentation(_Wrapper):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores ``(N, classes)`` for ``x`` ``(N, C, H, W)``."""
-        logits = self._logits(self.wrapped(x))
+        logits = self.reader.logits(lambda: self._output_of(self.wrapped(x)), x)
+        logits = _two_columns(logits[:, 0]) if logits.shape[1] == 1 else logits
         if self.region is None:
             assigned = torch.zeros_like(logits, dtype=torch.bool)
             assigned = assigned.scatter(1, logits.argmax(1, keepdim=True), value=True)
@@ -90,7 +94,7 @@ class Segmentation(_Wrapper):
             raise ShapeError(f"the network's output is {shapes}; resize the region to the output")
         return logits[:, :, self.region].mean(2)
 
-    def _logits(self, output: object) -> Tensor:
+    def _output_of(self, output: object) -> Tensor:
         if isinstance(output, Mapping):
             if self.output not in output:
                 raise ShapeError(
@@ -99,7 +103,7 @@ class Segmentation(_Wrapper):
             output = output[self.output]
         if not isinstance(output, Tensor) or output.dim() < 3:
             raise ShapeError(f"expected logits (N, classes, H, W) from the network, got {_describe(output)}")
-        return _two_columns(output[:, 0]) if output.shape[1] == 1 else output
+        return output
 
 
 class Detection(_Wrapper):
@@ -212,14 +216,14 @@ class Regression(_Wrapper):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores ``(N, 2)`` for ``x`` ``(N, C, H, W)``."""
-        return _two_columns((_column(self.wrapped(x), self.output, len(x)) - self.centre) / self.scale)
+        return _two_columns((_column(_rows(self.wrapped(x), len(x)), self.output) - self.centre) / self.scale)
 
 
 class MultiLabel(_Wrapper):
     """One of several labels that are not exclusive: two columns, "absent" (0) and "present" (1).
 
-    ``network`` returns one logit per label, ``(N, labels)``, or ``(N,)`` for a single label, before the sigmoid. The
-    probability of "present" is the sigmoid of the logit of ``label``. With a softmax over all labels, the other
+    ``network`` returns one logit per label, ``(N, labels)``, or ``(N,)`` for a single label; probabilities are turned
+    into log-odds. The probability of "present" is the sigmoid of the logit of ``label``. With a softmax over all labels, the other
     labels would lower it, although an image may show several.
 
     Raises :class:`ShapeError` or :class:`TargetError` for a label that does not exist.
@@ -231,7 +235,8 @@ class MultiLabel(_Wrapper):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores ``(N, 2)`` for ``x`` ``(N, C, H, W)``."""
-        return _two_columns(_column(self.wrapped(x), self.label, len(x)))
+        logits = self.reader.log_odds(lambda: _rows(self.wrapped(x), len(x)), x)
+        return _two_columns(_column(logits, self.label))
 
 
 # -- helpers ----------------------------------------------------------------------------------------------
@@ -242,11 +247,14 @@ def _two_columns(z: Tensor) -> Tensor:
     return torch.stack([-z, z], dim=1) / 2
 
 
-def _column(output: object, index: int, images: int) -> Tensor:
-    """Return one column ``(N,)`` of an output ``(N, outputs)`` or ``(N,)``."""
+def _rows(output: object, images: int) -> Tensor:
+    """Return an output ``(N, outputs)`` or ``(N,)`` as ``(N, outputs)``."""
     if not isinstance(output, Tensor) or output.dim() not in (1, 2) or len(output) != images:
         raise ShapeError(f"expected ({images}, outputs) or ({images},) from the network, got {_describe(output)}")
-    rows = output.reshape(images, -1)
+    return output.reshape(images, -1)
+
+
+def _column(rows: Tensor, index: int) -> Tensor:
     if index >= rows.shape[1]:
         raise TargetError(f"index must be from 0 to {rows.shape[1] - 1}, the last output of the network, got {index}")
     return rows[:, index]

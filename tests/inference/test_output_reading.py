@@ -7,9 +7,11 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import FusionCamWarning
+from fusioncam.tasks import MultiLabel, Segmentation
 
 
 class Net(nn.Module):
@@ -70,12 +72,124 @@ def test_one_output_has_the_probability_of_its_sigmoid():
     assert torch.equal(model.scores(x, 0, "top-1"), (z > 0).float())
 
 
-@pytest.mark.parametrize("classes", [2, 14])
-def test_sigmoids_are_reported_with_the_wrapper(classes):
-    """A network that ends with a sigmoid is reported."""
-    network, x = net_of(classes, nn.Sigmoid())
+SIGMOIDS = {
+    "module": nn.Sigmoid(),
+    "function": torch.sigmoid,
+    "in place": lambda z: z.sigmoid_(),
+    "hard": F.hardsigmoid,
+    "stacked": lambda z: torch.stack([one.sigmoid() for one in z.unbind(1)], 1),
+    "permuted": lambda z: torch.sigmoid(z)[:, list(reversed(range(z.shape[1])))].contiguous(),
+    "squeezed": lambda z: z[..., None, None].sigmoid(),
+    "written": lambda z: torch.zeros_like(z).index_put_((torch.arange(len(z)),), z.sigmoid()),
+    "averaged": lambda z: (z.sigmoid() + (2 * z).sigmoid()) / 2,
+    "multiplied": lambda z: z.sigmoid() * z[:, :1].sigmoid(),
+    "calibrated": lambda z: z.sigmoid() * torch.linspace(0.1, 1, z.shape[1]),
+}
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("last", SIGMOIDS.values(), ids=SIGMOIDS)
+def test_sigmoids_are_reported_and_read_as_log_odds(last, grad):
+    """A sigmoid is found in a module, a function, and behind operations that only rearrange or scale its results."""
+    network, x = net_of(3, last)
     with pytest.warns(FusionCamWarning, match=r"\[0, 1\].*fusioncam\.tasks\.MultiLabel"):
+        model = ExplainedModel(network, "maps")
+        logits = model.record(x, 0).logits if grad else model.logits(x)
+    assert torch.allclose(logits.sigmoid(), raw(network, x).flatten(1), atol=1e-6)
+
+
+def test_a_sigmoid_in_torchscript_is_found():
+    """The operations inside a scripted network are followed too."""
+    network, x = net_of(3, nn.Sigmoid())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit.trace is deprecated
+        scripted = torch.jit.trace(network, x)
+    with pytest.warns(FusionCamWarning, match="sigmoids"):
+        ExplainedModel(scripted).logits(x)
+
+
+NO_SIGMOIDS = {
+    "weighted": nn.Sequential(nn.Sigmoid(), nn.Linear(3, 3)),
+    "gate": lambda z: z * z.sigmoid(),
+    "joined": lambda z: torch.cat([z[:, :1], z[:, 1:].sigmoid()], 1),
+    "silu": F.silu,
+    "log-softmax": lambda z: z.log_softmax(1),
+    "log-sigmoid": F.logsigmoid,
+    "scaled": lambda z: 5 * z.sigmoid(),
+}
+
+
+@pytest.mark.parametrize("last", NO_SIGMOIDS.values(), ids=NO_SIGMOIDS)
+def test_logits_that_depend_on_sigmoids_are_left_alone(last):
+    """A sigmoid inside of the network does not make its outputs probabilities."""
+    network, x = net_of(3, last)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(ExplainedModel(network, "maps").logits(x), raw(network, x))
+
+
+def test_logits_within_0_and_1_are_no_sigmoids():
+    """Gates give values from sigmoids and others, here all within [0, 1]: only their origin separates them."""
+    network, x = net_of(3, lambda z: (z * z.sigmoid()).abs() / 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         ExplainedModel(network, "maps").logits(x)
+
+
+def test_logarithms_of_probabilities_are_named():
+    """Their softmax is the network's own probability, so they are used as they are, without a warning."""
+    network, x = net_of(3, lambda z: z.log_softmax(1))
+    model = ExplainedModel(network, "maps")
+    assert torch.allclose(model.scores(x, 1, "probability"), raw(network, x)[:, 1].exp(), atol=1e-6)
+    assert model.runner.reader.reading == "logarithms of probabilities"
+
+
+ONE_SIGMOID = {
+    "column": torch.sigmoid,
+    "no column": lambda z: z[:, 0].sigmoid(),
+    "sides of 1": lambda z: z.sigmoid()[..., None, None],
+}
+
+
+@pytest.mark.parametrize("last", ONE_SIGMOID.values(), ids=ONE_SIGMOID)
+def test_one_sigmoid_is_the_probability(last):
+    """The probability is the network's own and not the sigmoid of it, whatever the shape of the output."""
+    network, x = net_of(1, last)
+    with pytest.warns(FusionCamWarning, match="one output, a sigmoid.*tasks.MultiLabel"):
+        probability = ExplainedModel(network, "maps").scores(x, 0, "probability")
+    assert torch.allclose(probability, raw(network, x).flatten(), atol=1e-6)
+
+
+@pytest.mark.parametrize("last", [lambda z: z[:, 0], lambda z: z[..., None, None]], ids=["no column", "sides of 1"])
+def test_one_logit_of_any_shape_is_read(last):
+    """One number per image is one output."""
+    network, x = net_of(1, last)
+    with pytest.warns(FusionCamWarning, match="one output.*tasks.Regression"):
+        logits = ExplainedModel(network, "maps").logits(x)
+    assert torch.equal(logits[:, 0], raw(network, x).flatten())
+
+
+@pytest.mark.parametrize(
+    ("classes", "last"), [(3, torch.sigmoid), (1, lambda z: z[:, 0].sigmoid()), (2, nn.Softmax(1))]
+)
+def test_a_label_of_a_network_with_probabilities_has_its_own(classes, last):
+    """`MultiLabel` turns sigmoids and a softmax inside the network into log-odds, without a warning."""
+    network, x = net_of(classes, last)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = ExplainedModel(MultiLabel(network, classes - 1), "wrapped.maps").scores(x, 1, "probability")
+    assert torch.allclose(scores, raw(network, x).reshape(2, -1)[:, -1], atol=1e-6)
+
+
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.Sigmoid()])
+def test_segmentation_reads_probabilities_as_logits(last):
+    """The scores are those of the same network without its last function, up to a constant for the softmax."""
+    convolution, x = nn.Conv2d(3, 2, 1), torch.rand(2, 3, 8, 8)
+    region = torch.ones(8, 8, dtype=torch.bool)
+    plain, other = (Segmentation(network, region)(x) for network in (convolution, nn.Sequential(convolution, last)))
+    if isinstance(last, nn.Softmax):
+        plain, other = (scores - scores.mean(1, keepdim=True) for scores in (plain, other))
+    assert torch.allclose(plain, other, atol=1e-4)
 
 
 def test_logits_are_returned_unchanged_without_a_warning():

@@ -117,5 +117,5 @@ def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
         size = " x ".join(map(str, candidate.shape[1:]))
         mark = " (default)" if candidate.name == default else ""
         table.add_row(candidate.name + mark, candidate.kind, str(candidate.shape[0]), size)
-    table.caption = why or f"the outputs are read as {explained.runner.reading}"
+    table.caption = why or f"the outputs are read as {explained.runner.reader.reading}"
     print_table(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from fusioncam.inference.batchnorm_folding import BatchNormFolding
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.inference.costs import record_passes
 from fusioncam.inference.eval_mode import exclusive_eval
-from fusioncam.inference.output_reading import as_logits, recognise, warn_about
+from fusioncam.inference.output_reading import OutputReader
 from fusioncam.inference.replicas import CompiledNetwork, can_copy, replicate
 from fusioncam.inference.settings import Speed
 
@@ -36,7 +37,7 @@ class NetworkRunner:
         self._tuners: dict[tuple[torch.Size, torch.device], ChunkSizeTuner] = {}
         self._compiled: dict[tuple[torch.Size, torch.device], CompiledNetwork] = {}
         self._folding: BatchNormFolding | None = None
-        self.reading: str | None = None
+        self.reader = OutputReader()
 
     def exclusive_eval(self, *, grad: bool) -> AbstractContextManager[None]:
         """Lock the network for this thread, in evaluation mode, with or without gradients."""
@@ -59,13 +60,9 @@ class NetworkRunner:
         x = x.detach().clone() if x.is_inference() else x.detach()
         return x.to(parameter.device, parameter.dtype)
 
-    def _read(self, output: object, rows: int) -> Tensor:
-        """Return the logits ``(rows, classes)``; the first output decides how all are read."""
-        outputs = _logits_of(output, rows)
-        if self.reading is None:
-            self.reading = recognise(self.network, outputs)
-            warn_about(self.reading)
-        return as_logits(outputs, self.reading)
+    def _logits(self, network: Callable[[Tensor], object], x: Tensor, rows: int) -> Tensor:
+        """Return the logits ``(rows, classes)`` of the network or a replica."""
+        return self.reader.logits(lambda: _outputs_of(network(x), rows), x)
 
     def _spatial_dims(self) -> int:
         """Return the number of spatial dimensions of the network's input, that of its first convolution."""
@@ -75,7 +72,7 @@ class NetworkRunner:
 
     def __call__(self, x: Tensor, *, counted: bool = True, rows: int | None = None) -> Tensor:
         """Return logits ``(N, classes)``; ``rows`` is the number of rows where a hook changes the batch size."""
-        logits = self._read(self.network(x), rows or len(x))
+        logits = self._logits(self.network, x, rows or len(x))
         if counted:
             record_passes(passes=len(x), planned=len(x))
         return logits
@@ -120,7 +117,7 @@ class NetworkRunner:
             return False
         if self._folding is None or not self._folding.modules.matches(self.network):
             example = self._ordered(x[:1])
-            self._folding = BatchNormFolding(self.network, lambda network: _logits_of(network(example), 1))
+            self._folding = BatchNormFolding(self.network, lambda network: _outputs_of(network(example), 1))
         return bool(self._folding.pairs)
 
     @memoize_pass
@@ -147,7 +144,7 @@ class NetworkRunner:
 
     def _run(self, network: Callable[[Tensor], object], x: Tensor) -> Tensor:
         with self._reduced_precision(x.device):
-            return self._read(network(x), len(x))
+            return self._logits(network, x, len(x))
 
     def _run_padded(
         self, network: Callable[[Tensor], object], padded_size: Callable[[int], int], x: Tensor
@@ -157,7 +154,7 @@ class NetworkRunner:
         padded = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing else x
         try:
             with self._reduced_precision(x.device):
-                return self._read(network(self._ordered(padded)), len(padded))[: len(x)]
+                return self._logits(network, self._ordered(padded), len(padded))[: len(x)]
         except RuntimeError as error:
             if not self._channels_last or "view size is not compatible" not in str(error):
                 raise
@@ -174,13 +171,16 @@ def _padded_size(tuner: ChunkSizeTuner, device: torch.device, jobs: int) -> int:
     return jobs if device.type == "cpu" else min((size for size in tuner.sizes if size >= jobs), default=jobs)
 
 
-def _logits_of(output: object, rows: int) -> Tensor:
-    """Return the logits ``(rows, classes)``, the network's output itself or its ``.logits`` (Hugging Face)."""
-    logits = output if isinstance(output, Tensor) else getattr(output, "logits", output)
-    if not (isinstance(logits, Tensor) and logits.dim() == 2 and len(logits) == rows):
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ShapeError(
-            f"expected the network to return scores ({rows}, classes), got {got}: "
-            "wrap it in a module that returns one row of scores per image"
-        )
-    return logits[:rows]
+def _outputs_of(output: object, rows: int) -> Tensor:
+    """Return the outputs ``(rows, classes)``, the network's output itself or its ``.logits`` (Hugging Face).
+
+    One number per image is one class, and sides of 1 after the classes are left out.
+    """
+    outputs = output if isinstance(output, Tensor) else getattr(output, "logits", output)
+    if isinstance(outputs, Tensor) and outputs.shape[:1] == (rows,) and prod(outputs.shape[2:]) == 1:
+        return outputs.reshape(rows, -1)
+    got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    raise ShapeError(
+        f"expected the network to return scores ({rows}, classes), got {got}: "
+        "wrap it in a module that returns one row of scores per image"
+    )

@@ -1,0 +1,67 @@
+"""Follow one pass of a network, operation by operation: whether its outputs are sigmoids, and whether it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+# how a tensor depends on the input: not at all, by sigmoids only, or in another way
+_CONSTANT, _SIGMOID, _OTHER = range(3)
+_SIGMOIDS = ("sigmoid", "hardsigmoid")
+# operations with weights turn sigmoids into something else
+_WEIGHTED = ("conv", "linear", "mm", "norm", "embedding", "attention", "lstm", "gru", "rnn", "quantized")
+
+
+class FollowedPass(TorchDispatchMode):
+    """Follow what is computed from ``x`` inside the ``with`` block, in modules, functions and TorchScript.
+
+    ``draws`` are the operations that used random numbers of torch. A tensor is known by the address of its storage,
+    so that a write to a part of it counts for the whole.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__()
+        self._origins = {_address(x): _OTHER}
+        self.draws: set[str] = set()
+
+    def is_of_sigmoids(self, output: Tensor) -> bool:
+        """Return whether the output consists of sigmoids, also rearranged, scaled, multiplied or averaged."""
+        return self._origins.get(_address(output)) == _SIGMOID
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        name = function.name().split("::")[-1].split(".")[0].strip("_").lower()
+        if torch.Tag.nondeterministic_seeded in function.tags:
+            self.draws.add(name)
+        origin = self._origin(name, (args, kwargs))
+        for tensor in _tensors(result):
+            self._origins[_address(tensor)] = origin
+        return result
+
+    def _origin(self, name: str, inputs: object) -> int:
+        """Return the origin of what the operation computes from its inputs."""
+        origin = max((self._origins.get(_address(one), _CONSTANT) for one in _tensors(inputs)), default=_CONSTANT)
+        if origin == _CONSTANT or name.endswith("_like") or name.startswith("new_"):
+            return _CONSTANT
+        if name in _SIGMOIDS:
+            return _SIGMOID
+        return _OTHER if any(part in name for part in _WEIGHTED) else origin
+
+
+def _address(tensor: Tensor) -> int:
+    is_stored = tensor.layout == torch.strided and torch._C._has_storage(tensor)
+    return tensor.untyped_storage().data_ptr() if is_stored else id(tensor)
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _tensors(one)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
