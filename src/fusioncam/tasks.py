@@ -223,8 +223,8 @@ class MultiLabel(_Wrapper):
     """One of several labels that are not exclusive: two columns, "absent" (0) and "present" (1).
 
     ``network`` returns one logit per label, ``(N, labels)``, or ``(N,)`` for a single label; probabilities are turned
-    into log-odds. The probability of "present" is the sigmoid of the logit of ``label``. With a softmax over all labels, the other
-    labels would lower it, although an image may show several.
+    into log-odds. The probability of "present" is the sigmoid of the logit of ``label``. With a softmax over all
+    labels, the other labels would lower it, although an image may show several.
 
     Raises :class:`ShapeError` or :class:`TargetError` for a label that does not exist.
     """

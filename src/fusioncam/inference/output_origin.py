@@ -16,7 +16,7 @@ _SIGMOIDS = ("sigmoid", "hardsigmoid")
 _WEIGHTED = ("conv", "linear", "mm", "norm", "embedding", "attention", "lstm", "gru", "rnn", "quantized")
 
 
-class FollowedPass(TorchDispatchMode):
+class FollowedPass(TorchDispatchMode):  # type: ignore[no-untyped-call] # of torch
     """Follow what is computed from ``x`` inside the ``with`` block, in modules, functions and TorchScript.
 
     ``draws`` are the operations that used random numbers of torch. A tensor is known by the address of its storage,
@@ -24,7 +24,7 @@ class FollowedPass(TorchDispatchMode):
     """
 
     def __init__(self, x: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # of torch
         self._origins = {_address(x): _OTHER}
         self.draws: set[str] = set()
 
