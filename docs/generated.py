@@ -16,7 +16,7 @@ import yaml
 from markdown.extensions.toc import slugify, unique
 from typer.main import get_command
 
-from fusioncam.cli.main import app
+from fusioncam.cli.commands import app
 from fusioncam.methods import registry as methods
 from fusioncam.methods.costs import PassCount
 from fusioncam.methods.registry import METHODS
@@ -248,7 +248,7 @@ terminals too. Results go to standard output; progress, warnings and errors go t
 | exit code | meaning |
 | --- | --- |
 | 0 | success |
-| 1 | some images failed, the others are complete |
+| 1 | some images or the report failed, the others are complete |
 | 2 | an argument is wrong, or the disk is full |
 | 130 | stopped by Ctrl-C; finished results are kept |
 """

@@ -34,6 +34,8 @@ from collections.abc import Iterable, Sequence
 _SHORTEST = 3  # letters of a word that is looked for in other names
 _PREFIX = 0.6  # least share of a name that its beginning must be, as in "insert" for "insertion"
 
+MAX_COUNT = 2**31 - 1  # of anything that is counted: more than memory or time allow
+
 
 class FusionCamError(Exception):
     """Base class of all errors that the library raises deliberately."""
@@ -217,6 +219,8 @@ def require_known(kind: str, name: object, known: Iterable[object]) -> None:
 
 
 def require_count(name: str, value: object) -> None:
-    """Raise :class:`SettingError` unless the setting is a positive integer."""
+    """Raise :class:`SettingError` unless the setting is an integer from 1 to ``MAX_COUNT``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise SettingError(f"{name} must be a positive integer, got {value!r}")
+    if value > MAX_COUNT:
+        raise SettingError(f"{name} must be at most {MAX_COUNT:,}, got an integer of {value.bit_length()} bits")

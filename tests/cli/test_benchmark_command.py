@@ -244,7 +244,7 @@ def test_report_of_a_missing_folder(cli, tmp_path):
 
 
 def test_run_remains_valid_if_the_report_fails(cli, photos, monkeypatch):
-    """Rows are kept, and the reason is printed."""
+    """Rows are kept, the reason is printed, and the exit code is 1."""
 
     def fails(folder):
         raise ResultsError("the run has no row with a value")
@@ -252,7 +252,7 @@ def test_run_remains_valid_if_the_report_fails(cli, photos, monkeypatch):
     monkeypatch.setattr("fusioncam.report.html.page.write_html_report", fails)
     code, out, err = cli("benchmark", photos, *FAST, "-o", "run")
 
-    assert (code, err) == (0, f"{data_line(photos)}no report: the run has no row with a value\n")
+    assert (code, err) == (1, f"{data_line(photos)}no report: the run has no row with a value\n")
     assert "12 rows" in out
 
 

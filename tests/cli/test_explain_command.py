@@ -307,11 +307,11 @@ def test_explain_without_a_report(cli, photos):
 
 
 def test_heatmaps_remain_if_the_report_fails(cli, photos):
-    """The exit code stays 0 and the reason is printed."""
+    """The exit code is 1 and the reason is printed."""
     Path("out", "report.html").mkdir(parents=True)
     result = cli("explain", photos / "cat.png", *FAST, "--out", "out")
 
-    assert result.code == 0
+    assert result.code == 1
     assert "no report: cannot write" in result.err
 
 

@@ -16,7 +16,8 @@ import pytest
 from typer.main import get_command
 
 from fusioncam import METHODS, METRICS
-from fusioncam.cli.main import app, main
+from fusioncam.cli.commands import app
+from fusioncam.cli.main import main
 from fusioncam.zoo.loading import MODELS
 
 PROGRAM = Path(sys.executable).with_name("fusioncam")

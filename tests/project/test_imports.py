@@ -117,7 +117,7 @@ def test_packages_only_export():
         "import fusioncam",
         "import fusioncam; fusioncam.FusionCamError",
         *(
-            f"from fusioncam.cli.main import app; app({[*command.split(), '--help']}, standalone_mode=False)"
+            f"from fusioncam.cli.commands import app; app({[*command.split(), '--help']}, standalone_mode=False)"
             for command in ("", "demo", "explain", "benchmark", "report", "app", "doctor", "list", "list layers")
         ),
     ],
@@ -130,7 +130,7 @@ def test_start_loads_nothing_heavy(code):
 @pytest.mark.parametrize("words", ["list methods", "list metrics", "list models"])
 def test_listing_loads_no_torch(words):
     """The listing commands read the catalog; of the heavy packages they load only rich's tables."""
-    code = f"from fusioncam.cli.main import app; app({words.split()}, standalone_mode=False)"
+    code = f"from fusioncam.cli.commands import app; app({words.split()}, standalone_mode=False)"
     assert loaded_by(code) == {"rich.table"}
 
 

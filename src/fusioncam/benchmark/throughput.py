@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from fusioncam.benchmark.machine import machine_facts
-from fusioncam.errors import NonFiniteError
+from fusioncam.errors import NonFiniteError, SettingError
 from fusioncam.functional.heatmaps import upsample
 from fusioncam.functional.masks import ChannelMasks
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
 
 SCHEMA_VERSION = 1
+MAX_SECONDS = 3600
 _CPU_CHUNKS, _GPU_CHUNKS = (1, 2, 4, 8, 16), (1, 16, 32, 64, 128, 256)
 # shares of the total time: one turn of plain passes, all of them, the first masked scores, all turns of masked passes
 _TURN, _PLAIN, _FIRST_SCORES, _MASKED = 0.0075, 0.45, 0.15, 0.35
@@ -70,8 +71,10 @@ def examine(model: ExplainedModel, seconds: float = 20.0, report: Callable[[str]
     """Return all facts and measurements, ready for JSON.
 
     It takes about ``seconds``, up to three times as long for a slow network. ``report`` is called with the name of
-    each step.
+    each step. Raises :class:`SettingError` for a duration that is not positive, or over an hour.
     """
+    if not 0 < seconds <= MAX_SECONDS:
+        raise SettingError(f"seconds must be positive and at most {MAX_SECONDS:,}, got {seconds!r}")
     start = time.perf_counter()
     report("looking at the machine")
     facts, x = machine_facts(model), example_input(model)

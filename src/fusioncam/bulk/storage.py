@@ -17,6 +17,7 @@ from fusioncam.data.images import open_image, read_image
 from fusioncam.errors import ImageError, OutputError, SettingError
 from fusioncam.utils.files import atomic_write
 from fusioncam.utils.optional import extra
+from fusioncam.utils.text import printable
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,16 @@ def _read_bytes(image: FoundImage) -> bytes:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder to write to, by path or URL."""
+    """A folder to write to, by path or URL.
+
+    Raises :class:`SettingError` for a name that is not text, which pyarrow cannot use.
+    """
 
     url: str
+
+    def __post_init__(self) -> None:
+        if printable(self.url) != self.url:
+            raise SettingError(f"'{printable(self.url)}' is not a name for a folder of heatmaps: choose another one")
 
     def _locate(self, name: str = "") -> tuple[Any, str]:
         system, path = (arrow_files().LocalFileSystem(), self.url) if is_local(self.url) else file_system(self.url)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.options import DEFAULT_MODEL, Device, MethodsOrNone, ModelNames
 
 APP_EXIT_CODES = "Exit codes: 0 stopped by Ctrl-C; 2 the request is invalid or the address is not available."
@@ -37,9 +38,16 @@ def app(
     from fusioncam.app.server import run_server
     from fusioncam.app.session import Session
 
-    with run_server(Session.open(model or [DEFAULT_MODEL], method or (), device), host, port) as address:
+    session = Session.open(model or [DEFAULT_MODEL], method or (), device)
+    keep_results()
+    with run_server(session, host, port) as address:
         print(f"fusioncam app: {address} (Ctrl-C stops it)", flush=True)
         try:
-            threading.Event().wait()
+            wait()
         except KeyboardInterrupt:
             print("stopped")
+
+
+def wait() -> None:
+    """Wait for ever; Ctrl-C ends it."""
+    threading.Event().wait()

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.options import (
     BatchSize,
     Device,
@@ -20,7 +21,7 @@ from fusioncam.cli.options import (
     Report,
 )
 from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, RayOptions, WorkerCount
-from fusioncam.cli.report import write_report_if_possible
+from fusioncam.cli.report import finish_report, with_report
 
 
 def benchmark(
@@ -85,7 +86,9 @@ def benchmark(
     chosen = as_plan(plan, data=data, **lists, **sampling, **settings)
     bar = BenchmarkProgressBar(quiet=quiet)
     start_workers = RayOptions(ray, workers, cpus, gpus, patience).start_workers(batch_size, bar)
+    keep_results()
     with bar.displayed(), start_workers as pool:
         result = run(chosen, out, extend=extend, listener=bar, workers=pool)
-    written = write_report_if_possible(out) if report and not result.interrupted else []
-    raise typer.Exit(print_result(result, written, quiet=quiet, json=json))
+    written = finish_report(out, wanted=report and not result.interrupted)
+    code = print_result(result, written or [], quiet=quiet, json=json)
+    raise typer.Exit(with_report(code, written))

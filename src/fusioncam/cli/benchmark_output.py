@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fusioncam.benchmark.runner import BenchmarkResult
-from fusioncam.cli.output import print_failures, print_json, print_table
+from fusioncam.cli.output import print_failures, print_json, print_line, print_note, print_table
 from fusioncam.cli.progress import means_table
 
 
@@ -20,10 +19,7 @@ def print_result(result: BenchmarkResult, written: Sequence[Path], *, quiet: boo
         _print_means(result, written)
     print_failures([_failure(row) for row in result.failures], len(result.failures))
     if result.interrupted:
-        print(
-            f"stopped: {result.rows:,} values are in {result.folder}; run the same command again to continue",
-            file=sys.stderr,
-        )
+        print_note(f"stopped: {result.rows:,} values are in {result.folder}; run the same command again to continue")
         return 130
     return 1 if result.failures else 0
 
@@ -31,9 +27,9 @@ def print_result(result: BenchmarkResult, written: Sequence[Path], *, quiet: boo
 def _print_means(result: BenchmarkResult, written: Sequence[Path]) -> None:
     if result.rows > len(result.failures):
         print_table(means_table(result.means))
-    print(f"{result.rows:,} rows: {result.file}")
+    print_line(f"{result.rows:,} rows: {result.file}")
     for path in written:
-        print(path)
+        print_line(path)
 
 
 def _failure(row: dict[str, Any]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 
 from fusioncam.bulk.plan import BulkPlan
 from fusioncam.bulk.runner import BulkResult, explain_in_bulk
-from fusioncam.cli.output import failure_message, print_failures, print_json
+from fusioncam.cli.interruption import keep_results
+from fusioncam.cli.output import failure_message, print_failures, print_json, print_line, print_note
 from fusioncam.cli.progress import BulkProgressBar
 from fusioncam.cli.ray_options import RayOptions
 
@@ -17,6 +17,7 @@ def run_in_bulk(
 ) -> int:
     """Explain the images of a plan into shards, print the result and return the exit code."""
     bar = BulkProgressBar(quiet=quiet)
+    keep_results()
     with bar.displayed(), ray.start_workers(batch_size, bar) as workers:
         result = explain_in_bulk(plan, out, device=device, workers=workers, listener=bar)
     return _print_result(result, quiet=quiet, json=json)
@@ -26,13 +27,10 @@ def _print_result(result: BulkResult, *, quiet: bool, json: bool) -> int:
     if json:
         print_json(asdict(result))
     elif not quiet:
-        print(f"{result.heatmaps:,} heatmaps of {result.images:,} images: {result.folder}")
+        print_line(f"{result.heatmaps:,} heatmaps of {result.images:,} images: {result.folder}")
     messages = [failure_message(row["image"], row["error"]) for row in result.listed_failures]
     print_failures(messages, result.failures)
     if result.interrupted:
-        print(
-            f"stopped: {result.images:,} images are in shards; run the same command again to continue",
-            file=sys.stderr,
-        )
+        print_note(f"stopped: {result.images:,} images are in shards; run the same command again to continue")
         return 130
     return 1 if result.failures else 0

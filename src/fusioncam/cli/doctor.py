@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.options import DEFAULT_MODEL, Device, Json, ModelName, Precision, speed_for
 
 
@@ -14,7 +15,8 @@ def doctor(
     device: Device = None,
     precision: Precision = None,
     seconds: Annotated[
-        float, typer.Option(min=0.1, help="approximate duration of the measurement; slow models take longer")
+        float,
+        typer.Option(min=0.1, max=3600, help="approximate duration of the measurement; slow models take longer"),
     ] = 20,
     json: Json = False,
 ) -> None:
@@ -34,6 +36,7 @@ def doctor(
     from fusioncam.zoo.loading import load_model
 
     loaded = load_model(model, device=device, speed=speed_for(precision))
+    keep_results()  # the status restores the terminal
     with Console(stderr=True).status("measuring") as status:
         report = examine(loaded, seconds, lambda step: status.update(f"measuring: {step}"))
     if json:

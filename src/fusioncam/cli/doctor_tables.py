@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
+
+from fusioncam.cli.output import cell
 
 _WORDS = {None: "none", True: "yes", False: "no"}
 
@@ -60,5 +61,5 @@ def _masked_table(report: dict[str, Any]) -> Table:
         numbers = (str(one["workers"]), str(one["chunk"]), f"{one['difference']:.2g}", correlation)
         table.add_row(one["precision"] + mark, _rate(one["rate"]), share, *numbers)
     for precision, error in report["failed"].items():
-        table.add_row(precision, Text(error))
+        table.add_row(precision, cell(error))
     return table

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.options import (
     DEFAULT_MODEL,
     BatchSize,
@@ -24,8 +24,9 @@ from fusioncam.cli.options import (
     require_methods,
     speed_for,
 )
+from fusioncam.cli.output import print_line, print_note
 from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, RayOptions, WorkerCount
-from fusioncam.cli.report import write_report_if_possible
+from fusioncam.cli.report import finish_report, with_report
 from fusioncam.errors import ImageError, SettingError
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def _explain(
     """Explain, save, print and write the report; exit with the code of the run."""
     from fusioncam.explanations.explain import explain_batches
 
+    keep_results()
     with writer.facts_on_failure(model), writer.progress(images) as found:
         writer.save(
             explain_batches(
@@ -161,11 +163,11 @@ def _explain(
             )
         )
     code = writer.finish(model)
-    written = write_report_if_possible(writer.out) if report and writer.facts and not writer.interrupted else []
+    written = finish_report(writer.out, wanted=bool(report and writer.facts and not writer.interrupted))
     if not (writer.quiet or writer.json):
-        for path in written:
-            print(f"report: {path}")
-    raise typer.Exit(code)
+        for path in written or ():
+            print_line(f"report: {path}")
+    raise typer.Exit(with_report(code, written))
 
 
 def _require(condition: bool, message: str) -> None:
@@ -194,7 +196,7 @@ def _images(paths: list[str]) -> list[Path | ImageError]:
         count = f"{len(results)} of {len(images)} images"
         left_out = f"left out {count}, results that the explanations.json of an earlier run lists"
         _require(len(results) < len(set(found)), f"nothing to explain: {left_out}: name the files to explain them")
-        print(f"note: {left_out}", file=sys.stderr)
+        print_note(f"note: {left_out}")
     return [one for one in found if one not in results]
 
 

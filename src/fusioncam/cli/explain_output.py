@@ -6,7 +6,6 @@ Only facts stay in memory, so that a run may have any number of images.
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
-from fusioncam.cli.output import failure_message, print_table
+from fusioncam.cli.output import cell, failure_message, print_json, print_note, print_table
 from fusioncam.cli.progress import ExplainProgressBar
 from fusioncam.data.images import ImageLike
 from fusioncam.errors import ImageError, describe_error
@@ -132,17 +130,17 @@ class ExplanationWriter:
         facts = self.write_facts(model)
         self.files.all_listed()
         if self.json:
-            print(json.dumps(json.loads(facts), indent=2))
+            print_json(json.loads(facts))
         elif self.facts and not self.quiet:
             for item in (self._summary(), *self._trust_cards()):
                 print_table(item)
         if self.files.renamed:
             numbered = f"the results of {self.files.renamed} images have a number in their names"
-            print(f"note: kept files in {self.out} that no earlier run wrote: {numbered}", file=sys.stderr)
+            print_note(f"note: kept files in {self.out} that no earlier run wrote: {numbered}")
         for failure in self.failures:
-            print("failed:", failure_message(**failure), file=sys.stderr)
+            print_note(f"failed: {failure_message(**failure)}")
         if self.interrupted:
-            print(f"stopped: {len(self.facts)} heatmaps are in {self.out}", file=sys.stderr)
+            print_note(f"stopped: {len(self.facts)} heatmaps are in {self.out}")
             return 130
         return 1 if self.failures else 0
 
@@ -171,7 +169,7 @@ class ExplanationWriter:
             probability = f"{one['probability']:.1%}"
             level = [f"{MARKS[one['check']['level']]} {one['check']['level']}"] if checked else []
             cells = (Path(one["image"]).name, one["class_name"], probability, one["method"], *gains, *level, file)
-            table.add_row(*map(Text, map(printable, cells)))  # names are text, not markup
+            table.add_row(*map(cell, cells))
         return table
 
     def _trust_cards(self) -> list[Table | str]:

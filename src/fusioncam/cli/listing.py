@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from fusioncam.cli.arguments import CheckedCommand
 from fusioncam.cli.catalog import catalog
 from fusioncam.cli.options import DEFAULT_MODEL, SHORT_EXIT_CODES, ModelName
 
@@ -15,7 +16,7 @@ listing = typer.Typer(
 )
 
 
-@listing.command("methods", epilog=SHORT_EXIT_CODES)
+@listing.command("methods", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)
 def list_methods() -> None:
     """List the methods with their cost per image, paper and settings.
 
@@ -43,7 +44,7 @@ def _passes(full: int, partial: int) -> str:
     return f"{full:,}" + (f" and {partial:,} partial" if partial else "")
 
 
-@listing.command("metrics", epilog=SHORT_EXIT_CODES)
+@listing.command("metrics", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)
 def list_metrics() -> None:
     """List the metrics with what they need, their paper and settings. A name with a colon is a named protocol.
 
@@ -68,7 +69,7 @@ def list_metrics() -> None:
     print_table(table, width=240)
 
 
-@listing.command("models", epilog=SHORT_EXIT_CODES)
+@listing.command("models", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)
 def list_models() -> None:
     """List the models that are included and the libraries that others come from.
 
@@ -89,7 +90,7 @@ def list_models() -> None:
     print_table(table)
 
 
-@listing.command("layers", epilog=SHORT_EXIT_CODES)
+@listing.command("layers", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)
 def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
     """List the layers of a model that output feature maps, in the order of execution, and the default layer.
 

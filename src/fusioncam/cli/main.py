@@ -1,6 +1,6 @@
-"""The command line: `fusioncam demo`, `explain`, `benchmark`, `report`, `list`, `doctor` and `app`.
+"""The program `fusioncam`: run a command, and turn errors and Ctrl-C into messages and exit codes.
 
-The modules of the commands import torch and other heavy packages inside their functions, so that help is fast.
+Only the standard library is imported at the top, so that Ctrl-C is handled from the first moment.
 """
 
 from __future__ import annotations
@@ -8,74 +8,55 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from importlib.metadata import version
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
+from fusioncam.cli.interruption import CODE, stopping_at_once
 
-from fusioncam.cli.app import APP_EXIT_CODES
-from fusioncam.cli.app import app as serve
-from fusioncam.cli.benchmark import benchmark
-from fusioncam.cli.doctor import doctor
-from fusioncam.cli.explain import demo, explain
-from fusioncam.cli.listing import listing
-from fusioncam.cli.options import EXIT_CODES, SHORT_EXIT_CODES
-from fusioncam.cli.ray_options import with_address
-from fusioncam.cli.report import report
-from fusioncam.errors import FusionCamError
-
-ABOUT = """Show what a vision model looks at: Fusion-CAM and related methods.
-
-\b
-fusioncam demo
-fusioncam explain cat.jpg
-fusioncam explain --help
-"""
-
-app = typer.Typer(
-    help=ABOUT,
-    epilog=EXIT_CODES,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 118},
-)
-app.add_typer(listing, name="list")
-app.command(epilog=EXIT_CODES)(demo)
-app.command(epilog=EXIT_CODES)(explain)
-app.command(epilog=EXIT_CODES)(benchmark)
-app.command(epilog=EXIT_CODES)(report)
-app.command("app", epilog=APP_EXIT_CODES)(serve)
-app.command(epilog=SHORT_EXIT_CODES)(doctor)
+if TYPE_CHECKING:
+    from fusioncam.cli.commands import app as app
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(version("fusioncam"))
-        raise typer.Exit
+def __getattr__(name: str) -> Any:
+    """Import ``app``, the Typer app, when it is first used."""
+    if name != "app":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from fusioncam.cli.commands import app
 
-
-@app.callback()
-def _root(
-    _: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version")
-    ] = False,
-) -> None:
-    pass
-
-
-def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    return app
 
 
 def main() -> None:
-    """Run the command line; an error of the library is printed as one message, without a traceback."""
-    warnings.showwarning = _print_warning
+    """Run the command line and exit; errors are printed as messages, without a traceback."""
+    with stopping_at_once():
+        try:
+            code = _run(sys.argv[1:])
+        except KeyboardInterrupt:
+            code = CODE
+        sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    """Run a command line and return its exit code."""
+    from fusioncam.cli.commands import UsageError, app
+    from fusioncam.cli.output import print_note
+    from fusioncam.cli.ray_options import with_address
+    from fusioncam.errors import FusionCamError
+
+    warnings.showwarning = lambda message, *_, **__: print_note(f"warning: {message}")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a letter that the terminal cannot show must not stop a run
     try:
-        app(with_address(sys.argv[1:]), prog_name="fusioncam")
+        return app(with_address(words), prog_name="fusioncam", standalone_mode=False) or 0
+    except UsageError as error:
+        shown = io.StringIO()
+        error.show(shown)
+        print_note(shown.getvalue().rstrip("\n"))
+        return 2
     except FusionCamError as error:
-        print(f"error: {error.explained()}", file=sys.stderr)
-        sys.exit(2)
+        print_note(f"error: {error.explained()}")
+        return 2
+    except OSError as error:
+        # the file system refused something that no error of the library describes
+        print_note(f"error: {error}")
+        return 2

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fusioncam.inference.settings import Speed
 
 EXIT_CODES = (
-    "Exit codes: 0 success; 1 some images failed, the others are finished; 2 the request is invalid or the output "
-    "cannot be written; 130 stopped by Ctrl-C. Finished work is kept."
+    "Exit codes: 0 success; 1 some images or the report failed, the others are finished; 2 the request is invalid or "
+    "the output cannot be written; 130 stopped by Ctrl-C. Finished work is kept."
 )
 SHORT_EXIT_CODES = "Exit codes: 0 success; 2 the request is invalid; 130 stopped by Ctrl-C."
 DEFAULT_MODEL: str = catalog()["default_model"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -23,10 +22,11 @@ from rich.table import Table
 from rich.text import Text
 
 from fusioncam.benchmark.results_store import Means
+from fusioncam.cli.output import cell, print_note
 from fusioncam.distributed.progress import ProgressListener
 from fusioncam.inference.costs import count_passes
 from fusioncam.inference.counters import PassCounter
-from fusioncam.utils.text import printable
+from fusioncam.utils.text import printable, printable_lines
 
 _FEWEST_PLANNED = 50  # with fewer planned passes, the progress within an image cannot be estimated
 Rows = Sequence[Mapping[str, Any]]
@@ -69,9 +69,9 @@ class ProgressBar(ProgressListener):
     def note(self, text: str) -> None:
         """Print a line."""
         if self._is_displayed:
-            self._console.print(Text(text))
+            self._console.print(Text(printable_lines(text)))
         else:
-            print(text, file=sys.stderr)
+            print_note(text)
 
 
 class BenchmarkProgressBar(ProgressBar):
@@ -184,8 +184,8 @@ def means_table(means: Means) -> Table:
     found = means.found()
     metrics = list(dict.fromkeys(metric for values in found.values() for metric in values))
     several = len({model for model, _ in found}) > 1
-    table = Table(*["model"] * several, "method", *metrics)
+    table = Table(*["model"] * several, "method", *map(printable, metrics))
     for (model, method), values in found.items():
         cells = [f"{values[metric]:.3f}" if metric in values else "" for metric in metrics]
-        table.add_row(*map(Text, [*[model] * several, method, *cells]))  # names are text, not markup
+        table.add_row(*map(cell, [*[model] * several, method, *cells]))
     return table

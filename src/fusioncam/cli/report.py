@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.options import Json, Quiet
-from fusioncam.errors import OutputError, ResultsError
+from fusioncam.cli.output import print_line, print_note
+from fusioncam.errors import FusionCamError, describe_error
 
 
 def report(
@@ -31,25 +32,39 @@ def report(
     from fusioncam.cli.output import print_json
     from fusioncam.report.html.page import write_html_report
 
+    keep_results()
     if (folder / "plan.json").exists():
         from fusioncam.benchmark.api import collect_results
         from fusioncam.cli.benchmark_output import print_result
 
         result = collect_results(folder)  # before the report, which reads the rows that this writes
-        raise typer.Exit(print_result(result, write_report_if_possible(folder), quiet=quiet, json=json))
+        raise typer.Exit(print_result(result, write_html_report(folder), quiet=quiet, json=json))
     written = write_html_report(folder)
     if json:
         print_json({"folder": str(folder), "written": [str(path) for path in written]})
     elif not quiet:
-        print(*written, sep="\n")
+        for path in written:
+            print_line(path)
 
 
-def write_report_if_possible(folder: Path) -> list[Path]:
-    """Write the report and return its files; if that fails, print the reason, as the results are still valid."""
-    from fusioncam.report.html.page import write_html_report
+def finish_report(folder: Path, *, wanted: bool) -> list[Path] | None:
+    """Write the report of results and return its files: none if it is not ``wanted``, None if it failed.
 
+    The results are still valid if the report fails, so that the reason is only printed. Without a new report, the
+    page of earlier results is renamed, because it would look like that of the new ones.
+    """
+    from fusioncam.report.html.page import rename_outdated_report, write_html_report
+
+    if not wanted:
+        rename_outdated_report(folder)
+        return []
     try:
         return write_html_report(folder)
-    except (ResultsError, OutputError) as error:
-        print(f"no report: {error}", file=sys.stderr)
-        return []
+    except (FusionCamError, OSError) as error:
+        print_note(f"no report: {describe_error(error)}")
+        return None
+
+
+def with_report(code: int, written: list[Path] | None) -> int:
+    """Return the exit code of a run with its report: 1 if only the report failed."""
+    return code or int(written is None)

@@ -20,7 +20,7 @@ from typing import Any
 
 from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.workers import FailedJob, SetUp, T, Work, batches
-from fusioncam.errors import ClusterError
+from fusioncam.errors import MAX_COUNT, ClusterError
 
 TRIES = 3  # of a job that was the only one of its worker when the worker's process ended
 _BATCHES_AHEAD = 2  # batches that a worker holds, so that it never waits for the next one
@@ -50,11 +50,11 @@ class Request:
             "batch_size": self.batch_size,
         }
         for name, value in integers.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ClusterError(f"{name} must be a positive integer, got {value!r}")
-        if self.gpus < 0 or (self.gpus > 1 and self.gpus != int(self.gpus)):
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_COUNT:
+                raise ClusterError(f"{name} must be a positive integer up to {MAX_COUNT:,}, got {value!r}")
+        if not 0 <= self.gpus <= MAX_COUNT or (self.gpus > 1 and self.gpus != int(self.gpus)):
             raise ClusterError(f"gpus must be a fraction of 1 or a whole number, got {self.gpus!r}")
-        if not self.patience > 0:
+        if not 0 < self.patience <= MAX_COUNT:
             raise ClusterError(f"patience must be a positive number of seconds, got {self.patience!r}")
 
 

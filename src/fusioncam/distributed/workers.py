@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+from fusioncam.errors import require_count
+
 T = TypeVar("T")
 Work = Callable[[Sequence[Any]], Sequence[Any]]
 SetUp = Callable[[], Work]
@@ -43,6 +45,9 @@ class LocalWorkers:
 
     batch_size: int = 1
     is_remote: bool = False
+
+    def __post_init__(self) -> None:
+        require_count("batch_size", self.batch_size)
 
     def run(self, set_up: SetUp, jobs: Iterable[T]) -> Iterator[tuple[T, Any]]:
         """Yield each job with its result, in order; without jobs the set-up is not called."""

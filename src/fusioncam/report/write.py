@@ -29,6 +29,7 @@ from fusioncam.report.method_names import ablations, base_name, find_grids, find
 from fusioncam.report.results import Results, read_results
 from fusioncam.report.stored_rows import pandas
 from fusioncam.report.tables.comparisons import rankable_columns
+from fusioncam.report.tables.csv_cells import escape_records
 from fusioncam.report.tables.latex import latex
 from fusioncam.report.tables.means import pages
 from fusioncam.report.tables.model import Page, markdown
@@ -82,7 +83,7 @@ def write_tables(tables: Iterable[Page], folder: Path) -> list[Path]:
     writable_folder(folder)
     written = []
     for page in tables:
-        csv = pandas().DataFrame(list(page.records)).to_csv(index=False, lineterminator="\n")
+        csv = pandas().DataFrame(escape_records(page.records)).to_csv(index=False, lineterminator="\n")
         for extension, text in (("md", markdown(page)), ("tex", latex(page)), ("csv", csv)):
             written.append(folder / f"{slug(page.name)}.{extension}")
             with atomic_write(written[-1]) as file:

@@ -8,6 +8,8 @@ import unicodedata
 
 # what Windows rejects, and surrogates, which stand for bytes that are not text
 _NOT_ALLOWED = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\ud800-\udfff]')
+# controls of C0 and C1, line and paragraph separators, and marks of direction
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\u200e\u200f\u061c]")
 _DEVICES = r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|CLOCK\$|(COM|LPT)[0-9¹²³]) *(\..*)?"
 
 
@@ -63,8 +65,24 @@ def name_key(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text with a question mark for each byte of a file name that is not text."""
-    return text.encode(errors="replace").decode()
+    """Return the text with everything escaped that a terminal would obey or that is no letter.
+
+    These are control characters, of which escape sequences consist, line breaks, and marks that reverse the
+    direction of what follows. A question mark stands for each byte of a file name that is not text.
+
+    >>> print(printable("cat" + chr(27) + "[2J" + chr(10)))
+    cat\\x1b[2J\\n
+    """
+    return _OBEYED.sub(_escaped, text).encode(errors="replace").decode()
+
+
+def printable_lines(text: str) -> str:
+    """Return the text as :func:`printable` does, but keep line breaks and tabs, for messages."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
 
 
 def minus(text: str) -> str:

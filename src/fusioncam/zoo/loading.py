@@ -89,7 +89,8 @@ def as_model(model: str | nn.Module | ExplainedModel, layer: str | None, device:
 
 def _device(device: str | None) -> torch.device:
     try:
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        default = "cuda" if torch.cuda.is_available() else "cpu"
+        chosen = torch.device(default if device is None else device)
         torch.zeros((), device=chosen).item()  # fails on devices without data, such as "meta"
     except (RuntimeError, AssertionError) as error:
         raise SettingError(f"device '{device}' is not available on this machine: {first_line(error)}") from None

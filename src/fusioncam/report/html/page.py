@@ -6,14 +6,16 @@ and errors are shown as text, whatever they contain.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from fusioncam.errors import ResultsError
 from fusioncam.report.html.benchmark_page import write_benchmark_page
 from fusioncam.report.html.explanations_page import write_explanations_page
 from fusioncam.report.html.stored_explanations import FILE as EXPLANATIONS
+from fusioncam.report.html.writer import is_report
 
-FILE = "report.html"
+FILE, OUTDATED = "report.html", "report-outdated.html"
 
 
 def write_html_report(folder: str | Path) -> list[Path]:
@@ -21,9 +23,25 @@ def write_html_report(folder: str | Path) -> list[Path]:
 
     A folder that holds both counts as one of ``benchmark``. Returns the paths of all files. Raises
     :class:`ResultsError` if the folder is neither or its files cannot be read, and :class:`OutputError` if a file
-    cannot be written.
+    cannot be written. An earlier page, which is not that of these results, is then renamed to
+    ``report-outdated.html``.
     """
     folder = Path(folder)
+    try:
+        return _write(folder)
+    except BaseException:
+        rename_outdated_report(folder)
+        raise
+
+
+def rename_outdated_report(folder: Path) -> None:
+    """Rename ``report.html``, if it is a report, to ``report-outdated.html``."""
+    with suppress(OSError):  # it stays if the folder is not writable
+        if is_report(folder / FILE):
+            (folder / FILE).replace(folder / OUTDATED)
+
+
+def _write(folder: Path) -> list[Path]:
     if (folder / "plan.json").is_file():
         return write_benchmark_page(folder, folder / FILE)
     if (folder / EXPLANATIONS).is_file():

@@ -48,13 +48,16 @@ def content_security_policy(script: str) -> str:
 
 def _require_replaceable(path: Path) -> None:
     """Raise :class:`OutputError` for a file without the policy that all reports have near their start."""
-    if path.is_file() and str(escape(_POLICY)).encode() not in _start_of(path):
+    if path.is_file() and not is_report(path):
         raise OutputError(f"cannot write {path}: fusioncam did not write the file that is there: move it")
 
 
-def _start_of(path: Path) -> bytes:
+def is_report(path: Path) -> bool:
+    """Return whether this is a file with the policy that all reports have near their start."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
-        return file.read(2000)
+        return str(escape(_POLICY)).encode() in file.read(2000)
 
 
 def sort_key(text: str) -> str:

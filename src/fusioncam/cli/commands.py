@@ -1,0 +1,61 @@
+"""The command line: `fusioncam demo`, `explain`, `benchmark`, `report`, `list`, `doctor` and `app`.
+
+The modules of the commands import torch and other heavy packages inside their functions, so that help is fast.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+
+from fusioncam.cli.app import APP_EXIT_CODES
+from fusioncam.cli.app import app as serve
+from fusioncam.cli.arguments import CheckedCommand
+from fusioncam.cli.benchmark import benchmark
+from fusioncam.cli.doctor import doctor
+from fusioncam.cli.explain import demo, explain
+from fusioncam.cli.listing import listing
+from fusioncam.cli.options import EXIT_CODES, SHORT_EXIT_CODES
+from fusioncam.cli.report import report
+
+# the base of errors in a command line: typer exports only some of its subclasses
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
+
+ABOUT = """Show what a vision model looks at: Fusion-CAM and related methods.
+
+\b
+fusioncam demo
+fusioncam explain cat.jpg
+fusioncam explain --help
+"""
+
+app = typer.Typer(
+    help=ABOUT,
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 118},
+)
+app.add_typer(listing, name="list")
+for command in (demo, explain, benchmark, report):
+    app.command(cls=CheckedCommand, epilog=EXIT_CODES)(command)
+app.command("app", cls=CheckedCommand, epilog=APP_EXIT_CODES)(serve)
+app.command(cls=CheckedCommand, epilog=SHORT_EXIT_CODES)(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("fusioncam"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    pass
