@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from fusioncam import ExplainedModel, load_model
+from fusioncam import ExplainedModel, Speed, load_model
 
 # test processes share the cores; the programs that tests start inherit the setting
 if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
@@ -31,8 +31,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(scope="session")
 def lite0() -> ExplainedModel:
-    """The default model at its default layer."""
-    return load_model(device="cpu")
+    """The default model at its default layer, with the engine of masked passes that FUSIONCAM_TEST_ENGINE names."""
+    return load_model(device="cpu", speed=Speed(engine=os.environ.get("FUSIONCAM_TEST_ENGINE", "torch")))
 
 
 @pytest.fixture(scope="session")

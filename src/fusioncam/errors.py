@@ -7,6 +7,7 @@ FusionCamError(Exception)
   MissingExtraError(ImportError)  a package of an optional extra that is not installed
   LayerError(ValueError)          a layer that is missing, does not run exactly once, or yields no feature maps
   MethodError(ValueError)         a method that this network does not support
+  EngineError(RuntimeError)       a network that the requested engine cannot run
   ShapeError(ValueError)          a tensor of the wrong shape
   TargetError(ValueError)         a class that the network does not have, or the wrong number of classes
   NonFiniteError(ArithmeticError) NaN or infinity in a network's output
@@ -73,6 +74,10 @@ class LayerError(FusionCamError, ValueError):
 
 class MethodError(FusionCamError, ValueError):
     """The network lacks what the method needs; the message names methods that work."""
+
+
+class EngineError(FusionCamError, RuntimeError):
+    """The requested engine cannot run the network, or returns other scores; the message names the reason."""
 
 
 class ShapeError(FusionCamError, ValueError):

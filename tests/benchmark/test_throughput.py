@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from importlib.metadata import version
 
 import pytest
@@ -15,6 +16,7 @@ from torch import nn
 
 import samples
 from fusioncam.benchmark import throughput
+from fusioncam.benchmark.engine_rates import EngineRate, engine_rates
 from fusioncam.benchmark.machine import machine_facts
 from fusioncam.benchmark.throughput import (
     PlainRate,
@@ -27,7 +29,7 @@ from fusioncam.benchmark.throughput import (
     score_difference,
 )
 from fusioncam.cli import doctor_tables
-from fusioncam.errors import NonFiniteError
+from fusioncam.errors import EngineError, NonFiniteError
 from fusioncam.inference.costs import count_passes
 from fusioncam.inference.settings import computes_bfloat16
 from samples import Small
@@ -88,7 +90,7 @@ class Narrow(Small):
 
 def model_and_input(network=None):
     """Return a model and an example input."""
-    model = samples.explained(network or Small())
+    model = throughput.with_speed(samples.explained(network or Small()), engine="torch")
     return model, throughput.example_input(model)
 
 
@@ -142,14 +144,16 @@ def test_tables_show_all_figures(report):
     """There is a row per chunk, a column per number of workers, and a row per precision, failed or not."""
     changed = report | {"failed": {"float16": "[no] kernel"}, "plain": [*report["plain"][:-1]]}
     changed["plain"].append(report["plain"][-1] | {"rate": 0.0})
-    facts, plain, masked = doctor_tables.tables(changed)
+    changed["engines"] = [asdict(EngineRate("torch", 50.0, 0.9, 0.0)), asdict(EngineRate("openvino", reason="[no]"))]
+    facts, plain, masked, engines = doctor_tables.tables(changed)
     assert plain.row_count == len({rate["chunk"] for rate in report["plain"]})
     assert list(plain.columns[-1].cells)[-1] == "out of memory"
     assert [str(cell) for cell in masked.columns[0].cells] == ["exact (chosen)", "bfloat16", "float16"]
     console = Console(width=200)
     with console.capture() as printed:
-        console.print(masked)
-    assert "[no] kernel" in printed.get()
+        console.print(masked, engines)
+    for text in ("[no] kernel", "50.0, 20.00 ms", "90%", "[no] "):
+        assert text in printed.get()
     rows = dict(zip(facts.columns[0].cells, facts.columns[1].cells, strict=True))
     assert rows["gpu"] == "none"
     assert f"timm {version('timm')}" in rows["versions"]
@@ -277,12 +281,12 @@ def test_a_failure_of_the_chosen_precision_is_an_error():
     """There would be nothing to report."""
     model, x = model_and_input(Narrow(None))
     with pytest.raises(NonFiniteError):
-        masked_rates(throughput._with_speed(model, precision="bfloat16"), x, PlainRate(1, 1, 100.0), 0.1)
+        masked_rates(throughput.with_speed(model, precision="bfloat16"), x, PlainRate(1, 1, 100.0), 0.1)
 
 
 def test_masks_are_rounded_down_to_full_passes():
     """Every worker has at least one pass."""
-    assert [throughput._full_passes(count, 2, 4) for count in (0, 7, 8, 30)] == [8, 8, 8, 24]
+    assert [throughput.full_passes(count, 2, 4) for count in (0, 7, 8, 30)] == [8, 8, 8, 24]
 
 
 def test_random_masks_are_active_and_reproducible():
@@ -302,6 +306,29 @@ def test_random_masks_are_active_and_reproducible():
 def test_score_difference(scores, exact, expected):
     """It is the largest difference, and the correlation unless one of the two is constant."""
     assert score_difference(torch.tensor(scores) / 1, torch.tensor(exact) / 1) == pytest.approx(expected)
+
+
+# -- engines ---------------------------------------------------------------------------------------------------
+
+
+def test_engines_are_measured_in_turn(tmp_path, monkeypatch):
+    """Each has a rate, its share of its own plain rate, and its difference from PyTorch."""
+    monkeypatch.setenv("FUSIONCAM_CACHE_DIR", str(tmp_path))
+    one, other = engine_rates(samples.small(), 100.0, 0.1)
+    assert [one.engine, other.engine, one.reason, other.reason] == ["torch", "openvino", None, None]
+    assert (one.difference, other.difference < 1e-5) == (0, True)
+    assert min(one.rate, other.rate, one.share, other.share) > 0
+
+
+def test_an_engine_that_cannot_run_the_network_has_a_reason():
+    """It is an error only if it was requested by name."""
+    model = samples.explained(Small().double())
+    torch_rate, other = engine_rates(model, 100.0, 0.1)
+    assert torch_rate.rate > 0
+    assert (other.rate, "needs a float32 network" in other.reason) == (None, True)
+    assert engine_rates(throughput.with_speed(model, engine="torch"), 100.0, 0.1)[1].reason == "not requested"
+    with pytest.raises(EngineError, match="needs a float32 network"):
+        engine_rates(throughput.with_speed(model, engine="openvino"), 100.0, 0.1)
 
 
 # -- timing ----------------------------------------------------------------------------------------------------
@@ -336,7 +363,7 @@ def test_replica_calls_run_in_evaluation_mode():
     """The network returns to training mode afterwards."""
     network = nn.Sequential(Small(), nn.Dropout(0.5)).train()
     model, x = model_and_input(network)
-    with throughput._with_speed(model, workers=2, chunk=4).runner.exclusive_replicas(x, 100) as (calls, chunk):
+    with throughput.with_speed(model, workers=2, chunk=4).runner.exclusive_replicas(x, 100) as (calls, chunk):
         assert (len(calls), chunk) == (2, 4)
         assert calls[1](x).equal(calls[0](x))
         assert not network.training

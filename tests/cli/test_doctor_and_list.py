@@ -37,6 +37,7 @@ def test_doctor_prints_tables(cli):
         (["--model", "resnet5"], "unknown model 'resnet5'"),
         (["--device", "gpu"], "device 'gpu' is not available on this machine"),
         (["--precision", "half"], "unknown precision 'half'"),
+        (["--engine", "onnx"], "unknown engine 'onnx'"),
         (["--model", "samples:nan"], "the network returned nan"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -48,6 +49,24 @@ def test_doctor_reports_an_invalid_request(args, message, cli):
     assert result.err.startswith("error: ")
     assert message in result.err
     assert len(result.err.splitlines()) == 1
+
+
+def test_doctor_measures_the_engines(cli):
+    """--json states a rate for each engine."""
+    engines = cli("doctor", *SMALL, "--seconds", "0.1", "--engine", "openvino", "--json").json["engines"]
+    assert [one["engine"] for one in engines if one["rate"] > 0] == ["torch", "openvino"]
+
+
+def test_doctor_clears_the_cache(cli, tmp_path, monkeypatch):
+    """It names the folder and how much is removed, and measures nothing."""
+    monkeypatch.setenv("FUSIONCAM_CACHE_DIR", str(tmp_path))
+    entry = tmp_path / "networks" / "0" / "model.bin"
+    entry.parent.mkdir(parents=True)
+    entry.write_bytes(bytes(3 * 2**20))
+    result = cli("doctor", "--clear-cache")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == f"removed 3 MiB of converted networks from {tmp_path / 'networks'}\n"
+    assert not entry.exists()
 
 
 # -- list and demo -------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ LAYERS = [
 HEIGHT = {name: -row for row, names in enumerate(LAYERS) for name in names}
 FILES = sorted(SOURCE.rglob("*.py"))
 # what only some commands need, and what takes a second to import
-HEAVY = {"torch", "timm", "matplotlib", "rich.table", "jinja2", "pandas", "scipy", "gradio", "ray"}
+HEAVY = {"torch", "timm", "matplotlib", "rich.table", "jinja2", "pandas", "scipy", "gradio", "ray", "openvino"}
 
 
 def package_of(path):

@@ -68,14 +68,14 @@ class MaskedRate:
 
 
 def examine(model: ExplainedModel, seconds: float = 20.0, report: Callable[[str], object] = str) -> dict[str, Any]:
-    """Return all facts and measurements, ready for JSON.
+    """Return all facts and measurements in PyTorch, ready for JSON.
 
     It takes about ``seconds``, up to three times as long for a slow network. ``report`` is called with the name of
     each step. Raises :class:`SettingError` for a duration that is not positive, or over an hour.
     """
     if not 0 < seconds <= MAX_SECONDS:
         raise SettingError(f"seconds must be positive and at most {MAX_SECONDS:,}, got {seconds!r}")
-    start = time.perf_counter()
+    start, model = time.perf_counter(), with_speed(model, engine="torch")
     report("looking at the machine")
     facts, x = machine_facts(model), example_input(model)
     report("plain passes")
@@ -122,7 +122,7 @@ def candidate_settings(model: ExplainedModel, x: Tensor, seconds: float) -> list
 
 def _possible_workers(model: ExplainedModel, x: Tensor, workers: int) -> int:
     """Return how many of the requested workers there are: not every network can be copied."""
-    with _with_speed(model, workers=workers, chunk=1).runner.exclusive_replicas(x, workers) as (calls, _):
+    with with_speed(model, workers=workers, chunk=1).runner.exclusive_replicas(x, workers) as (calls, _):
         return len(calls)
 
 
@@ -146,7 +146,7 @@ def plain_rates(
 def plain_rate(model: ExplainedModel, x: Tensor, workers: int, chunk: int, seconds: float) -> float:
     """Return the images per second if every worker runs the same chunk repeatedly for ``seconds``."""
     # prepared as for many masks, because the preparation happens once and is not part of the passes
-    with _with_speed(model, workers=workers, chunk=chunk, compile=False).runner.exclusive_replicas(x, _MAX_MASKS) as (
+    with with_speed(model, workers=workers, chunk=chunk, compile=False).runner.exclusive_replicas(x, _MAX_MASKS) as (
         calls,
         _,
     ):
@@ -190,12 +190,12 @@ def masked_rates(
     """
     chosen = _PRECISION_NAMES[model.speed.dtype(x.device)]
     names = dict.fromkeys(["exact", "bfloat16", *["float16"] * (x.device.type == "cuda"), chosen])
-    models = {name: _with_speed(model, precision=name) for name in names}
+    models = {name: with_speed(model, precision=name) for name in names}
     count = min(_MAX_MASKS, max(_MIN_MASKS, int(_FIRST_SCORES * seconds * best.rate)))
     target = model.logits(x).argmax(1)
     scores, failed = _first_scores(models, chosen, x, target, random_masks(count, x))
-    settings = {name: _chosen_setting(models[name], x, count) for name in scores}
-    masks = {name: random_masks(_full_passes(count // 2, *settings[name]), x) for name in scores}
+    settings = {name: chosen_setting(models[name], x, count) for name in scores}
+    masks = {name: random_masks(full_passes(count // 2, *settings[name]), x) for name in scores}
     turns = {name: partial(masked_rate, models[name], x, target, masks[name]) for name in scores}
     turns["plain"] = partial(plain_rate, model, x, best.workers, best.chunk, 2 * _TURN * seconds)
     rates = measure_in_turn(turns, _MASKED * seconds)
@@ -220,7 +220,7 @@ def _first_scores(
     scores, failed = {}, {}
     for name, model in models.items():
         try:
-            scores[name] = _scores(model, x, target, masks)
+            scores[name] = masked_scores(model, x, target, masks)
         except (NonFiniteError, RuntimeError) as error:  # overflow in this precision, or no kernel for it
             if name in ("exact", chosen):
                 raise
@@ -228,17 +228,18 @@ def _first_scores(
     return scores, failed
 
 
-def _full_passes(masks: int, workers: int, chunk: int) -> int:
+def full_passes(masks: int, workers: int, chunk: int) -> int:
     """Round the number of masks down to full passes of all workers, at least one each, as in a long run."""
     return max(1, masks // (workers * chunk)) * workers * chunk
 
 
 def masked_rate(model: ExplainedModel, x: Tensor, target: Tensor, masks: ChannelMasks) -> float:
     """Return the masked images per second."""
-    return len(masks.active) / _timed(partial(_scores, model, x, target, masks))
+    return len(masks.active) / _timed(partial(masked_scores, model, x, target, masks))
 
 
-def _scores(model: ExplainedModel, x: Tensor, target: Tensor, masks: ChannelMasks) -> Tensor:
+def masked_scores(model: ExplainedModel, x: Tensor, target: Tensor, masks: ChannelMasks) -> Tensor:
+    """Return the logits of the target under each mask of the one image ``x``."""
     return model.masked_scores(x, masks, target, readout="logit")[:, 0].cpu()
 
 
@@ -277,13 +278,13 @@ def _timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _with_speed(model: ExplainedModel, **changes: Any) -> ExplainedModel:
+def with_speed(model: ExplainedModel, **changes: Any) -> ExplainedModel:
     """Return the same network with other speed settings."""
     speed = replace(model.speed, **changes)
     return ExplainedModel(model.network, preprocessing=model.preprocessing, name=model.name, speed=speed)
 
 
-def _chosen_setting(model: ExplainedModel, x: Tensor, jobs: int) -> tuple[int, int]:
+def chosen_setting(model: ExplainedModel, x: Tensor, jobs: int) -> tuple[int, int]:
     """Return the workers and the chunk that the library chooses for this many masked passes."""
     with model.runner.exclusive_replicas(x, jobs) as (calls, chunk):
         return len(calls), chunk

@@ -13,7 +13,7 @@ _WORDS = {None: "none", True: "yes", False: "no"}
 
 def tables(report: dict[str, Any]) -> list[Table]:
     """Return the tables of a report of :func:`fusioncam.benchmark.throughput.examine`."""
-    return [_machine_table(report["machine"]), _plain_table(report), _masked_table(report)]
+    return [_machine_table(report["machine"]), _plain_table(report), _masked_table(report), _engine_table(report)]
 
 
 def _machine_table(facts: dict[str, Any]) -> Table:
@@ -47,7 +47,7 @@ def _rate(rate: float, best: bool = False, **_: object) -> str:
 
 def _masked_table(report: dict[str, Any]) -> Table:
     table = Table("precision", "images per second", "share of the best plain rate", "workers", "batch size")
-    table.title = "passes over masked images, at the settings that the library chose"
+    table.title = "passes over masked images in PyTorch, at the settings that the library chose"
     table.caption = (
         "difference and correlation to exact: of the logit of the predicted class, for a random image under random "
         "masks"
@@ -62,4 +62,16 @@ def _masked_table(report: dict[str, Any]) -> Table:
         table.add_row(one["precision"] + mark, _rate(one["rate"]), share, *numbers)
     for precision, error in report["failed"].items():
         table.add_row(precision, cell(error))
+    return table
+
+
+def _engine_table(report: dict[str, Any]) -> Table:
+    table = Table("engine", "images per second", "share of its plain rate", "largest difference to torch")
+    table.title = "passes over masked images in each engine, in the chosen precision"
+    for one in report["engines"]:
+        if one["reason"] is None:
+            numbers = (_rate(one["rate"]), f"{one['share']:.0%}", f"{one['difference']:.2g}")
+            table.add_row(one["engine"], *numbers)
+        else:
+            table.add_row(one["engine"], cell(one["reason"]))
     return table

@@ -13,6 +13,7 @@ from fusioncam.cli.options import (
     DEFAULT_MODEL,
     BatchSize,
     Device,
+    Engine,
     Json,
     Layer,
     Methods,
@@ -45,6 +46,7 @@ def explain(
     out: Out = "fusioncam-out",
     device: Device = None,
     precision: Precision = None,
+    engine: Engine = None,
     batch_size: BatchSize = 1,
     checkpoint: Annotated[
         Path | None, typer.Option(help="state dict for the model, a torch or .safetensors file")
@@ -93,6 +95,7 @@ def explain(
         from fusioncam.cli.bulk import run_in_bulk
 
         _require(not check, "--check does not apply to bulk runs: check some images without --bulk and --ray")
+        _require(engine is None, "--engine does not apply to bulk runs, which choose it: leave it out")
         _require(frame is None, "--frame does not apply to bulk runs: leave out --bulk and --ray")
         files = [None if path is None else str(path) for path in (checkpoint, labels)]
         network = (model, layer, tuple(method), target, files[0], num_classes, files[1], precision)
@@ -107,7 +110,9 @@ def explain(
     cluster.require_no_workers()
     _require(not overlays, "--overlays applies only to bulk runs, others always write overlays: leave it out")
     weights = {"checkpoint": checkpoint, "labels": labels}
-    loaded = load_model(model, layer, **weights, num_classes=num_classes, device=device, speed=speed_for(precision))
+    loaded = load_model(
+        model, layer, **weights, num_classes=num_classes, device=device, speed=speed_for(precision, engine)
+    )
     named_methods(loaded, list(method))
     images = _images(paths)
     writer = ExplanationWriter(Path(out), [*images, checkpoint, labels], quiet=quiet, as_json=json)
@@ -119,6 +124,7 @@ def demo(
     out: Out = "fusioncam-demo",
     device: Device = None,
     precision: Precision = None,
+    engine: Engine = None,
     report: Report = True,
     quiet: Quiet = False,
     json: Json = False,
@@ -135,7 +141,7 @@ def demo(
     from fusioncam.zoo.loading import load_model
 
     require_methods(method)
-    images, loaded = _demo_images(), load_model(device=device, speed=speed_for(precision))
+    images, loaded = _demo_images(), load_model(device=device, speed=speed_for(precision, engine))
     writer = ExplanationWriter(Path(out), images, quiet=quiet, as_json=json)
     _explain(images, loaded, method, None, writer, 1, report=report)
 

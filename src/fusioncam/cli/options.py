@@ -59,6 +59,11 @@ def complete_devices() -> list[str]:
     return ["cpu", "cuda", "mps"]
 
 
+def complete_engines() -> list[str]:
+    """List engines."""
+    return ["auto", "torch", "openvino"]
+
+
 def complete_precisions() -> list[str]:
     """List precisions."""
     return ["exact", "bfloat16", "float16", "auto"]
@@ -106,17 +111,27 @@ Precision = Annotated[
         autocompletion=complete_precisions,
     ),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="of passes over masked images on a CPU: auto (the default), torch or openvino",
+        autocompletion=complete_engines,
+    ),
+]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="number of images a worker processes at once")]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="write report.html at the end")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print no progress bar and no table")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")]
 
 
-def speed_for(precision: str | None) -> Speed | None:
-    """Return the speed settings for a precision; None keeps the model's own."""
+def speed_for(precision: str | None, engine: str | None = None) -> Speed | None:
+    """Return the speed settings for a precision and an engine; None keeps the model's own."""
     from fusioncam.inference.settings import Speed
 
-    return None if precision is None else Speed(precision=precision)
+    if precision is None and engine is None:
+        return None
+    return Speed(precision=precision or Speed.precision, engine=engine or Speed.engine)
 
 
 def require_methods(methods: list[str]) -> None:

@@ -12,6 +12,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fusioncam.inference import hooks
+from fusioncam.inference.agreement import scores_agree
 from fusioncam.inference.replicas import ModuleSnapshot, copy_sharing_parameters
 
 _PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -56,10 +57,7 @@ class BatchNormFolding:
             folded = forward(self(network))
         except Exception:  # a foreign module may raise anything: run unfolded
             return False
-        if not scores.isfinite().all():
-            return False
-        tolerance = 1000 * torch.finfo(scores.dtype).eps * scores.abs().max().item()
-        return torch.allclose(folded, scores, rtol=0, atol=tolerance)
+        return scores_agree(folded, scores)
 
 
 def _foldable(convolution: nn.Module, norm: nn.Module) -> bool:

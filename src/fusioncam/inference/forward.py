@@ -16,6 +16,7 @@ from fusioncam.inference.batching import ChunkSizeTuner, Scorer
 from fusioncam.inference.batchnorm_folding import BatchNormFolding
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.inference.costs import record_passes
+from fusioncam.inference.engines.selection import EngineSelection
 from fusioncam.inference.eval_mode import exclusive_eval
 from fusioncam.inference.output_reading import OutputReader
 from fusioncam.inference.replicas import CompiledNetwork, can_copy, replicate
@@ -38,6 +39,7 @@ class NetworkRunner:
         self._compiled: dict[tuple[torch.Size, torch.device], CompiledNetwork] = {}
         self._folding: BatchNormFolding | None = None
         self.reader = OutputReader()
+        self.engines = EngineSelection(network, speed, _outputs, self._read)
 
     def exclusive_eval(self, *, grad: bool) -> AbstractContextManager[None]:
         """Lock the network for this thread, in evaluation mode, with or without gradients."""
@@ -64,6 +66,15 @@ class NetworkRunner:
         """Return the logits ``(rows, classes)`` of the network or a replica."""
         return self.reader.logits(lambda: _outputs_of(network(x), rows), x)
 
+    def _read(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """Return the logits of outputs that a copy of the network computed; the network's own pass decides how."""
+        self._decide_reading(x)
+        return self.reader.logits(lambda: outputs, x)
+
+    def _decide_reading(self, x: Tensor) -> None:
+        if self.reader.reading is None:
+            self._logits(self.network, x[:1], 1)
+
     def _spatial_dims(self) -> int:
         """Return the number of spatial dimensions of the network's input, that of its first convolution."""
         kinds = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
@@ -88,6 +99,10 @@ class NetworkRunner:
         if x.device.type == "cpu":
             keep_freed()
         tuner = self._tuners.setdefault((x.shape[1:], x.device), ChunkSizeTuner(self.speed.batch_sizes(x.device)))
+        converted = self.engines.openvino_calls(x, jobs, tuner.size, self.speed.worker_count(x.device))
+        if converted is not None:
+            self._decide_reading(x)  # before several threads do
+            return [partial(self._run_converted, call, tuner.size) for call in converted], tuner
         workers = min(self.speed.worker_count(x.device), max(1, -(-jobs // tuner.size)))
         if self.speed.should_compile(x.device, jobs * (tuner.best or 0)):
             compiled = self._compiled_for(x, tuner.size, max(1, torch.get_num_threads() // workers))
@@ -150,8 +165,7 @@ class NetworkRunner:
         self, network: Callable[[Tensor], object], padded_size: Callable[[int], int], x: Tensor
     ) -> Tensor:
         """Return the logits of ``x``, with the last input repeated to fill up a batch of ``padded_size(len(x))``."""
-        missing = padded_size(len(x)) - len(x)
-        padded = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing else x
+        padded = _padded(x, padded_size(len(x)))
         try:
             with self._reduced_precision(x.device):
                 return self._logits(network, self._ordered(padded), len(padded))[: len(x)]
@@ -161,6 +175,10 @@ class NetworkRunner:
         self._channels_last = False
         return self._run_padded(network, padded_size, x)
 
+    def _run_converted(self, call: Callable[[Tensor], Tensor], size: int, x: Tensor) -> Tensor:
+        """Return the logits of up to ``size`` inputs from a copy of the network that runs exactly ``size``."""
+        return self._read(call(_padded(x, size)), x)[: len(x)]
+
     def _reduced_precision(self, device: torch.device) -> AbstractContextManager[object]:
         dtype = self.speed.dtype(device)
         return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
@@ -169,6 +187,16 @@ class NetworkRunner:
 def _padded_size(tuner: ChunkSizeTuner, device: torch.device, jobs: int) -> int:
     """Return the size of the padded batch: a full one on a GPU, which is set up again for every other size."""
     return jobs if device.type == "cpu" else min((size for size in tuner.sizes if size >= jobs), default=jobs)
+
+
+def _padded(x: Tensor, size: int) -> Tensor:
+    """Return ``size`` inputs: those of ``x``, and the last one repeated."""
+    missing = size - len(x)
+    return torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing > 0 else x
+
+
+def _outputs(network: nn.Module, x: Tensor) -> Tensor:
+    return _outputs_of(network(x), len(x))
 
 
 def _outputs_of(output: object, rows: int) -> Tensor:

@@ -93,6 +93,14 @@ def replace_outputs(network: nn.Module, changes: Mapping[str, Callable[[Tensor],
         yield
 
 
+def has_hooks(network: nn.Module) -> bool:
+    """Return whether a forward pass runs hooks: those of a module of the network, or of all modules."""
+    everywhere = torch.nn.modules.module
+    return bool(everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks) or any(
+        module._forward_hooks or module._forward_pre_hooks for module in network.modules()
+    )
+
+
 def require_once(layer: str, runs: int) -> None:
     """Raise :class:`LayerError` unless the layer ran exactly once in a pass."""
     if runs != 1:

@@ -10,6 +10,7 @@ import torch
 from fusioncam.errors import SettingError, require_count, require_known
 
 PRECISIONS = ("exact", "bfloat16", "float16", "auto")
+ENGINES = ("auto", "torch", "openvino")
 
 # batch sizes to try. On a CPU small batches stay in the cache, and a single size keeps memory small and the scores
 # identical from call to call: see benchmarks/README.md
@@ -35,7 +36,15 @@ class Speed:
     True always, "auto" on a GPU if that saves more time than it takes, False never. ``fold`` folds every BatchNorm
     into the convolution before it for many passes on a CPU, if that leaves the scores unchanged.
 
-    Raises :class:`SettingError` for a value out of range, and :class:`UnknownNameError` for an unknown precision.
+    ``engine`` runs masked passes on a CPU: "torch", or "openvino", a converted copy of the network, which needs the
+    extra ``fusioncam[openvino]``. A copy is used only after a check that it returns the same scores. "auto" converts
+    a float32 network if OpenVINO is installed and the passes of this and earlier calls take longer than that, so
+    scores may change by rounding between two calls; name an engine for identical ones. ``runner.engines.reason``
+    of the model is why PyTorch runs. With "openvino", a network that cannot be converted raises
+    :class:`EngineError`.
+
+    Raises :class:`SettingError` for a value out of range, and :class:`UnknownNameError` for an unknown precision or
+    engine.
     """
 
     chunk: int | None = None
@@ -43,12 +52,14 @@ class Speed:
     precision: str = "exact"
     compile: bool | str = "auto"
     fold: bool = True
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("chunk", "workers"):
             if getattr(self, name) is not None:
                 require_count(name, getattr(self, name))
         require_known("precision", self.precision, PRECISIONS)
+        require_known("engine", self.engine, ENGINES)
         if self.compile not in (True, False, "auto"):
             raise SettingError(f"compile must be True, False or 'auto', got {self.compile!r}")
         if self.fold not in (True, False):

@@ -1,0 +1,45 @@
+"""A network compiled by OpenVINO for one input shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusioncam.inference.engines.openvino_import import core
+
+
+class OpenVinoNetwork:
+    """A compiled copy of a network for inputs of one shape, with several requests that can run at the same time.
+
+    ``dtype`` is that of convolutions and products: float32 or bfloat16. Inputs and outputs are float32.
+    """
+
+    def __init__(self, model: Any, requests: int, threads: int, dtype: torch.dtype = torch.float32) -> None:
+        properties = {
+            # without a hint OpenVINO computes in bfloat16 where the processor can
+            "INFERENCE_PRECISION_HINT": "bf16" if dtype == torch.bfloat16 else "f32",
+            "NUM_STREAMS": requests,
+            "INFERENCE_NUM_THREADS": threads,
+            # other processes on this machine would be pinned to the same cores
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._compiled = core().compile_model(model, "CPU", properties)
+        self.calls: list[Callable[[Tensor], Tensor]] = [
+            _Call(self._compiled.create_infer_request()) for _ in range(requests)
+        ]
+
+
+class _Call:
+    """Run one request; not for several threads at once."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the logits ``(B, classes)``."""
+        self._request.infer([x.contiguous().numpy()], share_inputs=True, share_outputs=True)
+        # copied, because the next call overwrites the buffer
+        return torch.from_numpy(self._request.get_output_tensor().data).clone()
