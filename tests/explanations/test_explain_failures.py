@@ -148,6 +148,7 @@ def test_a_network_of_one_channel_is_explained():
     assert explanation.image.mode == "RGB"
 
 
+@pytest.mark.filterwarnings("ignore:.*cropped away")
 @pytest.mark.parametrize("size", [(2, 2), (3, 500), (2000, 40)])
 def test_images_of_unusual_sizes_are_explained(size):
     """Tiny and very long images get a heatmap of the input's size and an overlay of the view's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -11,9 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from fusioncam.data.image_content import ImageContent, contents_of
 from fusioncam.data.images import ImageLike, open_image
 from fusioncam.errors import (
     FusionCamError,
+    FusionCamWarning,
     InputTypeError,
     LayerError,
     MethodError,
@@ -34,6 +37,7 @@ from fusioncam.explanations.method_output import MethodOutput
 from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.inference.context import image_names
 from fusioncam.inference.hooks import find
+from fusioncam.inference.random_state import kept_random_state
 from fusioncam.methods.base import Method, layers_of
 from fusioncam.methods.registry import as_method, as_methods
 from fusioncam.methods.warm_up import warm_up
@@ -184,24 +188,41 @@ def _explain_batch(
     frame: int | None,
 ) -> list[list[Explanation]]:
     """Return the explanations of each image: for each class, for each method."""
-    images = [open_image(image, frame=frame) for image in batch]
+    names, images = [name_of(image) for image in batch], [open_image(image, frame=frame) for image in batch]
     views = [model.preprocessing.view(image) for image in images]
-    x = torch.stack([model.preprocessing(image) for image in images]).to(model.device)
-    names = [name_of(image) for image in batch]
-    layers = set().union(*(layers_of(method) for _, method in methods))
-    warm_up(model, [method for _, method in methods], x)
-    with cached_passes(), image_names(names), prefetch_layers(x, layers):
-        probabilities = predict_probabilities(model, x)
-        require_label_per_class(model.labels, probabilities.shape[1])
-        results = [
-            _Result(model, x, probabilities, classes, name, method, MethodOutput.compute(model, x, classes, method))
-            for classes in choose_classes(target, probabilities, model.labels)
-            for name, method in methods
-        ]
+    x = torch.stack([model.preprocessing(image) for image in images])
+    _warn_about_images(names, contents_of(x, model.preprocessing, [image.size for image in images]))
+    x = x.to(model.device)
+    with kept_random_state(x.device):
+        results = _results(model, x, names, methods, target)
     return [
         [result.explanation(index, name, view) for result in results]
         for index, (name, view) in enumerate(zip(names, views, strict=True))
     ]
+
+
+def _results(
+    model: ExplainedModel, x: Tensor, names: list[str], methods: list[tuple[str, Method]], target: int | str | None
+) -> list[_Result]:
+    """Return the output for each class, for each method."""
+    model.runner.warn_if_random(x[:1])
+    warm_up(model, [method for _, method in methods], x)
+    layers = set().union(*(layers_of(method) for _, method in methods))
+    with cached_passes(), image_names(names), prefetch_layers(x, layers):
+        probabilities = predict_probabilities(model, x)
+        require_label_per_class(model.labels, probabilities.shape[1])
+        return [
+            _Result(model, x, probabilities, classes, name, method, MethodOutput.compute(model, x, classes, method))
+            for classes in choose_classes(target, probabilities, model.labels)
+            for name, method in methods
+        ]
+
+
+def _warn_about_images(names: Iterable[str], contents: Iterable[ImageContent]) -> None:
+    """Warn about images that are nearly black or mostly cropped away."""
+    for name, content in zip(names, contents, strict=True):
+        for problem in content.problems:
+            warnings.warn(f"{name}: {problem}", FusionCamWarning, stacklevel=2)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -10,7 +11,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from fusioncam.errors import InputTypeError, ShapeError
+from fusioncam.errors import FusionCamWarning, InputTypeError, ShapeError
 from fusioncam.inference.allocator import keep_freed
 from fusioncam.inference.batching import ChunkSizeTuner, Scorer
 from fusioncam.inference.batchnorm_folding import BatchNormFolding
@@ -19,6 +20,7 @@ from fusioncam.inference.costs import record_passes
 from fusioncam.inference.engines.selection import EngineSelection
 from fusioncam.inference.eval_mode import exclusive_eval
 from fusioncam.inference.output_reading import OutputReader
+from fusioncam.inference.random_state import ADVICE, Randomness, kept_random_state
 from fusioncam.inference.replicas import CompiledNetwork, can_copy, replicate
 from fusioncam.inference.settings import Speed
 
@@ -40,6 +42,7 @@ class NetworkRunner:
         self._folding: BatchNormFolding | None = None
         self.reader = OutputReader()
         self.engines = EngineSelection(network, speed, _outputs, self._read)
+        self._randomness: Randomness | None = None
 
     def exclusive_eval(self, *, grad: bool) -> AbstractContextManager[None]:
         """Lock the network for this thread, in evaluation mode, with or without gradients."""
@@ -87,6 +90,22 @@ class NetworkRunner:
         if counted:
             record_passes(passes=len(x), planned=len(x))
         return logits
+
+    def randomness(self, x: Tensor) -> Randomness:
+        """Return what two passes of ``x`` show; measured once per network. The caller's random state is kept."""
+        if self._randomness is None:
+            with self.exclusive_eval(grad=False), kept_random_state(x.device) as used:
+                x = self.validate_input(x)
+                first, second = (self(x, counted=False).double() for _ in range(2))
+                generators = used()
+            scale = first.abs().max().clamp_min(1e-12)
+            self._randomness = Randomness(generators, ((first - second).abs().max() / scale).nan_to_num(0).item())
+        return self._randomness
+
+    def warn_if_random(self, x: Tensor) -> None:
+        """Warn once per network that is random in evaluation mode."""
+        if self._randomness is None and self.randomness(x).is_random:
+            warnings.warn(f"{self._randomness}: {ADVICE}", FusionCamWarning, stacklevel=2)
 
     # -- many passes --------------------------------------------------------------------------------------
 

@@ -47,8 +47,9 @@ class ExplainedModel:
         labels: Sequence[str] | None = None,
         name: str | None = None,
         speed: Speed | None = None,
+        _runner: NetworkRunner | None = None,
     ) -> None:
-        self.runner = NetworkRunner(network, speed or Speed())
+        self.runner = _runner or NetworkRunner(network, speed or Speed())
         self.network = network
         self.layer = None if layer is None else layer_name(network, layer)
         self.grid = None if grid is None else tuple(grid)
@@ -69,6 +70,7 @@ class ExplainedModel:
             labels=self.labels,
             name=self.name,
             speed=self.speed,
+            _runner=self.runner,  # with what it found out about the network
         )
 
     @property

@@ -24,6 +24,7 @@ from fusioncam.errors import FlatHeatmapWarning, FusionCamError, ShapeError, Tar
 from fusioncam.functional.heatmaps import is_flat
 from fusioncam.inference.cache import cached_passes, uncached
 from fusioncam.inference.costs import count_passes
+from fusioncam.inference.random_state import kept_random_state
 from fusioncam.methods.base import Method
 from fusioncam.methods.fusion import FusionComponents
 from fusioncam.methods.registry import as_method
@@ -66,10 +67,13 @@ def check(
     :class:`NonFiniteError` for NaN in the heatmap or the scores.
     """
     start = time.perf_counter()
-    with count_passes() as counter, uncached(), cached_passes(), warnings.catch_warnings():
+    kept = kept_random_state(model.device)
+    with kept, count_passes() as counter, uncached(), cached_passes(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FlatHeatmapWarning)
         questions = tuple(_questions(_case(model, x, target, heatmap, method), ingredients))
     level, words = levels.overall(questions)
+    if model.runner.randomness(x).is_random:
+        words = f"{levels.sentence(model.runner.randomness(x))} {words}"
     return TrustCard(level, words, questions, time.perf_counter() - start, counter.passes, counter.partial)
 
 
@@ -143,7 +147,11 @@ def _regeneration_questions(case: Case) -> Iterator[Question]:
         yield from (levels.unknown(name, reason) for name in names)
         return
     budget_note = f" (computed again with {BUDGET} masks)" if maps.cheaper else ""
-    yield _or_unknown("stable", lambda: levels.judge_stability(maps.under_noise, budget_note))
+    randomness = case.model.runner.randomness(case.x)
+    if randomness.is_random:
+        yield levels.judge_randomness(randomness)
+    else:
+        yield _or_unknown("stable", lambda: levels.judge_stability(maps.under_noise, budget_note))
     yield _or_unknown(
         "depends-on-the-network",
         lambda: levels.judge_network_dependence(maps.under_randomised_weights(), budget_note),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
+from fusioncam.inference.random_state import Randomness
 from fusioncam.trust.card import Curves, Question
 from fusioncam.trust.measurements import DRAWS, NOISE, RANDOM_MAPS, SHARE, Figures
 
@@ -86,6 +87,17 @@ def judge_stability(figures: Figures, budget_note: str) -> Question:
         f"{figures['probability_noisy']:.1%}{budget_note}."
     )
     return _answer("stable", level, words, figures)
+
+
+def judge_randomness(randomness: Randomness) -> Question:
+    """Judge a network that is random in evaluation mode: its heatmaps are not stable even without noise."""
+    return _answer("stable", "poor", sentence(randomness), {"difference": randomness.difference})
+
+
+def sentence(randomness: Randomness) -> str:
+    """Return the randomness of a network as a sentence."""
+    text = str(randomness)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def judge_network_dependence(figures: Figures, budget_note: str) -> Question:
