@@ -12,7 +12,6 @@ from fusioncam.errors import LayerError
 from fusioncam.inference.costs import count_passes
 from fusioncam.methods.ablation import SingleLocation, WithoutChannel
 from fusioncam.model import layer_ablation
-from fusioncam.model.layouts import named_layout
 from toys import CLASSES, TOYS, Pool, Twice, problem
 
 SMALL = ["timm ResNet", "timm ViT", "torchvision Swin", "1-D CNN", "3-D CNN"]
@@ -29,7 +28,7 @@ def by_full_passes(model, x, changes, target, layer):
     for change, image in getattr(changes, "active", torch.ones(changes.shape[:2])).nonzero().tolist():
 
         def swap(module, args, output, change=change):
-            which, layout = torch.tensor([change]), named_layout(layer, output.shape, (1, *x.shape[1:]))
+            which, layout = torch.tensor([change]), model.layers.layout(layer, output.shape, x[:1])
             return layout.output(changes(layout.maps(output)[0], which), output)
 
         hook = model.network.get_submodule(layer).register_forward_hook(swap)
@@ -249,7 +248,7 @@ def test_batches_limited_by_memory_have_the_same_scores(copies, monkeypatch):
     scores = call()
 
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-12, equal_nan=True)
-    assert max(sizes[3:]) == copies  # the first three are the trial
+    assert max(sizes[4:]) == copies  # the first four are the traced pass and the trial
 
 
 @pytest.mark.parametrize(("layer", "least"), [("bn2", 100), ("conv_head", 1280)])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from types import FunctionType
 from typing import Any
 
@@ -104,7 +105,18 @@ def has_hooks(network: nn.Module) -> bool:
 def require_once(layer: str, runs: int) -> None:
     """Raise :class:`LayerError` unless the layer ran exactly once in a pass."""
     if runs != 1:
-        raise LayerError(f"layer '{layer}' ran {runs} times in one pass: name a layer that runs once")
+        raise runs_error(layer, runs)
+
+
+def runs_error(layer: str, runs: int) -> LayerError:
+    """Return the error for a layer that does not run exactly once in a pass."""
+    cause = (
+        "no pass of this input uses it: name another layer"
+        if runs == 0
+        else "several views, frames or steps share it, and each run has maps of its own. Explain one of them by a "
+        "wrapper that holds the others fixed, or name a layer outside the shared part"
+    )
+    return LayerError(f"layer '{layer}' ran {runs} times in one pass: {cause}")
 
 
 def _tensor_of(output: Any, layer: str) -> Tensor:
@@ -201,11 +213,24 @@ def find_adjacent_modules(network: nn.Module, kinds: tuple[type[nn.Module], ...]
 
 
 @dataclass(frozen=True)
+class TracedTensor:
+    """A tensor of a traced pass: its shape and the step at which it was met.
+
+    ``varies`` states for each token of ``(2, T, K)`` whether it differs between the two images.
+    """
+
+    shape: torch.Size
+    time: int
+    varies: Sequence[bool] | None = None
+
+
+@dataclass(frozen=True)
 class ModuleCall:
     """One call of one module, and the shape of its output (None if that is not one tensor).
 
     ``returns_previous`` means that the output is the unchanged output of the module that ended before. ``before`` and
-    ``after`` are the clock's values at the start and the end.
+    ``after`` are the clock's values at the start and the end. ``input`` is the first argument, and ``output`` the
+    output or the first part of it; both are None if they are not tensors. ``after_time`` is the step of the end.
     """
 
     name: str
@@ -214,6 +239,20 @@ class ModuleCall:
     returns_previous: bool
     before: int = 0
     after: int = 0
+    input: TracedTensor | None = None
+    output: TracedTensor | None = None
+    after_time: int = 0
+
+
+def _traced(value: Any, time: int) -> TracedTensor | None:
+    """Return the shape of a tensor, or of the first tensor of a tuple, and its tokens that depend on the image."""
+    if isinstance(value, (tuple, list)) and value:
+        value = value[0]
+    if not (isinstance(value, Tensor) and value.dim() and value.is_floating_point()):
+        return None
+    if value.dim() != 3 or len(value) != 2:
+        return TracedTensor(value.shape, time)
+    return TracedTensor(value.shape, time, (value[0] != value[1]).any(-1).tolist())
 
 
 @contextmanager
@@ -223,11 +262,12 @@ def trace(network: nn.Module, clock: Callable[[], int] = int) -> Iterator[list[M
     An in-place change between two modules counts as a change of the output.
     """
     calls: list[ModuleCall] = []
-    starts: list[int] = []
+    starts: list[tuple[int, TracedTensor | None]] = []
+    steps = count()
     previous: tuple[Tensor | None, int] = (None, 0)
 
     def start(module: nn.Module, args: Any) -> None:
-        starts.append(clock())
+        starts.append((clock(), _traced(args, next(steps))))
 
     def hook_of(name: str) -> Hook:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
@@ -237,7 +277,9 @@ def trace(network: nn.Module, clock: Callable[[], int] = int) -> Iterator[list[M
             same = tensor is not None and tensor is previous[0] and current[1] == previous[1]
             previous = current
             shape = None if tensor is None else tensor.shape
-            calls.append(ModuleCall(name, module, shape, same, starts.pop(), clock()))
+            before, given = starts.pop()
+            step = next(steps)
+            calls.append(ModuleCall(name, module, shape, same, before, clock(), given, _traced(output, step), step))
 
         return hook
 

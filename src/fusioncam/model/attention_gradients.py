@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from fusioncam.functional.heatmaps import precise
 from fusioncam.inference import hooks
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.layouts import Layout, layout_of
+from fusioncam.model.layouts import Layout
 from fusioncam.model.scores import Target, as_targets, read_scores
 
 _UNSUPPORTED = (
@@ -34,7 +33,7 @@ def attention_gradients(model: ExplainedModel, x: Tensor, target: Target) -> Ten
     with model.runner.exclusive_eval(grad=True):
         x = model.runner.validate_input(x)
         targets = as_targets(target, x)
-        blocks = _blocks(model.runner, x[:1], model.grid)
+        blocks = _blocks(model, x[:1])
         layout = next(iter(blocks.values()))
         logits, attended, tokens = _forward_block_means(model.runner, x, list(blocks))
         targets = targets.repeat(len(blocks), *[1] * (targets.dim() - 1))
@@ -71,8 +70,8 @@ def _forward_block_means(
 def _relevance(score: Tensor, attention: hooks.AttentionOutput, layout: Layout) -> Tensor:
     """Return the positive gradients ``(N, *s)`` of a block's score, averaged over heads and queries."""
     (gradient,) = torch.autograd.grad(score.sum(), attention.output, retain_graph=True)
-    relevance = (gradient @ attention.values.mT).relu().mean((1, 2))[:, layout.prefix :]
-    return relevance.reshape(len(relevance), *layout.sides)
+    relevance = (gradient @ attention.values.mT).relu().mean((1, 2))
+    return layout.maps(relevance[..., None])[:, 0]
 
 
 def _is_global(attention: hooks.AttentionOutput, images: int, tokens: int) -> bool:
@@ -80,16 +79,16 @@ def _is_global(attention: hooks.AttentionOutput, images: int, tokens: int) -> bo
     return len(values) == images and values.dim() == 4 and tokens == values.shape[2] == output.shape[2]
 
 
-def _blocks(runner: NetworkRunner, x: Tensor, grid: Sequence[int] | None) -> dict[str, Layout]:
+def _blocks(model: ExplainedModel, x: Tensor) -> dict[str, Layout]:
     """Return the outermost module with tokens around each attention, in order of execution, and their layout."""
-    with hooks.attentions() as attended, hooks.trace(runner.network, lambda: len(attended)) as calls:
-        runner(x)
+    with hooks.attentions() as attended, hooks.trace(model.network, lambda: len(attended)) as calls:
+        model.runner(x)
     found: dict[int, tuple[str, Layout]] = {}
     for call in calls:
-        layout = None if call.shape is None or len(call.shape) != 3 else layout_of(call.shape, x.shape, grid)
-        if layout is None or call.after - call.before != 1:
+        if call.shape is None or len(call.shape) != 3 or call.after - call.before != 1:
             continue
-        if _is_global(attended[call.before], 1, layout.prefix + prod(layout.sides)):
+        layout = model.layers.layout_or_none(call.name, call.shape, x)
+        if layout is not None and _is_global(attended[call.before], 1, call.shape[1]):
             found[call.before] = (call.name, layout)
     if not found:
         raise MethodError(_UNSUPPORTED)

@@ -58,7 +58,7 @@ class ExplainedModel:
         self.name = name or type(network).__name__
         self.speed = speed or Speed()
         self.layers = LayerSearch(self.runner, self.layer, self.grid)
-        self._ablation = LayerAblation(self.runner, self.grid)
+        self._ablation = LayerAblation(self.runner, self.layers)
 
     def with_layer(self, layer: str | nn.Module) -> ExplainedModel:
         """Return the same network with another target layer."""
@@ -117,7 +117,7 @@ class ExplainedModel:
 
     @memoize_pass
     def _record_layers(self, x: Tensor, target: Target, layers: frozenset[str]) -> dict[str, Record]:
-        return record_layers(self.runner, x, target, layers, self.grid)
+        return record_layers(self.runner, x, target, layers, self.layers)
 
     def masked_scores(
         self, x: Tensor, masks: MaskSource, target: Target, *, readout: str, fill: Fill = "mean"

@@ -8,7 +8,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fusioncam.functional.heatmaps import precise
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.layouts import named_layout
 from fusioncam.model.recording import Record, forward_with_outputs, output_gradients
 from fusioncam.model.scores import Target, score_from_logits
 
@@ -24,10 +23,10 @@ def record_with_hessian_product(
     layer, runner = layer or model.layers.default(x), model.runner
     # only the plain attention kernel has a second derivative
     with runner.exclusive_eval(grad=True), sdpa_kernel(SDPBackend.MATH):
-        logits, outputs = forward_with_outputs(runner, runner.validate_input(x), [layer], model.grid)
+        logits, outputs = forward_with_outputs(runner, runner.validate_input(x), [layer], model.layers)
         score = score_from_logits(logits, target, readout).sum()
         (gradients,) = output_gradients(score, outputs, create_graph=True)
-        layout = named_layout(layer, outputs[layer].shape, x.shape, model.grid)
+        layout = model.layers.layout(layer, outputs[layer].shape, x)
         activations = layout.maps(outputs[layer]).detach()
         directional = (layout.maps(gradients) * activations).sum()
         product = None

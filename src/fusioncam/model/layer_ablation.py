@@ -18,7 +18,7 @@ from fusioncam.inference import hooks
 from fusioncam.inference.batching import ChunkSizeTuner, score_in_batches
 from fusioncam.inference.costs import record_passes
 from fusioncam.inference.forward import NetworkRunner
-from fusioncam.model.layouts import named_layout
+from fusioncam.model.layer_search import LayerSearch
 from fusioncam.model.scores import read_scores
 
 # memory limit for the changed copies of a layer's output in one batch
@@ -51,8 +51,8 @@ class _Halves:
 class LayerAblation:
     """Scores under changed feature maps. Remembers which layers passes can start at."""
 
-    def __init__(self, runner: NetworkRunner, grid: Sequence[int] | None) -> None:
-        self._runner, self._grid = runner, grid
+    def __init__(self, runner: NetworkRunner, search: LayerSearch) -> None:
+        self._runner, self._search = runner, search
         self._copy_bytes: dict[tuple[str, torch.Size], int] = {}
 
     def scores(self, x: Tensor, changes: Changes, targets: Tensor, readout: str, layer: str) -> Tensor:
@@ -88,7 +88,8 @@ class LayerAblation:
         def change(output: Tensor) -> Tensor:
             nonlocal runs
             runs += 1
-            layout = named_layout(layer, output.shape, (len(output), *x.shape[1:]), self._grid)
+            # the layout is known since the first pass: another pass cannot run inside a hook
+            layout = self._search.layout(layer, output.shape, images.new_empty(()).expand(len(output), *x.shape[1:]))
             return layout.output(changes(layout.maps(output)[0], which), output)
 
         images = x.expand(len(which), *x.shape[1:]) if whole else x
@@ -113,6 +114,8 @@ class LayerAblation:
         """
         with hooks.capture(self._runner.network, [layer]) as outputs:
             plain = self._runner(x)
+        hooks.require_once(layer, len(outputs[layer]))
+        self._search.layout(layer, outputs[layer][0].shape, x)
         both, halves = torch.arange(2, device=x.device), _Halves()
         expected = self._changed_logits(x, both, halves, layer, whole=True)
         record_passes(passes=2, planned=2)

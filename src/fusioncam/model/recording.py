@@ -12,7 +12,7 @@ from fusioncam.errors import LayerError, NonFiniteError
 from fusioncam.functional.heatmaps import precise
 from fusioncam.inference import hooks
 from fusioncam.inference.forward import NetworkRunner
-from fusioncam.model.layouts import named_layout
+from fusioncam.model.layer_search import LayerSearch
 from fusioncam.model.scores import Target, score_from_logits
 
 
@@ -27,25 +27,25 @@ class Record:
 
 
 def record_layers(
-    runner: NetworkRunner, x: Tensor, target: Target, layers: Iterable[str], grid: Sequence[int] | None
+    runner: NetworkRunner, x: Tensor, target: Target, layers: Iterable[str], search: LayerSearch
 ) -> dict[str, Record]:
     """Return one record per layer, from one forward and one backward pass of the target's logit.
 
     Raises the errors of :func:`forward_with_outputs` and :func:`output_gradients`.
     """
     with runner.exclusive_eval(grad=True):
-        logits, outputs = forward_with_outputs(runner, runner.validate_input(x), layers, grid)
+        logits, outputs = forward_with_outputs(runner, runner.validate_input(x), layers, search)
         gradients = output_gradients(score_from_logits(logits, target, "logit").sum(), outputs)
     records = {}
     for (layer, output), gradient in zip(outputs.items(), gradients, strict=True):
-        layout = named_layout(layer, output.shape, x.shape, grid)
+        layout = search.layout(layer, output.shape, x)
         activations, gradient = (precise(layout.maps(tensor.detach())) for tensor in (output, gradient))
         records[layer] = Record(layer, activations, gradient, precise(logits.detach()))
     return records
 
 
 def forward_with_outputs(
-    runner: NetworkRunner, x: Tensor, layers: Iterable[str], grid: Sequence[int] | None
+    runner: NetworkRunner, x: Tensor, layers: Iterable[str], search: LayerSearch
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the logits ``(N, classes)`` and the output of each layer.
 
@@ -56,7 +56,7 @@ def forward_with_outputs(
         logits = runner(x)
     for layer, outputs in captured.items():
         hooks.require_once(layer, len(outputs))
-        named_layout(layer, outputs[0].shape, x.shape, grid)
+        search.layout(layer, outputs[0].shape, x)
     return logits, {layer: outputs[0] for layer, outputs in captured.items()}
 
 
