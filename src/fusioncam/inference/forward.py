@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -37,6 +38,7 @@ class NetworkRunner:
         self.network = network
         self.speed = speed
         self._channels_last = True
+        self._taken: set[torch.Size] = set()
         self._tuners: dict[tuple[torch.Size, torch.device], ChunkSizeTuner] = {}
         self._compiled: dict[tuple[torch.Size, torch.device], CompiledNetwork] = {}
         self._folding: BatchNormFolding | None = None
@@ -51,19 +53,46 @@ class NetworkRunner:
     def validate_input(self, x: Tensor) -> Tensor:
         """Return the input, detached, with the device and dtype of the network.
 
-        Raises :class:`InputTypeError` if it is not a tensor, and :class:`ShapeError` if it is not ``(N, C, *s)``.
+        Raises :class:`InputTypeError` if it is not a tensor, and :class:`ShapeError` if it is not ``(N, C, *s)`` or
+        the network does not take it.
         """
         if not isinstance(x, Tensor):
             raise InputTypeError(f"expected a tensor x (N, C, H, W), got {type(x).__name__}")
+        # autograd cannot save tensors that were made under inference mode
+        converted = x.detach().clone() if x.is_inference() else x.detach()
+        converted = converted.to(next(self.network.parameters(), x).device, self._dtype(x))
         sides = self._spatial_dims()
-        if x.dim() != sides + 2 or len(x) == 0:
+        if len(x) == 0 or (x.dim() != sides + 2 and not self._takes(converted)):
             expected = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}[sides]
             hint = ": use x[None]" if x.dim() == sides + 1 else ""
             raise ShapeError(f"expected x {expected} with N > 0, got {tuple(x.shape)}{hint}")
-        parameter = next(self.network.parameters(), x)
-        # autograd cannot save tensors that were made under inference mode
-        x = x.detach().clone() if x.is_inference() else x.detach()
-        return x.to(parameter.device, parameter.dtype)
+        return converted
+
+    def _takes(self, x: Tensor) -> bool:
+        """Return whether the network has scores for inputs of another rank than its first convolution; tried once."""
+        if x.dim() < 3:
+            return False
+        if x.shape[1:] not in self._taken:
+            try:
+                with self.exclusive_eval(grad=False):
+                    _logits_of(self.network(x[:1]), 1)
+            except Exception:  # a network may raise anything for a wrong shape
+                return False
+            self._taken.add(x.shape[1:])
+        return True
+
+    def _dtype(self, x: Tensor) -> torch.dtype:
+        """Return the dtype of most weights of convolutions and linear layers, else of most parameters."""
+        kinds = (nn.modules.conv._ConvNd, nn.Linear)
+        weights = [module.weight for module in self.network.modules() if isinstance(module, kinds)]
+        for tensors in (weights, list(self.network.parameters())):
+            sizes: Counter[torch.dtype] = Counter()
+            for tensor in tensors:
+                if isinstance(tensor, Tensor) and tensor.is_floating_point():
+                    sizes[tensor.dtype] += tensor.numel()
+            if sizes:
+                return max(sizes, key=lambda dtype: sizes[dtype])
+        return x.dtype if x.is_floating_point() else torch.get_default_dtype()
 
     def _logits(self, network: Callable[[Tensor], object], x: Tensor, rows: int) -> Tensor:
         """Return the logits ``(rows, classes)`` of the network or a replica."""
@@ -79,7 +108,7 @@ class NetworkRunner:
             self._logits(self.network, x[:1], 1)
 
     def _spatial_dims(self) -> int:
-        """Return the number of spatial dimensions of the network's input, that of its first convolution."""
+        """Return the number of spatial dimensions of the first convolution, which the input probably has too."""
         kinds = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
         modules = list(self.network.modules())
         return next((dims for module in modules for kind, dims in kinds.items() if isinstance(module, kind)), 2)
