@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from fusioncam import ExplainedModel
-from fusioncam.errors import LayerError
+from fusioncam.errors import LayerError, SettingError
 
 SIZE = 8
 
@@ -58,23 +58,33 @@ def test_tokens_of_the_patches_are_found(before, after, grid, linear):
 class Decoder(nn.Module):
     """Queries, as in DETR, that attend to the maps of a convolution."""
 
-    def __init__(self, queries):
+    def __init__(self, queries, flat=False):
         super().__init__()
-        self.stem = nn.Conv2d(3, 8, SIZE, SIZE)
+        self.stem, self.flat = nn.Conv2d(3, 8, SIZE, SIZE), flat
         self.queries = nn.Parameter(torch.randn(queries, 8))
+        self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.norm = nn.LayerNorm(8)
         self.decoder = nn.TransformerDecoderLayer(8, 2, 16, batch_first=True)
         self.head = nn.Linear(8, 3)
 
     def forward(self, x):
         """Return the mean scores of the queries."""
         tokens = self.stem(x).flatten(2).mT
-        return self.head(self.decoder(self.queries.expand(len(x), -1, -1), tokens).mean(1))
+        queries = self.queries.expand(len(x), -1, -1)
+        if self.flat:
+            return self.head(self.norm(self.attend(query=queries, key=tokens, value=tokens)[0])).mean(1)
+        return self.head(self.decoder(queries, tokens).mean(1))
 
 
+@pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("queries", [9, 16, 17, 25, 100])
-def test_queries_of_a_decoder_are_not_locations(queries):
-    """Neither a square number of queries nor one near the number of locations makes them a grid."""
-    assert ExplainedModel(Decoder(queries)).layers.default(torch.rand(1, 3, 32, 32)) == "stem"
+def test_queries_of_a_decoder_are_not_locations(queries, flat):
+    """Neither a square number of queries nor the number of locations makes them a grid."""
+    network, x = Decoder(queries, flat), torch.rand(1, 3, 32, 32)
+
+    assert ExplainedModel(network).layers.default(x) == "stem"
+    with pytest.raises(LayerError, match="queries of a decoder"):
+        ExplainedModel(network, "norm" if flat else "decoder").record(x, 0)
 
 
 class Signal(nn.Module):
@@ -125,6 +135,34 @@ def test_columns_of_a_line_are_one_row(width):
     x = torch.rand(2, 1, 32, width)
 
     assert ExplainedModel(network, "4").record(x, 0).activations.shape == (2, 8, 1, width // 4)
+
+
+class Recurrent(nn.Module):
+    """A recurrent network over the columns of maps, of which the rows are averaged or become channels."""
+
+    def __init__(self, merge):
+        super().__init__()
+        self.merge, self.stem = merge, nn.Conv2d(1, 6, 4, 4)
+        self.steps = nn.GRU(6 * 4 if merge else 6, 8, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        """Return the mean scores of the columns."""
+        maps = self.stem(x)
+        columns = maps.permute(0, 3, 1, 2).flatten(2) if self.merge else maps.mean(2).mT
+        return self.head(self.steps(columns)[0].mean(1))
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_columns_of_pooled_rows_are_one_row(merge):
+    """As many steps as the last maps have columns are a row; where they could be rows too, the error lists both."""
+    network = Recurrent(merge)
+
+    assert ExplainedModel(network, "steps").record(torch.rand(2, 1, 16, 100), 0).activations.shape == (2, 8, 1, 25)
+    x = torch.rand(2, 1, 16, 16)
+    with pytest.raises(LayerError, match=r"8 maps of 4 x 1 locations; .* 8 maps of 1 x 4"):
+        ExplainedModel(network, "steps").record(x, 0)
+    assert ExplainedModel(network, "steps", grid=(1, 4)).record(x, 0).activations.shape == (2, 8, 1, 4)
 
 
 class Transpose(nn.Module):
@@ -240,9 +278,7 @@ class Views(nn.Module):
 
 
 @pytest.mark.parametrize("layer", [None, "encoder"])
-@pytest.mark.parametrize(
-    ("stacked", "message"), [(False, "'encoder' ran 2 times.*views"), (True, "2 views or frames")]
-)
+@pytest.mark.parametrize(("stacked", "message"), [(False, "'encoder' ran 2 times.*views"), (True, "2 views, frames")])
 def test_shared_encoder_is_named_as_the_cause(stacked, message, layer):
     """The error does not ask for larger images."""
     model = ExplainedModel(Views(stacked), layer)
@@ -250,3 +286,128 @@ def test_shared_encoder_is_named_as_the_cause(stacked, message, layer):
     with pytest.raises(LayerError, match=message) as error:
         model.record(torch.rand(2, 6, 32, 32), 0)
     assert "larger" not in str(error.value)
+
+
+class Attention(nn.Module):
+    """A transformer that computes its attention matrix in a module, behind a class token."""
+
+    def __init__(self, heads):
+        super().__init__()
+        self.stem, self.norm, self.attend = nn.Conv2d(3, 8, SIZE, SIZE), nn.LayerNorm(8), nn.Softmax(-1)
+        self.token, self.heads, self.head = nn.Parameter(torch.randn(1, 8)), heads, nn.Linear(8, 3)
+
+    def forward(self, x):
+        """Return the scores of the class token."""
+        tokens = self.norm(torch.cat([self.token.expand(len(x), -1, -1), self.stem(x).flatten(2).mT], 1))
+        parts = tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2) if self.heads else tokens
+        mixed = self.attend(parts @ parts.mT) @ parts
+        return self.head((mixed.transpose(1, 2).flatten(2) if self.heads else mixed)[:, 0])
+
+
+@pytest.mark.parametrize("heads", [0, 2])
+def test_attention_matrices_are_no_maps(heads):
+    """Neither the automatic layer nor a named one reads a matrix from tokens to tokens as a map."""
+    network, x = Attention(heads), torch.rand(2, 3, 4 * SIZE, 4 * SIZE)
+
+    assert ExplainedModel(network).layers.default(x) == "norm"
+    with pytest.raises(LayerError, match="relate tokens to tokens"):
+        ExplainedModel(network, "attend").record(x, 0)
+
+
+class Prompts(nn.Module):
+    """Compare maps with text prompts that run in the same pass, of as many words as there are locations."""
+
+    def __init__(self, prompts):
+        super().__init__()
+        self.stem, self.words = nn.Conv2d(3, 8, SIZE, SIZE), torch.arange(9 * prompts).reshape(prompts, 9)
+        self.embed, self.norm = nn.Embedding(9 * prompts, 8), nn.LayerNorm(8)
+
+    def forward(self, x):
+        """Return the products with the prompts."""
+        return self.stem(x).mean((2, 3)) @ self.norm(self.embed(self.words)).mean(1).T
+
+
+@pytest.mark.parametrize("prompts", [2, 3])
+def test_text_is_no_map(prompts):
+    """Two prompts are not mistaken for the two images of the traced pass."""
+    layers = ExplainedModel(Prompts(prompts)).layers
+    x = torch.rand(1, 3, 3 * SIZE, 3 * SIZE)
+
+    assert layers.default(x) == "stem"
+    assert [candidate.name for candidate in layers.candidates(x)] == ["stem"]
+
+
+class Summary(nn.Module):
+    """Patches between tokens that are computed from the image, by an operation without a module."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.norm, self.head = (
+            nn.Parameter(torch.randn(8, 3, SIZE, SIZE)),
+            nn.LayerNorm(8),
+            nn.Linear(8, 3),
+        )
+
+    def forward(self, x):
+        """Return the mean scores of all tokens."""
+        patches = nn.functional.conv2d(x, self.weight, stride=SIZE).flatten(2).mT
+        return self.head(self.norm(torch.cat([patches[:, :1], patches, patches[:, :2]], 1)).square().mean(1))
+
+
+def test_passed_tokens_are_used():
+    """``grid``, ``prefix`` and ``suffix`` state what the pass cannot show; the error names them."""
+    network, x = Summary(), torch.rand(2, 3, 3 * SIZE, 4 * SIZE)
+    model = ExplainedModel(network, "norm", grid=(3, 4), prefix=1, suffix=2)
+    patches = nn.functional.conv2d(x, network.weight, stride=SIZE).movedim(1, -1)
+    expected = network.norm(patches).movedim(-1, 1).detach()
+
+    for same in (model, model.with_layer("norm"), model.with_network(network)):
+        assert torch.allclose(same.record(x, 0).activations, expected, atol=1e-5)
+    for layer in (None, "norm"):
+        with pytest.raises(LayerError, match=r"grid=\(rows, columns\), prefix=..., suffix=") as error:
+            ExplainedModel(network, layer).record(x, 0)
+        assert "larger" not in str(error.value)
+    with pytest.raises(LayerError, match="passed number of others"):
+        ExplainedModel(network, "norm", grid=(3, 4), prefix=1).record(x, 0)
+
+
+@pytest.mark.parametrize("settings", [{"grid": (3, 0)}, {"grid": ()}, {"prefix": -1}, {"suffix": -2}])
+def test_wrong_numbers_of_tokens_are_refused(settings):
+    """The message names the argument and its value."""
+    (name,) = settings
+    with pytest.raises(SettingError, match=f"{name} is .*got"):
+        ExplainedModel(Summary(), **settings)
+
+
+def test_tokens_before_the_images_are_named_as_the_cause():
+    """Sequences (T, N, K) are not taken for views."""
+    network = nn.Sequential(nn.Conv2d(3, 8, SIZE, SIZE), nn.Flatten(2), First(), nn.LayerNorm(8), First(), Mean())
+    with pytest.raises(LayerError, match=r"tokens before the images.*batch_first"):
+        ExplainedModel(network, "3").record(torch.rand(2, 3, 4 * SIZE, 4 * SIZE), 0)
+
+
+class First(nn.Module):
+    """Exchange the first and the last dimension for the others."""
+
+    def forward(self, x):
+        """Return ``(T, N, K)`` of ``(N, K, T)``, and ``(N, T, K)`` of that."""
+        return x.permute(2, 0, 1) if x.shape[0] < 3 else x.transpose(0, 1)
+
+
+def test_network_without_weights_is_read_by_the_number_of_its_tokens():
+    """Where no token depends on the image, none is taken for a class token or a query."""
+    network = Attention(2)
+    for parameter in network.parameters():
+        parameter.data.zero_()
+
+    assert ExplainedModel(network, "norm").record(torch.rand(2, 3, 32, 32), 0).activations.shape == (2, 8, 4, 4)
+
+
+def test_tracing_does_not_use_the_global_random_state():
+    """The second image of the traced pass has a generator of its own."""
+    model, x = ExplainedModel(Tokens(1)), torch.rand(1, 3, 16, 16)
+    state = torch.get_rng_state()
+
+    model.layers.default(x)
+
+    assert torch.get_rng_state().equal(state)

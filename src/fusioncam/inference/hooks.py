@@ -21,7 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from fusioncam.errors import LayerError, suggestion
 
 Hook = Callable[[nn.Module, Any, Any], Any]
-PreHook = Callable[[nn.Module, Any], Any]
+PreHook = Callable[[nn.Module, Any, Mapping[str, Any]], Any]
 
 
 def find(network: nn.Module, layer: str) -> nn.Module:
@@ -52,7 +52,8 @@ def _registered(
     handles: list[RemovableHandle] = []
     try:
         handles += [module.register_forward_hook(_only_this_thread(hook)) for module, hook in hooks]
-        handles += [module.register_forward_pre_hook(_only_this_thread(hook)) for module, hook in pre_hooks]
+        for module, pre_hook in pre_hooks:
+            handles.append(module.register_forward_pre_hook(_only_this_thread(pre_hook), with_kwargs=True))
         yield
     finally:
         for handle in handles:
@@ -216,7 +217,7 @@ def find_adjacent_modules(network: nn.Module, kinds: tuple[type[nn.Module], ...]
 class TracedTensor:
     """A tensor of a traced pass: its shape and the step at which it was met.
 
-    ``varies`` states for each token of ``(2, T, K)`` whether it differs between the two images.
+    ``varies`` states for each token of ``(2, T, K)`` whether it differs between the two images by more than rounding.
     """
 
     shape: torch.Size
@@ -250,9 +251,16 @@ def _traced(value: Any, time: int) -> TracedTensor | None:
         value = value[0]
     if not (isinstance(value, Tensor) and value.dim() and value.is_floating_point()):
         return None
-    if value.dim() != 3 or len(value) != 2:
-        return TracedTensor(value.shape, time)
-    return TracedTensor(value.shape, time, (value[0] != value[1]).any(-1).tolist())
+    is_sequence = value.dim() == 3 and len(value) == 2 and value.numel() > 0
+    return TracedTensor(value.shape, time, _varying(value) if is_sequence else None)
+
+
+def _varying(tokens: Tensor) -> list[bool]:
+    """Return for each token of ``(2, T, K)`` whether it differs between the two images by more than rounding."""
+    differences, sizes = (tokens[0] - tokens[1]).abs().amax(-1), tokens.abs().amax((0, -1))
+    tolerance = max(1e-6, 2 * torch.finfo(tokens.dtype).eps)
+    varying: list[bool] = (~(differences <= tolerance * sizes)).tolist()  # also where they are NaN
+    return varying
 
 
 @contextmanager
@@ -266,8 +274,8 @@ def trace(network: nn.Module, clock: Callable[[], int] = int) -> Iterator[list[M
     steps = count()
     previous: tuple[Tensor | None, int] = (None, 0)
 
-    def start(module: nn.Module, args: Any) -> None:
-        starts.append((clock(), _traced(args, next(steps))))
+    def start(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
+        starts.append((clock(), _traced(args or list(kwargs.values()), next(steps))))
 
     def hook_of(name: str) -> Hook:
         def hook(module: nn.Module, args: Any, output: Any) -> None:

@@ -31,15 +31,7 @@ def randomised(model: ExplainedModel, stages: int, draw: str, seed: int) -> Iter
             for name in layers[done:upto]:
                 DRAWS[draw](network.get_submodule(name))
         done = upto
-        yield ExplainedModel(
-            network,
-            model.layer,
-            grid=model.grid,
-            preprocessing=model.preprocessing,
-            labels=model.labels,
-            name=model.name,
-            speed=model.speed,
-        )
+        yield model.with_network(network)
 
 
 def with_fixed_layer(model: ExplainedModel, x: Tensor) -> ExplainedModel:

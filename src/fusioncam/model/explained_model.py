@@ -16,6 +16,7 @@ from fusioncam.inference.settings import Speed
 from fusioncam.model import masked_passes
 from fusioncam.model.layer_ablation import Changes, LayerAblation
 from fusioncam.model.layer_search import Candidate, LayerSearch
+from fusioncam.model.layouts import TokenHint
 from fusioncam.model.recording import Record, record_layers
 from fusioncam.model.scores import Target, as_targets, score_from_logits
 from fusioncam.utils.old_names import alias
@@ -26,7 +27,8 @@ class ExplainedModel:
 
     ``layer`` is a dotted module name, also with indices as in ``layer4[-1]``, or a module of the network; None
     selects the last layer with feature maps, see ``layers``. ``grid`` is the ``(rows, columns)`` of a transformer's
-    tokens where the network does not determine it. ``labels`` are the class names in order. ``speed`` sets how masked
+    tokens where the network does not determine it, and ``prefix`` and ``suffix`` are the numbers of class, register
+    or detection tokens before and after these. ``labels`` are the class names in order. ``speed`` sets how masked
     images are batched: see :class:`Speed`.
 
     A call leaves the network as it was, also after an error: no hook, no ``.grad``, no changed train/eval flag, no
@@ -43,6 +45,8 @@ class ExplainedModel:
         layer: str | nn.Module | Sequence[str | nn.Module] | None = None,
         *,
         grid: Sequence[int] | None = None,
+        prefix: int | None = None,
+        suffix: int | None = None,
         preprocessing: Preprocessing | None = None,
         labels: Sequence[str] | None = None,
         name: str | None = None,
@@ -53,19 +57,29 @@ class ExplainedModel:
         self.network = network
         self.layer = None if layer is None else layer_name(network, layer)
         self.grid = None if grid is None else tuple(grid)
+        self.prefix, self.suffix = prefix, suffix
         self.preprocessing = preprocessing or Preprocessing()
         self.labels = None if labels is None else tuple(labels)
         self.name = name or type(network).__name__
         self.speed = speed or Speed()
-        self.layers = LayerSearch(self.runner, self.layer, self.grid)
+        self.layers = LayerSearch(self.runner, self.layer, TokenHint(self.grid, prefix, suffix))
         self._ablation = LayerAblation(self.runner, self.layers)
 
     def with_layer(self, layer: str | nn.Module) -> ExplainedModel:
         """Return the same network with another target layer."""
+        return self._with(self.network, layer)
+
+    def with_network(self, network: nn.Module) -> ExplainedModel:
+        """Return another network with the same settings."""
+        return self._with(network, self.layer)
+
+    def _with(self, network: nn.Module, layer: str | nn.Module | None) -> ExplainedModel:
         return ExplainedModel(
-            self.network,
+            network,
             layer,
             grid=self.grid,
+            prefix=self.prefix,
+            suffix=self.suffix,
             preprocessing=self.preprocessing,
             labels=self.labels,
             name=self.name,

@@ -12,10 +12,26 @@ from math import prod
 
 from torch import Tensor
 
-from fusioncam.errors import LayerError
+from fusioncam.errors import SettingError
 
 # class, distillation and register tokens: no known network has more of them before the spatial tokens
 MAX_PREFIX = 16
+
+
+@dataclass(frozen=True)
+class TokenHint:
+    """What the user states about tokens: the grid of the spatial ones, and the numbers of others before and after."""
+
+    grid: tuple[int, ...] | None = None
+    prefix: int | None = None
+    suffix: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.grid is not None and min(self.grid, default=0) < 1:
+            raise SettingError(f"grid is the (rows, columns) of the tokens, at least 1 each, got {self.grid}")
+        for name, number in (("prefix", self.prefix), ("suffix", self.suffix)):
+            if number is not None and number < 0:
+                raise SettingError(f"{name} is a number of tokens, at least 0, got {number}")
 
 
 @dataclass(frozen=True)
@@ -56,34 +72,6 @@ class Layout:
         tokens = like.flatten(1, -2).expand(len(maps), -1, -1).clone()
         tokens[:, self._spatial] = maps.flatten(2).movedim(1, -1)
         return tokens.reshape(len(maps), *like.shape[1:])
-
-
-def layout_error(
-    layer: str, shape: Sequence[int], x: Sequence[int], grid: Sequence[int] | None, readings: Sequence[Layout] = ()
-) -> LayerError:
-    """Return the error for an output that holds no feature maps, or holds them in one of several ways."""
-    sides = ", ".join("dhw"[-len(x[2:]) :])
-    if readings:
-        listed = "; ".join(_described(layout, shape) for layout in readings)
-        return LayerError(
-            f"the output {tuple(shape)} of layer '{layer}' can be read in several ways: {listed}. Pass "
-            f"ExplainedModel(..., grid=(...)) with the sides ({sides}) of its maps, or name another layer"
-        )
-    expected = f"a grid of {tuple(grid)}" if grid else f"a grid in proportion to {tuple(x[2:])}"
-    return LayerError(
-        f"layer '{layer}' outputs {tuple(shape)}, which are not feature maps: tried channels first "
-        f"(N, K, {sides}), channels last (N, {sides}, K) and tokens (N, T, K) that form {expected} after at most "
-        f"{MAX_PREFIX} others, where an earlier layer has maps of that many locations. `fusioncam list layers` lists "
-        "the layers with feature maps; for tokens in another arrangement pass "
-        "ExplainedModel(..., grid=(rows, columns))"
-    )
-
-
-def _described(layout: Layout, shape: Sequence[int]) -> str:
-    order = "channels first" if layout.channels_first else "channels last"
-    channels = shape[1 if layout.channels_first else -1]
-    others = f" and {layout.prefix + layout.suffix} other tokens" if layout.prefix + layout.suffix else ""
-    return f"{order}, {channels} maps of {' x '.join(map(str, layout.map_sides))} locations{others}"
 
 
 def even(sides: Sequence[int], full: Sequence[int]) -> bool:

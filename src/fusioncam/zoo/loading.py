@@ -54,6 +54,8 @@ def load_model(
         source.network.to(_device(device)).eval(),
         source.layer if layer is None else layer,
         grid=source.grid,
+        prefix=source.prefix,
+        suffix=source.suffix,
         preprocessing=source.preprocessing,
         labels=names,
         name=name,
@@ -65,7 +67,13 @@ def architecture(name: str) -> ExplainedModel:
     """Build a network without its weights, for example to list its layers without a download."""
     source = build(name, None, pretrained=False)
     return ExplainedModel(
-        source.network, source.layer, grid=source.grid, preprocessing=source.preprocessing, name=name
+        source.network,
+        source.layer,
+        grid=source.grid,
+        prefix=source.prefix,
+        suffix=source.suffix,
+        preprocessing=source.preprocessing,
+        name=name,
     )
 
 

@@ -38,6 +38,8 @@ class Source:
     layer: str | None = None
     speed: Speed | None = None
     grid: tuple[int, ...] | None = None
+    prefix: int | None = None
+    suffix: int | None = None
 
 
 def build(name: str, num_classes: int | None, *, pretrained: bool) -> Source:
@@ -155,7 +157,14 @@ def _from_factory(module: str, function: str) -> Source:
             sys.path.remove(folder)
     if isinstance(network, ExplainedModel):
         return Source(
-            network.network, network.preprocessing, network.labels, network.layer, network.speed, network.grid
+            network.network,
+            network.preprocessing,
+            network.labels,
+            network.layer,
+            network.speed,
+            network.grid,
+            network.prefix,
+            network.suffix,
         )
     if not isinstance(network, nn.Module):
         raise SettingError(
