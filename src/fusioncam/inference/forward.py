@@ -75,7 +75,7 @@ class NetworkRunner:
         if x.shape[1:] not in self._taken:
             try:
                 with self.exclusive_eval(grad=False):
-                    _logits_of(self.network(x[:1]), 1)
+                    _outputs_of(self.network(x[:1]), 1)
             except Exception:  # a network may raise anything for a wrong shape
                 return False
             self._taken.add(x.shape[1:])
