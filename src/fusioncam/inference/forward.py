@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -20,6 +19,7 @@ from fusioncam.inference.cache import memoize_pass
 from fusioncam.inference.costs import record_passes
 from fusioncam.inference.engines.selection import EngineSelection
 from fusioncam.inference.eval_mode import exclusive_eval
+from fusioncam.inference.input_check import dtype_of, spatial_dims
 from fusioncam.inference.output_reading import OutputReader
 from fusioncam.inference.random_state import ADVICE, Randomness, kept_random_state
 from fusioncam.inference.replicas import CompiledNetwork, can_copy, replicate
@@ -60,8 +60,8 @@ class NetworkRunner:
             raise InputTypeError(f"expected a tensor x (N, C, H, W), got {type(x).__name__}")
         # autograd cannot save tensors that were made under inference mode
         converted = x.detach().clone() if x.is_inference() else x.detach()
-        converted = converted.to(next(self.network.parameters(), x).device, self._dtype(x))
-        sides = self._spatial_dims()
+        converted = converted.to(next(self.network.parameters(), x).device, dtype_of(self.network, x))
+        sides = spatial_dims(self.network)
         if len(x) == 0 or (x.dim() != sides + 2 and not self._takes(converted)):
             expected = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}[sides]
             hint = ": use x[None]" if x.dim() == sides + 1 else ""
@@ -81,19 +81,6 @@ class NetworkRunner:
             self._taken.add(x.shape[1:])
         return True
 
-    def _dtype(self, x: Tensor) -> torch.dtype:
-        """Return the dtype of most weights of convolutions and linear layers, else of most parameters."""
-        kinds = (nn.modules.conv._ConvNd, nn.Linear)
-        weights = [module.weight for module in self.network.modules() if isinstance(module, kinds)]
-        for tensors in (weights, list(self.network.parameters())):
-            sizes: Counter[torch.dtype] = Counter()
-            for tensor in tensors:
-                if isinstance(tensor, Tensor) and tensor.is_floating_point():
-                    sizes[tensor.dtype] += tensor.numel()
-            if sizes:
-                return max(sizes, key=lambda dtype: sizes[dtype])
-        return x.dtype if x.is_floating_point() else torch.get_default_dtype()
-
     def _logits(self, network: Callable[[Tensor], object], x: Tensor, rows: int) -> Tensor:
         """Return the logits ``(rows, classes)`` of the network or a replica."""
         return self.reader.logits(lambda: _outputs_of(network(x), rows), x)
@@ -106,12 +93,6 @@ class NetworkRunner:
     def _decide_reading(self, x: Tensor) -> None:
         if self.reader.reading is None:
             self._logits(self.network, x[:1], 1)
-
-    def _spatial_dims(self) -> int:
-        """Return the number of spatial dimensions of the first convolution, which the input probably has too."""
-        kinds = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
-        modules = list(self.network.modules())
-        return next((dims for module in modules for kind, dims in kinds.items() if isinstance(module, kind)), 2)
 
     def __call__(self, x: Tensor, *, counted: bool = True, rows: int | None = None) -> Tensor:
         """Return logits ``(N, classes)``; ``rows`` is the number of rows where a hook changes the batch size."""

@@ -14,8 +14,9 @@ from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.layer_names import layer_name
 from fusioncam.inference.settings import Speed
 from fusioncam.model import masked_passes
+from fusioncam.model.candidates import Candidate
 from fusioncam.model.layer_ablation import Changes, LayerAblation
-from fusioncam.model.layer_search import Candidate, LayerSearch
+from fusioncam.model.layer_search import LayerSearch
 from fusioncam.model.layouts import TokenHint
 from fusioncam.model.recording import Record, record_layers
 from fusioncam.model.scores import Target, as_targets, score_from_logits
