@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from skimage import data
 
-from fusioncam import ExplainedModel, load_model
+from fusioncam import ExplainedModel, Speed, load_model
 from fusioncam.data.image_files import find_images
 from fusioncam.data.images import open_image
 from fusioncam.errors import FlatHeatmapWarning
@@ -106,21 +106,30 @@ def in_turn(contestants, first=0):
 
 @dataclass(frozen=True)
 class Source:
-    """A network: by its name in fusioncam, with its weights, or one of timm's with random weights from a seed."""
+    """A network: by its name in fusioncam, with its weights, or one of timm's with random weights from a seed.
+
+    ``engine`` runs our masked passes.
+    """
 
     name: str
     layer: str | None = None
     device: str = "cpu"
     seed: int | None = None
+    engine: str = "torch"
 
     def load(self) -> ExplainedModel:
         """Return the model."""
         if self.seed is None:
-            return load_model(self.name, self.layer, device=self.device)
+            return load_model(self.name, self.layer, device=self.device, speed=Speed(engine=self.engine))
         torch.manual_seed(self.seed)
         model = architecture(f"timm:{self.name}")
         model.network.to(self.device).eval()
-        return model
+        return at_speed(model, Speed(engine=self.engine))
+
+
+def at_speed(model, speed):
+    """Return the same network with other speed settings."""
+    return ExplainedModel(model.network, model.layer, preprocessing=model.preprocessing, speed=speed)
 
 
 @contextmanager

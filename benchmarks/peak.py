@@ -1,4 +1,6 @@
-"""Measure one contestant's peak memory in this process: `peak.py fusioncam|pytorch-grad-cam NETWORK SEED` (Linux).
+"""Measure one contestant's peak memory in this process (Linux).
+
+    peak.py fusioncam|pytorch-grad-cam NETWORK SEED torch|openvino
 
 Prints JSON: MiB above the resident memory after loading the network and one plain pass.
 """
@@ -12,8 +14,9 @@ from pathlib import Path
 
 import torch
 
-from fusioncam import METHODS
+from fusioncam import METHODS, Speed
 from fusioncam.zoo.loading import architecture
+from harness import at_speed
 
 STATUS, SET_BACK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -35,11 +38,11 @@ def ready(contestant, model, x, target):
 
 
 def main():
-    contestant, network, seed = sys.argv[1:]
+    contestant, network, seed, engine = sys.argv[1:]
     if not STATUS.exists():
         sys.exit("memory is read from /proc, which exists on Linux only")
     torch.manual_seed(int(seed))
-    model = architecture(f"timm:{network}")
+    model = at_speed(architecture(f"timm:{network}"), Speed(engine=engine))
     model.network.eval()
     x = torch.randn(1, 3, *model.preprocessing.size)
     target = model.logits(x).argmax(1)

@@ -82,6 +82,7 @@ def parsed(words=None):
     add("--precisions", nargs="+", choices=("bfloat16", "float16", "auto"), help="precision: compared with exact")
     add("--model", help="name of a model, for all subjects except networks and memory")
     add("--layer", help="layer of the model")
+    add("--engine", choices=("torch", "openvino"), help="of our masked passes; exact measures both; default: torch")
     add("--device", help="cpu or cuda; default: cpu")
     add("--seed", type=int, help="seed of random weights and of the bootstrap")
     add("--out", type=Path, default=meta.RESULTS, help="folder of the JSON files; default: %(default)s")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import figures
-from fusioncam import METHODS, load_model
+from fusioncam import METHODS, Speed, load_model
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.faithfulness import AverageDrop, IncreaseInConfidence
@@ -43,6 +43,7 @@ class Budget(Subject):
     count: int = 100
     seed: int = 0
     device: str = "cpu"
+    engine: str = "torch"
 
     def planned(self):
         """Return the number of rows, if there are enough images."""
@@ -50,7 +51,7 @@ class Budget(Subject):
 
     def rows(self):
         """Yield the measurements of each image."""
-        model = load_model(self.model, device=self.device)
+        model = load_model(self.model, device=self.device, speed=Speed(engine=self.engine))
         models = {layer: model.with_layer(layer) for layer in self.layers}
         for number, (name, x, target) in enumerate(samples(model, self.images, self.count)):
             say(f"{self.name} {number + 1} of {self.count}: {name}")

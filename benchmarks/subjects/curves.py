@@ -37,6 +37,7 @@ class Curves(Subject):
     images: Path | None = None
     count: int = 10
     device: str = "cpu"
+    engine: str = "torch"
     one_process: bool = False
 
     def planned(self):
@@ -45,7 +46,7 @@ class Curves(Subject):
 
     def rows(self):
         """Yield the measurements of each image."""
-        source = Source(self.model, self.layer, self.device)
+        source = Source(self.model, self.layer, self.device, engine=self.engine)
         model = source.load()
         with visiting(source, model, self.one_process) as ask:
             for number, (name, x, target) in enumerate(samples(model, self.images, self.count)):

@@ -11,12 +11,12 @@ import torch
 
 import figures
 import peers
-from fusioncam import METHODS, ExplainedModel, Speed
+from fusioncam import METHODS, Speed
 from fusioncam.functional.masks import ChannelMasks
-from harness import Source, Subject, in_turn, samples, timed, visiting
+from harness import Source, Subject, at_speed, in_turn, samples, timed, visiting
 from meta import say
 
-OURS, COMPILED = "fusioncam fusion-cam", "fusioncam fusion-cam, compiled"
+OURS, COMPILED, OPENVINO = (f"fusioncam fusion-cam{one}" for one in ("", ", compiled", ", OpenVINO"))
 PEERS = {
     "pytorch-grad-cam score-cam": peers.gradcam_score_cam,
     "torch-cam score-cam": peers.torchcam_score_cam,
@@ -28,7 +28,10 @@ SWEEP = 1000  # masks, as a sweep has them
 
 @dataclass(frozen=True)
 class Exact(Subject):
-    """Seconds per image. The peers run on the first ``peer_count`` images, by default on all."""
+    """Seconds per image. The peers run on the first ``peer_count`` images, by default on all.
+
+    With ``engine="openvino"`` Fusion-CAM runs in OpenVINO too.
+    """
 
     name: ClassVar[str] = "exact"
     what: ClassVar[str] = "seconds an image, float32, batch 1"
@@ -40,6 +43,7 @@ class Exact(Subject):
     peer_count: int | None = None
     compile: bool = False
     device: str = "cpu"
+    engine: str = "torch"
     one_process: bool = False
 
     def planned(self):
@@ -51,7 +55,9 @@ class Exact(Subject):
         source = Source(self.model, self.layer, self.device)
         ours = {OURS: source.load()}
         if self.compile:
-            ours[COMPILED] = at_speed(ours[OURS], Speed(compile=True))
+            ours[COMPILED] = at_speed(ours[OURS], Speed(compile=True, engine="torch"))
+        if self.engine != "torch":
+            ours[OPENVINO] = at_speed(ours[OURS], Speed(engine=self.engine))
         with visiting(source, ours[OURS], self.one_process) as ask:
             for number, (name, x, target) in enumerate(samples(ours[OURS], self.images, self.count)):
                 say(f"{self.name} {number + 1} of {self.count}: {name}")
@@ -87,12 +93,11 @@ class Exact(Subject):
         for mine in (name for name in names if name not in PEERS):
             for rival in (name for name in names if name in PEERS):
                 summary += self.against(rows, mine, rival)
-        if COMPILED in names:
-            seconds = [rows[0]["setup"][COMPILED]]
-            summary.append(figures.figure("to compile, once", seconds, "s"))
-            summary.append(
-                figures.figure("compiled: times as fast as not", figures.ratios(rows, OURS, COMPILED), "x")
-            )
+        for one, word in ((COMPILED, "compile"), (OPENVINO, "convert")):
+            if one in names:
+                summary.append(figures.figure(f"to {word}, once", [rows[0]["setup"][one]], "s"))
+                ratios = figures.ratios(rows, OURS, one)
+                summary.append(figures.figure(f"{word.removesuffix('e')}ed: times as fast as not", ratios, "x"))
         for name in (name for name in names if name != OURS):
             values = [row["correlation"].get(name) for row in rows]
             summary.append(figures.figure(f"correlation with ours of {name}", values))
@@ -123,8 +128,3 @@ def prepared(model, x):
         pass
     # a compiled network may be compiled once more where it is first used for real
     METHODS["faster-score-cam"](model, x, torch.zeros(len(x), dtype=torch.long, device=x.device))
-
-
-def at_speed(model, speed):
-    """Return the same network with other speed settings."""
-    return ExplainedModel(model.network, model.layer, preprocessing=model.preprocessing, speed=speed)

@@ -27,6 +27,7 @@ class Memory(Subject):
     network: str = "resnet50"
     repeats: int = 1
     seed: int = 0
+    engine: str = "torch"
 
     def planned(self):
         """Return the number of rows."""
@@ -38,7 +39,7 @@ class Memory(Subject):
             measured = {}
             for one in (OURS, PEER):
                 say(f"{self.name} {repeat + 1} of {self.repeats}: {one}")
-                measured[one] = asked(one.split()[0], self.network, self.seed)
+                measured[one] = asked(one.split()[0], self.network, self.seed, self.engine)
                 say(f"    {measured[one]}")
             keys = ("mib", "seconds", "channels")
             numbers = {key: {one: given[key] for one, given in measured.items()} for key in keys}
@@ -55,7 +56,7 @@ class Memory(Subject):
         return summary
 
 
-def asked(contestant, network, seed):
+def asked(contestant, network, seed, engine):
     """Return what a new process measures of itself."""
-    command = [sys.executable, str(WORKER), contestant, network, str(seed)]
+    command = [sys.executable, str(WORKER), contestant, network, str(seed), engine]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)

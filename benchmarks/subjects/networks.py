@@ -50,6 +50,7 @@ class Networks(Subject):
     count: int = 3
     seed: int = 0
     device: str = "cpu"
+    engine: str = "torch"
     one_process: bool = False
 
     def planned(self):
@@ -59,7 +60,7 @@ class Networks(Subject):
     def rows(self):
         """Yield the measurements of each network and image."""
         for network in self.networks:
-            source = Source(network, None, self.device, self.seed)
+            source = Source(network, None, self.device, self.seed, self.engine)
             model = source.load()
             with visiting(source, model, self.one_process) as ask:
                 for number, (name, x, target) in enumerate(samples(model, self.images, self.count)):
@@ -96,7 +97,9 @@ class Networks(Subject):
             "budget": budget.both(model, x, target, 0, self.budget)[0],
             "ablation": ablation.row(model, x, target, 0, ablated),
             "curves": curves.row(model, x, target, 0, ask, self.steps, (1,)),
-            "mib": None if self.device != "cpu" else memory.asked("fusioncam", source.name, self.seed)["mib"],
+            "mib": None
+            if self.device != "cpu"
+            else memory.asked("fusioncam", source.name, self.seed, self.engine)["mib"],
         }
 
     def figures(self, rows):

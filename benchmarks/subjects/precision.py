@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import figures
 from fusioncam import METHODS, Speed, load_model
-from harness import Subject, in_turn, samples
+from harness import Subject, at_speed, in_turn, samples
 from meta import say
 
-from .exact import at_speed, prepared
+from .exact import prepared
 
 EXACT = "exact"
 
@@ -37,7 +37,7 @@ class Precision(Subject):
     def rows(self):
         """Yield the measurements of each image."""
         exact = load_model(self.model, self.layer, device=self.device)
-        models = {one: at_speed(exact, Speed(precision=one)) for one in (EXACT, *self.precisions)}
+        models = {one: at_speed(exact, Speed(precision=one, engine="torch")) for one in (EXACT, *self.precisions)}
         for number, (name, x, target) in enumerate(samples(exact, self.images, self.count)):
             say(f"{self.name} {number + 1} of {self.count}: {name}")
             for model in [] if number else models.values():

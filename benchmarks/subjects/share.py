@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import figures
-from fusioncam import load_model
+from fusioncam import Speed, load_model
+from fusioncam.benchmark.engine_rates import engine_rates
 from fusioncam.benchmark.throughput import examine
 from harness import Subject
 from meta import say
@@ -23,6 +24,7 @@ class Share(Subject):
     repeats: int = 5
     seconds: float = 40.0
     device: str = "cpu"
+    engine: str = "torch"
 
     def planned(self):
         """Return the number of rows."""
@@ -33,9 +35,13 @@ class Share(Subject):
         for repeat in range(self.repeats):
             say(f"{self.name} {repeat + 1} of {self.repeats}")
             # a new model, so that each repeat searches its settings again
-            report = examine(load_model(self.model, device=self.device), self.seconds, say)
+            model = load_model(self.model, device=self.device, speed=Speed(engine=self.engine))
+            report = examine(model, self.seconds, say)
             plain = [{key: one[key] for key in ("workers", "chunk", "rate")} for one in report["plain"]]
-            yield {"image": f"random colours, repeat {repeat + 1}", "plain": plain, "masked": report["masked"]}
+            say("engines")
+            engines = [asdict(one) for one in engine_rates(model, max(one["rate"] for one in plain), self.seconds)]
+            measured = {"plain": plain, "masked": report["masked"], "engines": engines}
+            yield {"image": f"random colours, repeat {repeat + 1}"} | measured
 
     def figures(self, rows):
         """Return figures: the best plain rate, the masked rates, and the share."""
@@ -50,4 +56,15 @@ class Share(Subject):
                 "%",
                 aims={"median": ">= 90"},
             ),
+            *self.of_engine([one for row in rows for one in row.get("engines", []) if one["engine"] == self.engine]),
+        ]
+
+    def of_engine(self, rates):
+        """Return the figures of another engine than PyTorch."""
+        if self.engine == "torch":
+            return []
+        share, what = [100 * one["share"] for one in rates], f"share of its own rate that {self.engine} reaches"
+        return [
+            figures.figure(f"masked passes in {self.engine}", [one["rate"] for one in rates], "images/s"),
+            figures.figure(what, share, "%", aims={"median": ">= 92"}),
         ]

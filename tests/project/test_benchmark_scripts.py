@@ -26,7 +26,7 @@ from fusioncam.errors import FusionCamError  # noqa: E402
 from fusioncam.methods.score_cam import ScoreCAM, most_varied  # noqa: E402
 from subjects import SUBJECTS, ablation, curves, networks  # noqa: E402
 from subjects.budget import Budget  # noqa: E402
-from subjects.exact import COMPILED, OURS, PEERS, Exact  # noqa: E402
+from subjects.exact import COMPILED, OPENVINO, OURS, PEERS, Exact  # noqa: E402
 from subjects.networks import Networks  # noqa: E402
 
 STORED = sorted(meta.RESULTS.glob("**/*.json"))
@@ -205,6 +205,20 @@ def test_exact_includes_one_time_work():
     whole = Exact.against(rows, COMPILED, GRADCAM)[1]
     assert (whole["median"], whole["count"], whole["met"]) == (3, 2, True)
     assert told["to compile, once"]["median"] == 6
+
+
+def test_exact_compares_the_engines():
+    """With another engine there is a figure for the conversion, and one for the gain."""
+    row = {
+        "living": 600,
+        "setup": {OURS: 0.5, OPENVINO: 4.0},
+        "seconds": {OURS: 3.0, OPENVINO: 1.5, GRADCAM: 12.0},
+        "correlation": {GRADCAM: 0.99, OPENVINO: 1.0},
+        "agrees": {GRADCAM: True, OPENVINO: True},
+    }
+    told = {one["what"]: one["median"] for one in Exact(engine="openvino").figures([row])}
+    assert (told["to convert, once"], told["converted: times as fast as not"]) == (4, 2)
+    assert told[f"{OPENVINO}: times as fast as {GRADCAM}"] == 8
 
 
 def test_budget_has_no_effect_if_interval_contains_0():

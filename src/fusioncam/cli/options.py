@@ -131,7 +131,10 @@ def speed_for(precision: str | None, engine: str | None = None) -> Speed | None:
 
     if precision is None and engine is None:
         return None
-    return Speed(precision=precision or Speed.precision, engine=engine or Speed.engine)
+    return Speed(
+        precision=Speed.precision if precision is None else precision,
+        engine=Speed.engine if engine is None else engine,
+    )
 
 
 def require_methods(methods: list[str]) -> None:
