@@ -10,6 +10,7 @@ import pytest
 
 from command_line import SMALL, listed
 from fusioncam import METHODS
+from samples import CAT, photo
 
 # -- doctor ----------------------------------------------------------------------------------------------------
 
@@ -31,9 +32,37 @@ def test_doctor_prints_tables(cli):
     assert result.out.count("(chosen)") == 1
 
 
+def test_doctor_describes_a_model_with_an_image(cli):
+    """With an image, one paragraph is printed and no speed is measured; --json prints the same facts."""
+    result = cli("doctor", CAT, *SMALL)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("samples:small returns 5 scores for an input (3, 32, 32), read as logits")
+    assert result.out.endswith("No problem was found.\n")
+    facts = cli("doctor", CAT, *SMALL, "--json").json
+    assert list(facts) == ["description"]
+    assert facts["description"]["layer"]["name"] == "act"
+    assert facts["description"]["problems"] == []
+
+
+def test_doctor_describes_a_model_without_an_image(cli):
+    """--no-speed prints the description of an example input only, also for a network that returns NaN."""
+    result = cli("doctor", "--model", "samples:nan", "--no-speed")
+    assert (result.code, result.err) == (0, "")
+    assert "The scores contain NaN or infinity: check the weights and the input." in result.out
+
+
+def test_doctor_describes_the_image(cli, tmp_path):
+    """A dark panorama has two problems."""
+    photo().resize((400, 40)).point(lambda value: value // 16).save(tmp_path / "dark.png")
+    result = cli("doctor", tmp_path / "dark.png", *SMALL)
+    assert "The image is nearly black" in result.out
+    assert "The network receives 10% of the image" in result.out
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (["no such image.jpg"], "no such image.jpg: no such file"),
         (["--model", "resnet5"], "unknown model 'resnet5'"),
         (["--device", "gpu"], "device 'gpu' is not available on this machine"),
         (["--precision", "half"], "unknown precision 'half'"),

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.options import DEFAULT_MODEL, Device, Engine, Json, ModelName, Precision, speed_for
 
+if TYPE_CHECKING:
+    from fusioncam.model.description import Description
+    from fusioncam.model.explained_model import ExplainedModel
+
 
 def doctor(
+    image: Annotated[str | None, typer.Argument(help="an image to run the model on", show_default=False)] = None,
     model: ModelName = DEFAULT_MODEL,
     device: Device = None,
     precision: Precision = None,
     engine: Engine = None,
+    speed: Annotated[
+        bool | None,
+        typer.Option("--speed/--no-speed", help="measure the speed too; default: only without an image"),
+    ] = None,
     seconds: Annotated[
         float,
         typer.Option(min=0.1, max=3600, help="approximate duration of the measurement; slow models take longer"),
@@ -25,39 +35,61 @@ def doctor(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Measure how fast this machine runs a model.
+    """Describe a model, and measure how fast this machine runs it.
 
-    The report covers plain passes and passes over masked images, the latter in each precision and engine.
+    The description says what the outputs are, whether they are random, whether hooks and gradients work, which layer
+    is explained and how it is read, and what to change. With an image, it also says whether the image is nearly black
+    or mostly cropped away. The measurement covers plain passes and passes over masked images, the latter in each
+    precision and engine.
 
     \b
+    fusioncam doctor cat.jpg --model package.module:factory
     fusioncam doctor
     fusioncam doctor --model timm:resnet50 --precision auto --seconds 60
     """
     if clear_cache:
         return print_cleared()
 
-    from dataclasses import asdict
-
-    from rich.console import Console
-
-    from fusioncam.benchmark.engine_rates import engine_rates
-    from fusioncam.benchmark.throughput import examine
     from fusioncam.cli.doctor_tables import tables
     from fusioncam.cli.output import print_json, print_table
     from fusioncam.zoo.loading import load_model
 
     loaded = load_model(model, device=device, speed=speed_for(precision, engine))
-    keep_results()  # the status restores the terminal
-    with Console(stderr=True).status("measuring") as status:
-        report = examine(loaded, seconds, lambda step: status.update(f"measuring: {step}"))
-        status.update("measuring: engines")
-        rates = engine_rates(loaded, max(one["rate"] for one in report["plain"]), seconds)
-    report["engines"] = [asdict(rate) for rate in rates]
+    description = _description(loaded, image)
+    measures_speed = image is None if speed is None else speed
+    report = _measurement(loaded, seconds) if measures_speed else {}
     if json:
-        return print_json(report)
-    for table in tables(report):
+        return print_json({"description": description.to_dict()} | report)
+    print(description)
+    for table in tables(report) if report else ():
         print_table(table)
     return None
+
+
+def _description(model: ExplainedModel, image: str | None) -> Description:
+    """Return the description with an image, or with an example input."""
+    from fusioncam.benchmark.throughput import example_input
+    from fusioncam.data.images import open_image
+
+    if image is None:
+        return model.describe(example_input(model))
+    opened = open_image(image)
+    return model.describe(model.preprocessing(opened)[None].to(model.device), opened.size)
+
+
+def _measurement(model: ExplainedModel, seconds: float) -> dict[str, Any]:
+    """Return the facts about this machine, and the rates of the model on it."""
+    from rich.console import Console
+
+    from fusioncam.benchmark.engine_rates import engine_rates
+    from fusioncam.benchmark.throughput import examine
+
+    keep_results()  # the status restores the terminal
+    with Console(stderr=True).status("measuring") as status:
+        report = examine(model, seconds, lambda step: status.update(f"measuring: {step}"))
+        status.update("measuring: engines")
+        rates = engine_rates(model, max(one["rate"] for one in report["plain"]), seconds)
+    return report | {"engines": [asdict(rate) for rate in rates]}
 
 
 def print_cleared() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from math import prod
@@ -239,5 +239,15 @@ def _outputs_of(output: object, rows: int) -> Tensor:
     got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     raise ShapeError(
         f"expected the network to return scores ({rows}, classes), got {got}: "
-        "wrap it in a module that returns one row of scores per image"
+        f"wrap it in {_wrapper_for(output)} one row of scores per image"
     )
+
+
+def _wrapper_for(output: object) -> str:
+    """Return the wrapper of ``fusioncam.tasks`` for an output of its form."""
+    values = list(output.values()) if isinstance(output, Mapping) else [output]
+    if any(isinstance(value, Tensor) and value.dim() == 4 for value in values):
+        return "fusioncam.tasks.Segmentation, or in a module that returns"
+    if isinstance(output, list) and output and isinstance(output[0], Mapping) and "boxes" in output[0]:
+        return "fusioncam.tasks.Detection, or in a module that returns"
+    return "a module that returns"

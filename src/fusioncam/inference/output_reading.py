@@ -15,8 +15,8 @@ LOGITS = "logits"
 LOG_PROBABILITIES = "logarithms of probabilities"
 SOFTMAX = "probabilities that sum to 1"
 SIGMOIDS = "sigmoids"
-ONE_OUTPUT = "one output"
-ONE_SIGMOID = "one sigmoid"
+ONE_OUTPUT = "the logit of a yes or no question"
+ONE_SIGMOID = "the probability of a yes or no question"
 
 WARNINGS = {
     SOFTMAX: "the outputs of the network are probabilities (each row sums to 1): their logarithms are used as logits",

@@ -15,6 +15,7 @@ from fusioncam.inference.layer_names import layer_name
 from fusioncam.inference.settings import Speed
 from fusioncam.model import masked_passes
 from fusioncam.model.candidates import Candidate
+from fusioncam.model.description import Description, describe
 from fusioncam.model.layer_ablation import Changes, LayerAblation
 from fusioncam.model.layer_search import LayerSearch
 from fusioncam.model.layouts import TokenHint
@@ -101,6 +102,21 @@ class ExplainedModel:
     def candidates(self, x: Tensor) -> list[Candidate]:
         """Return the layers with feature maps for ``x``: short for ``layers.candidates(x)``."""
         return self.layers.candidates(x)
+
+    def describe(self, x: Tensor, size: tuple[int, int] | None = None) -> Description:
+        """Return what the network does with the first image of ``x``.
+
+        The description says what the outputs are, whether they are random, whether hooks and gradients work, which
+        layer is explained and how it is read, and what to change. ``size`` is the (width, height) of the image before
+        the preprocessing, to describe how much of it is cropped away. It takes about ten passes, and raises no error
+        for the network.
+
+        >>> from torch import nn
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Softmax(1))
+        >>> print(ExplainedModel(network).describe(torch.ones(1, 3, 8, 8)).reading)
+        probabilities that sum to 1
+        """
+        return describe(self.runner, self.layers, x, self.preprocessing, self.name, size)
 
     @memoize_pass
     def logits(self, x: Tensor) -> Tensor:
