@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -67,7 +67,7 @@ def _fit(heatmap: Tensor, size: Size) -> Grid:
     return Grid(values, error.square().mean().sqrt().item(), error.abs().max().item())
 
 
-@cache
+@lru_cache(maxsize=256)
 def _inverse_upsampling(small: int, large: int) -> Tensor:
     """Return the pseudo-inverse ``(small, large)`` of upsampling along one axis."""
     inverse: Tensor = torch.linalg.pinv(upsample(torch.eye(small, dtype=torch.float64), (large,)).T)

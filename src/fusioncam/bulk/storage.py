@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -54,7 +54,7 @@ def arrow_files() -> Any:
     return extra("ray", "pyarrow.fs", "heatmaps in bulk")
 
 
-@cache
+@lru_cache(maxsize=16)
 def file_system(url: str) -> tuple[Any, str]:
     """Return the file system of a URL and the path in it.
 

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from fusioncam.inference.context import CachedPass, PrefetchedLayers, current_context, replace_context
 from fusioncam.inference.costs import track_cost
+from fusioncam.inference.eval_mode import without_graph
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,7 +58,7 @@ def prefetched_layers(x: object) -> frozenset[str | None]:
 
 
 def memoize_pass(function: Callable[P, R]) -> Callable[P, R]:
-    """Run the function once for the same arguments inside :func:`cached_passes`.
+    """Run the function once for the same arguments inside :func:`cached_passes`; its results hold no graph.
 
     Methods and names are compared by value; tensors, models and lists by identity.
     """
@@ -67,10 +68,11 @@ def memoize_pass(function: Callable[P, R]) -> Callable[P, R]:
         context = current_context()
         cache = context.cached_passes
         if cache is None:
-            return function(*args, **kwargs)
+            with without_graph():
+                return function(*args, **kwargs)
         key = (function, *map(_identity, args), *((name, _identity(kwargs[name])) for name in sorted(kwargs)))
         if key not in cache:
-            with track_cost() as costs:
+            with track_cost() as costs, without_graph():
                 cache[key] = CachedPass(function(*args, **kwargs), costs, (args, kwargs))
         elif context.costs is not None:
             context.costs.parts.append(cache[key].costs)

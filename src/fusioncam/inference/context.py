@@ -36,6 +36,7 @@ class RunContext:
     * ``counters``: every running :func:`fusioncam.inference.costs.count_passes`
     * ``costs``: of the innermost :func:`fusioncam.inference.costs.track_cost`
     * ``image_names``: of the batch, for warnings
+    * ``warn_if_flat``: False where heatmaps are computed that are not those of the user's images
     """
 
     cached_passes: dict[Any, CachedPass] | None = None
@@ -43,6 +44,7 @@ class RunContext:
     counters: tuple[PassCounter, ...] = ()
     costs: CostLedger | None = None
     image_names: Sequence[str] = ()
+    warn_if_flat: bool = True
 
 
 _context: ContextVar[RunContext] = ContextVar("run_context", default=RunContext())  # noqa: B039 # it is frozen
@@ -63,6 +65,11 @@ def replace_context(**changes: Any) -> Iterator[None]:
     finally:
         # only these fields: a generator may be suspended inside a block that changes others
         _context.set(replace(_context.get(), **{name: getattr(before, name) for name in changes}))
+
+
+def without_flat_warnings() -> AbstractContextManager[None]:
+    """Warn of no constant heatmap until the block ends; unlike a filter of warnings, in this thread only."""
+    return replace_context(warn_if_flat=False)
 
 
 def image_names(names: Sequence[str]) -> AbstractContextManager[None]:

@@ -24,6 +24,10 @@ from fusioncam.inference.output_reading import OutputReader
 from fusioncam.inference.random_state import ADVICE, Randomness, kept_random_state
 from fusioncam.inference.replicas import CompiledNetwork, can_copy, replicate
 from fusioncam.inference.settings import Speed
+from fusioncam.utils.recent import Recent
+
+# shapes of the input for which batch sizes and compiled networks are kept
+_TUNED, _COMPILED = 64, 8
 
 
 class NetworkRunner:
@@ -38,9 +42,9 @@ class NetworkRunner:
         self.network = network
         self.speed = speed
         self._channels_last = True
-        self._taken: set[torch.Size] = set()
-        self._tuners: dict[tuple[torch.Size, torch.device], ChunkSizeTuner] = {}
-        self._compiled: dict[tuple[torch.Size, torch.device], CompiledNetwork] = {}
+        self._taken = Recent[torch.Size, bool](_TUNED)
+        self._tuners = Recent[tuple[torch.Size, torch.device], ChunkSizeTuner](_TUNED)
+        self._compiled = Recent[tuple[torch.Size, torch.device], CompiledNetwork](_COMPILED)
         self._folding: BatchNormFolding | None = None
         self.reader = OutputReader()
         self.engines = EngineSelection(network, speed, _outputs, self._read)
@@ -72,13 +76,14 @@ class NetworkRunner:
         """Return whether the network has scores for inputs of another rank than its first convolution; tried once."""
         if x.dim() < 3:
             return False
-        if x.shape[1:] not in self._taken:
-            try:
-                with self.exclusive_eval(grad=False):
-                    _outputs_of(self.network(x[:1]), 1)
-            except Exception:  # a network may raise anything for a wrong shape
-                return False
-            self._taken.add(x.shape[1:])
+        return self._taken.get(x.shape[1:], lambda: self._try(x), bool)  # another try, if it did not
+
+    def _try(self, x: Tensor) -> bool:
+        try:
+            with self.exclusive_eval(grad=False):
+                _outputs_of(self.network(x[:1]), 1)
+        except Exception:  # a network may raise anything for a wrong shape
+            return False
         return True
 
     def _logits(self, network: Callable[[Tensor], object], x: Tensor, rows: int) -> Tensor:
@@ -127,7 +132,7 @@ class NetworkRunner:
         """
         if x.device.type == "cpu":
             keep_freed()
-        tuner = self._tuners.setdefault((x.shape[1:], x.device), ChunkSizeTuner(self.speed.batch_sizes(x.device)))
+        tuner = self._tuners.get((x.shape[1:], x.device), lambda: ChunkSizeTuner(self.speed.batch_sizes(x.device)))
         converted = self.engines.openvino_calls(x, jobs, tuner.size, self.speed.worker_count(x.device))
         if converted is not None:
             self._decide_reading(x)  # before several threads do
@@ -174,12 +179,15 @@ class NetworkRunner:
         return replicate(network, count)
 
     def _compiled_for(self, x: Tensor, size: int, threads: int) -> CompiledNetwork:
-        key = (x.shape[1:], x.device)
-        if key not in self._compiled or not self._compiled[key].modules.matches(self.network):
+        def compiled() -> CompiledNetwork:
             like = self._ordered(x[:1].expand(size, *x.shape[1:]))
             with self._reduced_precision(x.device):
-                self._compiled[key] = CompiledNetwork(self.network, like, threads)
-        return self._compiled[key]
+                return CompiledNetwork(self.network, like, threads)
+
+        def is_current(known: CompiledNetwork) -> bool:
+            return known.modules.matches(self.network)
+
+        return self._compiled.get((x.shape[1:], x.device), compiled, is_current)
 
     def _ordered(self, x: Tensor) -> Tensor:
         """Return the input with channels last, which is faster, unless the network has failed with that."""

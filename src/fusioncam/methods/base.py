@@ -68,7 +68,7 @@ def warn_if_flat(
 ) -> Tensor:
     """Return the heatmaps unchanged, and warn about those that are constant."""
     flat = is_flat(heatmaps).nonzero()[:, 0].tolist()
-    if flat:
+    if flat and current_context().warn_if_flat:
         names = current_context().image_names
         images = ", ".join(names[n] if names else f"image {n} of the batch" for n in flat)
         warnings.warn(f"{images}: constant heatmap, {instead} ({method!r})", FlatHeatmapWarning, stacklevel=3)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fusioncam.errors import SettingError
 from fusioncam.functional.heatmaps import minmax, precise
+from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import warn_if_flat
 from fusioncam.methods.costs import PassCount
 from fusioncam.model.explained_model import ExplainedModel
@@ -77,6 +78,7 @@ class Edges:
     cost: ClassVar[PassCount] = PassCount()
     paper: ClassVar[str] = ""
 
+    @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         grey = precise(x).mean(1)

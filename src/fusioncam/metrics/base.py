@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -15,7 +14,6 @@ from torch import Tensor
 
 from fusioncam.data.ground_truth import REGIONS, Truth, require_truth
 from fusioncam.errors import (
-    FlatHeatmapWarning,
     MethodError,
     NonFiniteError,
     SettingError,
@@ -26,6 +24,8 @@ from fusioncam.functional.heatmaps import precise, upsample
 from fusioncam.functional.masks import FILLS
 from fusioncam.functional.similarity import SIMILARITIES
 from fusioncam.inference.cache import memoize_pass, uncached
+from fusioncam.inference.context import without_flat_warnings
+from fusioncam.inference.eval_mode import without_graph
 from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target, as_targets
@@ -128,7 +128,8 @@ class Metric(ABC):
             needed["truth"] = require_truth(truth, self, heatmaps)
         if self.needs_method:
             needed["method"] = require_method(self, method)
-        return self.values(model, x, target, heatmaps, **needed)
+        with without_graph():
+            return self.values(model, x, target, heatmaps, **needed)
 
     @abstractmethod
     def values(self, *args: Any, **needed: Any) -> Tensor:
@@ -239,8 +240,7 @@ def regenerate(method: Method, model: ExplainedModel, x: Tensor, target: Target)
 
     Nothing of it is cached, and no warning of flat heatmaps is shown: these are not heatmaps of the user's images.
     """
-    with uncached(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FlatHeatmapWarning)
+    with uncached(), without_flat_warnings():
         return validate_heatmaps(method(model, x, as_targets(target, x)), x)
 
 

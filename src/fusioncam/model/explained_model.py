@@ -34,7 +34,9 @@ class ExplainedModel:
     images are batched: see :class:`Speed`.
 
     A call leaves the network as it was, also after an error: no hook, no ``.grad``, no changed train/eval flag, no
-    changed grad mode. Calls from several threads on one network run one after the other.
+    changed grad mode. Calls from several threads on one network run one after the other. While a call runs, the
+    network is in evaluation mode for other threads too: where one of them trains it, explain a copy,
+    ``ExplainedModel(copy.deepcopy(network))``.
 
     ``runner`` calls the network and ``layers`` is a :class:`fusioncam.model.layer_search.LayerSearch`. What only one
     method needs is a function of another module of this package, such as

@@ -20,9 +20,11 @@ from fusioncam.inference.costs import record_passes
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.model.layer_search import LayerSearch
 from fusioncam.model.scores import read_scores
+from fusioncam.utils.recent import Recent
 
 # memory limit for the changed copies of a layer's output in one batch
 _BYTES = 2**28
+_KNOWN = 512  # layers and shapes of the input that were tested
 
 
 class Changes(Protocol):
@@ -53,7 +55,7 @@ class LayerAblation:
 
     def __init__(self, runner: NetworkRunner, search: LayerSearch) -> None:
         self._runner, self._search = runner, search
-        self._copy_bytes: dict[tuple[str, torch.Size], int] = {}
+        self._copy_bytes = Recent[tuple[str, torch.Size], int](_KNOWN)
 
     def scores(self, x: Tensor, changes: Changes, targets: Tensor, readout: str, layer: str) -> Tensor:
         """Return the scores ``(M, N)`` of ``x`` after each change of the layer's maps, NaN if not active."""
@@ -100,10 +102,7 @@ class LayerAblation:
 
     def _bytes_per_copy(self, x: Tensor, layer: str) -> int:
         """Return the bytes of one copy of the layer's output if passes can start there, else 0; tested once."""
-        key = (layer, x.shape[1:])
-        if key not in self._copy_bytes:
-            self._copy_bytes[key] = self._test_partial_passes(x, layer)
-        return self._copy_bytes[key]
+        return self._copy_bytes.get((layer, x.shape[1:]), lambda: self._test_partial_passes(x, layer))
 
     def _test_partial_passes(self, x: Tensor, layer: str) -> int:
         """Compare two changed copies of the layer's output in one partial pass with two whole passes.

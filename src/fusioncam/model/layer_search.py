@@ -17,16 +17,20 @@ from fusioncam.model.layout_errors import ambiguous_layout, batch_error, no_layo
 from fusioncam.model.layouts import Layout, TokenHint, even
 from fusioncam.model.module_order import contains_channels_first
 from fusioncam.model.readings import Readings
+from fusioncam.utils.recent import Recent
+
+# shapes of the input whose traces are kept, and outputs whose layouts are
+_SHAPES, _LAYOUTS = 32, 512
 
 
 class LayerSearch:
-    """The layers of a network that output feature maps. The network is traced once per shape of the input."""
+    """The layers of a network that output feature maps. The traces of the last shapes of the input are kept."""
 
     def __init__(self, runner: NetworkRunner, layer: str | None, hint: TokenHint) -> None:
         self._runner, self._layer, self._hint = runner, layer, hint
-        self._traces: dict[torch.Size, Readings] = {}
-        self._defaults: dict[torch.Size, str] = {}
-        self._layouts: dict[tuple[str, torch.Size, torch.Size], Layout] = {}
+        self._traces = Recent[torch.Size, Readings](_SHAPES)
+        self._defaults = Recent[torch.Size, str](_SHAPES)
+        self._layouts = Recent[tuple[str, torch.Size, torch.Size], Layout](_LAYOUTS)
 
     def candidates(self, x: Tensor) -> list[Candidate]:
         """Return the layers that output feature maps for ``x``, in the order in which they end."""
@@ -40,10 +44,7 @@ class LayerSearch:
         """
         if self._layer is not None:
             return self._layer
-        shape = x.shape[1:]
-        if shape not in self._defaults:
-            self._defaults[shape] = self._influential(x, find_last(self._trace(x)))
-        return self._defaults[shape]
+        return self._defaults.get(x.shape[1:], lambda: self._influential(x, find_last(self._trace(x))))
 
     def higher_resolution(self, x: Tensor, layer: str | None = None) -> list[str]:
         """Return the last layers before ``layer`` whose maps have 2, 4, 8... times its sides, coarse to fine."""
@@ -60,13 +61,14 @@ class LayerSearch:
 
         Raises :class:`LayerError` if the output holds no maps, or if it is ambiguous how it holds them.
         """
-        key = (layer, shape[1:], x.shape[1:])
         if shape[0] != len(x):
             raise batch_error(layer, shape, len(x)) or no_layout(layer, shape, x.shape, self._hint)
-        if key not in self._layouts:
+
+        def found() -> Layout:
             certain = self._certain(layer, shape, x)
-            self._layouts[key] = Layout(tuple(shape[2:])) if certain else self._traced_layout(layer, shape, x)
-        return self._layouts[key]
+            return Layout(tuple(shape[2:])) if certain else self._traced_layout(layer, shape, x)
+
+        return self._layouts.get((layer, shape[1:], x.shape[1:]), found)
 
     def layout_or_none(self, layer: str, shape: torch.Size, x: Tensor) -> Layout | None:
         """Return the layout of an output; None where :meth:`layout` raises."""
@@ -104,15 +106,15 @@ class LayerSearch:
 
     def _trace(self, x: Tensor) -> Readings:
         """Return the readings of all modules' outputs for inputs of this shape."""
-        shape = x.shape[1:]
-        if shape not in self._traces:
-            images = _two_images(self._runner.validate_input(x))
-            with self._runner.exclusive_eval(grad=False):
-                calls = self._calls(images, counted=self._layer is None)
-                if any(isinstance(call.module, nn.Embedding) for call in calls):
-                    calls = _of_images(calls, self._calls(images[:1], counted=False))
-            self._traces[shape] = Readings(calls, images.shape, self._hint)
-        return self._traces[shape]
+        return self._traces.get(x.shape[1:], lambda: self._traced(x))
+
+    def _traced(self, x: Tensor) -> Readings:
+        images = _two_images(self._runner.validate_input(x))
+        with self._runner.exclusive_eval(grad=False):
+            calls = self._calls(images, counted=self._layer is None)
+            if any(isinstance(call.module, nn.Embedding) for call in calls):
+                calls = _of_images(calls, self._calls(images[:1], counted=False))
+        return Readings(calls, images.shape, self._hint)
 
     def _calls(self, images: Tensor, *, counted: bool) -> list[ModuleCall]:
         with hooks.trace(self._runner.network) as calls:

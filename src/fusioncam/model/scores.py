@@ -58,6 +58,9 @@ def as_targets(target: Target, x: Tensor) -> Tensor:
         raise TargetError(f"targets must be class indices (integers), got {targets.dtype}: {targets.tolist()}")
     if targets.dim() > 1 or (targets.dim() == 1 and len(targets) != len(x)):
         raise TargetError(f"expected one target for each of {len(x)} images, got shape {tuple(targets.shape)}")
+    if targets.is_inference():  # as above
+        with torch.inference_mode(False):
+            targets = targets.clone()
     return targets.long().expand(len(x))
 
 

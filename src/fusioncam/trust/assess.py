@@ -14,16 +14,17 @@ no advantage.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from math import isnan
 
 from torch import Tensor
 
-from fusioncam.errors import FlatHeatmapWarning, FusionCamError, ShapeError, TargetError
+from fusioncam.errors import FusionCamError, ShapeError, TargetError
 from fusioncam.functional.heatmaps import is_flat
 from fusioncam.inference.cache import cached_passes, uncached
+from fusioncam.inference.context import without_flat_warnings
 from fusioncam.inference.costs import count_passes
+from fusioncam.inference.eval_mode import without_graph
 from fusioncam.inference.random_state import kept_random_state
 from fusioncam.methods.base import Method
 from fusioncam.methods.fusion import FusionComponents
@@ -68,8 +69,7 @@ def check(
     """
     start = time.perf_counter()
     kept = kept_random_state(model.device)
-    with kept, count_passes() as counter, uncached(), cached_passes(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FlatHeatmapWarning)
+    with kept, count_passes() as counter, uncached(), cached_passes(), without_flat_warnings(), without_graph():
         questions = tuple(_questions(_case(model, x, target, heatmap, method), ingredients))
     level, words = levels.overall(questions)
     if model.runner.randomness(x).is_random:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fusioncam.errors import FusionCamWarning, WeightsError
+from fusioncam.utils.quiet import ignoring
 from fusioncam.zoo.checkpoint_parts import choices
 
 
@@ -65,8 +66,8 @@ def _read(path: Path) -> Any:
 def _load(path: Path) -> Any:
     if path.suffix.lower() == ".safetensors":
         return load_file(path)
-    with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless_types()):
-        warnings.simplefilter("ignore")  # about archives that are then refused
+    # warnings are about archives that are then refused
+    with ignoring(), torch.serialization.safe_globals(_harmless_types()):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 

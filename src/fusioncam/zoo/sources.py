@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-import warnings
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import SettingError, WeightsError, unknown_name
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.utils.quiet import ignoring
 from fusioncam.zoo.checkpoints import fit, read_checkpoint
 from fusioncam.zoo.downloads import downloading
 
@@ -136,8 +136,7 @@ def _from_torchvision(name: str, num_classes: int | None, pretrained: bool) -> S
     weights = torchvision.models.get_model_weights(name).DEFAULT
     settings = {} if num_classes is None else {"num_classes": num_classes}
     download = downloading(f"torchvision:{name}", _WITHOUT_DOWNLOAD) if pretrained else nullcontext()
-    with download, warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # about the initialisation that the weights replace
+    with download, ignoring(FutureWarning):  # about the initialisation that the weights replace
         network = torchvision.models.get_model(name, weights=weights if pretrained else None, **settings)
     transforms = weights.transforms()
     size, resize = (transforms.crop_size[0],) * 2, transforms.resize_size[0]

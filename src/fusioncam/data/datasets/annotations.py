@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from fusioncam.data.images import ImageLike, opened
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import DatasetError
 from fusioncam.utils.optional import extra
+from fusioncam.utils.quiet import ignoring
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
@@ -142,9 +142,7 @@ def draw_mask(segments: Sequence[Any], size: Size, name: str) -> Image.Image:
     union = np.zeros((height, width), np.uint8)
     for segment in segments:
         valid = _validate_segment(segment, size, name)
-        with warnings.catch_warnings():
-            # pycocotools creates arrays in a way that NumPy 2 deprecates
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with ignoring(DeprecationWarning):  # pycocotools creates arrays in a way that NumPy 2 deprecates
             runs = coco.frPyObjects(valid, height, width)
             union |= coco.decode(coco.merge(runs) if isinstance(runs, list) else runs)
     return Image.fromarray(union * 255)

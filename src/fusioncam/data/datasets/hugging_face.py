@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def hugging_face(root: Path, network: NetworkClasses, split: str | None = None) 
     return Samples(kind, [names[row] for row in kept], make)
 
 
-@cache
+@lru_cache(maxsize=4)
 def _load(folder: str, split: str | None) -> Any:
     library = extra("data", "datasets", "data sets of Hugging Face's `datasets`")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fusioncam.utils.optional import extra
+from fusioncam.utils.quiet import ignoring
 
 Values = NDArray[np.float64]
 
@@ -86,8 +86,7 @@ def bootstrap_interval(values: Values, method: str, resamples: int, seed: int) -
         "confidence_level": LEVEL,
         "batch": max(1, _MAX_RESAMPLED_VALUES // values.size),
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy warns where BCa is undefined
+    with ignoring():  # scipy warns where BCa is undefined
         result = scipy_stats().bootstrap(
             (values,), np.mean, axis=-1, method=method, rng=np.random.default_rng(seed), **settings
         )
