@@ -207,12 +207,12 @@ def megabytes():
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 @pytest.mark.filterwarnings("ignore:.*constant heatmap")
 def test_memory_is_flat_over_many_calls(one_thread, capsys):
-    """2,000 explanations of images of many sizes by several methods, a tenth of them checked."""
+    """2,000 heatmaps of images of eight sizes by several methods; torch itself keeps something for every size."""
     explained, rng = ExplainedModel(Small(), labels=None), np.random.default_rng(0)
     methods = ("grad-cam", "score-cam", "fusion-cam", "integrated-gradients", "fullgrad")
-    used = []
+    sizes, used = rng.integers(24, 96, (8, 2)), []
     for n in range(2000):
-        image = rng.integers(0, 255, (int(rng.integers(24, 96)), int(rng.integers(24, 96)), 3), np.uint8)
+        image = rng.integers(0, 255, (*sizes[n % 8], 3), np.uint8)
         METHODS[methods[n % 5]](explained, torch.from_numpy(image).permute(2, 0, 1)[None] / 255, 1)
         if n % 50 == 0:
             fc.explain(image, model=explained, method="grad-cam", target=1)
@@ -220,4 +220,4 @@ def test_memory_is_flat_over_many_calls(one_thread, capsys):
             used.append(megabytes())
     with capsys.disabled():
         print(f"\nmemory after every 100 calls, MiB: {', '.join(f'{one:.0f}' for one in used)}")
-    assert used[-1] - used[4] < 10
+    assert used[-1] - used[1] < 5
