@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fusioncam.errors import SettingError
-from fusioncam.utils.quiet import ignoring
 
 # the colours that most papers on class activation maps use: blue is 0, red is 1
 _COLOURS = colormaps["jet"](np.arange(256))[:, :3]
@@ -66,7 +65,5 @@ def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", col
     for axes, (name, image) in zip(grid.flat, panels, strict=False):  # the last row may not be full
         axes.imshow(image)
         axes.set_title(name, fontsize=9, parse_math=False, wrap=True)
-    # names in scripts that the font lacks are drawn as boxes, which is not worth a warning
-    with ignoring(UserWarning, "Glyph .* missing from font"):
-        canvas.draw()
+    canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -19,6 +19,7 @@ from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import atomic_write, writable_folder
 from fusioncam.utils.old_names import alias, old_keywords
+from fusioncam.utils.quiet import ignoring
 from fusioncam.utils.text import file_stem, printable, slug, truncate_stem
 from fusioncam.visualization import as_png, side_by_side
 from fusioncam.zoo.loading import DEFAULT_MODEL
@@ -57,7 +58,9 @@ class Comparison:
         for explanation in self:
             second_line = f"\n{_class_and_probability(explanation)}" if self._several_classes else ""
             panels.append((explanation.method + second_line, explanation.overlay()))
-        return side_by_side(panels, self.title if title is None else title)
+        # names in scripts that the font lacks are drawn as boxes, which is not worth a warning
+        with ignoring(UserWarning, "Glyph .* missing from font"):
+            return side_by_side(panels, self.title if title is None else title)
 
     picture = alias("image")
 
