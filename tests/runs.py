@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pandas as pd
 
-from fusioncam.benchmark.rows import COLUMNS
 from fusioncam.report.results import results_of
+from fusioncam.utils.stored_files import COLUMNS
 
 ERROR = {"method": "", "metric": "", "value": None, "error": "torn.jpg: truncated", "image": "torn.jpg"}
 

@@ -29,6 +29,7 @@ caller who does not know the library would catch.
 from __future__ import annotations
 
 import re
+import reprlib
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -207,13 +208,42 @@ def _edits(name: str, other: str) -> int:
     return row[-1]
 
 
+class _Shown(reprlib.Repr):
+    """Shows the first items of the first two levels, and of each item a part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 2
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 4
+        self.maxstring = self.maxother = 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() < 200 else f"an integer of {x.bit_length():,} bits"
+
+
+def shown(value: object) -> str:
+    """Return what was given as a text for messages, cut if it is long; nested and repeated parts are not expanded.
+
+    >>> shown([1, "a"]), shown([[[["deep"]]]]), shown(10**5000), len(shown("x" * 10**6))
+    ("[1, 'a']", '[[[...]]]', 'an integer of 16,610 bits', 80)
+    """
+    text = _Shown().repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def cut(name: object, limit: int = 200) -> str:
+    """Return a name without quotes, cut if it is long."""
+    text = name if isinstance(name, str) else shown(name)
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
 def unknown_name(kind: str, name: object, known: Iterable[object], limit: int = 20) -> UnknownNameError:
     """Return the error for a name that is not among the known ones.
 
     >>> print(unknown_name("method", "gradcam", ["grad-cam", "score-cam"]))
     unknown method 'gradcam'; did you mean 'grad-cam'?
     """
-    return UnknownNameError(f"unknown {kind} '{name}'; {suggestion(name, known, limit)}")
+    return UnknownNameError(f"unknown {kind} '{cut(name)}'; {suggestion(name, known, limit)}")
 
 
 def require_known(kind: str, name: object, known: Iterable[object]) -> None:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from fusioncam.benchmark.journal import Journal, merge_lines
 from fusioncam.benchmark.results_store import Means, ordered_rows, write_parquet
-from fusioncam.benchmark.rows import COLUMNS
 from fusioncam.errors import OutputError, ResultsError
+from fusioncam.utils.stored_files import COLUMNS
 from runs import stored_row
 
 resource = pytest.importorskip("resource")

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusioncam.benchmark.rows import COLUMNS, Key, Row
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.data.ground_truth import Truth
 from fusioncam.errors import MissingTruthError, NonFiniteError, TargetError, describe_error
@@ -29,6 +28,7 @@ from fusioncam.metrics.base import MetricLike, protocol
 from fusioncam.metrics.registry import curve_of, optimises_metric
 from fusioncam.metrics.registry import measure as measure_metric
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.utils.stored_files import COLUMNS, Key, Row
 
 
 @dataclass(frozen=True)

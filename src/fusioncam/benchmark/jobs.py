@@ -11,12 +11,12 @@ from torch import Tensor
 
 from fusioncam.benchmark.evaluator import Evaluator, TimedHeatmap, blank_input
 from fusioncam.benchmark.multi_image import measure_group
-from fusioncam.benchmark.rows import Key, Row
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.distributed.workers import FailedJob, Work
 from fusioncam.errors import describe_error
 from fusioncam.methods.warm_up import warm_up
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.utils.stored_files import Key, Row
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from fusioncam.benchmark.rows import COLUMNS, SHARED, Key, Row
 from fusioncam.errors import OutputError, ResultsError
 from fusioncam.utils.files import open_regular, sync_folder
+from fusioncam.utils.stored_files import COLUMNS, JOURNAL_LINE, SHARED, Key, Row, parse
 
 
 class Journal:
@@ -135,10 +135,7 @@ class Journal:
                     self._add(self._parsed(line, f"line {number}"), self._end, len(line))
 
     def _parsed(self, line: bytes, location: str) -> list[Row]:
-        try:
-            return _as_rows(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ResultsError(f"{location} of {self.path} is damaged: {error}") from error
+        return _as_rows(parse(line, JOURNAL_LINE, f"{location} of {self.path}"))
 
     def _add(self, rows: Sequence[Row], offset: int, length: int) -> None:
         key = rows[0]["model"], rows[0]["image"]
@@ -172,7 +169,4 @@ def _as_line(rows: Sequence[Row]) -> Row:
 def _as_rows(line: Row) -> list[Row]:
     """Invert :func:`_as_line`."""
     shared = {name: line[name] for name in SHARED}
-    rows = [{name: (shared | row)[name] for name in COLUMNS} for row in line["rows"]]
-    if not rows:
-        raise ValueError("the line has no rows")
-    return rows
+    return [{name: (shared | row)[name] for name in COLUMNS} for row in line["rows"]]

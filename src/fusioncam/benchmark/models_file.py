@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,9 +13,10 @@ from fusioncam.benchmark.plan import Plan
 from fusioncam.data.datasets.registry import open_dataset
 from fusioncam.data.datasets.sample import Samples
 from fusioncam.data.preprocessing import Preprocessing
-from fusioncam.errors import ResultsError
+from fusioncam.errors import FusionCamError, ResultsError
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import atomic_write, to_json
+from fusioncam.utils.stored_files import MODELS, read_stored
 
 FILE = "models.json"
 
@@ -69,18 +69,18 @@ def read_models_file(folder: Path) -> dict[str, StoredModelInfo]:
 
     Raises :class:`ResultsError` for a file that is truncated or of another version.
     """
-    try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        data, class_map = content["data"], content["class_map"]
-        return {name: _model_info(stored, data, class_map) for name, stored in content["models"].items()}
-    except FileNotFoundError:
+    content = read_stored(folder / FILE, MODELS)
+    if content is None:
         return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ResultsError(f"cannot read {folder / FILE}, it is truncated or of another version: {error}") from error
+    data, class_map = content["data"], content["class_map"]
+    try:
+        return {name: _model_info(stored, data, class_map) for name, stored in content["models"].items()}
+    except FusionCamError as error:
+        raise ResultsError(f"{folder / FILE} is damaged or of another version: {error}") from error
 
 
 def _model_info(stored: Mapping[str, Any], data: str | None, class_map: str | None) -> StoredModelInfo:
-    labels = None if stored["labels"] is None else tuple(map(str, stored["labels"]))
+    labels = None if stored["labels"] is None else tuple(stored["labels"])
     return StoredModelInfo(_preprocessing(stored["preprocessing"]), labels, stored["classes"], data, class_map)
 
 

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from fusioncam.benchmark.evaluator import Evaluator, finite_or_none
 from fusioncam.benchmark.journal import Journal
-from fusioncam.benchmark.rows import Row
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.errors import describe_error
 from fusioncam.inference.costs import track_cost
 from fusioncam.metrics.base import MetricLike
 from fusioncam.metrics.grid_pointing_game import groups
+from fusioncam.utils.stored_files import Row
 
 
 def multi_image_metrics(metrics: Mapping[str, MetricLike]) -> list[str]:

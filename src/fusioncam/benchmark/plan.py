@@ -10,18 +10,29 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from fusioncam.errors import ResultsError, SettingError, UnknownNameError, require_known, suggestion, unknown_name
+from fusioncam.errors import (
+    ResultsError,
+    SettingError,
+    UnknownNameError,
+    cut,
+    require_known,
+    shown,
+    suggestion,
+    unknown_name,
+)
 from fusioncam.inference.settings import PRECISIONS
 from fusioncam.methods.registry import as_methods
 from fusioncam.metrics.registry import as_metrics
 from fusioncam.utils.files import atomic_write
 from fusioncam.utils.optional import extra
+from fusioncam.utils.stored_files import PLAN, read_stored
 from fusioncam.zoo.loading import DEFAULT_MODEL
 
 BASELINES = ("ones", "center", "random")
 TARGETS = ("predicted", "label")
 # the settings that are lists of names; their order does not matter
 LISTS = ("models", "methods", "metrics")
+_MAX_BYTES = 1_000_000  # of a plan
 _PRESETS = Path(__file__).with_name("plans")
 
 
@@ -64,15 +75,12 @@ def load_plan(path: Path) -> Plan | None:
 
     Raises :class:`ResultsError` for a file that is not a plan of this version, or that was edited.
     """
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        digest = stored.pop("digest")
-        settings: dict[str, Any] = {key: tuple(value) if key in LISTS else value for key, value in stored.items()}
-        plan = Plan(**settings)
-    except FileNotFoundError:
+    stored = read_stored(path, PLAN)
+    if stored is None:
         return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ResultsError(f"{path} is not a plan of this version: {error}: choose another folder") from error
+    digest = stored.pop("digest")
+    settings: dict[str, Any] = {key: tuple(value) if key in LISTS else value for key, value in stored.items()}
+    plan = Plan(**settings)
     if plan.digest != digest:
         raise ResultsError(f"{path} was edited by hand, its digest does not match: choose another folder")
     return plan
@@ -126,28 +134,62 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
 
 def _read_settings(source: str | Path) -> dict[str, Any]:
     """Read the settings, named as in :class:`Plan`, of a preset or a YAML file."""
-    text = _read_text(source)
-    yaml = extra("benchmark", "yaml", "plans")
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingError(f"the plan {source} is not YAML: {' '.join(str(error).split())}") from None
+    node, content = _load_yaml(_read_text(source), source)
     if not isinstance(content, dict):
         raise SettingError(f"the plan {source} has no settings: write lines such as 'method: [grad-cam, fusion-cam]'")
     for key in content:
         if key not in SETTING_OF_KEY:
             raise unknown_name(f"key in the plan {source}:", key, SETTING_OF_KEY)
     if len(node.value) > len(content):  # YAML silently uses the last of several equal keys
-        keys = ", ".join(key.value for key, _ in node.value)
+        keys = ", ".join(cut(key.value) for key, _ in node.value[: len(SETTING_OF_KEY) + 1])
         raise SettingError(f"the plan {source} has a key twice, got {keys}")
     return {SETTING_OF_KEY[key]: value for key, value in content.items() if value is not None}
+
+
+def _load_yaml(text: str, source: str | Path) -> tuple[Any, Any]:
+    """Return the root node of a YAML document, and its content."""
+    yaml = extra("benchmark", "yaml", "plans")
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if any(key.tag == "tag:yaml.org,2002:merge" for key in _mapping_keys(node)):  # a few of them may be gigabytes
+            raise SettingError(f"the plan {source} has the key '<<': write the settings out")
+        return node, None if node is None else loader.construct_document(node)
+    except (yaml.YAMLError, RecursionError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        if isinstance(error, SettingError):
+            raise
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        raise SettingError(f"the plan {source} is not YAML that can be read: {cut(reason)}") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _mapping_keys(node: Any) -> Iterator[Any]:
+    """Yield the nodes of all keys below a node; parts that several aliases share are visited once."""
+    seen, remaining = set[int](), [node]
+    while remaining:
+        one = remaining.pop()
+        value = getattr(one, "value", None)
+        if id(one) in seen or not isinstance(value, list):
+            continue
+        seen.add(id(one))
+        pairs = [pair for pair in value if isinstance(pair, tuple)]
+        yield from (key for key, _ in pairs)
+        remaining += [part for pair in pairs for part in pair] or value
 
 
 def _read_text(source: str | Path) -> str:
     path = _PRESETS / f"{source}.yaml" if source in presets() else Path(source)
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise SettingError(f"the plan {source} has over {_MAX_BYTES:,} bytes: give the YAML file of a plan")
+        return data.decode("utf-8")
+    except SettingError:
+        raise
     except UnicodeDecodeError as error:
         raise SettingError(f"the plan {source} is not UTF-8 text: {error}") from None
     except (OSError, ValueError) as error:
@@ -203,7 +245,7 @@ def _validated(name: str, value: object) -> object:
     convert, expected = _VALIDATORS[name]
     valid = convert(value)
     if valid is None:
-        raise SettingError(f"{KEY_OF_SETTING[name]} must be {expected}, got {value!r}")
+        raise SettingError(f"{KEY_OF_SETTING[name]} must be {expected}, got {shown(value)}")
     if name in _CHOICES:
         require_known(name, valid, _CHOICES[name])
     return valid

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fusioncam.benchmark.journal import Journal
-from fusioncam.benchmark.rows import COLUMNS, Key, Row
 from fusioncam.utils.files import atomic_write
 from fusioncam.utils.optional import extra
+from fusioncam.utils.stored_files import COLUMNS, Key, Row
 
 _ROW_GROUP = 20_000
 

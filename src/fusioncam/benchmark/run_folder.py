@@ -14,7 +14,7 @@ from torch import Tensor
 from fusioncam.benchmark.journal import Journal
 from fusioncam.benchmark.plan import Plan, load_plan
 from fusioncam.benchmark.plan_comparison import differences, only_adds, only_adds_metrics
-from fusioncam.errors import OutputError, ResultsError
+from fusioncam.errors import OutputError, ResultsError, cut
 from fusioncam.utils.files import atomic_write
 from fusioncam.utils.text import slug, truncate_stem
 
@@ -42,6 +42,11 @@ def open_run(folder: Path, plan: Plan, *, extend: bool) -> Journal:
     return journal
 
 
+def _is_heatmap(tensor: Tensor) -> bool:
+    valid = tensor.dtype.is_floating_point and 1 <= tensor.dim() <= 3 and tensor.numel() > 0
+    return valid and bool(((tensor.float() >= 0) & (tensor.float() <= 1)).all())  # NaN is neither
+
+
 class HeatmapStore:
     """The stored heatmaps of a run, one file per image.
 
@@ -57,11 +62,22 @@ class HeatmapStore:
         return self.folder / slug(model) / f"{truncate_stem(slug(image))}.{digest}.safetensors"
 
     def load(self, model: str, image: str) -> dict[str, Tensor]:
-        """Return an image's heatmaps ``(*s)`` by method; empty if there is no file or it cannot be read."""
+        """Return an image's heatmaps ``(*s)`` by method; empty if there is no file or it cannot be read.
+
+        Raises :class:`ResultsError` for a file with anything but heatmaps.
+        """
+        path = self.path(model, image)
         try:
-            return load_file(self.path(model, image))
+            heatmaps = load_file(path)
         except (OSError, SafetensorError):
             return {}
+        for name, heatmap in heatmaps.items():
+            if not _is_heatmap(heatmap):
+                raise ResultsError(
+                    f"{path}: '{cut(name)}' is not a heatmap of values in [0, 1], but {heatmap.dtype} "
+                    f"{tuple(heatmap.shape)}: remove the file to compute it again"
+                )
+        return heatmaps
 
     def save(self, model: str, image: str, heatmaps: Mapping[str, Tensor]) -> None:
         """Store an image's heatmaps ``(*s)`` by method; raise :class:`OutputError` if they cannot be written."""

@@ -16,7 +16,6 @@ from fusioncam.benchmark.models_file import write_models_file
 from fusioncam.benchmark.multi_image import group_images, multi_image_metrics, stored_classes
 from fusioncam.benchmark.plan import Plan
 from fusioncam.benchmark.results_store import Means, ordered_rows, require_pyarrow, write_parquet
-from fusioncam.benchmark.rows import Key, Row
 from fusioncam.benchmark.run_folder import HeatmapStore, open_run
 from fusioncam.benchmark.run_setup import UserObjects, changed_versions, create_evaluators, load_plan_model
 from fusioncam.data.datasets.sample import Sample
@@ -25,6 +24,7 @@ from fusioncam.distributed.workers import LocalWorkers, Workers
 from fusioncam.inference.counters import PassCost
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import folder_lock
+from fusioncam.utils.stored_files import Key, Row
 
 
 @dataclass(frozen=True)

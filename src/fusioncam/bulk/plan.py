@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from fusioncam.bulk.storage import Folder
-from fusioncam.errors import ResultsError, SettingError, require_count
+from fusioncam.errors import ResultsError, SettingError, cut, require_count
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.utils.stored_files import MANIFEST as MANIFEST_SCHEMA
+from fusioncam.utils.stored_files import parse
 from fusioncam.zoo.loading import DEFAULT_MODEL, load_model
 
 SCHEMA_VERSION = 1
@@ -69,11 +70,10 @@ def require_same(folder: Folder, plan: BulkPlan) -> None:
     stored = folder.read(MANIFEST)
     if stored is None:
         return
-    try:
-        before: dict[str, Any] = json.loads(stored)["plan"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ResultsError(f"{MANIFEST} in {folder.url} cannot be read: {error}: choose another folder") from None
+    before = parse(stored, MANIFEST_SCHEMA, f"{MANIFEST} in {folder.url}")["plan"]
     now = json.loads(json.dumps(asdict(plan)))
-    changes = [f"  {name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
+    changes = [
+        f"  {name}: {cut(before.get(name))} -> {cut(now[name])}" for name in now if before.get(name) != now[name]
+    ]
     if changes:
         raise ResultsError("\n".join([f"{folder.url} has heatmaps of another plan: choose another folder", *changes]))

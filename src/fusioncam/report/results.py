@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusioncam.errors import ResultsError, require_known
+from fusioncam.errors import ResultsError, require_known, shown
 from fusioncam.report.method_names import BASELINES, base_name
 from fusioncam.report.statistics import Interval, Values, interval, is_rate
 from fusioncam.report.stored_rows import pandas, read_plan, read_rows, require_columns
@@ -239,8 +239,8 @@ def parse_json(text: object, column: str) -> dict[str, Any]:
     """Parse the JSON of a column."""
     try:
         facts = json.loads(str(text))
-    except json.JSONDecodeError as error:
-        raise ResultsError(f"the column {column} must contain JSON, got {text!r}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ResultsError(f"the column {column} must contain JSON, got {shown(text)}: {error}") from error
     return facts if isinstance(facts, dict) else {column: facts}
 
 

@@ -8,14 +8,18 @@ such settings stand for every combination. ``[a, b]`` is a list.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import product
+from math import prod
 from typing import Any, Generic, TypeVar
 
-from fusioncam.errors import InputTypeError, SettingError, UnknownNameError, require_known, suggestion
+from fusioncam.errors import InputTypeError, SettingError, UnknownNameError, cut, require_known, suggestion
 
 T = TypeVar("T")
+MAX_SPECS = 1_000  # that the alternatives of one SPEC may stand for
+_MAX_LETTERS, _MAX_DEPTH = 10_000, 20
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,13 @@ class Specs(Generic[T]):
     def expand(self, spec: str) -> list[str]:
         """Return the SPECs that the alternatives of a SPEC stand for.
 
+        Raises :class:`SettingError` for more than ``MAX_SPECS``, and for a text that is too long or too nested.
+
         >>> Specs("number", {}).expand("one(a=1|2, b=3)")
         ['one(a=1, b=3)', 'one(a=2, b=3)']
         """
+        if len(spec) > _MAX_LETTERS:
+            raise SettingError(f"the {self.kind} '{cut(spec, 80)}' has {len(spec):,} letters: write several SPECs")
         specs: list[str] = []
         for alternative in self._split(spec, "|", spec):
             name, paren, rest = alternative.partition("(")
@@ -66,6 +74,8 @@ class Specs(Generic[T]):
                 continue
             parts = [part.partition("=") for part in self._split(rest[:-1], ",", spec)]
             choices = [[f"{key}{equals}{value}" for value in self.expand(text)] for key, equals, text in parts]
+            if len(specs) + prod(map(len, choices)) > MAX_SPECS:
+                raise SettingError(f"'{cut(spec, 80)}' stands for more than {MAX_SPECS:,} {self.kind}s: write fewer")
             specs += [f"{name}({', '.join(settings)})" for settings in product(*choices)]
         return specs or [spec.strip()]
 
@@ -76,7 +86,7 @@ class Specs(Generic[T]):
         """
         name, paren, rest = spec.strip().partition("(")
         if paren and not rest.endswith(")"):
-            raise SettingError(f"cannot read the {self.kind} '{spec}': a closing ')' is missing")
+            raise SettingError(f"cannot read the {self.kind} '{cut(spec)}': a closing ')' is missing")
         require_known(self.kind, name.strip(), self.known)
         entry = self.known[name.strip()]
         settings = dict(self._setting(part, entry, name) for part in self._split(rest[:-1], ",", spec))
@@ -113,7 +123,7 @@ class Specs(Generic[T]):
     def _split(self, text: str, sign: str, spec: str) -> Iterator[str]:
         """Yield the parts between signs without surrounding spaces and without empty parts."""
         if problem := _imbalance(text):
-            raise SettingError(f"cannot read the {self.kind} '{spec}': {problem}")
+            raise SettingError(f"cannot read the {self.kind} '{cut(spec)}': {problem}")
         yield from filter(None, (part.strip() for part in split(text, sign)))
 
     def _setting(self, part: str, entry: T, name: str) -> tuple[str, Any]:
@@ -122,9 +132,9 @@ class Specs(Generic[T]):
         types: dict[str, str] = {one.name: str(one.type) for one in fields(entry)} if is_dataclass(entry) else {}
         known = suggestion(key, list(types)) if types else "it has no settings"
         if not equals:
-            raise SettingError(f"cannot read the setting '{part}' of {name}: write name=value; {known}")
+            raise SettingError(f"cannot read the setting '{cut(part)}' of {name}: write name=value; {known}")
         if key not in types:
-            raise UnknownNameError(f"{name} has no setting '{key}'; {known}")
+            raise UnknownNameError(f"{name} has no setting '{cut(key)}'; {known}")
         return key, self._value(key, value, types[key])
 
     def _value(self, key: str, text: str, kind: str) -> Any:
@@ -154,7 +164,7 @@ def _number(kind: type[int] | type[float], what: str) -> Callable[[str, str], fl
         try:
             return kind(text)
         except ValueError:
-            raise SettingError(f"{key} must be {what}, got '{text}'") from None
+            raise SettingError(f"{key} must be {what}, got '{cut(text)}'") from None
 
     return read
 
@@ -164,7 +174,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "int": _number(int, "a whole number"),
     "float": _number(float, "a number"),
     "str": lambda key, text: text,
-    "int | str": lambda key, text: int(text) if text.isdecimal() else text,
+    "int | str": lambda key, text: int(text) if re.fullmatch(r"[0-9]{1,9}", text) else text,
 }
 
 
@@ -189,4 +199,6 @@ def _imbalance(text: str) -> str | None:
         depth += (letter in "([") - (letter in ")]")
         if depth < 0:
             return "its parentheses do not match"
+        if depth > _MAX_DEPTH:
+            return f"its parentheses are nested more than {_MAX_DEPTH} deep"
     return "a ')' is missing" if depth else None

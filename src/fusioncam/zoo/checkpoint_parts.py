@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from fusioncam.errors import cut
+
 _DEPTH = 4  # of dictionaries in a checkpoint, such as a trainer's in a framework's
 
 
@@ -26,7 +28,7 @@ class Choice(NamedTuple):
         """Return how many of the network's tensors it has, in their shape and in any shape."""
         pairs = [(tensor, self.tensors.get(self.key(name) or "")) for name, tensor in own.items()]
         present = [(tensor, other) for tensor, other in pairs if other is not None]
-        return sum(tensor.shape == other.shape for tensor, other in present), len(present)
+        return sum(tensor.shape == shape_of(other) for tensor, other in present), len(present)
 
     def describe(self) -> str:
         """Return where the tensors are, for messages."""
@@ -39,15 +41,27 @@ class Choice(NamedTuple):
         return {name: one for name, one in self.tensors.items() if name not in keys.values()} | used
 
 
-def parts(stored: Any, location: str = "", depth: int = _DEPTH) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield the named tensors of each dictionary in a checkpoint, with its location, such as ``model.ema``."""
-    if not isinstance(stored, Mapping) or depth < 0:
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """Return the shape of a tensor; that of a nested tensor, which has none, is empty."""
+    return () if tensor.is_nested else tuple(tensor.shape)
+
+
+def parts(
+    stored: Any, location: str = "", depth: int = _DEPTH, seen: set[int] | None = None
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield the named tensors of each dictionary in a checkpoint, with its location, such as ``model.ema``.
+
+    A dictionary that is there several times, such as one that contains itself, counts once.
+    """
+    seen = set() if seen is None else seen
+    if not isinstance(stored, Mapping) or depth < 0 or id(stored) in seen:
         return
+    seen.add(id(stored))
     tensors = {key: value for key, value in stored.items() if isinstance(key, str) and isinstance(value, Tensor)}
     if tensors:
         yield location, tensors
     for key, value in stored.items():
-        yield from parts(value, f"{location}.{key}".lstrip("."), depth - 1)
+        yield from parts(value, f"{location}.{cut(key)}".lstrip("."), depth - 1, seen)
 
 
 def choices(stored: Any, own: Mapping[str, Tensor]) -> list[Choice]:

@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fusioncam.errors import FusionCamWarning, WeightsError
+from fusioncam.errors import FusionCamWarning, WeightsError, cut
 from fusioncam.utils.quiet import ignoring
-from fusioncam.zoo.checkpoint_parts import choices
+from fusioncam.zoo.checkpoint_parts import choices, shape_of
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -86,7 +86,7 @@ def _state_dict(stored: Any, path: Path) -> dict[str, Tensor]:
             stored = stored[key]
     named = isinstance(stored, dict) and all(isinstance(key, str) for key in stored)
     if not named or not stored or not all(isinstance(value, Tensor) for value in stored.values()):
-        keys = f" with the keys {_few([str(key) for key in stored])}" if isinstance(stored, dict) and stored else ""
+        keys = f" with the keys {_few([cut(key) for key in stored])}" if isinstance(stored, dict) and stored else ""
         raise WeightsError(f"{path}: expected a state dict (names and tensors), got {type(stored).__name__}{keys}")
     return _without_prefixes(stored)
 
@@ -109,22 +109,42 @@ def fit(network: nn.Module, stored: Mapping[str, Tensor], name: str) -> None:
     # the network may itself have a prefix: accept its names with and without it
     keys = {full: full if full in stored else bare for full, bare in zip(own, _without_prefixes(own), strict=True)}
     matching = {full: stored[key] for full, key in keys.items() if key in stored}
+    if unusable := [f"{cut(full)} {kind}" for full, one in matching.items() if (kind := _unusable_kind(one))]:
+        raise WeightsError(f"{name}: {_few(unusable)}: save a state dict of dense tensors, for example by to_dense()")
     if mismatches := _mismatches(own, matching, stored):
         raise WeightsError(f"{name} does not fit {type(network).__name__}: {'; '.join(mismatches)}")
     if unused := sorted(stored.keys() - keys.values()):
-        message = f"{name}: {len(unused)} tensors are not in the network and were ignored: {_few(unused)}"
+        message = (
+            f"{name}: {len(unused)} tensors are not in the network and were ignored: {_few(list(map(cut, unused)))}"
+        )
         warnings.warn(message, FusionCamWarning, stacklevel=3)
-    network.load_state_dict(matching, strict=False)
+    try:
+        network.load_state_dict(matching, strict=False)
+    except RuntimeError as error:  # of a kind of tensor that cannot be copied
+        raise WeightsError(f"{name} cannot be loaded into {type(network).__name__}: {first_line(error)}") from None
+
+
+def _unusable_kind(tensor: Tensor) -> str | None:
+    """Return what keeps the values of a tensor from being copied into a network's, None if nothing does."""
+    if tensor.is_meta:
+        return "is a meta tensor, which has no values"
+    if tensor.is_nested or tensor.layout != torch.strided:
+        return "is sparse or nested"
+    if tensor.is_quantized:
+        return "is quantised"
+    return "has complex numbers" if tensor.is_complex() else None
 
 
 def _mismatches(own: Mapping[str, Tensor], matching: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> list[str]:
     missing = [name for name in own if name not in matching and not name.endswith("num_batches_tracked")]
     shapes = [
-        f"{name} is {tuple(tensor.shape)}, the network needs {tuple(own[name].shape)}"
+        f"{name} is {shape_of(tensor)}, the network needs {tuple(own[name].shape)}"
         for name, tensor in matching.items()
-        if tensor.shape != own[name].shape
+        if shape_of(tensor) != tuple(own[name].shape)
     ]
-    messages = [f"{len(missing)} missing: {_few(missing)}; the file has {_few(sorted(stored))}"] if missing else []
+    messages = (
+        [f"{len(missing)} missing: {_few(missing)}; the file has {_few(sorted(map(cut, stored)))}"] if missing else []
+    )
     hint = "if only the head differs, set num_classes (--num-classes)"
     return messages + ([f"{len(shapes)} of another shape: {_few(shapes)}; {hint}"] if shapes else [])
 

@@ -341,7 +341,7 @@ def test_files_of_other_folders_are_not_read(tmp_path):
 def test_invalid_explanations_are_reported(tmp_path, text):
     """The error names the file."""
     (tmp_path / "explanations.json").write_text(text)
-    with pytest.raises(ResultsError, match=r"explanations\.json cannot be read, it is truncated or"):
+    with pytest.raises(ResultsError, match=r"explanations\.json is damaged"):
         write_html_report(tmp_path)
 
 

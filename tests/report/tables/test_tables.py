@@ -539,7 +539,7 @@ def test_invalid_plan_is_reported(tmp_path, text):
     folder = save(tmp_path / "run", rows_of({"a": [0.1, 0.2]}))
     (folder / "plan.json").write_bytes(text.encode(errors="surrogateescape"))
 
-    with pytest.raises(ResultsError, match=r"plan\.json (cannot be read as JSON|is not a plan)"):
+    with pytest.raises(ResultsError, match=r"plan\.json is damaged"):
         write_report(folder)
 
 
@@ -562,13 +562,6 @@ def test_wrong_columns_are_reported():
         results_of(frame.drop(columns=["value", "protocol"]))
     with pytest.raises(ResultsError, match=r"unknown column 'second'.*did you mean 'seconds'"):
         results_of(frame.assign(second=1.0))
-
-
-def test_columns_are_those_of_the_benchmark():
-    """The report reads what the benchmark writes."""
-    rows = pytest.importorskip("fusioncam.benchmark.results_store")
-
-    assert tuple(COLUMNS) == tuple(rows.COLUMNS)
 
 
 def test_rows_without_any_value_are_reported():

@@ -12,9 +12,9 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth
-from fusioncam.data.images import ImageLike, opened
+from fusioncam.data.images import MAX_PIXELS, ImageLike, opened
 from fusioncam.data.preprocessing import Preprocessing
-from fusioncam.errors import DatasetError
+from fusioncam.errors import DatasetError, shown
 from fusioncam.utils.optional import extra
 from fusioncam.utils.quiet import ignoring
 
@@ -50,6 +50,7 @@ def transform_annotations(
     The annotated image has ``size`` (width, height); None means the size of the stored image.
     """
     stored, exif_transpose = read_header(source)
+    _require_plausible(size or stored, name)
     annotated, upright = size or stored, transpose_size(stored, exif_transpose)
     transpose = exif_transpose if _needs_transpose(annotated, stored, upright) else None
     if not _same_proportions(transpose_size(annotated, transpose), upright):
@@ -71,6 +72,15 @@ def transform_annotations(
             return None
     truth = Truth(preprocessing.size, [scaled], [mask])
     return truth if truth.known().all() else None
+
+
+def _require_plausible(size: Size, name: str) -> None:
+    """Raise :class:`DatasetError` for a size whose masks would need more memory than any image that is opened."""
+    if max(size) > MAX_PIXELS or size[0] * size[1] > MAX_PIXELS:
+        raise DatasetError(
+            f"{name}: annotated at {shown(size[0])} x {shown(size[1])} pixels, more than the {MAX_PIXELS:,} of the "
+            "largest image: correct the size in the annotation"
+        )
 
 
 def read_header(source: ImageLike) -> tuple[Size, Transpose | None]:
@@ -160,7 +170,7 @@ def _validate_segment(segment: Any, size: Size, name: str) -> Any:
             return {"size": [height, width], "counts": counts}
     raise DatasetError(
         f"{name}: a segment must be a list of polygons [x, y, x, y, x, y, ...] or the run lengths of {width} x "
-        f"{height} pixels, got {repr(segment)[:80]}"
+        f"{height} pixels, got {shown(segment)}"
     )
 
 
@@ -168,22 +178,32 @@ def decode_run_lengths(text: str | bytes) -> list[int]:
     """Decode COCO's compressed run lengths.
 
     Each character has five bits of a number, the lowest first. From the fourth number on, a number is the difference
-    from the one two before it.
+    from the one two before it. Numbers of more than 60 bits return an empty list.
 
     >>> decode_run_lengths("52203")
     [5, 2, 2, 2, 5]
     """
     counts: list[int] = []
     value, bits = 0, 0
-    for code in text if isinstance(text, bytes) else text.encode():
+    for code in text if isinstance(text, bytes) else text.encode(errors="replace"):
         part = code - 48
         value |= (part & 31) << bits
         bits += 5
+        if bits > 60:  # no number of pixels is so large
+            return []
         if not part & 32:  # the last character of a number; its highest bit is the sign
             value -= (part & 16) << (bits - 4)
             counts.append(value + (counts[-2] if len(counts) > 2 else 0))
             value, bits = 0, 0
     return counts
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether it is a number that a float can hold, and not infinity or NaN."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _is_polygon(points: Any, side: int) -> bool:
@@ -195,5 +215,5 @@ def _is_polygon(points: Any, side: int) -> bool:
 def _are_numbers(values: Any, kind: type = float) -> bool:
     """Return whether it is a non-empty list of integers or, for ``float``, of finite numbers."""
     kinds = (int,) if kind is int else (int, float)
-    numbers = isinstance(values, list) and all(type(value) in kinds and math.isfinite(value) for value in values)
+    numbers = isinstance(values, list) and all(type(value) in kinds and is_finite(value) for value in values)
     return numbers and len(values) > 0

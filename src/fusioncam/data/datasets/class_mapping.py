@@ -13,8 +13,9 @@ from pathlib import Path
 from timm.data import ImageNetInfo
 
 from fusioncam.data.labels import find_class
-from fusioncam.errors import DatasetError, TargetError, suggestion
+from fusioncam.errors import DatasetError, TargetError, cut, shown, suggestion
 
+_INDEX = re.compile(r"-?[0-9]{1,9}")  # a number of more digits is a name
 # for each category, the indices of the network's classes that count as it
 ClassIndices = Mapping[str, tuple[int, ...]]
 ClassMap = Mapping[str, int | Sequence[int]] | str | Path
@@ -56,7 +57,7 @@ class NetworkClasses:
 
         ``labels`` maps each label to the location where it first occurs, for errors.
         """
-        names = [label for label in labels if label and not label.lstrip("-").isdecimal()]
+        names = [label for label in labels if label and not _INDEX.fullmatch(label)]
         indices = dict(self.class_indices(names, str(source), ordered=False)) if names else {}
         for label in labels.keys() - set(names) - {""}:
             if int(label) < 0 or (self.classes is not None and int(label) >= self.classes):
@@ -93,7 +94,9 @@ def network_classes(
     for name, indices in mapped.items():
         if not indices or min(indices) < 0 or (classes is not None and max(indices) >= classes):
             limit = "" if classes is None else f" of {classes} classes"
-            raise DatasetError(f"the class map must have indices{limit} for '{name}', got {list(indices)}")
+            raise DatasetError(
+                f"the class map must have indices{limit} for '{cut(name)}', got {shown(list(indices))}"
+            )
     return NetworkClasses(classes, None if labels is None else tuple(labels), mapped)
 
 
@@ -132,9 +135,9 @@ def _read_class_map(class_map: ClassMap) -> dict[str, tuple[int, ...]]:
     found: dict[str, list[int]] = defaultdict(list)
     for number, (location, row) in enumerate(read_csv_rows(Path(class_map))):
         is_header = number == 0
-        if len(row) != 2 or not (re.fullmatch(r"\d+", row[0]) or is_header):
-            raise DatasetError(f"{location}: expected class index,category, got {','.join(row)!r}")
-        if row[0].isdecimal():
+        if len(row) != 2 or not (_INDEX.fullmatch(row[0]) or is_header):
+            raise DatasetError(f"{location}: expected class index,category, got {shown(','.join(row))}")
+        if _INDEX.fullmatch(row[0]):
             found[row[1]].append(int(row[0]))
     if not found:
         raise DatasetError(f"{class_map}: expected lines of class index,category, found none")
@@ -142,4 +145,4 @@ def _read_class_map(class_map: ClassMap) -> dict[str, tuple[int, ...]]:
 
 
 def _first_names(names: Iterable[str]) -> str:
-    return suggestion("", names, limit=5).removeprefix("choose from ")
+    return suggestion("", map(cut, names), limit=5).removeprefix("choose from ")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fusioncam.data.datasets.annotations import Box
+from fusioncam.data.datasets.annotations import Box, is_finite
 from fusioncam.data.datasets.class_mapping import NetworkClasses
 from fusioncam.data.datasets.folders import labelled_sample
 from fusioncam.data.datasets.sample import Sample, Samples
-from fusioncam.errors import DatasetError
+from fusioncam.errors import DatasetError, cut, shown
 
 # (image id, category id)
 InstanceKey = tuple[Any, Any]
@@ -34,7 +34,7 @@ def coco(path: Path, network: NetworkClasses, split: str | None = None) -> Sampl
         _field(entry, "id", file, "categories"): str(_field(entry, "name", file, "categories"))
         for entry in content["categories"]
     }
-    class_indices = network.class_indices([categories[number] for number in sorted(categories)], str(file))
+    class_indices = network.class_indices([categories[number] for number in _sorted_ids(categories, file)], str(file))
     instances = _group_instances(content["annotations"], images, categories, file)
     keys = [key for key in instances if categories[key[1]] in class_indices]
     names = [f"{images[image]['file_name']}#{categories[category]}" for image, category in keys]
@@ -73,23 +73,32 @@ def _read_instances(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise DatasetError(f"{file}, line {error.lineno}: not JSON: {error.msg}") from None
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: a number of thousands of digits
         raise DatasetError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
     parts = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in parts):
-        got = sorted(content) if isinstance(content, dict) else type(content).__name__
+        got = shown(sorted(content)) if isinstance(content, dict) else type(content).__name__
         raise DatasetError(f"{file}: COCO instances must have the lists {', '.join(parts)}, got {got}")
     for image in content["images"]:
         if not isinstance(_field(image, "file_name", file, "images"), str):
-            raise DatasetError(f"{file}: file_name must be text, got {image['file_name']!r}")
+            raise DatasetError(f"{file}: file_name must be text, got {shown(image['file_name'])}")
     return content
 
 
 def _field(entry: Any, key: str, file: Path, part: str) -> Any:
-    """Return a required field of an entry, which is text or a number."""
-    if not isinstance(entry, Mapping) or not isinstance(entry.get(key), str | int):
-        raise DatasetError(f"{file}: each entry of {part} must have {key}, got {repr(entry)[:80]}")
+    """Return a required field of an entry, which is text or a whole number."""
+    if not isinstance(entry, Mapping) or type(entry.get(key)) not in (str, int):  # bool is an int too
+        raise DatasetError(f"{file}: each entry of {part} must have {key}, got {shown(entry)}")
     return entry[key]
+
+
+def _sorted_ids(categories: Mapping[Any, str], file: Path) -> list[Any]:
+    """Return the ids in their order, on which the network's classes may depend."""
+    if len({type(number) for number in categories}) > 1:
+        raise DatasetError(
+            f"{file}: the ids of categories must be all numbers or all texts, got {shown(list(categories))}"
+        )
+    return sorted(categories)
 
 
 def _group_instances(
@@ -101,8 +110,8 @@ def _group_instances(
         image, category = (_field(entry, key, file, "annotations") for key in ("image_id", "category_id"))
         if image not in images or category not in categories:
             raise DatasetError(
-                f"{file}: annotation {entry.get('id')} is of image {image} and category {category}, but the file "
-                "does not have both"
+                f"{file}: annotation {shown(entry.get('id'))} is of image {cut(image)} and category {cut(category)}, "
+                "but the file does not have both"
             )
         instances[image, category].append((_read_box(entry, file), entry.get("segmentation")))
     return instances
@@ -113,19 +122,17 @@ def _read_box(entry: Mapping[str, Any], file: Path) -> Box | None:
     given = entry.get("bbox")
     if given is None:
         return None
-    if not isinstance(given, list) or len(given) != 4 or not all(map(_is_finite_number, given)) or min(given[2:]) < 0:
-        raise DatasetError(f"{file}: bbox of annotation {entry.get('id')} must be x, y, width, height, got {given!r}")
+    if not isinstance(given, list) or len(given) != 4 or not all(map(is_finite, given)) or min(given[2:]) < 0:
+        raise DatasetError(
+            f"{file}: bbox of annotation {shown(entry.get('id'))} must be x, y, width, height, got {shown(given)}"
+        )
     x, y, width, height = map(float, given)
     return (x, y, x + width, y + height) if width > 0 and height > 0 else None
 
 
-def _is_finite_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     sides = image.get("width"), image.get("height")
-    return sides if all(isinstance(side, int) and side > 0 for side in sides) else None  # type: ignore[return-value]
+    return sides if all(type(side) is int and side > 0 for side in sides) else None  # type: ignore[return-value]
 
 
 def _image_folder(file: Path, names: list[str]) -> Path:
@@ -141,6 +148,6 @@ def _image_folder(file: Path, names: list[str]) -> Path:
         parent / "images",
     ]
     for candidate in candidates:
-        if all((candidate / name).is_file() for name in names):
+        if all(os.path.isfile(candidate / name) for name in names):  # noqa: PTH113 # pathlib raises errors
             return candidate
-    raise DatasetError(f"{file}: its image {names[0]} is in none of {', '.join(map(str, candidates))}")
+    raise DatasetError(f"{file}: its image {cut(names[0])} is in none of {', '.join(map(str, candidates))}")

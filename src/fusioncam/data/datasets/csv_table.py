@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from fusioncam.data.datasets.annotations import Box
 from fusioncam.data.datasets.class_mapping import NetworkClasses, read_csv_rows
 from fusioncam.data.datasets.folders import labelled_sample
 from fusioncam.data.datasets.sample import Sample, Samples
-from fusioncam.errors import DatasetError
+from fusioncam.errors import DatasetError, cut, shown
 
 CORNERS = ("x0", "y0", "x1", "y1")
 COLUMNS = ("path", "label", *CORNERS)
@@ -29,8 +30,8 @@ def csv_table(path: Path, network: NetworkClasses, split: str | None = None) -> 
     locations: dict[str, str] = {}
     for location, cells in _read_cells(path):
         file, label = cells["path"], cells.get("label", "")
-        if not (path.parent / file).is_file():
-            raise DatasetError(f"{location}: no such file: {path.parent / file}")
+        if not os.path.isfile(path.parent / file):  # noqa: PTH113 # pathlib raises errors
+            raise DatasetError(f"{location}: no such file: {cut(str(path.parent / file))}")
         locations.setdefault(label, location)
         boxes[file, label].extend(_read_box(cells, location))
     if not boxes:
@@ -78,12 +79,12 @@ def _read_cells(path: Path) -> Iterable[tuple[str, dict[str, str]]]:
         if number == 0 and "path" in header:
             columns = header
             if unknown := set(columns) - set(COLUMNS):
-                got = ", ".join(sorted(unknown))
+                got = cut(", ".join(sorted(unknown)))
                 raise DatasetError(f"{location}: the columns must be among {', '.join(COLUMNS)}, got {got}")
             continue
         fits = len(row) in (1, 2, len(COLUMNS)) if columns == COLUMNS else len(row) == len(columns)
         if not fits or not row[columns.index("path")]:
-            raise DatasetError(f"{location}: expected {','.join(columns)}, got {','.join(row)!r}")
+            raise DatasetError(f"{location}: expected {','.join(columns)}, got {shown(','.join(row))}")
         yield location, dict(zip(columns, row, strict=False))
 
 
@@ -96,5 +97,7 @@ def _read_box(cells: Mapping[str, str], location: str) -> list[Box]:
     except ValueError:
         x0 = y0 = x1 = y1 = math.nan
     if not (all(map(math.isfinite, (x0, y0, x1, y1))) and x0 < x1 and y0 < y1):
-        raise DatasetError(f"{location}: a box must be x0,y0,x1,y1 with x0 < x1 and y0 < y1, got {','.join(given)!r}")
+        raise DatasetError(
+            f"{location}: a box must be x0,y0,x1,y1 with x0 < x1 and y0 < y1, got {shown(','.join(given))}"
+        )
     return [(x0, y0, x1, y1)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from fusioncam.errors import ResultsError
 from fusioncam.report.html.page_model import Failure
 from fusioncam.trust.rendering import CardView
+from fusioncam.utils.stored_files import EXPLANATIONS, read_stored
 from fusioncam.utils.text import minus
 
 FILE = "explanations.json"
@@ -42,15 +42,15 @@ class StoredExplanation:
         """Read an entry; of the paths of files only the names are used, so that no other folder is read."""
         overlay, heatmap = (Path(name).name for name in facts["files"][-2:])
         return cls(
-            source=str(facts["image"]),
-            method=str(facts["method"]),
-            layer=str(facts["layer"]),
-            class_name=str(facts["class_name"]),
-            probability=float(facts["probability"]),
-            gains={str(name): float(gain) for name, gain in facts["gains"].items()},
-            passes=int(facts["passes"]),
-            partial_passes=int(facts["partial_passes"]),
-            seconds=float(facts["seconds"]),
+            source=facts["image"],
+            method=facts["method"],
+            layer=facts["layer"],
+            class_name=facts["class_name"],
+            probability=facts["probability"],
+            gains=facts["gains"],
+            passes=facts["passes"],
+            partial_passes=facts["partial_passes"],
+            seconds=facts["seconds"],
             overlay=overlay,
             heatmap=heatmap,
             trust_card=CardView.from_facts(facts["check"]) if facts.get("check") else None,
@@ -121,26 +121,23 @@ def read_explanations(folder: Path) -> StoredRun:
     Raises :class:`ResultsError` if the file is missing, truncated or malformed.
     """
     path = folder / FILE
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return StoredRun(
-            model=str(facts["model"]),
-            preprocessing=dict(facts["preprocessing"]),
-            versions=dict(facts["versions"]),
-            explanations=tuple(map(StoredExplanation.from_facts, facts["explanations"])),
-            failures=tuple(Failure(str(failure["image"]), str(failure["error"])) for failure in facts["failures"]),
-        )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ResultsError(
-            f"{path} cannot be read, it is truncated or of another version: {type(error).__name__}: {error}"
-        ) from error
+    facts = read_stored(path, EXPLANATIONS)
+    if facts is None:
+        raise ResultsError(f"{path} does not exist: pass the folder that `fusioncam explain` wrote to")
+    return StoredRun(
+        model=facts["model"],
+        preprocessing=facts["preprocessing"],
+        versions=facts["versions"],
+        explanations=tuple(map(StoredExplanation.from_facts, facts["explanations"])),
+        failures=tuple(Failure(failure["image"], failure["error"]) for failure in facts["failures"]),
+    )
 
 
 def read_heatmap(path: Path) -> NDArray[np.float32] | None:
     """Return a saved heatmap ``(H, W)``, or None if the file is missing or holds anything else."""
     try:
-        heatmap = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        heatmap = np.load(path, mmap_mode="r", allow_pickle=False)  # a header that claims more is refused
+    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, MemoryError):
         return None
     valid = heatmap.ndim == 2 and heatmap.size and heatmap.dtype.kind == "f" and np.isfinite(heatmap).all()
     return heatmap.astype(np.float32) if valid else None

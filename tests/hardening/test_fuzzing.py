@@ -1,0 +1,38 @@
+"""Each hostile input works or is refused by an error of the library, with a short message."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from fusioncam.benchmark.plan import as_plan
+from fusioncam.errors import SettingError
+from fuzzing import BOMB, KINDS, MERGES, attempt, fuzz
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hostile_inputs_are_refused(kind):
+    """The first inputs of each kind, always the same."""
+    for seed in range(25):
+        attempt(kind, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_very_many_hostile_inputs_are_refused(kind):
+    """As many as there is time for: set FUSIONCAM_FUZZ_SECONDS and FUSIONCAM_FUZZ_SEED for more and for others."""
+    seconds, first = (
+        os.environ.get(f"FUSIONCAM_FUZZ_{name}", default) for name, default in (("SECONDS", 10), ("SEED", 40))
+    )
+    assert fuzz(kind, float(seconds), int(first)).total() > 0
+
+
+@pytest.mark.parametrize("bomb", [BOMB, MERGES])
+def test_bombs_of_aliases_are_not_expanded(tmp_path, bomb):
+    """Neither in memory nor in the message."""
+    path = tmp_path / "plan.yaml"
+    path.write_text(bomb + "data: photos\n")
+    with pytest.raises(SettingError, match=r"method must be a name|has the key '<<'") as caught:
+        as_plan(path)
+    assert len(str(caught.value)) < 500 + len(str(path))
