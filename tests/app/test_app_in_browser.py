@@ -226,10 +226,25 @@ def test_an_invalid_file_is_reported_and_the_next_one_works(visitor, tmp_path):
     expect(note).to_contain_text("not an image in a known format (12 bytes)")
     assert note.locator("img").count() == 0
     expect(visitor.page.locator("#fc-some")).to_be_hidden()
-    visitor.page.click("#fc-image button[aria-label='Remove Image']")
-    expect(note).to_have_count(0)
     visitor.upload(CAT)
     visitor.wait_for("cedar")
+    expect(note).to_have_count(0)
+
+
+def test_the_message_about_an_invalid_file_stays(visitor, tmp_path):
+    """All events that follow leave the message, and no broken image is shown; another image replaces both."""
+    bad = tmp_path / "cat.png"
+    bad.write_bytes(CAT.read_bytes()[:3000])
+    visitor.upload(bad)
+    note = visitor.page.locator(".fc-note")
+    expect(note).to_contain_text("cat.png: damaged or truncated")
+    visitor.page.wait_for_timeout(3000)
+    expect(note).to_contain_text("cat.png: damaged or truncated")
+    expect(visitor.page.locator("#fc-image img")).to_have_count(0)
+    expect(visitor.page.locator("#fc-class")).to_be_hidden()
+    visitor.upload(COFFEE)
+    visitor.wait_for("fusion-cam(budget=64) at act")
+    expect(note).to_have_count(0)
 
 
 def test_too_many_pixels_are_reported(visitor, tmp_path):

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+import gradio as gr
 import pytest
 import torch
 from PIL import Image
@@ -13,9 +14,9 @@ from PIL import Image
 from fusioncam import explain
 from fusioncam.app import html
 from fusioncam.app.cached_explanation import CachedExplanation
-from fusioncam.app.handlers import UNCHANGED, PageHandlers, with_error_note
+from fusioncam.app.handlers import UNCHANGED, PageHandlers, no_choices, with_error_note
 from fusioncam.app.session import Session
-from fusioncam.errors import ImageError, TargetError
+from fusioncam.errors import ImageError, LayerError, TargetError
 from fusioncam.trust.card import Question, TrustCard
 from samples import photo
 
@@ -78,7 +79,7 @@ def test_only_uploads_are_opened(handlers, tmp_path, form):
 def test_handlers_fill_the_page(handlers, tmp_path):
     """Classes and layers come first, then the heatmap with facts, theta and a placeholder of the card."""
     image = upload(tmp_path, photo())
-    classes, layers = handlers.update_choices(image, MODEL)
+    classes, layers, _ = handlers.update_choices(image, MODEL)
     overlay, facts, card, theta, explained, *_ = handlers.explain(image, MODEL, "act", "fusion-cam", classes["value"])
 
     assert [value for _, value in classes["choices"]] == [
@@ -169,3 +170,30 @@ def test_names_are_escaped(tmp_path):
 
     for text in (html.facts(explained), html.card(card), html.note("<script>")):
         assert not re.search(r"<(script|i>|b>)", text.replace("<i></i>", ""))
+
+
+def test_a_handler_with_the_note_as_its_only_output_returns_no_tuple():
+    """Gradio shows a tuple of one as its text, which would replace the message of an earlier error."""
+    assert with_error_note(lambda: None, ())() == gr.skip()
+    assert with_error_note(lambda explained: (), ())("explained") == ""
+    assert "no heatmap" in with_error_note(raising(ImageError("no heatmap")), ())()
+
+
+def test_an_image_that_cannot_be_opened_is_removed_and_its_message_stays():
+    """The events that follow have no image: they hide the results and leave the note."""
+    note, _, _, image = with_error_note(raising(ImageError("damaged")), no_choices)()
+    assert "damaged" in note
+    assert image is None
+    note, *_ = with_error_note(lambda image: ("",), no_choices)(None)
+    assert note == gr.skip()
+    *_, image = with_error_note(raising(LayerError("no maps")), no_choices)()
+    assert image == gr.skip()
+
+
+def raising(error):
+    """Return a handler that raises an error."""
+
+    def handler():
+        raise error
+
+    return handler

@@ -33,7 +33,7 @@ _THUMBNAIL_SIDE = 512
 _HIDDEN = gr.update(visible=False)
 NO_EXPLANATION: tuple[Any, ...] = (None, "", "", _HIDDEN, None, _HIDDEN, _HIDDEN, html.EMPTY, [], ())
 UNCHANGED = (gr.skip(),) * 5
-NO_CLASSES = (gr.update(choices=[], value=None, visible=False), gr.skip())
+_NO_CLASSES = (gr.update(choices=[], value=None, visible=False), gr.skip())
 
 Compared = tuple[str, list[tuple[Image.Image, str]], tuple[Explanation, ...]]
 
@@ -53,6 +53,7 @@ class PageHandlers:
         return (
             gr.update(choices=choices, value=choices[0][1] if choices else None, visible=bool(choices)),
             gr.update(choices=layer_choices(layers), value=layers[0]),
+            gr.skip(),  # the image
         )
 
     def explain(
@@ -163,24 +164,39 @@ def layer_choices(layers: list[str]) -> list[str | tuple[str, str]]:
     return [(f"{layers[0]} (default)", layers[0]), *layers[1:]]
 
 
+def no_choices(error: Exception) -> tuple[Any, ...]:
+    """Return the choices after an error; an image that cannot be opened is removed, as browsers cannot show it."""
+    return *_NO_CLASSES, None if isinstance(error, ImageError) else gr.skip()
+
+
 def with_error_note(
-    handler: Callable[..., tuple[Any, ...] | None], outputs_of_error: tuple[Any, ...]
-) -> Callable[..., tuple[Any, ...]]:
+    handler: Callable[..., tuple[Any, ...] | None],
+    outputs_of_error: tuple[Any, ...] | Callable[[Exception], tuple[Any, ...]],
+) -> Callable[..., Any]:
     """Return a handler with a note as its first output, which is empty unless an error was raised.
 
     If an error is raised, the other outputs are ``outputs_of_error``. If the handler returns None, the page stays as
-    it is.
+    it is. The note stays too if the first input is None: it may explain why an image was removed.
     """
 
     @functools.wraps(handler)
-    def safe(*inputs: Any) -> tuple[Any, ...]:
+    def safe(*inputs: Any) -> Any:
         try:
             outputs = handler(*inputs)
         except Exception as error:
-            return html.note(_describe(error)), *outputs_of_error
-        return (gr.skip(),) * (1 + len(outputs_of_error)) if outputs is None else ("", *outputs)
+            others = outputs_of_error(error) if callable(outputs_of_error) else outputs_of_error
+            return _as_gradio_outputs(html.note(_describe(error)), *others)
+        if outputs is None:
+            count = 0 if callable(outputs_of_error) else len(outputs_of_error)
+            return _as_gradio_outputs(*[gr.skip()] * (1 + count))
+        return _as_gradio_outputs(gr.skip() if inputs[:1] == (None,) else "", *outputs)
 
     return safe
+
+
+def _as_gradio_outputs(*outputs: Any) -> Any:
+    """Return several outputs as a tuple, and a single one by itself: Gradio would show a tuple of one as its text."""
+    return outputs if len(outputs) > 1 else outputs[0]
 
 
 def with_gradio_error(handler: Callable[..., Any]) -> Callable[..., Any]:

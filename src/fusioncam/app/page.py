@@ -10,11 +10,11 @@ import gradio as gr
 
 from fusioncam.app import html
 from fusioncam.app.handlers import (
-    NO_CLASSES,
     NO_EXPLANATION,
     UNCHANGED,
     PageHandlers,
     layer_choices,
+    no_choices,
     with_error_note,
     with_gradio_error,
 )
@@ -172,9 +172,9 @@ def _connect_choices(handlers: PageHandlers, choices: _Choices, results: _Result
     """Explain the image when it or a choice changes; another image or model changes the choices first."""
     request = [choices.image, choices.model, choices.layer, choices.method, choices.target]
     update_choices = {
-        "fn": with_error_note(handlers.update_choices, NO_CLASSES),
+        "fn": with_error_note(handlers.update_choices, no_choices),
         "inputs": [choices.image, choices.model],
-        "outputs": [results.note, choices.target, choices.layer],
+        "outputs": [results.note, choices.target, choices.layer, choices.image],
         **_SILENT,
         **_EXPLAIN_QUEUE,
     }
@@ -191,6 +191,7 @@ def _connect_choices(handlers: PageHandlers, choices: _Choices, results: _Result
     }
     keep_theta = explain | {"inputs": [*request, results.theta]}
     _check_after(choices.image.change(**update_choices).success(**explain), handlers, results)
+    choices.image.clear(lambda: "", outputs=[results.note], **_SILENT)
     _check_after(choices.model.input(**update_choices).success(**explain), handlers, results)
     _check_after(choices.method.input(**explain), handlers, results)
     _check_after(choices.target.input(**keep_theta), handlers, results)
