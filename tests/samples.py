@@ -129,6 +129,30 @@ class Broken(Small):
         raise KeyError("weights of the attention")
 
 
+class Channels(nn.Module):
+    """A network of ``channels`` input channels and five classes."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        torch.manual_seed(channels)
+        self.maps, self.head = nn.Sequential(nn.Conv2d(channels, 8, 3, 2), nn.ReLU()), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scores ``(N, 5)``."""
+        return self.head(self.maps(x).mean((2, 3)))
+
+
+def with_channels(channels: int) -> ExplainedModel:
+    """Wrap such a network, for small inputs."""
+    mean = (0.5,) * channels
+    return ExplainedModel(Channels(channels), preprocessing=Preprocessing((32, 32), 32, mean=mean, std=mean))
+
+
+def six_bands() -> ExplainedModel:
+    """Return a network of six channels."""
+    return with_channels(6)
+
+
 def explained(network: nn.Module, labels: tuple[str, ...] | None = LABELS, size: int = 32) -> ExplainedModel:
     """Wrap one of these networks, for small inputs."""
     return ExplainedModel(network, preprocessing=Preprocessing((size, size), size), labels=labels, name="sample")

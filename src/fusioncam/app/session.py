@@ -80,7 +80,7 @@ class Session:
     def layers(self, model: str) -> list[str]:
         """Return the layers with spatial feature maps: the default layer, then the others from last to first."""
         network = self._model(model)
-        x = torch.zeros(1, len(network.preprocessing.mean), *network.preprocessing.size)
+        x = torch.zeros(1, network.preprocessing.channels, *network.preprocessing.size)
         default = network.layers.default(x)
         others = [layer.name for layer in network.layers.candidates(x) if layer.name != default]
         return [default, *reversed(others)]

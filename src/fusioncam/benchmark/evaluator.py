@@ -226,7 +226,7 @@ def finite_or_none(value: Tensor | float) -> float | None:
 
 def blank_input(model: ExplainedModel) -> Tensor:
     """Return an input of the model's size, ``(1, C, H, W)`` of zeros."""
-    return torch.zeros(1, len(model.preprocessing.mean), *model.preprocessing.size)
+    return torch.zeros(1, model.preprocessing.channels, *model.preprocessing.size)
 
 
 def count_classes(model: ExplainedModel) -> int | None:

@@ -99,7 +99,7 @@ def example_input(model: ExplainedModel) -> Tensor:
     """Return an input ``(1, C, H, W)`` of the model's size: random smooth colours plus noise, always the same."""
     preprocessing = model.preprocessing
     generator = torch.Generator().manual_seed(0)
-    colours = upsample(torch.randn(len(preprocessing.mean), _CELLS, _CELLS, generator=generator), preprocessing.size)
+    colours = upsample(torch.randn(preprocessing.channels, _CELLS, _CELLS, generator=generator), preprocessing.size)
     x = (colours + torch.randn(colours.shape, generator=generator) / 2)[None]
     return x.to(next(model.network.parameters(), x))
 

@@ -111,7 +111,7 @@ class Explainer:
     @cached_property
     def _layer_sizes(self) -> dict[str, tuple[int, ...]]:
         """The spatial size of the feature maps of each layer that has any."""
-        x = torch.zeros(1, len(self.model.preprocessing.mean), *self.model.preprocessing.size)
+        x = torch.zeros(1, self.model.preprocessing.channels, *self.model.preprocessing.size)
         return {one.name: one.shape[1:] for one in self.model.layers.candidates(x)}
 
     def _save_overlay(self, job: BulkJob, explanation: Explanation, number: int) -> str | None:

@@ -107,7 +107,7 @@ def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
 
     explained = architecture(model)
     preprocessing = explained.preprocessing
-    x = torch.zeros(1, len(preprocessing.mean), *preprocessing.size)
+    x = torch.zeros(1, preprocessing.channels, *preprocessing.size)
     default, why = None, None
     try:
         default = explained.layers.default(x)

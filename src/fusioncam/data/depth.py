@@ -27,7 +27,7 @@ def black_and_white(image: Image.Image, lowest: int, highest: int, *, is_scaled:
     means that PIL scaled the values to 16 bits.
     """
     stated = FULL if is_scaled else _stated_range(image)
-    black, white = stated or _guessed_range(lowest, highest, name)
+    black, white = stated or guessed_range(lowest, highest, name)
     return (white, black) if _is_inverted(image) else (black, white)
 
 
@@ -71,7 +71,8 @@ def _stated_range(image: Image.Image) -> Range | None:
     return (0, 2**bits - 1) if bits < 16 else None
 
 
-def _guessed_range(lowest: int, highest: int, name: str) -> Range:
+def guessed_range(lowest: int, highest: int, name: str) -> Range:
+    """Return black and white for integers whose range is not stated, with a :class:`FusionCamWarning`."""
     if 0 <= lowest <= highest <= FULL[1]:
         bits = next((bits for bits in _DEPTHS if highest < 2**bits), 16)
         if bits == 16 or lowest == highest:  # one value does not show the range

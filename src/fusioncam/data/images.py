@@ -7,13 +7,25 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
+from torch import Tensor
 
+from fusioncam.data.channels import (
+    ChannelImage,
+    as_8_bits,
+    as_channels,
+    bands_of,
+    in_unit_range,
+    is_array_file,
+    pages_of,
+    read_array,
+    read_tiff,
+)
 from fusioncam.data.formats import identify, is_known
 from fusioncam.data.frames import at_frame
 from fusioncam.data.pixels import bytes_per_pixel, upright_rgb
@@ -22,20 +34,23 @@ from fusioncam.errors import ImageError
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 400_000_000  # of decoded pixels: as many as MAX_PIXELS of RGB need in PIL
 
-ImageLike = str | Path | Image.Image | NDArray[np.uint8]
+ImageLike = str | Path | Image.Image | NDArray[Any] | Tensor
 
 
 def open_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS, frame: int | None = None) -> Image.Image:
-    """Return an upright RGB image from a file, a PIL image or a uint8 array.
+    """Return an upright RGB image from a file, a PIL image, an array or a tensor.
 
-    An array is ``(H, W)`` for grey, ``(H, W, 3)`` for RGB or ``(H, W, 4)`` for RGBA. Transparent parts become white,
-    16 bits become 8, and the EXIF orientation is applied. ``frame``, counted from 1, chooses one of several. A file
-    in none of the ``FORMATS``, or with more than ``max_pixels``, is rejected before its pixels are decoded.
+    An array, also in a ``.npy`` file, is ``(H, W)`` for grey, ``(H, W, 3)`` for RGB or ``(H, W, 4)`` for RGBA; a
+    tensor is ``(C, H, W)``. Both have 8 or 16 bits, or floating-point numbers in [0, 1]; all become 8 bits.
+    Transparent parts become white, and the EXIF orientation is applied. ``frame``, counted from 1, chooses one of several. A file in
+    none of the ``FORMATS``, or with more than ``max_pixels``, is rejected before its pixels are decoded.
 
     Raises :class:`ImageError`. A :class:`FusionCamWarning` says that the first of several frames is used, and how
     values of more than 8 bits are scaled if the file does not state their range.
     """
     if isinstance(source, str | os.PathLike):
+        if is_array_file(source):
+            return _from_array(read_array(source, max_pixels), str(source))
         with opened(source, max_pixels=max_pixels) as image:
             return _frame(image, frame, str(source))
     image = source if isinstance(source, Image.Image) else _from_array(source)
@@ -96,13 +111,54 @@ def _identified(file: IO[bytes], name: str, size: int, max_pixels: int) -> Itera
         yield image
 
 
-def _from_array(array: NDArray[np.uint8]) -> Image.Image:
-    expected = "a uint8 array (H, W) or (H, W, 3)"
-    if not isinstance(array, np.ndarray):
-        raise ImageError(f"expected a path, a PIL image or {expected}, got {type(array).__name__}")
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
-        raise ImageError(f"expected {expected}, got {array.dtype} {array.shape}")
-    return Image.fromarray(array)
+def _from_array(array: NDArray[Any] | Tensor, name: str = "the array") -> Image.Image:
+    expected = "(H, W), (H, W, 3) or (H, W, 4), or a tensor (C, H, W)"
+    if not isinstance(array, np.ndarray | Tensor):
+        raise ImageError(f"expected a path, a PIL image or an array {expected}, got {type(array).__name__}")
+    values = array if isinstance(array, np.ndarray) and array.dtype == np.uint8 else in_unit_range(array, name)
+    if isinstance(array, Tensor) and values.ndim == 3:
+        values = np.moveaxis(values, 0, -1)
+    values = values[..., 0] if values.shape[2:] == (1,) else values
+    if values.ndim not in (2, 3) or values.shape[2:] not in ((), (3,), (4,)):
+        raise ImageError(
+            f"expected an array {expected}, got {array.dtype} {tuple(array.shape)}: for a network of other channels, "
+            "pass a Preprocessing with one number per channel in mean and std"
+        )
+    return Image.fromarray(values) if values.dtype == np.uint8 else as_8_bits(values)
+
+
+def open_with_channels(
+    source: ImageLike, channels: int, *, max_pixels: int = MAX_PIXELS, frame: int | None = None
+) -> Image.Image | ChannelImage:
+    """Return the image as a network of so many channels takes it: :func:`open_image` for 1 and 3 channels.
+
+    For another number the channels are those of an array or tensor, the bands of a file (as in RGBA or a TIFF), or
+    the pages of a TIFF if it has as many. Raises :class:`ImageError`, also for another number of channels.
+    """
+    if channels in (1, 3):
+        return open_image(source, max_pixels=max_pixels, frame=frame)
+    if isinstance(source, Image.Image):
+        return bands_of(source, channels, "the image")
+    if not isinstance(source, str | os.PathLike):
+        if not isinstance(source, np.ndarray | Tensor):
+            raise ImageError(f"expected a path, an image, an array or a tensor, got {type(source).__name__}")
+        return as_channels(source, channels, "the array")
+    return _file_with_channels(source, channels, max_pixels, frame)
+
+
+def _file_with_channels(path: str | Path, channels: int, max_pixels: int, frame: int | None) -> ChannelImage:
+    name = str(path)
+    if is_array_file(path):
+        return as_channels(read_array(path, max_pixels), channels, name)
+    try:
+        with opened(path, max_pixels=max_pixels) as image:
+            if frame is None and getattr(image, "n_frames", 1) == channels:
+                return as_channels(pages_of(image, name), channels, name)
+            return bands_of(image, channels, name)
+    except ImageError:
+        if Path(path).suffix.lower() not in (".tif", ".tiff") or not os.path.isfile(path):  # noqa: PTH113 # as above
+            raise
+        return as_channels(read_tiff(path), channels, name)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
+from fusioncam.data.channels import ChannelImage, bands_of
 from fusioncam.errors import SettingError, require_known
 from fusioncam.utils.old_names import old_keywords
 
@@ -29,7 +30,8 @@ class Preprocessing:
 
     ``size`` is the (height, width) of the input. ``resize`` is the length of the image's shorter side before the
     crop, or the (height, width) to which the whole image is resized without keeping its proportions. ``mean`` and
-    ``std`` have one number per channel, for pixels in [0, 1]; one number means a grey input, three mean RGB.
+    ``std`` have one number per channel, for pixels in [0, 1]; one number means a grey input, three mean RGB, and for
+    any other number the image must have as many channels.
 
     Raises :class:`UnknownNameError` for an unknown interpolation, and :class:`SettingError` for other bad settings.
     """
@@ -44,32 +46,66 @@ class Preprocessing:
         require_known("interpolation", self.interpolation, INTERPOLATIONS)
         if _count(self.size) != 2 or min(self.size) < 1:
             raise SettingError(f"size must be the input's (height, width), got {self.size}")
-        if _count(self.mean) != _count(self.std) or _count(self.mean) not in (1, 3) or min(self.std) <= 0:
+        if _count(self.mean) != _count(self.std) or _count(self.mean) < 1 or min(self.std) <= 0:
             raise SettingError(
-                f"mean and std must have 1 or 3 numbers each, std above 0, got {self.mean} and {self.std}"
+                f"mean and std must have one number per channel, std above 0, got {self.mean} and {self.std}"
             )
         sides = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
         if _count(sides) != 2 or sides[0] < self.size[0] or sides[1] < self.size[1]:
             raise SettingError(f"resize must be at least the crop {self.size}, got {self.resize}: increase it")
 
-    @old_keywords(picture="image")
-    def __call__(self, image: Image.Image) -> Tensor:
-        """Return the normalised input ``(C, H, W)`` of an upright RGB image."""
-        image = image.convert("L" if len(self.mean) == 1 else "RGB")
-        resized = tv.resize(image, self._resized_shape(image.size), InterpolationMode(self.interpolation))
-        pixels = tv.to_dtype(tv.pil_to_tensor(tv.center_crop(resized, list(self.size))), torch.float32, scale=True)
-        normalised: Tensor = tv.normalize(pixels, list(self.mean), list(self.std))
-        return normalised
+    @classmethod
+    def for_channels(cls, channels: int | None) -> Preprocessing:
+        """Return the usual transform for a network of so many channels; None means RGB.
+
+        Each channel of another network has the average of ImageNet's mean and standard deviation.
+        """
+        if channels in (None, 3):
+            return cls()
+        return cls(mean=(sum(cls.mean) / 3,) * channels, std=(sum(cls.std) / 3,) * channels)
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the input."""
+        return len(self.mean)
 
     @old_keywords(picture="image")
-    def view(self, image: Image.Image) -> Image.Image:
-        """Return the crop that the input shows, at the image's own resolution but at most 1,024 pixels a side."""
+    def __call__(self, image: Image.Image | ChannelImage) -> Tensor:
+        """Return the normalised input ``(C, H, W)`` of an upright RGB image, or of one with as many channels.
+
+        Raises :class:`ImageError` for another number of channels.
+        """
+        normalised: Tensor = tv.normalize(self._pixels(image), list(self.mean), list(self.std))
+        return normalised
+
+    def _pixels(self, image: Image.Image | ChannelImage) -> Tensor:
+        """Return the resized and cropped pixels ``(C, H, W)`` in [0, 1]."""
+        if isinstance(image, Image.Image) and self.channels not in (1, 3):
+            image = bands_of(image, self.channels, "the image")
+        shape, mode = self._resized_shape(image.size), InterpolationMode(self.interpolation)
+        if isinstance(image, ChannelImage):
+            # torch has no Lanczos kernel
+            mode = InterpolationMode.BICUBIC if mode == InterpolationMode.LANCZOS else mode
+            values: Tensor = tv.center_crop(tv.resize(image.tensor, shape, mode), list(self.size))
+            return values.clamp(0, 1)
+        resized = tv.resize(image.convert("L" if self.channels == 1 else "RGB"), shape, mode)
+        pixels = tv.pil_to_tensor(tv.center_crop(resized, list(self.size)))
+        scaled: Tensor = tv.to_dtype(pixels, torch.float32, scale=True)
+        return scaled
+
+    @old_keywords(picture="image")
+    def view(self, image: Image.Image | ChannelImage) -> Image.Image:
+        """Return the crop that the input shows, at the image's own resolution but at most 1,024 pixels a side.
+
+        The first three of more channels are shown as red, green and blue.
+        """
         (columns, rows, left, top), (height, width) = self.window(image.size), self.size
         scale_x, scale_y = image.width / columns, image.height / rows
         box = (left * scale_x, top * scale_y, (left + width) * scale_x, (top + height) * scale_y)
         scale = min(max(scale_x, scale_y, 1), _VIEW_SIDE / max(self.size))
         size = (max(width, round(width * scale)), max(height, round(height * scale)))
-        return image.convert("RGB").resize(size, INTERPOLATIONS[self.interpolation], box=box)
+        rgb = image.as_rgb() if isinstance(image, ChannelImage) else image.convert("RGB")
+        return rgb.resize(size, INTERPOLATIONS[self.interpolation], box=box)
 
     def window(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Return ``(columns, rows, left, top)``: the size of the resized image, and the corner of the crop in it.

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fusioncam.data.image_content import ImageContent, contents_of
-from fusioncam.data.images import ImageLike, open_image
+from fusioncam.data.images import ImageLike, open_with_channels
 from fusioncam.errors import (
     FusionCamError,
     FusionCamWarning,
@@ -65,9 +65,11 @@ def explain(
 ) -> Explanation:
     """Explain one class of one image.
 
-    ``image`` is a path, a PIL image or a uint8 array ``(H, W, 3)``. ``model`` is a name (:func:`load_model`), a
-    network or an :class:`ExplainedModel`; ``layer`` a dotted name, by default the last spatial feature map before
-    pooling. ``device`` moves the network there, also a network of yours.
+    ``image`` is a path, a PIL image, an array ``(H, W, C)`` or a tensor ``(C, H, W)``, both of 8 or 16 bits or
+    floating-point numbers in [0, 1]. It has as many channels as the model's preprocessing; a network of 1 or 3
+    channels takes grey and RGB.
+    ``model`` is a name (:func:`load_model`), a network or an :class:`ExplainedModel`; ``layer`` a dotted name, by
+    default the last spatial feature map before pooling. ``device`` moves the network there, also a network of yours.
     ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class.
     ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`. ``frame``, counted from
     1, chooses a page of a TIFF or a frame of an animation.
@@ -188,7 +190,8 @@ def _explain_batch(
     frame: int | None,
 ) -> list[list[Explanation]]:
     """Return the explanations of each image: for each class, for each method."""
-    names, images = [name_of(image) for image in batch], [open_image(image, frame=frame) for image in batch]
+    names, channels = [name_of(image) for image in batch], model.preprocessing.channels
+    images = [open_with_channels(image, channels, frame=frame) for image in batch]
     views = [model.preprocessing.view(image) for image in images]
     x = torch.stack([model.preprocessing(image) for image in images])
     _warn_about_images(names, contents_of(x, model.preprocessing, [image.size for image in images]))

@@ -19,7 +19,7 @@ from fusioncam.inference.cache import memoize_pass
 from fusioncam.inference.costs import record_passes
 from fusioncam.inference.engines.selection import EngineSelection
 from fusioncam.inference.eval_mode import exclusive_eval
-from fusioncam.inference.input_check import dtype_of, spatial_dims
+from fusioncam.inference.input_check import dtype_of, input_channels, spatial_dims
 from fusioncam.inference.output_reading import OutputReader
 from fusioncam.inference.random_state import ADVICE, Randomness, kept_random_state
 from fusioncam.inference.replicas import CompiledNetwork, can_copy, replicate
@@ -70,10 +70,16 @@ class NetworkRunner:
             expected = {1: "(N, C, L)", 2: "(N, C, H, W)", 3: "(N, C, D, H, W)"}[sides]
             hint = ": use x[None]" if x.dim() == sides + 1 else ""
             raise ShapeError(f"expected x {expected} with N > 0, got {tuple(x.shape)}{hint}")
+        channels = input_channels(self.network)
+        if channels not in (None, x.shape[1]) and not self._takes(converted):
+            raise ShapeError(
+                f"the network takes {channels} channels, got x {tuple(x.shape)} with {x.shape[1]}: pass a "
+                f"preprocessing with {channels} numbers in mean and std, Preprocessing(mean=(...), std=(...))"
+            )
         return converted
 
     def _takes(self, x: Tensor) -> bool:
-        """Return whether the network has scores for inputs of another rank than its first convolution; tried once."""
+        """Return whether the network has scores for inputs that do not fit its first convolution; tried once."""
         if x.dim() < 3:
             return False
         return self._taken.get(x.shape[1:], lambda: self._try(x), bool)  # another try, if it did not

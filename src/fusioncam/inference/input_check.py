@@ -1,4 +1,4 @@
-"""What a network probably takes: the dtype of its weights, and the rank of its first convolution."""
+"""What a network probably takes: the dtype of its weights, the rank and the channels of its first convolution."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ def dtype_of(network: nn.Module, x: Tensor) -> torch.dtype:
 
 def spatial_dims(network: nn.Module) -> int:
     """Return the number of spatial dimensions of the first convolution, which the input probably has too."""
-    kinds = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
-    modules = list(network.modules())
-    return next((dims for module in modules for kind, dims in kinds.items() if isinstance(module, kind)), 2)
+    first = _first_convolution(network)
+    return 2 if first is None else len(first.kernel_size)
+
+
+def input_channels(network: nn.Module) -> int | None:
+    """Return the number of channels of the first convolution, which the input probably has too; None without one."""
+    first = _first_convolution(network)
+    return None if first is None or isinstance(first.weight, nn.UninitializedParameter) else first.in_channels
+
+
+def _first_convolution(network: nn.Module) -> conv._ConvNd | None:
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return next((module for module in network.modules() if isinstance(module, kinds)), None)

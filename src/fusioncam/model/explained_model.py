@@ -11,6 +11,7 @@ from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.functional.masks import Fill, MaskSource
 from fusioncam.inference.cache import memoize_pass, prefetched_layers
 from fusioncam.inference.forward import NetworkRunner
+from fusioncam.inference.input_check import input_channels
 from fusioncam.inference.layer_names import layer_name
 from fusioncam.inference.settings import Speed
 from fusioncam.model import masked_passes
@@ -62,7 +63,7 @@ class ExplainedModel:
         self.layer = None if layer is None else layer_name(network, layer)
         self.grid = None if grid is None else tuple(grid)
         self.prefix, self.suffix = prefix, suffix
-        self.preprocessing = preprocessing or Preprocessing()
+        self.preprocessing = preprocessing or Preprocessing.for_channels(input_channels(network))
         self.labels = None if labels is None else tuple(labels)
         self.name = name or type(network).__name__
         self.speed = speed or Speed()

@@ -23,11 +23,17 @@ Background = Callable[[Tensor, Tensor], Tensor]
 def fill_pixels(x: Tensor, fill: str | Tensor, preprocessing: Preprocessing) -> Tensor:
     """Return the pixels ``(N, C, *s)`` of a fill: a name of ``FILLS``, or pixels.
 
-    Raises :class:`UnknownNameError` for a name that is not in ``FILLS``.
+    Raises :class:`UnknownNameError` for a name that is not in ``FILLS``, and :class:`ShapeError` if the preprocessing
+    has another number of channels than ``x``.
     """
     if isinstance(fill, Tensor):
         return fill.to(x).expand_as(x)
     require_known("fill", fill, FILLS)
+    if fill == "black" and preprocessing.channels != x.shape[1]:
+        raise ShapeError(
+            f"fill='black' needs mean and std for each of the {x.shape[1]} channels of x {tuple(x.shape)}, and the "
+            f"preprocessing has {preprocessing.channels}: pass Preprocessing(mean=(...), std=(...)) to ExplainedModel"
+        )
     shape = (1, -1) + (1,) * (x.dim() - 2)
     mean, std = (x.new_tensor(values).reshape(shape) for values in (preprocessing.mean, preprocessing.std))
     return FILLS[fill](x, mean, std)

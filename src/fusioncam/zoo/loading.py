@@ -8,12 +8,11 @@ import torch
 from torch import nn
 
 from fusioncam.data.labels import read_labels
-from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import SettingError, WeightsError
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.checkpoints import first_line, load_checkpoint
-from fusioncam.zoo.sources import DEFAULT_MODEL, MODELS, Source, build, from_timm_network
+from fusioncam.zoo.sources import DEFAULT_MODEL, MODELS, bare_source, build, from_timm_network
 
 __all__ = ["DEFAULT_MODEL", "MODELS", "architecture", "as_model", "load_model"]
 
@@ -88,7 +87,7 @@ def as_model(model: str | nn.Module | ExplainedModel, layer: str | None, device:
         explained = model if layer is None else model.with_layer(layer)
     else:
         is_timm = isinstance(getattr(model, "pretrained_cfg", None), dict)
-        source = from_timm_network(model) if is_timm else Source(model, Preprocessing(), None)
+        source = from_timm_network(model) if is_timm else bare_source(model)
         explained = ExplainedModel(model, layer, preprocessing=source.preprocessing, labels=source.labels)
     if device is not None:
         explained.network.to(_device(device))

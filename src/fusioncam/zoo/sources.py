@@ -17,7 +17,8 @@ from torch import nn
 
 from fusioncam.data.labels import imagenet_labels, of_subset
 from fusioncam.data.preprocessing import Preprocessing
-from fusioncam.errors import SettingError, WeightsError, unknown_name
+from fusioncam.errors import FusionCamWarning, SettingError, WeightsError, unknown_name
+from fusioncam.inference.input_check import input_channels
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.quiet import ignoring
@@ -105,6 +106,21 @@ def _from_timm(name: str, num_classes: int | None, pretrained: bool) -> Source:
     return from_timm_network(network)
 
 
+def bare_source(network: nn.Module) -> Source:
+    """Return a network with the usual preprocessing; a :class:`FusionCamWarning` says what is assumed if not RGB."""
+    channels = input_channels(network)
+    preprocessing = Preprocessing.for_channels(channels)
+    if channels not in (None, 3):
+        warnings.warn(
+            f"the network takes {channels} channels: a mean of {preprocessing.mean[0]:.3f} and a standard deviation "
+            f"of {preprocessing.std[0]:.3f} are assumed for each; pass the numbers of its training, "
+            "ExplainedModel(..., preprocessing=Preprocessing(mean=(...), std=(...)))",
+            FusionCamWarning,
+            stacklevel=3,
+        )
+    return Source(network, preprocessing, None)
+
+
 def from_timm_network(network: nn.Module) -> Source:
     """Return a timm network with the preprocessing of its configuration and its ImageNet class names, if it has any.
 
@@ -113,16 +129,17 @@ def from_timm_network(network: nn.Module) -> Source:
     config, channels = resolve_model_data_config(network), getattr(network, "in_chans", 3)
     height, width = config["input_size"][1:]
     oblong = height != width and config["crop_mode"] == "center"
-    if oblong or config["crop_mode"] == "border" or config["crop_pct"] > 1 or channels not in (1, 3):
+    if oblong or config["crop_mode"] == "border" or config["crop_pct"] > 1:
         raise WeightsError(
-            f"the preprocessing of this network is not supported ({channels} channels, {config}); "
+            f"the preprocessing of this network is not supported ({config}); "
             "create an ExplainedModel with a preprocessing of your own"
         )
     scaled = (math.floor(height / config["crop_pct"]), math.floor(width / config["crop_pct"]))
     resize = scaled[0] if config["crop_mode"] == "center" else scaled
-    # timm's configuration has three channels even if the network was created for one
+    # timm's configuration has three channels even if the network was created for another number
     mean, std = (
-        tuple(values) if channels == 3 else (sum(values) / len(values),) for values in (config["mean"], config["std"])
+        tuple(values) if channels == 3 else (sum(values) / len(values),) * channels
+        for values in (config["mean"], config["std"])
     )
     subset = infer_imagenet_subset(network)
     preprocessing = Preprocessing((height, width), resize, config["interpolation"], mean, std)
@@ -169,4 +186,4 @@ def _from_factory(module: str, function: str) -> Source:
         raise SettingError(
             f"{module}:{function} must return an nn.Module or an ExplainedModel, got {type(network).__name__}"
         )
-    return Source(network, Preprocessing(), None)
+    return bare_source(network)

@@ -87,6 +87,8 @@ def read_header(source: ImageLike) -> tuple[Size, Transpose | None]:
     """Return an image's (width, height) as stored, and the transpose that turns it upright."""
     if isinstance(source, np.ndarray):
         return (source.shape[1], source.shape[0]), None
+    if isinstance(source, Tensor):
+        return (source.shape[-1], source.shape[-2]), None
     if isinstance(source, Image.Image):
         return source.size, EXIF_TRANSPOSES.get(source.getexif().get(ExifTags.Base.Orientation, 1))
     with opened(source) as image:
