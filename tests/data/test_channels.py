@@ -78,7 +78,7 @@ def test_arrays_and_tensors_become_rgb():
         (np.full((4, 4, 6), np.nan), 6, "must be in [0, 1], got nan"),
         (BYTES.astype(np.int64), 6, "got int64"),
         (np.zeros((0, 4, 6), np.uint8), 6, "is empty"),
-        (BYTES.astype(complex), 3, "got complex128"),
+        (BYTES.astype(complex), 3, "got complex128 (40, 50, 6)"),
         ("text", 6, "no such file"),
         (3, 6, "expected a path"),
     ],

@@ -6,7 +6,6 @@ import struct
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from fusioncam.data.images import open_image
@@ -269,11 +268,11 @@ def test_a_lazily_opened_truncated_image_is_an_image_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "thing", [None, 3, [[0, 1], [1, 0]], torch.zeros(3, 8, 8), b"cat.jpg"], ids=lambda thing: type(thing).__name__
+    "thing", [None, 3, [[0, 1], [1, 0]], {"image": 1}, b"cat.jpg"], ids=lambda thing: type(thing).__name__
 )
 def test_other_objects_are_rejected(thing):
-    """The error for a tensor, a list or None names the accepted types."""
-    with pytest.raises(ImageError, match="uint8"):
+    """The error for a list or None names the accepted types."""
+    with pytest.raises(ImageError, match="expected a path, a PIL image or an array"):
         open_image(thing)
 
 
@@ -292,11 +291,8 @@ def test_arrays_are_accepted():
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((8, 8, 3)),
-        np.zeros((8, 8), np.float32),
         np.zeros((8, 8), np.int64),
-        np.zeros((8, 8), bool),
-        np.zeros((8, 8), np.uint16),
+        np.zeros((8, 8), complex),
         np.zeros((3, 8, 8), np.uint8),
         np.zeros((2, 8, 8, 3), np.uint8),
         np.zeros((8, 8, 2), np.uint8),
@@ -307,7 +303,7 @@ def test_arrays_are_accepted():
 )
 def test_other_arrays_are_rejected(array):
     """The error names the accepted type and shapes, and those given."""
-    with pytest.raises(ImageError, match="expected a uint8 array") as caught:
+    with pytest.raises(ImageError, match=r"expected an array|pixels must have 8 or 16 bits") as caught:
         open_image(array)
     assert str(array.dtype) in str(caught.value)
     assert str(array.shape) in str(caught.value)

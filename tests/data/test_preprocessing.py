@@ -204,8 +204,8 @@ def test_any_mode_of_image_is_accepted(mode):
     ("settings", "error", "message"),
     [
         ({"interpolation": "bicubi"}, UnknownNameError, "did you mean 'bicubic'"),
-        ({"mean": (0.5,)}, SettingError, "1 or 3 numbers"),
-        ({"mean": (0.5,) * 4, "std": (0.5,) * 4}, SettingError, "1 or 3 numbers"),
+        ({"mean": (0.5,)}, SettingError, "one number per channel"),
+        ({"mean": (), "std": ()}, SettingError, "one number per channel"),
         ({"resize": 200}, SettingError, r"resize must be at least the crop \(224, 224\), got 200"),
         ({"resize": (300, 200)}, SettingError, r"resize must be at least .* got \(300, 200\)"),
         ({"size": 224}, SettingError, "size"),

@@ -50,7 +50,7 @@ def test_results_before_a_failure_are_yielded_from_batches():
 def test_faulty_images_do_not_affect_others(batch_size):
     """on_error receives the faulty images with their errors; the others equal single calls."""
     failures = []
-    images = [CAT, "nope.png", corners(), np.zeros((4, 4)), COFFEE]
+    images = [CAT, "nope.png", corners(), np.full((4, 4), 2.0), COFFEE]
     found = explain_each(
         images,
         model=samples.small(),
@@ -107,8 +107,8 @@ def test_a_constant_heatmap_is_zero_and_warned_of():
     ("image", "error"),
     [
         ("nope.png", ImageError),
-        (np.zeros((8, 8)), ImageError),
-        (torch.zeros(3, 8, 8), ImageError),
+        (np.full((8, 8), 2.0), ImageError),
+        (torch.zeros(8), ImageError),
         (None, ImageError),
     ],
     ids=["missing", "float", "tensor", "None"],

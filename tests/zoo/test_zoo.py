@@ -25,6 +25,7 @@ from fusioncam import ExplainedModel, Preprocessing, Speed, explain, load_model
 from fusioncam.errors import (
     FusionCamError,
     FusionCamWarning,
+    ImageError,
     LayerError,
     SettingError,
     TargetError,
@@ -618,8 +619,11 @@ def test_grey_timm_network_has_grey_preprocessing():
 
 
 def test_wrong_number_of_input_channels_is_reported():
-    """The error for a network with five input channels mentions channels."""
-    with pytest.raises((FusionCamError, RuntimeError), match="channel"):
+    """The error for an RGB image and a network of five channels is ours, after a warning about its preprocessing."""
+    with (
+        pytest.warns(FusionCamWarning, match="takes 5 channels"),
+        pytest.raises(ImageError, match="takes 5 channels"),
+    ):
         explain(photo(), model=Small(channels=5), method="grad-cam")
 
 

@@ -106,7 +106,7 @@ def in_unit_range(array: NDArray[Any] | Tensor, name: str) -> NDArray[np.float32
     Raises :class:`ImageError` for floating-point values outside [0, 1] and for other types.
     """
     values = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
-    if values.size == 0 or min(values.shape) == 0:
+    if values.size == 0:
         raise ImageError(f"{name}: the array {values.shape} is empty")
     if values.dtype in (np.uint8, np.bool_):
         return np.asarray(values / np.float32(255 if values.dtype == np.uint8 else 1), np.float32)
@@ -118,7 +118,8 @@ def in_unit_range(array: NDArray[Any] | Tensor, name: str) -> NDArray[np.float32
             return np.asarray(values, np.float32)
         got = f"{values.min():.4g} to {values.max():.4g}"
         raise ImageError(f"{name}: floating-point pixels must be in [0, 1], got {got}: scale them")
-    raise ImageError(f"{name}: pixels must be 8 or 16 bits or floating-point numbers in [0, 1], got {values.dtype}")
+    got = f"{values.dtype} {values.shape}"
+    raise ImageError(f"{name}: pixels must have 8 or 16 bits or be floating-point numbers in [0, 1], got {got}")
 
 
 def as_8_bits(values: NDArray[np.float32]) -> Image.Image:

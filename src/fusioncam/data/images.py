@@ -42,8 +42,9 @@ def open_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS, frame: int | 
 
     An array, also in a ``.npy`` file, is ``(H, W)`` for grey, ``(H, W, 3)`` for RGB or ``(H, W, 4)`` for RGBA; a
     tensor is ``(C, H, W)``. Both have 8 or 16 bits, or floating-point numbers in [0, 1]; all become 8 bits.
-    Transparent parts become white, and the EXIF orientation is applied. ``frame``, counted from 1, chooses one of several. A file in
-    none of the ``FORMATS``, or with more than ``max_pixels``, is rejected before its pixels are decoded.
+    Transparent parts become white, and the EXIF orientation is applied. ``frame``, counted from 1, chooses one of
+    several. A file in none of the ``FORMATS``, or with more than ``max_pixels``, is rejected before its pixels are
+    decoded.
 
     Raises :class:`ImageError`. A :class:`FusionCamWarning` says that the first of several frames is used, and how
     values of more than 8 bits are scaled if the file does not state their range.

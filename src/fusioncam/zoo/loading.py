@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fusioncam.data.labels import read_labels
-from fusioncam.errors import SettingError, WeightsError
+from fusioncam.errors import InputTypeError, SettingError, WeightsError
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.checkpoints import first_line, load_checkpoint
@@ -83,6 +83,8 @@ def as_model(model: str | nn.Module | ExplainedModel, layer: str | None, device:
     """
     if isinstance(model, str):
         return load_model(model, layer, device=device)
+    if not isinstance(model, nn.Module | ExplainedModel):
+        raise InputTypeError(f"expected a network (an instance of torch.nn.Module), a model or a name, got {model!r}")
     if isinstance(model, ExplainedModel):
         explained = model if layer is None else model.with_layer(layer)
     else:
