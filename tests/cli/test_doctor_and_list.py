@@ -96,6 +96,7 @@ def test_doctor_clears_the_cache(cli, tmp_path, monkeypatch):
     assert (result.code, result.err) == (0, "")
     assert result.out == f"removed 3 MiB of converted networks from {tmp_path / 'networks'}\n"
     assert not entry.exists()
+    assert cli("doctor", "--clear-cache", "--json").json == {"folder": str(tmp_path / "networks"), "removed_bytes": 0}
 
 
 # -- list and demo -------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from fusioncam.errors import EngineError, MissingExtraError, UnknownNameError
 from fusioncam.functional.imputation import Imputation
 from fusioncam.functional.masks import FILLS, ChannelMasks, RiseMasks, TransformedMasks
 from fusioncam.inference.engines import fixed_graph, openvino_import, selection
-from fusioncam.inference.engines.openvino_network import OpenVinoNetwork
+from fusioncam.inference.engines.openvino_network import OpenVinoNetwork, properties
 from fusioncam.methods.score_cam import RISE
 from fusioncam.metrics.masking import RankMasks, pixel_order
 from fusioncam.tasks import MultiLabel
@@ -114,11 +114,19 @@ def test_scores_do_not_depend_on_the_batch(workers):
 
 def test_scores_are_computed_in_float32():
     """OpenVINO's own default is bfloat16 where the processor has it."""
-    network = Small()
-    scores(network)
+    hints = [properties(1, 1, dtype)["INFERENCE_PRECISION_HINT"] for dtype in (torch.float32, torch.bfloat16)]
+    assert hints == ["f32", "bf16"]
 
-    (compiled,) = selection._copies[network].compiled.values()
-    assert compiled._compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
+
+def test_the_result_of_a_call_stays():
+    """The next call of the same request leaves it as it is."""
+    network = Small()
+    scores(network, chunk=2)
+    (call, *_) = next(iter(selection._copies[network].compiled.values())).calls
+    first = call(X)
+    kept = first.clone()
+    call(X / 2)
+    assert first.equal(kept)
 
 
 def test_bfloat16_is_requested_only_where_the_processor_computes_it(monkeypatch):
@@ -238,6 +246,7 @@ def test_a_call_leaves_everything_as_it_was():
     assert all(one.grad is None for one in network.parameters())
     assert torch.get_rng_state().equal(random)
     assert (torch.get_num_threads(), torch.is_grad_enabled()) == (threads, True)
+    assert sys.modules["openvino.tools.ovc.telemetry_utils"].tm.__name__ == "openvino.tools.ovc.telemetry_stub"
     assert "openvino_telemetry" not in sys.modules
 
 
@@ -269,6 +278,10 @@ class Counting(Small):
 
 REFUSED = {
     "decides": (lambda: Small(branch), "depends on the values of a tensor in Python (aten::_local_scalar_dense)"),
+    "selects": (
+        lambda: Small(lambda x: x * x[x > 0.5].sum()),
+        "the shape of a tensor depends on values (aten::index)",
+    ),
     "draws": (lambda: Small(lambda x: F.dropout(x, 0.5, training=True)), "it draws random numbers (aten::"),
     "changes": (Counting, "a pass changes its parameters or buffers"),
     "operator": (lambda: Small(without_counterpart), "no counterpart of the operator aten::special_bessel_j1"),
@@ -301,6 +314,12 @@ def test_attention_without_dropout_draws_nothing():
         _, reason = fixed_graph.watched_pass(nn.Identity(), attend)
         assert (reason or "").startswith(expected or "")
         assert (reason is None) == (expected is None)
+
+
+def test_indices_have_a_fixed_shape():
+    """Swin transformers index by tensors of integers."""
+    network = Small(lambda x: x[:, torch.tensor([1, 0, 2, 3, 4, 5])])
+    assert difference(scores(network), scores(network, "torch")) <= 1e-5
 
 
 def test_hooks_run():

@@ -48,7 +48,7 @@ def doctor(
     fusioncam doctor --model timm:resnet50 --precision auto --seconds 60
     """
     if clear_cache:
-        return print_cleared()
+        return clear_networks(json=json)
 
     from fusioncam.cli.doctor_tables import tables
     from fusioncam.cli.output import print_json, print_table
@@ -92,8 +92,12 @@ def _measurement(model: ExplainedModel, seconds: float) -> dict[str, Any]:
     return report | {"engines": [asdict(rate) for rate in rates]}
 
 
-def print_cleared() -> None:
+def clear_networks(*, json: bool) -> None:
     """Remove the converted networks, and print how much disk space they occupied."""
+    from fusioncam.cli.output import print_json
     from fusioncam.inference.engines.model_cache import cache_folder, clear
 
-    print(f"removed {clear() / 2**20:,.0f} MiB of converted networks from {cache_folder()}")
+    folder, removed = cache_folder(), clear()
+    if json:
+        return print_json({"folder": str(folder), "removed_bytes": removed})
+    return print(f"removed {removed / 2**20:,.0f} MiB of converted networks from {folder}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# the logits of deep networks differ by some tens of roundings when sums are computed in another order
-_ROUNDINGS = 1000
 
+def scores_agree(scores: Tensor, reference: Tensor, roundings: int = 1000) -> bool:
+    """Return whether the scores are those of the reference within rounding.
 
-def scores_agree(scores: Tensor, reference: Tensor) -> bool:
-    """Return whether the scores are those of the reference within rounding; scores that are not finite never are."""
+    ``roundings`` is how many errors of rounding the largest score may have: those of deep networks differ by some
+    tens when sums are computed in another order. Scores that are not finite never agree.
+    """
     if scores.shape != reference.shape or not (reference.isfinite().all() and scores.isfinite().all()):
         return False
-    tolerance = _ROUNDINGS * torch.finfo(reference.dtype).eps * reference.abs().max().item()
+    tolerance = roundings * torch.finfo(reference.dtype).eps * reference.abs().max().item()
     return torch.allclose(scores, reference, rtol=0, atol=tolerance)

@@ -39,11 +39,20 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _reason_against(function: Any, args: Any, kwargs: Any) -> str | None:
     tags, name = function.tags, function._schema.name
-    if torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags:
+    if torch.Tag.data_dependent_output in tags:
         return f"it depends on the values of a tensor in Python ({name})"
+    if torch.Tag.dynamic_output_shape in tags and _has_dynamic_shape(name, args):
+        return f"the shape of a tensor depends on values ({name})"
     if torch.Tag.nondeterministic_seeded in tags and _draws(function, args, kwargs):
         return f"it draws random numbers ({name})"
     return None
+
+
+def _has_dynamic_shape(name: str, args: Any) -> bool:
+    """Return whether the shape of the result depends on values; an indexed tensor's does only for a mask."""
+    return name != "aten::index" or any(
+        index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1]
+    )
 
 
 def _draws(function: Any, args: Any, kwargs: Any) -> bool:

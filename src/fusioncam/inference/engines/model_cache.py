@@ -2,7 +2,7 @@
 
 One folder per network holds ``model.xml`` and ``model.bin`` in OpenVINO's format, and ``entry.json`` with their
 hashes. It is written under another name and renamed, so that other processes see all of it or nothing. An entry
-whose files do not have the hashes is removed. Nothing of it is ever executed: there are no pickles.
+whose files do not have the hashes is replaced. Nothing of it is ever executed: there are no pickles.
 
 The folder is that of the user's caches, or ``FUSIONCAM_CACHE_DIR``. If it is read-only or full, the next process
 converts again.
@@ -49,7 +49,7 @@ def contains(key: str) -> bool:
 
 
 def load(key: str) -> Any:
-    """Return the ``openvino.Model`` of an entry; None if there is no entry or it is damaged, which removes it."""
+    """Return the ``openvino.Model`` of an entry; None if there is no entry or it is damaged."""
     folder = cache_folder() / key
     if not folder.exists():
         return None
@@ -60,7 +60,6 @@ def load(key: str) -> Any:
             raise ValueError("the files were changed")
         model = core().read_model(*map(io.BytesIO, contents))
     except Exception:  # whatever a damaged or foreign file causes: convert again
-        discard(key)
         return None
     with suppress(OSError):
         os.utime(folder / _ENTRY)  # the entries used least recently are removed first

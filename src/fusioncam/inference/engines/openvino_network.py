@@ -18,18 +18,22 @@ class OpenVinoNetwork:
     """
 
     def __init__(self, model: Any, requests: int, threads: int, dtype: torch.dtype = torch.float32) -> None:
-        properties = {
-            # without a hint OpenVINO computes in bfloat16 where the processor can
-            "INFERENCE_PRECISION_HINT": "bf16" if dtype == torch.bfloat16 else "f32",
-            "NUM_STREAMS": requests,
-            "INFERENCE_NUM_THREADS": threads,
-            # other processes on this machine would be pinned to the same cores
-            "ENABLE_CPU_PINNING": False,
-        }
-        self._compiled = core().compile_model(model, "CPU", properties)
+        compiled = core().compile_model(model, "CPU", properties(requests, threads, dtype))
         self.calls: list[Callable[[Tensor], Tensor]] = [
-            _Call(self._compiled.create_infer_request()) for _ in range(requests)
+            _Call(compiled.create_infer_request()) for _ in range(requests)
         ]
+
+
+def properties(requests: int, threads: int, dtype: torch.dtype) -> dict[str, Any]:
+    """Return OpenVINO's settings for this many parallel requests."""
+    return {
+        # without a hint OpenVINO computes in bfloat16 where the processor can
+        "INFERENCE_PRECISION_HINT": "bf16" if dtype == torch.bfloat16 else "f32",
+        "NUM_STREAMS": requests,
+        "INFERENCE_NUM_THREADS": threads,
+        # other processes on this machine would be pinned to the same cores
+        "ENABLE_CPU_PINNING": False,
+    }
 
 
 class _Call:
