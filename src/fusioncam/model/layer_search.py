@@ -13,10 +13,11 @@ from fusioncam.inference import hooks
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.hooks import ModuleCall
 from fusioncam.model.candidates import Candidate, find_candidates, find_higher_resolution, find_last
-from fusioncam.model.layout_errors import ambiguous_layout, batch_error, no_layout
+from fusioncam.model.layout_errors import REORDERED, ambiguous_layout, batch_error, no_layout
 from fusioncam.model.layouts import Layout, TokenHint, even
 from fusioncam.model.module_order import contains_channels_first
 from fusioncam.model.readings import Readings
+from fusioncam.model.token_probe import probe_images, verified
 from fusioncam.utils.recent import Recent
 
 # shapes of the input whose traces are kept, and outputs whose layouts are
@@ -29,6 +30,7 @@ class LayerSearch:
     def __init__(self, runner: NetworkRunner, layer: str | None, hint: TokenHint) -> None:
         self._runner, self._layer, self._hint = runner, layer, hint
         self._traces = Recent[torch.Size, Readings](_SHAPES)
+        self._probes = Recent[tuple[tuple[int, ...], torch.Size], list[ModuleCall]](_SHAPES)
         self._defaults = Recent[torch.Size, str](_SHAPES)
         self._layouts = Recent[tuple[str, torch.Size, torch.Size], Layout](_LAYOUTS)
 
@@ -97,7 +99,20 @@ class LayerSearch:
             raise no_layout(layer, shape, x.shape, self._hint, cause)
         if len(found) > 1:
             raise ambiguous_layout(layer, shape, x.shape, found)
-        return found[0]
+        has_order = not found[0].channels_first and len(shape) == 3 and len(found[0].sides) > 1
+        return self._verified(layer, shape, x, found[0]) if has_order else found[0]
+
+    def _verified(self, layer: str, shape: Sequence[int], x: Tensor, layout: Layout) -> Layout:
+        """Return the layout of tokens that a probing pass confirms; one pass per grid and input shape."""
+        key = (layout.map_sides, x.shape[1:])
+        if key not in self._probes:
+            image, changed = _two_images(self._runner.validate_input(x)).split(1)
+            with self._runner.exclusive_eval(grad=False):
+                self._probes[key] = self._calls(probe_images(image, changed, layout.map_sides), counted=False)
+        confirmed = verified(layout, self._probes[key], layer, shape[1])
+        if confirmed is None:
+            raise no_layout(layer, shape, x.shape, self._hint, REORDERED)
+        return confirmed
 
     def _is_out_of_proportion(self, readings: Readings, index: int, shape: Sequence[int]) -> bool:
         """Return whether an output that is not read has channels first, with sides out of proportion to the input."""

@@ -10,6 +10,11 @@ from fusioncam.model.layouts import MAX_PREFIX, Layout, TokenHint
 ATTENTION = "they relate tokens to tokens, as attention does"
 QUERIES = "its tokens begin as constants, such as the queries of a decoder, so they are no locations of the image"
 
+REORDERED = (
+    "when a part of the image changes, the tokens that change are not those of that part, so the tokens are not in "
+    "the order of their locations. Name a layer before the tokens are sorted, such as the patch embedding"
+)
+
 
 def ambiguous_layout(layer: str, shape: Sequence[int], x: Sequence[int], readings: Sequence[Layout]) -> LayerError:
     """Return the error for an output that can be read in several ways."""
