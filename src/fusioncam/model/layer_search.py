@@ -104,15 +104,16 @@ class LayerSearch:
 
     def _verified(self, layer: str, shape: Sequence[int], x: Tensor, layout: Layout) -> Layout:
         """Return the layout of tokens that a probing pass confirms; one pass per grid and input shape."""
-        key = (layout.map_sides, x.shape[1:])
-        if key not in self._probes:
-            image, changed = _two_images(self._runner.validate_input(x)).split(1)
-            with self._runner.exclusive_eval(grad=False):
-                self._probes[key] = self._calls(probe_images(image, changed, layout.map_sides), counted=False)
-        confirmed = verified(layout, self._probes[key], layer, shape[1])
+        calls = self._probes.get((layout.map_sides, x.shape[1:]), lambda: self._probe(x, layout.map_sides))
+        confirmed = verified(layout, calls, layer, shape[1])
         if confirmed is None:
             raise no_layout(layer, shape, x.shape, self._hint, REORDERED)
         return confirmed
+
+    def _probe(self, x: Tensor, sides: Sequence[int]) -> list[ModuleCall]:
+        images = _two_images(self._runner.validate_input(x))
+        with self._runner.exclusive_eval(grad=False):
+            return self._calls(probe_images(images[:1], images[1:], sides), counted=False)
 
     def _is_out_of_proportion(self, readings: Readings, index: int, shape: Sequence[int]) -> bool:
         """Return whether an output that is not read has channels first, with sides out of proportion to the input."""
