@@ -10,6 +10,7 @@ import pytest
 
 from command_line import SMALL, listed
 from fusioncam import METHODS
+from fusioncam.inference.engines.openvino_import import openvino
 from samples import CAT, photo
 
 # -- doctor ----------------------------------------------------------------------------------------------------
@@ -84,6 +85,16 @@ def test_doctor_measures_the_engines(cli):
     """--json states a rate for each engine."""
     engines = cli("doctor", *SMALL, "--seconds", "0.1", "--engine", "openvino", "--json").json["engines"]
     assert [one["engine"] for one in engines if one["rate"] > 0] == ["torch", "openvino"]
+
+
+def test_a_missing_engine_is_reported_before_anything_is_loaded(cli, monkeypatch):
+    """It is a fault of the request, not of an image."""
+    openvino.cache_clear()
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    result = cli("doctor", "--model", "no:such", "--engine", "openvino")
+    assert (result.code, result.out) == (2, "")
+    assert 'need openvino: pip install "fusioncam[openvino]"' in result.err
+    openvino.cache_clear()
 
 
 def test_doctor_clears_the_cache(cli, tmp_path, monkeypatch):

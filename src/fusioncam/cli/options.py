@@ -131,6 +131,10 @@ def speed_for(precision: str | None, engine: str | None = None) -> Speed | None:
 
     if precision is None and engine is None:
         return None
+    if engine == "openvino":
+        from fusioncam.inference.engines.openvino_import import openvino
+
+        openvino()  # raises the error of a missing package before anything is loaded
     return Speed(
         precision=Speed.precision if precision is None else precision,
         engine=Speed.engine if engine is None else engine,
