@@ -41,7 +41,7 @@ class Randomness:
         source = f"draws random numbers ({', '.join(self.generators)})" if self.generators else "is random"
         return (
             f"the network {source} in evaluation mode: two passes of the same image differ by up to "
-            f"{self.difference:.0%} of the largest logit, and heatmaps differ from run to run"
+            f"{self.difference:.1%} of the largest logit, and heatmaps differ from run to run"
         )
 
 
