@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from fusioncam.app.files import MAX_BYTES
+from fusioncam.app.hosts import AllowedHosts
+from fusioncam.app.limits import Limits
 from fusioncam.app.page import build_page
 from fusioncam.app.request_filter import RequestFilter
 from fusioncam.app.session import Session
 from fusioncam.errors import AddressError
+from fusioncam.utils.addresses import require_own_address
 
 HOST = "127.0.0.1"
 _MAX_SESSIONS = 100  # visitors whose explanations are kept, at some MB each
@@ -69,28 +73,42 @@ _LAUNCH_OPTIONS = {
 
 
 @contextmanager
-def run_server(session: Session, host: str = HOST, port: int | None = None) -> Iterator[str]:
+def run_server(
+    session: Session, host: str = HOST, port: int | None = None, *, allowed_hosts: Sequence[str] = ()
+) -> Iterator[str]:
     """Serve the page while the block runs, and yield its address.
 
-    ``port`` None is the first free port from 7860. Uploads are stored in a temporary folder that is deleted at the
-    end. Raises :class:`AddressError` for a host or port that is not available.
+    ``port`` None is the first free port from 7860. ``allowed_hosts`` are further names by which visitors reach the
+    server, such as that of a proxy. Uploads are stored in a temporary folder that is deleted at the end.
+    Raises :class:`AddressError` for a host or port that is not available.
     """
+    require_own_address(host)
     with (
         tempfile.TemporaryDirectory(prefix="fusioncam-") as folder,
         _environment(GRADIO_TEMP_DIR=folder, GRADIO_ANALYTICS_ENABLED="False"),
     ):
         page = build_page(session, Path(folder))
         page.queue(max_size=_MAX_QUEUE, api_open=False)
-        address = _launch(page, host, port)
+        limits = Limits(Path(folder), partial(_waiting, page))
+        request_filter = Middleware(RequestFilter, hosts=AllowedHosts(host, allowed_hosts), limits=limits)
+        address = _launch(page, host, port, request_filter)
         try:
             yield address
         finally:
             page.close(verbose=False)
 
 
-def _launch(page: gr.Blocks, host: str, port: int | None) -> str:
+def _waiting(page: gr.Blocks) -> Iterator[tuple[str, str]]:
+    """Yield the session and the address of each request in the queues of a page."""
+    for queue in page._queue.event_queue_per_concurrency_id.values():
+        for event in list(queue.queue):
+            client = getattr(event.request, "client", None)
+            yield event.session_hash, "" if client is None else client.host
+
+
+def _launch(page: gr.Blocks, host: str, port: int | None, request_filter: Middleware) -> str:
     """Launch the page in a thread and return its address."""
-    app_options = {"middleware": [Middleware(RequestFilter)], "docs_url": None, "redoc_url": None}
+    app_options = {"middleware": [request_filter], "docs_url": None, "redoc_url": None}
     try:
         _, address, _ = page.launch(server_name=host, server_port=port, app_kwargs=app_options, **_LAUNCH_OPTIONS)
     except (OSError, ValueError) as error:

@@ -37,6 +37,28 @@ def keep_results() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@contextmanager
+def end_by_signals() -> Iterator[None]:
+    """Raise SystemExit when the process is asked to end while the block runs, so that it cleans up behind itself.
+
+    The exit code is that of a process which the signal ended, as shells report it: 143 for SIGTERM.
+    """
+    signals = [one for name in ("SIGTERM", "SIGHUP") if (one := getattr(signal, name, None))]  # Windows has no SIGHUP
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.signal(one, _raise_exit) for one in signals if signal.getsignal(one) != signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _raise_exit(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
+
+
 def _handler() -> object:
     """Return the handler of Ctrl-C, or None in a thread that cannot set one."""
     return signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
