@@ -16,7 +16,7 @@ _READ = re.compile(
         ]
     )
 )
-_WRITE = re.compile(rf"{_GRADIO}/(queue/join|upload)/?")
+_WRITE = re.compile(rf"{_GRADIO}/(queue/join|run/predict|upload)/?")
 _PATTERNS = {"GET": _READ, "HEAD": _READ, "POST": _WRITE}
 _FETCHING = re.compile(r"/(proxy=|file[=/]\w\w+:)")
 
