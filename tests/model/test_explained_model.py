@@ -321,6 +321,19 @@ def test_with_layer_keeps_everything_else():
     assert other.preprocessing is model.preprocessing
 
 
+def test_with_network_runs_the_other_network():
+    """The settings are the same, the scores are those of the other network."""
+    model, other = ExplainedModel(linear(), "features", name="toy"), linear()
+    with torch.no_grad():
+        other.head[1].weight.neg_()
+    x = torch.rand(2, 3, 8, 8, dtype=torch.float64)
+
+    assert model.with_network(other).name == "toy"
+    assert model.with_network(other).layer == "features"
+    torch.testing.assert_close(model.with_network(other).logits(x), other(x).detach())
+    assert not model.logits(x).equal(other(x))
+
+
 # -- validation -----------------------------------------------------------------------------------------------------
 
 

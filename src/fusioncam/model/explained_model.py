@@ -89,7 +89,8 @@ class ExplainedModel:
             labels=self.labels,
             name=self.name,
             speed=self.speed,
-            _runner=self.runner,  # with what it found out about the network
+            # a runner keeps what it found out about its network
+            _runner=self.runner if network is self.network else None,
         )
 
     @property

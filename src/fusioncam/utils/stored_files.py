@@ -7,6 +7,7 @@ read, so that the code behind may rely on the types. Texts that only people read
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -29,8 +30,8 @@ Names = Annotated[list[str], Field(min_length=1)]
 
 @lru_cache(maxsize=1000)
 def _require_object(text: str) -> str:
-    """Return JSON of an object as it is; most rows of a run have the same."""
-    if not isinstance(_load(text), dict):
+    """Return JSON of an object as it is, where a setting may be infinite; most rows of a run have the same."""
+    if not isinstance(_load(text, float), dict):
         raise ValueError("it must be a JSON object")
     return text
 
@@ -217,10 +218,10 @@ def parse(data: str | bytes, schema: TypeAdapter[T], source: str) -> T:
         raise ResultsError(f"{source} is damaged, it is not JSON: {error}") from None
 
 
-def _load(data: str | bytes) -> Any:
-    """Read JSON; raise ValueError, also for nesting that overflows the stack and for what is no JSON."""
+def _load(data: str | bytes, constant: Callable[[str], object] | None = None) -> Any:
+    """Read JSON; raise ValueError, also for nesting that overflows the stack, and for NaN without ``constant``."""
     try:
-        return json.loads(data, parse_constant=_refuse_constant)
+        return json.loads(data, parse_constant=constant or _refuse_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
