@@ -78,8 +78,8 @@ def first_principal_component(maps: Tensor) -> Tensor:
     return (sign * projection).reshape(len(maps), *maps.shape[2:]).to(maps)
 
 
-def eigen_cam(activations: Tensor, gradients: Tensor) -> Tensor:
-    """Project the activations on their first principal component (arXiv 2008.00299)."""
+def eigen_cam(activations: Tensor, gradients: Tensor | None = None) -> Tensor:
+    """Project the activations on their first principal component (arXiv 2008.00299); the gradients are not used."""
     return first_principal_component(activations)
 
 

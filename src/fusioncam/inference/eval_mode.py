@@ -58,7 +58,8 @@ def _without_cudnn(network: nn.Module) -> AbstractContextManager[object]:
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
     """Clear the training flag of every module, without calling ``eval``, and restore the flags."""
-    training = [module for module in network.modules() if module.training]
+    # frozen TorchScript has no flags
+    training = [module for module in network.modules() if getattr(module, "training", False)]
     entry = (threading.get_ident(), training)
     _cleared.append(entry)
     for module in training:

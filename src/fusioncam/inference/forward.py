@@ -249,7 +249,8 @@ def _outputs_of(output: object, rows: int) -> Tensor:
     """
     outputs = output if isinstance(output, Tensor) else getattr(output, "logits", output)
     if isinstance(outputs, Tensor) and outputs.shape[:1] == (rows,) and prod(outputs.shape[2:]) == 1:
-        return outputs.reshape(rows, -1)
+        # tensors of inference mode cannot be changed, nor saved by autograd
+        return (outputs.clone() if outputs.is_inference() else outputs).reshape(rows, -1)
     got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     raise ShapeError(
         f"expected the network to return scores ({rows}, classes), got {got}: "

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
-from types import FunctionType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from fusioncam.errors import LayerError, suggestion
+from fusioncam.inference.capabilities import no_hooks_error
+from fusioncam.inference.layer_outputs import tensor_of, with_tensor
 
 Hook = Callable[[nn.Module, Any, Any], Any]
 PreHook = Callable[[nn.Module, Any, Mapping[str, Any]], Any]
@@ -29,19 +27,25 @@ def find(network: nn.Module, layer: str) -> nn.Module:
     modules = dict(network.named_modules(remove_duplicate=False))
     if not layer or layer not in modules:
         names = [name for name in modules if name]
+        without_hooks = no_hooks_error(network, layer)
+        if without_hooks is not None and not names:
+            raise without_hooks
         raise LayerError(f"the network has no layer '{layer}'; {suggestion(layer, names)}")
     found: nn.Module = modules[layer]
     return found
 
 
-def _only_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a hook that does nothing in other threads than this one."""
-    owner = threading.get_ident()
+class _ThisThread:
+    """Hooks that run in this thread only, and until the end of the block: a copy of the network keeps them."""
 
-    def call(*args: Any) -> Any:
-        return hook(*args) if threading.get_ident() == owner else None
+    def __init__(self) -> None:
+        self._owner, self.active = threading.get_ident(), True
 
-    return call
+    def __call__(self, hook: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            return hook(*args) if self.active and threading.get_ident() == self._owner else None
+
+        return call
 
 
 @contextmanager
@@ -50,12 +54,15 @@ def _registered(
 ) -> Iterator[None]:
     """Register the hooks until the block ends."""
     handles: list[RemovableHandle] = []
+    guarded = _ThisThread()
+    # TorchScript forbids its own method, yet a module that Python calls runs hooks
+    register, register_before = nn.Module.register_forward_hook, nn.Module.register_forward_pre_hook
     try:
-        handles += [module.register_forward_hook(_only_this_thread(hook)) for module, hook in hooks]
-        for module, pre_hook in pre_hooks:
-            handles.append(module.register_forward_pre_hook(_only_this_thread(pre_hook), with_kwargs=True))
+        handles.extend(register(module, guarded(hook)) for module, hook in hooks)
+        handles.extend(register_before(module, guarded(hook), with_kwargs=True) for module, hook in pre_hooks)
         yield
     finally:
+        guarded.active = False
         for handle in handles:
             handle.remove()
 
@@ -72,11 +79,12 @@ def capture(network: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, lis
 
     def keep(layer: str) -> Hook:
         def hook(module: nn.Module, args: Any, output: Any) -> Any:
-            maps = _tensor_of(output, layer)
-            with torch.enable_grad():
+            maps = tensor_of(output, layer)
+            with torch.inference_mode(False), torch.enable_grad():
+                maps = maps.clone() if maps.is_inference() else maps
                 maps = maps if maps.requires_grad else maps.detach().requires_grad_()
                 outputs[layer].append(maps)
-                return _with_tensor(output, maps.clone())
+                return with_tensor(output, maps.clone())
 
         return hook
 
@@ -89,7 +97,7 @@ def replace_outputs(network: nn.Module, changes: Mapping[str, Callable[[Tensor],
     """Replace the output of each layer by ``changes[layer](output)``, which may have another batch size."""
 
     def replacing(layer: str, change: Callable[[Tensor], Tensor]) -> Hook:
-        return lambda module, args, output: _with_tensor(output, change(_tensor_of(output, layer)))
+        return lambda module, args, output: with_tensor(output, change(tensor_of(output, layer)))
 
     with _registered((find(network, layer), replacing(layer, change)) for layer, change in changes.items()):
         yield
@@ -103,10 +111,10 @@ def has_hooks(network: nn.Module) -> bool:
     )
 
 
-def require_once(layer: str, runs: int) -> None:
+def require_once(network: nn.Module, layer: str, runs: int) -> None:
     """Raise :class:`LayerError` unless the layer ran exactly once in a pass."""
     if runs != 1:
-        raise runs_error(layer, runs)
+        raise (no_hooks_error(network, layer) if runs == 0 else None) or runs_error(layer, runs)
 
 
 def runs_error(layer: str, runs: int) -> LayerError:
@@ -120,69 +128,9 @@ def runs_error(layer: str, runs: int) -> LayerError:
     return LayerError(f"layer '{layer}' ran {runs} times in one pass: {cause}")
 
 
-def _tensor_of(output: Any, layer: str) -> Tensor:
-    """Return the output tensor of a layer; of a tuple or mapping, as in Hugging Face's networks, the first."""
-    tensor = output
-    if isinstance(output, (tuple, list, Mapping)) and len(output):
-        tensor = next(iter(output.values() if isinstance(output, Mapping) else output))
-    if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
-        got = f"{tensor.dtype}" if isinstance(tensor, Tensor) else type(output).__name__
-        raise LayerError(f"layer '{layer}' outputs {got}, not a tensor of feature maps: name a layer inside it")
-    return tensor
-
-
-def _with_tensor(output: Any, tensor: Tensor) -> Any:
-    """Return the output with another tensor in place of :func:`_tensor_of`."""
-    if isinstance(output, Tensor):
-        return tensor
-    if isinstance(output, Mapping):
-        changed: Any = copy.copy(output)
-        changed[next(iter(output))] = tensor
-        return changed
-    if hasattr(output, "_fields"):
-        return type(output)(tensor, *output[1:])
-    return type(output)((tensor, *output[1:]))
-
-
-@dataclass(frozen=True)
-class AttentionOutput:
-    """One attention: its ``values`` ``(N, heads, keys, d)`` and its ``output`` ``(N, heads, queries, d)``."""
-
-    values: Tensor
-    output: Tensor
-
-
-class _AttentionMode(TorchFunctionMode):
-    """Append the values and the output of every attention to a list."""
-
-    def __init__(self, found: list[AttentionOutput]) -> None:
-        super().__init__()
-        self._found = found
-        # a mode intercepts MultiheadAttention as one call of this function: run a copy of the function in which the
-        # attention inside is replaced
-        whole = F.multi_head_attention_forward
-        names = {**whole.__globals__, "scaled_dot_product_attention": self._attend}
-        self._multi_head = FunctionType(whole.__code__, names, whole.__name__, whole.__defaults__)
-
-    def _attend(self, *args: Any, **kwargs: Any) -> Tensor:
-        output: Tensor = F.scaled_dot_product_attention(*args, **kwargs)
-        self._found.append(AttentionOutput(args[2] if len(args) > 2 else kwargs["value"], output))
-        return output
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        replacements: dict[Any, Callable[..., Any]] = {
-            F.scaled_dot_product_attention: self._attend,
-            F.multi_head_attention_forward: self._multi_head,
-        }
-        return replacements.get(function, function)(*args, **(kwargs or {}))
-
-
-@contextmanager
-def attentions() -> Iterator[list[AttentionOutput]]:
-    """Collect every attention of this thread, in any module: timm's, torchvision's or Hugging Face's."""
-    found: list[AttentionOutput] = []
-    with _AttentionMode(found):
-        yield found
+def _version(tensor: Tensor) -> int:
+    """Return the number of in-place changes of a tensor; those made under ``torch.inference_mode`` count none."""
+    return 0 if tensor.is_inference() else int(tensor._version)
 
 
 @contextmanager
@@ -201,9 +149,9 @@ def find_adjacent_modules(network: nn.Module, kinds: tuple[type[nn.Module], ...]
             nonlocal previous
             runs[name] += 1
             before, tensor, version = previous
-            if args and tensor is not None and args[0] is tensor and tensor._version == version:
+            if args and tensor is not None and args[0] is tensor and _version(tensor) == version:
                 pairs.append((before, name))
-            previous = (name, output, output._version) if isinstance(output, Tensor) else ("", None, 0)
+            previous = (name, output, _version(output)) if isinstance(output, Tensor) else ("", None, 0)
 
         return hook
 
@@ -249,8 +197,9 @@ def _traced(value: Any, time: int) -> TracedTensor | None:
     """Return the shape of a tensor, or of the first tensor of a tuple, and its tokens that depend on the image."""
     if isinstance(value, (tuple, list)) and value:
         value = value[0]
-    if not (isinstance(value, Tensor) and value.dim() and value.is_floating_point()):
+    if not (isinstance(value, Tensor) and value.dim() and (value.is_quantized or value.is_floating_point())):
         return None
+    value = value.dequantize() if value.is_quantized else value
     is_sequence = value.dim() == 3 and len(value) == 2 and value.numel() > 0
     return TracedTensor(value.shape, time, _varying(value) if is_sequence else None)
 
@@ -281,7 +230,7 @@ def trace(network: nn.Module, clock: Callable[[], int] = int) -> Iterator[list[M
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             nonlocal previous
             tensor = output if isinstance(output, Tensor) else None
-            current = (tensor, 0 if tensor is None else tensor._version)
+            current = (tensor, 0 if tensor is None else _version(tensor))
             same = tensor is not None and tensor is previous[0] and current[1] == previous[1]
             previous = current
             shape = None if tensor is None else tensor.shape

@@ -113,18 +113,24 @@ class ElementwiseGradCAM(RecordedCAM):
         return elementwise_grad_cam(activations, gradients)
 
 
-class EigenCAM(RecordedCAM):
+@dataclass(frozen=True)
+class EigenCAM:
     """EigenCAM: the first principal component of the activations (Muhammad and Yeasin 2020, arXiv 2008.00299).
 
     It does not depend on the class: the map is the same for every target. The activations are not centred, as in the
-    paper. The paper leaves the sign open; here the sum of the map is positive.
+    paper. The paper leaves the sign open; here the sum of the map is positive. It needs no gradients.
     """
 
+    family: ClassVar[str] = "gradient"
+    cost: ClassVar[PassCount] = RECORDED
     paper: ClassVar[str] = "arXiv 2008.00299"
 
-    def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
-        """Return the projection of the activations on their first principal component."""
-        return eigen_cam(activations, gradients)
+    layer: str | None = None
+
+    @memoize_pass
+    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        return to_heatmap(eigen_cam(model.record(x, target, self.layer).activations), x, self)
 
 
 class EigenGradCAM(RecordedCAM):

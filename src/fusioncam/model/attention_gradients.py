@@ -10,8 +10,10 @@ from torch import Tensor
 from fusioncam.errors import MethodError, ShapeError
 from fusioncam.functional.heatmaps import precise
 from fusioncam.inference import hooks
+from fusioncam.inference.attention import AttentionOutput, attentions
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.gradient_support import require_gradients
 from fusioncam.model.layouts import Layout
 from fusioncam.model.scores import Target, as_targets, read_scores
 
@@ -30,7 +32,7 @@ def attention_gradients(model: ExplainedModel, x: Tensor, target: Target) -> Ten
 
     Raises :class:`MethodError` if no block attends from all tokens to all.
     """
-    with model.runner.exclusive_eval(grad=True):
+    with require_gradients(model.runner, x):
         x = model.runner.validate_input(x)
         targets = as_targets(target, x)
         blocks = _blocks(model, x[:1])
@@ -45,7 +47,7 @@ def attention_gradients(model: ExplainedModel, x: Tensor, target: Target) -> Ten
 
 def _forward_block_means(
     runner: NetworkRunner, x: Tensor, blocks: Sequence[str]
-) -> tuple[Tensor, list[hooks.AttentionOutput], int]:
+) -> tuple[Tensor, list[AttentionOutput], int]:
     """Return the logits ``(L N, classes)`` of every block's mean token, all attentions, and the number of tokens."""
     outputs: list[Tensor] = []
 
@@ -60,28 +62,28 @@ def _forward_block_means(
 
     changes = dict.fromkeys(blocks[:-1], keep) | {blocks[-1]: output_means}
     try:
-        with hooks.attentions() as attended, hooks.replace_outputs(runner.network, changes):
+        with attentions() as attended, hooks.replace_outputs(runner.network, changes):
             logits = runner(x.clone().requires_grad_(), rows=len(blocks) * len(x))
     except (RuntimeError, ShapeError) as error:  # a later module joins the last block with something else
         raise MethodError(_UNSUPPORTED) from error
     return logits, attended, outputs[0].shape[1]
 
 
-def _relevance(score: Tensor, attention: hooks.AttentionOutput, layout: Layout) -> Tensor:
+def _relevance(score: Tensor, attention: AttentionOutput, layout: Layout) -> Tensor:
     """Return the positive gradients ``(N, *s)`` of a block's score, averaged over heads and queries."""
     (gradient,) = torch.autograd.grad(score.sum(), attention.output, retain_graph=True)
     relevance = (gradient @ attention.values.mT).relu().mean((1, 2))
     return layout.maps(relevance[..., None])[:, 0]
 
 
-def _is_global(attention: hooks.AttentionOutput, images: int, tokens: int) -> bool:
+def _is_global(attention: AttentionOutput, images: int, tokens: int) -> bool:
     values, output = attention.values, attention.output
     return len(values) == images and values.dim() == 4 and tokens == values.shape[2] == output.shape[2]
 
 
 def _blocks(model: ExplainedModel, x: Tensor) -> dict[str, Layout]:
     """Return the outermost module with tokens around each attention, in order of execution, and their layout."""
-    with hooks.attentions() as attended, hooks.trace(model.network, lambda: len(attended)) as calls:
+    with attentions() as attended, hooks.trace(model.network, lambda: len(attended)) as calls:
         model.runner(x)
     found: dict[int, tuple[str, Layout]] = {}
     for call in calls:

@@ -214,7 +214,7 @@ class _Look:
     def _layer(self, name: str) -> LayerDescription:
         with hooks.capture(self.runner.network, [name]) as outputs:
             self._logits()
-        hooks.require_once(name, len(outputs[name]))
+        hooks.require_once(self.runner.network, name, len(outputs[name]))
         output = outputs[name][0].shape
         layout = self.search.layout(name, output, self.runner.validate_input(self.x))
         shape, kind = tuple(output[1:]), type(hooks.find(self.runner.network, name)).__name__

@@ -8,7 +8,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fusioncam.functional.heatmaps import precise
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.recording import Record, forward_with_outputs, output_gradients
+from fusioncam.model.gradient_support import require_gradients
+from fusioncam.model.recording import Record, forward_with_outputs, no_gradients, output_gradients
 from fusioncam.model.scores import Target, score_from_logits
 
 
@@ -22,11 +23,13 @@ def record_with_hessian_product(
     """
     layer, runner = layer or model.layers.default(x), model.runner
     # only the plain attention kernel has a second derivative
-    with runner.exclusive_eval(grad=True), sdpa_kernel(SDPBackend.MATH):
+    with require_gradients(runner, x), sdpa_kernel(SDPBackend.MATH):
         logits, outputs = forward_with_outputs(runner, runner.validate_input(x), [layer], model.layers)
         score = score_from_logits(logits, target, readout).sum()
-        (gradients,) = output_gradients(score, outputs, create_graph=True)
         layout = model.layers.layout(layer, outputs[layer].shape, x)
+        (gradients,) = output_gradients(score, outputs, create_graph=True)
+        if gradients is None:
+            raise no_gradients(runner, x, layer, layout)
         activations = layout.maps(outputs[layer]).detach()
         directional = (layout.maps(gradients) * activations).sum()
         product = None

@@ -97,7 +97,7 @@ class LayerAblation:
         images = x.expand(len(which), *x.shape[1:]) if whole else x
         with hooks.replace_outputs(self._runner.network, {layer: change}):
             logits = self._runner(images, counted=not whole, rows=len(which))
-        hooks.require_once(layer, runs)
+        hooks.require_once(self._runner.network, layer, runs)
         return logits
 
     def _bytes_per_copy(self, x: Tensor, layer: str) -> int:
@@ -113,7 +113,7 @@ class LayerAblation:
         """
         with hooks.capture(self._runner.network, [layer]) as outputs:
             plain = self._runner(x)
-        hooks.require_once(layer, len(outputs[layer]))
+        hooks.require_once(self._runner.network, layer, len(outputs[layer]))
         self._search.layout(layer, outputs[layer][0].shape, x)
         both, halves = torch.arange(2, device=x.device), _Halves()
         expected = self._changed_logits(x, both, halves, layer, whole=True)

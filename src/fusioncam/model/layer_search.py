@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from fusioncam.errors import LayerError
+from fusioncam.errors import LayerError, MethodError
 from fusioncam.inference import hooks
+from fusioncam.inference.capabilities import no_hooks_error
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.hooks import ModuleCall
 from fusioncam.model.candidates import Candidate, find_candidates, find_higher_resolution, find_last
+from fusioncam.model.gradient_support import influences, require_gradients
 from fusioncam.model.layout_errors import REORDERED, ambiguous_layout, batch_error, no_layout
 from fusioncam.model.layouts import Layout, TokenHint, even
 from fusioncam.model.module_order import contains_channels_first
@@ -35,8 +38,15 @@ class LayerSearch:
         self._layouts = Recent[tuple[str, torch.Size, torch.Size], Layout](_LAYOUTS)
 
     def candidates(self, x: Tensor) -> list[Candidate]:
-        """Return the layers that output feature maps for ``x``, in the order in which they end."""
-        return find_candidates(self._trace(x))
+        """Return the layers that output feature maps for ``x``, in the order in which they end.
+
+        Raises :class:`LayerError` if there is none because the network runs no hooks.
+        """
+        found = find_candidates(self._trace(x))
+        without_hooks = None if found else no_hooks_error(self._runner.network)
+        if without_hooks is not None:
+            raise without_hooks
+        return found
 
     def default(self, x: Tensor) -> str:
         """Return the layer that the model was created with, else the last one with feature maps for this input shape.
@@ -46,7 +56,7 @@ class LayerSearch:
         """
         if self._layer is not None:
             return self._layer
-        return self._defaults.get(x.shape[1:], lambda: self._influential(x, find_last(self._trace(x))))
+        return self._defaults.get(x.shape[1:], lambda: self._influential(x))
 
     def higher_resolution(self, x: Tensor, layer: str | None = None) -> list[str]:
         """Return the last layers before ``layer`` whose maps have 2, 4, 8... times its sides, coarse to fine."""
@@ -137,17 +147,27 @@ class LayerSearch:
             self._runner(images, counted=counted)
         return calls
 
-    def _influential(self, x: Tensor, found: Sequence[Candidate]) -> str:
-        """Return the first candidate whose maps, without class and register tokens, influence the highest logit."""
-        with self._runner.exclusive_eval(grad=True):
-            x = self._runner.validate_input(x)[:1]
-            with hooks.capture(self._runner.network, [candidate.name for candidate in found]) as outputs:
-                highest = self._runner(x).max()
-            for candidate in found:
-                output = outputs[candidate.name][0]
-                if highest.requires_grad and candidate.layout.maps(_gradient(highest, output)).any():
-                    return candidate.name
+    def _influential(self, x: Tensor) -> str:
+        """Return the last layer whose maps, without class and register tokens, influence the highest logit."""
+        self.candidates(x)  # raises the error of a network without hooks
+        found, x = find_last(self._trace(x)), self._runner.validate_input(x)[:1]
+        outputs: dict[str, list[Tensor]] = {}
+        highest = torch.zeros(())
+        names, network = [candidate.name for candidate in found], self._runner.network
+        # without gradients, noise decides
+        with suppress(MethodError), require_gradients(self._runner, x), hooks.capture(network, names) as captured:
+            outputs = captured
+            highest = self._runner(x).max()
+        for candidate in found:
+            if self._influences(highest, outputs, candidate, x):
+                return candidate.name
         return found[0].name  # in a network whose head is still all zeros, no layer does
+
+    def _influences(self, highest: Tensor, outputs: dict[str, list[Tensor]], candidate: Candidate, x: Tensor) -> bool:
+        gradient = _gradient(highest, outputs[candidate.name][0]) if highest.requires_grad else None
+        if gradient is None:
+            return influences(self._runner, x, candidate.name, candidate.layout)
+        return bool(candidate.layout.maps(gradient).any())
 
 
 def _of_images(two: list[ModuleCall], one: list[ModuleCall]) -> list[ModuleCall]:
@@ -161,10 +181,14 @@ def _of_images(two: list[ModuleCall], one: list[ModuleCall]) -> list[ModuleCall]
     ]
 
 
-def _gradient(score: Tensor, output: Tensor) -> Tensor:
-    """Return the gradient of a score with respect to an output, 0 where it does not depend on it."""
-    (gradient,) = torch.autograd.grad(score, [output], retain_graph=True, allow_unused=True, materialize_grads=True)
-    return gradient
+def _gradient(score: Tensor, output: Tensor) -> Tensor | None:
+    """Return the gradient of a score with respect to an output, None where there is none."""
+    try:
+        return torch.autograd.grad(score, [output], retain_graph=True, allow_unused=True)[0]
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:  # an operation without a backward pass
+        return None
 
 
 def _two_images(x: Tensor) -> Tensor:

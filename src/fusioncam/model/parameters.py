@@ -47,6 +47,7 @@ def head_weights(model: ExplainedModel, record: Record, target: Target) -> Tenso
     """
     weights = _linear_head(model.network, record.activations.flatten(2).mean(2), record.logits)
     if weights is None:
+        record.gradients  # noqa: B018 # its error says more about a network without gradients
         raise MethodError(
             f"cam needs one linear layer after the average of layer '{record.layer}', and this network has none: "
             "use hires-cam or grad-cam, which support every network and return the same heatmap where cam works"

@@ -8,13 +8,14 @@ from torch import Tensor
 from fusioncam.functional.heatmaps import precise
 from fusioncam.functional.masks import Fill, blend
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.gradient_support import require_gradients
 from fusioncam.model.masked_passes import background_of
 from fusioncam.model.scores import Target, as_targets, read_scores
 
 
 def input_gradients(model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
     """Return the gradient ``(N, C, *s)`` of the target's logit with respect to every pixel."""
-    with model.runner.exclusive_eval(grad=True):
+    with require_gradients(model.runner, x):
         pixels = model.runner.validate_input(x).requires_grad_()
         score = read_scores(model.runner(pixels), as_targets(target, pixels), "logit").sum()
         return precise(torch.autograd.grad(score, pixels)[0])
@@ -24,7 +25,7 @@ def mask_gradients(
     model: ExplainedModel, x: Tensor, masks: Tensor, target: Target, *, readout: str, fill: Fill = "mean"
 ) -> tuple[Tensor, Tensor]:
     """Return the scores ``(N,)`` of images under one mask each, and their gradients by the masks ``(N, *s)``."""
-    with model.runner.exclusive_eval(grad=True):
+    with require_gradients(model.runner, x):
         x = model.runner.validate_input(x)
         masks = masks.detach().to(x).requires_grad_()
         images = torch.arange(len(x), device=x.device)

@@ -8,22 +8,35 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fusioncam.errors import LayerError, NonFiniteError
+from fusioncam.errors import LayerError, MethodError, NonFiniteError
 from fusioncam.functional.heatmaps import precise
 from fusioncam.inference import hooks
+from fusioncam.inference.capabilities import no_gradients_error
 from fusioncam.inference.forward import NetworkRunner
+from fusioncam.model.gradient_support import influences, require_gradients
 from fusioncam.model.layer_search import LayerSearch
+from fusioncam.model.layouts import Layout
 from fusioncam.model.scores import Target, score_from_logits
 
 
 @dataclass(frozen=True)
 class Record:
-    """One recorded pass: ``activations`` and ``gradients`` ``(N, K, *s)`` of ``layer``, and the ``logits``."""
+    """One recorded pass: ``activations`` and ``gradients`` ``(N, K, *s)`` of ``layer``, and the ``logits``.
+
+    Where the network has no gradients, ``gradients`` raises the :class:`MethodError` that is in their place.
+    """
 
     layer: str
     activations: Tensor
-    gradients: Tensor
+    gradients_or_error: Tensor | MethodError
     logits: Tensor
+
+    @property
+    def gradients(self) -> Tensor:
+        """The gradients ``(N, K, *s)`` of the score with respect to the activations."""
+        if isinstance(self.gradients_or_error, MethodError):
+            raise self.gradients_or_error
+        return self.gradients_or_error
 
 
 def record_layers(
@@ -31,16 +44,26 @@ def record_layers(
 ) -> dict[str, Record]:
     """Return one record per layer, from one forward and one backward pass of the target's logit.
 
-    Raises the errors of :func:`forward_with_outputs` and :func:`output_gradients`.
+    Where the network has no gradients, the records have none. Raises the errors of :func:`forward_with_outputs` and
+    :func:`output_gradients`.
     """
-    with runner.exclusive_eval(grad=True):
-        logits, outputs = forward_with_outputs(runner, runner.validate_input(x), layers, search)
-        gradients = output_gradients(score_from_logits(logits, target, "logit").sum(), outputs)
+    layers = list(layers)
+    try:
+        with require_gradients(runner, x):
+            logits, outputs = forward_with_outputs(runner, runner.validate_input(x), layers, search)
+            found = output_gradients(score_from_logits(logits, target, "logit").sum(), outputs)
+    except MethodError:  # an operation has no gradients, where others of such networks return tensors without
+        with runner.exclusive_eval(grad=False):
+            logits, outputs = forward_with_outputs(runner, runner.validate_input(x), layers, search)
+        found = [None] * len(outputs)
     records = {}
-    for (layer, output), gradient in zip(outputs.items(), gradients, strict=True):
+    for (layer, output), gradient in zip(outputs.items(), found, strict=True):
         layout = search.layout(layer, output.shape, x)
-        activations, gradient = (precise(layout.maps(tensor.detach())) for tensor in (output, gradient))
-        records[layer] = Record(layer, activations, gradient, precise(logits.detach()))
+        if gradient is None:
+            gradients: Tensor | MethodError = no_gradients(runner, x, layer, layout)
+        else:
+            gradients = precise(layout.maps(gradient.detach()))
+        records[layer] = Record(layer, precise(layout.maps(output.detach())), gradients, precise(logits.detach()))
     return records
 
 
@@ -55,25 +78,34 @@ def forward_with_outputs(
     with hooks.capture(runner.network, layers) as captured:
         logits = runner(x)
     for layer, outputs in captured.items():
-        hooks.require_once(layer, len(outputs))
+        hooks.require_once(runner.network, layer, len(outputs))
         search.layout(layer, outputs[0].shape, x)
     return logits, {layer: outputs[0] for layer, outputs in captured.items()}
 
 
-def output_gradients(score: Tensor, outputs: Mapping[str, Tensor], *, create_graph: bool = False) -> list[Tensor]:
-    """Return the gradient of the score with respect to the output of each layer.
+def output_gradients(
+    score: Tensor, outputs: Mapping[str, Tensor], *, create_graph: bool = False
+) -> list[Tensor | None]:
+    """Return the gradient of the score with respect to the output of each layer, None where there is none.
 
-    Raises :class:`LayerError` if the score does not depend on a layer, and :class:`NonFiniteError` if an output or a
-    gradient holds NaN or infinity.
+    Raises :class:`NonFiniteError` if an output or a gradient holds NaN or infinity.
     """
-    gradients: Sequence[Tensor | None] = [None] * len(outputs)
+    found: Sequence[Tensor | None] = [None] * len(outputs)
     if score.requires_grad:
-        gradients = torch.autograd.grad(score, list(outputs.values()), allow_unused=True, create_graph=create_graph)
-    for (layer, output), gradient in zip(outputs.items(), gradients, strict=True):
-        if gradient is None:
-            raise LayerError(f"the scores do not depend on layer '{layer}': name a layer that they depend on")
-        if not (gradient.isfinite().all() and output.isfinite().all()):
+        found = torch.autograd.grad(score, list(outputs.values()), allow_unused=True, create_graph=create_graph)
+    for (layer, output), gradient in zip(outputs.items(), found, strict=True):
+        if not all(tensor is None or tensor.isfinite().all() for tensor in (output, gradient)):
             raise NonFiniteError(
                 f"layer '{layer}' has NaN or infinity in its activations or gradients: check weights and input"
             )
-    return [gradient for gradient in gradients if gradient is not None]
+    return list(found)
+
+
+def no_gradients(runner: NetworkRunner, x: Tensor, layer: str, layout: Layout) -> MethodError:
+    """Return the error for a layer that influences the scores without gradients.
+
+    Raises :class:`LayerError` if the layer does not influence the scores.
+    """
+    if not influences(runner, x, layer, layout):
+        raise LayerError(f"the scores do not depend on layer '{layer}': name a layer that they depend on")
+    return no_gradients_error(runner.network)

@@ -1,0 +1,54 @@
+"""Collect the attentions of a forward pass, in any module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+@dataclass(frozen=True)
+class AttentionOutput:
+    """One attention: its ``values`` ``(N, heads, keys, d)`` and its ``output`` ``(N, heads, queries, d)``."""
+
+    values: Tensor
+    output: Tensor
+
+
+class _AttentionMode(TorchFunctionMode):
+    """Append the values and the output of every attention to a list."""
+
+    def __init__(self, found: list[AttentionOutput]) -> None:
+        super().__init__()
+        self._found = found
+        # a mode intercepts MultiheadAttention as one call of this function: run a copy of the function in which the
+        # attention inside is replaced
+        whole = F.multi_head_attention_forward
+        names = {**whole.__globals__, "scaled_dot_product_attention": self._attend}
+        self._multi_head = FunctionType(whole.__code__, names, whole.__name__, whole.__defaults__)
+
+    def _attend(self, *args: Any, **kwargs: Any) -> Tensor:
+        output: Tensor = F.scaled_dot_product_attention(*args, **kwargs)
+        self._found.append(AttentionOutput(args[2] if len(args) > 2 else kwargs["value"], output))
+        return output
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        replacements: dict[Any, Callable[..., Any]] = {
+            F.scaled_dot_product_attention: self._attend,
+            F.multi_head_attention_forward: self._multi_head,
+        }
+        return replacements.get(function, function)(*args, **(kwargs or {}))
+
+
+@contextmanager
+def attentions() -> Iterator[list[AttentionOutput]]:
+    """Collect every attention of this thread, in any module: timm's, torchvision's or Hugging Face's."""
+    found: list[AttentionOutput] = []
+    with _AttentionMode(found):
+        yield found

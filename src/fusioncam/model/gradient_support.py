@@ -1,0 +1,56 @@
+"""Gradients where the network has them, an error that says why where it has not, and what to do without them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from fusioncam.errors import FusionCamError
+from fusioncam.inference import hooks
+from fusioncam.inference.capabilities import no_gradients_error
+from fusioncam.inference.forward import NetworkRunner
+from fusioncam.model.layouts import Layout
+
+
+@contextmanager
+def require_gradients(runner: NetworkRunner, x: Tensor) -> Iterator[None]:
+    """Run the block with gradients; raise :class:`MethodError` where only these fail.
+
+    Operations on integers, or on tensors of ``torch.inference_mode``, fail in the forward or in the backward pass.
+    """
+    try:
+        with runner.exclusive_eval(grad=True):
+            yield
+    except RuntimeError as error:
+        if isinstance(error, (FusionCamError, torch.OutOfMemoryError)) or not _runs_without(runner, x):
+            raise
+        raise no_gradients_error(runner.network) from error
+
+
+def _runs_without(runner: NetworkRunner, x: Tensor) -> bool:
+    try:
+        with runner.exclusive_eval(grad=False):
+            runner(runner.validate_input(x), counted=False)
+    except Exception:  # a network may raise anything
+        return False
+    return True
+
+
+def influences(runner: NetworkRunner, x: Tensor, layer: str, layout: Layout) -> bool:
+    """Return whether the scores of ``x`` change if noise replaces the maps of a layer, without class tokens."""
+
+    def change(output: Tensor) -> Tensor:
+        maps = layout.maps(output)
+        scale = maps.detach().abs().amax().nan_to_num(1).clamp_min(1e-6)
+        noise = torch.rand(maps.shape, generator=torch.Generator().manual_seed(0)).to(maps) * scale
+        return torch.cat([layout.output(one, row) for one, row in zip(noise.split(1), output.split(1), strict=True)])
+
+    with runner.exclusive_eval(grad=False):
+        x = runner.validate_input(x)
+        before = runner(x, counted=False)
+        with hooks.replace_outputs(runner.network, {layer: change}):
+            after = runner(x, counted=False)
+    return not torch.equal(before, after)
