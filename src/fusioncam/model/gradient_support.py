@@ -46,7 +46,9 @@ def influences(runner: NetworkRunner, x: Tensor, layer: str, layout: Layout) -> 
         maps = layout.maps(output)
         scale = maps.detach().abs().amax().nan_to_num(1).clamp_min(1e-6)
         noise = torch.rand(maps.shape, generator=torch.Generator().manual_seed(0)).to(maps) * scale
-        return torch.cat([layout.output(one, row) for one, row in zip(noise.split(1), output.split(1), strict=True)])
+        return torch.cat(
+            [layout.output(one, row) for one, row in zip(torch.split(noise, 1), torch.split(output, 1), strict=True)]
+        )
 
     with runner.exclusive_eval(grad=False):
         x = runner.validate_input(x)

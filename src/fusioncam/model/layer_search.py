@@ -158,16 +158,18 @@ class LayerSearch:
         with suppress(MethodError), require_gradients(self._runner, x), hooks.capture(network, names) as captured:
             outputs = captured
             highest = self._runner(x).max()
+        for candidate in found:  # a layer without gradients beside others that have them is detached
+            gradient = _gradient(highest, outputs[candidate.name][0]) if highest.requires_grad else None
+            if gradient is not None and candidate.layout.maps(gradient).any():
+                return candidate.name
+        return self._influential_by_noise(x, found)
+
+    def _influential_by_noise(self, x: Tensor, found: Sequence[Candidate]) -> str:
+        """Return the last layer whose maps, replaced by noise, change the scores, for networks without gradients."""
         for candidate in found:
-            if self._influences(highest, outputs, candidate, x):
+            if influences(self._runner, x, candidate.name, candidate.layout):
                 return candidate.name
         return found[0].name  # in a network whose head is still all zeros, no layer does
-
-    def _influences(self, highest: Tensor, outputs: dict[str, list[Tensor]], candidate: Candidate, x: Tensor) -> bool:
-        gradient = _gradient(highest, outputs[candidate.name][0]) if highest.requires_grad else None
-        if gradient is None:
-            return influences(self._runner, x, candidate.name, candidate.layout)
-        return bool(candidate.layout.maps(gradient).any())
 
 
 def _of_images(two: list[ModuleCall], one: list[ModuleCall]) -> list[ModuleCall]:
