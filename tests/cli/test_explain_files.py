@@ -136,3 +136,17 @@ def test_a_run_that_stops_lists_what_it_wrote(cli, photos, monkeypatch):
     result = cli("explain", photos, *FAST)
     assert (result.code, result.err) == (2, "error: no feature maps at this size\n")
     assert names_of() == ["cat.grad-cam.png", "cat.grad-cam.npy"]
+
+
+def test_files_that_are_not_images_are_counted(cli, photos, tmp_path):
+    """The note states their number and kinds; the results of an earlier run are not among them."""
+    (photos / "bad.jpg").unlink(missing_ok=True)
+    for name in ("notes.txt", "raw.cr2", "more.txt"):
+        (photos / name).write_text("x")
+    before = {path.name for path in photos.iterdir()}
+
+    for _ in range(2):
+        result = cli("explain", photos, *FAST, "--out", photos)
+        assert result.code == 0, result.err
+        others = len(before) - len([name for name in before if name.endswith((".png", ".jpg"))])
+        assert f"left out {others} files that are not images (.cr2, .txt)" in result.err

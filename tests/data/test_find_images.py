@@ -39,6 +39,15 @@ def test_folders_are_searched_recursively(tree):
     assert found == sorted(found)
 
 
+def test_skipped_files_are_reported(tree):
+    """Every visible file of a folder is either found or skipped; a file given by name is never skipped."""
+    skipped = []
+    found = list(find_images([tree, tree / "notes.txt"], skipped.append))
+
+    assert sorted(path.name for path in skipped) == ["Thumbs.db", "no-suffix", "notes.txt", "raw.cr2"]
+    assert found[-1] == tree / "notes.txt"
+
+
 def test_hidden_folders_are_skipped(tree):
     """Images in hidden folders such as thumbnails are skipped, as hidden files are."""
     (tree / ".thumbnails").mkdir()

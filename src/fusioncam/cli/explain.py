@@ -193,9 +193,15 @@ def _images(paths: list[str]) -> list[Path | ImageError]:
     A result that is named itself is kept. Raises :class:`SettingError` if nothing remains.
     """
     from fusioncam.data.image_files import find_images
-    from fusioncam.explanations.result_files import results_among
+    from fusioncam.explanations.result_files import WRITTEN_BY_RUNS, results_among
 
-    found = list(find_images(paths))
+    skipped: list[Path] = []
+    found = list(find_images(paths, skipped.append))
+    others = {path for path in skipped if path.name not in WRITTEN_BY_RUNS}
+    others -= results_among(others)
+    if others:
+        kinds = ", ".join(sorted({path.suffix or path.name for path in others})[:5])
+        print_note(f"note: left out {len(others)} file{'s' * (len(others) > 1)} that are not images ({kinds})")
     images = {one for one in found if isinstance(one, Path)}
     results = results_among(images).difference(map(Path, paths))
     if results:

@@ -6,6 +6,7 @@ import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from stat import S_ISDIR
 
@@ -16,30 +17,41 @@ from fusioncam.errors import ImageError
 Found = tuple[Path, str]
 
 
-def find_images(paths: Iterable[str | Path]) -> Iterator[Path | ImageError]:
+def find_images(
+    paths: Iterable[str | Path], on_skipped: Callable[[Path], object] | None = None
+) -> Iterator[Path | ImageError]:
     """Yield the image files of files, folders (searched recursively) and glob patterns, sorted within each argument.
 
     An argument without images, a folder that cannot be read and a link that leads nowhere but to itself yield an
     :class:`ImageError` at their position, and the others are still found. See :func:`walk_images` for links.
+    ``on_skipped`` is called with each file of a folder that is no image by its name.
     """
     for argument in map(str, paths):
         if not argument:
             yield ImageError("the path is empty: give a file, a folder or a pattern")
             continue
-        for path, problem in find(argument):
+        for path, problem in find(argument, on_skipped):
             yield ImageError(f"{path}: {problem}") if problem else path
 
 
-def find(argument: str) -> Iterator[Found]:
+def find(argument: str, on_skipped: Callable[[Path], object] | None = None) -> Iterator[Found]:
     """Yield the images of one file, folder or pattern, or the argument itself with the reason if there are none."""
     if os.path.isdir(argument):  # noqa: PTH112 # pathlib raises an error for names that are too long
-        found, problem = walk_images(Path(argument)), f"the folder has no image ({', '.join(suffixes())})"
+        wanted = has_image_suffix if on_skipped is None else partial(_is_image, on_skipped)
+        found, problem = walk(Path(argument), wanted), f"the folder has no image ({', '.join(suffixes())})"
     elif glob.has_magic(argument) and not os.path.lexists(argument):
         found, problem = _matches(argument), "no file matches this pattern"
     else:
         found, problem = iter([(Path(argument), "")]), ""
     yield next(found, (Path(argument), problem))
     yield from found
+
+
+def _is_image(on_skipped: Callable[[Path], object], path: Path) -> bool:
+    is_image = has_image_suffix(path)
+    if not is_image:
+        on_skipped(path)
+    return is_image
 
 
 def walk_images(folder: Path, excluded: Path | None = None) -> Iterator[Found]:

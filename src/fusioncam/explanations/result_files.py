@@ -16,6 +16,7 @@ from fusioncam.explanations.started_files import forget_started, list_started, s
 from fusioncam.utils.text import name_key, truncate_stem
 
 RUN_FACTS = "explanations.json"
+WRITTEN_BY_RUNS = (RUN_FACTS, "report.html")  # besides the results that it lists
 _SUFFIX_BYTES = 110  # with 120 bytes of the stem, numbers and an ending, a name has less than 255 bytes
 
 Names = Callable[[str], Sequence[str]]
