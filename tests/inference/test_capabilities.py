@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import fusioncam as fc
-from fusioncam.errors import LayerError, MethodError
+from fusioncam.errors import LayerError, MethodError, ShapeError
 from fusioncam.inference.capabilities import no_hooks_error
 from fusioncam.methods.registry import as_method
 
@@ -132,3 +132,14 @@ def test_copies_made_in_a_pass_lose_the_hooks():
     fc.METHODS["grad-cam"](fc.ExplainedModel(network), X, 1)
     for kept in network.kept:
         assert kept(X).shape == (2, 5)
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_a_fixed_number_of_images_is_named(images):
+    """An exported network refuses batches of other sizes; with a dynamic one it is explained."""
+    fixed = fc.ExplainedModel(torch.export.export(plain(), (X,)).module())
+    with pytest.raises(ShapeError, match=r"exported for inputs of one shape and refuses x .* dynamic_shapes"):
+        as_method("rise(masks=5)")[1](fixed, X[:1].expand(images, 3, 16, 16), 0)
+
+    dynamic = torch.export.export(plain(), (X,), dynamic_shapes=({0: torch.export.Dim("batch")},)).module()
+    assert as_method("rise(masks=5)")[1](fc.ExplainedModel(dynamic), X[:1], 0).any()

@@ -64,3 +64,22 @@ def test_module_is_accepted_by_a_single_call():
     model, x = ExplainedModel(net), torch.rand(1, 3, 8, 8)
 
     assert model.record(x, 0, net[0]).layer == model.record(x, 0, "0").layer == "0"
+
+
+@pytest.mark.parametrize(
+    ("wrap", "name"),
+    [
+        (lambda net: torch.compile(net, backend="eager"), "_orig_mod.0"),
+        (nn.DataParallel, "module.0"),
+        (lambda net: nn.DataParallel(torch.compile(net, backend="eager")), "module._orig_mod.0"),
+    ],
+)
+def test_names_fit_with_and_without_wrappers(wrap, name):
+    """torch.compile and DataParallel add a part to every name."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+
+    assert ExplainedModel(wrap(net), "0").layer == name
+    assert ExplainedModel(wrap(net), name).layer == name
+    assert ExplainedModel(net, name).layer == "0"
+    with pytest.raises(LayerError):
+        ExplainedModel(wrap(net), "2")

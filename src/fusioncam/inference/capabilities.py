@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
-from fusioncam.errors import LayerError, MethodError
+from fusioncam.errors import LayerError, MethodError, ShapeError
 
 WITHOUT_HOOKS = "use the method rise, which needs only scores, or explain the network as Python modules"
 WITHOUT_GRADIENTS = "use a method that needs no gradients: score-cam, recipro-cam, ablation-cam, eigen-cam or rise"
@@ -16,9 +16,6 @@ def no_hooks_error(network: nn.Module, layer: str | None = None) -> LayerError |
     """Return the error for a layer inside a module that runs without calling its parts, or None if hooks run in it.
 
     Without a ``layer``, any such module of the network is the reason.
-
-    >>> print(no_hooks_error(torch.jit.script(nn.Sequential(nn.ReLU()))).args[0].split(":")[0])
-    hooks do not run in the network, which is TorchScript (torch.jit)
     """
     for name, module in network.named_modules():
         kind = _kind_without_hooks(module)
@@ -26,6 +23,16 @@ def no_hooks_error(network: nn.Module, layer: str | None = None) -> LayerError |
             part = f"module '{name}'" if name else "the network"
             return LayerError(f"hooks do not run in {part}, which is {kind}: {WITHOUT_HOOKS}")
     return None
+
+
+def fixed_shape_error(error: AssertionError, x: Tensor) -> ShapeError | None:
+    """Return the error for inputs of a shape that an exported network refuses, or None for other errors."""
+    if not str(error).startswith("Guard failed"):
+        return None
+    return ShapeError(
+        f"the network was exported for inputs of one shape and refuses x {tuple(x.shape)} ({error}): export it with "
+        "dynamic_shapes, so that the number of images may change"
+    )
 
 
 def no_gradients_error(network: nn.Module) -> MethodError:

@@ -16,6 +16,7 @@ from fusioncam.inference.allocator import keep_freed
 from fusioncam.inference.batching import ChunkSizeTuner, Scorer
 from fusioncam.inference.batchnorm_folding import BatchNormFolding
 from fusioncam.inference.cache import memoize_pass
+from fusioncam.inference.capabilities import fixed_shape_error
 from fusioncam.inference.costs import record_passes
 from fusioncam.inference.engines.selection import EngineSelection
 from fusioncam.inference.eval_mode import exclusive_eval
@@ -94,7 +95,10 @@ class NetworkRunner:
 
     def _logits(self, network: Callable[[Tensor], object], x: Tensor, rows: int) -> Tensor:
         """Return the logits ``(rows, classes)`` of the network or a replica."""
-        return self.reader.logits(lambda: _outputs_of(network(x), rows), x)
+        try:
+            return self.reader.logits(lambda: _outputs_of(network(x), rows), x)
+        except AssertionError as error:
+            raise fixed_shape_error(error, x) or error from None
 
     def _read(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Return the logits of outputs that a copy of the network computed; the network's own pass decides how."""

@@ -13,6 +13,8 @@ from fusioncam.inference.hooks import find
 def layer_name(network: nn.Module, layer: object) -> str:
     """Return the dotted name of a layer: a name, also with indices, a module, or a list of one.
 
+    A name may lack the parts that torch.compile and DataParallel add, or have them where the network does not.
+
     Raises :class:`LayerError` with the name to write if the layer is none of these or not part of the network.
     """
     if isinstance(layer, (list, tuple)):
@@ -27,9 +29,22 @@ def layer_name(network: nn.Module, layer: object) -> str:
             f"expected the dotted name of a layer such as {_example(network)!r}, or a module of the network, "
             f"got {type(layer).__name__} {layer!r}"
         )
-    name = layer if layer in dict(network.named_modules(remove_duplicate=False)) else _without_indices(network, layer)
+    names = dict(network.named_modules(remove_duplicate=False))
+    name = layer if layer in names else _without_indices(network, layer)
+    if name not in names:
+        same = [other for other in names if _without_wrappers(other) == _without_wrappers(name)]
+        name = same[0] if len(same) == 1 else name
     find(network, name)
     return name
+
+
+def _without_wrappers(name: str) -> str:
+    """Return the name without the parts that torch.compile and DataParallel add.
+
+    >>> _without_wrappers("_orig_mod.layer4"), _without_wrappers("module.backbone._orig_mod.layer4")
+    ('layer4', 'backbone.layer4')
+    """
+    return ".".join(part for part in name.split(".") if part not in ("_orig_mod", "module"))
 
 
 def _name_of_module(network: nn.Module, layer: nn.Module) -> str:
