@@ -17,6 +17,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import FlatHeatmapWarning, InputTypeError, NonFiniteError, SettingError, ShapeError, TargetError
 from fusioncam.tasks import Detection, Embedding, MultiLabel, Regression, Segmentation
+from selection import slow_unless
 from toys import Fixed, Pool, Toy, linear, problem
 
 DETECTORS = ("faster r-cnn", "retinanet", "fcos", "ssd")
@@ -139,7 +140,7 @@ CASES = ("segmentation", "region", "one class", "embedding", "regression", "mult
 # -- all wrappers -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["grad-cam", "fusion-cam"])
+@pytest.mark.parametrize("method", ["grad-cam", slow_unless(False, "fusion-cam")])
 @pytest.mark.parametrize("name", CASES)
 def test_heatmaps_are_in_range_and_independent_of_the_batch(name, method):
     """Every wrapper is explained at a layer of the wrapped network; a batch equals its single images."""

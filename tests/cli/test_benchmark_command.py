@@ -68,6 +68,7 @@ def test_run_writes_rows_tables_and_figures(cli, photos):
     assert printed == {*Path("run/tables").iterdir(), *Path("run/figures").iterdir(), Path("run/report.html")}
 
 
+@pytest.mark.slow
 def test_report_is_written_again_without_a_network(cli, photos, monkeypatch):
     """`fusioncam report` writes the same files from the stored rows, also for an unfinished run."""
     cli("benchmark", photos, *FAST, "-o", "run")
@@ -85,6 +86,7 @@ def test_report_is_written_again_without_a_network(cli, photos, monkeypatch):
     assert {path: path.read_bytes() for path in files} == files
 
 
+@pytest.mark.slow
 def test_report_shows_the_images_of_stored_heatmaps(cli, photos, monkeypatch):
     """The run stores what is needed to crop and label the images, so the report works from any folder."""
     cli("benchmark", "photos", *FAST, "--keep-heatmaps", "-o", "run", "--no-report")

@@ -21,6 +21,7 @@ from samples import CAT, Small, photo
 # -- the installed program -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_folder_with_a_bad_image(photos, tmp_path):
     """The good images have heatmaps, the bad one is reported, and the exit code is 1."""
     out = tmp_path / "out"

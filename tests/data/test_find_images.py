@@ -203,6 +203,7 @@ def test_a_folder_that_cannot_be_read_is_reported_in_its_position(linked, monkey
     assert "Permission denied" in str(error)
 
 
+@pytest.mark.slow
 def test_folders_nested_deeply_are_searched(tmp_path):
     """The depth of folders is not limited by Python's recursion limit."""
     folder = tmp_path

@@ -72,6 +72,7 @@ def test_values_hold_no_graph(name, mode):
         torch.testing.assert_close(values, expected, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_no_graph_stays_in_memory():
     """After calls of several kinds, as many tensors are part of a graph as before."""
     names = ("fullgrad", "integrated-gradients", "edges", "grad-cam", "fusion-cam", "shapley-cam", "layer-cam")

@@ -13,13 +13,14 @@ from fusioncam.report.html.page import write_html_report
 from fusioncam.report.tables.csv_cells import escape_cell, unescape_cell
 from fusioncam.report.tables.model import Page
 from fusioncam.report.write import write_tables
+from selection import slow_unless
 
 BENCHMARK = ("benchmark", "photos", *FAST, "--metric", "increase", "-o", "run", "-q")
 EXPLAIN = ("explain", "photos", *FAST, "-o", "run", "-q")
 REPORTS = ("report.html", "report-outdated.html")
 
 
-@pytest.fixture(params=[BENCHMARK, EXPLAIN], ids=lambda words: words[0])
+@pytest.fixture(params=[slow_unless(words is EXPLAIN, words, id=words[0]) for words in (BENCHMARK, EXPLAIN)])
 def run(request, program):
     """The words of a command that has written its results and its report into the folder run."""
     assert program(*request.param).code == 0

@@ -393,7 +393,11 @@ def same(first, second):
 
 @pytest.mark.parametrize(
     ("mode", "frozen", "training"),
-    [(torch.no_grad, False, True), (torch.inference_mode, True, False), (torch.enable_grad, True, True)],
+    [
+        (torch.no_grad, False, True),
+        slow_unless(False, torch.inference_mode, True, False),
+        slow_unless(False, torch.enable_grad, True, True),
+    ],
 )
 @pytest.mark.parametrize("name", METHODS)
 def test_call_has_no_side_effects(name, mode, frozen, training):

@@ -29,11 +29,11 @@ def layer_name(network: nn.Module, layer: object) -> str:
             f"expected the dotted name of a layer such as {_example(network)!r}, or a module of the network, "
             f"got {type(layer).__name__} {layer!r}"
         )
-    names = dict(network.named_modules(remove_duplicate=False))
-    name = layer if layer in names else _without_indices(network, layer)
-    if name not in names:
-        same = [other for other in names if _without_wrappers(other) == _without_wrappers(name)]
-        name = same[0] if len(same) == 1 else name
+    known = [name for name, _ in network.named_modules(remove_duplicate=False)]
+    name = layer if layer in known else _without_indices(network, layer)
+    if name not in known:
+        same = [other for other in known if _without_wrappers(other) == _without_wrappers(name)]
+        name = str(same[0]) if len(same) == 1 else name
     find(network, name)
     return name
 

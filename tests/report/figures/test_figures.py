@@ -284,6 +284,7 @@ def test_user_settings_are_ignored_and_restored(monkeypatch):
     assert mpl.rcParams["lines.linewidth"] == 17
 
 
+@pytest.mark.slow
 def test_figures_of_a_run_have_unique_names():
     """Names that contain mathematical signs are drawn as plain text."""
     names = [*NAMES, "$x_1$", *(f"fusion-cam(theta={one})" for one in (0, 10, 20))]
@@ -312,6 +313,7 @@ def test_figures_of_a_run_have_unique_names():
     assert render(drawn["curves-lite0"], "png")[1:4] == b"PNG"
 
 
+@pytest.mark.slow
 def test_files_are_reproducible():
     """The files hold no date and no random ids."""
     one, other = (

@@ -419,6 +419,7 @@ def test_heatmaps_of_images_given_in_python_are_shown(tmp_path):
     assert "the images were given in Python" in text
 
 
+@pytest.mark.slow
 def test_without_heatmaps_there_is_no_gallery(tmp_path):
     """A note says how to get one."""
     _, page = page_of(write_run(tmp_path / "run", ["a.png", "b.png"], keep_heatmaps=False))
@@ -427,6 +428,7 @@ def test_without_heatmaps_there_is_no_gallery(tmp_path):
     assert any("a run with --keep-heatmaps shows images here" in one for one in page.texts("p"))
 
 
+@pytest.mark.slow
 def test_runs_of_earlier_versions_have_a_report(tmp_path):
     """Without models.json heatmaps are shown alone, and classes are numbers."""
     run = write_run(tmp_path / "run", ["a.png"])

@@ -85,6 +85,7 @@ def test_max_box_acc_uses_one_threshold_for_all_images():
     assert cells["grad-cam"][0].interval == ""
 
 
+@pytest.mark.slow
 def test_max_box_acc_is_written_like_other_tables(tmp_path):
     """The CSV has a line per method with thresholds; without curves there is no page."""
     save(tmp_path, box_rows({"fusion-cam": [[0.5, 1.0] * 50] * 2}))
