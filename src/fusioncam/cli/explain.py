@@ -201,7 +201,8 @@ def _images(paths: list[str]) -> list[Path | ImageError]:
     others -= results_among(others)
     if others:
         kinds = ", ".join(sorted({path.suffix or path.name for path in others})[:5])
-        print_note(f"note: left out {len(others)} file{'s' * (len(others) > 1)} that are not images ({kinds})")
+        count = "1 file that is not an image" if len(others) == 1 else f"{len(others)} files that are not images"
+        print_note(f"note: left out {count} ({kinds})")
     images = {one for one in found if isinstance(one, Path)}
     results = results_among(images).difference(map(Path, paths))
     if results:
