@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fusioncam.data.depth import guessed_range
 from fusioncam.errors import ImageError
+from fusioncam.utils.array_files import map_array
 from fusioncam.utils.optional import extra
 
 _SHOWN = (2, 98)  # percentiles that are shown as black and white
@@ -64,8 +65,8 @@ def is_array_file(path: str | Path) -> bool:
 def read_array(path: str | Path, max_pixels: int) -> NDArray[Any]:
     """Return the array of a ``.npy`` file; raise :class:`ImageError` if it has none or is too large."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = map_array(path)
+    except (OSError, ValueError) as error:
         raise ImageError(f"{path}: not an array that numpy can read: {error}") from None
     if array.size > 3 * max_pixels:
         raise ImageError(f"{path}: it has {array.size:,} values, more than {3 * max_pixels:,}: resize it first")

@@ -151,6 +151,7 @@ class NetworkRunner:
         if self.speed.should_compile(x.device, jobs * (tuner.best or 0)):
             compiled = self._compiled_for(x, tuner.size, max(1, torch.get_num_threads() // workers))
             if compiled.ready:
+                self._decide_reading(x)  # the operations of compiled code cannot be followed
                 call = partial(self._run_padded, compiled, lambda jobs: compiled.size)
                 return [call] * workers, ChunkSizeTuner((compiled.size,))
         if x.device.type != "cpu" and jobs < min(tuner.sizes):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fusioncam.errors import ResultsError
 from fusioncam.report.html.page_model import Failure
 from fusioncam.trust.rendering import CardView
+from fusioncam.utils.array_files import map_array
 from fusioncam.utils.stored_files import EXPLANATIONS, read_stored
 from fusioncam.utils.text import minus
 
@@ -136,8 +137,8 @@ def read_explanations(folder: Path) -> StoredRun:
 def read_heatmap(path: Path) -> NDArray[np.float32] | None:
     """Return a saved heatmap ``(H, W)``, or None if the file is missing or holds anything else."""
     try:
-        heatmap = np.load(path, mmap_mode="r", allow_pickle=False)  # a header that claims more is refused
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, MemoryError):
+        heatmap = map_array(path)
+    except (OSError, ValueError):
         return None
     valid = heatmap.ndim == 2 and heatmap.size and heatmap.dtype.kind == "f" and np.isfinite(heatmap).all()
     return heatmap.astype(np.float32) if valid else None
