@@ -5,6 +5,7 @@ As a program: ``fuzzing.py KIND SECONDS [FIRST SEED]``; it prints how many input
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import random
@@ -87,7 +88,7 @@ def changed_value(rng: random.Random, content: object) -> object:
         content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
     )
     if not inner or rng.random() < 0.15:
-        return rng.choice(VALUES)
+        return copy.deepcopy(rng.choice(VALUES))
     key, value = rng.choice(inner)
     action = rng.random()
     if action < 0.1:
@@ -95,7 +96,7 @@ def changed_value(rng: random.Random, content: object) -> object:
     elif action < 0.2 and isinstance(content, dict):
         content[rng.choice(["", "x" * 500, "a", "1"])] = value
     elif action < 0.2:
-        content.insert(key, rng.choice(VALUES))
+        content.insert(key, copy.deepcopy(rng.choice(VALUES)))
     else:
         content[key] = changed_value(rng, value)
     return content
