@@ -206,6 +206,7 @@ def megabytes():
 @pytest.mark.serial
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 @pytest.mark.filterwarnings("ignore:.*constant heatmap")
+@pytest.mark.filterwarnings("ignore:.*the rest is cropped away")
 def test_memory_is_flat_over_many_calls(one_thread, capsys):
     """2,000 heatmaps of images of eight sizes by several methods; torch itself keeps something for every size."""
     explained, rng = ExplainedModel(Small(), labels=None), np.random.default_rng(0)
