@@ -56,6 +56,17 @@ def test_files_of_many_channels_are_opened(tmp_path):
         np.testing.assert_allclose(opened.values, BYTES[..., :channels] / 255, atol=1e-6, err_msg=name)
 
 
+def test_files_with_too_many_values_are_not_decoded(tmp_path, monkeypatch):
+    """The number of values is known from the header, also of a TIFF that PIL does not open."""
+    np.save(tmp_path / "a.npy", BYTES)
+    tifffile.imwrite(tmp_path / "bands.tif", BYTES, photometric="minisblack", planarconfig="contig")
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", lambda *args, **kwargs: pytest.fail("it was decoded"))
+
+    for name in ("a.npy", "bands.tif"):
+        with pytest.raises(ImageError, match="12,000 values, more than 2,400"):
+            open_with_channels(tmp_path / name, 6, max_pixels=800)
+
+
 def test_arrays_and_tensors_become_rgb():
     """A network of 3 channels takes floating-point and 16-bit arrays and tensors as it takes bytes."""
     pixels = np.asarray(open_image(BYTES[..., :3]))

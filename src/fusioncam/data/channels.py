@@ -68,18 +68,27 @@ def read_array(path: str | Path, max_pixels: int) -> NDArray[Any]:
         array = map_array(path)
     except (OSError, ValueError) as error:
         raise ImageError(f"{path}: not an array that numpy can read: {error}") from None
-    if array.size > 3 * max_pixels:
-        raise ImageError(f"{path}: it has {array.size:,} values, more than {3 * max_pixels:,}: resize it first")
+    _require_size(array.size, max_pixels, path)
     return np.array(array)
 
 
-def read_tiff(path: str | Path) -> NDArray[Any]:
-    """Return the bands of a TIFF that PIL does not open; raise :class:`ImageError` for a damaged file."""
+def read_tiff(path: str | Path, max_pixels: int) -> NDArray[Any]:
+    """Return the bands of a TIFF that PIL does not open; raise :class:`ImageError` if it is damaged or too large."""
     tifffile = extra("tiff", "tifffile", "TIFF files with more than four bands")
     try:
-        return np.asarray(tifffile.imread(path))
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            _require_size(series.size, max_pixels, path)  # before the pixels are decoded
+            return np.asarray(series.asarray())
+    except ImageError:
+        raise
     except Exception as error:  # its decoders raise many kinds of errors on damaged files
         raise ImageError(f"{path}: damaged, or of a kind that tifffile does not open: {error}") from None
+
+
+def _require_size(values: int, max_pixels: int, path: str | Path) -> None:
+    if values > 3 * max_pixels:
+        raise ImageError(f"{path}: it has {values:,} values, more than {3 * max_pixels:,}: resize it first")
 
 
 def as_channels(array: NDArray[Any] | Tensor, channels: int, name: str) -> ChannelImage:

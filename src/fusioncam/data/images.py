@@ -159,7 +159,7 @@ def _file_with_channels(path: str | Path, channels: int, max_pixels: int, frame:
     except ImageError:
         if Path(path).suffix.lower() not in (".tif", ".tiff") or not os.path.isfile(path):  # noqa: PTH113 # as above
             raise
-        return as_channels(read_tiff(path), channels, name)
+        return as_channels(read_tiff(path, max_pixels), channels, name)
 
 
 @contextmanager
