@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from fusioncam.inference.random_state import ADVICE, kept_random_state
 from fusioncam.model.layer_search import LayerSearch
 from fusioncam.model.layouts import Layout
 from fusioncam.model.scores import probabilities_of
+from fusioncam.utils.quiet import ignoring
 
 T = TypeVar("T")
 
@@ -129,8 +129,7 @@ class _Look:
 
     def description(self, name: str) -> Description:
         began = time.perf_counter()
-        with kept_random_state(self.x.device), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FusionCamWarning)  # they are among the problems
+        with kept_random_state(self.x.device), ignoring(FusionCamWarning):  # they are among the problems
             facts = self._scores()
             if facts:
                 facts |= self._layers()
@@ -224,7 +223,7 @@ class _Look:
     # -- the image ----------------------------------------------------------------------------------------------
 
     def _image(self) -> ImageContent | None:
-        if self.x.dim() != 4 or self.x.shape[1] != len(self.preprocessing.mean):
+        if self.x.dim() != 4 or self.x.shape[1] != self.preprocessing.channels:
             return None
         sizes = None if self.size is None else [self.size]
         (content,) = contents_of(self.x.detach(), self.preprocessing, sizes)

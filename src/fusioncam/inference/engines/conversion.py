@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from fusioncam.errors import EngineError
 from fusioncam.inference.engines.openvino_import import openvino
+from fusioncam.utils.quiet import ignoring
 
 # from a network and its inputs (B, C, *s) to the logits (B, classes)
 Forward = Callable[[nn.Module, Tensor], Tensor]
@@ -41,9 +41,8 @@ def convert(network: nn.Module, forward: Forward, example: Tensor) -> Any:
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     try:
-        with warnings.catch_warnings():
+        with ignoring():
             # about sizes that become constants: they are constant, since inputs always have the example's shape
-            warnings.simplefilter("ignore")
             record: Any = torch.jit.trace
             traced = record(_LogitsOnly(network, forward), example, check_trace=False, strict=False)
             decoder = TorchScriptPythonDecoder(traced, example_input=(example,))

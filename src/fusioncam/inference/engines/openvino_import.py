@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from fusioncam.utils.optional import extra
+from fusioncam.utils.quiet import ignoring
 
 _STATISTICS = "openvino_telemetry"
 
@@ -24,8 +24,7 @@ def installed() -> bool:
 @cache
 def openvino() -> Any:
     """Return the package; raise :class:`MissingExtraError` if it is not installed."""
-    with _without_statistics(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _without_statistics(), ignoring():
         return extra("openvino", "openvino", "passes with engine='openvino'")
 
 
