@@ -10,7 +10,7 @@ import torch
 import samples
 from benchmark_runs import BASELINES, benchmark_rows
 from fusioncam import METHODS, cached_passes
-from fusioncam.benchmark.evaluator import Evaluator, blank_input
+from fusioncam.benchmark.evaluator import Evaluator
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.inference.costs import count_passes
 from fusioncam.methods.registry import as_methods
@@ -69,7 +69,7 @@ def test_shared_results_are_computed_once():
     metrics = dict(pair for name in ("average-drop", "increase", "insertion(steps=4)") for pair in as_metrics(name))
     model, sample = samples.small(), Sample("one", painted(1))
     evaluator = Evaluator(model, "m", methods, metrics, [sample])
-    warm_up(model, methods.values(), blank_input(model))
+    warm_up(model, methods.values(), model.preprocessing.blank_input())
     with count_passes() as counter:
         rows, heatmaps = evaluator.measure(sample, {(method, metric) for method in methods for metric in metrics}, {})
 

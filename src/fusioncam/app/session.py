@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-import torch
 from PIL import Image
 
 from fusioncam.app.cached_explanation import CachedExplanation, cache_maps, spec_with_theta
@@ -80,7 +79,7 @@ class Session:
     def layers(self, model: str) -> list[str]:
         """Return the layers with spatial feature maps: the default layer, then the others from last to first."""
         network = self._model(model)
-        x = torch.zeros(1, network.preprocessing.channels, *network.preprocessing.size)
+        x = network.preprocessing.blank_input()
         default = network.layers.default(x)
         others = [layer.name for layer in network.layers.candidates(x) if layer.name != default]
         return [default, *reversed(others)]

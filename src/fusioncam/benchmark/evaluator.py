@@ -221,16 +221,8 @@ def finite_or_none(value: Tensor | float) -> float | None:
     return None if math.isnan(number) else number
 
 
-# -- blank inputs ----------------------------------------------------------------------------------------------
-
-
-def blank_input(model: ExplainedModel) -> Tensor:
-    """Return an input of the model's size, ``(1, C, H, W)`` of zeros."""
-    return torch.zeros(1, model.preprocessing.channels, *model.preprocessing.size)
-
-
 def count_classes(model: ExplainedModel) -> int | None:
     """Return the network's number of classes; None for a network that fails, which the rows report."""
     with suppress(Exception):
-        return model.logits(blank_input(model)).shape[1]
+        return model.logits(model.preprocessing.blank_input()).shape[1]
     return None

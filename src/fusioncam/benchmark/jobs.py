@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fusioncam.benchmark.evaluator import Evaluator, TimedHeatmap, blank_input
+from fusioncam.benchmark.evaluator import Evaluator, TimedHeatmap
 from fusioncam.benchmark.multi_image import measure_group
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.distributed.workers import FailedJob, Work
@@ -113,7 +113,7 @@ class EvaluatorSetup:
     def __call__(self) -> Work:
         """Return the function that does the jobs."""
         evaluator = self.evaluator if self.load is None else replace(self.evaluator, model=self.load())
-        warm_up(evaluator.model, evaluator.methods.values(), blank_input(evaluator.model))
+        warm_up(evaluator.model, evaluator.methods.values(), evaluator.model.preprocessing.blank_input())
         return partial(_run_jobs, evaluator)
 
 

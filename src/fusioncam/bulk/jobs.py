@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-import torch
 from PIL import Image
 
 from fusioncam.bulk.compression import Size, as_grid, sizes_for
@@ -111,8 +110,8 @@ class Explainer:
     @cached_property
     def _layer_sizes(self) -> dict[str, tuple[int, ...]]:
         """The spatial size of the feature maps of each layer that has any."""
-        x = torch.zeros(1, self.model.preprocessing.channels, *self.model.preprocessing.size)
-        return {one.name: one.shape[1:] for one in self.model.layers.candidates(x)}
+        candidates = self.model.layers.candidates(self.model.preprocessing.blank_input())
+        return {one.name: one.shape[1:] for one in candidates}
 
     def _save_overlay(self, job: BulkJob, explanation: Explanation, number: int) -> str | None:
         if not self.plan.overlays:

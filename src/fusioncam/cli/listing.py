@@ -98,7 +98,6 @@ def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
     fusioncam list layers
     fusioncam list layers --model timm:resnet50
     """
-    import torch
     from rich.table import Table
 
     from fusioncam.cli.output import print_table
@@ -106,8 +105,7 @@ def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
     from fusioncam.zoo.loading import architecture
 
     explained = architecture(model)
-    preprocessing = explained.preprocessing
-    x = torch.zeros(1, preprocessing.channels, *preprocessing.size)
+    x = explained.preprocessing.blank_input()
     default, why = None, None
     try:
         default = explained.layers.default(x)

@@ -69,6 +69,10 @@ class Preprocessing:
         """The number of channels of the input."""
         return len(self.mean)
 
+    def blank_input(self) -> Tensor:
+        """Return an input ``(1, C, H, W)`` of zeros, for what depends only on the shape."""
+        return torch.zeros(1, self.channels, *self.size)
+
     @old_keywords(picture="image")
     def __call__(self, image: Image.Image | ChannelImage) -> Tensor:
         """Return the normalised input ``(C, H, W)`` of an upright RGB image, or of one with as many channels.
