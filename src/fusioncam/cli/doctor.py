@@ -69,11 +69,11 @@ def doctor(
 def _description(model: ExplainedModel, image: str | None) -> Description:
     """Return the description with an image, or with an example input."""
     from fusioncam.benchmark.throughput import example_input
-    from fusioncam.data.images import open_image
+    from fusioncam.data.images import open_with_channels
 
     if image is None:
         return model.describe(example_input(model))
-    opened = open_image(image)
+    opened = open_with_channels(image, model.preprocessing.channels)
     return model.describe(model.preprocessing(opened)[None].to(model.device), opened.size)
 
 
