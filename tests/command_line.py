@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -49,8 +50,11 @@ def names_of(out: Path = Path("fusioncam-out")) -> list[str]:
     return names
 
 
-def start_program(*args: object) -> subprocess.Popen[str]:
-    """Start the installed program in the folder of the tests, where it finds the model factories in samples.py."""
+def start_program(*args: object, **environment: str) -> subprocess.Popen[str]:
+    """Start the installed program in the folder of the tests, where it finds the model factories in samples.py.
+
+    ``environment`` has variables that are set for it.
+    """
     path = Path(sys.executable).with_name("fusioncam")
     # background jobs of a shell ignore Ctrl-C, and so would the processes that they start
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -58,6 +62,7 @@ def start_program(*args: object) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [path, *map(str, args)],
             cwd=Path(__file__).parent,
+            env=os.environ | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",

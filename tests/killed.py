@@ -6,26 +6,13 @@ nothing itself, so that each forked child starts at once and runs like any other
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import sys
-import time
 from pathlib import Path
 
 from fusioncam.benchmark.plan import as_plan
 from fusioncam.benchmark.runner import run
-
-
-def start_child(plan, out: Path) -> int:
-    """Start the run in a child process and return its id."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            run(plan, out)
-        finally:
-            os._exit(0)
-    return pid
+from kills import kill_runs
 
 
 def size_of(path: Path) -> int:
@@ -36,18 +23,9 @@ def size_of(path: Path) -> int:
 def main(out: Path, kills: int, seed: int, data: str, methods: str, metrics: str) -> int:
     """Start up to ``kills`` runs, kill each at a random moment, and return how many were killed before their end."""
     plan = as_plan(data=data, models=["samples:small"], methods=methods.split(";"), metrics=metrics.split(";"))
-    rng, journal, killed = random.Random(seed), out / "rows.jsonl", 0
-    for _ in range(kills):
-        pid, wanted_size = start_child(plan, out), size_of(journal) + rng.choice([0, 1, 1, 1, 1])
-        while size_of(journal) < wanted_size and os.waitpid(pid, os.WNOHANG) == (0, 0):
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.05))
-        try:
-            os.kill(pid, signal.SIGKILL)
-            killed += os.waitpid(pid, 0)[1] == signal.SIGKILL
-        except (ProcessLookupError, ChildProcessError):
-            break
-    return killed
+    rng, journal = random.Random(seed), out / "rows.jsonl"
+    steps = (rng.choice([0, 1, 1, 1, 1]) for _ in range(kills))
+    return kill_runs(lambda: run(plan, out), lambda: size_of(journal), rng, steps, 0.05)
 
 
 if __name__ == "__main__":

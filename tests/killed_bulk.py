@@ -5,14 +5,12 @@ The parent imports everything once and computes nothing itself, so that each for
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import sys
-import time
 from pathlib import Path
 
 from fusioncam.bulk import BulkPlan, explain_in_bulk
+from kills import kill_runs
 
 
 def plan_of(data: str) -> BulkPlan:
@@ -20,32 +18,13 @@ def plan_of(data: str) -> BulkPlan:
     return BulkPlan((data,), model="samples:small", methods=("grad-cam", "ablation-cam"), shard=3, overlays=True)
 
 
-def start_child(data: str, out: Path) -> int:
-    """Start the run in a child process and return its id."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            explain_in_bulk(plan_of(data), out)
-        finally:
-            os._exit(0)
-    return pid
-
-
 def main(out: Path, kills: int, seed: int, data: str) -> int:
     """Start up to ``kills`` runs, kill each at a random moment, and return how many were killed before their end."""
-    rng, killed = random.Random(seed), 0
-    for _ in range(kills):
-        pid, overlays = start_child(data, out), out / "overlays"
-        wanted = len(list(overlays.rglob("*.jpg"))) + rng.randrange(1, 9)
-        while len(list(overlays.rglob("*.jpg"))) < wanted and os.waitpid(pid, os.WNOHANG) == (0, 0):
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.02))
-        try:
-            os.kill(pid, signal.SIGKILL)
-            killed += os.waitpid(pid, 0)[1] == signal.SIGKILL
-        except (ProcessLookupError, ChildProcessError):
-            break
-    return killed
+    rng, overlays = random.Random(seed), out / "overlays"
+    steps = (rng.randrange(1, 9) for _ in range(kills))
+    return kill_runs(
+        lambda: explain_in_bulk(plan_of(data), out), lambda: len(list(overlays.rglob("*.jpg"))), rng, steps, 0.02
+    )
 
 
 if __name__ == "__main__":

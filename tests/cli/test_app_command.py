@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
 import sys
-from pathlib import Path
 
 import httpx
 import pytest
 
+from command_line import start_program
 from fusioncam.cli.main import main
 
 MODEL = "samples:small"
@@ -51,18 +50,7 @@ def test_the_command_serves_until_ctrl_c(tmp_path):
     """It serves this machine only, and Ctrl-C is not an error."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "fusioncam"]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore SIGINT
-    try:
-        server = subprocess.Popen(
-            [*command, "app", "--model", MODEL, "--port", str(port)],
-            cwd=Path(__file__).parents[1],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    server = start_program("app", "--model", MODEL, "--port", port)
     try:
         assert server.stdout.readline() == f"fusioncam app: http://127.0.0.1:{port}/ (Ctrl-C stops it)\n"
         assert httpx.get(f"http://127.0.0.1:{port}/", timeout=60).status_code == 200

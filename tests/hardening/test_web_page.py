@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from command_line import start_program
 from fusioncam.app import limits as limits_module
 from fusioncam.app import run_server
 from fusioncam.app.hosts import AllowedHosts
@@ -253,18 +253,7 @@ def test_signals_leave_nothing_behind(name, code, tmp_path):
     """Neither uploads nor child processes nor the port, also while an explanation runs."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "fusioncam", "app", "--model", "samples:small", "--port", str(port)],
-            cwd=Path(__file__).parents[1],
-            env={**os.environ, "TMPDIR": str(tmp_path)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    server = start_program("app", "--model", "samples:small", "--port", port, TMPDIR=str(tmp_path))
     try:
         assert "Ctrl-C" in server.stdout.readline()
         site = f"http://127.0.0.1:{port}/"
