@@ -20,6 +20,7 @@ SUBJECTS = ("exact", "share", "budget", "ablation", "curves", "memory", "network
 HEADS = ("| what | measured: median (lowest to highest) | images | aim | |", "| --- | --- | --: | --- | --- |")
 MARKS = {True: "met", False: "**missed**", None: ""}
 CUDA = meta.RESULTS / "cuda"
+OPENVINO = meta.RESULTS / "openvino"
 
 
 class Pair(NamedTuple):
@@ -37,17 +38,17 @@ FUSION_CAM = "fusioncam fusion-cam"
 PAIRS = (
     *(
         Pair(
-            "Fusion-CAM" + suffix,
-            f"Score-CAM alone of {peer}" + suffix,
+            f"Fusion-CAM{engine}",
+            f"Score-CAM alone of {peer}",
             "exact",
-            (f"{FUSION_CAM}, an image", f"{peer} score-cam, an image"),
-            f"{FUSION_CAM}: times as fast as {peer} score-cam",
-            folder,
+            (f"{FUSION_CAM}{engine}, an image", f"{peer} score-cam, an image"),
+            f"{FUSION_CAM}{engine}: times as fast as {peer} score-cam",
+            OPENVINO,
         )
-        for peer, suffix, folder in (
-            ("pytorch-grad-cam", "", meta.RESULTS),
-            ("torch-cam", "", meta.RESULTS),
-            ("torch-cam", ", on a GPU", CUDA),
+        for peer, engine in (
+            ("pytorch-grad-cam", ""),
+            ("pytorch-grad-cam", ", OpenVINO"),
+            ("torch-cam", ", OpenVINO"),
         )
     ),
     Pair(
@@ -58,11 +59,12 @@ PAIRS = (
         "fusioncam ablation-cam: times as fast as pytorch-grad-cam ablation-cam",
     ),
     Pair(
-        "insertion and deletion, 113 steps",
+        "insertion and deletion, 113 steps, OpenVINO",
         "plain loop, faster than torch-cam",
         "curves",
         ("fusioncam insertion and deletion", "plain loop, 1 at a time"),
         "times as fast as plain loop, 1 at a time",
+        OPENVINO,
     ),
 )
 
@@ -140,6 +142,11 @@ def findings():
 def findings_on_a_gpu():
     """Return the figures that were measured on a GPU."""
     return stored_in(CUDA)
+
+
+def findings_with_openvino():
+    """Return the figures that were measured with the passes in OpenVINO."""
+    return stored_in(OPENVINO)
 
 
 def stored_in(folder):
@@ -241,7 +248,12 @@ def simulation():
 
 PAGES = {
     "README.md": {"speed": speed_table},
-    "benchmarks/README.md": {"chunks": chunks_table, "findings": findings, "gpu": findings_on_a_gpu},
+    "benchmarks/README.md": {
+        "chunks": chunks_table,
+        "findings": findings,
+        "openvino": findings_with_openvino,
+        "gpu": findings_on_a_gpu,
+    },
     "docs/scaling-results.md": {"curve": curve, "paper": on_paper, "simulation": simulation},
 }
 
