@@ -19,7 +19,7 @@ LAYERS = [
     {"cli"},
     {"report"},
     {"__init__", "labels"},  # labels re-exports a module of data under its old name
-    {"benchmark", "app", "bulk"},
+    {"benchmark", "app", "bulk", "compat"},
     {"explanations"},
     {"trust"},
     {"metrics"},

@@ -116,6 +116,13 @@ class NetworkRunner:
             record_passes(passes=len(x), planned=len(x))
         return logits
 
+    def output(self, x: Tensor) -> object:
+        """Return what the network itself returns for ``x``, without gradients."""
+        with self.exclusive_eval(grad=False):
+            x = self.validate_input(x)
+            record_passes(passes=len(x), planned=len(x))
+            return self.network(x)
+
     def randomness(self, x: Tensor) -> Randomness:
         """Return what two passes of ``x`` show; measured once per network. The caller's random state is kept."""
         if self._randomness is None:

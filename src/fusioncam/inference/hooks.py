@@ -16,10 +16,13 @@ from torch.utils.hooks import RemovableHandle
 
 from fusioncam.errors import LayerError, suggestion
 from fusioncam.inference.capabilities import no_hooks_error
-from fusioncam.inference.layer_outputs import tensor_of, with_tensor
+from fusioncam.inference.layer_outputs import FirstTensor, LayerReading
 
 Hook = Callable[[nn.Module, Any, Any], Any]
 PreHook = Callable[[nn.Module, Any, Mapping[str, Any]], Any]
+# how layers are read that are not read as usual
+Readings = Mapping[str, LayerReading]
+_AS_USUAL: Readings = {}
 
 
 def find(network: nn.Module, layer: str) -> nn.Module:
@@ -68,23 +71,27 @@ def _registered(
 
 
 @contextmanager
-def capture(network: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, list[Tensor]]]:
+def capture(
+    network: nn.Module, layers: Iterable[str], readings: Readings = _AS_USUAL
+) -> Iterator[dict[str, list[Tensor]]]:
     """Collect the outputs of each layer, one tensor per run, ready for ``torch.autograd.grad``.
 
     The next module gets a copy, so that an in-place operation after a layer changes neither its maps nor their
     gradients. Where no parameter before a layer requires a gradient, its output becomes a leaf, so that its gradient
-    is computed all the same.
+    is computed all the same. Where a reading cannot be written back, the rest of the network does not depend on it.
     """
     outputs: dict[str, list[Tensor]] = {layer: [] for layer in layers}
 
     def keep(layer: str) -> Hook:
+        reading = readings.get(layer, FirstTensor())
+
         def hook(module: nn.Module, args: Any, output: Any) -> Any:
-            maps = tensor_of(output, layer)
+            maps, writable = reading.read(output, layer), reading.can_write(output, layer)
             with torch.inference_mode(False), torch.enable_grad():
                 maps = maps.clone() if maps.is_inference() else maps
-                maps = maps if maps.requires_grad else maps.detach().requires_grad_()
+                maps = maps if maps.requires_grad and writable else maps.detach().requires_grad_()
                 outputs[layer].append(maps)
-                return with_tensor(output, maps.clone())
+                return reading.write(output, maps.clone(), layer) if writable else None
 
         return hook
 
@@ -93,14 +100,47 @@ def capture(network: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, lis
 
 
 @contextmanager
-def replace_outputs(network: nn.Module, changes: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+def replace_outputs(
+    network: nn.Module, changes: Mapping[str, Callable[[Tensor], Tensor]], readings: Readings = _AS_USUAL
+) -> Iterator[None]:
     """Replace the output of each layer by ``changes[layer](output)``, which may have another batch size."""
 
     def replacing(layer: str, change: Callable[[Tensor], Tensor]) -> Hook:
-        return lambda module, args, output: with_tensor(output, change(tensor_of(output, layer)))
+        reading = readings.get(layer, FirstTensor())
+        return lambda module, args, output: reading.write(output, change(reading.read(output, layer)), layer)
 
     with _registered((find(network, layer), replacing(layer, change)) for layer, change in changes.items()):
         yield
+
+
+class InputMemory:
+    """The input ``x`` of the network's last pass, for programs that run the network themselves.
+
+    Its hook stays until :meth:`remove`, unlike all others.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.x: Tensor | None = None
+        self._active = True
+        self._handle = nn.Module.register_forward_pre_hook(network, self._keep)
+
+    def _keep(self, module: nn.Module, args: Any) -> None:
+        if self._active and args and isinstance(args[0], Tensor):
+            self.x = args[0].detach()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Ignore the passes inside the block."""
+        self._active = False
+        try:
+            yield
+        finally:
+            self._active = True
+
+    def remove(self) -> None:
+        """Remove the hook, and drop the input."""
+        self._handle.remove()
+        self.x = None
 
 
 def has_hooks(network: nn.Module) -> bool:

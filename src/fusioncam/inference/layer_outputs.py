@@ -4,12 +4,44 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from fusioncam.errors import LayerError
+
+
+class LayerReading(Protocol):
+    """Reads one tensor from the output of a layer, and writes another one in its place."""
+
+    def read(self, output: Any, layer: str) -> Tensor:
+        """Return the tensor."""
+        ...
+
+    def can_write(self, output: Any, layer: str) -> bool:
+        """Return whether :meth:`write` works."""
+        ...
+
+    def write(self, output: Any, tensor: Tensor, layer: str) -> Any:
+        """Return the output with another tensor."""
+        ...
+
+
+class FirstTensor:
+    """Reads the output itself, or the first part of it: :func:`tensor_of` and :func:`with_tensor`."""
+
+    def read(self, output: Any, layer: str) -> Tensor:
+        """Return the tensor."""
+        return tensor_of(output, layer)
+
+    def can_write(self, output: Any, layer: str) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, output: Any, tensor: Tensor, layer: str) -> Any:
+        """Return the output with another tensor."""
+        return with_tensor(output, tensor)
 
 
 def first_tensor(output: Any) -> Any:

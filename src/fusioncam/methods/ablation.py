@@ -56,12 +56,15 @@ class AblationCAM:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        return to_heatmap(weighted_sum(*self.channel_weights(model, x, target)), x, self)
+
+    def channel_weights(self, model: ExplainedModel, x: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+        """Return the channels ``(N, K, *s)`` and their weights ``(N, K)``."""
         record = model.record(x, target, self.layer)
         changes = WithoutChannel(record.activations)
         ablated = model.ablated_scores(x, changes, target, readout=self.readout, layer=self.layer).T
         score = score_from_logits(record.logits, target, self.readout)[:, None]
-        drop = (score - ablated).where(changes.active.T, 0)
-        return to_heatmap(weighted_sum(record.activations, drop), x, self)
+        return record.activations, (score - ablated).where(changes.active.T, 0)
 
 
 class SingleLocation:

@@ -222,8 +222,12 @@ class ShapleyCAM:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        return to_heatmap(weighted_sum(*self.channel_weights(model, x, target)), x, self)
+
+    def channel_weights(self, model: ExplainedModel, x: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+        """Return the channels ``(N, K, *s)`` and their weights ``(N, K)``."""
         record, hessian_product = record_with_hessian_product(model, x, target, self.layer, self.utility)
-        return to_heatmap(grad_cam(record.activations, record.gradients - hessian_product / 2), x, self)
+        return record.activations, (record.gradients - hessian_product / 2).flatten(2).mean(2)
 
 
 @dataclass(frozen=True)

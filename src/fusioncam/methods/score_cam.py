@@ -87,6 +87,10 @@ class ScoreCAM:
     @memoize_pass
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        return from_channels(*self.channel_weights(model, x, target), x, self)
+
+    def channel_weights(self, model: ExplainedModel, x: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+        """Return the channels ``(N, K, *s)`` and their weights ``(N, K)``."""
         activations = model.record(x, target, self.layer).activations
         masks = ChannelMasks(activations, x.shape[2:], self.normalise)
         active = masks.active.T
@@ -104,7 +108,7 @@ class ScoreCAM:
         scores = score_within_budget(self, score, weights, activations, active)
         if self.maps == "normalised":
             activations = minmax(activations.flatten(0, 1)).reshape(activations.shape)
-        return from_channels(activations, weights(scores), x, self)
+        return activations, weights(scores)
 
 
 def cost_of_masks(budget: int | str | None, channels: int | None = None, times: int = 1) -> PassCount:

@@ -211,7 +211,7 @@ class _Look:
             return False
 
     def _layer(self, name: str) -> LayerDescription:
-        with hooks.capture(self.runner.network, [name]) as outputs:
+        with hooks.capture(self.runner.network, [name], self.search.readings) as outputs:
             self._logits()
         hooks.require_once(self.runner.network, name, len(outputs[name]))
         output = outputs[name][0].shape

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from fusioncam.data.preprocessing import Preprocessing
+from fusioncam.errors import SettingError
 from fusioncam.functional.masks import Fill, MaskSource
 from fusioncam.inference.cache import memoize_pass, prefetched_layers
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.input_check import input_channels
 from fusioncam.inference.layer_names import layer_name
+from fusioncam.inference.reshape import Reshape, ReshapeFunction
 from fusioncam.inference.settings import Speed
 from fusioncam.model import masked_passes
 from fusioncam.model.candidates import Candidate
@@ -31,8 +33,9 @@ class ExplainedModel:
     ``layer`` is a dotted module name, also with indices as in ``layer4[-1]``, or a module of the network; None
     selects the last layer with feature maps, see ``layers``. ``grid`` is the ``(rows, columns)`` of a transformer's
     tokens where the network does not determine it, and ``prefix`` and ``suffix`` are the numbers of class, register
-    or detection tokens before and after these. ``labels`` are the class names in order. ``speed`` sets how masked
-    images are batched: see :class:`Speed`.
+    or detection tokens before and after these. ``reshape`` is a function from the output of ``layer`` to its feature
+    maps ``(N, K, h, w)``, for layers that are not read by themselves. ``labels`` are the class names in order.
+    ``speed`` sets how masked images are batched: see :class:`Speed`.
 
     A call leaves the network as it was, also after an error: no hook, no ``.grad``, no changed train/eval flag, no
     changed grad mode. Calls from several threads on one network run one after the other. While a call runs, the
@@ -52,6 +55,7 @@ class ExplainedModel:
         grid: Sequence[int] | None = None,
         prefix: int | None = None,
         suffix: int | None = None,
+        reshape: ReshapeFunction | None = None,
         preprocessing: Preprocessing | None = None,
         labels: Sequence[str] | None = None,
         name: str | None = None,
@@ -62,12 +66,15 @@ class ExplainedModel:
         self.network = network
         self.layer = None if layer is None else layer_name(network, layer)
         self.grid = None if grid is None else tuple(grid)
-        self.prefix, self.suffix = prefix, suffix
+        self.prefix, self.suffix, self.reshape = prefix, suffix, reshape
         self.preprocessing = preprocessing or Preprocessing.for_channels(input_channels(network))
         self.labels = None if labels is None else tuple(labels)
         self.name = name or type(network).__name__
         self.speed = speed or Speed()
-        self.layers = LayerSearch(self.runner, self.layer, TokenHint(self.grid, prefix, suffix))
+        if reshape is not None and layer is None:
+            raise SettingError("reshape reads the output of one layer: pass layer=... too")
+        reading = None if reshape is None else Reshape(reshape)
+        self.layers = LayerSearch(self.runner, self.layer, TokenHint(self.grid, prefix, suffix), reading)
         self._ablation = LayerAblation(self.runner, self.layers)
 
     def with_layer(self, layer: str | nn.Module) -> ExplainedModel:
@@ -85,6 +92,7 @@ class ExplainedModel:
             grid=self.grid,
             prefix=self.prefix,
             suffix=self.suffix,
+            reshape=self.reshape,
             preprocessing=self.preprocessing,
             labels=self.labels,
             name=self.name,

@@ -39,7 +39,9 @@ def _runs_without(runner: NetworkRunner, x: Tensor) -> bool:
     return True
 
 
-def influences(runner: NetworkRunner, x: Tensor, layer: str, layout: Layout) -> bool:
+def influences(
+    runner: NetworkRunner, x: Tensor, layer: str, layout: Layout, readings: hooks.Readings | None = None
+) -> bool:
     """Return whether the scores of ``x`` change if noise replaces the maps of a layer, without class tokens."""
 
     def change(output: Tensor) -> Tensor:
@@ -53,6 +55,6 @@ def influences(runner: NetworkRunner, x: Tensor, layer: str, layout: Layout) -> 
     with runner.exclusive_eval(grad=False):
         x = runner.validate_input(x)
         before = runner(x, counted=False)
-        with hooks.replace_outputs(runner.network, {layer: change}):
+        with hooks.replace_outputs(runner.network, {layer: change}, readings or {}):
             after = runner(x, counted=False)
     return not torch.equal(before, after)

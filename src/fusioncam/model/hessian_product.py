@@ -29,7 +29,7 @@ def record_with_hessian_product(
         layout = model.layers.layout(layer, outputs[layer].shape, x)
         (gradients,) = output_gradients(score, outputs, create_graph=True)
         if gradients is None:
-            raise no_gradients(runner, x, layer, layout)
+            raise no_gradients(runner, x, layer, model.layers, layout)
         activations = layout.maps(outputs[layer]).detach()
         directional = (layout.maps(gradients) * activations).sum()
         product = None

@@ -95,7 +95,7 @@ class LayerAblation:
             return layout.output(changes(layout.maps(output)[0], which), output)
 
         images = x.expand(len(which), *x.shape[1:]) if whole else x
-        with hooks.replace_outputs(self._runner.network, {layer: change}):
+        with hooks.replace_outputs(self._runner.network, {layer: change}, self._search.readings):
             logits = self._runner(images, counted=not whole, rows=len(which))
         hooks.require_once(self._runner.network, layer, runs)
         return logits
@@ -111,7 +111,7 @@ class LayerAblation:
         sizes. The score of an image may differ by rounding if another image is in its batch; on a GPU this is the
         rounding of 10 bits.
         """
-        with hooks.capture(self._runner.network, [layer]) as outputs:
+        with hooks.capture(self._runner.network, [layer], self._search.readings) as outputs:
             plain = self._runner(x)
         hooks.require_once(self._runner.network, layer, len(outputs[layer]))
         self._search.layout(layer, outputs[layer][0].shape, x)

@@ -14,9 +14,10 @@ from fusioncam.inference import hooks
 from fusioncam.inference.capabilities import no_hooks_error
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.hooks import ModuleCall
+from fusioncam.inference.reshape import Reshape
 from fusioncam.model.candidates import Candidate, find_candidates, find_higher_resolution, find_last
 from fusioncam.model.gradient_support import influences, require_gradients
-from fusioncam.model.layout_errors import REORDERED, ambiguous_layout, batch_error, no_layout
+from fusioncam.model.layout_errors import REORDERED, ambiguous_layout, batch_error, no_layout, wrong_maps
 from fusioncam.model.layouts import Layout, TokenHint, even
 from fusioncam.model.module_order import contains_channels_first
 from fusioncam.model.readings import Readings
@@ -28,10 +29,16 @@ _SHAPES, _LAYOUTS = 32, 512
 
 
 class LayerSearch:
-    """The layers of a network that output feature maps. The traces of the last shapes of the input are kept."""
+    """The layers of a network that output feature maps. The traces of the last shapes of the input are kept.
 
-    def __init__(self, runner: NetworkRunner, layer: str | None, hint: TokenHint) -> None:
+    ``readings`` says how the model's own layer is read if a function of the user does it.
+    """
+
+    def __init__(
+        self, runner: NetworkRunner, layer: str | None, hint: TokenHint, reshape: Reshape | None = None
+    ) -> None:
         self._runner, self._layer, self._hint = runner, layer, hint
+        self.readings = {} if layer is None or reshape is None else {layer: reshape}
         self._traces = Recent[torch.Size, Readings](_SHAPES)
         self._probes = Recent[tuple[tuple[int, ...], torch.Size], list[ModuleCall]](_SHAPES)
         self._defaults = Recent[torch.Size, str](_SHAPES)
@@ -62,6 +69,8 @@ class LayerSearch:
         """Return the last layers before ``layer`` whose maps have 2, 4, 8... times its sides, coarse to fine."""
         readings, layer = self._trace(x), layer or self.default(x)
         last_call = {call.name: call for call in readings.calls if call.shape is not None}
+        if layer in self.readings:
+            raise LayerError(f"layer '{layer}' is read by a function: name the layers, as in refine-cam(layers=...)")
         if layer not in last_call:
             raise LayerError(f"layer '{layer}' does not output a tensor: name a layer with feature maps")
         shape = last_call[layer].shape or torch.Size()
@@ -73,6 +82,8 @@ class LayerSearch:
 
         Raises :class:`LayerError` if the output holds no maps, or if it is ambiguous how it holds them.
         """
+        if layer in self.readings:
+            return reshaped_layout(layer, shape, x.shape)
         if shape[0] != len(x):
             raise batch_error(layer, shape, len(x)) or no_layout(layer, shape, x.shape, self._hint)
 
@@ -170,6 +181,13 @@ class LayerSearch:
             if influences(self._runner, x, candidate.name, candidate.layout):
                 return candidate.name
         return found[0].name  # in a network whose head is still all zeros, no layer does
+
+
+def reshaped_layout(layer: str, shape: Sequence[int], x: Sequence[int]) -> Layout:
+    """Return the layout of maps that a function read; raise :class:`LayerError` unless they are one set per image."""
+    if len(shape) != len(x) or shape[0] != x[0]:
+        raise wrong_maps(layer, shape, x)
+    return Layout(tuple(shape[2:]))
 
 
 def _of_images(two: list[ModuleCall], one: list[ModuleCall]) -> list[ModuleCall]:

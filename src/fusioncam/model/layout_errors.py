@@ -40,6 +40,14 @@ def no_layout(layer: str, shape: Sequence[int], x: Sequence[int], hint: TokenHin
     )
 
 
+def wrong_maps(layer: str, shape: Sequence[int], x: Sequence[int]) -> LayerError:
+    """Return the error for a function that reads a layer's output and returns something else than its maps."""
+    return LayerError(
+        f"the function that reads layer '{layer}' returned {tuple(shape)} for x {tuple(x)}: return feature maps "
+        f"({x[0]}, K, {_sides(x)})"
+    )
+
+
 def tokens_without_grid(layer: str, shape: Sequence[int], x: Sequence[int], other: str | None) -> LayerError:
     """Return the error for a network whose last maps are tokens on an unknown grid; ``other`` has known maps."""
     named = "" if other is None else f", or name a layer with feature maps, such as '{other}'"

@@ -60,7 +60,7 @@ def record_layers(
     for (layer, output), gradient in zip(outputs.items(), found, strict=True):
         layout = search.layout(layer, output.shape, x)
         if gradient is None:
-            gradients: Tensor | MethodError = no_gradients(runner, x, layer, layout)
+            gradients: Tensor | MethodError = no_gradients(runner, x, layer, search, layout)
         else:
             gradients = precise(layout.maps(gradient.detach()))
         records[layer] = Record(layer, precise(layout.maps(output.detach())), gradients, precise(logits.detach()))
@@ -75,7 +75,7 @@ def forward_with_outputs(
     Raises :class:`LayerError` for a layer that is missing, does not run exactly once, or whose output is not one
     tensor of feature maps.
     """
-    with hooks.capture(runner.network, layers) as captured:
+    with hooks.capture(runner.network, layers, search.readings) as captured:
         logits = runner(x)
     for layer, outputs in captured.items():
         hooks.require_once(runner.network, layer, len(outputs))
@@ -101,11 +101,15 @@ def output_gradients(
     return list(found)
 
 
-def no_gradients(runner: NetworkRunner, x: Tensor, layer: str, layout: Layout) -> MethodError:
+def no_gradients(runner: NetworkRunner, x: Tensor, layer: str, search: LayerSearch, layout: Layout) -> MethodError:
     """Return the error for a layer that influences the scores without gradients.
 
     Raises :class:`LayerError` if the layer does not influence the scores.
     """
-    if not influences(runner, x, layer, layout):
+    try:
+        influential = influences(runner, x, layer, layout, search.readings)
+    except MethodError as error:  # maps that cannot be written back
+        return error
+    if not influential:
         raise LayerError(f"the scores do not depend on layer '{layer}': name a layer that they depend on")
     return no_gradients_error(runner.network)
