@@ -82,5 +82,5 @@ class Reshape:
         marked, order = marks[0].flatten().sort()
         places = torch.searchsorted(marked, found.contiguous()).clamp_max(len(marked) - 1)
         index = order[places]
-        is_there = torch.equal(marked[places], found) and len(index.unique()) == len(index)
+        is_there = torch.equal(marked[places], found) and len(torch.unique(index)) == len(index)
         return index if is_there else None

@@ -112,7 +112,7 @@ class BaseCAM:
         settings: dict[str, Any] = {"speed": speed, "reshape": self.reshape_transform if self._names else None}
         outputs = output_tensor(self.outputs)
         classes = [target.category for target in targets if type(target) is ClassifierOutputTarget]
-        layers = [self.model.get_submodule(name) for name in self._names]
+        layers: list[Any] = [self.model.get_submodule(name) for name in self._names]
         if len(classes) == len(targets) and outputs is not None and outputs.dim() == 2:
             model, target = ExplainedModel(self.model, *layers[:1], **settings), torch.tensor(list(map(int, classes)))
         else:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fusioncam import methods
 from fusioncam.compat.pytorch_grad_cam.base_cam import BaseCAM, Layers
 from fusioncam.errors import InputTypeError, SettingError, shown
+from fusioncam.methods.base import Method
 
 
 class GradCAM(BaseCAM):
@@ -124,7 +125,7 @@ class AblationCAM(BaseCAM):
 class RefineCAM(BaseCAM):
     """RefineCAM: the product of the heatmaps of ``base_method`` at the target layers."""
 
-    method = methods.GradCAMPlusPlus()
+    method: Method | None = methods.GradCAMPlusPlus()  # type: ignore[misc] # each object has its own
     rule = "product"
 
     def __init__(
@@ -137,7 +138,7 @@ class RefineCAM(BaseCAM):
     ) -> None:
         require_cam(base_method)
         super().__init__(model, target_layers, reshape_transform, **settings)
-        self.method = base_method.method  # type: ignore[misc] # of this object
+        self.method = base_method.method
         self.uses_gradients = base_method.uses_gradients
 
 

@@ -68,7 +68,7 @@ class _CAM:
 
     def _models(self, class_idx: Any, targets: Any, images: int) -> list[tuple[ExplainedModel, Any]]:
         settings: dict[str, Any] = {"reshape": self._reshape, "speed": self._speed}
-        layers = [self.model.get_submodule(name) for name in self.target_names] or [None]
+        layers: list[Any] = [self.model.get_submodule(name) for name in self.target_names] or [None]
         if targets is None:
             return [(ExplainedModel(self.model, layer, **settings), class_idx) for layer in layers]
         chosen = require_targets(targets, images)

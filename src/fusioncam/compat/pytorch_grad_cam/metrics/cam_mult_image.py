@@ -28,7 +28,7 @@ class DropInConfidence(CamMultImageConfidenceChange):
 
     def __call__(self, *args: Any, **kwargs: Any) -> NDArray[np.float32]:
         """Return the drops ``(N,)``, 0 where the score rises."""
-        return np.maximum(-super().__call__(*args, **kwargs), 0)
+        return np.asarray(np.maximum(-super().__call__(*args, **kwargs), 0), np.float32)
 
 
 class IncreaseInConfidence(CamMultImageConfidenceChange):

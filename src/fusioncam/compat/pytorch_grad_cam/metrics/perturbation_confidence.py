@@ -50,9 +50,9 @@ class PerturbationConfidenceMetric:
 class RemoveMostRelevantFirst:
     """Impute all pixels but the ``percentile`` percent that the heatmap ranks lowest; equal pixels are shuffled."""
 
-    def __init__(self, percentile: float, imputer: Perturbation) -> None:
-        if percentile == "auto":
-            raise SettingError("percentile='auto' is not available: pass a number from 0 to 100")
+    def __init__(self, percentile: float | str, imputer: Perturbation) -> None:
+        if isinstance(percentile, str):
+            raise SettingError(f"percentile={percentile!r} is not available: pass a number from 0 to 100")
         require_number("percentile", percentile, 0, 100)
         self.percentile, self.imputer = percentile, imputer
 
@@ -83,4 +83,4 @@ class AveragerAcrossThresholds:
     ) -> NDArray[np.float32]:
         """Return the means ``(N,)``."""
         values = [self.imputer(percentile)(input_tensor, cams, targets, model) for percentile in self.percentiles]
-        return np.mean(np.asarray(values, np.float32), axis=0, dtype=np.float32)
+        return np.asarray(np.mean(values, axis=0), np.float32)

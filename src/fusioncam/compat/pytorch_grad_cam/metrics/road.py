@@ -73,4 +73,4 @@ class ROADCombined:
     ) -> NDArray[np.float32]:
         """Return the values ``(N,)``."""
         inputs = (input_tensor, cams, targets, model)
-        return (self.lerf_averager(*inputs) - self.morf_averager(*inputs)) / 2
+        return np.asarray((self.lerf_averager(*inputs) - self.morf_averager(*inputs)) / 2, np.float32)

@@ -64,7 +64,8 @@ def deprocess_image(img: Any) -> NDArray[np.uint8]:
     """Return an array of any range as bytes around a grey of 0.5, with a standard deviation of 0.1."""
     values = np.asarray(img)
     standard = (values - values.mean()) / (values.std() + 1e-5)
-    return (np.clip(standard * 0.1 + 0.5, 0, 1) * 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = (np.clip(standard * 0.1 + 0.5, 0, 1) * 255).astype(np.uint8)
+    return levels
 
 
 def show_cam_on_image(
@@ -87,17 +88,18 @@ def show_cam_on_image(
         raise SettingError(f"image_weight must be between 0 and 1, got {image_weight}")
     heatmap = _coloured(np.uint8(255 * np.asarray(mask)), colormap)
     blended = image_weight * img + (1 - image_weight) * (heatmap if use_rgb else heatmap[..., ::-1])
-    return (255 * blended / blended.max()).astype(np.uint8)
+    overlaid: NDArray[np.uint8] = (255 * blended / blended.max()).astype(np.uint8)
+    return overlaid
 
 
 def _coloured(levels: NDArray[np.uint8], colormap: int | str) -> NDArray[np.float64]:
     """Return the colours ``(H, W, 3)`` in [0, 1] of levels from 0 to 255."""
-    name = _COLOUR_MAPS.get(colormap, colormap) if isinstance(colormap, int) else colormap
+    name = _COLOUR_MAPS.get(colormap, str(colormap)) if isinstance(colormap, int) else colormap
     require_known("colour map", name, ["jet", *colormaps])
     if name == "jet":  # OpenCV's differs from matplotlib's
-        return np.clip(1.5 - np.abs(levels[..., None] / 255 * 4 - np.array([3, 2, 1])), 0, 1)
-    colours: NDArray[np.float64] = colormaps[name](levels)[..., :3]
-    return colours
+        distances = np.abs(levels[..., None] / 255 * 4 - np.array([3, 2, 1]))
+        return np.asarray(np.clip(1.5 - distances, 0, 1), np.float64)
+    return np.asarray(colormaps[name](levels)[..., :3], np.float64)
 
 
 def scale_cam_image(cam: Any, target_size: Sequence[int] | None = None) -> NDArray[np.float32]:

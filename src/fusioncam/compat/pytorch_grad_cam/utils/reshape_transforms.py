@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 def vit_reshape_transform(tensor: Tensor, height: int = 14, width: int = 14) -> Tensor:
     """Return the maps of tokens ``(N, 1 + height width, K)``, of which the first is the class token."""
-    return tensor[:, 1:].unflatten(1, (height, width)).movedim(-1, 1)
+    return tensor[:, 1:].reshape(len(tensor), height, width, -1).movedim(-1, 1)
 
 
 def swinT_reshape_transform(tensor: Tensor, height: int = 7, width: int = 7) -> Tensor:  # their name
     """Return the maps of tokens ``(N, height width, K)``."""
-    return tensor.unflatten(1, (height, width)).movedim(-1, 1)
+    return tensor.reshape(len(tensor), height, width, -1).movedim(-1, 1)
 
 
 def fasterrcnn_reshape_transform(x: Mapping[str, Tensor]) -> Tensor:
