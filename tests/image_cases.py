@@ -6,11 +6,18 @@ import struct
 import zlib
 from pathlib import Path
 
+import pytest
 from PIL import Image
+
+# formats that the lowest supported version of Pillow cannot write
+_NEWER = {".avif": "AVIF", ".qoi": "QOI"}
 
 
 def saved(image: Image.Image, path: Path, **settings: object) -> Path:
-    """Save the image and return its path."""
+    """Save the image and return its path; skip the test where the installed Pillow cannot write the format."""
+    Image.init()
+    if (kind := _NEWER.get(path.suffix)) and kind not in Image.SAVE:
+        pytest.skip(f"this version of Pillow does not write {kind}")
     image.save(path, **settings)
     return path
 

@@ -134,10 +134,13 @@ def test_the_error_for_a_folder_lists_the_suffixes(tmp_path):
 
 def test_every_format_that_is_opened_is_found(tmp_path):
     """The suffixes of folders are those of the formats that are opened by name, and no others."""
-    names = ["a.avif", "b.jp2", "c.tif", "d.WEBP", "e.mpo", "f.qoi", "g.eps", "h.ps", "i.pdf", "j.wmf", "k.h5"]
+    names = ["b.jp2", "c.tif", "d.WEBP", "e.mpo", "f.qoi", "g.eps", "h.ps", "i.pdf", "j.wmf", "k.h5"]
+    opened = names[:5]
+    if ".avif" in Image.registered_extensions():  # from Pillow 11.3 on
+        names, opened = ["a.avif", *names], ["a.avif", *opened]
     for name in names:
         (tmp_path / name).write_bytes(b"x")
-    assert sources(list(find_images([tmp_path]))) == names[:6]
+    assert sources(list(find_images([tmp_path]))) == opened
 
 
 def test_formats_of_plugins_are_found(tmp_path, monkeypatch):

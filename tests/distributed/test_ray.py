@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from fusioncam.distributed.ray_connection import ray_pool
 from fusioncam.distributed.ray_pool import Request
 from fusioncam.errors import ClusterError, WeightsError
 from listeners import Notes
+from processes import until
 from runs import same
 from samples import photos
 
@@ -257,14 +257,6 @@ def test_killed_driver_continues_where_it_stopped(cluster, tmp_path):
         run(plan_of(data), tmp_path / "there", workers=pool)
     same(rows_of("there"), rows_of("here"))
     assert journal.read_bytes().count(b"\n") == 60
-
-
-def until(holds, seconds=120):
-    """Wait until a condition holds."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "timed out"
-        time.sleep(0.02)
 
 
 def test_stalled_run_is_aborted(cluster, tmp_path):

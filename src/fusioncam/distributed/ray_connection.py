@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from fusioncam.distributed.progress import ProgressListener
+from fusioncam.distributed.ray_local import open_addresses, read_environment, start_local_cluster
 from fusioncam.distributed.ray_pool import Pool, Request
 from fusioncam.errors import ClusterError
 from fusioncam.utils.environment import environment
 from fusioncam.utils.optional import extra
 
 LOCAL = "local"
-_OBJECT_STORE_BYTES = 2**28  # jobs and rows are small
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
@@ -28,16 +28,17 @@ def ray_pool(
     """Connect to the cluster at an address and yield a :class:`Pool` of workers on it.
 
     ``address`` is ``HOST:PORT``, ``ray://HOST:PORT``, ``auto`` or ``local``. ``local`` starts a cluster on this
-    machine that ends with the block and sends no usage statistics. If this process is already connected to Ray,
-    that connection is used and stays open. ``listener`` receives a note for each worker that is replaced.
+    machine that ends with the block, listens on the loopback interface only, and sends no usage statistics; Ray 2.52
+    and newer also require a token there. If this process is already connected to Ray, that connection is used and
+    stays open. ``listener`` receives a note for each worker that is replaced.
 
     Raises :class:`ClusterError` if the cluster cannot be reached or is too small for the request, and
     :class:`MissingExtraError` without Ray.
     """
-    ray, request = _import_ray(), request or Request()
-    with _connected(ray, address):
+    ray, request, listener = _import_ray(), request or Request(), listener or ProgressListener()
+    with _connected(ray, address, listener):
         sized = replace(request, workers=worker_capacity(ray.nodes(), request))
-        pool = Pool(ray, sized, listener or ProgressListener())
+        pool = Pool(ray, sized, listener)
         try:
             yield pool
         finally:
@@ -52,7 +53,7 @@ def _import_ray() -> Any:
 
 
 @contextmanager
-def _connected(ray: Any, address: str) -> Iterator[None]:
+def _connected(ray: Any, address: str, listener: ProgressListener) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
@@ -63,13 +64,14 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         settings["RAY_gcs_server_port_wait_time_s"] = "2"
     try:
         with environment(settings):
-            _init(ray, address)
+            _init(ray, address, listener)
     except Exception as error:  # Ray raises a bare Exception if a process does not start
         raise ClusterError(f"no Ray cluster at '{address}': {_reason(error)}") from error
     try:
         yield
     finally:
         ray.shutdown()
+        read_environment(ray)  # the next connection follows the user's variables again
 
 
 def _reason(error: BaseException) -> str:
@@ -82,11 +84,13 @@ def _reason(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
 
 
-def _init(ray: Any, address: str) -> None:
-    if address == LOCAL:
-        ray.init(address=LOCAL, include_dashboard=False, object_store_memory=_OBJECT_STORE_BYTES, **_QUIET)
-    else:
+def _init(ray: Any, address: str, listener: ProgressListener) -> None:
+    if address != LOCAL:
         ray.init(address=address, **_QUIET)
+        return
+    start_local_cluster(ray, **_QUIET)
+    if reachable := open_addresses(ray):  # a Ray newer than those that were tested
+        listener.note(f"this version of Ray listens on {', '.join(reachable)}, which other machines may reach")
 
 
 def _require_listener(address: str) -> None:
