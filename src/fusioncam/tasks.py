@@ -24,6 +24,7 @@ from torchvision.ops import box_iou
 from fusioncam.errors import InputTypeError, NonFiniteError, SettingError, ShapeError, TargetError
 from fusioncam.functional.heatmaps import precise
 from fusioncam.inference.output_reading import OutputReader
+from fusioncam.inference.outputs import Read, part_of, parts_of
 from fusioncam.model.explained_model import ExplainedModel
 
 # keeps the log-odds of a missing detection finite
@@ -48,10 +49,11 @@ class _Wrapper(nn.Module):
 class Segmentation(_Wrapper):
     """Scores of a semantic segmentation network, as in Seg-Grad-CAM (Vinogradova et al. 2020, arXiv 2002.11434).
 
-    ``network`` returns logits ``(N, classes, H, W)``, as a tensor (segmentation_models_pytorch) or in a mapping under
-    the key ``output`` (torchvision). Probabilities, softmax or sigmoids, are turned into logits. A single channel is
-    treated as two classes, no and yes. ``region`` is a boolean
-    mask ``(H, W)`` of the network's output, the same for all images of a batch.
+    ``network`` returns logits ``(N, classes, H, W)``, as a tensor (segmentation_models_pytorch), in a mapping under
+    the key ``out`` (torchvision), as ``.logits`` (transformers), or as the only maps in a dict or tuple. For others
+    ``output`` is the key, the position, or a function of the network's output. Probabilities, softmax or sigmoids,
+    are turned into logits. A single channel is treated as two classes, no and yes. ``region`` is a boolean mask
+    ``(H, W)`` of the network's output, the same for all images of a batch.
 
     The score of class c is the mean of its logit over the region: the sum of the paper divided by the number of
     pixels, because the softmax of sums would be 0 or 1. Grad-CAM's heatmap is the same for both. Without a region,
@@ -61,15 +63,17 @@ class Segmentation(_Wrapper):
 
     Masked images are segmented again. To score the same pixels of all masked images, set the region.
 
-    Set the layer of the model explicitly, because the default is the layer of the class logits. Good layers are the
-    last one of the backbone (``wrapped.backbone.layer4``) or the bottleneck of a U-Net.
+    The default layer of the model is the last one with maps of at most an eighth of the image's sides, because later
+    ones are close to the result itself. Other good layers are the last one of the backbone
+    (``wrapped.backbone.layer4``) or the bottleneck of a U-Net.
 
     Raises :class:`ShapeError` for a region or an output of another shape.
     """
 
     region: Tensor | None
+    returns_maps = True  # the default layer is before the maps of classes
 
-    def __init__(self, network: nn.Module, region: Tensor | None = None, output: str = "out") -> None:
+    def __init__(self, network: nn.Module, region: Tensor | None = None, output: Read = "out") -> None:
         super().__init__(network)
         if region is not None:
             region = torch.as_tensor(region)
@@ -95,12 +99,17 @@ class Segmentation(_Wrapper):
         return logits[:, :, self.region].mean(2)
 
     def _output_of(self, output: object) -> Tensor:
-        if isinstance(output, Mapping):
-            if self.output not in output:
+        parts = dict(parts_of(output))
+        if self.output in parts or callable(self.output):
+            output = part_of(output, self.output)
+        elif parts:
+            maps = [part for part in parts.values() if isinstance(part, Tensor) and part.dim() > 2]
+            if len(maps) != 1 or self.output != "out":
                 raise ShapeError(
-                    f"the network's output has no key '{self.output}'; set output to one of {', '.join(output)}"
+                    f"the network's output has no key '{self.output}'; set output to one of "
+                    f"{', '.join(map(str, parts))}"
                 )
-            output = output[self.output]
+            output = maps[0]
         if not isinstance(output, Tensor) or output.dim() < 3:
             raise ShapeError(f"expected logits (N, classes, H, W) from the network, got {_describe(output)}")
         return output

@@ -120,13 +120,13 @@ def test_invalid_images_are_reported(image, error):
 
 
 def test_a_network_without_a_row_of_scores_is_reported():
-    """The error for a network that returns a dictionary says to wrap it."""
+    """The error for a network that returns a dictionary names its parts."""
 
     class Wrapped(samples.Small):
         def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"logits": super().forward(x)}
+            return {"scores": super().forward(x), "features": x}
 
-    with pytest.raises(ShapeError, match="wrap it in a module that returns one row of scores"):
+    with pytest.raises(ShapeError, match=r"pass read='scores' to ExplainedModel for its \(1, 5\), or wrap a segm"):
         explain(CAT, model=Wrapped(), method=FAST)
 
 

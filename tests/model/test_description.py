@@ -98,7 +98,7 @@ def test_networks_without_hooks_or_gradients_are_described():
 @pytest.mark.parametrize(
     ("network", "problem"),
     [
-        (nn.Conv2d(3, 2, 1), r"got \(1, 2, 32, 32\): wrap it in fusioncam.tasks.Segmentation"),
+        (nn.Conv2d(3, 2, 1), r"got \(1, 2, 32, 32\): wrap a .* in fusioncam.tasks.Segmentation"),
         (nn.Linear(7, 2), "the network cannot be run: RuntimeError: mat1 and mat2"),
     ],
 )

@@ -374,7 +374,7 @@ def test_wrong_output_shapes_are_reported(output):
         def forward(self, x):
             return output(x)
 
-    with pytest.raises(ShapeError, match="wrap it"):
+    with pytest.raises(ShapeError, match="one row of scores per image"):
         ExplainedModel(Network()).logits(torch.rand(2, 3, 8, 8))
 
 

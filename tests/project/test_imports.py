@@ -143,7 +143,7 @@ def loaded_by(code):
 
 def test_one_file_calls_the_network():
     """`network(x)` stands in one file."""
-    assert {path.name for path in FILES if re.search(r"\bnetwork\(", path.read_text())} == {"forward.py"}
+    assert {path.name for path in FILES if re.search(r"\bnetwork\(", path.read_text())} == {"calling.py"}
 
 
 def test_one_file_registers_hooks():

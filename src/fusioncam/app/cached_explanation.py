@@ -12,7 +12,7 @@ from fusioncam.explanations.explanation import Explanation
 from fusioncam.methods.base import Method
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import Target, as_targets
+from fusioncam.model.scores import Target, Targets, as_targets
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class CachedMethod:
     """A method that keeps its first result for calls with the same model, input and classes."""
 
     method: Method
-    first: list[tuple[ExplainedModel, Tensor, Tensor, Tensor]] = field(
+    first: list[tuple[ExplainedModel, Tensor, Targets, Tensor]] = field(
         default_factory=list, init=False, compare=False, repr=False
     )
 
@@ -28,7 +28,7 @@ class CachedMethod:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         targets = as_targets(target, x)
         for known_model, known_x, known_targets, heatmaps in self.first:
-            if known_model is model and torch.equal(known_x, x) and torch.equal(known_targets, targets):
+            if known_model is model and torch.equal(known_x, x) and _equal(known_targets, targets):
                 return heatmaps
         # the caller's own target: the cache of passes compares objects by identity
         heatmaps = self.method(model, x, target)
@@ -64,6 +64,12 @@ class CachedExplanation:
         method = replace(self.method, theta=theta)
         explanation = replace(self.explanation.by(method), method=spec_with_theta(self.spec, theta))
         return replace(self, explanation=explanation, method=method)
+
+
+def _equal(known: Targets, targets: Targets) -> bool:
+    if isinstance(known, Tensor) and isinstance(targets, Tensor):
+        return torch.equal(known, targets)
+    return known == targets
 
 
 def cache_maps(method: Method) -> Method:

@@ -19,8 +19,8 @@ from fusioncam.cli.progress import ExplainProgressBar
 from fusioncam.data.images import ImageLike
 from fusioncam.errors import ImageError, describe_error
 from fusioncam.explanations.comparison import Comparison
-from fusioncam.explanations.explain import name_of
 from fusioncam.explanations.explanation import Explanation, run_facts
+from fusioncam.explanations.items import name_of
 from fusioncam.explanations.result_files import RUN_FACTS, RunFiles, distinct_suffixes
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.rendering import MARKS, to_table

@@ -12,6 +12,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from fusioncam.data.channels import ChannelImage, bands_of
+from fusioncam.data.transforms import settings_of
 from fusioncam.errors import SettingError, require_known
 from fusioncam.utils.old_names import old_keywords
 
@@ -63,6 +64,19 @@ class Preprocessing:
         if channels in (None, 3):
             return cls()
         return cls(mean=(sum(cls.mean) / 3,) * channels, std=(sum(cls.std) / 3,) * channels)
+
+    @classmethod
+    def of(cls, transform: object) -> Preprocessing:
+        """Return the preprocessing of another library: what belongs to the weights of a network.
+
+        ``transform`` is an image processor of transformers (``AutoImageProcessor``), ``weights.transforms()`` of
+        torchvision, the ``preprocess`` that open_clip returns or another Compose of torchvision's transforms, or
+        timm's data config (``timm.data.resolve_model_data_config(network)``).
+
+        Raises :class:`InputTypeError` for another object, and :class:`SettingError` for a step that has no
+        counterpart.
+        """
+        return cls(**settings_of(transform))
 
     @property
     def channels(self) -> int:

@@ -12,6 +12,7 @@ from torch import nn
 
 from fusioncam.data.images import ImageLike
 from fusioncam.errors import SettingError
+from fusioncam.explanations.class_selection import ImageTarget
 from fusioncam.explanations.explain import explain_each
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.explanations.result_files import distinct_suffixes, unused_stem
@@ -86,7 +87,7 @@ class Comparison:
 
     def _stems(self, stem: str) -> list[str]:
         """Return the stem of each explanation's files: they name its method, and its class if there are several."""
-        classes = [f".{explanation.target}" if self._several_classes else "" for explanation in self]
+        classes = [f".{slug(str(explanation.target))}" if self._several_classes else "" for explanation in self]
         suffixes = [slug(one.method) + target for one, target in zip(self, classes, strict=True)]
         return [f"{stem}.{suffix}" for suffix in distinct_suffixes(suffixes)]
 
@@ -108,7 +109,7 @@ def compare(
     *,
     model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
     layer: str | None = None,
-    target: int | str | None = None,
+    target: ImageTarget = None,
     device: str | None = None,
 ) -> Comparison:
     """Explain one image by several methods, side by side.

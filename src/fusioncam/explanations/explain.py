@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from fusioncam.data.image_content import ImageContent, contents_of
-from fusioncam.data.images import ImageLike, open_with_channels
+from fusioncam.data.image_content import ImageContent
+from fusioncam.data.images import ImageLike
 from fusioncam.errors import (
     FusionCamError,
     FusionCamWarning,
@@ -27,13 +28,20 @@ from fusioncam.errors import (
     require_count,
 )
 from fusioncam.explanations.class_selection import (
-    choose_classes,
+    ImageTarget,
+    choose_targets,
+    described,
     predict_probabilities,
+    probability_of,
     requested_top,
     require_label_per_class,
+    targets_of_images,
 )
 from fusioncam.explanations.explanation import Explanation, Provenance
+from fusioncam.explanations.items import Batch, Item, items_of
 from fusioncam.explanations.method_output import MethodOutput
+from fusioncam.explanations.opened_items import open_item
+from fusioncam.explanations.target_choice import TargetChoice
 from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.inference.context import image_names
 from fusioncam.inference.hooks import find
@@ -42,6 +50,7 @@ from fusioncam.methods.base import Method, layers_of
 from fusioncam.methods.registry import as_method, as_methods
 from fusioncam.methods.warm_up import warm_up
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Targets
 from fusioncam.utils.old_names import old_keywords
 from fusioncam.zoo.loading import DEFAULT_MODEL, as_model
 
@@ -58,7 +67,7 @@ def explain(
     model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
     layer: str | None = None,
     method: str | Method = "fusion-cam",
-    target: int | str | None = None,
+    target: ImageTarget = None,
     device: str | None = None,
     check: bool = False,
     frame: int | None = None,
@@ -67,10 +76,13 @@ def explain(
 
     ``image`` is a path, a PIL image, an array ``(H, W, C)`` or a tensor ``(C, H, W)``, both of 8 or 16 bits or
     floating-point numbers in [0, 1]. It has as many channels as the model's preprocessing; a network of 1 or 3
-    channels takes grey and RGB.
+    channels takes grey and RGB. A tensor ``(1, C, H, W)`` is the network's input, already preprocessed.
     ``model`` is a name (:func:`load_model`), a network or an :class:`ExplainedModel`; ``layer`` a dotted name, by
     default the last spatial feature map before pooling. ``device`` moves the network there, also a network of yours.
-    ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class.
+    ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class. It may
+    also be weights of all classes, such as ``[0, 1.0, -1.0]``, or of some, ``{"cat": 1, "dog": -1}``: then the
+    heatmap shows what speaks for one and against the other. A callable returns any numbers ``(N,)`` from the scores
+    ``(N, classes)``.
     ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`. ``frame``, counted from
     1, chooses a page of a TIFF or a frame of an animation.
 
@@ -80,18 +92,21 @@ def explain(
     if isinstance(target, str) and requested_top(target) not in (None, 1):
         raise TargetError(f"'{target}' requests several heatmaps: use explain_each(..., target='{target}')")
     as_method(method)
+    if isinstance(image, np.ndarray | Tensor) and image.ndim == 4 and len(image) != 1:
+        raise InputTypeError(f"explain takes one image, got a batch {tuple(image.shape)}: use explain_each([batch])")
     explained = as_model(model, layer, device)
-    return next(explain_each([image], model=explained, methods=[method], target=target, check=check, frame=frame))
+    (explanation,) = explain_each([image], model=explained, methods=[method], target=target, check=check, frame=frame)
+    return explanation
 
 
 @old_keywords(pictures="images")
 def explain_each(
-    images: Iterable[ImageLike],
+    images: Iterable[ImageLike | Batch],
     *,
     model: str | nn.Module | ExplainedModel = DEFAULT_MODEL,
     layer: str | None = None,
     methods: Sequence[str | Method] = ("fusion-cam",),
-    target: int | str | None = None,
+    target: ImageTarget | Sequence[ImageTarget] = None,
     device: str | None = None,
     batch_size: int = 1,
     check: bool = False,
@@ -100,8 +115,13 @@ def explain_each(
 ) -> Iterator[Explanation]:
     """Explain many images by several methods, which share the passes that they have in common.
 
-    Yields the explanations image by image, for each class, for each method. ``target`` may also be ``"top3"`` (any
-    number): the most probable classes. ``check`` also measures how far each heatmap can be trusted.
+    Yields the explanations image by image, for each class, for each method. ``images`` may be a DataLoader: its
+    batches ``(N, C, H, W)``, alone, as ``(batch, labels)`` or in a dict, are network inputs, already preprocessed.
+    ``check`` also measures how far each heatmap can be trusted.
+
+    ``target`` may also be ``"top3"`` (any number), the most probable classes; a sequence with the target of each
+    image; ``"label"``, the label of each image in a batch or the name of its folder; or ``"labels.csv"``, a table
+    with the columns path and label.
 
     Without ``on_error`` the first failure is raised. With it, an image that fails is passed to ``on_error`` with its
     error, and the others are still explained. An invalid layer, class or method is always raised.
@@ -118,10 +138,10 @@ def explain_each(
 
 
 def explain_batches(
-    images: Iterable[ImageLike],
+    images: Iterable[ImageLike | Batch],
     model: ExplainedModel,
     methods: Sequence[str | Method],
-    target: int | str | None,
+    target: ImageTarget | Sequence[ImageTarget],
     batch_size: int = 1,
     *,
     check: bool = False,
@@ -130,11 +150,11 @@ def explain_batches(
 ) -> Iterator[list[Explanation]]:
     """Yield what :func:`explain_each` yields, with the explanations of each image in one list."""
     require_count("batch_size", batch_size)
-    named = named_methods(model, methods)
-    remaining = iter(images)
+    named, choice = named_methods(model, methods), TargetChoice(target, model.labels)
+    remaining = choice.counted(items_of(images))
     batches = iter(lambda: list(islice(remaining, batch_size)), [])
     return chain.from_iterable(
-        _explain_with_retry(model, batch, named, target, check, on_error, frame) for batch in batches
+        _explain_with_retry(model, batch, named, choice, check, on_error, frame) for batch in batches
     )
 
 
@@ -147,17 +167,11 @@ def named_methods(model: ExplainedModel, methods: Sequence[str | Method]) -> lis
     return list(named.items())
 
 
-def name_of(image: ImageLike) -> str:
-    """Return an image's path, or the name of its type if it does not come from a file."""
-    path = image if isinstance(image, (str, Path)) else getattr(image, "filename", None)
-    return str(path or type(image).__name__.lower())
-
-
 def _explain_with_retry(
     model: ExplainedModel,
-    batch: list[ImageLike],
+    batch: list[Item],
     methods: list[tuple[str, Method]],
-    target: int | str | None,
+    target: TargetChoice,
     check: bool,
     on_error: OnError | None,
     frame: int | None,
@@ -176,47 +190,56 @@ def _explain_with_retry(
                 yield from _explain_with_retry(model, [image], methods, target, check, on_error, frame)
             return
         if isinstance(error, FusionCamError):
-            error.add_note(f"image: {name_of(batch[0])}, model: {model.name}")
+            error.add_note(f"image: {batch[0].name}, model: {model.name}")
         if on_error is None:
             raise
-        on_error(batch[0], error)
+        on_error(batch[0].image, error)
 
 
 def _explain_batch(
     model: ExplainedModel,
-    batch: list[ImageLike],
+    batch: list[Item],
     methods: list[tuple[str, Method]],
-    target: int | str | None,
+    target: TargetChoice,
     frame: int | None,
 ) -> list[list[Explanation]]:
     """Return the explanations of each image: for each class, for each method."""
-    names, channels = [name_of(image) for image in batch], model.preprocessing.channels
-    images = [open_with_channels(image, channels, frame=frame) for image in batch]
-    views = [model.preprocessing.view(image) for image in images]
-    x = torch.stack([model.preprocessing(image) for image in images])
-    _warn_about_images(names, contents_of(x, model.preprocessing, [image.size for image in images]))
-    x = x.to(model.device)
+    opened = [open_item(item, model.preprocessing, frame) for item in batch]
+    names = [item.name for item in batch]
+    _warn_about_images(names, [one.content for one in opened])
+    x = torch.stack([one.x for one in opened]).to(model.device)
+    chosen = None if target.is_common else [target.of(item) for item in batch]
+    common = target.of(batch[0]) if chosen is None else None
     with kept_random_state(x.device):
-        results = _results(model, x, names, methods, target)
+        results = _results(model, x, names, methods, common, chosen)
     return [
-        [result.explanation(index, name, view) for result in results]
-        for index, (name, view) in enumerate(zip(names, views, strict=True))
+        [result.explanation(index, name, one.view) for result in results]
+        for index, (name, one) in enumerate(zip(names, opened, strict=True))
     ]
 
 
 def _results(
-    model: ExplainedModel, x: Tensor, names: list[str], methods: list[tuple[str, Method]], target: int | str | None
+    model: ExplainedModel,
+    x: Tensor,
+    names: list[str],
+    methods: list[tuple[str, Method]],
+    target: ImageTarget,
+    each: Sequence[ImageTarget] | None,
 ) -> list[_Result]:
-    """Return the output for each class, for each method."""
+    """Return the output for each target, for each method; ``each`` are the targets of the images if they differ."""
     model.runner.warn_if_random(x[:1])
     warm_up(model, [method for _, method in methods], x)
     layers = set().union(*(layers_of(method) for _, method in methods))
     with cached_passes(), image_names(names), prefetch_layers(x, layers):
         probabilities = predict_probabilities(model, x)
         require_label_per_class(model.labels, probabilities.shape[1])
+        if each is None:
+            targets = choose_targets(target, probabilities, model.labels)
+        else:
+            targets = [targets_of_images(each, probabilities, model.labels)]
         return [
-            _Result(model, x, probabilities, classes, name, method, MethodOutput.compute(model, x, classes, method))
-            for classes in choose_classes(target, probabilities, model.labels)
+            _Result(model, x, probabilities, one, name, method, MethodOutput.compute(model, x, one, method))
+            for one in targets
             for name, method in methods
         ]
 
@@ -230,28 +253,29 @@ def _warn_about_images(names: Iterable[str], contents: Iterable[ImageContent]) -
 
 @dataclass(frozen=True)
 class _Result:
-    """The output of one method for a batch ``x`` and its ``classes`` ``(N,)``."""
+    """The output of one method for a batch ``x`` and its ``targets``."""
 
     model: ExplainedModel
     x: Tensor
     probabilities: Tensor
-    classes: Tensor
+    targets: Targets
     name: str
     method: Method
     output: MethodOutput
 
     def explanation(self, index: int, source: str, view: Image.Image) -> Explanation:
         """Return the explanation of one image of the batch; ``view`` is the part of it that the network received."""
-        target, labels = int(self.classes[index]), self.model.labels
+        target, label = described(self.targets, index, self.model.labels)
+        row = self.targets[index : index + 1]
         return Explanation(
             source=source,
             image=view,
             method=self.name,
             model=self.model.name,
             target=target,
-            label=labels[target] if labels else None,
-            probability=float(self.probabilities[index, target]),
+            label=label,
+            probability=probability_of(self.targets, index, self.probabilities),
             preprocessing=self.model.preprocessing,
-            _provenance=Provenance(self.model, self.x[index : index + 1], self.method),
+            _provenance=Provenance(self.model, self.x[index : index + 1], self.method, row),
             **self.output.of_image(index),
         )

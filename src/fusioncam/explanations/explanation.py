@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from fusioncam.methods.base import Method
 from fusioncam.methods.fusion import FusionComponents
 from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Targets
 from fusioncam.trust.assess import check as trust_check
 from fusioncam.trust.card import TrustCard
 from fusioncam.trust.rendering import to_notebook_html
@@ -38,6 +38,8 @@ SCHEMA_VERSION = 1
 class Explanation:
     """One heatmap of one image for one class, and how it was computed.
 
+    ``target`` is the class index, or a text such as "3 - 5" for a sum of classes, whose ``probability`` is the same
+    sum of their probabilities.
     ``heatmap`` is ``(H, W)`` float32 in [0, 1], at the size of the network's input; ``image`` is the part of the
     image that the network received, at the image's own resolution. ``ingredients`` are the components of Union- and
     Fusion-CAM, without a batch dimension, and None for other methods. ``passes``, ``partial_passes`` (those that
@@ -50,7 +52,7 @@ class Explanation:
     method: str
     model: str
     layer: str
-    target: int
+    target: int | str
     label: str | None
     probability: float
     ingredients: FusionComponents | None
@@ -101,7 +103,7 @@ class Explanation:
         name, other = as_method(method)
         provenance = self._require_provenance()
         with cached_passes():
-            output = MethodOutput.compute(provenance.model, provenance.x, torch.tensor([self.target]), other)
+            output = MethodOutput.compute(provenance.model, provenance.x, provenance.target, other)
         return replace(self, method=name, _provenance=replace(provenance, method=other), **output.of_image(0))
 
     def _require_provenance(self) -> Provenance:
@@ -118,7 +120,7 @@ class Explanation:
         return trust_check(
             provenance.model,
             provenance.x,
-            self.target,
+            provenance.target,
             self.heatmap,
             provenance.method,
             ingredients=self.ingredients,
@@ -192,11 +194,12 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The model, the input ``(1, C, H, W)`` and the method of an explanation, which a check needs."""
+    """The model, the input ``(1, C, H, W)``, the method and the target of an explanation, which a check needs."""
 
     model: ExplainedModel
     x: Tensor
     method: Method
+    target: Targets
 
 
 def run_facts(model: str, preprocessing: Preprocessing) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fusioncam.inference.costs import count_passes
 from fusioncam.methods.base import Method
 from fusioncam.methods.fusion import FusionComponents
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import Targets
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class MethodOutput:
     seconds: float
 
     @classmethod
-    def compute(cls, model: ExplainedModel, x: Tensor, target: Tensor, method: Method) -> MethodOutput:
+    def compute(cls, model: ExplainedModel, x: Tensor, target: Targets, method: Method) -> MethodOutput:
         """Run the method; raise :class:`ShapeError` if it does not return heatmaps."""
         began = time.perf_counter()
         with count_passes() as counter:

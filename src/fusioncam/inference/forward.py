@@ -1,12 +1,11 @@
-"""Run a network. No other file calls one."""
+"""Run a network: check its input, count its passes, and read its scores, alone or in many parallel passes."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from fusioncam.inference.allocator import keep_freed
 from fusioncam.inference.batching import ChunkSizeTuner, Scorer
 from fusioncam.inference.batchnorm_folding import BatchNormFolding
 from fusioncam.inference.cache import memoize_pass
+from fusioncam.inference.calling import Calling
 from fusioncam.inference.capabilities import fixed_shape_error
 from fusioncam.inference.costs import record_passes
 from fusioncam.inference.engines.selection import EngineSelection
@@ -34,21 +34,27 @@ _TUNED, _COMPILED = 64, 8
 class NetworkRunner:
     """Runs a network: checks the input and converts it, counts the passes, and checks that the output is logits.
 
+    ``calling`` is how the network is called. ``reader`` is that of a runner of the same network, which has decided
+    how its outputs are read.
+
     Raises :class:`InputTypeError` if the network is not a ``torch.nn.Module``.
     """
 
-    def __init__(self, network: nn.Module, speed: Speed) -> None:
+    def __init__(
+        self, network: nn.Module, speed: Speed, calling: Calling | None = None, reader: OutputReader | None = None
+    ) -> None:
         if not isinstance(network, nn.Module):
             raise InputTypeError(f"expected a network (an instance of torch.nn.Module), got {network!r}")
         self.network = network
         self.speed = speed
+        self.calling = calling or Calling()
         self._channels_last = True
         self._taken = Recent[torch.Size, bool](_TUNED)
         self._tuners = Recent[tuple[torch.Size, torch.device], ChunkSizeTuner](_TUNED)
         self._compiled = Recent[tuple[torch.Size, torch.device], CompiledNetwork](_COMPILED)
         self._folding: BatchNormFolding | None = None
-        self.reader = OutputReader()
-        self.engines = EngineSelection(network, speed, _outputs, self._read)
+        self.reader = reader or OutputReader()
+        self.engines = EngineSelection(network, speed, self._outputs, self._read, self.calling.engine_key)
         self._randomness: Randomness | None = None
 
     def exclusive_eval(self, *, grad: bool) -> AbstractContextManager[None]:
@@ -63,6 +69,7 @@ class NetworkRunner:
         """
         if not isinstance(x, Tensor):
             raise InputTypeError(f"expected a tensor x (N, C, H, W), got {type(x).__name__}")
+        x = x if type(x) is Tensor else x.as_subclass(Tensor)
         # autograd cannot save tensors that were made under inference mode
         converted = x.detach().clone() if x.is_inference() else x.detach()
         converted = converted.to(next(self.network.parameters(), x).device, dtype_of(self.network, x))
@@ -88,15 +95,19 @@ class NetworkRunner:
     def _try(self, x: Tensor) -> bool:
         try:
             with self.exclusive_eval(grad=False):
-                _outputs_of(self.network(x[:1]), 1)
+                self._outputs(self.network, x[:1])
         except Exception:  # a network may raise anything for a wrong shape
             return False
         return True
 
+    def _outputs(self, network: Callable[[Tensor], object], x: Tensor) -> Tensor:
+        """Return the outputs ``(B, classes)`` of the network or a replica."""
+        return self.calling.outputs(network, x, len(x))
+
     def _logits(self, network: Callable[[Tensor], object], x: Tensor, rows: int) -> Tensor:
         """Return the logits ``(rows, classes)`` of the network or a replica."""
         try:
-            return self.reader.logits(lambda: _outputs_of(network(x), rows), x)
+            return self.reader.logits(lambda: self.calling.outputs(network, x, rows), x)
         except AssertionError as error:
             raise fixed_shape_error(error, x) or error from None
 
@@ -121,7 +132,7 @@ class NetworkRunner:
         with self.exclusive_eval(grad=False):
             x = self.validate_input(x)
             record_passes(passes=len(x), planned=len(x))
-            return self.network(x)
+            return self.calling(self.network, x)
 
     def randomness(self, x: Tensor) -> Randomness:
         """Return what two passes of ``x`` show; measured once per network. The caller's random state is kept."""
@@ -184,7 +195,7 @@ class NetworkRunner:
             return False
         if self._folding is None or not self._folding.modules.matches(self.network):
             example = self._ordered(x[:1])
-            self._folding = BatchNormFolding(self.network, lambda network: _outputs_of(network(example), 1))
+            self._folding = BatchNormFolding(self.network, lambda network: self._outputs(network, example))
         return bool(self._folding.pairs)
 
     @memoize_pass
@@ -200,7 +211,7 @@ class NetworkRunner:
         def compiled() -> CompiledNetwork:
             like = self._ordered(x[:1].expand(size, *x.shape[1:]))
             with self._reduced_precision(x.device):
-                return CompiledNetwork(self.network, like, threads)
+                return CompiledNetwork(self.network, like, threads, self.calling)
 
         def is_current(known: CompiledNetwork) -> bool:
             return known.modules.matches(self.network)
@@ -248,33 +259,3 @@ def _padded(x: Tensor, size: int) -> Tensor:
     """Return ``size`` inputs: those of ``x``, and the last one repeated."""
     missing = size - len(x)
     return torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing > 0 else x
-
-
-def _outputs(network: nn.Module, x: Tensor) -> Tensor:
-    return _outputs_of(network(x), len(x))
-
-
-def _outputs_of(output: object, rows: int) -> Tensor:
-    """Return the outputs ``(rows, classes)``, the network's output itself or its ``.logits`` (Hugging Face).
-
-    One number per image is one class, and sides of 1 after the classes are left out.
-    """
-    outputs = output if isinstance(output, Tensor) else getattr(output, "logits", output)
-    if isinstance(outputs, Tensor) and outputs.shape[:1] == (rows,) and prod(outputs.shape[2:]) == 1:
-        # tensors of inference mode cannot be changed, nor saved by autograd
-        return (outputs.clone() if outputs.is_inference() else outputs).reshape(rows, -1)
-    got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-    raise ShapeError(
-        f"expected the network to return scores ({rows}, classes), got {got}: "
-        f"wrap it in {_wrapper_for(output)} one row of scores per image"
-    )
-
-
-def _wrapper_for(output: object) -> str:
-    """Return the wrapper of ``fusioncam.tasks`` for an output of its form."""
-    values = list(output.values()) if isinstance(output, Mapping) else [output]
-    if any(isinstance(value, Tensor) and value.dim() == 4 for value in values):
-        return "fusioncam.tasks.Segmentation, or in a module that returns"
-    if isinstance(output, list) and output and isinstance(output[0], Mapping) and "boxes" in output[0]:
-        return "fusioncam.tasks.Detection, or in a module that returns"
-    return "a module that returns"

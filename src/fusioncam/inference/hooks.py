@@ -162,8 +162,9 @@ def runs_error(layer: str, runs: int) -> LayerError:
     cause = (
         "no pass of this input uses it: name another layer"
         if runs == 0
-        else "several views, frames or steps share it, and each run has maps of its own. Explain one of them by a "
-        "wrapper that holds the others fixed, or name a layer outside the shared part"
+        else "several views, frames or steps share it, and each run has maps of its own. If the views are inputs of "
+        "their own, explain one with the others fixed, ExplainedModel(network, extra={...}, vary='...'); otherwise "
+        "write a wrapper that holds the others fixed, or name a layer outside the shared part"
     )
     return LayerError(f"layer '{layer}' ran {runs} times in one pass: {cause}")
 
@@ -220,6 +221,7 @@ class ModuleCall:
     ``returns_previous`` means that the output is the unchanged output of the module that ended before. ``before`` and
     ``after`` are the clock's values at the start and the end. ``input`` is the first argument, and ``output`` the
     output or the first part of it; both are None if they are not tensors. ``after_time`` is the step of the end.
+    ``varies`` means that the output differs between the two images of the pass, or that this is not known.
     """
 
     name: str
@@ -231,6 +233,7 @@ class ModuleCall:
     input: TracedTensor | None = None
     output: TracedTensor | None = None
     after_time: int = 0
+    varies: bool = True
 
 
 def _traced(value: Any, time: int) -> TracedTensor | None:
@@ -250,6 +253,14 @@ def _varying(tokens: Tensor) -> list[bool]:
     tolerance = max(1e-6, 2 * torch.finfo(tokens.dtype).eps)
     varying: list[bool] = (~(differences <= tolerance * sizes)).tolist()  # also where they are NaN
     return varying
+
+
+def _output_varies(output: Any) -> bool:
+    """Return whether an output of two rows differs between these; True for any other output."""
+    value = output[0] if isinstance(output, (tuple, list)) and output else output
+    if not (isinstance(value, Tensor) and value.dim() > 1 and len(value) == 2 and value.is_floating_point()):
+        return True
+    return any(_varying(value.reshape(2, 1, -1))) if value.numel() else True
 
 
 @contextmanager
@@ -276,7 +287,8 @@ def trace(network: nn.Module, clock: Callable[[], int] = int) -> Iterator[list[M
             shape = None if tensor is None else tensor.shape
             before, given = starts.pop()
             step = next(steps)
-            calls.append(ModuleCall(name, module, shape, same, before, clock(), given, _traced(output, step), step))
+            traced, varies = _traced(output, step), _output_varies(output)
+            calls.append(ModuleCall(name, module, shape, same, before, clock(), given, traced, step, varies))
 
         return hook
 

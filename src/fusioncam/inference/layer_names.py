@@ -11,7 +11,7 @@ from fusioncam.inference.hooks import find
 
 
 def layer_name(network: nn.Module, layer: object) -> str:
-    """Return the dotted name of a layer: a name, also with indices, a module, or a list of one.
+    """Return the dotted name of a layer: a name, also with indices, a module, a function, or a list of one.
 
     A name may lack the parts that torch.compile and DataParallel add, or have them where the network does not.
 
@@ -24,6 +24,8 @@ def layer_name(network: nn.Module, layer: object) -> str:
         raise LayerError(f"expected one layer, got {len(layer)}: {names or 'an empty list'}; pass the name of one")
     if isinstance(layer, nn.Module):
         return _name_of_module(network, layer)
+    if callable(layer):  # from the network to a module or a name
+        return layer_name(network, layer(network))
     if not isinstance(layer, str):
         raise LayerError(
             f"expected the dotted name of a layer such as {_example(network)!r}, or a module of the network, "

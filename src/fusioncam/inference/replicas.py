@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,10 +50,19 @@ class ModuleSnapshot:
 
 
 class CompiledNetwork:
-    """A network compiled for one input shape and number of threads; ``ready`` is False if torch cannot compile it."""
+    """A network compiled for one input shape and number of threads; ``ready`` is False if torch cannot compile it.
 
-    def __init__(self, network: nn.Module, like: Tensor, threads: int) -> None:
-        self.size = len(like)
+    ``call`` runs a network, or a compiled one, on inputs.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        like: Tensor,
+        threads: int,
+        call: Callable[[Callable[..., Any], Tensor], object],
+    ) -> None:
+        self.size, self._call = len(like), call
         self.modules = ModuleSnapshot(network)
         # with one graph, the state that a forward pass keeps in modules stays in the pass, so threads can share it
         self._compiled = torch.compile(network, dynamic=False, fullgraph=True)
@@ -62,7 +72,7 @@ class CompiledNetwork:
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
-            self._compiled(like)
+            self._call(self._compiled, like)
         except Exception as error:  # dynamo, inductor or a missing compiler may raise anything
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             warnings.warn(f"continuing without compiling the network: {reason}", FusionCamWarning, stacklevel=2)
@@ -71,7 +81,7 @@ class CompiledNetwork:
             torch.set_num_threads(before)
         return True
 
-    def __call__(self, x: Tensor) -> object:
+    def __call__(self, *args: Any, **named: Any) -> object:
         """Run on ``size`` inputs."""
-        output: object = self._compiled(x)
+        output: object = self._compiled(*args, **named)
         return output

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from fusioncam.errors import require_known
 from fusioncam.functional.heatmaps import weighted_sum
-from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import to_heatmap
 from fusioncam.methods.costs import PassCount
+from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target, score_from_logits
 
@@ -53,7 +53,7 @@ class AblationCAM:
     def __post_init__(self) -> None:
         require_known("readout", self.readout, READOUTS)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         return to_heatmap(weighted_sum(*self.channel_weights(model, x, target)), x, self)
@@ -116,7 +116,7 @@ class ReciproCAM:
         require_known("spread", self.spread, ("point", "gaussian"))
         require_known("readout", self.readout, READOUTS)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         activations = model.record(x, target, self.layer).activations

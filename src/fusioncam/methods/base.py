@@ -13,9 +13,9 @@ from torch import Tensor
 
 from fusioncam.errors import FlatHeatmapWarning, SettingError, UnknownNameError
 from fusioncam.functional.heatmaps import is_flat, minmax, relu_above_rounding, upsample
-from fusioncam.inference.cache import memoize_pass
 from fusioncam.inference.context import current_context
 from fusioncam.methods.costs import RECORDED, PassCount
+from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -48,7 +48,7 @@ class RecordedCAM(ABC):
         """Return the cam ``(N, *s)`` of activations and gradients ``(N, K, *s)``."""
 
     @final
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         record = model.record(x, target, self.layer)

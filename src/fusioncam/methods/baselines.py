@@ -11,9 +11,9 @@ from torch import Tensor
 
 from fusioncam.errors import SettingError
 from fusioncam.functional.heatmaps import minmax, precise
-from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import warn_if_flat
 from fusioncam.methods.costs import PassCount
+from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -28,6 +28,7 @@ class Random:
 
     seed: int = 0
 
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         values = torch.rand(x.shape[2:], generator=torch.Generator().manual_seed(self.seed)).to(precise(x))
@@ -48,6 +49,7 @@ class Center:
         if not self.width > 0:
             raise SettingError(f"width must be a positive fraction of the side, got {self.width!r}")
 
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         sides = [
@@ -65,6 +67,7 @@ class Ones:
     cost: ClassVar[PassCount] = PassCount()
     paper: ClassVar[str] = ""
 
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` of ones."""
         return precise(x).new_ones(len(x), *x.shape[2:])
@@ -78,7 +81,7 @@ class Edges:
     cost: ClassVar[PassCount] = PassCount()
     paper: ClassVar[str] = ""
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         grey = precise(x).mean(1)

@@ -13,7 +13,7 @@ from torch import Tensor
 from fusioncam.errors import SettingError, require_known
 from fusioncam.functional.heatmaps import expand_like, minmax, percentile, precise
 from fusioncam.functional.masks import FILLS
-from fusioncam.inference.cache import cached_passes, memoize_pass, prefetch_layers
+from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.methods.ablation import AblationCAM
 from fusioncam.methods.base import REDUCTIONS, Method, layers_of, warn_if_flat
 from fusioncam.methods.costs import PassCount, cost_of
@@ -30,6 +30,7 @@ from fusioncam.methods.gradient import (
 )
 from fusioncam.methods.multi_layer import FullGrad
 from fusioncam.methods.score_cam import ScoreCAM
+from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -76,7 +77,7 @@ class MetaCAM:
         trials = len(self.top) if len(self.top) > 1 else 0
         return cost_of(*self.partners) + PassCount(full=2 * trials)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         heatmaps = partner_heatmaps(self, model, x, target)
@@ -129,7 +130,7 @@ class Fuse:
         """Return the passes of one image."""
         return cost_of(*self.partners) if self.rule in REDUCTIONS else cost_of(_COMPOSED[self.rule](self.partners))
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         if self.rule in _COMPOSED:

@@ -12,11 +12,12 @@ from torch import Tensor
 from fusioncam.errors import require_known
 from fusioncam.functional.heatmaps import denoise, expand_like, is_flat, minmax, similarity_fusion
 from fusioncam.functional.masks import FILLS
-from fusioncam.inference.cache import cached_passes, memoize_pass, prefetch_layers
+from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.methods.base import Method, layers_of, require_percentile, warn_if_flat, with_setting
 from fusioncam.methods.costs import PassCount, cost_of
 from fusioncam.methods.gradient import DenoisedGradCAM, GradCAM
 from fusioncam.methods.score_cam import ScoreCAM
+from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -143,11 +144,12 @@ class UnionCAM:
         """Return the passes of one image."""
         return cost_of(self.gradient, self.region) + _SCORED
 
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         return self.ingredients(model, x, target).heatmaps
 
-    @memoize_pass
+    @explains
     def ingredients(self, model: ExplainedModel, x: Tensor, target: Target) -> FusionComponents:
         """Return the heatmaps and their components."""
         with cached_passes(), prefetch_layers(x, layers_of(self)):
@@ -204,11 +206,12 @@ class FusionCAM:
         """Return the region method, with the budget if there is one."""
         return self.region if self.budget is None else with_setting(self.region, "budget", self.budget, "score-cam")
 
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         return self.ingredients(model, x, target).heatmaps
 
-    @memoize_pass
+    @explains
     def ingredients(self, model: ExplainedModel, x: Tensor, target: Target) -> FusionComponents:
         """Return the heatmaps and their components."""
         with cached_passes(), prefetch_layers(x, layers_of(self)):

@@ -21,13 +21,13 @@ from fusioncam.functional.cam import (
     xgrad_cam,
 )
 from fusioncam.functional.heatmaps import denoise, expand_like, weighted_sum
-from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import RecordedCAM, require_percentile, to_heatmap
 from fusioncam.methods.costs import RECORDED, PassCount
+from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.hessian_product import record_with_hessian_product
 from fusioncam.model.parameters import head_weights
-from fusioncam.model.scores import Target, as_targets, score_from_logits
+from fusioncam.model.scores import Target, coefficients, score_from_logits
 
 
 class GradCAM(RecordedCAM):
@@ -127,7 +127,7 @@ class EigenCAM:
 
     layer: str | None = None
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         return to_heatmap(eigen_cam(model.record(x, target, self.layer).activations), x, self)
@@ -161,7 +161,7 @@ class CAM:
 
     layer: str | None = None
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         record = model.record(x, target, self.layer)
@@ -190,7 +190,7 @@ class DenoisedGradCAM:
     def __post_init__(self) -> None:
         require_percentile(self.theta)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         record = model.record(x, target, self.layer)
@@ -219,7 +219,7 @@ class ShapleyCAM:
     def __post_init__(self) -> None:
         require_known("utility", self.utility, ("rest", "logit"))
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         return to_heatmap(weighted_sum(*self.channel_weights(model, x, target)), x, self)
@@ -235,7 +235,8 @@ class FinerCAM:
     """Finer-CAM: what separates the class from the most similar ones (Zhang et al. 2025, arXiv 2501.11309).
 
     Grad-CAM of ``y_c - gamma mean(y_d)``, where ``d`` are the ``references`` other classes with the nearest logits.
-    A network with one class raises :class:`MethodError`.
+    For a target of several classes, ``y_c`` is its score and ``d`` are classes that are not among them. A network
+    without other classes raises :class:`MethodError`.
     """
 
     family: ClassVar[str] = "gradient"
@@ -249,7 +250,7 @@ class FinerCAM:
     def __post_init__(self) -> None:
         require_count("references", self.references)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         contrast = self._contrast(model, model.logits(x), target)
@@ -258,12 +259,13 @@ class FinerCAM:
 
     def _contrast(self, model: ExplainedModel, logits: Tensor, target: Target) -> Tensor:
         """Return the coefficients ``(N, classes)`` of the logits in the contrast score."""
-        targets = as_targets(target, logits)
+        own = coefficients(target, logits)
         distances = (logits - score_from_logits(logits, target, "logit")[:, None]).abs()
-        distances = distances.scatter(1, targets[:, None], torch.inf)  # a class is not its own reference
-        count = min(self.references, logits.shape[1] - 1)
-        if count == 0:
-            raise MethodError("finer-cam compares classes, but this network has only one; use grad-cam")
-        nearest = distances.argsort(dim=1, stable=True)[:, :count]
-        contrast = torch.zeros_like(logits).scatter(1, nearest, -self.gamma / count)
-        return contrast.scatter(1, targets[:, None], 1)
+        distances = distances.where(own == 0, torch.inf)  # a class is not its own reference
+        counts = (own == 0).sum(1).clamp(max=self.references)
+        if not counts.all():
+            raise MethodError("finer-cam compares the target with other classes, and there are none; use grad-cam")
+        nearest = distances.argsort(dim=1, stable=True)
+        ranks = torch.arange(logits.shape[1], device=logits.device)
+        weights = (-self.gamma / counts.double())[:, None].where(ranks < counts[:, None], 0)
+        return own + torch.zeros_like(logits).scatter(1, nearest, weights.to(logits))

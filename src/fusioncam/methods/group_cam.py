@@ -12,10 +12,10 @@ from fusioncam.errors import require_count, require_known
 from fusioncam.functional.heatmaps import denoise, expand_like, minmax, relu_above_rounding, upsample
 from fusioncam.functional.kmeans import k_means
 from fusioncam.functional.masks import FILLS, ChannelMasks
-from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import require_percentile, warn_if_flat
 from fusioncam.methods.costs import PassCount
 from fusioncam.methods.score_cam import empty_scores
+from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 
@@ -56,7 +56,7 @@ class GroupCAM:
         """Return the passes of one image."""
         return PassCount(recorded=True, full=self.groups + 1)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         record = model.record(x, target, self.layer)

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import to_heatmap
 from fusioncam.methods.costs import PassCount
+from fusioncam.model.arguments import explains
 from fusioncam.model.attention_gradients import attention_gradients
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
@@ -30,7 +30,7 @@ class LeGrad:
 
     blocks: int = 0
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         maps = attention_gradients(model, x, target)[-self.blocks :]

@@ -13,11 +13,12 @@ from fusioncam.errors import require_known
 from fusioncam.functional.cam import safe_divide
 from fusioncam.functional.heatmaps import minmax, precise, upsample, weighted_sum
 from fusioncam.functional.masks import FILLS, ChannelMasks, TransformedMasks
-from fusioncam.inference.cache import cached_passes, memoize_pass, prefetch_layers
+from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.methods.base import REDUCTIONS, Method, at_layer, layers_of, to_heatmap, warn_if_flat
 from fusioncam.methods.costs import PassCount, cost_of
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.gradient import GradCAMPlusPlus, LayerCAM
+from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.parameters import channel_biases
 from fusioncam.model.pixel_gradients import input_gradients
@@ -38,7 +39,7 @@ class FullGrad:
     cost: ClassVar[PassCount] = PassCount(full=2)
     paper: ClassVar[str] = "arXiv 1905.00780"
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         x, biases = x.to(model.device), channel_biases(model, x)
@@ -74,7 +75,7 @@ class RefineCAM:
         """Return the passes of one image."""
         return cost_of(self.method)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         layers = self.layers or [*reversed(model.layers.higher_resolution(x)[:2]), model.layers.default(x)]
@@ -104,7 +105,7 @@ class MultiLayer:
         """Return the passes of one image."""
         return cost_of(self.method)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         layers = self.layers or [*model.layers.higher_resolution(x)[:1], model.layers.default(x)]
@@ -141,7 +142,7 @@ class Multiscale:
         """Return the passes of one image."""
         return cost_of(self.base, self.finer)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         layers = model.layers.higher_resolution(x)[: len(self.weights)]
@@ -178,7 +179,7 @@ class PolyCAM:
         """Return the passes of one image."""
         return PassCount(recorded=True, per_channel_of_each_layer=len(self.sign))
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         layers = self.layers or [*reversed(model.layers.higher_resolution(x)), model.layers.default(x)]

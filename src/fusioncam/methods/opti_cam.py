@@ -11,9 +11,9 @@ from torch import Tensor
 from fusioncam.errors import SettingError, require_count, require_known
 from fusioncam.functional.heatmaps import minmax, upsample, weighted_sum
 from fusioncam.functional.masks import FILLS
-from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import warn_if_flat
 from fusioncam.methods.costs import PassCount
+from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.pixel_gradients import mask_gradients
 from fusioncam.model.scores import READOUTS, Target
@@ -48,7 +48,7 @@ class OptiCAM:
         """Return the passes of one image."""
         return PassCount(recorded=True, full=self.steps)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         with torch.inference_mode(False), torch.enable_grad():

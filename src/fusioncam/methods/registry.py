@@ -1,6 +1,7 @@
 """The methods by name.
 
-``METHODS[name](model, x, target)`` returns heatmaps ``(N, *s)`` in [0, 1]. A name with a colon is a preset that
+``METHODS[name](model, x, target)`` returns heatmaps ``(N, *s)`` in [0, 1]. The name may have settings:
+``METHODS["fusion-cam(budget=24)"]``. A name with a colon is a preset that
 reproduces a public code: ``official`` is the Fusion-CAM paper's, ``xplaincam`` its first author's library.
 """
 
@@ -31,63 +32,66 @@ from fusioncam.methods.multi_layer import FullGrad, MultiLayer, Multiscale, Poly
 from fusioncam.methods.opti_cam import OptiCAM
 from fusioncam.methods.score_cam import ISCAM, RISE, SSCAM, ScoreCAM
 from fusioncam.methods.smoothing import Augmented, ExpectedGradCAM, IntegratedGradients, SmoothGradCAMPlusPlus
-from fusioncam.utils.spec_grammar import Specs
+from fusioncam.utils.spec_grammar import Registry
 
 _XPLAINCAM = ScoreCAM(readout="probability", softmax=False, normalise="before", maps="normalised")
 
-METHODS: dict[str, Method] = {
-    "cam": CAM(),
-    "grad-cam": GradCAM(),
-    "grad-cam++": GradCAMPlusPlus(),
-    "smooth-grad-cam++": SmoothGradCAMPlusPlus(),
-    "xgrad-cam": XGradCAM(),
-    "layer-cam": LayerCAM(),
-    "hires-cam": HiResCAM(),
-    "elementwise-grad-cam": ElementwiseGradCAM(),
-    "eigen-cam": EigenCAM(),
-    "eigen-grad-cam": EigenGradCAM(),
-    "fullgrad": FullGrad(),
-    "shapley-cam": ShapleyCAM(),
-    "finer-cam": FinerCAM(),
-    "expected-grad-cam": ExpectedGradCAM(),
-    "refine-cam": RefineCAM(),
-    "legrad": LeGrad(),
-    "integrated-gradients": IntegratedGradients(),
-    "denoised-grad-cam": DenoisedGradCAM(),
-    "score-cam": ScoreCAM(),
-    "score-cam:official": ScoreCAM(),
-    "score-cam:xplaincam": _XPLAINCAM,
-    "score-cam:cic": ScoreCAM(readout="probability", softmax=False, increase=True),
-    "faster-score-cam": ScoreCAM(channels=10),
-    "ss-cam": SSCAM(),
-    "is-cam": ISCAM(),
-    "ablation-cam": AblationCAM(),
-    "group-cam": GroupCAM(),
-    "group-cam:k-means": GroupCAM(cluster="k-means"),
-    "group-cam:official": GroupCAM(theta=0, clamp=True, fill="light-blur"),
-    "group-cam:xplaincam": GroupCAM(theta=0, clamp=True, maps="raw"),
-    "recipro-cam": ReciproCAM(),
-    "opti-cam": OptiCAM(),
-    "poly-cam": PolyCAM(),
-    "rise": RISE(),
-    "union-cam": UnionCAM(),
-    "union-cam:official": UnionCAM(gains="official"),
-    "union-cam:xplaincam": UnionCAM(region=_XPLAINCAM, gains="raw"),
-    "fusion-cam": FusionCAM(),
-    "fusion-cam:official": FusionCAM(gains="official"),
-    "fusion-cam:xplaincam": FusionCAM(region=_XPLAINCAM, gains="raw", strict=True),
-    "fusion-cam:multiscale": Multiscale(),
-    "meta-cam": MetaCAM(),
-    "fuse": Fuse(),
-    "augmented": Augmented(),
-    "multi-layer": MultiLayer(),
-    "random": Random(),
-    "center": Center(),
-    "ones": Ones(),
-    "edges": Edges(),
-}
-
-_SPECS: Specs[Method] = Specs("method", METHODS, "use one, or explain_each(...)")
+METHODS: Registry[Method] = Registry(
+    "method",
+    {
+        "cam": CAM(),
+        "grad-cam": GradCAM(),
+        "grad-cam++": GradCAMPlusPlus(),
+        "smooth-grad-cam++": SmoothGradCAMPlusPlus(),
+        "xgrad-cam": XGradCAM(),
+        "layer-cam": LayerCAM(),
+        "hires-cam": HiResCAM(),
+        "elementwise-grad-cam": ElementwiseGradCAM(),
+        "eigen-cam": EigenCAM(),
+        "eigen-grad-cam": EigenGradCAM(),
+        "fullgrad": FullGrad(),
+        "shapley-cam": ShapleyCAM(),
+        "finer-cam": FinerCAM(),
+        "expected-grad-cam": ExpectedGradCAM(),
+        "refine-cam": RefineCAM(),
+        "legrad": LeGrad(),
+        "integrated-gradients": IntegratedGradients(),
+        "denoised-grad-cam": DenoisedGradCAM(),
+        "score-cam": ScoreCAM(),
+        "score-cam:official": ScoreCAM(),
+        "score-cam:xplaincam": _XPLAINCAM,
+        "score-cam:cic": ScoreCAM(readout="probability", softmax=False, increase=True),
+        "faster-score-cam": ScoreCAM(channels=10),
+        "ss-cam": SSCAM(),
+        "is-cam": ISCAM(),
+        "ablation-cam": AblationCAM(),
+        "group-cam": GroupCAM(),
+        "group-cam:k-means": GroupCAM(cluster="k-means"),
+        "group-cam:official": GroupCAM(theta=0, clamp=True, fill="light-blur"),
+        "group-cam:xplaincam": GroupCAM(theta=0, clamp=True, maps="raw"),
+        "recipro-cam": ReciproCAM(),
+        "opti-cam": OptiCAM(),
+        "poly-cam": PolyCAM(),
+        "rise": RISE(),
+        "union-cam": UnionCAM(),
+        "union-cam:official": UnionCAM(gains="official"),
+        "union-cam:xplaincam": UnionCAM(region=_XPLAINCAM, gains="raw"),
+        "fusion-cam": FusionCAM(),
+        "fusion-cam:official": FusionCAM(gains="official"),
+        "fusion-cam:xplaincam": FusionCAM(region=_XPLAINCAM, gains="raw", strict=True),
+        "fusion-cam:multiscale": Multiscale(),
+        "meta-cam": MetaCAM(),
+        "fuse": Fuse(),
+        "augmented": Augmented(),
+        "multi-layer": MultiLayer(),
+        "random": Random(),
+        "center": Center(),
+        "ones": Ones(),
+        "edges": Edges(),
+    },
+    instead="use one, or explain_each(...)",
+)
+_SPECS = METHODS.specs
 
 
 def as_methods(spec: str | Method) -> list[tuple[str, Method]]:

@@ -14,10 +14,10 @@ from torch import Tensor
 from fusioncam.errors import require_count, require_known
 from fusioncam.functional.heatmaps import minmax, precise, relu_above_rounding, upsample, weighted_sum
 from fusioncam.functional.masks import FILLS, ChannelMasks, RiseMasks, TransformedMasks
-from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import noise, warn_if_flat
 from fusioncam.methods.costs import PassCount
 from fusioncam.methods.score_prediction import AUTO, estimate, require_budget
+from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 
@@ -84,7 +84,7 @@ class ScoreCAM:
         """Return the passes of one image."""
         return cost_of_masks(self.budget, self.channels) + PassCount(full=int(self.increase))
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         return from_channels(*self.channel_weights(model, x, target), x, self)
@@ -202,7 +202,7 @@ class SSCAM:
         """Return the passes of one image."""
         return cost_of_masks(self.budget, times=self.samples)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         x = x.to(model.device)
@@ -252,7 +252,7 @@ class ISCAM:
         """Return the passes of one image."""
         return cost_of_masks(self.budget, times=self.samples)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         steps = [step / self.samples for step in range(1, self.samples + 1)]
@@ -294,7 +294,7 @@ class RISE:
         """Return the passes of one image."""
         return PassCount(full=self.masks)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         masks = RiseMasks(self.masks, precise(x), self.cells, self.keep, self.seed)

@@ -13,10 +13,10 @@ from fusioncam.errors import SettingError, require_count, require_known
 from fusioncam.functional.cam import grad_cam, grad_cam_plus_plus_from_derivatives
 from fusioncam.functional.heatmaps import minmax, precise
 from fusioncam.functional.masks import FILLS
-from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import Method, noise, to_heatmap, warn_if_flat
 from fusioncam.methods.costs import PassCount, cost_of
 from fusioncam.methods.gradient import GradCAM
+from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.pixel_gradients import input_gradients
 from fusioncam.model.scores import Target
@@ -47,7 +47,7 @@ class SmoothGradCAMPlusPlus:
         """Return the passes of one image."""
         return PassCount(recorded=True, full=self.samples)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         draws = self.std * noise(x, self.samples, self.seed)
@@ -83,7 +83,7 @@ class ExpectedGradCAM:
         """Return the passes of one image."""
         return PassCount(recorded=True, full=self.samples)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         starts = self.std * noise(x, self.samples, self.seed)
@@ -118,7 +118,7 @@ class IntegratedGradients:
         """Return the passes of one image."""
         return PassCount(full=self.steps)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         x = x.to(model.device)
@@ -160,7 +160,7 @@ class Augmented:
         """Return the passes of one image."""
         return cost_of(self.method).times(1 + self.flips + self.samples)
 
-    @memoize_pass
+    @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         heatmaps = torch.stack([heatmap.to(precise(x)) for heatmap in self._heatmaps(model, x, target)])

@@ -8,17 +8,21 @@ from dataclasses import dataclass, fields, is_dataclass
 from math import inf
 from typing import Any, ClassVar, final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from fusioncam.data.ground_truth import REGIONS, Truth, require_truth
 from fusioncam.errors import (
+    InputTypeError,
     MethodError,
     NonFiniteError,
     SettingError,
     ShapeError,
     require_known,
+    shown,
 )
 from fusioncam.functional.heatmaps import precise, upsample
 from fusioncam.functional.masks import FILLS
@@ -27,6 +31,7 @@ from fusioncam.inference.cache import memoize_pass, uncached
 from fusioncam.inference.context import without_flat_warnings
 from fusioncam.inference.eval_mode import without_graph
 from fusioncam.methods.base import Method
+from fusioncam.model.arguments import each_row, usual_arguments
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target, as_targets
 
@@ -109,19 +114,22 @@ class Metric(ABC):
     @final
     def __call__(
         self,
-        model: ExplainedModel,
+        model: ExplainedModel | nn.Module,
         x: Tensor,
         target: Target,
-        heatmaps: Tensor,
+        heatmaps: Tensor | NDArray[Any],
         truth: Truth | None = None,
         method: Method | None = None,
     ) -> Tensor:
         """Return the value of each heatmap ``(N,)``; NaN where the metric is undefined.
 
+        ``model`` may be a network, ``target`` None for the predicted class, and ``heatmaps`` an array.
         ``truth`` and ``method`` are used only by metrics that need them. Raises :class:`MissingTruthError` or
         :class:`MethodError` if one of them is needed and not given, :class:`ShapeError` for heatmaps that do not fit
         the images, and :class:`NonFiniteError` for heatmaps with NaN or infinity.
         """
+        model, x, target = usual_arguments(model, x, target)
+        heatmaps = as_heatmaps(heatmaps)
         require_heatmaps(heatmaps)
         needed: dict[str, Any] = {}
         if self.needs_truth:
@@ -129,7 +137,11 @@ class Metric(ABC):
         if self.needs_method:
             needed["method"] = require_method(self, method)
         with without_graph():
-            return self.values(model, x, target, heatmaps, **needed)
+            rows = [] if self.needs_truth else list(each_row(model, x, target))
+            if not rows:
+                return self.values(model, x, target, heatmaps, **needed)
+            values = [self.values(*row, heatmaps[n : n + 1], **needed) for n, row in enumerate(rows)]
+            return torch.cat(values)
 
     @abstractmethod
     def values(self, *args: Any, **needed: Any) -> Tensor:
@@ -149,10 +161,17 @@ class CurveMetric(Metric):
 
     @final
     @memoize_pass
-    def curve(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
+    def curve(
+        self, model: ExplainedModel | nn.Module, x: Tensor, target: Target, heatmaps: Tensor | NDArray[Any]
+    ) -> Tensor:
         """Return the curve of each heatmap ``(T, N)``, one row for each of :meth:`shares`."""
+        model, x, target = usual_arguments(model, x, target)
+        heatmaps = as_heatmaps(heatmaps)
         require_heatmaps(heatmaps)
-        return self.points(model, x, target, heatmaps)
+        rows = list(each_row(model, x, target))
+        if not rows:
+            return self.points(model, x, target, heatmaps)
+        return torch.cat([self.points(*row, heatmaps[n : n + 1]) for n, row in enumerate(rows)], 1)
 
     @abstractmethod
     def points(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
@@ -208,6 +227,15 @@ def require_method(metric: object, method: Method | None) -> Method:
             "(model, x, target) -> heatmaps"
         )
     return method
+
+
+def as_heatmaps(heatmaps: Tensor | NDArray[Any]) -> Tensor:
+    """Return heatmaps as a plain tensor; raise :class:`InputTypeError` unless they are a tensor or an array."""
+    if isinstance(heatmaps, np.ndarray) and heatmaps.dtype.kind in "fiub":
+        return torch.from_numpy(np.ascontiguousarray(heatmaps))
+    if not isinstance(heatmaps, Tensor):
+        raise InputTypeError(f"heatmaps must be a tensor or an array (N, H, W) of numbers, got {shown(heatmaps)}")
+    return heatmaps if type(heatmaps) is Tensor else heatmaps.as_subclass(Tensor)
 
 
 def require_heatmaps(heatmaps: Tensor) -> None:

@@ -19,7 +19,7 @@ from fusioncam.inference.costs import count_passes
 from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, regenerate, validate_heatmaps
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.scores import Target, as_targets
+from fusioncam.model.scores import Target, Targets, as_targets
 
 QUANTITIES = ("seconds", "passes", "partial passes", "peak memory")
 
@@ -63,7 +63,7 @@ def measured(method: Method, model: ExplainedModel, x: Tensor, target: Target) -
     return torch.stack([_measure_one(method, model, x[n : n + 1], targets[n : n + 1]) for n in range(len(x))])
 
 
-def _measure_one(method: Method, model: ExplainedModel, x: Tensor, target: Tensor) -> Tensor:
+def _measure_one(method: Method, model: ExplainedModel, x: Tensor, target: Targets) -> Tensor:
     # the cache identifies tensors by identity: a copy is never found in it
     x = x.clone()
     peak = _start_memory_peak(model.device)

@@ -62,8 +62,9 @@ class GridPointingGame(Metric):
         """Return the share of each image ``(N,)`` in [0, 1]."""
         heatmaps = validate_heatmaps(heatmaps, x)
         targets, tiles = as_targets(target, x), self.tiles(x)
-        if targets.dim() != 1:
-            raise TargetError(f"{self!r} needs class indices (N,), got weights {tuple(targets.shape)}")
+        if not isinstance(targets, Tensor) or targets.dim() != 1:
+            got = f"weights {tuple(targets.shape)}" if isinstance(targets, Tensor) else "a function of the scores"
+            raise TargetError(f"{self!r} needs class indices (N,), got {got}")
         if len(x) % tiles:
             raise ShapeError(f"{self!r} needs a multiple of {tiles} images, got {len(x)}: choose them with groups()")
         mosaics = zip(x.reshape(-1, tiles, *x.shape[1:]), targets.reshape(-1, tiles), strict=True)

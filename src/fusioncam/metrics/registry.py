@@ -1,6 +1,7 @@
 """The metrics by name.
 
-``METRICS[name](model, x, target, heatmaps)`` returns values ``(N,)``; some also need ``truth=`` or ``method=``. A
+``METRICS[name](model, x, target, heatmaps)`` returns values ``(N,)``, and the name may have settings:
+``METRICS["insertion(steps=8)"]``. Some also need ``truth=`` or ``method=``. A
 name with a colon is a named protocol: a metric as another library or a paper measures it. ``PROTOCOLS`` lists them.
 """
 
@@ -27,53 +28,56 @@ from fusioncam.metrics.removal import ROAD, LeRF, MoRF
 from fusioncam.metrics.sanity import MaxSensitivity, ModelRandomisation, NoiseStability
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
-from fusioncam.utils.spec_grammar import Specs
+from fusioncam.utils.spec_grammar import Registry, Specs
 
-METRICS: dict[str, Metric] = {
-    "average-drop": AverageDrop(),
-    "average-drop:xplaincam": AverageDrop(epsilon=1e-8),
-    "average-drop:torchcam": AverageDrop(readout="logit", classes="predicted", epsilon=1e-7),
-    "average-drop:adcc": AverageDrop(classes="predicted"),
-    "average-drop:score-cam": AverageDrop(keep=0.5),
-    "increase": IncreaseInConfidence(),
-    "increase:xplaincam": IncreaseInConfidence(),
-    "increase:torchcam": IncreaseInConfidence(readout="logit", classes="predicted"),
-    "increase:score-cam": IncreaseInConfidence(keep=0.5),
-    "average-gain": AverageGain(),
-    "insertion": Insertion(),
-    "insertion:rise": Insertion(classes="predicted", sigma=5, size=11, pixels=224, ties="last"),
-    "insertion:xplaincam": Insertion(pixels=448, ties="any"),
-    "insertion:torchcam": Insertion(readout="logit", classes="predicted", fill="mean", steps=20),
-    "deletion": Deletion(),
-    "deletion:rise": Deletion(classes="predicted", pixels=224, ties="last"),
-    "deletion:xplaincam": Deletion(pixels=448, ties="any"),
-    "deletion:torchcam": Deletion(readout="logit", classes="predicted", steps=20),
-    "morf": MoRF(),
-    "morf:road": MoRF(readout="top-1", fill="linear", steps=9, upto=0.9),
-    "lerf": LeRF(),
-    "lerf:road": LeRF(readout="top-1", fill="linear", steps=9, upto=0.9),
-    "road": ROAD(),
-    "road:pgc": ROAD(readout="logit", removed=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
-    "coherency": Coherency(),
-    "coherency:adcc": Coherency(classes="predicted"),
-    "complexity": Complexity(),
-    "adcc": ADCC(),
-    "adcc:official": ADCC(classes="predicted"),
-    "pointing-game": PointingGame(),
-    "energy-in-box": EnergyShare(),
-    "energy-in-mask": EnergyShare("mask"),
-    "iou": IoU(),
-    "best-iou": IoU(threshold=None),
-    "box-accuracy": BoxAccuracy(),
-    "grid-pointing-game": GridPointingGame(),
-    "model-randomisation": ModelRandomisation(),
-    "noise-stability": NoiseStability(),
-    "max-sensitivity": MaxSensitivity(),
-    "seconds": Cost(),
-    "passes": Cost("passes"),
-    "partial-passes": Cost("partial passes"),
-    "peak-memory": Cost("peak memory"),
-}
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    {
+        "average-drop": AverageDrop(),
+        "average-drop:xplaincam": AverageDrop(epsilon=1e-8),
+        "average-drop:torchcam": AverageDrop(readout="logit", classes="predicted", epsilon=1e-7),
+        "average-drop:adcc": AverageDrop(classes="predicted"),
+        "average-drop:score-cam": AverageDrop(keep=0.5),
+        "increase": IncreaseInConfidence(),
+        "increase:xplaincam": IncreaseInConfidence(),
+        "increase:torchcam": IncreaseInConfidence(readout="logit", classes="predicted"),
+        "increase:score-cam": IncreaseInConfidence(keep=0.5),
+        "average-gain": AverageGain(),
+        "insertion": Insertion(),
+        "insertion:rise": Insertion(classes="predicted", sigma=5, size=11, pixels=224, ties="last"),
+        "insertion:xplaincam": Insertion(pixels=448, ties="any"),
+        "insertion:torchcam": Insertion(readout="logit", classes="predicted", fill="mean", steps=20),
+        "deletion": Deletion(),
+        "deletion:rise": Deletion(classes="predicted", pixels=224, ties="last"),
+        "deletion:xplaincam": Deletion(pixels=448, ties="any"),
+        "deletion:torchcam": Deletion(readout="logit", classes="predicted", steps=20),
+        "morf": MoRF(),
+        "morf:road": MoRF(readout="top-1", fill="linear", steps=9, upto=0.9),
+        "lerf": LeRF(),
+        "lerf:road": LeRF(readout="top-1", fill="linear", steps=9, upto=0.9),
+        "road": ROAD(),
+        "road:pgc": ROAD(readout="logit", removed=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+        "coherency": Coherency(),
+        "coherency:adcc": Coherency(classes="predicted"),
+        "complexity": Complexity(),
+        "adcc": ADCC(),
+        "adcc:official": ADCC(classes="predicted"),
+        "pointing-game": PointingGame(),
+        "energy-in-box": EnergyShare(),
+        "energy-in-mask": EnergyShare("mask"),
+        "iou": IoU(),
+        "best-iou": IoU(threshold=None),
+        "box-accuracy": BoxAccuracy(),
+        "grid-pointing-game": GridPointingGame(),
+        "model-randomisation": ModelRandomisation(),
+        "noise-stability": NoiseStability(),
+        "max-sensitivity": MaxSensitivity(),
+        "seconds": Cost(),
+        "passes": Cost("passes"),
+        "partial-passes": Cost("partial passes"),
+        "peak-memory": Cost("peak memory"),
+    },
+)
 
 # the named protocols and their metrics. RISE's code differs in its blur: it folds the tails of the kernel back into
 # 11 pixels and pads the image with zeros.

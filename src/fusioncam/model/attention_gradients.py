@@ -38,7 +38,8 @@ def attention_gradients(model: ExplainedModel, x: Tensor, target: Target) -> Ten
         blocks = _blocks(model, x[:1])
         layout = next(iter(blocks.values()))
         logits, attended, tokens = _forward_block_means(model.runner, x, list(blocks))
-        targets = targets.repeat(len(blocks), *[1] * (targets.dim() - 1))
+        if isinstance(targets, Tensor):
+            targets = targets.repeat(len(blocks), *[1] * (targets.dim() - 1))
         scores = read_scores(logits, targets, "logit").reshape(len(blocks), -1)
         matching = [attention for attention in attended if _is_global(attention, len(x), tokens)]
         relevances = [_relevance(score, attention, layout) for score, attention in zip(scores, matching, strict=True)]

@@ -5,7 +5,6 @@ Only shapes, the order of execution and module types decide, never names.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2, prod
@@ -44,16 +43,16 @@ class Candidate:
 def find_candidates(readings: Readings) -> list[Candidate]:
     """Return the layers that output feature maps, in the order in which they end.
 
-    Such a layer runs once, its output can be read in one way, and it is neither a pooling nor an identity.
+    Such a layer runs once, not counting runs on other inputs than the image; its output can be read in one way, and
+    it is neither a pooling nor an identity.
     """
     calls = readings.calls
-    runs = Counter(call.name for call in calls)
     found: list[Candidate] = []
     pooled = False
     for index, call in enumerate(calls):
         # a container that ends in a pooling returns the pooling's own tensor
         pooled = isinstance(call.module, _POOLING) or (pooled and call.returns_previous)
-        if pooled or runs[call.name] > 1 or isinstance(call.module, _IDENTITIES):
+        if pooled or not readings.is_only_run(index) or isinstance(call.module, _IDENTITIES):
             continue
         layout = _layout(readings, index)
         if layout is None:
@@ -91,14 +90,13 @@ def find_last(readings: Readings) -> list[Candidate]:
 def _no_maps(readings: Readings) -> LayerError:
     """Return the error that states why no layer outputs feature maps."""
     x = readings.x
-    runs = Counter(call.name for call in readings.calls)
     for index, call in reversed(list(enumerate(readings.calls))):
         shape = call.shape
         if shape is None or isinstance(call.module, _POOLING) or len(shape) < 3 or prod(shape[2:]) == 1:
             continue
         several = readings.of(index, shape) if shape[0] == x[0] else []
-        if several and runs[call.name] > 1:
-            return hooks.runs_error(call.name, runs[call.name])
+        if several and readings.runs(call.name) > 1:
+            return hooks.runs_error(call.name, readings.runs(call.name))
         if len(several) > 1:
             return ambiguous_layout(call.name, shape, x, several)
         views = batch_error(call.name, shape, x[0])

@@ -213,8 +213,8 @@ class _Look:
     def _layer(self, name: str) -> LayerDescription:
         with hooks.capture(self.runner.network, [name], self.search.readings) as outputs:
             self._logits()
-        hooks.require_once(self.runner.network, name, len(outputs[name]))
-        output = outputs[name][0].shape
+        run = self.search.run(name, len(outputs[name]), self.runner.validate_input(self.x))
+        output = outputs[name][run].shape
         layout = self.search.layout(name, output, self.runner.validate_input(self.x))
         shape, kind = tuple(output[1:]), type(hooks.find(self.runner.network, name)).__name__
         rejected = tuple(_other_readings(shape, layout, self.x.dim() - 2))

@@ -11,9 +11,11 @@ from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import SettingError
 from fusioncam.functional.masks import Fill, MaskSource
 from fusioncam.inference.cache import memoize_pass, prefetched_layers
+from fusioncam.inference.calling import Calling, Extra
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.input_check import input_channels
 from fusioncam.inference.layer_names import layer_name
+from fusioncam.inference.outputs import Read
 from fusioncam.inference.reshape import Reshape, ReshapeFunction
 from fusioncam.inference.settings import Speed
 from fusioncam.model import masked_passes
@@ -26,6 +28,9 @@ from fusioncam.model.recording import Record, record_layers
 from fusioncam.model.scores import Target, as_targets, score_from_logits
 from fusioncam.utils.old_names import alias
 
+# the name or position of the image among the inputs, or those of several images
+Vary = str | int | Sequence[str] | Sequence[int] | None
+
 
 class ExplainedModel:
     """A network, its target layer, and how an image becomes its input. Nothing else calls the network.
@@ -36,6 +41,13 @@ class ExplainedModel:
     or detection tokens before and after these. ``reshape`` is a function from the output of ``layer`` to its feature
     maps ``(N, K, h, w)``, for layers that are not read by themselves. ``labels`` are the class names in order.
     ``speed`` sets how masked images are batched: see :class:`Speed`.
+
+    ``extra`` are the network's inputs beside the image, by name or in order, and ``vary`` is the name or position of
+    the image among them; by default it is the first. Inputs with one row go along with every image, inputs with N
+    rows with N images, and a callable is called with the number of rows. A network that takes one dict or tuple gets
+    one. Methods also take all inputs at once, ``method(model, (left, right), target)``; several names in ``vary``
+    then yield a heatmap each. ``read`` is the part of the output that holds the scores: a key, a position, or a
+    function from the output to ``(N, classes)``.
 
     A call leaves the network as it was, also after an error: no hook, no ``.grad``, no changed train/eval flag, no
     changed grad mode. Calls from several threads on one network run one after the other. While a call runs, the
@@ -60,9 +72,15 @@ class ExplainedModel:
         labels: Sequence[str] | None = None,
         name: str | None = None,
         speed: Speed | None = None,
+        extra: Extra | None = None,
+        vary: Vary = None,
+        read: Read = None,
         _runner: NetworkRunner | None = None,
+        _layers: LayerSearch | None = None,
     ) -> None:
-        self.runner = _runner or NetworkRunner(network, speed or Speed())
+        varied = tuple(vary) if isinstance(vary, (tuple, list)) else (vary,)
+        self.vary = varied
+        self.runner = _runner or NetworkRunner(network, speed or Speed(), Calling(extra, varied[0], read))
         self.network = network
         self.layer = None if layer is None else layer_name(network, layer)
         self.grid = None if grid is None else tuple(grid)
@@ -74,7 +92,8 @@ class ExplainedModel:
         if reshape is not None and layer is None:
             raise SettingError("reshape reads the output of one layer: pass layer=... too")
         reading = None if reshape is None else Reshape(reshape)
-        self.layers = LayerSearch(self.runner, self.layer, TokenHint(self.grid, prefix, suffix), reading)
+        hint = TokenHint(self.grid, prefix, suffix)
+        self.layers = _layers or LayerSearch(self.runner, self.layer, hint, reading)
         self._ablation = LayerAblation(self.runner, self.layers)
 
     def with_layer(self, layer: str | nn.Module) -> ExplainedModel:
@@ -85,10 +104,27 @@ class ExplainedModel:
         """Return another network with the same settings."""
         return self._with(network, self.layer)
 
-    def _with(self, network: nn.Module, layer: str | nn.Module | None) -> ExplainedModel:
+    def called(self, calling: Calling, layers: LayerSearch | None = None) -> ExplainedModel:
+        """Return the same network called in another way; ``layers`` is the search of one called with other inputs."""
+        reader = self.runner.reader if calling.read == self.runner.calling.read else None
+        runner = NetworkRunner(self.network, self.speed, calling, reader)
+        return self._with(self.network, self.layer, runner, layers)
+
+    def _with(
+        self,
+        network: nn.Module,
+        layer: str | nn.Module | None,
+        runner: NetworkRunner | None = None,
+        layers: LayerSearch | None = None,
+    ) -> ExplainedModel:
+        calling = self.runner.calling
         return ExplainedModel(
             network,
             layer,
+            extra=calling.extra,
+            vary=self.vary,
+            read=calling.read,
+            _layers=layers,
             grid=self.grid,
             prefix=self.prefix,
             suffix=self.suffix,
@@ -98,7 +134,7 @@ class ExplainedModel:
             name=self.name,
             speed=self.speed,
             # a runner keeps what it found out about its network
-            _runner=self.runner if network is self.network else None,
+            _runner=runner or (self.runner if network is self.network else None),
         )
 
     @property

@@ -19,7 +19,7 @@ from fusioncam.inference.batching import ChunkSizeTuner, score_in_batches
 from fusioncam.inference.costs import record_passes
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.model.layer_search import LayerSearch
-from fusioncam.model.scores import read_scores
+from fusioncam.model.scores import Targets, read_scores
 from fusioncam.utils.recent import Recent
 
 # memory limit for the changed copies of a layer's output in one batch
@@ -55,9 +55,9 @@ class LayerAblation:
 
     def __init__(self, runner: NetworkRunner, search: LayerSearch) -> None:
         self._runner, self._search = runner, search
-        self._copy_bytes = Recent[tuple[str, torch.Size], int](_KNOWN)
+        self._starts = Recent[tuple[str, torch.Size], tuple[int, int]](_KNOWN)
 
-    def scores(self, x: Tensor, changes: Changes, targets: Tensor, readout: str, layer: str) -> Tensor:
+    def scores(self, x: Tensor, changes: Changes, targets: Targets, readout: str, layer: str) -> Tensor:
         """Return the scores ``(M, N)`` of ``x`` after each change of the layer's maps, NaN if not active."""
         pairs = active_pairs(changes).to(x.device)
         scores = torch.full(tuple(changes.shape[:2]), torch.nan, dtype=precise(x).dtype, device=x.device)
@@ -68,19 +68,21 @@ class LayerAblation:
         return scores
 
     def _image_scores(
-        self, image: Tensor, pairs: Tensor, changes: Changes, targets: Tensor, readout: str, layer: str
+        self, image: Tensor, pairs: Tensor, changes: Changes, targets: Targets, readout: str, layer: str
     ) -> Tensor:
         """Return the scores ``(J,)`` of the ``(m, n)`` pairs ``(J, 2)`` of one image."""
-        copy_bytes = self._bytes_per_copy(image, layer)
+        copy_bytes, run = self._start(image, layer)
 
         def score(jobs: Tensor) -> Tensor:
-            logits = self._changed_logits(image, jobs[:, 0], changes, layer, whole=not copy_bytes)
+            logits = self._changed_logits(image, jobs[:, 0], changes, layer, run, whole=not copy_bytes)
             return read_scores(logits, targets[jobs[:, 1]], readout)
 
         size = max(1, _BYTES // copy_bytes) if copy_bytes else self._runner.speed.batch_sizes(image.device)[0]
         return score_in_batches([score], pairs, ChunkSizeTuner((size,)), partial=bool(copy_bytes))
 
-    def _changed_logits(self, x: Tensor, which: Tensor, changes: Changes, layer: str, *, whole: bool) -> Tensor:
+    def _changed_logits(
+        self, x: Tensor, which: Tensor, changes: Changes, layer: str, run: int, *, whole: bool
+    ) -> Tensor:
         """Return the logits ``(B, classes)`` of one image after each of ``B`` changes of its maps.
 
         ``whole`` passes run the part of the network before the layer on ``B`` copies of the image.
@@ -90,6 +92,8 @@ class LayerAblation:
         def change(output: Tensor) -> Tensor:
             nonlocal runs
             runs += 1
+            if runs - 1 != run:  # of another input
+                return output
             # the layout is known since the first pass: another pass cannot run inside a hook
             layout = self._search.layout(layer, output.shape, images.new_empty(()).expand(len(output), *x.shape[1:]))
             return layout.output(changes(layout.maps(output)[0], which), output)
@@ -97,14 +101,17 @@ class LayerAblation:
         images = x.expand(len(which), *x.shape[1:]) if whole else x
         with hooks.replace_outputs(self._runner.network, {layer: change}, self._search.readings):
             logits = self._runner(images, counted=not whole, rows=len(which))
-        hooks.require_once(self._runner.network, layer, runs)
+        self._search.run(layer, runs, x)  # raises an error if a pass runs the layer another number of times
         return logits
 
-    def _bytes_per_copy(self, x: Tensor, layer: str) -> int:
-        """Return the bytes of one copy of the layer's output if passes can start there, else 0; tested once."""
-        return self._copy_bytes.get((layer, x.shape[1:]), lambda: self._test_partial_passes(x, layer))
+    def _start(self, x: Tensor, layer: str) -> tuple[int, int]:
+        """Return the bytes of one copy of the layer's output if passes can start there, else 0, and the layer's run.
 
-    def _test_partial_passes(self, x: Tensor, layer: str) -> int:
+        Both are tested once.
+        """
+        return self._starts.get((layer, x.shape[1:]), lambda: self._test_partial_passes(x, layer))
+
+    def _test_partial_passes(self, x: Tensor, layer: str) -> tuple[int, int]:
         """Compare two changed copies of the layer's output in one partial pass with two whole passes.
 
         Where the layer's output is joined with that of a neighbour, the batch sizes differ, or are mistaken for other
@@ -113,17 +120,17 @@ class LayerAblation:
         """
         with hooks.capture(self._runner.network, [layer], self._search.readings) as outputs:
             plain = self._runner(x)
-        hooks.require_once(self._runner.network, layer, len(outputs[layer]))
-        self._search.layout(layer, outputs[layer][0].shape, x)
+        run = self._search.run(layer, len(outputs[layer]), x)
+        output = outputs[layer][run]
+        self._search.layout(layer, output.shape, x)
         both, halves = torch.arange(2, device=x.device), _Halves()
-        expected = self._changed_logits(x, both, halves, layer, whole=True)
+        expected = self._changed_logits(x, both, halves, layer, run, whole=True)
         record_passes(passes=2, planned=2)
         try:
-            started = self._changed_logits(x, both, halves, layer, whole=False)
+            started = self._changed_logits(x, both, halves, layer, run, whole=False)
         except (RuntimeError, ShapeError):
-            return 0
+            return 0, run
         tolerance = torch.finfo(plain.dtype).eps ** 0.5 * expected.abs().max()
         rounding = (expected[:1] - plain).abs().max()
         equal = torch.allclose(started, expected, rtol=0, atol=max(tolerance, 4 * rounding).item())
-        (output,) = outputs[layer]
-        return output.numel() * output.element_size() if equal else 0
+        return output.numel() * output.element_size() if equal else 0, run

@@ -26,6 +26,8 @@ from fusioncam.utils.recent import Recent
 
 # shapes of the input whose traces are kept, and outputs whose layouts are
 _SHAPES, _LAYOUTS = 32, 512
+# later maps of a segmentation network, with larger sides than this part of the image's, are close to its answer
+_COARSE = 8
 
 
 class LayerSearch:
@@ -77,6 +79,19 @@ class LayerSearch:
         layout = self.layout(layer, shape, x[:1].expand(2, *x.shape[1:]))
         return find_higher_resolution(readings, last_call[layer], max(layout.sides))
 
+    def run(self, layer: str, runs: int, x: Tensor) -> int:
+        """Return which of a layer's runs in one pass computes the maps of the image: the only one that depends on it.
+
+        Raises :class:`LayerError` if there is none or several, as for frames of one image.
+        """
+        if runs < 2:
+            hooks.require_once(self._runner.network, layer, runs)
+            return 0
+        found = self._trace(x).run_of_image(layer)
+        if found is None or found >= runs:
+            raise hooks.runs_error(layer, runs)
+        return found
+
     def layout(self, layer: str, shape: torch.Size, x: Tensor) -> Layout:
         """Return the layout of the output ``shape`` of a layer, whose maps may be out of proportion to the input.
 
@@ -109,7 +124,8 @@ class LayerSearch:
 
     def _traced_layout(self, layer: str, shape: Sequence[int], x: Tensor) -> Layout:
         readings = self._trace(x)
-        index = max((index for index, call in enumerate(readings.calls) if call.name == layer), default=None)
+        runs = [index for index, call in enumerate(readings.calls) if call.name == layer]
+        index = max((index for index in runs if readings.is_only_run(index)), default=max(runs, default=None))
         if index is None:
             raise no_layout(layer, shape, x.shape, self._hint)
         found = readings.of(index, (2, *shape[1:]))
@@ -161,7 +177,7 @@ class LayerSearch:
     def _influential(self, x: Tensor) -> str:
         """Return the last layer whose maps, without class and register tokens, influence the highest logit."""
         self.candidates(x)  # raises the error of a network without hooks
-        found, x = find_last(self._trace(x)), self._runner.validate_input(x)[:1]
+        found, x = self._before_answer(find_last(self._trace(x)), x), self._runner.validate_input(x)[:1]
         outputs: dict[str, list[Tensor]] = {}
         highest = torch.zeros(())
         names, network = [candidate.name for candidate in found], self._runner.network
@@ -170,10 +186,23 @@ class LayerSearch:
             outputs = captured
             highest = self._runner(x).max()
         for candidate in found:  # a layer without gradients beside others that have them is detached
-            gradient = _gradient(highest, outputs[candidate.name][0]) if highest.requires_grad else None
+            run = self.run(candidate.name, len(outputs[candidate.name]), x) if highest.requires_grad else 0
+            gradient = _gradient(highest, outputs[candidate.name][run]) if highest.requires_grad else None
             if gradient is not None and candidate.layout.maps(gradient).any():
                 return candidate.name
         return self._influential_by_noise(x, found)
+
+    def _before_answer(self, found: list[Candidate], x: Tensor) -> list[Candidate]:
+        """Return the layers before the maps of classes that a segmentation network returns: they are its answer."""
+        if not getattr(self._runner.network, "returns_maps", False):
+            return found
+        coarse = [
+            candidate
+            for candidate in found
+            if all(_COARSE * side <= full for side, full in zip(candidate.shape[1:], x.shape[2:], strict=False))
+        ]
+        smallest = min(prod(candidate.shape[1:]) for candidate in found)
+        return coarse or [candidate for candidate in found if prod(candidate.shape[1:]) == smallest]
 
     def _influential_by_noise(self, x: Tensor, found: Sequence[Candidate]) -> str:
         """Return the last layer whose maps, replaced by noise, change the scores, for networks without gradients."""

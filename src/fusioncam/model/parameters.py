@@ -12,7 +12,7 @@ from fusioncam.functional.heatmaps import precise
 from fusioncam.inference import hooks
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.recording import Record
-from fusioncam.model.scores import Target, as_targets
+from fusioncam.model.scores import Target, coefficients
 
 
 def channel_biases(model: ExplainedModel, x: Tensor) -> dict[str, Tensor]:
@@ -43,6 +43,8 @@ def _added_bias(name: str, module: nn.Module) -> tuple[str, Tensor | None]:
 def head_weights(model: ExplainedModel, record: Record, target: Target) -> Tensor:
     """Return the target's row ``(N, K)`` of the linear layer that computes the logits from the averages of the maps.
 
+    For a sum of several classes it is the sum of their rows.
+
     Raises :class:`MethodError` if the network has no such layer.
     """
     weights = _linear_head(model.network, record.activations.flatten(2).mean(2), record.logits)
@@ -52,7 +54,7 @@ def head_weights(model: ExplainedModel, record: Record, target: Target) -> Tenso
             f"cam needs one linear layer after the average of layer '{record.layer}', and this network has none: "
             "use hires-cam or grad-cam, which support every network and return the same heatmap where cam works"
         )
-    return weights[as_targets(target, record.logits)]
+    return coefficients(target, record.logits).to(weights) @ weights
 
 
 def _linear_head(network: nn.Module, pooled: Tensor, logits: Tensor) -> Tensor | None:

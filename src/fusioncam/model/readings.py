@@ -11,6 +11,7 @@ tokens that do not depend on the image, such as class tokens. Steps of the decis
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
@@ -32,6 +33,8 @@ class Readings:
 
     def __init__(self, calls: Sequence[ModuleCall], x: Sequence[int], hint: TokenHint | None = None) -> None:
         self.calls, self.x, self.hint = calls, tuple(x), hint or TokenHint()
+        # with several inputs, some runs do not depend on the image; where none does, nothing is known
+        self._runs = Counter(call.name for call in calls if call.varies)
         tensors = _tensors(calls)
         self.sequences = Sequences([tensor for tensor, _ in tensors], calls)
         self._swapped = self._swaps_sides(tensors)
@@ -56,6 +59,20 @@ class Readings:
         found = known if len(known) == 1 else found
         proportional = [layout for layout in found if even(layout.map_sides, self.x[2:])]
         return proportional if len(proportional) == 1 else found
+
+    def is_only_run(self, index: int) -> bool:
+        """Return whether a call is the only one of its module that depends on the image."""
+        call = self.calls[index]
+        return self.runs(call.name) == 1 and (call.varies or not self._runs)
+
+    def runs(self, layer: str) -> int:
+        """Return how many runs of a layer depend on the image."""
+        return self._runs[layer] if self._runs else sum(call.name == layer for call in self.calls)
+
+    def run_of_image(self, layer: str) -> int | None:
+        """Return which run of a layer in a pass is the only one that depends on the image; None if there is none."""
+        runs = [call.varies for call in self.calls if call.name == layer]
+        return runs.index(True) if sum(runs) == 1 else None
 
     def cause(self, index: int, shape: Sequence[int]) -> str:
         """Return why the output of a call is certainly no feature maps; empty if that is not certain."""

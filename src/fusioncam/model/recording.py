@@ -77,10 +77,10 @@ def forward_with_outputs(
     """
     with hooks.capture(runner.network, layers, search.readings) as captured:
         logits = runner(x)
-    for layer, outputs in captured.items():
-        hooks.require_once(runner.network, layer, len(outputs))
-        search.layout(layer, outputs[0].shape, x)
-    return logits, {layer: outputs[0] for layer, outputs in captured.items()}
+    found = {layer: outputs[search.run(layer, len(outputs), x)] for layer, outputs in captured.items()}
+    for layer, output in found.items():
+        search.layout(layer, output.shape, x)
+    return logits, found
 
 
 def output_gradients(

@@ -16,8 +16,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from math import isnan
+from typing import Any
 
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from fusioncam.errors import FusionCamError, ShapeError, TargetError
 from fusioncam.functional.heatmaps import is_flat
@@ -29,7 +31,8 @@ from fusioncam.inference.random_state import kept_random_state
 from fusioncam.methods.base import Method
 from fusioncam.methods.fusion import FusionComponents
 from fusioncam.methods.registry import as_method
-from fusioncam.metrics.base import validate_heatmaps
+from fusioncam.metrics.base import as_heatmaps, validate_heatmaps
+from fusioncam.model.arguments import usual_arguments
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 from fusioncam.trust import levels
@@ -49,16 +52,17 @@ SAME = 0.9
 
 
 def check(
-    model: ExplainedModel,
+    model: ExplainedModel | nn.Module,
     x: Tensor,
     target: Target,
-    heatmap: Tensor,
+    heatmap: Tensor | NDArray[Any],
     method: str | Method,
     *,
     ingredients: FusionComponents | None = None,
 ) -> TrustCard:
     """Measure how reliable a heatmap ``(*s)`` of one image ``x`` ``(1, C, *s)`` is for the class ``target``.
 
+    ``model`` may be a network, ``heatmap`` an array, and ``target`` None for the predicted class.
     ``method`` is the method that made the heatmap. It runs again for noisy images, for another class, and on a copy
     of the network whose last layers are randomised; a method with a budget of masks runs with at most 64.
     ``ingredients`` are the components of Union-CAM and Fusion-CAM, without a batch dimension. The level of a question
@@ -68,6 +72,8 @@ def check(
     :class:`NonFiniteError` for NaN in the heatmap or the scores.
     """
     start = time.perf_counter()
+    model, x, target = usual_arguments(model, x, target)
+    heatmap = as_heatmaps(heatmap)
     kept = kept_random_state(model.device)
     with kept, count_passes() as counter, uncached(), cached_passes(), without_flat_warnings(), without_graph():
         questions = tuple(_questions(_case(model, x, target, heatmap, method), ingredients))
@@ -86,8 +92,8 @@ def _case(model: ExplainedModel, x: Tensor, target: Target, heatmap: Tensor, met
             f"the heatmap of x {tuple(x.shape)} must have shape {tuple(x.shape[2:])}, got {tuple(heatmap.shape)}"
         )
     targets = as_targets(target, x)
-    if targets.is_floating_point():
-        raise TargetError(f"target must be the index of one class, got weights {tuple(targets.shape)}")
+    if not isinstance(targets, Tensor) or targets.is_floating_point():
+        raise TargetError(f"a check needs the index of one class as target, got {target!r}")
     case = Case(model, x, targets, validate_heatmaps(heatmap[None].cpu(), x), as_method(method)[1])
     model.scores(x, targets, "probability")  # raises for a class that does not exist and for NaN
     return case

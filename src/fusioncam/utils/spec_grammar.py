@@ -15,11 +15,31 @@ from itertools import product
 from math import prod
 from typing import Any, Generic, TypeVar
 
-from fusioncam.errors import InputTypeError, SettingError, UnknownNameError, cut, require_known, suggestion
+from fusioncam.errors import InputTypeError, SettingError, UnknownNameError, cut, require_known, shown, suggestion
 
 T = TypeVar("T")
 MAX_SPECS = 1_000  # that the alternatives of one SPEC may stand for
 _MAX_LETTERS, _MAX_DEPTH = 10_000, 20
+
+
+class Registry(dict[str, T]):
+    """The entries of one kind by name, a dict whose keys may also be SPECs of one entry.
+
+    ``METHODS["fusion-cam(budget=24)"]`` is parsed; a key that is no SPEC raises the errors of :meth:`Specs.one`.
+    ``instead`` is the advice in the error for a SPEC of several entries.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, T], instead: str = "give one") -> None:
+        super().__init__(entries)
+        self.specs: Specs[T] = Specs(kind, self, instead)
+
+    def __missing__(self, spec: object) -> T:
+        if not isinstance(spec, str):
+            raise InputTypeError(f"expected the name of a {self.specs.kind}, got {shown(spec)}")
+        return self.specs.one(spec)[1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.specs.kind, dict(self), self.specs.instead)
 
 
 @dataclass(frozen=True)

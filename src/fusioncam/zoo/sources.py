@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import sys
 import warnings
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from torch import nn
 
 from fusioncam.data.labels import imagenet_labels, of_subset
 from fusioncam.data.preprocessing import Preprocessing
+from fusioncam.data.transforms import settings_of_timm
 from fusioncam.errors import FusionCamWarning, SettingError, WeightsError, unknown_name
 from fusioncam.inference.input_check import input_channels
 from fusioncam.inference.settings import Speed
@@ -127,23 +127,13 @@ def from_timm_network(network: nn.Module) -> Source:
 
     Raises :class:`WeightsError` for preprocessing that :class:`Preprocessing` does not support.
     """
-    config, channels = resolve_model_data_config(network), getattr(network, "in_chans", 3)
-    height, width = config["input_size"][1:]
-    oblong = height != width and config["crop_mode"] == "center"
-    if oblong or config["crop_mode"] == "border" or config["crop_pct"] > 1:
-        raise WeightsError(
-            f"the preprocessing of this network is not supported ({config}); "
-            "create an ExplainedModel with a preprocessing of your own"
-        )
-    scaled = (math.floor(height / config["crop_pct"]), math.floor(width / config["crop_pct"]))
-    resize = scaled[0] if config["crop_mode"] == "center" else scaled
     # timm's configuration has three channels even if the network was created for another number
-    mean, std = (
-        tuple(values) if channels == 3 else (sum(values) / len(values),) * channels
-        for values in (config["mean"], config["std"])
-    )
+    config, channels = resolve_model_data_config(network), getattr(network, "in_chans", 3)
+    try:
+        preprocessing = Preprocessing(**settings_of_timm(config, channels))
+    except SettingError as error:
+        raise WeightsError(f"{error}, in an ExplainedModel") from None
     subset = infer_imagenet_subset(network)
-    preprocessing = Preprocessing((height, width), resize, config["interpolation"], mean, std)
     return Source(network, preprocessing, of_subset(subset) if subset else None)
 
 
@@ -156,10 +146,7 @@ def _from_torchvision(name: str, num_classes: int | None, pretrained: bool) -> S
     download = downloading(f"torchvision:{name}", _WITHOUT_DOWNLOAD) if pretrained else nullcontext()
     with download, ignoring(FutureWarning):  # about the initialisation that the weights replace
         network = torchvision.models.get_model(name, weights=weights if pretrained else None, **settings)
-    transforms = weights.transforms()
-    size, resize = (transforms.crop_size[0],) * 2, transforms.resize_size[0]
-    mean, std = tuple(transforms.mean), tuple(transforms.std)
-    return Source(network, Preprocessing(size, resize, transforms.interpolation.value, mean, std), imagenet_labels())
+    return Source(network, Preprocessing.of(weights.transforms()), imagenet_labels())
 
 
 def _from_factory(module: str, function: str) -> Source:

@@ -59,14 +59,21 @@ _copies: WeakKeyDictionary[nn.Module, _Copies] = WeakKeyDictionary()
 class EngineSelection:
     """The engine of one network's repeated passes.
 
-    ``forward`` runs the network on inputs, and ``read`` returns the logits of its outputs for inputs.
+    ``forward`` runs the network on inputs, and ``read`` returns the logits of its outputs for inputs. ``call_key``
+    is what the outputs depend on beside the network and the inputs; None means that it cannot be converted.
     ``name`` is the engine of the last call, None before the first one, and ``reason`` says why that was PyTorch.
     """
 
     def __init__(
-        self, network: nn.Module, speed: Speed, forward: Forward, read: Callable[[Tensor, Tensor], Tensor]
+        self,
+        network: nn.Module,
+        speed: Speed,
+        forward: Forward,
+        read: Callable[[Tensor, Tensor], Tensor],
+        call_key: str | None = "",
     ) -> None:
         self._network, self._speed, self._forward, self._read = network, speed, forward, read
+        self._call_key = call_key
         self.name: str | None = None
         self.reason: str | None = None
 
@@ -127,6 +134,8 @@ class EngineSelection:
     def _reason_against(self, x: Tensor) -> str | None:
         dtypes = {tensor.dtype for tensor in self._network.parameters()} | {x.dtype}
         reduced = self._speed.dtype(x.device)
+        if self._call_key is None:
+            return "the engine 'openvino' needs a network of one input, whose output no function reads"
         if x.device.type != "cpu":
             return f"the engine 'openvino' needs the network on a CPU, and it is on {x.device}"
         if dtypes != {torch.float32}:
@@ -144,7 +153,7 @@ class EngineSelection:
     def _state(self) -> str:
         """Return a hash of the network for each call of a method, because it may have changed in between."""
         try:
-            return fingerprint(self._network)
+            return fingerprint(self._network) + str(self._call_key)
         except Exception as error:  # a foreign tensor type may have no values to read
             raise EngineError(f"the parameters cannot be read: {error}") from None
 

@@ -1,0 +1,60 @@
+"""Open one image of a call: the network's input, what is shown below the heatmap, and how much there is to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from fusioncam.data.channels import ChannelImage, as_8_bits
+from fusioncam.data.image_content import ImageContent, contents_of
+from fusioncam.data.images import open_with_channels
+from fusioncam.data.preprocessing import Preprocessing
+from fusioncam.errors import ShapeError
+from fusioncam.explanations.items import Item
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedItem:
+    """An input ``x`` ``(C, H, W)``, the ``view`` of what it shows, and its content."""
+
+    x: Tensor
+    view: Image.Image
+    content: ImageContent
+
+
+def open_item(item: Item, preprocessing: Preprocessing, frame: int | None) -> OpenedItem:
+    """Open and preprocess an image; an input of a batch is used as it is.
+
+    Raises :class:`ImageError` for an image that cannot be opened, and :class:`ShapeError` for an input of other
+    channels than the preprocessing.
+    """
+    if item.is_input:
+        return _open_input(item, preprocessing)
+    image = open_with_channels(item.image, preprocessing.channels, frame=frame)
+    x = preprocessing(image)
+    (content,) = contents_of(x[None], preprocessing, [image.size])
+    return OpenedItem(x, preprocessing.view(image), content)
+
+
+def _open_input(item: Item, preprocessing: Preprocessing) -> OpenedItem:
+    x = torch.as_tensor(item.image).as_subclass(Tensor).detach()
+    if x.shape[0] != preprocessing.channels:
+        raise ShapeError(
+            f"the images of the batch have {x.shape[0]} channels, and the model's preprocessing has "
+            f"{preprocessing.channels}: pass an ExplainedModel with the Preprocessing of the batch"
+        )
+    mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
+    pixels = (x.float().cpu() * std + mean).clamp(0, 1).movedim(0, -1).numpy()
+    (content,) = contents_of(x[None].float(), preprocessing)
+    return OpenedItem(x.cpu(), _shown(np.ascontiguousarray(pixels)), content)
+
+
+def _shown(pixels: NDArray[np.float32]) -> Image.Image:
+    if pixels.shape[2] in (1, 3):
+        return as_8_bits(np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))))
+    return ChannelImage(pixels).as_rgb()
