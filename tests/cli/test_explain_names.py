@@ -140,3 +140,27 @@ def test_run_keeps_no_pixels(tmp_path):
     assert [reference() for reference in given] == [None] * 3
     assert writer.finish(model) == 0
     assert len(listed(tmp_path)["explanations"]) == 3
+
+
+@pytest.mark.parametrize("target", ["label", "leaves.csv", "leaves.csv:kind"])
+def test_each_image_has_the_class_of_its_folder_or_of_a_table(target, cli, tmp_path):
+    """An image without a class fails alone, and a table that is missing is one line."""
+    for name in ("elm/a.png", "ash/b.png", "oak/c.png"):
+        (tmp_path / name).parent.mkdir()
+        photo(CAT, (60, 40)).save(tmp_path / name)
+    rows = ["path,label,kind", "elm/a.png,elm,elm", "ash/b.png,ash,ash", "oak/c.png,,oak"]
+    (tmp_path / "leaves.csv").write_text("\n".join(rows))
+    ended = cli("explain", "elm", "ash", "oak", *FAST, "--labels", labels(tmp_path), "--target", target, "--json")
+
+    assert ended.code == 1
+    assert [one["class_name"] for one in strict(ended.out)["explanations"]] == ["elm", "ash"]
+    assert "oak/c.png" in strict(ended.out)["failures"][0]["error"]
+    assert cli("explain", "elm", *FAST, "--target", "missing.csv").err.startswith("error: cannot read missing.csv")
+    assert "does not apply to bulk runs" in cli("explain", "elm", *FAST, "--bulk", "--target", target).err
+
+
+def labels(folder: Path) -> Path:
+    """Write the class names of the small network."""
+    path = folder / "names.txt"
+    path.write_text("\n".join(samples.LABELS))
+    return path

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusioncam import METHODS, METRICS, ExplainedModel
+from fusioncam import METHODS, METRICS, ExplainedModel, Preprocessing, explain
 from fusioncam.errors import InputTypeError, LayerError, ShapeError
 from fusioncam.methods.registry import as_method
 from toys import CLASSES, Fixed, Pool
@@ -262,3 +262,16 @@ def test_a_network_of_one_batch_size_is_reported(images_in_batch):
 
     with pytest.raises(ShapeError, match=r"pass them by ExplainedModel\(network, extra="):
         METHODS["score-cam"](ExplainedModel(Wrapper()), torch.rand(images_in_batch, 3, 8, 8), 1)
+
+
+def test_explain_takes_the_other_inputs():
+    """As a model that was created with them."""
+    image, other = torch.rand(3, 40, 40), torch.rand(1, 3, 40, 40)
+    network, preprocessing = Pair().float().eval(), Preprocessing((40, 40), 40)
+    model = ExplainedModel(network, preprocessing=preprocessing)
+    for settings in ({"extra": {"left": other}, "vary": "right"}, {"extra": (other,)}):
+        found = explain(image, model=model, method="score-cam", target=1, **settings)
+        same = ExplainedModel(network, preprocessing=preprocessing, **settings)
+        expected = explain(image, model=same, method="score-cam", target=1)
+        torch.testing.assert_close(found.heatmap, expected.heatmap)
+        assert found.probability == expected.probability

@@ -13,7 +13,7 @@ from selection import slow_unless
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TASKS = ("Segmentation", "Detection", "Embedding", "Regression", "MultiLabel")
-RECIPES = ("checkpoint", "fine_grained", "hugging_face", "quantus_captum", "volume")
+RECIPES = ("checkpoint", "fine_grained", "hugging_face", "quantus_captum", "several_inputs", "volume")
 DEFAULT = ("first",)
 LINE = re.compile(r"<Explanation of .+, .+ at \S+ of \S+>|[\w-]+(\(.*\))?: .*\d.*")
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tasks.md").read_text(), re.DOTALL)

@@ -41,7 +41,8 @@ def explain(
     layer: Layer = None,
     method: Methods = ["fusion-cam"],  # noqa: B006 # typer copies it
     target: Annotated[
-        str | None, typer.Option(help="class index, class name, or top3 for the best three; default: the prediction")
+        str | None,
+        typer.Option(help="class index or name, top3, label (the folder), FILE.csv; default: predicted"),
     ] = None,
     out: Out = "fusioncam-out",
     device: Device = None,
@@ -97,6 +98,10 @@ def explain(
         _require(not check, "--check does not apply to bulk runs: check some images without --bulk and --ray")
         _require(engine is None, "--engine does not apply to bulk runs, which choose it: leave it out")
         _require(frame is None, "--frame does not apply to bulk runs: leave out --bulk and --ray")
+        _require(
+            target != "label" and ".csv" not in (target or ""),
+            f"--target {target} does not apply to bulk runs: name a class, or leave out --bulk and --ray",
+        )
         files = [None if path is None else str(path) for path in (checkpoint, labels)]
         network = (model, layer, tuple(method), target, files[0], num_classes, files[1], precision)
         plan = BulkPlan(tuple(paths), *network, shard, tolerance, overlays)

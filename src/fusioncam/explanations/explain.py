@@ -43,6 +43,7 @@ from fusioncam.explanations.method_output import MethodOutput
 from fusioncam.explanations.opened_items import open_item
 from fusioncam.explanations.target_choice import TargetChoice
 from fusioncam.inference.cache import cached_passes, prefetch_layers
+from fusioncam.inference.calling import Calling, Extra
 from fusioncam.inference.context import image_names
 from fusioncam.inference.hooks import find
 from fusioncam.inference.random_state import kept_random_state
@@ -71,6 +72,8 @@ def explain(
     device: str | None = None,
     check: bool = False,
     frame: int | None = None,
+    extra: Extra | None = None,
+    vary: str | int | None = None,
 ) -> Explanation:
     """Explain one class of one image.
 
@@ -84,7 +87,8 @@ def explain(
     heatmap shows what speaks for one and against the other. A callable returns any numbers ``(N,)`` from the scores
     ``(N, classes)``.
     ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`. ``frame``, counted from
-    1, chooses a page of a TIFF or a frame of an animation.
+    1, chooses a page of a TIFF or a frame of an animation. ``extra`` and ``vary`` are the network's other inputs and
+    the name or position of the image, see :class:`ExplainedModel`.
 
     Raises a :class:`FusionCamError` for an image that cannot be opened, weights that cannot be loaded, and for an
     unknown model, layer, method or class.
@@ -95,6 +99,8 @@ def explain(
     if isinstance(image, np.ndarray | Tensor) and image.ndim == 4 and len(image) != 1:
         raise InputTypeError(f"explain takes one image, got a batch {tuple(image.shape)}: use explain_each([batch])")
     explained = as_model(model, layer, device)
+    if extra is not None or vary is not None:
+        explained = explained.called(Calling(extra, vary, explained.runner.calling.read))
     (explanation,) = explain_each([image], model=explained, methods=[method], target=target, check=check, frame=frame)
     return explanation
 
