@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from importlib.metadata import version
+
 import pandas as pd
 import pytest
 import torch
@@ -12,7 +15,8 @@ from fusioncam.benchmark.plan import as_plan
 from fusioncam.benchmark.run_folder import HeatmapStore
 from fusioncam.benchmark.runner import run
 from fusioncam.distributed.progress import ProgressListener
-from fusioncam.errors import ResultsError, SettingError
+from fusioncam.errors import ResultsError, SettingError, UnknownNameError
+from fusioncam.inference.engines import selection
 from runs import same
 
 
@@ -124,3 +128,43 @@ def test_heatmaps_are_stored_exactly(tmp_path):
     assert all(torch.equal(heatmap, maps[name]) for name, heatmap in store.load("a:b", "x/y").items())
     assert store.load("a_b", "x_y") == store.load("a", "b") == {}
     store.save("m", "long" * 100, {})
+
+
+def test_the_engine_belongs_to_the_plan(data, tmp_path, monkeypatch):
+    """Rows state it, and a run with another engine is refused, so that no folder mixes their values."""
+    out = tmp_path / "run"
+    rows = benchmark_rows(data, out, engine="torch")
+    versions = json.loads(rows["versions"][0])
+
+    assert (versions["engine"], "openvino" in versions) == ("torch", False)
+    for engine, change in (("openvino", "torch -> openvino"), (None, "torch -> none")):
+        with pytest.raises(ResultsError, match=f"another plan: choose another folder\n  engine: {change}"):
+            benchmark_rows(data, out, engine=engine)
+    with pytest.raises(UnknownNameError, match="unknown engine 'onnx'"):
+        benchmark_rows(data, out, engine="onnx")
+    pd.testing.assert_frame_equal(benchmark_rows(data, out, engine="torch"), rows)
+
+
+def test_the_engine_reaches_the_network(data, tmp_path, monkeypatch):
+    """By name every network is converted, and without a name the version that may run is stated."""
+    monkeypatch.setenv("FUSIONCAM_CACHE_DIR", str(tmp_path / "cache"))
+    converted, convert = [], selection.convert
+    monkeypatch.setattr(selection, "convert", lambda *args: converted.append(1) or convert(*args))
+    rows = benchmark_rows(data, tmp_path / "run", ["score-cam"], engine="openvino")
+    versions = json.loads(rows["versions"][0])
+
+    assert converted
+    assert rows["error"].isna().all()
+    assert versions["engine"] == "openvino"
+    assert versions["openvino"] == version("openvino")
+    assert json.loads(benchmark_rows(data, tmp_path / "auto")["versions"][0])["engine"] == "auto"
+
+
+def test_plans_of_earlier_versions_have_no_engine(data, tmp_path):
+    """Their runs continue."""
+    rows = benchmark_rows(data, tmp_path / "run")
+    path = tmp_path / "run" / "plan.json"
+    plan = json.loads(path.read_text())
+    assert plan.pop("engine", "missing") is None
+    path.write_text(json.dumps(plan))
+    pd.testing.assert_frame_equal(benchmark_rows(data, tmp_path / "run"), rows)

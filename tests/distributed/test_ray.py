@@ -340,6 +340,26 @@ def test_bulk_run_equals_a_local_run(cluster, tmp_path):
         assert one.grid.equal(other.grid)
 
 
+def test_workers_load_the_network_that_another_process_converted(cluster, tmp_path, monkeypatch):
+    """Its entry of the cache is read and not written again: no worker has converted it."""
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("FUSIONCAM_CACHE_DIR", str(tmp_path / "cache"))
+    data = photos(tmp_path / "photos", 4)
+    plan = BulkPlan((str(data),), "samples:small", methods=("score-cam",), shard=2, engine="openvino")
+    here = explain_in_bulk(plan, tmp_path / "here")
+    (entry,) = (tmp_path / "cache" / "networks").iterdir()
+    before, read = entry.stat().st_ino, (entry / "entry.json").stat().st_mtime_ns
+    with ray_pool(cluster.address, Request(workers=2)) as pool:
+        there = explain_in_bulk(plan, tmp_path / "there", workers=pool)
+
+    assert (there.heatmaps, there.failures) == (here.heatmaps, here.failures) == (4, 0)
+    assert list((tmp_path / "cache" / "networks").iterdir()) == [entry]
+    assert entry.stat().st_ino == before
+    assert (entry / "entry.json").stat().st_mtime_ns > read
+    for one, other in zip(read_heatmaps(tmp_path / "here"), read_heatmaps(tmp_path / "there"), strict=True):
+        assert torch.allclose(one.heatmap, other.heatmap, atol=1e-4)
+
+
 def test_local_cluster_ends_with_the_run(tmp_path):
     """`explain --ray` starts a cluster on this machine, of which no process is left."""
     data = photos(tmp_path / "photos", 5)

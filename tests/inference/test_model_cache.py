@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -199,3 +202,39 @@ def test_clear_removes_all_entries():
     size = model_cache._size(entry_of(network_of()))
     assert model_cache.clear() == size > 0
     assert not model_cache.cache_folder().exists()
+
+
+PROGRAM = """
+import sys
+import torch
+from torch import nn
+from fusioncam import ExplainedModel, Speed
+from fusioncam.inference.engines import openvino_network, selection
+
+def convert(*args):
+    raise AssertionError("another process has converted this network")
+
+selection.convert, properties, given = convert, openvino_network.properties, []
+openvino_network.properties = lambda *args: given.append(args[:2]) or properties(*args)
+torch.set_num_threads(int(sys.argv[1]))
+torch.manual_seed(0)
+network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).eval()
+model = ExplainedModel(network, "0", speed=Speed(engine="openvino"))
+print(model.masked_scores(torch.ones(1, 3, 8, 8), torch.ones(4, 1, 8, 8), 0, readout="logit").tolist(), given)
+"""
+
+
+@pytest.mark.slow
+def test_another_process_loads_the_network(conversions):
+    """It converts nothing, and uses its share of threads: as many as torch has there."""
+    expected = ExplainedModel(network_of(), "0").masked_scores(
+        torch.ones(1, 3, 8, 8), torch.ones(4, 1, 8, 8), 0, readout="logit"
+    )
+    scores(network_of())
+    assert len(conversions) == 1
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "1"], env=os.environ, capture_output=True, text=True, check=True
+    )
+    values, given = done.stdout.strip().split("]] ")
+    assert torch.allclose(torch.tensor(json.loads(values + "]]")), expected, atol=1e-5)
+    assert given == "[(1, 1)]"  # requests and threads

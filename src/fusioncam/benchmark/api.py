@@ -44,7 +44,7 @@ def benchmark(
     ``data`` is a path for :func:`fusioncam.data.datasets.open_dataset`, or samples. Models, methods and metrics are
     names or your own objects. ``plan`` is a preset or a YAML file, whose settings the other arguments override;
     ``settings`` are those of :class:`fusioncam.benchmark.plan.Plan`: ``layer``, ``target``, ``limit``, ``seed``,
-    ``class_map``, ``device``, ``precision``, ``keep_heatmaps``.
+    ``class_map``, ``device``, ``precision``, ``engine``, ``keep_heatmaps``.
 
     A call with the same plan continues a stopped run; with ``extend`` the plan may add to that of the run. An image
     that fails has a row with its error. ``listener`` receives the progress. ``workers`` do the work, by default this

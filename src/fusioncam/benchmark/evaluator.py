@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.inference.context import image_names
 from fusioncam.inference.costs import track_cost
 from fusioncam.inference.counters import PassCost
+from fusioncam.inference.engines.openvino_import import installed
 from fusioncam.methods.base import Method, layers_of
 from fusioncam.metrics.base import MetricLike, protocol
 from fusioncam.metrics.registry import curve_of, optimises_metric
@@ -65,9 +67,13 @@ class Evaluator:
 
     @cached_property
     def versions(self) -> str:
-        """The versions of packages, the device and the precision, as JSON."""
+        """The versions of packages, the device, and the precision and the engine that were requested, as JSON."""
         versions = dict(run_facts(self.model.name, self.model.preprocessing)["versions"])
-        return json.dumps(versions | {"device": str(self.model.device), "precision": self.model.speed.precision})
+        speed = self.model.speed
+        if speed.engine != "torch" and installed():
+            versions["openvino"] = version("openvino")
+        settings = {"device": str(self.model.device), "precision": speed.precision, "engine": speed.engine}
+        return json.dumps(versions | settings)
 
     @cached_property
     def protocols(self) -> dict[str, str]:

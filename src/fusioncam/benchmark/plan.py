@@ -20,7 +20,7 @@ from fusioncam.errors import (
     suggestion,
     unknown_name,
 )
-from fusioncam.inference.settings import PRECISIONS
+from fusioncam.inference.settings import ENGINES, PRECISIONS
 from fusioncam.methods.registry import as_methods
 from fusioncam.metrics.registry import as_metrics
 from fusioncam.utils.files import atomic_write
@@ -57,11 +57,14 @@ class Plan:
     device: str | None = None
     precision: str | None = None
     keep_heatmaps: bool = False
+    engine: str | None = None
 
     @property
     def digest(self) -> str:
         """The hash that identifies the plan; the order of names does not affect it."""
         settings = {key: sorted(value) if key in LISTS else value for key, value in asdict(self).items()}
+        if self.engine is None:  # plans of earlier versions have no engine
+            del settings["engine"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def save(self, path: Path) -> None:
@@ -233,9 +236,10 @@ _VALIDATORS: dict[str, tuple[Callable[[object], object], str]] = {
     "class_map": (_as_path, "a path"),
     "device": (_as_text, "text"),
     "precision": (_as_text, "text"),
+    "engine": (_as_text, "text"),
     "keep_heatmaps": (lambda value: value if isinstance(value, bool) else None, "true or false"),
 }
-_CHOICES = {"target": TARGETS, "precision": PRECISIONS}
+_CHOICES = {"target": TARGETS, "precision": PRECISIONS, "engine": ENGINES}
 
 
 def _validated(name: str, value: object) -> object:

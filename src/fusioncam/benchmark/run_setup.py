@@ -17,7 +17,7 @@ from fusioncam.data.datasets.sample import Sample, draw
 from fusioncam.distributed.progress import ProgressListener
 from fusioncam.errors import MissingTruthError, ResultsError
 from fusioncam.explanations.explain import named_methods
-from fusioncam.inference.settings import Speed
+from fusioncam.inference.requested_speed import requested_speed
 from fusioncam.methods.base import Method
 from fusioncam.methods.registry import as_methods
 from fusioncam.metrics.base import MetricLike
@@ -58,7 +58,7 @@ def load_plan_model(plan: Plan, name: str, own: UserObjects, methods: Mapping[st
     if name in own.models:
         model = as_model(own.models[name], plan.layer, plan.device)
     else:
-        speed = None if plan.precision is None else Speed(precision=plan.precision)
+        speed = requested_speed(plan.precision, plan.engine)
         model = load_model(name, plan.layer, device=plan.device, speed=speed)
     named_methods(model, list(methods.values()))  # checks the layers
     return model

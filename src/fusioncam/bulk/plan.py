@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from fusioncam.bulk.storage import Folder
 from fusioncam.errors import ResultsError, SettingError, cut, require_count
-from fusioncam.inference.settings import Speed
+from fusioncam.inference.requested_speed import requested_speed
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.stored_files import MANIFEST as MANIFEST_SCHEMA
 from fusioncam.utils.stored_files import parse
@@ -41,6 +41,7 @@ class BulkPlan:
     shard: int = 512
     tolerance: float = 0.005
     overlays: bool = False
+    engine: str | None = None
 
     def __post_init__(self) -> None:
         require_count("shard", self.shard)
@@ -50,7 +51,10 @@ class BulkPlan:
     @property
     def digest(self) -> str:
         """A hash that differs between plans."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        settings = asdict(self)
+        if self.engine is None:  # plans of earlier versions have no engine
+            del settings["engine"]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def load(self, device: str | None) -> ExplainedModel:
         """Load the network of the plan onto a device."""
@@ -61,7 +65,7 @@ class BulkPlan:
             num_classes=self.num_classes,
             labels=self.labels,
             device=device,
-            speed=None if self.precision is None else Speed(precision=self.precision),
+            speed=requested_speed(self.precision, self.engine),
         )
 
 

@@ -11,6 +11,7 @@ from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.options import (
     BatchSize,
     Device,
+    Engine,
     Json,
     Layer,
     MethodsOrNone,
@@ -51,6 +52,7 @@ def benchmark(
     ] = False,
     device: Device = None,
     precision: Precision = None,
+    engine: Engine = None,
     ray: Ray = None,
     workers: WorkerCount = None,
     cpus: Cpus = None,
@@ -82,6 +84,7 @@ def benchmark(
         "keep_heatmaps": keep_heatmaps,
         "device": device,
         "precision": precision,
+        "engine": engine,
     }
     chosen = as_plan(plan, data=data, **lists, **sampling, **settings)
     bar = BenchmarkProgressBar(quiet=quiet)

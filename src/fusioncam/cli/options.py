@@ -127,18 +127,9 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object instea
 
 def speed_for(precision: str | None, engine: str | None = None) -> Speed | None:
     """Return the speed settings for a precision and an engine; None keeps the model's own."""
-    from fusioncam.inference.settings import Speed
+    from fusioncam.inference.requested_speed import requested_speed
 
-    if precision is None and engine is None:
-        return None
-    if engine == "openvino":
-        from fusioncam.inference.engines.openvino_import import openvino
-
-        openvino()  # raises the error of a missing package before anything is loaded
-    return Speed(
-        precision=Speed.precision if precision is None else precision,
-        engine=Speed.engine if engine is None else engine,
-    )
+    return requested_speed(precision, engine)
 
 
 def require_methods(methods: list[str]) -> None:

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -25,6 +25,8 @@ from fusioncam.errors import MAX_COUNT, ClusterError
 TRIES = 3  # of a job that was the only one of its worker when the worker's process ended
 _BATCHES_AHEAD = 2  # batches that a worker holds, so that it never waits for the next one
 _FAILED_STARTS = 3  # workers in a row that end before they finish anything
+# environment variables of the driver that apply to its workers: where converted networks are kept
+_VARIABLES = ("FUSIONCAM_CACHE_DIR",)
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,15 @@ class Request:
 class _Worker:
     """The code that runs inside an actor: it sets itself up and does jobs."""
 
-    def __init__(self, threads: int, gpus: float, folder: str, paths: Sequence[str]) -> None:
+    def __init__(
+        self, threads: int, gpus: float, folder: str, paths: Sequence[str], variables: Mapping[str, str]
+    ) -> None:
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a GPU that this worker did not request belongs to others
         import torch  # after the variable is set; and the module itself must load without torch
 
         torch.set_num_threads(threads)
-        _match_driver_environment(folder, paths)
+        _match_driver_environment(folder, paths, variables)
         self._work: Work | None = None
 
     def set_up(self, set_up: SetUp) -> None:
@@ -79,8 +83,9 @@ class _Worker:
         return list(self._work(jobs))
 
 
-def _match_driver_environment(folder: str, paths: Sequence[str]) -> None:
-    """Use the driver's import paths and working directory, so that the user's modules and files are found."""
+def _match_driver_environment(folder: str, paths: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Use the driver's import paths, working directory and ``variables``: the user's modules and files are found."""
+    os.environ.update(variables)
     sys.path += [path for path in paths if path not in sys.path]
     if Path(folder).is_dir():
         os.chdir(folder)
@@ -158,7 +163,8 @@ class Pool:
     def _actor(self) -> Any:
         resources = {"num_cpus": self.request.cpus, "num_gpus": self.request.gpus}
         kind = self.ray.remote(_Worker).options(**resources, max_restarts=0, scheduling_strategy="SPREAD")
-        return kind.remote(self.request.cpus, self.request.gpus, str(Path.cwd()), sys.path)
+        variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+        return kind.remote(self.request.cpus, self.request.gpus, str(Path.cwd()), sys.path, variables)
 
     def _prepare(self, worker: _WorkerHandle) -> None:
         worker.calls.append((worker.actor.set_up.remote(self._set_up), []))

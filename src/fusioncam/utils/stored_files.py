@@ -101,6 +101,7 @@ class _Plan(TypedDict):
     device: str | None
     precision: str | None
     keep_heatmaps: bool
+    engine: NotRequired[str | None]
     digest: str
 
 
