@@ -21,7 +21,13 @@ if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
 
 
 # all of their tests are slow, and what they import takes seconds in every process
-WHOLLY_SLOW = ("test_ray.py", "test_ray_local.py", "test_app_in_browser.py", "test_report_in_browser.py")
+WHOLLY_SLOW = (
+    "test_ray.py",
+    "test_ray_local.py",
+    "test_app_in_browser.py",
+    "test_camera_in_browser.py",
+    "test_report_in_browser.py",
+)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -104,7 +104,7 @@ class PageHandlers:
                 gallery.append((_thumbnail(explanation.overlay()), explanation.method))
                 explanations.append(explanation)
             except Exception as error:
-                problems.append(f"{method}: {_describe(error)}")
+                problems.append(f"{method}: {message_of(error)}")
             yield html.note("\n".join(problems)) if problems else "", list(gallery), tuple(explanations)
 
     def pack(self, explained: CachedExplanation | None, compared: tuple[Explanation, ...]) -> tuple[str]:
@@ -185,7 +185,7 @@ def with_error_note(
             outputs = handler(*inputs)
         except Exception as error:
             others = outputs_of_error(error) if callable(outputs_of_error) else outputs_of_error
-            return _as_gradio_outputs(html.note(_describe(error)), *others)
+            return _as_gradio_outputs(html.note(message_of(error)), *others)
         if outputs is None:
             count = 0 if callable(outputs_of_error) else len(outputs_of_error)
             return _as_gradio_outputs(*[gr.skip()] * (1 + count))
@@ -207,12 +207,12 @@ def with_gradio_error(handler: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return handler(*inputs, **named)
         except Exception as error:
-            raise gr.Error(escape(_describe(error)), print_exception=False) from None
+            raise gr.Error(escape(message_of(error)), print_exception=False) from None
 
     return safe
 
 
-def _describe(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """Return the message of an error of the library; log any other error and return a message without details."""
     if isinstance(error, FusionCamError):
         return str(error)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from html import escape
 
 from fusioncam.app.cached_explanation import CachedExplanation
 from fusioncam.app.files import MAX_BYTES, MAX_PIXELS
 from fusioncam.app.session import ClassPrediction
+from fusioncam.explanations.explanation import Explanation
 from fusioncam.trust.card import TrustCard
 from fusioncam.trust.rendering import CardView
 
@@ -14,9 +17,11 @@ HEAD = """<header class="fc-head"><h1>Which part of the image supports the class
 <p>Drop an image. The heatmap shows which parts of it support a class, and the card shows how far to trust the
 heatmap.</p></header>"""
 FOOT = """<footer class="fc-foot">Computed by fusioncam on this server. Uploaded images are deleted after one hour,
-and when the server stops.</footer>"""
+and when the server stops. Camera images are not stored.</footer>"""
 LIMITS = f"JPEG, PNG, WebP, GIF, BMP or TIFF, up to {MAX_BYTES >> 20} MB and {MAX_PIXELS // 1_000_000} megapixels"
 EMPTY = """<div class="fc-empty"><p>The heatmap appears here.</p></div>"""
+NO_FRAME = """<div class="fc-empty"><p>The heatmap of the camera image appears here while it records. One visitor at a
+time uses the camera, for two minutes.</p></div>"""
 SERVER_ERROR = "An error occurred on the server, not in your image; the log of the server has the details."
 MEASURING = """<section class="fc-card fc-waits" aria-busy="true"><p>Measuring how far to trust this heatmap …</p>
 </section>"""
@@ -35,8 +40,12 @@ def class_choice(prediction: ClassPrediction) -> str:
 
 
 def facts(explained: CachedExplanation) -> str:
+    """Return the class, the method, the layer, the cost and the gains of the heatmap that is shown."""
+    return facts_of(explained.explanation)
+
+
+def facts_of(explanation: Explanation) -> str:
     """Return the class, the method, the layer, the cost and the gains of a heatmap."""
-    explanation = explained.explanation
     digits = 1 if explanation.seconds < 10 else 0
     partial = f" and {explanation.partial_passes:,} partial" if explanation.partial_passes else ""
     lines = [
@@ -49,6 +58,15 @@ def facts(explained: CachedExplanation) -> str:
         gains = " · ".join(f"{_MAP_NAMES[name]} {gain:+.3f}" for name, gain in explanation.gains.items())
         lines.append(f"gain in probability over the empty image: {gains}")
     return f'<div class="fc-facts"><p>{"</p><p>".join(lines)}</p></div>'
+
+
+def frame(explanation: Explanation) -> str:
+    """Return a camera image under its heatmap, which is part of the text and no file, and its facts."""
+    buffer = io.BytesIO()
+    explanation.overlay().save(buffer, "JPEG", quality=85)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    view = f'<img class="fc-frame" src="data:image/jpeg;base64,{data}" alt="the camera image under its heatmap">'
+    return f"{view}{facts_of(explanation)}"
 
 
 def card(trust_card: TrustCard) -> str:

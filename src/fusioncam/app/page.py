@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from fusioncam.app import html
+from fusioncam.app.camera import add_camera
 from fusioncam.app.handlers import (
     NO_EXPLANATION,
     UNCHANGED,
@@ -154,12 +155,15 @@ def build_page(session: Session, folder: Path) -> gr.Blocks:
         title="fusioncam", analytics_enabled=False, delete_cache=(_LIFETIME // 6, _LIFETIME), elem_id="fc"
     ) as page:
         gr.HTML(html.HEAD)
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=300):
-                choices = _Choices.create(session)
-            with gr.Column(scale=3, min_width=300):
-                results = _Results.create()
-        comparison = _Comparison.create(session)
+        with gr.Tab("Image"):
+            with gr.Row(equal_height=False):
+                with gr.Column(scale=2, min_width=300):
+                    choices = _Choices.create(session)
+                with gr.Column(scale=3, min_width=300):
+                    results = _Results.create()
+            comparison = _Comparison.create(session)
+        with gr.Tab("Camera"):
+            add_camera(session)
         gr.HTML(html.FOOT)
         gr.api(with_gradio_error(handlers.explain_by_api), api_name="explain", **_EXPLAIN_QUEUE)
         _connect_choices(handlers, choices, results, comparison)

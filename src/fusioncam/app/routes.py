@@ -16,7 +16,7 @@ _READ = re.compile(
         ]
     )
 )
-_WRITE = re.compile(rf"{_GRADIO}/(queue/join|run/predict|upload)/?")
+_WRITE = re.compile(rf"{_GRADIO}/(queue/join|run/predict|upload|stream/[0-9a-f]+(/close)?)/?")  # stream: a camera
 _PATTERNS = {"GET": _READ, "HEAD": _READ, "POST": _WRITE}
 _FETCHING = re.compile(r"/(proxy=|file[=/]\w\w+:)")
 
@@ -26,6 +26,8 @@ def is_offered(method: str, path: str) -> bool:
 
     >>> is_offered("GET", "/config"), is_offered("POST", "/gradio_api/process_recording"), is_offered("GET", "/.env")
     (True, False, False)
+    >>> is_offered("POST", "/gradio_api/stream/5e1f/close"), is_offered("POST", "/gradio_api/stream/5e1f/open")
+    (True, False)
     """
     pattern = _PATTERNS.get(method)
     return pattern is not None and pattern.fullmatch(path) is not None

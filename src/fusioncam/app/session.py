@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from PIL import Image
+from torch import Tensor
 
 from fusioncam.app.cached_explanation import CachedExplanation, cache_maps, spec_with_theta
 from fusioncam.errors import MethodError, UnknownNameError, suggestion
@@ -19,6 +20,9 @@ from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.loading import DEFAULT_MODEL, load_model
 
 TOP_CLASSES = 5
+# of a camera: masks that are scored for a frame, and the share of the earlier frames in the probabilities, which
+# keeps the class from changing with every frame
+_LIVE_BUDGET, _STEADY = 16, 0.7
 
 # the methods that the page offers by default: they take seconds on a CPU
 DEFAULT_METHODS = {
@@ -53,6 +57,21 @@ class ClassPrediction:
     index: int
     name: str
     probability: float
+
+
+@dataclass(frozen=True)
+class RunningMean:
+    """The mean of the class probabilities ``(classes,)`` of one model over the last frames of a camera."""
+
+    model: str
+    probabilities: Tensor
+
+    @classmethod
+    def after(cls, before: RunningMean | None, model: str, probabilities: Tensor) -> RunningMean:
+        """Return the mean with one more frame; it starts again for another model."""
+        if before is None or before.model != model:
+            return cls(model, probabilities)
+        return cls(model, _STEADY * before.probabilities + (1 - _STEADY) * probabilities)
 
 
 @dataclass(frozen=True)
@@ -126,6 +145,18 @@ class Session:
         if len(explanations) > 1:
             raise MethodError(f"'{target}' requests {len(explanations)} heatmaps: choose one class")
         return CachedExplanation(replace(explanations[0], source=source, method=name), chosen, spec, budget)
+
+    def explain_frame(
+        self, image: Image.Image, model: str, method: str, before: RunningMean | None = None
+    ) -> tuple[Explanation, RunningMean]:
+        """Explain a frame of a camera, of the class that is most probable over the last frames."""
+        network = self._model(model)
+        _require_offered("method", method, self.methods)
+        probabilities = predict_probabilities(network, network.preprocessing(image)[None])[0]
+        mean = RunningMean.after(before, model, probabilities)
+        spec = _with_budget(self.methods[method], _LIVE_BUDGET)
+        ((explanation,),) = explain_batches([image], network, [spec], int(mean.probabilities.argmax()))
+        return explanation, mean
 
     def explain_by(self, method: str, explained: CachedExplanation) -> Explanation:
         """Explain the same image, class and layer by another method; the same method returns the same explanation."""
