@@ -38,6 +38,16 @@ def overlay(image: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0
     return Image.fromarray((blended * 255).round().astype(np.uint8))
 
 
+def overlay_part(
+    image: Image.Image, heatmap: NDArray[np.float32], box: tuple[float, float, float, float], opacity: float = 0.5
+) -> Image.Image:
+    """Blend a heatmap over the part ``box`` of an image: left, top, right, bottom. The rest stays as it is."""
+    left, top, right, bottom = map(round, box)
+    whole = image.convert("RGB")
+    whole.paste(overlay(whole.crop((left, top, right, bottom)), heatmap, opacity), (left, top))
+    return whole
+
+
 def remove_overlay(overlaid: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:
     """Return the image below an overlay of this heatmap, exact to about one level of 255."""
     colours = colourise(heatmap, overlaid.size)

@@ -17,7 +17,6 @@ import samples
 from fusioncam import Preprocessing, explain_each, read_heatmaps
 from fusioncam.bulk import BulkPlan, explain_in_bulk
 from fusioncam.bulk.compression import as_grid, from_grid, sizes_for
-from fusioncam.bulk.jobs import visible_window
 from fusioncam.bulk.storage import Folder, images_at
 from fusioncam.cli.main import main
 from fusioncam.cli.ray_options import with_address
@@ -93,7 +92,7 @@ def test_window_is_what_the_network_receives():
     """The window is in pixels of the image and equals the crop of the preprocessing."""
     preprocessing = Preprocessing((20, 20), 32)
     image = samples.corners(60, 40)
-    left, top, right, bottom = visible_window(preprocessing, image.size)
+    left, top, right, bottom = preprocessing.visible_box(image.size)
     assert (left, right) == (pytest.approx(17.5), pytest.approx(42.5))
     assert (top, bottom) == (pytest.approx(7.5), pytest.approx(32.5))
     view = np.asarray(preprocessing.view(image).convert("RGB"))

@@ -14,7 +14,6 @@ from fusioncam.bulk.compression import Size, as_grid, sizes_for
 from fusioncam.bulk.parquet import Row, grid_facts
 from fusioncam.bulk.plan import BulkPlan
 from fusioncam.bulk.storage import Folder, FoundImage
-from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.distributed.workers import Work
 from fusioncam.errors import describe_error
 from fusioncam.explanations.explain import explain_batches
@@ -91,7 +90,7 @@ class Explainer:
         return opened, failed
 
     def _rows(self, job: BulkJob, image: Image.Image, explanations: Iterable[Explanation]) -> list[Row]:
-        window = visible_window(self.model.preprocessing, image.size)
+        window = list(self.model.preprocessing.visible_box(image.size))
         shared = {"width": image.width, "height": image.height, "window": window}
         return [shared | self._row(job, one, number) for number, one in enumerate(explanations)]
 
@@ -128,16 +127,3 @@ class Explainer:
 def failure(job: BulkJob, error: Exception | str) -> Row:
     """Return the row of an image that could not be explained."""
     return {"image": job.image.name, "error": describe_error(error) if isinstance(error, Exception) else error}
-
-
-def visible_window(preprocessing: Preprocessing, size: tuple[int, int]) -> list[float]:
-    """Return left, top, right and bottom of the part of an image that the network receives.
-
-    ``size`` is (width, height) of the upright image; the result is in its pixels.
-
-    >>> visible_window(Preprocessing(size=(224, 224), resize=256), (512, 256))
-    [144.0, 16.0, 368.0, 240.0]
-    """
-    (columns, rows, left, top), (height, width) = preprocessing.window(size), preprocessing.size
-    across, down = size[0] / columns, size[1] / rows
-    return [left * across, top * down, (left + width) * across, (top + height) * down]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,7 @@ from fusioncam.cli.options import (
     Json,
     Layer,
     Methods,
+    MethodsOrNone,
     ModelName,
     Out,
     Precision,
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
 
 
 def explain(
-    paths: Annotated[list[str], typer.Argument(metavar="PATHS", help="images, folders of images, or glob patterns")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATHS", help="images, folders of images, video clips, or glob patterns")
+    ],
     model: ModelName = DEFAULT_MODEL,
     layer: Layer = None,
-    method: Methods = ["fusion-cam"],  # noqa: B006 # typer copies it
+    method: MethodsOrNone = None,
     target: Annotated[
         str | None,
         typer.Option(help="class index or name, top3, label (the folder), FILE.csv; default: predicted"),
@@ -60,6 +63,12 @@ def explain(
     frame: Annotated[
         int | None, typer.Option(min=1, help="page of a TIFF or frame of an animation, from 1; default: the first")
     ] = None,
+    every: Annotated[int | None, typer.Option(min=1, help="of a clip: explain each N-th frame; default: all")] = None,
+    fps: Annotated[float | None, typer.Option(help="of a clip: explain at most this many frames per second")] = None,
+    smooth: Annotated[
+        float | None,
+        typer.Option(help="of a clip: share of the previous heatmap in each one, from 0 (default) to below 1"),
+    ] = None,
     report: Report = True,
     bulk: Annotated[
         bool, typer.Option("--bulk", help="for very many images: small heatmaps in Parquet, see docs/scaling.md")
@@ -79,35 +88,42 @@ def explain(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Compute heatmaps of images.
+    """Compute heatmaps of images and video clips.
 
-    Repeat -m to compare methods side by side.
+    Images are explained by fusion-cam, clips by fusion-cam(budget=32); repeat -m to compare other methods side by
+    side.
 
     \b
     fusioncam explain cat.jpg --check
     fusioncam explain photos/ -m fusion-cam -m grad-cam --target tabby --out maps/
     fusioncam explain leaf.png --model timm:resnet50 --checkpoint mine.pt --num-classes 38 --labels names.txt
+    fusioncam explain clip.mp4 --fps 5
     fusioncam explain s3://bucket/photos --ray head:6379 --gpus-per-worker 1 --batch-size 8 --out s3://bucket/maps
     """
-    require_methods(method)
+    require_methods(method or [])
     cluster = RayOptions(ray, workers, cpus, gpus, patience)
     if bulk or ray is not None:
         from fusioncam.bulk.plan import BulkPlan
         from fusioncam.cli.bulk import run_in_bulk
 
         _require(not check, "--check does not apply to bulk runs: check some images without --bulk and --ray")
-        _require(engine is None, "--engine does not apply to bulk runs, which choose it: leave it out")
         _require(frame is None, "--frame does not apply to bulk runs: leave out --bulk and --ray")
         _require(
             target != "label" and ".csv" not in (target or ""),
             f"--target {target} does not apply to bulk runs: name a class, or leave out --bulk and --ray",
         )
+        _require(
+            (every, fps, smooth) == (None, None, None),
+            "--every, --fps and --smooth apply to clips, and bulk runs explain images: leave out --bulk and --ray",
+        )
         files = [None if path is None else str(path) for path in (checkpoint, labels)]
-        network = (model, layer, tuple(method), target, files[0], num_classes, files[1], precision)
-        plan = BulkPlan(tuple(paths), *network, shard, tolerance, overlays)
+        network = (model, layer, tuple(method or ["fusion-cam"]), target, files[0], num_classes, files[1], precision)
+        plan = BulkPlan(tuple(paths), *network, shard, tolerance, overlays, engine)
         raise typer.Exit(run_in_bulk(plan, out, device, cluster, batch_size, quiet=quiet, json=json))
 
+    from fusioncam.cli.explain_clips import ClipOptions, explain_clips
     from fusioncam.cli.explain_output import ExplanationWriter
+    from fusioncam.explanations.clips import CLIP_METHOD
     from fusioncam.explanations.explain import named_methods
     from fusioncam.zoo.loading import load_model
 
@@ -118,10 +134,18 @@ def explain(
     loaded = load_model(
         model, layer, **weights, num_classes=num_classes, device=device, speed=speed_for(precision, engine)
     )
-    named_methods(loaded, list(method))
-    images = _images(paths)
-    writer = ExplanationWriter(Path(out), [*images, checkpoint, labels], quiet=quiet, as_json=json)
-    _explain(images, loaded, method, target, writer, batch_size, check=check, report=report, frame=frame)
+    named_methods(loaded, method or [])
+    found, options = _images(paths), ClipOptions(every, fps, smooth)
+    images, clips = options.split(found, check=check, frame=frame, target=target)
+    writer = ExplanationWriter(Path(out), [*found, checkpoint, labels], quiet=quiet, as_json=json)
+
+    def with_clips() -> None:
+        explain_clips(clips, loaded, method or [CLIP_METHOD], target, options, writer)
+
+    methods = method or ["fusion-cam"]
+    _explain(
+        images, loaded, methods, target, writer, batch_size, check=check, report=report, frame=frame, after=with_clips
+    )
 
 
 def demo(
@@ -162,17 +186,23 @@ def _explain(
     check: bool = False,
     report: bool = True,
     frame: int | None = None,
+    after: Callable[[], None] = lambda: None,
 ) -> None:
-    """Explain, save, print and write the report; exit with the code of the run."""
+    """Explain, save, call ``after``, print and write the report; exit with the code of the run."""
     from fusioncam.explanations.explain import explain_batches
 
     keep_results()
-    with writer.facts_on_failure(model), writer.progress(images) as found:
-        writer.save(
-            explain_batches(
-                found, model, methods, target, batch_size, check=check, on_error=writer.add_failure, frame=frame
-            )
-        )
+    with writer.facts_on_failure(model):
+        if images:
+            with writer.progress(images) as found:
+                on_error = writer.add_failure
+                writer.save(
+                    explain_batches(
+                        found, model, methods, target, batch_size, check=check, on_error=on_error, frame=frame
+                    )
+                )
+        if not writer.interrupted:
+            after()
     code = writer.finish(model)
     written = finish_report(writer.out, wanted=bool(report and writer.facts and not writer.interrupted))
     if not (writer.quiet or writer.json):
@@ -197,6 +227,7 @@ def _images(paths: list[str]) -> list[Path | ImageError]:
 
     A result that is named itself is kept. Raises :class:`SettingError` if nothing remains.
     """
+    from fusioncam.data.clips import has_clip_suffix
     from fusioncam.data.image_files import find_images
     from fusioncam.explanations.result_files import WRITTEN_BY_RUNS, results_among
 
@@ -204,6 +235,11 @@ def _images(paths: list[str]) -> list[Path | ImageError]:
     found = list(find_images(paths, skipped.append))
     others = {path for path in skipped if path.name not in WRITTEN_BY_RUNS}
     others -= results_among(others)
+    clips = {path for path in others if has_clip_suffix(path)}
+    if clips:
+        count = f"{len(clips)} clips of folders" if len(clips) > 1 else "1 clip of a folder"
+        print_note(f"note: left out {count}: name a clip to explain it, such as {min(clips)}")
+    others -= clips
     if others:
         kinds = ", ".join(sorted({path.suffix or path.name for path in others})[:5])
         count = "1 file that is not an image" if len(others) == 1 else f"{len(others)} files that are not images"

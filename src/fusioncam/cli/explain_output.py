@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from fusioncam.cli.output import cell, failure_message, print_json, print_note, 
 from fusioncam.cli.progress import ExplainProgressBar
 from fusioncam.data.images import ImageLike
 from fusioncam.errors import ImageError, describe_error
+from fusioncam.explanations.clips import ClipFacts
 from fusioncam.explanations.comparison import Comparison
 from fusioncam.explanations.explanation import Explanation, run_facts
 from fusioncam.explanations.items import name_of
@@ -46,6 +47,7 @@ class ExplanationWriter:
         self.files = RunFiles(out, [one for one in inputs if isinstance(one, Path)])
         self.quiet, self.json = quiet, as_json
         self.facts: list[dict[str, Any]] = []
+        self.clips: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
         self.interrupted = False
         self._about_run: dict[str, Any] = {}
@@ -81,7 +83,7 @@ class ExplanationWriter:
         try:
             yield
         except BaseException:
-            if self.facts:
+            if self.facts or self.clips:
                 self.write_facts(model)
                 self.files.all_listed()
             raise
@@ -96,6 +98,19 @@ class ExplanationWriter:
             for one, paths in zip(explanations, saved, strict=True):
                 self.facts.append(one.facts() | {"files": [path.name for path in paths]})
             self._write_facts_so_far()
+
+    def clip_files(self, clip: Path, suffixes: Sequence[str]) -> list[Path]:
+        """Return unused paths for the videos of a clip, one for each suffix."""
+
+        def names(base: str) -> list[str]:
+            return [f"{base}.{suffix}.mp4" for suffix in suffixes]
+
+        return [self.out / name for name in names(self.files.stem(file_stem(clip.stem), names))]
+
+    def add_clip(self, clip: ClipFacts, file: Path) -> None:
+        """Record a video that was written."""
+        self.clips.append(clip.facts() | {"files": [file.name]})
+        self._write_facts_so_far()
 
     def _write_facts_so_far(self) -> None:
         """Write the facts, for the case that this run is killed; after a while again if there are very many."""
@@ -131,8 +146,9 @@ class ExplanationWriter:
         self.files.all_listed()
         if self.json:
             print_json(json.loads(facts))
-        elif self.facts and not self.quiet:
-            for item in (self._summary(), *self._trust_cards()):
+        elif not self.quiet:
+            summaries = [self._summary(), *self._trust_cards()] if self.facts else []
+            for item in [*summaries, *([self._clip_summary()] if self.clips else [])]:
                 print_table(item)
         if self.files.renamed:
             numbered = f"the results of {self.files.renamed} images have a number in their names"
@@ -140,7 +156,8 @@ class ExplanationWriter:
         for failure in self.failures:
             print_note(f"failed: {failure_message(**failure)}")
         if self.interrupted:
-            print_note(f"stopped: {len(self.facts)} heatmaps are in {self.out}")
+            videos = f" and {len(self.clips)} videos" if self.clips else ""
+            print_note(f"stopped: {len(self.facts)} heatmaps{videos} are in {self.out}")
             return 130
         return 1 if self.failures else 0
 
@@ -150,7 +167,8 @@ class ExplanationWriter:
 
     def _write(self, facts: dict[str, Any]) -> bytes:
         facts = facts | {"explanations": self.facts, "failures": self.failures}
-        earlier = self.files.earlier(name for one in self.facts for name in one["files"])
+        facts |= {"clips": self.clips} if self.clips else {}
+        earlier = self.files.earlier(name for one in (*self.facts, *self.clips) for name in one["files"])
         contents = to_json(facts | ({"earlier_files": earlier} if earlier else {}))
         with atomic_write(self.out / RUN_FACTS) as file:
             file.write(contents)
@@ -170,6 +188,16 @@ class ExplanationWriter:
             level = [f"{MARKS[one['check']['level']]} {one['check']['level']}"] if checked else []
             cells = (Path(one["image"]).name, one["class_name"], probability, one["method"], *gains, *level, file)
             table.add_row(*map(cell, cells))
+        return table
+
+    def _clip_summary(self) -> Table:
+        table = Table("clip", "class", "mean probability", "method", "heatmaps / frames", "seconds each", "file")
+        for one in self.clips:
+            heatmaps, file = len(one["times"]), str(self.out / one["files"][0])
+            cost = f"{one['seconds'] / heatmaps:.2f}"
+            counts = f"{heatmaps:,} / {one['frames']:,}"
+            cells = (Path(one["clip"]).name, one["class_name"], f"{one['probability']:.1%}", one["method"], counts)
+            table.add_row(*map(cell, (*cells, cost, file)))
         return table
 
     def _trust_cards(self) -> list[Table | str]:

@@ -144,6 +144,24 @@ class BulkProgressBar(ProgressBar):
             super().note(text)
 
 
+class ClipProgressBar(ProgressBar):
+    """A bar of the frames of one clip, with their rate; it starts again for each part of the work."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        super().__init__(
+            *columns, TextColumn("frames,"), Rate(), TextColumn("left"), TimeRemainingColumn(), quiet=quiet
+        )
+
+    def start(self, name: str) -> None:
+        """Count the frames of the next part of the work from 0."""
+        self._bar.reset(self._task, total=None, description=printable(name))
+
+    def advance(self, done: int, total: int) -> None:
+        """Show how many frames are finished, of a number that is 0 if it is not known."""
+        self._bar.update(self._task, completed=done, total=max(done, total) if total else None)
+
+
 class ExplainProgressBar(ProgressBar):
     """A bar of images that also advances with the forward passes of the current image."""
 

@@ -66,23 +66,27 @@ def _frame(image: Image.Image, frame: int | None, name: str) -> Image.Image:
         return upright_rgb(image, name)
 
 
-def read_image(data: bytes, name: str) -> Image.Image:
+def read_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return an upright RGB image from the bytes of a file; ``name`` is used in the :class:`ImageError`."""
-    with _identified(io.BytesIO(data), name, len(data), MAX_PIXELS) as image:
+    with _identified(io.BytesIO(data), name, len(data), max_pixels) as image:
         return _frame(image, None, name)
 
 
 @contextmanager
 def opened(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Open an image file without decoding its pixels; raise :class:`ImageError`, also for errors in the block."""
+    with open_file(path) as file, _identified(file, str(path), os.fstat(file.fileno()).st_size, max_pixels) as image:
+        yield image
+
+
+def open_file(path: str | Path) -> IO[bytes]:
+    """Open a regular file to read it; raise :class:`ImageError` that says why it cannot be read."""
     if not os.path.isfile(path):  # noqa: PTH113 # pathlib raises an error for names that are too long
         raise ImageError(f"{path}: {_problem_with(path)}")
     try:
-        file = Path(path).open("rb")  # noqa: SIM115 # closed below
+        return Path(path).open("rb")
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from None
-    with file, _identified(file, str(path), os.fstat(file.fileno()).st_size, max_pixels) as image:
-        yield image
 
 
 def _problem_with(path: str | Path) -> str:

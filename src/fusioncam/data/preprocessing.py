@@ -117,13 +117,23 @@ class Preprocessing:
 
         The first three of more channels are shown as red, green and blue.
         """
-        (columns, rows, left, top), (height, width) = self.window(image.size), self.size
-        scale_x, scale_y = image.width / columns, image.height / rows
-        box = (left * scale_x, top * scale_y, (left + width) * scale_x, (top + height) * scale_y)
-        scale = min(max(scale_x, scale_y, 1), _VIEW_SIDE / max(self.size))
+        (columns, rows, _, _), (height, width) = self.window(image.size), self.size
+        scale = min(max(image.width / columns, image.height / rows, 1), _VIEW_SIDE / max(self.size))
         size = (max(width, round(width * scale)), max(height, round(height * scale)))
         rgb = image.as_rgb() if isinstance(image, ChannelImage) else image.convert("RGB")
-        return rgb.resize(size, INTERPOLATIONS[self.interpolation], box=box)
+        return rgb.resize(size, INTERPOLATIONS[self.interpolation], box=self.visible_box(image.size))
+
+    def visible_box(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """Return left, top, right and bottom of the part of an image that the network receives, in its pixels.
+
+        ``size`` is the (width, height) of the image.
+
+        >>> Preprocessing(size=(224, 224), resize=256).visible_box((512, 256))
+        (144.0, 16.0, 368.0, 240.0)
+        """
+        (columns, rows, left, top), (height, width) = self.window(size), self.size
+        across, down = size[0] / columns, size[1] / rows
+        return left * across, top * down, (left + width) * across, (top + height) * down
 
     def window(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Return ``(columns, rows, left, top)``: the size of the resized image, and the corner of the crop in it.

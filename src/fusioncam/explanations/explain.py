@@ -58,7 +58,7 @@ from fusioncam.zoo.loading import DEFAULT_MODEL, as_model
 OnError = Callable[[ImageLike, Exception], None]
 
 # errors of the request, which every image would raise
-_REQUEST_ERRORS = (TargetError, LayerError, MethodError, SettingError, ShapeError, UnknownNameError)
+REQUEST_ERRORS = (TargetError, LayerError, MethodError, SettingError, ShapeError, UnknownNameError)
 
 
 @old_keywords(picture="image")
@@ -188,7 +188,7 @@ def _explain_with_retry(
         for explanation in chain.from_iterable(explanations) if check else ():
             explanation.check()
         yield from explanations
-    except _REQUEST_ERRORS:
+    except REQUEST_ERRORS:
         raise
     except Exception as error:  # a network or method of the user's may raise anything
         if len(batch) > 1:

@@ -114,7 +114,7 @@ def _require_own_facts(path: Path) -> None:
 def _listed_names(facts: Any) -> list[str] | None:
     """Return the file names that facts of a run list, or None if the facts are not those of a run."""
     try:
-        entries = facts["explanations"]
+        entries = [*facts["explanations"], *facts.get("clips", [])]
         lists = [*(entry["files"] for entry in entries), facts.get("earlier_files", [])]
         names = [name for names in lists for name in names]
     except (TypeError, KeyError, AttributeError):
