@@ -55,11 +55,12 @@ def test_settings_have_the_names_of_the_original():
     problem = problem_of("curved")
     extractor = methods.SSCAM(problem.network, "features", batch_size=2, num_samples=3, std=0.5)
     problem.network(problem.x)
-    (found,) = extractor(0)
+    (found,), (again,) = extractor(0), extractor(0)
     extractor.remove_hooks()
 
     expected = METHODS["ss-cam"].__class__(samples=3, std=0.5)(problem.explained, problem.x, 0)
     torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(again, found)  # its own passes are no new input
 
 
 def test_several_layers_are_fused():

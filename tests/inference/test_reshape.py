@@ -90,10 +90,11 @@ def test_computed_maps_are_read_only():
             METHODS[name](model, X, 0)
 
 
-def test_means_of_values_are_not_taken_for_values():
-    """A function that averages cannot be written back, although its maps have a place in the output."""
+@pytest.mark.parametrize("function", [lambda maps: F.avg_pool2d(maps, 2), lambda maps: maps - 1e-9])
+def test_computed_values_are_not_taken_for_values_of_the_output(function):
+    """Not even where they are near one."""
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-    model = ExplainedModel(network.eval(), "0", reshape=lambda maps: F.avg_pool2d(maps, 2))
+    model = ExplainedModel(network.eval(), "0", reshape=function)
 
     with pytest.raises(MethodError, match="computes maps"):
         METHODS["grad-cam"](model, X, 0)

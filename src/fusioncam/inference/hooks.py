@@ -89,7 +89,7 @@ def capture(
             maps, writable = reading.read(output, layer), reading.can_write(output, layer)
             with torch.inference_mode(False), torch.enable_grad():
                 maps = maps.clone() if maps.is_inference() else maps
-                maps = maps if maps.requires_grad and writable else maps.detach().requires_grad_()
+                maps = maps if maps.requires_grad else maps.detach().requires_grad_()
                 outputs[layer].append(maps)
                 return reading.write(output, maps.clone(), layer) if writable else None
 

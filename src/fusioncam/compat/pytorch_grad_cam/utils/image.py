@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusioncam.compat.pytorch_grad_cam.unavailable import create_labels_legend, show_factorization_on_image
-from fusioncam.errors import SettingError, require_known
+from fusioncam.errors import SettingError, ShapeError, require_known
 from fusioncam.functional.heatmaps import minmax, upsample
 
 __all__ = [
@@ -80,12 +80,15 @@ def show_cam_on_image(
     Colours are in the order of ``img``: red, green, blue if ``use_rgb``, otherwise blue, green, red. ``colormap`` is
     one of OpenCV's numbers, such as ``cv2.COLORMAP_JET``, or a name of matplotlib.
 
-    Raises :class:`SettingError` for an image or a weight out of [0, 1].
+    Raises :class:`SettingError` for an image or a weight out of [0, 1], and :class:`ShapeError` for a heatmap of
+    another size.
     """
     if np.max(img) > 1:
         raise SettingError(f"expected an image of floats in [0, 1], got values up to {np.max(img)}: divide by 255")
     if not 0 <= image_weight <= 1:
         raise SettingError(f"image_weight must be between 0 and 1, got {image_weight}")
+    if np.shape(mask) != np.shape(img)[:2]:
+        raise ShapeError(f"expected a heatmap of the size of the image {np.shape(img)}, got {np.shape(mask)}")
     heatmap = _coloured(np.uint8(255 * np.asarray(mask)), colormap)
     blended = image_weight * img + (1 - image_weight) * (heatmap if use_rgb else heatmap[..., ::-1])
     overlaid: NDArray[np.uint8] = (255 * blended / blended.max()).astype(np.uint8)
