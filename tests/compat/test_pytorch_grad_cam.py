@@ -249,11 +249,20 @@ def test_detectors_run_as_in_the_tutorial():
 def test_segmentation_targets():
     """The sum over a mask, with its gradient."""
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1)).eval()
-    mask = np.zeros((8, 8), np.float32)
-    mask[:4] = 1
-    found = GradCAM(network, [network[1]])(X[:1, :, :8, :8], [model_targets.SemanticSegmentationTarget(1, mask)])
+    network[2].weight.data.abs_()
+    target = model_targets.SemanticSegmentationTarget(1, np.ones((8, 8), np.float32))
+    found = GradCAM(network, [network[1]])(X[:1, :, :8, :8], [target])
 
-    assert found.shape == (1, 8, 8)
+    class AsTorchvision(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, x):
+            return {"out": self.network(x)}
+
+    np.testing.assert_array_equal(GradCAM(AsTorchvision().eval(), ["network.1"])(X[:1, :, :8, :8], [target]), found)
+    assert found.max() == 1
 
 
 @pytest.mark.parametrize("name", NAMES)

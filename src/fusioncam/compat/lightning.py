@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 
 from fusioncam.compat.tracking import Tracker, log_explanations, tracker_of
+from fusioncam.data.images import ImageLike
 from fusioncam.errors import InputTypeError, require_count
-from fusioncam.explanations.explain import ImageLike
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.optional import extra
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,31 +11,21 @@ from torch import Tensor, nn
 
 from fusioncam.errors import InputTypeError, TargetError, shown
 from fusioncam.inference.output_reading import LOGITS
-from fusioncam.inference.settings import Speed
+from fusioncam.inference.outputs import part_of
 from fusioncam.model.explained_model import ExplainedModel
 
 # from the output of a network for one image to one number
 OutputTarget = Callable[[Any], Any]
 
 
-class TargetScores(nn.Module):
-    """A network whose score ``j`` is that of target ``j``, ``(N, targets)``; the network itself is ``wrapped``."""
-
-    def __init__(self, network: nn.Module, targets: Sequence[OutputTarget]) -> None:
-        super().__init__()
-        self.wrapped = network
-        self.targets = tuple(targets)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the score of every target for every image."""
-        return torch.stack([self._row(output) for output in outputs_per_image(self.wrapped(x))])
-
-    def _row(self, output: Any) -> Tensor:
-        return torch.stack([_number(target, output) for target in self.targets])
+def target_scores(targets: Sequence[OutputTarget], output: Any) -> Tensor:
+    """Return the score of every target for every image ``(N, targets)``, from the output of a network."""
+    rows = [torch.stack([_number(target, one) for target in targets]) for one in outputs_per_image(output)]
+    return torch.stack(rows)
 
 
 def outputs_per_image(output: Any) -> Sequence[Any]:
-    """Return the output of each image: the rows of a tensor, or of Hugging Face's ``.logits``, or a list's items.
+    """Return the output of each image: the rows of a tensor, also one inside the output, or the items of a list.
 
     Raises :class:`TargetError` for anything else, such as a mapping.
     """
@@ -50,8 +41,8 @@ def outputs_per_image(output: Any) -> Sequence[Any]:
 
 
 def output_tensor(output: Any) -> Tensor | None:
-    """Return the output, or its ``.logits``, if that is a tensor."""
-    found = getattr(output, "logits", output)
+    """Return the output if it is a tensor, or its ``logits`` or only part if that is one."""
+    found = part_of(output, None)
     return found if isinstance(found, Tensor) else None
 
 
@@ -63,7 +54,7 @@ def _number(target: OutputTarget, output: Any) -> Tensor:
 
 
 def target_columns(
-    network: nn.Module, targets: Sequence[OutputTarget], *, speed: Speed | None = None, **settings: Any
+    network: nn.Module, targets: Sequence[OutputTarget], **settings: Any
 ) -> tuple[ExplainedModel, Tensor]:
     """Return a model with a score per target, and the index ``(N,)`` of each image's target.
 
@@ -71,11 +62,7 @@ def target_columns(
     """
     distinct = {id(target): target for target in targets}
     columns = list(distinct)
-    chunk = None if speed is None else speed.chunk
-    # targets are Python code, which a converted network could not follow
-    model = ExplainedModel(
-        TargetScores(network, list(distinct.values())), speed=Speed(chunk=chunk, engine="torch"), **settings
-    )
+    model = ExplainedModel(network, read=partial(target_scores, list(distinct.values())), **settings)
     model.runner.reader.reading = LOGITS  # the scores are what the targets return
     return model, torch.tensor([columns.index(id(target)) for target in targets])
 

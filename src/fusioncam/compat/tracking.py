@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from fusioncam.data.images import ImageLike
 from fusioncam.errors import InputTypeError, shown
-from fusioncam.explanations.explain import ImageLike, explain_each
+from fusioncam.explanations.explain import explain_each
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel

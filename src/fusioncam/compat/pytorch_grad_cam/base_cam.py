@@ -151,7 +151,8 @@ def _of_any_size(method: Method, model: ExplainedModel, x: Tensor, target: Tenso
     except LayerError:
         if model.reshape is not None or model.layer is None:
             raise
-        other = ExplainedModel(model.network, model.layer, reshape=_one_location, speed=model.speed)
+        read = model.runner.calling.read
+        other = ExplainedModel(model.network, model.layer, reshape=_one_location, speed=model.speed, read=read)
         other.runner.reader.reading = model.runner.reader.reading
         with suppress(LayerError):
             return method(other, x, target)
