@@ -66,7 +66,17 @@ def executed(path: Path, changed: int) -> tuple[str, dict[str, bytes]]:
     images: dict[str, bytes] = resources["outputs"]
     for name in images:
         text = text.replace(f"({name})", f"({path.stem}/{name})")
+    require_images_without_warnings(path.name, text, images)
     return text, images
+
+
+def require_images_without_warnings(name: str, text: str, images: dict[str, bytes]) -> None:
+    """Raise an error for a notebook that shows no image, does not show one of its images, or issues a warning."""
+    folder = name.rpartition(".")[0]
+    if not images or not all(f"({folder}/{image})" in text for image in images):
+        raise PluginError(f"{name} has {len(images)} images, and its page does not show all of them: run it and look")
+    if found := re.search(r"^.*Warning.*$", text, re.MULTILINE):
+        raise PluginError(f"a cell of {name} issues a warning: {found[0].strip()}")
 
 
 # -- formulas and names ------------------------------------------------------------------------------------------

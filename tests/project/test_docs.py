@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ sys.path.insert(0, str(DOCS))
 
 import generated  # noqa: E402 # it is in the folder of the pages
 import hooks  # noqa: E402
+from mkdocs.exceptions import PluginError  # noqa: E402 # it may be missing
 
 WORDS = [
     ("methods.md", METHODS, generated.METHOD_WORDS, {"formula", "when"}),
@@ -140,12 +142,13 @@ def test_notebooks_are_stored_without_outputs():
         assert all(not cell.outputs and cell.execution_count is None for cell in cells if cell.cell_type == "code")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_run_and_show_images(path):
-    """No cell fails or warns, and each notebook has images."""
-    text, images = hooks.executed(path, path.stat().st_mtime_ns)
-
-    assert images
-    assert all(f"({path.stem}/{name})" in text for name in images)
-    assert "Warning" not in text
+@pytest.mark.parametrize(("text", "images", "problem"), [
+    ("![png](a/1.png)", {"1.png": b""}, None),
+    ("no image", {}, "has 0 images"),
+    ("![png](1.png)", {"1.png": b""}, "does not show all"),
+    ("![png](a/1.png)\n    a.py:3: UserWarning: odd", {"1.png": b""}, "a.py:3: UserWarning: odd"),
+])  # fmt: skip
+def test_notebooks_show_images_and_no_warnings(text, images, problem):
+    """Building the site, which runs all notebooks, fails for others."""
+    with pytest.raises(PluginError, match=problem) if problem else nullcontext():
+        hooks.require_images_without_warnings("a.ipynb", text, images)
