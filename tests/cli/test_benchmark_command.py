@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from command_line import start_program, strict, wait_for
+from command_line import Fork, strict
 from fusioncam.benchmark.results_store import Means
 from fusioncam.cli.progress import BenchmarkProgressBar, means_table
 from fusioncam.errors import ResultsError
@@ -336,21 +337,21 @@ def test_progress_bar_counts_images_and_rows(monkeypatch):
     assert "0.500" in out
 
 
-# -- the installed program -------------------------------------------------------------------------------------
+# -- in a process of its own ------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_keeps_finished_rows(photos, tmp_path):
     """The message says how to continue."""
     slow = ("--model", "samples:slow", "-m", "grad-cam", "--metric", "increase")
-    process = start_program("benchmark", photos, *slow, "-o", tmp_path / "run")
+    program = Fork("benchmark", photos, *slow, "-o", tmp_path / "run")
     journal = tmp_path / "run" / "rows.jsonl"
     # an existing file may still be empty
-    while not (journal.exists() and journal.stat().st_size) and process.poll() is None:
+    while not (journal.exists() and journal.stat().st_size) and not program.ended():
         time.sleep(0.01)
     time.sleep(0.2)  # the row is flushed and counted; the next image takes longer
-    process.send_signal(signal.SIGINT)
-    code, out, err = wait_for(process)
+    os.kill(program.pid, signal.SIGINT)
+    code, out, err = program.wait()
 
     assert (code, out) == (130, ""), err
     stopped = f"stopped: 4 values are in {tmp_path / 'run'}; run the same command again to continue\n"

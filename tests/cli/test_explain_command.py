@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import time
@@ -14,11 +15,11 @@ import torch
 from PIL import Image
 
 import samples
-from command_line import FAST, SMALL, Ended, listed, start_program, wait_for
+from command_line import FAST, SMALL, Ended, Fork, listed, start_program, wait_for
 from fusioncam import Speed, explain_each
 from samples import CAT, Small, photo
 
-# -- the installed program -----------------------------------------------------------------------------------------
+# -- in a process of its own --------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -42,27 +43,16 @@ def test_folder_with_a_bad_image(photos, tmp_path):
 
 
 @pytest.mark.slow
-def test_misspelt_method_is_one_line_without_traceback(photos, tmp_path):
-    """The error suggests the nearest name; nothing else is printed and nothing is written."""
-    result = wait_for(
-        start_program("explain", photos, "--model", "samples:small", "-m", "gradcam", "--out", tmp_path / "out")
-    )
-    assert (result.code, result.out) == (2, "")
-    assert result.err.startswith("error: unknown method 'gradcam'; did you mean 'grad-cam'?")
-    assert len(result.err.splitlines()) == 1
-
-
-@pytest.mark.slow
 def test_ctrl_c_keeps_finished_explanations(tmp_path):
     """The interrupted program ends at once with 130, and explanations.json lists everything that was finished."""
     for n in range(30):
         photo(CAT, (60, 40)).save(tmp_path / f"{n:02}.png")
     out = tmp_path / "out"
-    process = start_program("explain", tmp_path, "--model", "samples:slow", "-m", "grad-cam", "--out", out)
-    while process.poll() is None and len(list(out.glob("*.npy"))) < 2:
+    program = Fork("explain", tmp_path, "--model", "samples:slow", "-m", "grad-cam", "--out", out)
+    while not program.ended() and len(list(out.glob("*.npy"))) < 2:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    result = wait_for(process)
+    os.kill(program.pid, signal.SIGINT)
+    result = program.wait()
     assert result.code == 130
     done = len(listed(out)["explanations"])
     assert 2 <= done < 30
@@ -70,6 +60,15 @@ def test_ctrl_c_keeps_finished_explanations(tmp_path):
 
 
 # -- output ----------------------------------------------------------------------------------------------------
+
+
+def test_misspelt_method_is_one_line_without_traceback(cli, photos, tmp_path):
+    """The error suggests the nearest name; nothing else is printed and nothing is written."""
+    result = cli("explain", photos, *SMALL, "-m", "gradcam", "--out", tmp_path / "out")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: unknown method 'gradcam'; did you mean 'grad-cam'?")
+    assert len(result.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_json_output_equals_the_file(cli, photos):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from command_line import run_and_exit
 from fusioncam import METHODS, METRICS
 from fusioncam.cli.commands import app
 from fusioncam.cli.main import main
@@ -209,17 +210,13 @@ def test_piped_output_has_no_colours(program, words, monkeypatch):
 
 
 def on_a_terminal(words, **environment):
-    """Run the program on a pseudo terminal and return its output."""
-    keeper, terminal = pty.openpty()
+    """Run the program in a copy of this process, on a pseudo terminal, and return its output."""
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
-    process = subprocess.Popen(
-        [PROGRAM, *words],
-        cwd=Path(__file__).parents[1],  # where samples.py is
-        stdout=terminal,
-        stderr=terminal,
-        env={**kept, "TERM": "xterm-256color", **environment},
-    )
-    os.close(terminal)
+    pid, keeper = pty.fork()
+    if pid == 0:
+        os.environ.clear()
+        os.environ.update(kept, TERM="xterm-256color", **environment)
+        run_and_exit(*words)
     shown = b""
     try:
         while part := os.read(keeper, 4096):
@@ -227,11 +224,12 @@ def on_a_terminal(words, **environment):
     except OSError:  # Linux raises this when the other end is closed
         pass
     os.close(keeper)
-    assert process.wait(60) == 0
+    assert os.waitpid(pid, 0)[1] == 0
     return shown.decode()
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of forks in programs with threads
 def test_terminal_has_colours_unless_no_color_is_set():
     """NO_COLOR turns colours off, see https://no-color.org."""
     doctor = ["doctor", "--model", "samples:small", "--seconds", "0.1"]  # it shows a spinner while it measures
