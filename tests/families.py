@@ -1,6 +1,7 @@
-"""The families of networks that every method is tested on: the smallest member of each, from each library.
+"""The families of networks that methods are tested on: the smallest member of each, from each library.
 
-Weights are random where a package contains none. ``python tests/families.py`` prints a table of results.
+Weights are random where a package contains none. ``python tests/families.py`` runs every method on every family, and
+prints a table of results.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from fusioncam.benchmark.runner import run
 from fusioncam.distributed.progress import ProgressListener
 from runs import same
 from samples import photos
+from selection import KILLS
 
 
 def test_a_finished_run_is_not_repeated(data, tmp_path):
@@ -72,9 +73,9 @@ def killed(data, out, kills, seed):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_a_run_killed_twenty_times_has_the_same_rows(tmp_path):
-    """The run survives `kill -9` at twenty random moments."""
-    killed(photos(tmp_path / "photos", 60), tmp_path, 20, seed=1)
+def test_a_run_that_is_killed_several_times_has_the_same_rows(tmp_path):
+    """The run survives `kill -9` at random moments; FUSIONCAM_TEST_KILLS is their number."""
+    killed(photos(tmp_path / "photos", 3 * KILLS), tmp_path, KILLS, seed=1)
 
 
 def test_a_failed_image_is_a_row_and_is_tried_again(data, tmp_path):

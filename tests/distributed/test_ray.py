@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from fusioncam import read_heatmaps
@@ -34,6 +33,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.serial,
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are found in /proc"),
+    # as many threads as a worker has: with another number, sums round differently
+    pytest.mark.usefixtures("one_thread"),
     # Ray keeps sockets and files open until the process ends
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -76,15 +77,6 @@ def free_memory():
     """Return the share of memory that is free."""
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     return int(lines["MemAvailable"].split()[0]) / int(lines["MemTotal"].split()[0])
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Use as many threads as a worker does: with another number, sums round differently."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
@@ -131,16 +123,25 @@ def rows_of(folder):
     return pd.read_parquet(Path(folder) / "rows.parquet")
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Return a plan, and its rows without Ray."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    plan = plan_of(photos(folder / "photos", 40))
+    run(plan, folder / "here")
+    return plan, rows_of(folder / "here")
+
+
 def add_black_image(folder, name):
     """Add a black image, which the models of these tests treat specially."""
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(folder / name)
 
 
 def test_run_with_killed_workers_equals_an_undisturbed_run(cluster, tmp_path):
-    """For 100 images, 3 methods and a metric over several images, values are equal and no row is repeated."""
-    plan = plan_of(photos(tmp_path / "photos", 100), metrics=[*METRICS, "grid-pointing-game"])
+    """For 40 images, 3 methods and a metric over several images, values are equal and no row is repeated."""
+    plan = plan_of(photos(tmp_path / "photos", 40), metrics=[*METRICS, "grid-pointing-game"])
     run(plan, tmp_path / "here")
-    listener, notes = Killer(tmp_path, [200, 700]), Notes()
+    listener, notes = Killer(tmp_path, [80, 250]), Notes()
     with ray_pool(cluster.address, Request(workers=2, batch_size=4), notes) as pool:
         outcome = run(plan, tmp_path / "there", listener=listener, workers=pool)
 
@@ -203,10 +204,9 @@ def test_worker_out_of_memory_is_replaced(tmp_path):
     same(rows_of("there").drop(columns="model"), rows_of("here").drop(columns="model"))
 
 
-def test_removed_node_loses_no_row(cluster, tmp_path):
+def test_removed_node_loses_no_row(cluster, undisturbed, tmp_path):
     """The run continues on the remaining node."""
-    plan = plan_of(photos(tmp_path / "photos", 60))
-    run(plan, tmp_path / "here")
+    plan, rows = undisturbed
     node = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
     cluster.wait_for_nodes()
 
@@ -221,7 +221,7 @@ def test_removed_node_loses_no_row(cluster, tmp_path):
         run(plan, tmp_path / "there", listener=Remover(), workers=pool)
 
     assert notes.notes
-    same(rows_of("there"), rows_of("here"))
+    same(rows_of("there"), rows)
 
 
 DRIVER = """
@@ -235,11 +235,10 @@ with ray_pool(sys.argv[1], Request(workers=2)) as pool:
 """
 
 
-def test_killed_driver_continues_where_it_stopped(cluster, tmp_path):
+def test_killed_driver_continues_where_it_stopped(cluster, undisturbed, tmp_path):
     """Its workers end with it, and the next run computes only what is missing."""
-    data = photos(tmp_path / "photos", 60)
-    run(plan_of(data), tmp_path / "here")
-    words = [sys.executable, "-c", DRIVER, cluster.address, str(data)]
+    plan, rows = undisturbed
+    words = [sys.executable, "-c", DRIVER, cluster.address, plan.data]
     here = Path(__file__).parent
     paths = os.pathsep.join([str(here), str(here.parent), *filter(None, sys.path)])
     driver, journal = (
@@ -250,13 +249,13 @@ def test_killed_driver_continues_where_it_stopped(cluster, tmp_path):
     driver.kill()
     driver.wait()
     done = journal.read_bytes().count(b"\n")
-    assert 5 < done < 60
+    assert 5 < done < 40
     until(lambda: workers(tmp_path) == [])
 
     with ray_pool(cluster.address, Request(workers=2)) as pool:
-        run(plan_of(data), tmp_path / "there", workers=pool)
-    same(rows_of("there"), rows_of("here"))
-    assert journal.read_bytes().count(b"\n") == 60
+        run(plan, tmp_path / "there", workers=pool)
+    same(rows_of("there"), rows)
+    assert journal.read_bytes().count(b"\n") == 40
 
 
 def test_stalled_run_is_aborted(cluster, tmp_path):

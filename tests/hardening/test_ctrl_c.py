@@ -14,7 +14,7 @@ from fusioncam.cli.interruption import keep_results, stopping_at_once
 
 COMMANDS = ("explain cat.png", "benchmark .", "demo", "app", "doctor", "report .", "list layers")
 # Python itself has started after less than a tenth of a second on a machine that does nothing else
-DELAYS = (0.3, 0.6, 1.0, 1.5, 2.0)
+DELAYS = (0.3, 1.0, 2.0)
 
 
 def start(code, folder):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from fusioncam.benchmark.plan import as_plan
 from fusioncam.errors import SettingError
 from fuzzing import BOMB, KINDS, MERGES, attempt, fuzz
+from selection import number_of
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -22,10 +21,7 @@ def test_hostile_inputs_are_refused(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_very_many_hostile_inputs_are_refused(kind):
     """As many as there is time for: set FUSIONCAM_FUZZ_SECONDS and FUSIONCAM_FUZZ_SEED for more and for others."""
-    seconds, first = (
-        os.environ.get(f"FUSIONCAM_FUZZ_{name}", default) for name, default in (("SECONDS", 10), ("SEED", 40))
-    )
-    assert fuzz(kind, float(seconds), int(first)).total() > 0
+    assert fuzz(kind, number_of("FUSIONCAM_FUZZ_SECONDS", 2), number_of("FUSIONCAM_FUZZ_SEED", 40)).total() > 0
 
 
 @pytest.mark.parametrize("bomb", [BOMB, MERGES])

@@ -15,7 +15,7 @@ from fusioncam.model import layer_ablation
 from toys import CLASSES, TOYS, Pool, Twice, problem
 
 SMALL = ["timm ResNet", "timm ViT", "torchvision Swin", "1-D CNN", "3-D CNN"]
-LARGER = ["torchvision DenseNet", "torchvision ConvNeXt", "torchvision ViT", "timm MaxViT", "torchvision Inception"]
+LARGER = ["torchvision DenseNet", "torchvision ConvNeXt", "timm MaxViT"]
 
 
 # passes of the trial of a layer, once for every layer and image size

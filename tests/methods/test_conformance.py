@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +15,15 @@ from conformance import CASES, PEERS, REFERENCES, from_maps, lite0, max_differen
 from fusioncam import METHODS, cached_passes
 from selection import slow_unless
 
+# on the default model these agree as far as rounding allows, which has a test of its own
+(ROUNDED,) = (case for case in CASES if case.method == "integrated-gradients" and not case.rule)
 # Score-CAM and the methods that use it, on the default model
 HEAVY = [case for case in CASES if set(case.on) & set(REFERENCES) and set(case.on) <= set(case.slow)]
 PAIRS = [
     pytest.param(case, name, id=f"{case.name}, {name}", marks=[pytest.mark.slow] if name in case.slow else [])
     for case in CASES
     for name in case.on
-    if case not in HEAVY
+    if case not in HEAVY and (case, name) != (ROUNDED, "default")
 ]
 DIFFERING = [case for case in CASES if case.rule]
 LIGHT = [pytest.param(case, id=case.name) for case in DIFFERING if case not in HEAVY]
@@ -119,9 +119,12 @@ def test_remaining_difference_of_integrated_gradients_is_rounding():
     problem = problem_of("default")
     exact = replace(problem, network=copy.deepcopy(problem.network).double(), x=problem.x.double(), model=None)
     method = ours(METHODS["integrated-gradients"])
-    (case,) = (case for case in CASES if case.method == "integrated-gradients" and not case.rule)
+    mine = method(problem)
 
-    assert case.difference("default") <= 2 * max_difference(method(problem), method(exact))
+    difference = max_difference(mine, ROUNDED.theirs(problem))
+
+    assert difference <= ROUNDED.allowed("default")
+    assert difference <= 2 * max_difference(mine, method(exact))
 
 
 def test_classes_of_the_peers_are_all_compared():
@@ -143,16 +146,6 @@ def test_cases_are_complete():
         assert case.peer in PEERS
         assert bool(case.rule) == bool(case.why) == bool(case.right), case.name
     assert len({case.name for case in CASES}) == len(CASES)
-
-
-@pytest.mark.slow
-def test_page_is_up_to_date():
-    """The page contains the current cases."""
-    script = Path(__file__).parents[2] / "docs" / "conformance.py"
-
-    ran = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
-
-    assert ran.returncode == 0, ran.stderr
 
 
 def test_peers_leave_the_default_model_unchanged():

@@ -23,7 +23,7 @@ from fusioncam.methods.legrad import LeGrad
 from fusioncam.methods.multi_layer import PolyCAM
 from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM
 from problems import LAYER, PROBLEMS, TESTED, TWINS, heatmaps_of
-from selection import REPRESENTATIVES, slow_unless
+from selection import REPRESENTATIVES, WAYS, slow_unless
 from toys import Exploding, problem
 from twins import attention, ensembles, gradient, region
 
@@ -52,6 +52,8 @@ BASELINES = ("random", "center", "ones", "edges")
 USING_THE_NETWORK = [name for name in METHODS if name not in BASELINES]
 # the twin loops over the Hessian of a volume
 LONGEST = ("shapley-cam", "volume")
+# every problem once, and those with constant channels with other random numbers too
+SEEDED = [*product(PROBLEMS, [0]), *(((name, toy_name), 1) for name, toy_name in PROBLEMS if toy_name == "dead")]
 WITH_NOISE = ("smooth-grad-cam++", "expected-grad-cam", "ss-cam", "rise", "augmented", "random")
 
 
@@ -69,7 +71,7 @@ def test_every_method_has_a_twin():
 
 @pytest.mark.parametrize(
     ("name", "toy_name", "seed"),
-    [slow_unless(seed == 0 and names != LONGEST, *names, seed) for names, seed in product(PROBLEMS, range(3))],
+    [slow_unless(seed == 0 and names != LONGEST, *names, seed) for names, seed in SEEDED],
 )
 def test_method_equals_its_twin(name, toy_name, seed):
     """The fast method equals the loops of the paper, image by image."""
@@ -124,7 +126,12 @@ def test_legrad_equals_its_twin(seed):
 
 
 @pytest.mark.parametrize(
-    ("name", "toy_name"), [slow_unless(toy_name in ("dead", "volume"), name, toy_name) for name, toy_name in PROBLEMS]
+    ("name", "toy_name"),
+    [
+        slow_unless(toy_name in ("dead", "volume"), name, toy_name)
+        for name, toy_name in PROBLEMS
+        if toy_name in ("dead", "volume", "signal") or (toy_name == "pyramid" and name in LAYERS_OF)
+    ],
 )
 def test_heatmaps_have_the_size_of_the_input_and_fill_the_range(name, toy_name):
     """A heatmap is finite and reaches both 0 and 1, or is flat."""
@@ -454,6 +461,7 @@ def test_wrong_target_leaves_the_network_unchanged(name):
         slow_unless(name in REPRESENTATIVES or layer == "features.2", name, layer)
         for name in sorted({*USING_THE_NETWORK} - {"cam", "legrad"})
         for layer in ("features.0", "features.1", "features.2", "features.3", "features.4", "head.0")
+        if name in REPRESENTATIVES | WAYS or layer == "features.2"
     ],
 )
 def test_in_place_operations_have_no_effect(name, layer):

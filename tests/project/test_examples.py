@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 from pathlib import Path
@@ -32,24 +33,40 @@ def test_all_examples_are_found():
     assert {*map(str.lower, TASKS), *RECIPES, "first"} == {path.stem for path in EXAMPLES}
 
 
-@pytest.mark.parametrize("path", [slow_unless(one.stem == "first", one, id=one.stem) for one in EXAMPLES])
-def test_examples_print_lines_and_write_nothing(path, tmp_path, monkeypatch, capsys):
-    """Run as in the docstring, without a folder; any warning is an error."""
-    run(path, tmp_path, monkeypatch)
+def test_the_first_example_writes_nothing_without_a_folder(tmp_path, monkeypatch, capsys):
+    """Run as in the docstring."""
+    run(ROOT / "examples" / "first.py", tmp_path, monkeypatch)
 
-    lines = capsys.readouterr().out.splitlines()
-    assert lines
-    assert all(map(LINE.fullmatch, lines))
+    assert capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_folder_is_optional(path):
+    """What an example does with its folder, it does only if there is one; the docstring shows both commands."""
+    (main,) = (node for node in ast.parse(path.read_text()).body if getattr(node, "name", "") == "main")
+    optional = [node for node in ast.walk(main) if isinstance(node, ast.If) and is_folder(node.test)]
+    inside = [node for one in optional for node in ast.walk(one) if is_folder(node)]
+
+    assert optional
+    assert set(inside) == {node for node in ast.walk(main) if is_folder(node)}
     assert f"python examples/{path.name} [FOLDER]" in path.read_text()
+
+
+def is_folder(node):
+    """Return whether a node of a syntax tree is the name of the folder."""
+    return isinstance(node, ast.Name) and node.id == "folder"
 
 
 @pytest.mark.parametrize("path", [slow_unless(one.stem in DEFAULT, one, id=one.stem) for one in EXAMPLES])
 def test_examples_write_into_a_folder(path, tmp_path, monkeypatch, capsys):
-    """One overlay, heatmap and facts for each printed line."""
+    """One overlay, heatmap and facts for each printed line, and nothing elsewhere; any warning is an error."""
     run(path, tmp_path, monkeypatch, "maps")
 
     lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(map(LINE.fullmatch, lines))
+    assert [one.name for one in tmp_path.iterdir()] == ["maps"]
     written = [path.stem for path in sorted(tmp_path.glob("maps/*.npy"))]
     assert len(written) == len(lines)
     assert set(written) <= {path.stem for path in tmp_path.glob("maps/*.png")}
