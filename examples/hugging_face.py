@@ -23,11 +23,7 @@ def main(folder: str | None = None) -> None:
     network = ViTForImageClassification(config).eval()
     processor = ViTImageProcessor(size={"height": 96, "width": 96})
 
-    side = (processor.size["height"], processor.size["width"])
-    preprocessing = fc.Preprocessing(
-        side, side, "bilinear", mean=tuple(processor.image_mean), std=tuple(processor.image_std)
-    )
-    model = fc.ExplainedModel(network, preprocessing=preprocessing, labels=list(config.id2label.values()))
+    model = fc.ExplainedModel(network, preprocessing=fc.Preprocessing.of(processor))
     for method in ("grad-cam", "legrad"):  # the layer is found automatically, and its tokens are arranged as maps
         explanation = fc.explain(data.chelsea(), model=model, method=method)
         print(explanation)

@@ -128,7 +128,10 @@ def test_empty_layer_is_reported():
         ("torchvision:fcn_resnet50", "unknown torchvision classifier"),
         ("timm:", "timm:NAME"),
         ("", "package.module:factory"),
-        ("nonsense", "choose from efficientnet_lite0, efficientnet_lite2, timm:NAME, torchvision:NAME, package.m"),
+        (
+            "nonsense",
+            "choose from efficientnet_lite0, efficientnet_lite2, timm:NAME, torchvision:NAME, hf:NAME, pack",
+        ),
         ("resnet50", "timm:resnet50"),
     ],
 )
@@ -170,7 +173,7 @@ def test_unsupported_preprocessing_is_not_reported_as_a_failed_download(monkeypa
     padded = timm.create_model("test_resnet", pretrained_cfg_overlay={"crop_mode": "border"})
     monkeypatch.setattr(downloads, "_is_reachable", lambda url: False)
     monkeypatch.setattr(timm, "create_model", lambda name, **settings: padded)
-    with pytest.raises(WeightsError, match=r"not supported.*preprocessing of your own") as caught:
+    with pytest.raises(WeightsError, match=r"preprocessing of timm is not supported.*one of your own") as caught:
         load_model(TIMM)
     assert "weights unavailable" not in str(caught.value)
 

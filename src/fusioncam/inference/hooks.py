@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from fusioncam.errors import LayerError, suggestion
 from fusioncam.inference.capabilities import no_hooks_error
 from fusioncam.inference.layer_outputs import FirstTensor, LayerReading
+from fusioncam.inference.own_hooks import HookBlock, OwnHook, foreign_hooks
 
 Hook = Callable[[nn.Module, Any, Any], Any]
 PreHook = Callable[[nn.Module, Any, Mapping[str, Any]], Any]
@@ -38,34 +38,22 @@ def find(network: nn.Module, layer: str) -> nn.Module:
     return found
 
 
-class _ThisThread:
-    """Hooks that run in this thread only, and until the end of the block: a copy of the network keeps them."""
-
-    def __init__(self) -> None:
-        self._owner, self.active = threading.get_ident(), True
-
-    def __call__(self, hook: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            return hook(*args) if self.active and threading.get_ident() == self._owner else None
-
-        return call
-
-
 @contextmanager
 def _registered(
     hooks: Iterable[tuple[nn.Module, Hook]], pre_hooks: Iterable[tuple[nn.Module, PreHook]] = ()
 ) -> Iterator[None]:
     """Register the hooks until the block ends."""
     handles: list[RemovableHandle] = []
-    guarded = _ThisThread()
+    block = HookBlock()
     # TorchScript forbids its own method, yet a module that Python calls runs hooks
     register, register_before = nn.Module.register_forward_hook, nn.Module.register_forward_pre_hook
     try:
-        handles.extend(register(module, guarded(hook)) for module, hook in hooks)
-        handles.extend(register_before(module, guarded(hook), with_kwargs=True) for module, hook in pre_hooks)
+        handles.extend(register(module, OwnHook(module, hook, block)) for module, hook in hooks)
+        for module, before in pre_hooks:
+            handles.append(register_before(module, OwnHook(module, before, block), with_kwargs=True))
         yield
     finally:
-        guarded.active = False
+        block.end()
         for handle in handles:
             handle.remove()
 
@@ -147,7 +135,7 @@ def has_hooks(network: nn.Module) -> bool:
     """Return whether a forward pass runs hooks: those of a module of the network, or of all modules."""
     everywhere = torch.nn.modules.module
     return bool(everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks) or any(
-        module._forward_hooks or module._forward_pre_hooks for module in network.modules()
+        foreign_hooks(module) for module in network.modules()
     )
 
 

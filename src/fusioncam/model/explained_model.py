@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from fusioncam.data.labels import labels_of_config
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import SettingError
 from fusioncam.functional.masks import Fill, MaskSource
@@ -39,8 +40,9 @@ class ExplainedModel:
     selects the last layer with feature maps, see ``layers``. ``grid`` is the ``(rows, columns)`` of a transformer's
     tokens where the network does not determine it, and ``prefix`` and ``suffix`` are the numbers of class, register
     or detection tokens before and after these. ``reshape`` is a function from the output of ``layer`` to its feature
-    maps ``(N, K, h, w)``, for layers that are not read by themselves. ``labels`` are the class names in order.
-    ``speed`` sets how masked images are batched: see :class:`Speed`.
+    maps ``(N, K, h, w)``, for layers that are not read by themselves. ``labels`` are the class names in order,
+    by default those of a network's ``config.id2label``. ``speed`` sets how masked images are batched: see
+    :class:`Speed`.
 
     ``extra`` are the network's inputs beside the image, by name or in order, and ``vary`` is the name or position of
     the image among them; by default it is the first. Inputs with one row go along with every image, inputs with N
@@ -86,7 +88,7 @@ class ExplainedModel:
         self.grid = None if grid is None else tuple(grid)
         self.prefix, self.suffix, self.reshape = prefix, suffix, reshape
         self.preprocessing = preprocessing or Preprocessing.for_channels(input_channels(network))
-        self.labels = None if labels is None else tuple(labels)
+        self.labels = labels_of_config(network) if labels is None else tuple(labels)
         self.name = name or type(network).__name__
         self.speed = speed or Speed()
         if reshape is not None and layer is None:

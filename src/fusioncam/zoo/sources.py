@@ -25,6 +25,7 @@ from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.quiet import ignoring
 from fusioncam.zoo.checkpoints import fit, read_checkpoint
 from fusioncam.zoo.downloads import downloading
+from fusioncam.zoo.hugging_face import load_hugging_face
 
 DEFAULT_MODEL = "efficientnet_lite0"
 _WITHOUT_DOWNLOAD = f"Use {DEFAULT_MODEL}, whose weights are built in, or your own weights (--checkpoint FILE)"
@@ -49,12 +50,12 @@ def build(name: str, num_classes: int | None, *, pretrained: bool) -> Source:
     library, colon, rest = name.partition(":")
     if name in MODELS:
         return MODELS[name](num_classes, pretrained)
-    libraries = {"timm": _from_timm, "torchvision": _from_torchvision}
+    libraries = {"timm": _from_timm, "torchvision": _from_torchvision, "hf": _from_hugging_face}
     if library in libraries and rest:
         return libraries[library](rest, num_classes, pretrained)
     if colon and rest:
         return _from_factory(library, rest)
-    forms = [*MODELS, "timm:NAME", "torchvision:NAME", "package.module:factory"]
+    forms = [*MODELS, "timm:NAME", "torchvision:NAME", "hf:NAME", "package.module:factory"]
     if timm.is_model(name):
         forms.insert(0, f"timm:{name}")
     raise unknown_name("model", name, forms)
@@ -108,14 +109,21 @@ def _from_timm(name: str, num_classes: int | None, pretrained: bool) -> Source:
 
 
 def bare_source(network: nn.Module) -> Source:
-    """Return a network with the usual preprocessing; a :class:`FusionCamWarning` says what is assumed if not RGB."""
+    """Return a network with the usual preprocessing; a :class:`FusionCamWarning` says what is assumed."""
     channels = input_channels(network)
     preprocessing = Preprocessing.for_channels(channels)
+    assumed = None
     if channels not in (None, 3):
-        warnings.warn(
+        assumed = (
             f"the network takes {channels} channels: a mean of {preprocessing.mean[0]:.3f} and a standard deviation "
-            f"of {preprocessing.std[0]:.3f} are assumed for each; pass the numbers of its training, "
-            "ExplainedModel(..., preprocessing=Preprocessing(mean=(...), std=(...)))",
+            f"of {preprocessing.std[0]:.3f} are assumed for each"
+        )
+    elif not type(network).__module__.startswith("torchvision."):
+        assumed = "images are resized to 256, cropped to 224 x 224 and normalised by ImageNet's mean and deviation"
+    if assumed is not None:
+        warnings.warn(
+            f"{assumed}; pass what belongs to the weights, ExplainedModel(network, preprocessing="
+            "Preprocessing(size, resize, mean=(...), std=(...))) or Preprocessing.of(a transform)",
             FusionCamWarning,
             stacklevel=3,
         )
@@ -132,7 +140,7 @@ def from_timm_network(network: nn.Module) -> Source:
     try:
         preprocessing = Preprocessing(**settings_of_timm(config, channels))
     except SettingError as error:
-        raise WeightsError(f"{error}, in an ExplainedModel") from None
+        raise WeightsError(str(error)) from None
     subset = infer_imagenet_subset(network)
     return Source(network, preprocessing, of_subset(subset) if subset else None)
 
@@ -147,6 +155,10 @@ def _from_torchvision(name: str, num_classes: int | None, pretrained: bool) -> S
     with download, ignoring(FutureWarning):  # about the initialisation that the weights replace
         network = torchvision.models.get_model(name, weights=weights if pretrained else None, **settings)
     return Source(network, Preprocessing.of(weights.transforms()), imagenet_labels())
+
+
+def _from_hugging_face(name: str, num_classes: int | None, pretrained: bool) -> Source:
+    return Source(*load_hugging_face(name, num_classes, pretrained=pretrained))
 
 
 def _from_factory(module: str, function: str) -> Source:
