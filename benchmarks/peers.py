@@ -11,10 +11,12 @@ from contextlib import nullcontext, redirect_stderr
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_grad_cam import AblationCAM
+from pytorch_grad_cam import AblationCAM, GradCAM, HiResCAM, LayerCAM
 from pytorch_grad_cam import ScoreCAM as GradcamScoreCAM
 from pytorch_grad_cam.ablation_layer import AblationLayer
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torchcam.methods import GradCAM as TorchcamGradCAM
+from torchcam.methods import LayerCAM as TorchcamLayerCAM
 from torchcam.methods import ScoreCAM as TorchcamScoreCAM
 from torchcam.metrics import DeletionInsertionMetric
 
@@ -98,6 +100,32 @@ def gradcam_ablation_cam(model, x, target, layer, zeroed=False):
     given = {"ablation_layer": Zeroed(reshape is None)} if zeroed else {}
     with AblationCAM(model.network, [model.network.get_submodule(layer)], reshape, **given) as cam:
         return called(cam, x, target)
+
+
+# -- methods that use gradients; the layer has channels first -------------------------------------------------
+
+
+GRADCAM_GRADIENT = {"grad-cam": GradCAM, "layer-cam": LayerCAM, "hires-cam": HiResCAM}
+TORCHCAM_GRADIENT = {"grad-cam": TorchcamGradCAM, "layer-cam": TorchcamLayerCAM}
+
+
+def plain_pass(model, x):
+    """Return the scores ``(N, classes)``."""
+    with torch.inference_mode():
+        return model.network(x)
+
+
+def gradcam_gradient(model, x, target, layer, name):
+    """Return the heatmaps ``(N, H, W)`` of a method of pytorch-grad-cam."""
+    with GRADCAM_GRADIENT[name](model.network, [model.network.get_submodule(layer)]) as cam:
+        return torch.from_numpy(cam(x, [ClassifierOutputTarget(one) for one in target.tolist()]))
+
+
+def torchcam_gradient(model, x, target, layer, name):
+    """Return the heatmaps ``(N, H, W)`` of a method of torch-cam, at the size of the input."""
+    with TORCHCAM_GRADIENT[name](model.network, layer) as extractor:
+        (cams,) = extractor(target.tolist(), model.network(x))
+    return F.interpolate(cams[:, None], x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
 
 # -- insertion and deletion -----------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Measure speed and memory of Fusion-CAM on this machine, and the error of its approximations.
 
-    python benchmarks/speed.py [--what exact share budget ablation curves memory networks precision scaling]
+    python benchmarks/speed.py [--what exact share budget ablation curves gradient memory networks ...]
                                [--images FOLDER] [--count N] [--peer-count N] [--budget N] [--compile] ...
 
 Contestants run in rotation on every image, so that a slow period of the machine affects all of them, and ratios are
@@ -72,15 +72,15 @@ def parsed(words=None):
         default=None,
         help="run peers in this process instead of their own",
     )
-    add("--repeats", type=positive, help="share, memory, scaling: number of repeats")
+    add("--repeats", type=positive, help="share, gradient, memory, scaling: number of repeats")
     add("--seconds", type=float, help="share: seconds per repeat")
     add("--budget", type=positive, help="budget: number of masks to score")
     add("--layers", nargs="+", type=str, help="budget: names of layers")
     add("--channels", type=positive, help="networks: number of channels to score")
-    add("--networks", nargs="+", help="networks: names in timm")
+    add("--networks", nargs="+", help="networks, gradient: names in timm")
     add("--network", help="memory: a name in timm")
     add("--precisions", nargs="+", choices=("bfloat16", "float16", "auto"), help="precision: compared with exact")
-    add("--model", help="name of a model, for all subjects except networks and memory")
+    add("--model", help="name of a model, for all subjects except networks, gradient and memory")
     add("--layer", help="layer of the model")
     add("--engine", choices=("torch", "openvino"), help="of our masked passes; exact measures both; default: torch")
     add("--device", help="cpu or cuda; default: cpu")

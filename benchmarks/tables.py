@@ -16,7 +16,20 @@ import scaling
 
 ROOT = Path(__file__).parents[1]
 # in the order of the page
-SUBJECTS = ("exact", "share", "budget", "ablation", "curves", "memory", "networks", "precision", "scaling", "calls")
+SUBJECTS = (
+    "exact",
+    "share",
+    "budget",
+    "ablation",
+    "curves",
+    "gradient",
+    "memory",
+    "networks",
+    "precision",
+    "scaling",
+    "calls",
+)
+BY_NETWORK = ("networks", "gradient")  # subjects whose figures begin with the name of a network
 HEADS = ("| what | measured: median (lowest to highest) | images | aim | |", "| --- | --- | --: | --- | --- |")
 MARKS = {True: "met", False: "**missed**", None: ""}
 CUDA = meta.RESULTS / "cuda"
@@ -154,7 +167,7 @@ def stored_in(folder):
     sections = []
     for result in filter(None, (meta.read(subject, folder) for subject in SUBJECTS)):
         sections += [f"### `{result['subject']}`", "", f"{sentence(result)}", ""]
-        sections += [*(networks(result) if result["subject"] == "networks" else listed(result)), ""]
+        sections += [*(networks(result) if result["subject"] in BY_NETWORK else listed(result)), ""]
     return "\n".join(sections).rstrip("\n") or "Nothing is stored yet."
 
 

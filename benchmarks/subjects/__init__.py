@@ -7,6 +7,7 @@ from .budget import Budget
 from .calls import Calls
 from .curves import Curves
 from .exact import Exact
+from .gradient import Gradient
 from .memory import Memory
 from .networks import Networks
 from .precision import Precision
@@ -14,5 +15,6 @@ from .scaling import Scaling
 from .share import Share
 
 SUBJECTS = {
-    one.name: one for one in (Exact, Share, Budget, Ablation, Curves, Memory, Networks, Precision, Scaling, Calls)
+    one.name: one
+    for one in (Exact, Share, Budget, Ablation, Curves, Gradient, Memory, Networks, Precision, Scaling, Calls)
 }

@@ -105,7 +105,7 @@ def test_forked_process_can_explain_while_another_thread_does():
     network, held, done = Small().train(), threading.Event(), threading.Event()
 
     def hold():
-        with exclusive_eval(network, grad=False):
+        with exclusive_eval(network, grad=True, frozen=True):
             held.set()
             done.wait(SECONDS)
 
@@ -116,11 +116,13 @@ def test_forked_process_can_explain_while_another_thread_does():
         process = os.fork()
         if not process:
             trains = all(module.training for module in network.modules())
+            trains &= all(parameter.requires_grad for parameter in network.parameters())
             with exclusive_eval(network, grad=False), ignoring():
                 evaluates = not network.training
             os._exit(0 if trains and evaluates and network.training else 3)
         assert ended(process) == 0
         assert not network.training  # here, the other thread still has it
+        assert not any(parameter.requires_grad for parameter in network.parameters())
     finally:
         done.set()
         thread.join()

@@ -162,7 +162,7 @@ def test_reduced_precision_is_used_for_masked_passes(workers):
     assert not torch.allclose(computed, expected, atol=1e-5)
     exact = ExplainedModel(network, "features").record(x, target)
     assert model.record(x, target).activations.equal(exact.activations)
-    assert model.logits(x).equal(exact.logits)
+    torch.testing.assert_close(model.logits(x), exact.logits)  # in another order of pixels
 
 
 def test_auto_precision_uses_bfloat16_where_supported():

@@ -24,7 +24,7 @@ import tables  # noqa: E402
 from fusioncam import METHODS  # noqa: E402
 from fusioncam.errors import FusionCamError  # noqa: E402
 from fusioncam.methods.score_cam import ScoreCAM, most_varied  # noqa: E402
-from subjects import SUBJECTS, ablation, curves, networks  # noqa: E402
+from subjects import SUBJECTS, ablation, curves, gradient, networks  # noqa: E402
 from subjects.budget import Budget  # noqa: E402
 from subjects.exact import COMPILED, OPENVINO, OURS, PEERS, Exact  # noqa: E402
 from subjects.networks import Networks  # noqa: E402
@@ -285,6 +285,43 @@ def test_networks_are_columns():
     faster = "insertion and deletion, 113 steps: times as fast as the faster of torch-cam's and the loop"
     assert by_what[faster] == ["3 x", "3 x", "2.5 x or more"]
     assert by_what["fusion-cam: peak memory"] == ["300 MiB", "500 MiB, **missed**", "highest 400 MiB or less"]
+
+
+def raced(batch, seconds):
+    """Return a row of batches where a plain pass took a second, and other libraries four times as long as ours."""
+    given = {f"fusioncam {name}": seconds for name in gradient.NAMES} | dict.fromkeys(gradient.PEERS, 4 * seconds)
+    given |= {gradient.PLAIN: 1.0, gradient.PLAIN_HERE: 0.5}
+    alike = dict.fromkeys(gradient.PEERS, 0.99)
+    return {"image": "cat", "network": "a", "batch": batch, "seconds": given, "correlation": alike, "agrees": {}}
+
+
+def test_gradient_compares_with_a_plain_pass():
+    """Times are those of an image, ratios those of a call, and only Grad-CAM has aims."""
+    told = {one["what"]: one for one in gradient.Gradient().figures([raced(1, 1.1), raced(16, 1.6)])}
+
+    assert all(figures.problems(one) == [] for one in told.values())
+    assert told["a: grad-cam, batch 16"]["median"] == pytest.approx(100)
+    assert told["a: grad-cam, batch 1, over a plain pass"]["met"] is True
+    assert told["a: grad-cam, batch 16, over a plain pass"]["met"] is False
+    assert told["a: grad-cam, batch 16, over a plain pass in our process"]["median"] == pytest.approx(3.2)
+    assert told["a: grad-cam, batch 16, times as fast as pytorch-grad-cam"]["met"] is True
+    assert {name for name, one in told.items() if one["aims"]} == {
+        "a: grad-cam, batch 1, over a plain pass",
+        "a: grad-cam, batch 16, over a plain pass",
+        "a: grad-cam, batch 16, times as fast as pytorch-grad-cam",
+    }
+
+
+@pytest.mark.parametrize("name", gradient.PEERS)
+def test_peers_compute_the_same_gradient_maps(name):
+    """The heatmaps of a batch correlate with ours, image by image."""
+    model, (peer, method) = samples.small(), gradient.PEERS[name]
+    x = torch.stack([model.preprocessing(samples.photo()).flip(-1), model.preprocessing(samples.photo())])
+    target = torch.tensor([0, 1])
+
+    given = peer(model, x, target, model.layers.default(x), method)
+
+    assert gradient.lowest(METHODS[method](model, x, target), given) > 0.99
 
 
 @pytest.mark.parametrize("peer", networks.PEERS.values(), ids=networks.PEERS)

@@ -4,35 +4,59 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from fusioncam.inference.whole_kernels import use_convolutions, use_products
 from fusioncam.utils.forks import new_in_child
+
+
+@dataclass(frozen=True, eq=False)
+class _Changes:
+    """The modules whose training flags are cleared, the frozen parameters, and the convolutions that are products."""
+
+    training: list[nn.Module]
+    trained: list[Tensor]
+    convolutions: list[nn.Module]
+
+    def undo(self) -> None:
+        for module in self.training:
+            module.training = True
+        for parameter in self.trained:
+            parameter.requires_grad = True
+        use_convolutions(self.convolutions)
 
 
 def _no_locks() -> MutableMapping[object, threading.RLock]:
     return WeakIdKeyDictionary()
 
 
+_RNNS = {"RNN", "LSTM", "GRU"}
 # one lock for all networks with the same first parameter: several wrappers may share modules, and so their flags
 _locks = new_in_child(_no_locks)
 _locks_guard = new_in_child(threading.Lock)
-# the modules whose training flags are cleared at this moment, each list with the thread that restores them
-_cleared: list[tuple[int, list[nn.Module]]] = []
+# what is changed at this moment, with the thread that restores it
+_changed: list[tuple[int, _Changes]] = []
 
 
 @contextmanager
-def exclusive_eval(network: nn.Module, *, grad: bool) -> Iterator[None]:
-    """Lock the network for this thread, in evaluation mode, with or without gradients."""
+def exclusive_eval(network: nn.Module, *, grad: bool, frozen: bool = False) -> Iterator[None]:
+    """Lock the network for this thread, in evaluation mode, with or without gradients.
+
+    With ``frozen`` no parameter requires a gradient, so that what is computed before a tensor that does has no graph.
+    """
     with _locks_guard():
         lock = _locks().setdefault(next(network.parameters(), network), threading.RLock())
-    cudnn = _without_cudnn(network) if grad else nullcontext()
-    with lock, torch.inference_mode(False), torch.set_grad_enabled(grad), _evaluating(network), cudnn:
-        yield
+    with lock:
+        modules = list(network.modules())
+        cudnn = _without_cudnn(modules) if grad else nullcontext()
+        with torch.inference_mode(False), torch.set_grad_enabled(grad), _evaluating(modules, frozen), cudnn:
+            yield
 
 
 @contextmanager
@@ -45,42 +69,47 @@ def without_graph() -> Iterator[None]:
         yield
 
 
-def _without_cudnn(network: nn.Module) -> AbstractContextManager[object]:
-    """Return a context without cuDNN if the network has an RNN: cuDNN's RNNs have no backward pass in evaluation."""
-    names = {"RNN", "LSTM", "GRU"}
+def _without_cudnn(modules: Sequence[nn.Module]) -> AbstractContextManager[object]:
+    """Return a context without cuDNN if there is an RNN: cuDNN's RNNs have no backward pass in evaluation."""
     recurrent = any(
-        isinstance(module, nn.RNNBase) or getattr(module, "original_name", None) in names
-        for module in network.modules()
+        isinstance(module, nn.RNNBase)
+        or (isinstance(module, torch.jit.ScriptModule) and getattr(module, "original_name", None) in _RNNS)
+        for module in modules
     )
     return torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Clear the training flag of every module, without calling ``eval``, and restore the flags."""
+def _evaluating(modules: Sequence[nn.Module], frozen: bool) -> Iterator[None]:
+    """Clear the training flag of every module, without calling ``eval``; undo that, and other changes, at the end."""
     # frozen TorchScript has no flags
-    training = [module for module in network.modules() if getattr(module, "training", False)]
-    entry = (threading.get_ident(), training)
-    _cleared.append(entry)
-    for module in training:
-        module.training = False
+    training = [module for module in modules if getattr(module, "training", False)]
+    changes = _Changes(training, _trained(modules) if frozen else [], [])
+    entry = (threading.get_ident(), changes)
+    _changed.append(entry)
     try:
+        for module in training:
+            module.training = False
+        for parameter in changes.trained:
+            parameter.requires_grad = False
+        changes.convolutions.extend(use_products(modules))
         yield
     finally:
-        _restore(training)
-        _cleared.remove(entry)
+        changes.undo()
+        _changed.remove(entry)
 
 
-def _restore(training: list[nn.Module]) -> None:
-    for module in training:
-        module.training = True
+def _trained(modules: Sequence[nn.Module]) -> list[Tensor]:
+    """Return the parameters that require a gradient, apart from those whose flag cannot be set back."""
+    parameters = (one for module in modules for one in module._parameters.values() if one is not None)
+    return [one for one in parameters if one.requires_grad and one.is_leaf and not one.is_inference()]
 
 
 def _restore_for_other_threads() -> None:
-    """Restore the flags that threads cleared which a fork did not copy."""
-    for thread, training in _cleared:
+    """Undo the changes of threads that a fork did not copy."""
+    for thread, changes in _changed:
         if thread != threading.get_ident():
-            _restore(training)
+            changes.undo()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork

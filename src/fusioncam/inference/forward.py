@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,8 @@ from fusioncam.inference.random_state import ADVICE, Randomness, kept_random_sta
 from fusioncam.inference.replicas import CompiledNetwork, can_copy, replicate
 from fusioncam.inference.settings import Speed
 from fusioncam.utils.recent import Recent
+
+T = TypeVar("T")
 
 # shapes of the input for which batch sizes and compiled networks are kept
 _TUNED, _COMPILED = 64, 8
@@ -56,10 +59,12 @@ class NetworkRunner:
         self.reader = reader or OutputReader()
         self.engines = EngineSelection(network, speed, self._outputs, self._read, self.calling.engine_key)
         self._randomness: Randomness | None = None
+        # whether a pass with gradients has failed with frozen parameters only
+        self.needs_trained = False
 
-    def exclusive_eval(self, *, grad: bool) -> AbstractContextManager[None]:
-        """Lock the network for this thread, in evaluation mode, with or without gradients."""
-        return exclusive_eval(self.network, grad=grad)
+    def exclusive_eval(self, *, grad: bool, frozen: bool = False) -> AbstractContextManager[None]:
+        """Lock the network for this thread, in evaluation mode, with or without gradients, or frozen parameters."""
+        return exclusive_eval(self.network, grad=grad, frozen=frozen)
 
     def validate_input(self, x: Tensor) -> Tensor:
         """Return the input, detached, with the device and dtype of the network.
@@ -150,6 +155,16 @@ class NetworkRunner:
         if self._randomness is None and self.randomness(x).is_random:
             warnings.warn(f"{self._randomness}: {ADVICE}", FusionCamWarning, stacklevel=2)
 
+    def with_fast_buffers(self, x: Tensor, compute: Callable[[Tensor], T]) -> T:
+        """Return ``compute(x)``; on a CPU with channels last, if the network can, and with buffers that are kept.
+
+        A GPU is set up again for every batch size with channels last, which takes longer than some passes.
+        """
+        if x.device.type != "cpu":
+            return compute(x)
+        keep_freed()
+        return self._with_order(x, compute)
+
     # -- many passes --------------------------------------------------------------------------------------
 
     def replica_calls(self, x: Tensor, jobs: int) -> tuple[Sequence[Scorer], ChunkSizeTuner]:
@@ -232,14 +247,18 @@ class NetworkRunner:
     ) -> Tensor:
         """Return the logits of ``x``, with the last input repeated to fill up a batch of ``padded_size(len(x))``."""
         padded = _padded(x, padded_size(len(x)))
+        with self._reduced_precision(x.device):
+            return self._with_order(padded, lambda x: self._logits(network, x, len(x)))[: len(x)]
+
+    def _with_order(self, x: Tensor, compute: Callable[[Tensor], T]) -> T:
+        """Return ``compute(x)``, with channels last if the network can."""
         try:
-            with self._reduced_precision(x.device):
-                return self._logits(network, self._ordered(padded), len(padded))[: len(x)]
+            return compute(self._ordered(x))
         except RuntimeError as error:
             if not self._channels_last or "view size is not compatible" not in str(error):
                 raise
         self._channels_last = False
-        return self._run_padded(network, padded_size, x)
+        return compute(self._ordered(x))
 
     def _run_converted(self, call: Callable[[Tensor], Tensor], size: int, x: Tensor) -> Tensor:
         """Return the logits of up to ``size`` inputs from a copy of the network that runs exactly ``size``."""

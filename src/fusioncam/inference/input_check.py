@@ -12,7 +12,7 @@ from torch.nn.modules import conv
 def dtype_of(network: nn.Module, x: Tensor) -> torch.dtype:
     """Return the dtype of most weights of convolutions and linear layers, else of most parameters, else of ``x``."""
     weights = [module.weight for module in network.modules() if isinstance(module, (conv._ConvNd, nn.Linear))]
-    for tensors in (weights, list(network.parameters())):
+    for tensors in (weights, network.parameters()):
         sizes: Counter[torch.dtype] = Counter()
         for tensor in tensors:
             if isinstance(tensor, Tensor) and tensor.is_floating_point():

@@ -51,10 +51,10 @@ class ExplainedModel:
     then yield a heatmap each. ``read`` is the part of the output that holds the scores: a key, a position, or a
     function from the output to ``(N, classes)``.
 
-    A call leaves the network as it was, also after an error: no hook, no ``.grad``, no changed train/eval flag, no
-    changed grad mode. Calls from several threads on one network run one after the other. While a call runs, the
-    network is in evaluation mode for other threads too: where one of them trains it, explain a copy,
-    ``ExplainedModel(copy.deepcopy(network))``.
+    A call leaves the network as it was, also after an error: no hook, no ``.grad``, no changed ``requires_grad``,
+    train/eval flag or grad mode. Calls from several threads on one network run one after the other. While a call
+    runs, the network is in evaluation mode and its parameters may need no gradients for other threads too: where one
+    of them trains it, explain a copy, ``ExplainedModel(copy.deepcopy(network))``.
 
     ``runner`` calls the network and ``layers`` is a :class:`fusioncam.model.layer_search.LayerSearch`. What only one
     method needs is a function of another module of this package, such as

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,31 @@ from fusioncam.inference import hooks
 from fusioncam.inference.capabilities import no_gradients_error
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.model.layouts import Layout
+
+T = TypeVar("T")
+
+
+def with_gradients(runner: NetworkRunner, x: Tensor, compute: Callable[[Tensor], T]) -> T:
+    """Return ``compute(x)``, where gradients of the input or of activations exist, but none of parameters.
+
+    So the part of the network before these tensors runs without a graph. ``compute`` receives the input as the
+    network takes it. A network that fails, because it recomputes a part or uses gradients of its parameters itself,
+    runs again with these. Raises the error of :func:`require_gradients`.
+    """
+
+    def run() -> T:
+        return runner.with_fast_buffers(runner.validate_input(x), compute)
+
+    try:
+        with runner.exclusive_eval(grad=True, frozen=not runner.needs_trained):
+            return run()
+    except RuntimeError as error:
+        if isinstance(error, (FusionCamError, torch.OutOfMemoryError)):
+            raise
+    with require_gradients(runner, x):
+        result = run()
+    runner.needs_trained = True
+    return result
 
 
 @contextmanager

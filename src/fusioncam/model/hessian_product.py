@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from fusioncam.functional.heatmaps import precise
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.gradient_support import require_gradients
-from fusioncam.model.recording import Record, forward_with_outputs, no_gradients, output_gradients
+from fusioncam.model.gradient_support import with_gradients
+from fusioncam.model.recording import Record, forward_with_outputs, no_gradients, output_gradients, values
 from fusioncam.model.scores import Target, score_from_logits
 
 
@@ -22,9 +21,9 @@ def record_with_hessian_product(
     0 where the score is linear in the layer.
     """
     layer, runner = layer or model.layers.default(x), model.runner
-    # only the plain attention kernel has a second derivative
-    with require_gradients(runner, x), sdpa_kernel(SDPBackend.MATH):
-        logits, outputs = forward_with_outputs(runner, runner.validate_input(x), [layer], model.layers)
+
+    def compute(x: Tensor) -> tuple[Record, Tensor]:
+        logits, outputs = forward_with_outputs(runner, x, [layer], model.layers)
         score = score_from_logits(logits, target, readout).sum()
         layout = model.layers.layout(layer, outputs[layer].shape, x)
         (gradients,) = output_gradients(score, outputs, create_graph=True)
@@ -35,7 +34,8 @@ def record_with_hessian_product(
         product = None
         if directional.requires_grad:  # a score that is linear in the layer leaves no graph
             (product,) = torch.autograd.grad(directional, outputs[layer], allow_unused=True)
-    tensors = (activations, layout.maps(gradients), logits)
-    record = Record(layer, *(precise(tensor.detach()) for tensor in tensors))
-    curvature = torch.zeros_like(activations) if product is None else layout.maps(product)
-    return record, precise(curvature.detach())
+        record = Record(layer, values(activations), values(layout.maps(gradients)), values(logits))
+        return record, values(torch.zeros_like(activations) if product is None else layout.maps(product))
+
+    with sdpa_kernel(SDPBackend.MATH):  # only the plain attention kernel has a second derivative
+        return with_gradients(runner, x, compute)

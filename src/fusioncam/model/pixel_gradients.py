@@ -12,17 +12,20 @@ from fusioncam.functional.heatmaps import precise
 from fusioncam.functional.masks import Fill, blend
 from fusioncam.inference import hooks
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.model.gradient_support import require_gradients
+from fusioncam.model.gradient_support import with_gradients
 from fusioncam.model.masked_passes import background_of
 from fusioncam.model.scores import Target, as_targets, read_scores
 
 
 def input_gradients(model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
     """Return the gradient ``(N, C, *s)`` of the target's logit with respect to every pixel."""
-    with require_gradients(model.runner, x):
-        pixels = model.runner.validate_input(x).requires_grad_()
+
+    def compute(images: Tensor) -> Tensor:
+        pixels = images.detach().requires_grad_()
         score = read_scores(model.runner(pixels), as_targets(target, pixels), "logit").sum()
-        return precise(torch.autograd.grad(score, pixels)[0])
+        return precise(torch.autograd.grad(score, pixels)[0]).contiguous()
+
+    return with_gradients(model.runner, x, compute)
 
 
 class _PositiveGradient(torch.autograd.Function):
@@ -54,11 +57,12 @@ def mask_gradients(
     model: ExplainedModel, x: Tensor, masks: Tensor, target: Target, *, readout: str, fill: Fill = "mean"
 ) -> tuple[Tensor, Tensor]:
     """Return the scores ``(N,)`` of images under one mask each, and their gradients by the masks ``(N, *s)``."""
-    with require_gradients(model.runner, x):
-        x = model.runner.validate_input(x)
-        masks = masks.detach().to(x).requires_grad_()
-        images = torch.arange(len(x), device=x.device)
-        blended = blend(x, masks, background_of(x, fill, model.preprocessing)(images, masks))
-        scores = read_scores(model.runner(blended), as_targets(target, x), readout)
-        (gradients,) = torch.autograd.grad(scores.sum(), masks)
+
+    def compute(images: Tensor) -> tuple[Tensor, Tensor]:
+        variable, which = masks.detach().to(images).requires_grad_(), torch.arange(len(images), device=images.device)
+        background = background_of(images, fill, model.preprocessing)(which, variable)
+        scores = read_scores(model.runner(blend(images, variable, background)), as_targets(target, images), readout)
+        (gradients,) = torch.autograd.grad(scores.sum(), variable)
         return scores.detach(), precise(gradients)
+
+    return with_gradients(model.runner, x, compute)

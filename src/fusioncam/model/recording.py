@@ -13,7 +13,7 @@ from fusioncam.functional.heatmaps import precise
 from fusioncam.inference import hooks
 from fusioncam.inference.capabilities import no_gradients_error
 from fusioncam.inference.forward import NetworkRunner
-from fusioncam.model.gradient_support import influences, require_gradients
+from fusioncam.model.gradient_support import influences, with_gradients
 from fusioncam.model.layer_search import LayerSearch
 from fusioncam.model.layouts import Layout
 from fusioncam.model.scores import Target, score_from_logits
@@ -48,10 +48,13 @@ def record_layers(
     :func:`output_gradients`.
     """
     layers = list(layers)
+
+    def recorded(x: Tensor) -> tuple[Tensor, dict[str, Tensor], list[Tensor | None]]:
+        logits, outputs = forward_with_outputs(runner, x, layers, search)
+        return logits, outputs, output_gradients(score_from_logits(logits, target, "logit").sum(), outputs)
+
     try:
-        with require_gradients(runner, x):
-            logits, outputs = forward_with_outputs(runner, runner.validate_input(x), layers, search)
-            found = output_gradients(score_from_logits(logits, target, "logit").sum(), outputs)
+        logits, outputs, found = with_gradients(runner, x, recorded)
     except MethodError:  # an operation has no gradients, where others of such networks return tensors without
         with runner.exclusive_eval(grad=False):
             logits, outputs = forward_with_outputs(runner, runner.validate_input(x), layers, search)
@@ -62,9 +65,14 @@ def record_layers(
         if gradient is None:
             gradients: Tensor | MethodError = no_gradients(runner, x, layer, search, layout)
         else:
-            gradients = precise(layout.maps(gradient.detach()))
-        records[layer] = Record(layer, precise(layout.maps(output.detach())), gradients, precise(logits.detach()))
+            gradients = values(layout.maps(gradient))
+        records[layer] = Record(layer, values(layout.maps(output)), gradients, values(logits))
     return records
+
+
+def values(tensor: Tensor) -> Tensor:
+    """Return the values of a tensor in the order of its dimensions, without its graph."""
+    return precise(tensor.detach()).contiguous()
 
 
 def forward_with_outputs(
