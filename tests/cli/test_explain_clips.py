@@ -31,11 +31,11 @@ def test_a_clip_becomes_a_video(cli, clip):
     assert (result.code, result.err) == (0, "")
     assert (one["clip"], one["method"], one["frames"], len(one["times"])) == (
         str(clip),
-        "fusion-cam(budget=32)",
+        "fusion-cam(budget=24)",
         4,
         4,
     )
-    assert one["files"] == ["cat walks.fusion-cam_budget=32.mp4"]
+    assert one["files"] == ["cat walks.fusion-cam_budget=24.mp4"]
     assert "4 / 4" in result.out
     assert len(frames_of(Path("fusioncam-out", one["files"][0]))) == 4
     assert sorted(path.name for path in Path("fusioncam-out").iterdir()) == sorted(

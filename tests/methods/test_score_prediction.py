@@ -12,12 +12,13 @@ from fusioncam.errors import SettingError, UnknownNameError
 from fusioncam.functional.gaussian_process import Kernel, predict, select_points
 from fusioncam.functional.heatmaps import minmax
 from fusioncam.functional.masks import ChannelMasks
+from fusioncam.inference.context import following_images
 from fusioncam.inference.costs import count_passes
 from fusioncam.methods.ablation import ReciproCAM
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.registry import parse
 from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM, softmax_weights
-from fusioncam.methods.score_prediction import AUTO, _points, estimate, map_error
+from fusioncam.methods.score_prediction import AUTO, _completed, _points, estimate, map_error
 from toys import problem, small
 
 
@@ -358,3 +359,62 @@ def test_small_matrices_are_computed_in_one_thread(monkeypatch):
 
     assert used == [1, 1]
     assert torch.get_num_threads() == threads
+
+
+# -- sequences of images -------------------------------------------------------------------------------------------
+
+
+def test_a_prior_leaves_only_the_changes_to_predict():
+    """With the scores of a similar image a few masks suffice, in fewer rounds."""
+    model, x, target = many_channels(images=1)
+    activations = model.record(x, target).activations
+    masks = ChannelMasks(activations, x.shape[2:])
+    exact = model.masked_scores(x, masks, target, readout="logit").T
+    active, counts = masks.active.T, []
+
+    def score(chosen):
+        counts.append(int(chosen.sum()))
+        return exact.where(chosen, torch.nan)
+
+    def error(prior):
+        found = estimate(score, lambda s: softmax_weights(s, active), activations, active, 8, 0.1, prior)
+        return (found - exact)[active].std().item()
+
+    similar = exact + 0.1 * exact[active].std() * torch.randn_like(exact)
+    assert error(similar) < 0.2 * exact[active].std() < error(None)
+    assert counts == [4, 4, 2, 2, 2, 2]
+    similar[0, 3] = torch.nan  # not known, because the channel was constant
+    assert error(similar) < 0.4 * exact[active].std()
+    assert error(torch.full_like(exact, torch.nan)) < 2 * exact[active].std()
+
+
+def test_a_prior_of_another_scene_is_not_used():
+    """Predictions are those without it where the scores vary more from it than by themselves."""
+    activations, active = torch.randn(1, 20, 5, 5), torch.ones(1, 20, dtype=torch.bool)
+    points, known = [_points(activations[0], active[0])], torch.arange(20)[None] < 9
+    scores = torch.randn(1, 20).where(known, torch.nan)
+
+    def completed(start):
+        return _completed(points, scores, known, active, [Kernel()], start)
+
+    assert completed(5 * torch.randn(1, 20)).equal(completed(torch.zeros(1, 20)))
+    near = scores.nan_to_num() + 0.01 * torch.randn(1, 20) + 7
+    assert not completed(near).equal(completed(torch.zeros(1, 20)))
+
+
+def test_images_follow_each_other_only_where_requested():
+    """The second of two equal images has the better map, the scores are kept, and nothing else changes."""
+    model, x, target = many_channels(images=1)
+    method, last = ScoreCAM(budget=10), {}
+    exact, alone = ScoreCAM()(model, x, target), method(model, x, target)
+    for expected in (True, False, False):
+        with following_images(last), count_passes() as counter:
+            heatmap = method(model, x, target)
+        assert heatmap.equal(alone) == expected
+        assert counter.passes == 11
+    assert (heatmap - exact).abs().mean() < (alone - exact).abs().mean()
+    assert method(model, x, target).equal(alone)
+    other, x, target = many_channels(images=1, channels=30)
+    with following_images(last):
+        assert method(other, x, target).equal(method(other, x, target)) is False  # the first of the two starts anew
+    assert last[method].shape == (1, 30)

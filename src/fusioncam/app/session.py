@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -14,6 +15,7 @@ from fusioncam.errors import MethodError, UnknownNameError, suggestion
 from fusioncam.explanations.class_selection import predict_probabilities, require_label_per_class
 from fusioncam.explanations.explain import explain_batches
 from fusioncam.explanations.explanation import Explanation
+from fusioncam.inference.context import following_images
 from fusioncam.methods.fusion import FusionCAM
 from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
@@ -61,17 +63,22 @@ class ClassPrediction:
 
 @dataclass(frozen=True)
 class RunningMean:
-    """The mean of the class probabilities ``(classes,)`` of one model over the last frames of a camera."""
+    """The mean of the class probabilities ``(classes,)`` of one model over the last frames of a camera.
+
+    ``last_scores`` are those of the masks of the last frame, from which the next one starts.
+    """
 
     model: str
     probabilities: Tensor
+    last_scores: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def after(cls, before: RunningMean | None, model: str, probabilities: Tensor) -> RunningMean:
         """Return the mean with one more frame; it starts again for another model."""
         if before is None or before.model != model:
             return cls(model, probabilities)
-        return cls(model, _STEADY * before.probabilities + (1 - _STEADY) * probabilities)
+        mean = _STEADY * before.probabilities + (1 - _STEADY) * probabilities
+        return cls(model, mean, before.last_scores)
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,8 @@ class Session:
         probabilities = predict_probabilities(network, network.preprocessing(image)[None])[0]
         mean = RunningMean.after(before, model, probabilities)
         spec = _with_budget(self.methods[method], _LIVE_BUDGET)
-        ((explanation,),) = explain_batches([image], network, [spec], int(mean.probabilities.argmax()))
+        with following_images(mean.last_scores):
+            ((explanation,),) = explain_batches([image], network, [spec], int(mean.probabilities.argmax()))
         return explanation, mean
 
     def explain_by(self, method: str, explained: CachedExplanation) -> Explanation:

@@ -90,7 +90,7 @@ def explain(
 ) -> None:
     """Compute heatmaps of images and video clips.
 
-    Images are explained by fusion-cam, clips by fusion-cam(budget=32); repeat -m to compare other methods side by
+    Images are explained by fusion-cam, clips by fusion-cam(budget=24); repeat -m to compare other methods side by
     side.
 
     \b

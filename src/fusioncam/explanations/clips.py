@@ -22,7 +22,7 @@ from fusioncam.explanations.class_selection import predict_probabilities, requir
 from fusioncam.explanations.clip_writer import ClipWriter
 from fusioncam.explanations.method_output import MethodOutput
 from fusioncam.inference.cache import cached_passes, prefetch_layers
-from fusioncam.inference.context import without_flat_warnings
+from fusioncam.inference.context import following_images, without_flat_warnings
 from fusioncam.inference.random_state import kept_random_state
 from fusioncam.methods.base import Method, layers_of
 from fusioncam.methods.warm_up import warm_up
@@ -30,7 +30,7 @@ from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.visualization import overlay_part
 
 # nearly the exact map of Fusion-CAM in a fraction of its time: see benchmarks/README.md
-CLIP_METHOD = "fusion-cam(budget=32)"
+CLIP_METHOD = "fusion-cam(budget=24)"
 
 # called with the number of frames that are finished, and of all frames, 0 if that is not known
 OnFrame = Callable[[int, int], object]
@@ -177,6 +177,7 @@ class _FrameExplainer:
         self.facts = ClipFacts(source, name, model.name, "", target, label)
         self.box = (0.0, 0.0, 0.0, 0.0)
         self._flat = 0
+        self._last_scores: dict[Any, Any] = {}
 
     def __call__(self, frame: Frame, seconds: float) -> NDArray[np.float32]:
         """Return the heatmap ``(H, W)`` of a frame, which is shown after so many seconds."""
@@ -188,6 +189,7 @@ class _FrameExplainer:
             kept_random_state(x.device),
             cached_passes(),
             without_flat_warnings(),
+            following_images(self._last_scores),
             prefetch_layers(x, layers_of(self._method)),
         ):
             probability = predict_probabilities(self._model, x)[0, self.facts.target].item()

@@ -36,6 +36,7 @@ class RunContext:
     * ``counters``: every running :func:`fusioncam.inference.costs.count_passes`
     * ``costs``: of the innermost :func:`fusioncam.inference.costs.track_cost`
     * ``image_names``: of the batch, for warnings
+    * ``last_scores``: by method, the scores ``(N, K)`` of the last image of a sequence; see :func:`following_images`
     * ``warn_if_flat``: False where heatmaps are computed that are not those of the user's images
     """
 
@@ -44,6 +45,7 @@ class RunContext:
     counters: tuple[PassCounter, ...] = ()
     costs: CostLedger | None = None
     image_names: Sequence[str] = ()
+    last_scores: dict[Any, Any] | None = None
     warn_if_flat: bool = True
 
 
@@ -70,6 +72,15 @@ def replace_context(**changes: Any) -> Iterator[None]:
 def without_flat_warnings() -> AbstractContextManager[None]:
     """Warn of no constant heatmap until the block ends; unlike a filter of warnings, in this thread only."""
     return replace_context(warn_if_flat=False)
+
+
+def following_images(last_scores: dict[Any, Any]) -> AbstractContextManager[None]:
+    """Let methods with a budget start from the scores of the image before, until the ``with`` block ends.
+
+    For the frames of one clip or camera, one after the other. ``last_scores``, empty before the first frame, keeps
+    the scores between blocks.
+    """
+    return replace_context(last_scores=last_scores)
 
 
 def image_names(names: Sequence[str]) -> AbstractContextManager[None]:

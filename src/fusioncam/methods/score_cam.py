@@ -16,7 +16,7 @@ from fusioncam.functional.heatmaps import minmax, precise, relu_above_rounding, 
 from fusioncam.functional.masks import FILLS, ChannelMasks, RiseMasks, TransformedMasks
 from fusioncam.methods.base import noise, warn_if_flat
 from fusioncam.methods.costs import PassCount
-from fusioncam.methods.score_prediction import AUTO, estimate, require_budget
+from fusioncam.methods.score_prediction import AUTO, require_budget, score_within_budget
 from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
@@ -131,19 +131,6 @@ def most_varied(activations: Tensor, active: Tensor, channels: int) -> Tensor:
 def empty_scores(model: ExplainedModel, x: Tensor, target: Target, readout: str, fill: str) -> Tensor:
     """Return the target's score ``(N,)`` of the completely masked image."""
     return model.masked_scores(x, x.new_zeros(1, len(x), *x.shape[2:]), target, readout=readout, fill=fill)[0]
-
-
-def score_within_budget(
-    method: ScoreCAM | SSCAM | ISCAM,
-    score: Callable[[Tensor], Tensor],
-    weights: Callable[[Tensor], Tensor],
-    activations: Tensor,
-    active: Tensor,
-) -> Tensor:
-    """Return the scores ``(N, K)`` of the active channels; those beyond the method's budget are predicted."""
-    if method.budget is None:
-        return score(active)
-    return estimate(score, weights, activations, active, method.budget, method.tolerance)
 
 
 def from_averages(
