@@ -23,7 +23,3 @@ def slow_unless(default: bool, *values: object, id: str | None = None):
 def number_of(variable: str, default: int) -> int:
     """Return how often, or for how many seconds, a test repeats something: a variable of the environment."""
     return int(os.environ.get(variable, default))
-
-
-# runs that are killed at random moments
-KILLS = number_of("FUSIONCAM_TEST_KILLS", 4)

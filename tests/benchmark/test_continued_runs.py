@@ -18,9 +18,9 @@ from fusioncam.benchmark.api import benchmark, collect_results
 from fusioncam.benchmark.plan import as_plan
 from fusioncam.benchmark.runner import run
 from fusioncam.distributed.progress import ProgressListener
+from kills import KILLS
 from runs import same
 from samples import photos
-from selection import KILLS
 
 
 def test_a_finished_run_is_not_repeated(data, tmp_path):

@@ -128,7 +128,7 @@ def rows_of(folder):
 def undisturbed(tmp_path_factory):
     """Return a plan, and its rows without Ray."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    plan = plan_of(photos(folder / "photos", 40))
+    plan = plan_of(photos(folder / "photos", 60))
     run(plan, folder / "here")
     return plan, rows_of(folder / "here")
 
@@ -139,10 +139,10 @@ def add_black_image(folder, name):
 
 
 def test_run_with_killed_workers_equals_an_undisturbed_run(cluster, tmp_path):
-    """For 40 images, 3 methods and a metric over several images, values are equal and no row is repeated."""
-    plan = plan_of(photos(tmp_path / "photos", 40), metrics=[*METRICS, "grid-pointing-game"])
+    """For 100 images, 3 methods and a metric over several images, values are equal and no row is repeated."""
+    plan = plan_of(photos(tmp_path / "photos", 100), metrics=[*METRICS, "grid-pointing-game"])
     run(plan, tmp_path / "here")
-    listener, notes = Killer(tmp_path, [80, 250]), Notes()
+    listener, notes = Killer(tmp_path, [200, 700]), Notes()
     with ray_pool(cluster.address, Request(workers=2, batch_size=4), notes) as pool:
         outcome = run(plan, tmp_path / "there", listener=listener, workers=pool)
 
@@ -250,13 +250,13 @@ def test_killed_driver_continues_where_it_stopped(cluster, undisturbed, tmp_path
     driver.kill()
     driver.wait()
     done = journal.read_bytes().count(b"\n")
-    assert 5 < done < 40
+    assert 5 < done < 60
     until(lambda: workers(tmp_path) == [])
 
     with ray_pool(cluster.address, Request(workers=2)) as pool:
         run(plan, tmp_path / "there", workers=pool)
     same(rows_of("there"), rows)
-    assert journal.read_bytes().count(b"\n") == 40
+    assert journal.read_bytes().count(b"\n") == 60
 
 
 def test_stalled_run_is_aborted(cluster, tmp_path):

@@ -13,8 +13,8 @@ import pytest
 
 from fusioncam.bulk import explain_in_bulk
 from killed_bulk import plan_of
+from kills import KILLS
 from samples import photos
-from selection import KILLS
 
 
 def rows(folder):
