@@ -34,6 +34,8 @@ FEWER = {
 }
 PANELS = 4
 SIDE, GAP = 200, 4
+# methods made for vision transformers and detectors
+FOR_OTHERS = ("legrad", "grad-eclip", "d-rise")
 
 
 def heatmaps_of(
@@ -82,7 +84,7 @@ def main(chosen: list[str]) -> None:
     warnings.simplefilter("ignore", fc.FusionCamWarning)
     model = fc.load_model(device="cpu")
     folder = Path(data.__file__).parent
-    names = chosen or [name for name in fc.METHODS if name != "legrad"]
+    names = chosen or [name for name in fc.METHODS if name not in FOR_OTHERS]
     explained = [heatmaps_of(Image.open(folder / file).convert("RGB"), model, names) for file in IMAGES.values()]
     if not chosen:
         montage(explained, names)

@@ -13,7 +13,7 @@ from skimage import data
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 
 import fusioncam as fc
-from fusioncam.tasks import Detection
+from fusioncam.tasks import Detection, find_boxes
 
 
 def main(folder: str | None = None) -> None:
@@ -25,11 +25,10 @@ def main(folder: str | None = None) -> None:
     # the detector normalises its input itself, so x holds pixels from 0 to 1
     preprocessing = fc.Preprocessing((96, 128), (96, 128), mean=(0, 0, 0), std=(1, 1, 1))
     x = preprocessing(Image.fromarray(data.chelsea()))
-    with torch.no_grad():
-        found = network.eval()([x])[0]
 
-    detection = Detection(network, found["boxes"][0], found["labels"][0])
-    model = fc.ExplainedModel(detection, "wrapped.backbone.body.13", preprocessing=preprocessing)
+    ((found, *_),) = find_boxes(network, x[None], threshold=0)
+    detection = Detection(network, found.box, found.label)
+    model = fc.ExplainedModel(detection, preprocessing=preprocessing)
     explanation = fc.explain(data.chelsea(), model=model, target=1, method="grad-cam")
     print(explanation)
     if folder:

@@ -37,6 +37,7 @@ from fusioncam.methods.ablation import AblationCAM
 from fusioncam.methods.gradient import GradCAM
 from fusioncam.methods.multi_layer import FullGrad, PolyCAM
 from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM
+from selection import OF_TRANSFORMERS
 
 CLASSES = 5
 
@@ -65,7 +66,7 @@ class Family:
 
     def refuses(self, method: str) -> bool:
         """Return whether the method does not support this network."""
-        return (method == "cam" and not self.pooled) or (method == "legrad" and not self.attends)
+        return (method == "cam" and not self.pooled) or (method in OF_TRANSFORMERS and not self.attends)
 
 
 # -- the networks ----------------------------------------------------------------------------------------------
@@ -323,6 +324,7 @@ QUICK = {
     "group-cam:xplaincam": {"groups": 4},
     "opti-cam": {"steps": 2},
     "rise": {"masks": 8, "cells": 3},
+    "d-rise": {"masks": 8, "cells": 3},
     "meta-cam": {"partners": (GradCAM(), ScoreCAM(), AblationCAM(), FullGrad()), "top": (10.0, 30.0)},
     "augmented": {"samples": 1},
 }

@@ -8,6 +8,7 @@ from functools import partial
 
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import FlatHeatmapWarning
+from selection import OF_TRANSFORMERS
 from toys import TOYS
 from twins import attention, ensembles, fusion, gradient, others, region
 
@@ -29,6 +30,7 @@ TWINS = {
     "expected-grad-cam": (gradient.expected_grad_cam, {"samples": 5}),
     "refine-cam": (gradient.refine_cam, {}),
     "legrad": (attention.legrad, {}),
+    "grad-eclip": (attention.grad_eclip, {}),
     "integrated-gradients": (gradient.integrated_gradients, {"steps": 7}),
     "denoised-grad-cam": (gradient.denoised_grad_cam, {}),
     "score-cam": (region.score_cam, {}),
@@ -47,6 +49,7 @@ TWINS = {
     "opti-cam": (region.opti_cam, {"steps": 8}),
     "poly-cam": (region.poly_cam, {}),
     "rise": (region.rise, {"masks": 70, "cells": 3}),
+    "d-rise": (region.rise, {"masks": 70, "cells": 3}),
     "union-cam": (fusion.union_cam, {}),
     "union-cam:official": (fusion.union_cam_official, {}),
     "union-cam:xplaincam": (fusion.union_cam_xplaincam, {}),
@@ -69,8 +72,8 @@ TWINS = {
 TESTED = {name: replace(METHODS[name], **settings) for name, (_, settings) in TWINS.items()}
 
 
-# toys of methods that do not support all: CAM needs a linear head, LeGrad a transformer
-SUPPORTED = {"cam": ("linear", "signal", "volume"), "legrad": ()}
+# toys of methods that do not support all: CAM needs a linear head
+SUPPORTED = {"cam": ("linear", "signal", "volume"), **dict.fromkeys(OF_TRANSFORMERS, ())}
 
 
 PROBLEMS = [(name, toy) for name in METHODS for toy in SUPPORTED.get(name, TOYS)]

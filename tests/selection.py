@@ -8,11 +8,27 @@ import pytest
 
 from fusioncam import METHODS
 
+# methods that need a vision transformer
+OF_TRANSFORMERS = ("legrad", "grad-eclip")
 # the first method of each family, and those with network requirements of their own
-REPRESENTATIVES = {"cam", "legrad", *{method.family: name for name, method in reversed(METHODS.items())}.values()}
+REPRESENTATIVES = {
+    "cam",
+    *OF_TRANSFORMERS,
+    *{method.family: name for name, method in reversed(METHODS.items())}.values(),
+}
 # one method for each way to use a network: one recorded pass, a linear head, attention maps, masked images, biases of
 # all layers, second derivatives, several layers, and changed feature maps
-WAYS = {"grad-cam", "cam", "legrad", "union-cam", "fullgrad", "shapley-cam", "refine-cam", "ablation-cam"}
+WAYS = {
+    "grad-cam",
+    "cam",
+    "legrad",
+    "grad-eclip",
+    "union-cam",
+    "fullgrad",
+    "shapley-cam",
+    "refine-cam",
+    "ablation-cam",
+}
 
 
 def slow_unless(default: bool, *values: object, id: str | None = None):

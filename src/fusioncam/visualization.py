@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from fusioncam.errors import SettingError
 
@@ -46,6 +46,23 @@ def overlay_part(
     whole = image.convert("RGB")
     whole.paste(overlay(whole.crop((left, top, right, bottom)), heatmap, opacity), (left, top))
     return whole
+
+
+def draw_boxes(
+    image: Image.Image, boxes: Mapping[tuple[float, float, float, float], str], size: tuple[int, int]
+) -> Image.Image:
+    """Return the image with named boxes `(x1, y1, x2, y2)` in pixels of an image of this (width, height)."""
+    drawn = image.copy()
+    canvas = ImageDraw.Draw(drawn)
+    width = max(1, round(max(image.size) / 200))
+    scale = [image.width / size[0], image.height / size[1]] * 2
+    for box, name in boxes.items():
+        corners = [side * factor for side, factor in zip(box, scale, strict=True)]
+        canvas.rectangle(corners, outline="white", width=width)
+        canvas.text(
+            (corners[0] + 2 * width, corners[1] + 2 * width), name, "white", stroke_width=1, stroke_fill="black"
+        )
+    return drawn
 
 
 def remove_overlay(overlaid: Image.Image, heatmap: NDArray[np.float32], opacity: float = 0.5) -> Image.Image:

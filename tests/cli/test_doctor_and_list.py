@@ -124,7 +124,7 @@ def test_all_methods_are_listed(cli):
 def test_sources_of_models_are_listed(cli):
     """The list contains the included model and the forms of all others."""
     result = cli("list", "models")
-    for form in ("efficientnet_lite0", "timm:NAME", "torchvision:NAME", "package.module:factory"):
+    for form in ("efficientnet_lite0", "timm:NAME", "torchvision:NAME", "ultralytics:FILE", "package.module:factory"):
         assert form in result.out
 
 

@@ -121,8 +121,13 @@ def test_the_input_equals_that_of_torchvisions_preset(size, interpolation):
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
 @pytest.mark.parametrize(
     "preprocessing",
-    [Preprocessing(), Preprocessing((224, 224), (224, 224)), Preprocessing((160, 224), (200, 224), "bilinear")],
-    ids=["crop", "squash", "oblong"],
+    [
+        Preprocessing(),
+        Preprocessing((224, 224), (224, 224)),
+        Preprocessing((160, 224), (200, 224), "bilinear"),
+        Preprocessing((160, 224), "fit", "bilinear"),
+    ],
+    ids=["crop", "squash", "oblong", "fit"],
 )
 def test_the_view_is_the_input_at_a_higher_resolution(preprocessing, size):
     """Resized to the input, the view has the same pixels, so heatmaps are not shifted on it."""
@@ -159,6 +164,20 @@ def test_a_mark_has_the_same_location_in_view_and_input(size):
     view = np.asarray(preprocessing.view(image).convert("L")) / 255
     red = pixels(preprocessing(image), preprocessing)[..., 0]
     assert np.abs(centre(view) - centre(red)).max() < 0.5 / 224
+
+
+def test_the_whole_image_fits_between_grey_bars():
+    """As ultralytics prepares images: the bars are 114 of 255, the lower one wider by an odd pixel."""
+    preprocessing = Preprocessing((8, 8), "fit", mean=(0,) * 3, std=(1,) * 3)
+    image = Image.new("RGB", (80, 50), "white")
+
+    rows = (preprocessing(image)[0, :, 4] * 255).round().tolist()
+
+    assert rows == [114, 255, 255, 255, 255, 255, 114, 114]
+    assert preprocessing.window(image.size) == (8, 5, 0, -1)
+    view = np.asarray(preprocessing.view(image))
+    assert view.shape == (80, 80, 3)
+    assert view[:, 40, 0].tolist() == [114] * 10 + [255] * 50 + [114] * 20
 
 
 @pytest.mark.parametrize(
@@ -207,6 +226,7 @@ def test_any_mode_of_image_is_accepted(mode):
         ({"mean": (0.5,)}, SettingError, "one number per channel"),
         ({"mean": (), "std": ()}, SettingError, "one number per channel"),
         ({"resize": 200}, SettingError, r"resize must be at least the crop \(224, 224\), got 200"),
+        ({"resize": "fill"}, UnknownNameError, "unknown resize 'fill'"),
         ({"resize": (300, 200)}, SettingError, r"resize must be at least .* got \(300, 200\)"),
         ({"size": 224}, SettingError, "size"),
         ({"size": (0, 0), "resize": 0}, SettingError, "size"),

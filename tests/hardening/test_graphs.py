@@ -14,6 +14,7 @@ from fusioncam.trust.assess import check
 from metric_cases import METHOD, case
 from problems import LAYER, TESTED
 from samples import Small
+from selection import OF_TRANSFORMERS
 from toys import problem
 from twins import attention
 
@@ -24,8 +25,10 @@ MODES = (torch.enable_grad, torch.inference_mode)
 
 def model_for(name):
     """Return a model that the method supports, with images that require a gradient, and targets."""
-    toy, x, target = attention.problem() if name == "legrad" else problem("linear" if name == "cam" else "small")
-    return ExplainedModel(toy, None if name == "legrad" else LAYER), x.requires_grad_(), target
+    toy, x, target = (
+        attention.problem() if name in OF_TRANSFORMERS else problem("linear" if name == "cam" else "small")
+    )
+    return ExplainedModel(toy, None if name in OF_TRANSFORMERS else LAYER), x.requires_grad_(), target
 
 
 def graphs():

@@ -11,6 +11,7 @@ from fusioncam.inference.costs import count_passes
 from fusioncam.metrics.registry import METRICS, measure
 from metric_cases import ALONE, RANKING, case
 from problems import PROBLEMS, attention, heatmaps_of
+from selection import OF_TRANSFORMERS
 from toys import problem
 
 if not torch.cuda.is_available():
@@ -30,7 +31,7 @@ def correlation(first, second):
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-@pytest.mark.parametrize(("name", "toy_name"), [*PROBLEMS, ("legrad", None)])
+@pytest.mark.parametrize(("name", "toy_name"), [*PROBLEMS, *((name, None) for name in OF_TRANSFORMERS)])
 def test_methods_agree_with_the_cpu(name, toy_name, device):
     """Images on the CPU and on the GPU give the CPU's heatmap."""
     toy, x, target = problem(toy_name) if toy_name else attention.problem()

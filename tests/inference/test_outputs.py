@@ -103,3 +103,12 @@ def test_read_holds_for_every_pass(method):
     for read in (1, lambda output: output[1]):
         heatmaps = METHODS[method](ExplainedModel(network, read=read), x, [1, 2])
         torch.testing.assert_close(heatmaps, expected)
+
+
+def test_probabilities_beside_their_logits_are_read_as_logits():
+    """As ultralytics' classifiers return them; two other tensors of one shape are ambiguous."""
+    logits = torch.tensor([[1.0, -2.0, 0.5], [3.0, 0.0, 1.0]])
+
+    assert scores_of((logits.softmax(1), logits), 2).equal(logits)
+    with pytest.raises(ShapeError, match="read=0"):
+        scores_of((logits, logits), 2)

@@ -199,7 +199,9 @@ def test_method_without_a_layer_is_reported_by_multi_layer(inputs):
         MultiLayer(method=Ones())(*inputs)
 
 
-@pytest.mark.parametrize(("name", "alternative"), [("cam", "grad-cam"), ("legrad", "recipro-cam")])
+@pytest.mark.parametrize(
+    ("name", "alternative"), [("cam", "grad-cam"), ("legrad", "recipro-cam"), ("grad-eclip", "legrad")]
+)
 def test_unsupported_network_is_reported_with_an_alternative(name, alternative, inputs):
     """CAM needs a linear head, LeGrad needs attention."""
     with pytest.raises(MethodError, match=alternative):

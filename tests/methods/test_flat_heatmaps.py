@@ -14,7 +14,7 @@ from torch import nn
 from families import quick
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import FlatHeatmapWarning, NonFiniteError
-from selection import REPRESENTATIVES, slow_unless
+from selection import OF_TRANSFORMERS, REPRESENTATIVES, slow_unless
 from toys import CLASSES, Pool, Toy
 from twins import attention
 
@@ -137,7 +137,7 @@ def test_flat_heatmaps_are_zero_with_a_warning(name):
     @given(**CASES)
     def check(seed, channels, activation, pooled, condition, dtype, target):
         torch.manual_seed(seed)
-        toy = attention.TinyViT() if name == "legrad" else small(channels, activation, pooled or name == "cam")
+        toy = attention.TinyViT() if name in OF_TRANSFORMERS else small(channels, activation, pooled or name == "cam")
         toy, x = condition(toy, torch.randn(2, 3, 8, 12))
         try:
             assert_valid(name, toy.eval().to(dtype), x.to(dtype), target)
@@ -150,13 +150,13 @@ def test_flat_heatmaps_are_zero_with_a_warning(name):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("name", sorted({*METHODS} - {"ones", "random", "center", "rise"}))
+@pytest.mark.parametrize("name", sorted({*METHODS} - {"ones", "random", "center", "rise", "d-rise"}))
 def test_network_without_weights_has_flat_heatmaps(name, dtype):
     """For an image of one colour, all methods warn except those that do not depend on network or image.
 
-    RISE is excluded because it shows where its random masks are open.
+    RISE and D-RISE are excluded because they show where their random masks are open.
     """
-    toy = attention.TinyViT() if name == "legrad" else small(4, nn.ReLU, pooled=True)
+    toy = attention.TinyViT() if name in OF_TRANSFORMERS else small(4, nn.ReLU, pooled=True)
     toy, x = without_weights(toy.eval(), torch.ones(2, 3, 8, 12))
 
     assert assert_valid(name, toy.to(dtype), x.to(dtype), [0, 1]) == {0, 1}

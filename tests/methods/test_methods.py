@@ -23,7 +23,7 @@ from fusioncam.methods.legrad import LeGrad
 from fusioncam.methods.multi_layer import PolyCAM
 from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM
 from problems import LAYER, PROBLEMS, TESTED, TWINS, heatmaps_of
-from selection import REPRESENTATIVES, WAYS, slow_unless
+from selection import OF_TRANSFORMERS, REPRESENTATIVES, WAYS, slow_unless
 from toys import Exploding, problem
 from twins import attention, ensembles, gradient, region
 
@@ -47,19 +47,19 @@ LAYERS_OF = {
     "multi-layer": lambda toy: {"layers": sizes(toy)[-2:]},
     "fusion-cam:multiscale": lambda toy: {"finer": sizes(toy)[-2::-1]},
 }
-ON_TOYS = [name for name in METHODS if name != "legrad"]
+ON_TOYS = [name for name in METHODS if name not in OF_TRANSFORMERS]
 BASELINES = ("random", "center", "ones", "edges")
 USING_THE_NETWORK = [name for name in METHODS if name not in BASELINES]
 # the twin loops over the Hessian of a volume
 LONGEST = ("shapley-cam", "volume")
 # every problem once, and those with constant channels with other random numbers too
 SEEDED = [*product(PROBLEMS, [0]), *(((name, toy_name), 1) for name, toy_name in PROBLEMS if toy_name == "dead")]
-WITH_NOISE = ("smooth-grad-cam++", "expected-grad-cam", "ss-cam", "rise", "augmented", "random")
+WITH_NOISE = ("smooth-grad-cam++", "expected-grad-cam", "ss-cam", "rise", "d-rise", "augmented", "random")
 
 
 def problem_for(name):
     """Return a toy that the method supports."""
-    if name == "legrad":
+    if name in OF_TRANSFORMERS:
         return attention.problem()
     return problem("linear" if name == "cam" else "small")
 
@@ -123,6 +123,17 @@ def test_legrad_equals_its_twin(seed):
             [attention.legrad(toy, image, int(c), blocks=blocks or None) for image, c in zip(x, target, strict=True)]
         )
         torch.testing.assert_close(fast, slow, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_grad_eclip_equals_its_twin(seed):
+    """On a transformer with a class token and a rectangular grid."""
+    toy, x, target = attention.problem(images=3, seed=seed)
+
+    fast = METHODS["grad-eclip"](ExplainedModel(toy), x, target)
+
+    slow = torch.stack([attention.grad_eclip(toy, image, int(c)) for image, c in zip(x, target, strict=True)])
+    torch.testing.assert_close(fast, slow, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -410,7 +421,7 @@ def same(first, second):
 def test_call_has_no_side_effects(name, mode, frozen, training):
     """Hooks, gradients, flags, buffers, the grad mode of the caller and the input are unchanged."""
     toy, x, target = problem_for(name)
-    layer = None if name == "legrad" else LAYER
+    layer = None if name in OF_TRANSFORMERS else LAYER
     toy.train(training).requires_grad_(not frozen)
     for module in toy.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -450,7 +461,7 @@ def test_wrong_target_leaves_the_network_unchanged(name):
     before = state_of(toy)
 
     with pytest.raises(TargetError):
-        heatmaps_of(name, toy, x, 99, None if name == "legrad" else LAYER)
+        heatmaps_of(name, toy, x, 99, None if name in OF_TRANSFORMERS else LAYER)
 
     assert same(state_of(toy), before)
 
@@ -459,7 +470,7 @@ def test_wrong_target_leaves_the_network_unchanged(name):
     ("name", "layer"),
     [
         slow_unless(name in REPRESENTATIVES or layer == "features.2", name, layer)
-        for name in sorted({*USING_THE_NETWORK} - {"cam", "legrad"})
+        for name in sorted({*USING_THE_NETWORK} - {"cam", *OF_TRANSFORMERS})
         for layer in ("features.0", "features.1", "features.2", "features.3", "features.4", "head.0")
         if name in REPRESENTATIVES | WAYS or layer == "features.2"
     ],
@@ -482,7 +493,7 @@ def test_nan_is_reported(name):
     list(toy.parameters())[-1].data.fill_(torch.nan)
 
     with pytest.raises(NonFiniteError, match=r"nan|NaN"):
-        heatmaps_of(name, toy, x, target, None if name == "legrad" else LAYER)
+        heatmaps_of(name, toy, x, target, None if name in OF_TRANSFORMERS else LAYER)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

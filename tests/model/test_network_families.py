@@ -16,7 +16,7 @@ from families import ALL, FAMILIES, heatmaps_of, problem, quick
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError
 from fusioncam.functional.heatmaps import minmax, upsample, weighted_sum
-from selection import REPRESENTATIVES, WAYS
+from selection import OF_TRANSFORMERS, REPRESENTATIVES, WAYS
 from twins import attention
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -170,7 +170,7 @@ def symmetric_transformer():
 @pytest.mark.parametrize("method", sorted({*METHODS} - {*WITH_NOISE}))
 def test_heatmap_of_a_mirrored_image_is_mirrored(method):
     """If the network is invariant to mirroring, the heatmap is mirrored with the image."""
-    network, x = symmetric_transformer() if method == "legrad" else symmetric_cnn()
+    network, x = symmetric_transformer() if method in OF_TRANSFORMERS else symmetric_cnn()
     torch.testing.assert_close(network(x.flip(-1)), network(x))
     target = network(x).argmax(1)
     explain = lambda x: quick(method)(ExplainedModel(network), x, target)  # noqa: E731

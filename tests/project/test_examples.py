@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ import pytest
 from selection import slow_unless
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+ALL = sorted((ROOT / "examples").glob("*.py"))
 TASKS = ("Segmentation", "Detection", "Embedding", "Regression", "MultiLabel")
 RECIPES = ("checkpoint", "fine_grained", "hugging_face", "quantus_captum", "several_inputs", "volume")
+# included by pages of their own, and the package that they need, if it is no part of the extra "test"
+GUIDES = {"text_prompts": ("text-prompts.md", None), "yolo": ("detectors.md", "ultralytics")}
 DEFAULT = ("first",)
+EXAMPLES = [path for path in ALL if find_spec(GUIDES.get(path.stem, ("", None))[1] or "fusioncam")]
 LINE = re.compile(r"<Explanation of .+, .+ at \S+ of \S+>|[\w-]+(\(.*\))?: .*\d.*")
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "tasks.md").read_text(), re.DOTALL)
 
@@ -30,7 +34,7 @@ def run(path, folder, monkeypatch, *words):
 
 def test_all_examples_are_found():
     """An empty list would pass every test below."""
-    assert {*map(str.lower, TASKS), *RECIPES, "first"} == {path.stem for path in EXAMPLES}
+    assert {*map(str.lower, TASKS), *RECIPES, *GUIDES, "first"} == {path.stem for path in ALL}
 
 
 def test_the_first_example_writes_nothing_without_a_folder(tmp_path, monkeypatch, capsys):
@@ -76,6 +80,12 @@ def test_examples_write_into_a_folder(path, tmp_path, monkeypatch, capsys):
 def test_recipes_include_the_whole_example(name):
     """The page includes the files themselves."""
     assert f'--8<-- "examples/{name}.py"' in (ROOT / "docs" / "recipes.md").read_text()
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_guides_include_the_whole_example(name):
+    """So do the pages of one kind of network."""
+    assert f'--8<-- "examples/{name}.py"' in (ROOT / "docs" / GUIDES[name][0]).read_text()
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.split(" ")[0] for block in BLOCKS])

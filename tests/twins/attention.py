@@ -122,3 +122,29 @@ def run_block(block: Block, Z: Tensor) -> tuple[Tensor, Tensor]:
     values = [A[h] @ qkv[:, 2 * D + h * d : 2 * D + (h + 1) * d] for h in range(attn.num_heads)]
     Z = Z + attn.proj(torch.cat(values, 1))
     return Z + block.mlp(block.norm2(Z)), A
+
+
+def grad_eclip(toy: TinyViT, x: Tensor, c: int) -> Tensor:
+    """Grad-ECLIP (arXiv 2502.18816, eq. 6-9): ReLU of the values, weighted for channels and patches.
+
+    The channel weights are the gradient of the score by the output of the last attention at the class token; the
+    weight of a patch is the cosine of its key and the class token's query, rescaled to [0, 1].
+    """
+    grid = toy.patch_embed(x[None]).shape[2:]
+    Z = toy.tokens(x[None])[0].detach()
+    *before, last = toy.blocks
+    for block in before:
+        Z = run_block(block, Z)[0].detach()
+    D = Z.shape[1]
+    q, k, v = last.attn.qkv(last.norm1(Z)).detach().split(D, dim=1)
+    d = last.attn.head_dim
+    heads = [slice(h * d, (h + 1) * d) for h in range(last.attn.num_heads)]
+    o = torch.cat([(q[:, h] @ k[:, h].T / d**0.5).softmax(1) @ v[:, h] for h in heads], 1).requires_grad_()
+    z = Z + last.attn.proj(o)
+    z = z + last.mlp(last.norm2(z))
+    (w,) = torch.autograd.grad(toy.head(toy.norm(z))[0, c], o)
+    patches = range(toy.num_prefix_tokens, len(Z))
+    cosines = torch.stack([q[0] @ k[i] / (q[0].norm() * k[i].norm()) for i in patches])
+    weights = (cosines - cosines.min()) / (cosines.max() - cosines.min())
+    E = torch.stack([relu((w[0] * v[i]).sum() * weights[n]) for n, i in enumerate(patches)])
+    return s(up(E.reshape(grid), x.shape[1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -200,18 +201,23 @@ def poly_cam(toy, x: Tensor, c: int, layers: tuple[str, ...] = ("features",), si
 
 def rise(toy, x: Tensor, c: int, masks: int = 4000, cells: int = 7, keep: float = 0.5, seed: int = 0) -> Tensor:
     """RISE (arXiv 1806.07421): random grids, upsampled and shifted, weighted by their scores."""
+    S = torch.zeros(x.shape[1:], dtype=x.dtype)
+    for M in rise_masks(x, masks, cells, keep, seed):
+        S = S + probability(toy, x * M, c) / (masks * keep) * M
+    return s(S)
+
+
+def rise_masks(x: Tensor, masks: int, cells: int, keep: float, seed: int) -> Iterator[Tensor]:
     size = x.shape[1:]
     draw = torch.Generator().manual_seed(seed)
     grids = torch.rand((masks, *[cells] * len(size)), generator=draw) < keep
     shifts = torch.rand((masks, len(size)), generator=draw)
     C = [math.ceil(side / cells) for side in size]
-    S = torch.zeros(size, dtype=x.dtype)
     for grid, shift in zip(grids, shifts, strict=True):
         M = up(grid.to(x.dtype), tuple((cells + 1) * cell for cell in C))
         for axis, (cell, side) in enumerate(zip(C, size, strict=True)):
             M = M.narrow(axis, int(shift[axis] * cell), side)
-        S = S + probability(toy, x * M, c) / (masks * keep) * M
-    return s(S)
+        yield M
 
 
 def active(A: Tensor) -> list[int]:
@@ -308,3 +314,34 @@ def blur(x: Tensor, sigma: float = 50.0, size: int = 51) -> Tensor:
                 out.select(axis, location).add_(x.select(axis, at), alpha=tap / sum(taps))
         x = out
     return x
+
+
+def d_rise(
+    detect, x: Tensor, box: Tensor, label: int, masks: int, cells: int = 16, keep: float = 0.5, seed: int = 0
+) -> Tensor:
+    """D-RISE (arXiv 2006.03204, eq. 1-4): random masks weighted by the most similar prediction of the masked image.
+
+    ``detect`` returns boxes ``(P, 4)`` and class probabilities ``(P, classes)`` of an image. The target's class
+    probabilities are those of the prediction with the highest product of score and IoU with the box.
+    """
+    L, P = detect(x)
+    P_t = P[max(range(len(L)), key=lambda j: float(P[j, label]) * iou(box, L[j]))]
+
+    def similarity(image: Tensor) -> float:
+        boxes, classes = detect(image)
+        cosines = [float(P_t @ p / (P_t.norm() * p.norm())) for p in classes]
+        return max(
+            iou(box, b) * cosine * float(p.max()) for b, cosine, p in zip(boxes, cosines, classes, strict=True)
+        )
+
+    S = torch.zeros(x.shape[1:], dtype=x.dtype)
+    for M in rise_masks(x, masks, cells, keep, seed):
+        S = S + similarity(x * M) * M
+    return s(S)
+
+
+def iou(a: Tensor, b: Tensor) -> float:
+    sides = [min(float(a[axis + 2]), float(b[axis + 2])) - max(float(a[axis]), float(b[axis])) for axis in (0, 1)]
+    inside = max(sides[0], 0) * max(sides[1], 0)
+    areas = [float((c[2] - c[0]) * (c[3] - c[1])) for c in (a, b)]
+    return inside / (sum(areas) - inside)

@@ -130,7 +130,7 @@ def test_empty_layer_is_reported():
         ("", "package.module:factory"),
         (
             "nonsense",
-            "choose from efficientnet_lite0, efficientnet_lite2, timm:NAME, torchvision:NAME, hf:NAME, pack",
+            "choose from efficientnet_lite0, efficientnet_lite2, timm:NAME, torchvision:NAME, hf:NAME, ultra",
         ),
         ("resnet50", "timm:resnet50"),
     ],

@@ -87,6 +87,9 @@ def list_models() -> None:
     table.add_row("timm:NAME", "any classifier of timm, e.g. timm:resnet50; weights are downloaded once")
     table.add_row("hf:NAME", "any image classifier of transformers, in a folder or the hub's cache on this machine")
     table.add_row("torchvision:NAME", "any classifier of torchvision, e.g. torchvision:vgg16; downloaded once")
+    table.add_row(
+        "ultralytics:FILE", 'a local checkpoint of YOLO, e.g. best.pt (pip install "fusioncam[ultralytics]")'
+    )
     table.add_row("package.module:factory", "your own: a function without arguments that returns an nn.Module")
     print_table(table)
 

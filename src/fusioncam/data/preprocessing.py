@@ -23,6 +23,8 @@ INTERPOLATIONS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 _VIEW_SIDE = 1024  # views are for reading on a screen: larger ones only cost disk space
+FIT = "fit"
+_GREY = 114  # of the bars, as in ultralytics
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,16 @@ class Preprocessing:
     """Resize, crop the centre, scale to [0, 1], normalise: the usual evaluation transform.
 
     ``size`` is the (height, width) of the input. ``resize`` is the length of the image's shorter side before the
-    crop, or the (height, width) to which the whole image is resized without keeping its proportions. ``mean`` and
-    ``std`` have one number per channel, for pixels in [0, 1]; one number means a grey input, three mean RGB, and for
-    any other number the image must have as many channels.
+    crop, the (height, width) to which the whole image is resized without keeping its proportions, or "fit": the whole
+    image keeps its proportions, with grey bars where it is narrower than the input, as detectors are trained.
+    ``mean`` and ``std`` have one number per channel, for pixels in [0, 1]; one number means a grey input, three mean
+    RGB, and for any other number the image must have as many channels.
 
     Raises :class:`UnknownNameError` for an unknown interpolation, and :class:`SettingError` for other bad settings.
     """
 
     size: tuple[int, int] = (224, 224)
-    resize: int | tuple[int, int] = 256
+    resize: int | tuple[int, int] | str = 256
     interpolation: str = "bicubic"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -51,6 +54,9 @@ class Preprocessing:
             raise SettingError(
                 f"mean and std must have one number per channel, std above 0, got {self.mean} and {self.std}"
             )
+        if isinstance(self.resize, str):
+            require_known("resize", self.resize, (FIT,))
+            return
         sides = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
         if _count(sides) != 2 or sides[0] < self.size[0] or sides[1] < self.size[1]:
             raise SettingError(f"resize must be at least the crop {self.size}, got {self.resize}: increase it")
@@ -101,12 +107,15 @@ class Preprocessing:
         if isinstance(image, Image.Image) and self.channels not in (1, 3):
             image = bands_of(image, self.channels, "the image")
         shape, mode = self._resized_shape(image.size), InterpolationMode(self.interpolation)
+        bars = self._bars(shape)
         if isinstance(image, ChannelImage):
             # torch has no Lanczos kernel
             mode = InterpolationMode.BICUBIC if mode == InterpolationMode.LANCZOS else mode
-            values: Tensor = tv.center_crop(tv.resize(image.tensor, shape, mode), list(self.size))
-            return values.clamp(0, 1)
-        resized = tv.resize(image.convert("L" if self.channels == 1 else "RGB"), shape, mode)
+            values: Tensor = tv.pad(tv.resize(image.tensor, shape, mode), bars, fill=_GREY / 255)
+            return tv.center_crop(values, list(self.size)).clamp(0, 1)  # type: ignore[no-any-return]
+        resized = tv.pad(
+            tv.resize(image.convert("L" if self.channels == 1 else "RGB"), shape, mode), bars, fill=_GREY
+        )
         pixels = tv.pil_to_tensor(tv.center_crop(resized, list(self.size)))
         scaled: Tensor = tv.to_dtype(pixels, torch.float32, scale=True)
         return scaled
@@ -121,7 +130,11 @@ class Preprocessing:
         scale = min(max(image.width / columns, image.height / rows, 1), _VIEW_SIDE / max(self.size))
         size = (max(width, round(width * scale)), max(height, round(height * scale)))
         rgb = image.as_rgb() if isinstance(image, ChannelImage) else image.convert("RGB")
-        return rgb.resize(size, INTERPOLATIONS[self.interpolation], box=self.visible_box(image.size))
+        box = self.visible_box(image.size)
+        if self.resize == FIT:
+            rgb = self._with_bars(rgb, (columns, rows))
+            box = (0, 0, *rgb.size)
+        return rgb.resize(size, INTERPOLATIONS[self.interpolation], box=box)
 
     def visible_box(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of the part of an image that the network receives, in its pixels.
@@ -138,12 +151,33 @@ class Preprocessing:
     def window(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Return ``(columns, rows, left, top)``: the size of the resized image, and the corner of the crop in it.
 
-        ``size`` is the (width, height) of the image.
+        ``size`` is the (width, height) of the image. The corner is negative where there are bars.
         """
         rows, columns = self._resized_shape(size)
+        if self.resize == FIT:
+            left, top, *_ = self._bars([rows, columns])
+            return columns, rows, -left, -top
         return columns, rows, round((columns - self.size[1]) / 2), round((rows - self.size[0]) / 2)
 
+    def _with_bars(self, image: Image.Image, resized: tuple[int, int]) -> Image.Image:
+        """Return the image on a grey ground of the input's proportions, at its own resolution."""
+        left, top, right, bottom = self._bars([resized[1], resized[0]])
+        across, down = image.width / resized[0], image.height / resized[1]
+        bars = [round(left * across), round(top * down), round(right * across), round(bottom * down)]
+        barred: Image.Image = tv.pad(image, bars, fill=_GREY)
+        return barred
+
+    def _bars(self, shape: Sequence[int]) -> list[int]:
+        """Return the widths of the bars left, above, right and below of a resized image (rows, columns)."""
+        if self.resize != FIT:
+            return [0] * 4
+        down, across = self.size[0] - shape[0], self.size[1] - shape[1]
+        return [across // 2, down // 2, across - across // 2, down - down // 2]
+
     def _resized_shape(self, size: tuple[int, int]) -> list[int]:
+        if isinstance(self.resize, str):
+            scale = min(self.size[0] / size[1], self.size[1] / size[0])
+            return [max(1, round(side * scale)) for side in size[::-1]]
         if not isinstance(self.resize, int):
             return list(self.resize)
         rows, columns = (int(self.resize * side / min(size)) for side in size[::-1])

@@ -56,10 +56,10 @@ def choose_targets(target: ImageTarget, probabilities: Tensor, labels: Sequence[
         return [ScoreFunction(target)]
     if are_weights(target):
         return [_weights(target, probabilities)]
-    index_or_name = _index_or_name(target)
-    count = requested_top(index_or_name) if isinstance(index_or_name, str) else None
+    chosen = index_or_name(target)
+    count = requested_top(chosen) if isinstance(chosen, str) else None
     if count is None:
-        return [torch.full((images,), _class_of(index_or_name, classes, labels))]
+        return [torch.full((images,), _class_of(chosen, classes, labels))]
     if not 1 <= count <= classes:
         raise TargetError(f"target '{target}' is out of range: choose from top1 to top{classes}")
     return list(probabilities.topk(count, dim=1).indices.unbind(1))
@@ -155,7 +155,7 @@ def _weights_by_class(target: Mapping[Any, float], classes: int, labels: Sequenc
     for name, weight in target.items():
         if isinstance(weight, bool) or not isinstance(weight, (int, float)):
             raise TargetError(f"the weight of class {name!r} must be a number, got {weight!r}")
-        weights[_class_of(_index_or_name(name), classes, labels)] += weight
+        weights[_class_of(index_or_name(name), classes, labels)] += weight
     return _with_a_class(weights, target)
 
 
@@ -184,7 +184,7 @@ def _sum_text(weights: Mapping[int, float], names: Sequence[str]) -> str:
     return text + (f" and {len(weights) - 4} others" if len(weights) > 4 else "")
 
 
-def _index_or_name(target: object) -> int | str:
+def index_or_name(target: object) -> int | str:
     """Return integers of numpy and torch as Python integers; raise unless the target is an index or a name."""
     if isinstance(target, str):
         return int(target) if re.fullmatch(r"-?\d+", target.strip()) else target

@@ -13,6 +13,7 @@ from torch import nn
 from fusioncam.data.images import ImageLike
 from fusioncam.errors import SettingError
 from fusioncam.explanations.class_selection import ImageTarget
+from fusioncam.explanations.detections import overlay_boxes
 from fusioncam.explanations.explain import explain_each
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.explanations.result_files import distinct_suffixes, unused_stem
@@ -55,7 +56,8 @@ class Comparison:
 
     def image(self, title: str | None = None) -> Image.Image:
         """Return the image and its overlays in rows, each below its method, and its class if there are several."""
-        panels = [("image", self[0].image)]
+        has_boxes = len(self) > 1 and all(one.box for one in self)
+        panels = [("all boxes", overlay_boxes(self.explanations)) if has_boxes else ("image", self[0].image)]
         for explanation in self:
             second_line = f"\n{_class_and_probability(explanation)}" if self._several_classes else ""
             panels.append((explanation.method + second_line, explanation.overlay()))

@@ -37,6 +37,7 @@ from fusioncam.explanations.class_selection import (
     require_label_per_class,
     targets_of_images,
 )
+from fusioncam.explanations.detections import as_detector, explain_boxes
 from fusioncam.explanations.explanation import Explanation, Provenance
 from fusioncam.explanations.items import Batch, Item, items_of
 from fusioncam.explanations.method_output import MethodOutput
@@ -52,6 +53,7 @@ from fusioncam.methods.registry import as_method, as_methods
 from fusioncam.methods.warm_up import warm_up
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Targets
+from fusioncam.tasks import Detector
 from fusioncam.utils.old_names import old_keywords
 from fusioncam.zoo.loading import DEFAULT_MODEL, as_model
 
@@ -82,6 +84,8 @@ def explain(
     channels takes grey and RGB. A tensor ``(1, C, H, W)`` is the network's input, already preprocessed.
     ``model`` is a name (:func:`load_model`), a network or an :class:`ExplainedModel`; ``layer`` a dotted name, by
     default the last spatial feature map before pooling. ``device`` moves the network there, also a network of yours.
+    A detector of ultralytics, torchvision or transformers is explained at its most confident box;
+    :func:`explain_each` explains all boxes.
     ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class. It may
     also be weights of all classes, such as ``[0, 1.0, -1.0]``, or of some, ``{"cat": 1, "dog": -1}``: then the
     heatmap shows what speaks for one and against the other. A callable returns any numbers ``(N,)`` from the scores
@@ -101,7 +105,8 @@ def explain(
     explained = as_model(model, layer, device)
     if extra is not None or vary is not None:
         explained = explained.called(Calling(extra, vary, explained.runner.calling.read))
-    (explanation,) = explain_each([image], model=explained, methods=[method], target=target, check=check, frame=frame)
+    found = explain_each([image], model=explained, methods=[method], target=target, check=check, frame=frame)
+    explanation, *_ = found  # of a detector, one for each box
     return explanation
 
 
@@ -127,7 +132,8 @@ def explain_each(
 
     ``target`` may also be ``"top3"`` (any number), the most probable classes; a sequence with the target of each
     image; ``"label"``, the label of each image in a batch or the name of its folder; or ``"labels.csv"``, a table
-    with the columns path and label.
+    with the columns path and label. Of a detector, each box is explained, or the boxes of
+    the ``target``, a class or ``"top3"``.
 
     Without ``on_error`` the first failure is raised. With it, an image that fails is passed to ``on_error`` with its
     error, and the others are still explained. An invalid layer, class or method is always raised.
@@ -156,6 +162,7 @@ def explain_batches(
 ) -> Iterator[list[Explanation]]:
     """Yield what :func:`explain_each` yields, with the explanations of each image in one list."""
     require_count("batch_size", batch_size)
+    model = as_detector(model)
     named, choice = named_methods(model, methods), TargetChoice(target, model.labels)
     remaining = choice.counted(items_of(images))
     batches = iter(lambda: list(islice(remaining, batch_size)), [])
@@ -217,6 +224,11 @@ def _explain_batch(
     chosen = None if target.is_common else [target.of(item) for item in batch]
     common = target.of(batch[0]) if chosen is None else None
     with kept_random_state(x.device):
+        if isinstance(model.network, Detector):
+            return [
+                explain_boxes(model, x[n : n + 1], item.name, one.view, methods, target.of(item))
+                for n, (item, one) in enumerate(zip(batch, opened, strict=True))
+            ]
         results = _results(model, x, names, methods, common, chosen)
     return [
         [result.explanation(index, name, one.view) for result in results]

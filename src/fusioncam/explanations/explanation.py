@@ -29,7 +29,7 @@ from fusioncam.trust.rendering import to_notebook_html
 from fusioncam.utils.files import atomic_write, to_json, writable_folder
 from fusioncam.utils.old_names import alias
 from fusioncam.utils.text import file_stem, slug
-from fusioncam.visualization import as_png, overlay
+from fusioncam.visualization import as_png, draw_boxes, overlay
 
 SCHEMA_VERSION = 1
 
@@ -44,6 +44,7 @@ class Explanation:
     image that the network received, at the image's own resolution. ``ingredients`` are the components of Union- and
     Fusion-CAM, without a batch dimension, and None for other methods. ``passes``, ``partial_passes`` (those that
     start at the layer) and ``seconds`` exclude passes that earlier heatmaps of the same call already made.
+    ``box`` is ``(x1, y1, x2, y2)`` of the detection in pixels of the network's input, None for other networks.
     """
 
     source: str
@@ -60,6 +61,7 @@ class Explanation:
     partial_passes: int
     seconds: float
     preprocessing: Preprocessing
+    box: tuple[float, float, float, float] | None = field(default=None, kw_only=True)
     _provenance: Provenance | None = field(default=None, kw_only=True)
 
     picture, save_map = alias("image"), alias("save_heatmap")
@@ -69,7 +71,9 @@ class Explanation:
 
         ``opacity`` is that of the heatmap; raises :class:`SettingError` unless it is between 0 and 1.
         """
-        return overlay(self.image, self.heatmap.numpy(), opacity)
+        blended = overlay(self.image, self.heatmap.numpy(), opacity)
+        boxes = {} if self.box is None else {self.box: f"{self.class_name} {self.probability:.0%}"}
+        return draw_boxes(blended, boxes, (self.heatmap.shape[1], self.heatmap.shape[0]))
 
     @property
     def gains(self) -> dict[str, float]:
@@ -136,6 +140,7 @@ class Explanation:
             "target": self.target,
             "label": self.label,
             "class_name": self.class_name,
+            **({} if self.box is None else {"box": [round(side, 2) for side in self.box]}),
             "probability": self.probability,
             "gains": self.gains,
             "passes": self.passes,

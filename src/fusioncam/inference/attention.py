@@ -15,14 +15,16 @@ from torch.overrides import TorchFunctionMode
 
 @dataclass(frozen=True)
 class AttentionOutput:
-    """One attention: its ``values`` ``(N, heads, keys, d)`` and its ``output`` ``(N, heads, queries, d)``."""
+    """One attention: ``queries`` and ``output`` ``(N, heads, Q, d)``, ``keys``, ``values`` ``(N, heads, K, d)``."""
 
+    queries: Tensor
+    keys: Tensor
     values: Tensor
     output: Tensor
 
 
 class _AttentionMode(TorchFunctionMode):
-    """Append the values and the output of every attention to a list."""
+    """Append what every attention reads and returns to a list."""
 
     def __init__(self, found: list[AttentionOutput]) -> None:
         super().__init__()
@@ -35,7 +37,8 @@ class _AttentionMode(TorchFunctionMode):
 
     def _attend(self, *args: Any, **kwargs: Any) -> Tensor:
         output: Tensor = F.scaled_dot_product_attention(*args, **kwargs)
-        self._found.append(AttentionOutput(args[2] if len(args) > 2 else kwargs["value"], output))
+        named = kwargs | dict(zip(("query", "key", "value"), args, strict=False))
+        self._found.append(AttentionOutput(named["query"], named["key"], named["value"], output))
         return output
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

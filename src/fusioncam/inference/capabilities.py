@@ -25,6 +25,16 @@ def no_hooks_error(network: nn.Module, layer: str | None = None) -> LayerError |
     return None
 
 
+def inner_network(network: nn.Module) -> nn.Module:
+    """Return the network inside ultralytics' ``YOLO`` object, whose own call runs a predictor on files.
+
+    Other networks are returned as they are.
+    """
+    inner = getattr(network, "model", None)
+    is_yolo = any(kind.__module__.startswith("ultralytics.engine.") for kind in type(network).__mro__)
+    return inner if is_yolo and isinstance(inner, nn.Module) else network
+
+
 def fixed_shape_error(error: AssertionError, x: Tensor) -> ShapeError | None:
     """Return the error for inputs of a shape that an exported network refuses, or None for other errors."""
     if not str(error).startswith("Guard failed"):

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from fusioncam.errors import InputTypeError, ShapeError, shown
 
+_ROUNDING = 1e-2  # of probabilities, also in half precision
+
 # the key, the position, or a function of the part of the output that holds the scores
 Read = str | int | Callable[[Any], Tensor] | None
 
@@ -78,7 +80,17 @@ def _obvious_part(output: object) -> object:
     logits = getattr(output, "logits", parts.get("logits"))
     if logits is not None:
         return logits
+    if len(parts) == 2 and _are_of_one_softmax(*parts.values()):
+        return list(parts.values())[1]
     return next(iter(parts.values())) if len(parts) == 1 else output
+
+
+def _are_of_one_softmax(probabilities: object, logits: object) -> bool:
+    """Return whether an output is probabilities beside their logits, as that of ultralytics' classifiers."""
+    if not (isinstance(probabilities, Tensor) and isinstance(logits, Tensor)) or logits.is_meta:
+        return False
+    same = probabilities.dim() == 2 and probabilities.shape == logits.shape and logits.is_floating_point()
+    return same and bool((logits.softmax(1) - probabilities).abs().amax() < _ROUNDING)
 
 
 def _form(output: object) -> str:

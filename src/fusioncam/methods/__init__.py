@@ -4,8 +4,10 @@ from fusioncam.methods.ablation import AblationCAM, ReciproCAM
 from fusioncam.methods.base import Method, RecordedCAM
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
 from fusioncam.methods.costs import PassCount
+from fusioncam.methods.d_rise import DRISE
 from fusioncam.methods.ensembles import RULES, Fuse, MetaCAM, fuse
 from fusioncam.methods.fusion import FusionCAM, FusionComponents, UnionCAM
+from fusioncam.methods.grad_eclip import GradECLIP
 from fusioncam.methods.gradient import (
     CAM,
     DenoisedGradCAM,
@@ -30,6 +32,7 @@ from fusioncam.methods.smoothing import Augmented, ExpectedGradCAM, IntegratedGr
 
 __all__ = [
     "CAM",
+    "DRISE",
     "ISCAM",
     "METHODS",
     "RISE",
@@ -51,6 +54,7 @@ __all__ = [
     "FusionComponents",
     "GradCAM",
     "GradCAMPlusPlus",
+    "GradECLIP",
     "GroupCAM",
     "HiResCAM",
     "IntegratedGradients",

@@ -10,8 +10,10 @@ from __future__ import annotations
 from fusioncam.methods.ablation import AblationCAM, ReciproCAM
 from fusioncam.methods.base import Method
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
+from fusioncam.methods.d_rise import DRISE
 from fusioncam.methods.ensembles import Fuse, MetaCAM
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
+from fusioncam.methods.grad_eclip import GradECLIP
 from fusioncam.methods.gradient import (
     CAM,
     DenoisedGradCAM,
@@ -55,6 +57,7 @@ METHODS: Registry[Method] = Registry(
         "expected-grad-cam": ExpectedGradCAM(),
         "refine-cam": RefineCAM(),
         "legrad": LeGrad(),
+        "grad-eclip": GradECLIP(),
         "integrated-gradients": IntegratedGradients(),
         "denoised-grad-cam": DenoisedGradCAM(),
         "score-cam": ScoreCAM(),
@@ -73,6 +76,7 @@ METHODS: Registry[Method] = Registry(
         "opti-cam": OptiCAM(),
         "poly-cam": PolyCAM(),
         "rise": RISE(),
+        "d-rise": DRISE(),
         "union-cam": UnionCAM(),
         "union-cam:official": UnionCAM(gains="official"),
         "union-cam:xplaincam": UnionCAM(region=_XPLAINCAM, gains="raw"),

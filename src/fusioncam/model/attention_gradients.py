@@ -35,13 +35,13 @@ def attention_gradients(model: ExplainedModel, x: Tensor, target: Target) -> Ten
     with require_gradients(model.runner, x):
         x = model.runner.validate_input(x)
         targets = as_targets(target, x)
-        blocks = _blocks(model, x[:1])
+        blocks = find_blocks(model, x[:1], _UNSUPPORTED)
         layout = next(iter(blocks.values()))
         logits, attended, tokens = _forward_block_means(model.runner, x, list(blocks))
         if isinstance(targets, Tensor):
             targets = targets.repeat(len(blocks), *[1] * (targets.dim() - 1))
         scores = read_scores(logits, targets, "logit").reshape(len(blocks), -1)
-        matching = [attention for attention in attended if _is_global(attention, len(x), tokens)]
+        matching = [attention for attention in attended if is_global(attention, len(x), tokens)]
         relevances = [_relevance(score, attention, layout) for score, attention in zip(scores, matching, strict=True)]
         return precise(torch.stack(relevances).detach())
 
@@ -77,13 +77,17 @@ def _relevance(score: Tensor, attention: AttentionOutput, layout: Layout) -> Ten
     return layout.maps(relevance[..., None])[:, 0]
 
 
-def _is_global(attention: AttentionOutput, images: int, tokens: int) -> bool:
+def is_global(attention: AttentionOutput, images: int, tokens: int) -> bool:
+    """Return whether an attention is from all tokens of an image to all."""
     values, output = attention.values, attention.output
     return len(values) == images and values.dim() == 4 and tokens == values.shape[2] == output.shape[2]
 
 
-def _blocks(model: ExplainedModel, x: Tensor) -> dict[str, Layout]:
-    """Return the outermost module with tokens around each attention, in order of execution, and their layout."""
+def find_blocks(model: ExplainedModel, x: Tensor, unsupported: str) -> dict[str, Layout]:
+    """Return the outermost module with tokens around each attention, in order of execution, and their layout.
+
+    Raises :class:`MethodError` with the message ``unsupported`` if there is none.
+    """
     with attentions() as attended, hooks.trace(model.network, lambda: len(attended)) as calls:
         model.runner(x)
     found: dict[int, tuple[str, Layout]] = {}
@@ -91,8 +95,8 @@ def _blocks(model: ExplainedModel, x: Tensor) -> dict[str, Layout]:
         if call.shape is None or len(call.shape) != 3 or call.after - call.before != 1:
             continue
         layout = model.layers.layout_or_none(call.name, call.shape, x)
-        if layout is not None and _is_global(attended[call.before], 1, call.shape[1]):
+        if layout is not None and is_global(attended[call.before], 1, call.shape[1]):
             found[call.before] = (call.name, layout)
     if not found:
-        raise MethodError(_UNSUPPORTED)
+        raise MethodError(unsupported)
     return dict(found[index] for index in sorted(found))

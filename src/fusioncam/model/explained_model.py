@@ -13,6 +13,7 @@ from fusioncam.errors import SettingError
 from fusioncam.functional.masks import Fill, MaskSource
 from fusioncam.inference.cache import memoize_pass, prefetched_layers
 from fusioncam.inference.calling import Calling, Extra
+from fusioncam.inference.capabilities import inner_network
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.input_check import input_channels
 from fusioncam.inference.layer_names import layer_name
@@ -41,7 +42,8 @@ class ExplainedModel:
     tokens where the network does not determine it, and ``prefix`` and ``suffix`` are the numbers of class, register
     or detection tokens before and after these. ``reshape`` is a function from the output of ``layer`` to its feature
     maps ``(N, K, h, w)``, for layers that are not read by themselves. ``labels`` are the class names in order,
-    by default those of a network's ``config.id2label``. ``speed`` sets how masked images are batched: see
+    by default those that a wrapper of :mod:`fusioncam.tasks` knows, or those of a network's ``config.id2label``.
+    ``speed`` sets how masked images are batched: see
     :class:`Speed`.
 
     ``extra`` are the network's inputs beside the image, by name or in order, and ``vary`` is the name or position of
@@ -80,6 +82,7 @@ class ExplainedModel:
         _runner: NetworkRunner | None = None,
         _layers: LayerSearch | None = None,
     ) -> None:
+        network = inner_network(network)
         varied = tuple(vary) if isinstance(vary, (tuple, list)) else (vary,)
         self.vary = varied
         self.runner = _runner or NetworkRunner(network, speed or Speed(), Calling(extra, varied[0], read))
@@ -88,7 +91,9 @@ class ExplainedModel:
         self.grid = None if grid is None else tuple(grid)
         self.prefix, self.suffix, self.reshape = prefix, suffix, reshape
         self.preprocessing = preprocessing or Preprocessing.for_channels(input_channels(network))
-        self.labels = labels_of_config(network) if labels is None else tuple(labels)
+        if labels is None:
+            labels = getattr(network, "row_labels", None) or labels_of_config(network)
+        self.labels = None if labels is None else tuple(labels)
         self.name = name or type(network).__name__
         self.speed = speed or Speed()
         if reshape is not None and layer is None:

@@ -161,6 +161,16 @@ class LayerSearch:
         """Return the readings of all modules' outputs for inputs of this shape."""
         return self._traces.get(x.shape[1:], lambda: self._traced(x))
 
+    def _before_predictions(self, x: Tensor) -> Readings:
+        """Return the readings without modules whose maps are already predictions, which a wrapper may name."""
+        readings = self._trace(x)
+        named: tuple[str, ...] = getattr(self._runner.network, "prediction_modules", ())
+        if not named:
+            return readings
+        inside = tuple(f"{name}." for name in named)
+        calls = [call for call in readings.calls if not f"{call.name}.".startswith(inside)]
+        return Readings(calls, readings.x, self._hint)
+
     def _traced(self, x: Tensor) -> Readings:
         images = _two_images(self._runner.validate_input(x))
         with self._runner.exclusive_eval(grad=False):
@@ -177,7 +187,7 @@ class LayerSearch:
     def _influential(self, x: Tensor) -> str:
         """Return the last layer whose maps, without class and register tokens, influence the highest logit."""
         self.candidates(x)  # raises the error of a network without hooks
-        found, x = self._before_answer(find_last(self._trace(x)), x), self._runner.validate_input(x)[:1]
+        found, x = self._before_answer(find_last(self._before_predictions(x)), x), self._runner.validate_input(x)[:1]
         outputs: dict[str, list[Tensor]] = {}
         highest = torch.zeros(())
         names, network = [candidate.name for candidate in found], self._runner.network

@@ -11,10 +11,23 @@ explains the evidence for "yes", and target 0 the evidence for "no". A single co
 1.
 """
 
-from fusioncam.tasks.detection import Detection
+from fusioncam.tasks.detection import Detection, Detector, FoundBox, find_boxes
+from fusioncam.tasks.detector_pass import is_detector
 from fusioncam.tasks.embedding import Embedding
 from fusioncam.tasks.multi_label import MultiLabel
 from fusioncam.tasks.regression import Regression
 from fusioncam.tasks.segmentation import Segmentation
+from fusioncam.tasks.text_prompts import TextPrompts
 
-__all__ = ["Detection", "Embedding", "MultiLabel", "Regression", "Segmentation"]
+__all__ = [
+    "Detection",
+    "Detector",
+    "Embedding",
+    "FoundBox",
+    "MultiLabel",
+    "Regression",
+    "Segmentation",
+    "TextPrompts",
+    "find_boxes",
+    "is_detector",
+]

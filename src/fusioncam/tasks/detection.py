@@ -1,69 +1,202 @@
-"""Confidence of a detector in a class at a box."""
+"""Confidence of a detector in a class at a box, or anywhere, and the boxes that it finds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from fusioncam.errors import ShapeError
+from fusioncam.errors import SettingError, ShapeError
 from fusioncam.functional.heatmaps import precise
-from fusioncam.tasks.wrapper import Wrapper, as_index, describe_output, two_columns
+from fusioncam.inference.capabilities import inner_network
+from fusioncam.inference.eval_mode import exclusive_eval
+from fusioncam.tasks.detector_pass import DetectorPass, class_names, head_names
+from fusioncam.tasks.predictions import Predictions
+from fusioncam.tasks.wrapper import Wrapper, as_index, two_columns
 
 # keeps the log-odds of a missing detection finite
 _FLOOR = 1e-6
 
 
-class Detection(Wrapper):
+@dataclass(frozen=True)
+class FoundBox:
+    """A detection: ``box`` is ``(x1, y1, x2, y2)`` in pixels of the network's input, ``label`` the class index."""
+
+    box: tuple[float, float, float, float]
+    label: int
+    score: float
+
+
+class _DetectorWrapper(Wrapper):
+    """Base class of the wrappers of detectors."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(inner_network(network))
+        self.predict = DetectorPass(self.wrapped)
+
+    @property
+    def prediction_modules(self) -> tuple[str, ...]:
+        """The names of the modules that make the predictions: the default layer is none of them."""
+        return tuple(f"wrapped.{name}" for name in head_names(self.wrapped))
+
+    def predictions(self, x: Tensor) -> list[Predictions]:
+        """Return the predictions of each image, without gradients; the network is left as it was."""
+        with exclusive_eval(self.wrapped, grad=False):
+            return self.predict(self.wrapped, x)
+
+
+class Detection(_DetectorWrapper):
     """Confidence of a detector in the class ``label`` at ``box``: two columns, "not found" (0) and "found" (1).
 
-    ``network`` is a torchvision detector (Faster R-CNN, RetinaNet, FCOS, SSD, Mask R-CNN) or a network with the same
-    interface: for a list of images it returns a list of dicts with ``boxes`` ``(D, 4)``, ``labels`` ``(D,)`` and
-    ``scores`` ``(D,)``. ``box`` is ``(x1, y1, x2, y2)`` in pixels of x, the same for all images of a batch. ``label``
-    is a label of the network; in torchvision 0 is the background.
+    ``network`` is a detector of ultralytics (YOLO of the versions 8 to 12, also those that segment, and RT-DETR),
+    torchvision (Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS, SSD) or transformers (DETR, RT-DETR, YOLOS and
+    others with ``logits`` and ``pred_boxes``), or a network that returns predictions in one of these forms, see
+    :mod:`fusioncam.tasks.predictions`. ``box`` is ``(x1, y1, x2, y2)`` in pixels of x, the same for all images of a
+    batch. ``label`` is a label of the network; in torchvision 0 is the background. ``classes``, the class
+    probabilities of the explained detection, replaces the score of the label by the similarity of D-RISE, see
+    :meth:`matching`. :func:`find_boxes` returns the
+    boxes and labels that the network detects.
 
-    The probability of "found" is the highest product of score and IoU with the box among the detections of that
-    label, and 0 without detections: the similarity of D-RISE (Petsiuk et al. 2021, arXiv 2006.03204) without the
-    other classes. Boxes and scores are the detector's output after non-maximum suppression. The gradient is that of
-    the score; the IoU is a constant factor, because at the detector's own box it is not differentiable and its slope
-    is rounding error.
+    The probability of "found" is the highest product of the label's score and the IoU with the box among all
+    predictions, and 0 without any: the similarity of D-RISE (Petsiuk et al. 2021, arXiv 2006.03204) without the other
+    classes. A masked image in which the box moves still counts, as far as it overlaps. torchvision's predictions are
+    those after non-maximum suppression. The gradient is that of the score; the IoU is a constant factor, because at
+    the detector's own box it is not differentiable and its slope is rounding error.
 
+    - The default layer is the last one before the head that influences the score: of several scales, that of the box.
     - torchvision's detectors normalise and resize their input, so x must be pixels in [0, 1]: use
-      ``Preprocessing(size, resize, mean=(0, 0, 0), std=(1, 1, 1))``. The fill "mean" is then black.
-    - They drop detections below a threshold, so that the score of masked images jumps to 0: build the network with
-      ``box_score_thresh=0`` (RetinaNet, FCOS, SSD: ``score_thresh=0``).
+      ``Preprocessing(size, resize, mean=(0, 0, 0), std=(1, 1, 1))``. The fill "mean" is then black. The same holds
+      for ultralytics, whose sides must be multiples of 32.
+    - torchvision's detectors drop detections below a threshold, so that the score of masked images jumps to 0: build
+      the network with ``box_score_thresh=0`` (RetinaNet, FCOS, SSD: ``score_thresh=0``).
     - They pad images to multiples of 32 pixels after resizing (except SSD). The feature maps then include the
       padding, so use sizes that need none.
-    - Use a layer of the backbone, such as ``wrapped.backbone.body.layer4``. The heads run once per pyramid level.
 
     Raises :class:`ShapeError` for an invalid box or an output of another form, and :class:`TargetError` for an
     invalid label.
     """
 
     box: Tensor
+    classes: Tensor | None
 
-    def __init__(self, network: nn.Module, box: Sequence[float] | Tensor, label: int) -> None:
+    def __init__(
+        self, network: nn.Module, box: Sequence[float] | Tensor, label: int, classes: Tensor | None = None
+    ) -> None:
         super().__init__(network)
         self._register("box", _box(box))
         self.label = as_index(label, "label")
+        self._register("classes", classes)  # type: ignore[arg-type] # a buffer may be None
+
+    @property
+    def row_labels(self) -> tuple[str, str] | None:
+        """The names of the columns, from the name of the label if the network has names."""
+        names = class_names(self.wrapped)
+        return None if names is None or self.label >= len(names) else (f"no {names[self.label]}", names[self.label])
+
+    def matching(self, x: Tensor) -> Detection:
+        """Return the wrapper that also compares class probabilities, with those of the box in ``x`` ``(1, 3, H, W)``.
+
+        They are those of the prediction with the highest product of score and IoU. Where the network returns labels
+        only, or nothing overlaps the box, there is nothing to compare, and this wrapper is returned.
+        """
+        (predictions,) = self.predictions(x)
+        scores = precise(predictions.of(self.label)) * self._overlaps(predictions)
+        if predictions.labels is not None or not (scores > 0).any():
+            return self
+        classes = predictions.scores[scores.argmax()].detach()
+        return Detection(self.wrapped, self.box, self.label, classes).to(self.box.device)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores ``(N, 2)``, half the log-odds against and for the detection, for ``x`` ``(N, 3, H, W)``."""
-        detections = self.wrapped(list(x))
-        if not isinstance(detections, Sequence):
-            raise ShapeError(f"expected a list of detections from the network, got {describe_output(detections)}")
-        return two_columns(torch.stack([self._log_odds(detected) for detected in detections]))
+        best = torch.stack([self._best(predictions) for predictions in self.predict(self.wrapped, x)])
+        return two_columns(_log_odds(best))
 
-    def _log_odds(self, detected: object) -> Tensor:
-        if not isinstance(detected, Mapping) or not {"boxes", "labels", "scores"} <= set(detected):
-            raise ShapeError(f"expected boxes, labels and scores for each image, got {describe_output(detected)}")
-        scores, boxes = precise(detected["scores"]), precise(detected["boxes"].detach())
-        weights = box_iou(self.box[None].to(boxes), boxes)[0] * (detected["labels"] == self.label)
-        best = F.pad(scores * weights, (0, 1)).max()  # without detections: 0, with a gradient of 0
-        return torch.logit(_FLOOR + (1 - 2 * _FLOOR) * best)
+    def _best(self, predictions: Predictions) -> Tensor:
+        return _highest(self._scores(predictions) * self._overlaps(predictions))
+
+    def _scores(self, predictions: Predictions) -> Tensor:
+        if self.classes is None or predictions.labels is not None:
+            return precise(predictions.of(self.label))
+        scores = precise(predictions.scores)
+        return F.cosine_similarity(scores, self.classes[None].to(scores), dim=1) * scores.amax(1)
+
+    def _overlaps(self, predictions: Predictions) -> Tensor:
+        boxes = precise(predictions.boxes.detach())
+        overlaps: Tensor = box_iou(self.box[None].to(boxes), boxes)[0]
+        return overlaps.nan_to_num(0)  # two empty boxes overlap by 0 / 0
+
+
+class Detector(_DetectorWrapper):
+    """Confidence of a detector in each class anywhere in the image: a row of log-odds ``(N, classes)``.
+
+    ``network`` is as in :class:`Detection`. The score of a class is the highest one among all predictions.
+    ``classes`` is their number where the predictions have labels only, as in torchvision.
+    """
+
+    def __init__(self, network: nn.Module, classes: int | None = None) -> None:
+        super().__init__(network)
+        self.classes = classes
+
+    @property
+    def row_labels(self) -> tuple[str, ...] | None:
+        """The names of the network's classes, if it has names."""
+        return class_names(self.wrapped)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the log-odds of each class ``(N, classes)`` for ``x`` ``(N, 3, H, W)``."""
+        return torch.stack([self._row(predictions) for predictions in self.predict(self.wrapped, x)])
+
+    def _row(self, predictions: Predictions) -> Tensor:
+        count = self.classes if predictions.labels is not None else predictions.scores.shape[1]
+        if count is None:
+            raise SettingError(
+                "the output has labels only: set the number of classes, Detector(network, classes=...)"
+            )
+        scores = precise(predictions.scores)
+        best = scores.max(0).values if predictions.labels is None else None
+        best = torch.stack([_highest(precise(predictions.of(c))) for c in range(count)]) if best is None else best
+        return _log_odds(best)
+
+
+def find_boxes(
+    network: nn.Module,
+    x: Tensor,
+    *,
+    threshold: float = 0.25,
+    overlap: float = 0.7,
+    limit: int = 20,
+    label: int | None = None,
+) -> list[list[FoundBox]]:
+    """Return what a detector finds in each image of ``x`` ``(N, 3, H, W)``, the most confident first.
+
+    ``network`` is as in :class:`Detection`. Predictions with a score below ``threshold`` are left out, and those that
+    overlap a more confident one of the same label by an IoU of more than ``overlap``. At most ``limit`` are returned
+    for each image. With a ``label`` only its scores count; otherwise each prediction has the label of its
+    highest score.
+
+    Raises :class:`ShapeError` for an output of a form that is not known.
+    """
+    wrapper = network if isinstance(network, _DetectorWrapper) else _DetectorWrapper(network)
+    return [_found(one, label, one.suppressed(threshold, overlap, limit, label)) for one in wrapper.predictions(x)]
+
+
+def _found(predictions: Predictions, label: int | None, chosen: Sequence[int]) -> list[FoundBox]:
+    scores, labels = predictions.best(label)
+    boxes = [tuple(predictions.boxes[index].tolist()) for index in chosen]
+    return [FoundBox(box, int(labels[index]), float(scores[index])) for box, index in zip(boxes, chosen, strict=True)]
+
+
+def _highest(scores: Tensor) -> Tensor:
+    """Return the highest score; without any 0, with a gradient of 0."""
+    return F.pad(scores, (0, 1)).max()
+
+
+def _log_odds(probabilities: Tensor) -> Tensor:
+    return torch.logit(_FLOOR + (1 - 2 * _FLOOR) * probabilities)
 
 
 def _box(box: Sequence[float] | Tensor) -> Tensor:

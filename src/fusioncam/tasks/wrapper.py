@@ -21,6 +21,11 @@ class Wrapper(nn.Module):
         self.wrapped = network
         self.reader = OutputReader(warns=False)
 
+    @property
+    def row_labels(self) -> tuple[str, ...] | None:
+        """The names of the columns of the row, None if they are unknown."""
+        return None
+
     def _register(self, name: str, values: Tensor) -> None:
         """Register a buffer that moves with the network but is not part of its state dict."""
         self.register_buffer(name, values, persistent=False)

@@ -9,10 +9,11 @@ from torch import nn
 
 from fusioncam.data.labels import read_labels
 from fusioncam.errors import InputTypeError, SettingError, WeightsError
+from fusioncam.inference.capabilities import inner_network
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.zoo.checkpoints import first_line, load_checkpoint
-from fusioncam.zoo.sources import DEFAULT_MODEL, MODELS, bare_source, build, from_timm_network
+from fusioncam.zoo.sources import DEFAULT_MODEL, MODELS, build, source_of
 
 __all__ = ["DEFAULT_MODEL", "MODELS", "architecture", "as_model", "load_model"]
 
@@ -31,7 +32,8 @@ def load_model(
 
     - ``name``: ``efficientnet_lite0`` (its weights are in the package), ``efficientnet_lite2`` (extra ``lite2``),
       ``timm:NAME`` or ``torchvision:NAME`` (pretrained weights, downloaded once), ``hf:NAME`` (a classifier of
-      transformers in a folder or in the hub's cache on this machine), or ``package.module:factory``, a
+      transformers in a folder or in the hub's cache on this machine), ``ultralytics:FILE`` (a local
+      checkpoint, extra ``ultralytics``), or ``package.module:factory``, a
       callable without arguments that returns an ``nn.Module`` or an ``ExplainedModel``.
     - ``layer``: dotted name of the target layer; by default it is found by its shape.
     - ``checkpoint``: a state dict (``.safetensors`` or torch) that replaces the weights.
@@ -89,9 +91,8 @@ def as_model(model: str | nn.Module | ExplainedModel, layer: str | None, device:
     if isinstance(model, ExplainedModel):
         explained = model if layer is None else model.with_layer(layer)
     else:
-        is_timm = isinstance(getattr(model, "pretrained_cfg", None), dict)
-        source = from_timm_network(model) if is_timm else bare_source(model)
-        explained = ExplainedModel(model, layer, preprocessing=source.preprocessing, labels=source.labels)
+        source = source_of(inner_network(model))
+        explained = ExplainedModel(source.network, layer, preprocessing=source.preprocessing, labels=source.labels)
     if device is not None:
         explained.network.to(_device(device))
     return explained

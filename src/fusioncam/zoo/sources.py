@@ -16,7 +16,7 @@ from timm.data import infer_imagenet_subset, resolve_model_data_config
 from torch import nn
 
 from fusioncam.data.labels import imagenet_labels, of_subset
-from fusioncam.data.preprocessing import Preprocessing
+from fusioncam.data.preprocessing import FIT, Preprocessing
 from fusioncam.data.transforms import settings_of_timm
 from fusioncam.errors import FusionCamWarning, SettingError, WeightsError, unknown_name
 from fusioncam.inference.input_check import input_channels
@@ -26,6 +26,7 @@ from fusioncam.utils.quiet import ignoring
 from fusioncam.zoo.checkpoints import fit, read_checkpoint
 from fusioncam.zoo.downloads import downloading
 from fusioncam.zoo.hugging_face import load_hugging_face
+from fusioncam.zoo.ultralytics_files import load_ultralytics, ultralytics_labels, ultralytics_preprocessing
 
 DEFAULT_MODEL = "efficientnet_lite0"
 _WITHOUT_DOWNLOAD = f"Use {DEFAULT_MODEL}, whose weights are built in, or your own weights (--checkpoint FILE)"
@@ -50,12 +51,17 @@ def build(name: str, num_classes: int | None, *, pretrained: bool) -> Source:
     library, colon, rest = name.partition(":")
     if name in MODELS:
         return MODELS[name](num_classes, pretrained)
-    libraries = {"timm": _from_timm, "torchvision": _from_torchvision, "hf": _from_hugging_face}
+    libraries = {
+        "timm": _from_timm,
+        "torchvision": _from_torchvision,
+        "hf": _from_hugging_face,
+        "ultralytics": _from_ultralytics,
+    }
     if library in libraries and rest:
         return libraries[library](rest, num_classes, pretrained)
     if colon and rest:
         return _from_factory(library, rest)
-    forms = [*MODELS, "timm:NAME", "torchvision:NAME", "hf:NAME", "package.module:factory"]
+    forms = [*MODELS, "timm:NAME", "torchvision:NAME", "hf:NAME", "ultralytics:FILE", "package.module:factory"]
     if timm.is_model(name):
         forms.insert(0, f"timm:{name}")
     raise unknown_name("model", name, forms)
@@ -106,6 +112,18 @@ def _from_timm(name: str, num_classes: int | None, pretrained: bool) -> Source:
     if pretrained and getattr(network, "num_classes", None) == 0:
         raise WeightsError(f"timm:{name} has no classes, its outputs are features; choose a classifier")
     return from_timm_network(network)
+
+
+def source_of(network: nn.Module) -> Source:
+    """Return a network with the preprocessing and the class names that its library defines, as far as it is known."""
+    if isinstance(getattr(network, "pretrained_cfg", None), dict):
+        return from_timm_network(network)
+    library = type(network).__module__
+    if library.startswith("ultralytics."):
+        return Source(network, ultralytics_preprocessing(network), ultralytics_labels(network))
+    if library.startswith("torchvision.models.detection."):  # they normalise their input themselves
+        return Source(network, Preprocessing((640, 640), FIT, "bilinear", (0.0,) * 3, (1.0,) * 3), None)
+    return bare_source(network)
 
 
 def bare_source(network: nn.Module) -> Source:
@@ -159,6 +177,12 @@ def _from_torchvision(name: str, num_classes: int | None, pretrained: bool) -> S
 
 def _from_hugging_face(name: str, num_classes: int | None, pretrained: bool) -> Source:
     return Source(*load_hugging_face(name, num_classes, pretrained=pretrained))
+
+
+def _from_ultralytics(file: str, num_classes: int | None, pretrained: bool) -> Source:
+    if num_classes is not None:
+        raise SettingError(f"ultralytics:{file} has its own number of classes: leave out --num-classes")
+    return source_of(load_ultralytics(file))
 
 
 def _from_factory(module: str, function: str) -> Source:
