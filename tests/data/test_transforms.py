@@ -21,6 +21,14 @@ transformers = pytest.importorskip("transformers")
 MEAN, STD = (0.48, 0.45, 0.4), (0.26, 0.25, 0.27)
 
 
+class MaybeConvertMode:
+    """Convert an image as other versions of open_clip do."""
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """Return an RGB image."""
+        return image.convert("RGB")
+
+
 def _convert_to_rgb(image: Image.Image) -> Image.Image:
     """Convert an image as open_clip's transform does, by a function of this name."""
     return image.convert("RGB")
@@ -52,6 +60,9 @@ COMPOSES = {
             v1.ToTensor(),
             v1.Normalize(MEAN, STD),
         ]
+    ),
+    "newer open_clip": v1.Compose(
+        [v1.Resize(64), v1.CenterCrop(64), MaybeConvertMode(), v1.ToTensor(), v1.Normalize(torch.tensor(MEAN), STD)]
     ),
     "whole image": v1.Compose([v1.Resize((40, 60)), v1.ToTensor()]),
     "v2": v2.Compose(

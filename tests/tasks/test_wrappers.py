@@ -259,6 +259,38 @@ def test_output_may_be_a_tensor_or_a_dict():
         Segmentation(Keyed(Constant(LOGITS), "logits"))(x)
 
 
+def test_output_may_be_the_only_maps_of_a_tuple():
+    """As where a classifier beside the decoder returns scores; others are selected by position or a function."""
+    x, scores = torch.rand(1, 3, 2, 2), torch.rand(1, 5)
+    expected = Segmentation(Constant(LOGITS), REGION)(x)
+
+    class Several(Constant):
+        def forward(self, x):
+            maps = super().forward(x)
+            return self.form(maps, scores)
+
+    for form, output in (
+        (lambda maps, scores: (maps, scores), "out"),
+        (lambda maps, scores: {"logits": maps, "loss": None}, "out"),
+        (lambda maps, scores: (maps * 2, maps), 1),
+        (lambda maps, scores: [maps * 2, maps], lambda output: output[1]),
+    ):
+        network = Several(LOGITS)
+        network.form = form
+        assert Segmentation(network, REGION, output)(x).equal(expected)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_the_default_layer_is_before_the_maps_of_classes(classes):
+    """These are the answer, also before they are enlarged; coarse maps come before the fine ones of a decoder."""
+    encoder = nn.Sequential(nn.Conv2d(3, 4, 4, stride=4), nn.ReLU(), nn.Conv2d(4, 6, 2, stride=2), nn.ReLU())
+    decoder = nn.Sequential(nn.ConvTranspose2d(6, 5, 8, stride=8), nn.ReLU(), nn.Conv2d(5, classes, 1))
+    small = nn.Sequential(nn.Conv2d(6, classes, 1), nn.Upsample(scale_factor=8))
+    for head in (decoder, small):
+        model = ExplainedModel(Segmentation(Toy(encoder, head)))
+        assert model.layer_for(torch.rand(1, 3, 64, 64)) == "wrapped.features"
+
+
 def test_one_channel_is_two_classes():
     """The probability of a binary segmentation is the sigmoid of its mean logit."""
     x = torch.rand(1, 3, 2, 2)

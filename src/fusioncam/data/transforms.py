@@ -16,7 +16,18 @@ _KNOWN = (
     "timm's data config"
 )
 # steps of a Compose that change no pixels, by their names
-_NEUTRAL = ("totensor", "toimage", "maybetotensor", "topiltomtensor", "pil", "rgb", "identity", "todtype", "tofloat")
+_NEUTRAL = (
+    "totensor",
+    "toimage",
+    "maybetotensor",
+    "topiltomtensor",
+    "convertmode",
+    "pil",
+    "rgb",
+    "identity",
+    "todtype",
+    "tofloat",
+)
 
 
 def settings_of(transform: object) -> Settings:

@@ -206,6 +206,7 @@ class LayerSearch:
         """Return the layers before the maps of classes that a segmentation network returns: they are its answer."""
         if not getattr(self._runner.network, "returns_maps", False):
             return found
+        found = self._without_answer(found, x)
         coarse = [
             candidate
             for candidate in found
@@ -213,6 +214,13 @@ class LayerSearch:
         ]
         smallest = min(prod(candidate.shape[1:]) for candidate in found)
         return coarse or [candidate for candidate in found if prod(candidate.shape[1:]) == smallest]
+
+    def _without_answer(self, found: list[Candidate], x: Tensor) -> list[Candidate]:
+        """Return the layers without those that have one channel for each class, if others remain."""
+        with self._runner.exclusive_eval(grad=False):
+            classes = self._runner(self._runner.validate_input(x[:1]), counted=False).shape[1]
+        answers = (classes, 1) if classes == 2 else (classes,)
+        return [candidate for candidate in found if candidate.shape[0] not in answers] or found
 
     def _influential_by_noise(self, x: Tensor, found: Sequence[Candidate]) -> str:
         """Return the last layer whose maps, replaced by noise, change the scores, for networks without gradients."""
