@@ -118,7 +118,18 @@ def test_packages_only_export():
         "import fusioncam; fusioncam.FusionCamError",
         *(
             f"from fusioncam.cli.commands import app; app({[*command.split(), '--help']}, standalone_mode=False)"
-            for command in ("", "demo", "explain", "benchmark", "report", "app", "doctor", "list", "list layers")
+            for command in (
+                "",
+                "demo",
+                "explain",
+                "benchmark",
+                "report",
+                "app",
+                "doctor",
+                "export-model",
+                "list",
+                "list layers",
+            )
         ),
     ],
 )

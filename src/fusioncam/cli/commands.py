@@ -1,4 +1,4 @@
-"""The command line: `fusioncam demo`, `explain`, `benchmark`, `report`, `list`, `doctor` and `app`.
+"""The command line: `fusioncam demo`, `explain`, `benchmark`, `report`, `list`, `doctor`, `export-model` and `app`.
 
 The modules of the commands import torch and other heavy packages inside their functions, so that help is fast.
 """
@@ -16,6 +16,7 @@ from fusioncam.cli.arguments import CheckedCommand
 from fusioncam.cli.benchmark import benchmark
 from fusioncam.cli.doctor import doctor
 from fusioncam.cli.explain import demo, explain
+from fusioncam.cli.export import export_model
 from fusioncam.cli.listing import listing
 from fusioncam.cli.options import EXIT_CODES, SHORT_EXIT_CODES
 from fusioncam.cli.report import report
@@ -44,6 +45,7 @@ for command in (demo, explain, benchmark, report):
     app.command(cls=CheckedCommand, epilog=EXIT_CODES)(command)
 app.command("app", cls=CheckedCommand, epilog=APP_EXIT_CODES)(serve)
 app.command(cls=CheckedCommand, epilog=SHORT_EXIT_CODES)(doctor)
+app.command("export-model", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)(export_model)
 
 
 def _print_version(wanted: bool) -> None:

@@ -47,6 +47,15 @@ def head_weights(model: ExplainedModel, record: Record, target: Target) -> Tenso
 
     Raises :class:`MethodError` if the network has no such layer.
     """
+    weights = class_weights(model, record)
+    return coefficients(target, record.logits).to(weights) @ weights
+
+
+def class_weights(model: ExplainedModel, record: Record) -> Tensor:
+    """Return the weights ``(classes, K)`` of the linear layer that computes the logits from the averages of the maps.
+
+    Raises :class:`MethodError` if the network has no such layer.
+    """
     weights = _linear_head(model.network, record.activations.flatten(2).mean(2), record.logits)
     if weights is None:
         record.gradients  # noqa: B018 # its error says more about a network without gradients
@@ -54,7 +63,7 @@ def head_weights(model: ExplainedModel, record: Record, target: Target) -> Tenso
             f"cam needs one linear layer after the average of layer '{record.layer}', and this network has none: "
             "use hires-cam or grad-cam, which support every network and return the same heatmap where cam works"
         )
-    return coefficients(target, record.logits).to(weights) @ weights
+    return weights
 
 
 def _linear_head(network: nn.Module, pooled: Tensor, logits: Tensor) -> Tensor | None:
