@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from fusioncam.benchmark.plan import as_plan
 from fusioncam.errors import SettingError
@@ -32,3 +33,14 @@ def test_bombs_of_aliases_are_not_expanded(tmp_path, bomb):
     with pytest.raises(SettingError, match=r"method must be a name|has the key '<<'") as caught:
         as_plan(path)
     assert len(str(caught.value)) < 500 + len(str(path))
+
+
+def test_few_nested_brackets_are_read(tmp_path, monkeypatch):
+    """PyYAML takes minutes for a megabyte of them, because each one visits all that are open."""
+    read, fetch = [], yaml.SafeLoader.fetch_flow_sequence_start
+    monkeypatch.setattr(yaml.SafeLoader, "fetch_flow_sequence_start", lambda self: read.append(1) or fetch(self))
+    path = tmp_path / "plan.yaml"
+    path.write_text(f"data: photos\nmethod: {'[' * 300}{']' * 300}\n")
+    with pytest.raises(SettingError, match="nested too deeply"):
+        as_plan(path)
+    assert len(read) < 30

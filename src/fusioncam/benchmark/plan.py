@@ -33,6 +33,7 @@ TARGETS = ("predicted", "label")
 # the settings that are lists of names; their order does not matter
 LISTS = ("models", "methods", "metrics")
 _MAX_BYTES = 1_000_000  # of a plan
+_MAX_BRACKETS = 20  # open at once; the time of reading a bracket grows with their number
 _PRESETS = Path(__file__).with_name("plans")
 
 
@@ -154,7 +155,7 @@ def _load_yaml(text: str, source: str | Path) -> tuple[Any, Any]:
     yaml = extra("benchmark", "yaml", "plans")
     loader = None
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _loader(yaml)(text)
         node = loader.get_single_node()
         if any(key.tag == "tag:yaml.org,2002:merge" for key in _mapping_keys(node)):  # a few of them may be gigabytes
             raise SettingError(f"the plan {source} has the key '<<': write the settings out")
@@ -167,6 +168,18 @@ def _load_yaml(text: str, source: str | Path) -> tuple[Any, Any]:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _loader(yaml: Any) -> Any:
+    """Return the class that loads YAML, with few nested brackets."""
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc] # yaml is imported when it is needed
+        def fetch_flow_collection_start(self, token: Any) -> None:
+            if self.flow_level >= _MAX_BRACKETS:
+                raise RecursionError
+            super().fetch_flow_collection_start(token)
+
+    return Loader
 
 
 def _mapping_keys(node: Any) -> Iterator[Any]:
