@@ -6,6 +6,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,6 +17,9 @@ _NEWER = {".avif": "AVIF", ".qoi": "QOI"}
 def saved(image: Image.Image, path: Path, **settings: object) -> Path:
     """Save the image and return its path; skip the test where the installed Pillow cannot write the format."""
     Image.init()
+    if path.suffix == ".pgm" and image.mode.startswith("I;16"):  # read by the lowest version, but not written
+        path.write_bytes(b"P5 %d %d 65535\n" % image.size + np.asarray(image).astype(">u2").tobytes())
+        return path
     if (kind := _NEWER.get(path.suffix)) and kind not in Image.SAVE:
         pytest.skip(f"this version of Pillow does not write {kind}")
     image.save(path, **settings)

@@ -23,7 +23,9 @@ from kills import kill_runs
 
 def plan_of(data: str) -> Plan:
     """Return the plan of a benchmark with a few rows for each image."""
-    return as_plan(data=data, models=["samples:small"], methods=["grad-cam", "is-cam(samples=2)"], metrics=["gain"])
+    return as_plan(
+        data=data, models=["samples:small"], methods=["grad-cam", "is-cam(samples=2)"], metrics=["average-drop"]
+    )
 
 
 PLANS = {"benchmark": plan_of, "bulk": killed_bulk.plan_of}

@@ -54,7 +54,7 @@ def test_box_accuracy_stores_its_curve_for_max_box_acc(tmp_path):
     """The curve has the accuracy at each threshold, including the value; there is none without a box."""
     images = [labelled(predicted()), Sample("bare", painted(0))]
     rows = benchmark_rows(images, tmp_path / "run", ["grad-cam"], ["box-accuracy", "iou"])
-    rows = rows.set_index(["image", "metric"])
+    rows = rows.set_index(["image", "metric"]).sort_index()
 
     known = rows.loc[("0", "box-accuracy")]
     assert known["curve"].map(len).tolist() == [len(THRESHOLDS)] * 4

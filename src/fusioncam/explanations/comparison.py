@@ -62,7 +62,7 @@ class Comparison:
             second_line = f"\n{_class_and_probability(explanation)}" if self._several_classes else ""
             panels.append((explanation.method + second_line, explanation.overlay()))
         # names in scripts that the font lacks are drawn as boxes, which is not worth a warning
-        with ignoring(UserWarning, "Glyph .* missing from font"):
+        with ignoring(UserWarning, "Glyph .* missing from"):
             return side_by_side(panels, self.title if title is None else title)
 
     picture = alias("image")

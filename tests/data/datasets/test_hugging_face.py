@@ -26,7 +26,7 @@ def hugging_data(count=3, labels=(1, 0, 1), feature=None, **columns):
 
 def test_hugging_face(tmp_path):
     """Columns are found by their types; an image is read when it is opened."""
-    hugging_data(other=[1, 2, 3]).save_to_disk(tmp_path / "set")
+    hugging_data(other=[1, 2, 3]).save_to_disk(str(tmp_path / "set"))
 
     samples = open_dataset(tmp_path / "set", labels=LABELS)
 
@@ -47,7 +47,7 @@ def test_hugging_face(tmp_path):
 )
 def test_labels_of_hugging_face(feature, labels, expected, tmp_path):
     """Labels may be indices, names or class labels by position; -1 and None are unknown."""
-    hugging_data(labels=labels, feature=feature).save_to_disk(tmp_path / "set")
+    hugging_data(labels=labels, feature=feature).save_to_disk(str(tmp_path / "set"))
 
     assert [sample.label for sample in open_dataset(tmp_path / "set", labels=LABELS)] == expected
 
@@ -55,29 +55,29 @@ def test_labels_of_hugging_face(feature, labels, expected, tmp_path):
 def test_splits_of_hugging_face(tmp_path):
     """Of several splits the validation split is used, or the given one."""
     parts = {"train": hugging_data(), "validation": hugging_data(1, [0])}
-    hugging.DatasetDict(parts).save_to_disk(tmp_path / "set")
+    hugging.DatasetDict(parts).save_to_disk(str(tmp_path / "set"))
     assert names(open_dataset(tmp_path / "set")) == ["validation/00000000"]
     assert len(open_dataset(tmp_path / "set", split="train")) == 3
     with pytest.raises(DatasetError, match=r"which split\? Choose from train, validation"):
         open_dataset(tmp_path / "set", split="dev")
 
-    hugging.DatasetDict({"a": hugging_data(), "b": hugging_data()}).save_to_disk(tmp_path / "other")
+    hugging.DatasetDict({"a": hugging_data(), "b": hugging_data()}).save_to_disk(str(tmp_path / "other"))
     with pytest.raises(DatasetError, match=r"which split\? Choose from a, b"):
         open_dataset(tmp_path / "other")
 
 
 def test_damaged_hugging_face_is_reported(tmp_path):
     """Errors: labels that are not classes, no column of images, cells without image, an incomplete data set."""
-    hugging_data(labels=[0, 7, 0], feature=hugging.Value("int64")).save_to_disk(tmp_path / "a")
+    hugging_data(labels=[0, 7, 0], feature=hugging.Value("int64")).save_to_disk(str(tmp_path / "a"))
     with pytest.raises(DatasetError, match="a, row 1: there is no class 7 of 5 classes"):
         open_dataset(tmp_path / "a", labels=LABELS)
-    hugging_data().remove_columns("image").save_to_disk(tmp_path / "b")
+    hugging_data().remove_columns("image").save_to_disk(str(tmp_path / "b"))
     with pytest.raises(DatasetError, match=r"expected one column of images, got \['label'\]"):
         open_dataset(tmp_path / "b")
     hugging.Dataset.from_dict(
         {"image": [{"bytes": b"no image", "path": None}, None]},
         features=hugging.Features(image=hugging.Image()),
-    ).save_to_disk(tmp_path / "c")
+    ).save_to_disk(str(tmp_path / "c"))
     for sample in open_dataset(tmp_path / "c"):
         with pytest.raises(ImageError, match=sample.name):
             sample.open()
