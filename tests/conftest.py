@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 from skimage import data
 
@@ -19,6 +20,10 @@ if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
 
+
+# no test fails because other programs use the processor
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # all of their tests are slow, and what they import takes seconds in every process
 WHOLLY_SLOW = (

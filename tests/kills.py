@@ -8,9 +8,6 @@ import signal
 import time
 from collections.abc import Callable
 
-# how often the slowest runs are killed
-KILLS = int(os.environ.get("FUSIONCAM_TEST_KILLS", "3"))
-
 
 def start_child(run: Callable[[], object]) -> int:
     """Start the run in a child process and return its id."""

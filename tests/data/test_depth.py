@@ -149,7 +149,7 @@ def test_a_frame_that_is_missing_is_reported(frame, tmp_path):
 
 OLD_WRITERS = pytest.mark.skipif(
     int(PIL.__version__.partition(".")[0]) < 11,
-    reason="Pillow 10.3 writes damaged MPO files, and TIFF without the tag",
+    reason="Pillow 10.3 damages MPO files that it writes, and drops the tag",
 )
 
 
