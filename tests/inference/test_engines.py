@@ -15,6 +15,7 @@ from fusioncam import METHODS, METRICS, ExplainedModel, Speed
 from fusioncam.errors import EngineError, MissingExtraError, UnknownNameError
 from fusioncam.functional.imputation import Imputation
 from fusioncam.functional.masks import FILLS, ChannelMasks, RiseMasks, TransformedMasks
+from fusioncam.inference.context import following_images
 from fusioncam.inference.engines import fixed_graph, openvino_import, selection
 from fusioncam.inference.engines.openvino_network import OpenVinoNetwork, properties
 from fusioncam.methods.score_cam import RISE
@@ -409,3 +410,15 @@ def test_other_settings_keep_pytorch(speed, reason, monkeypatch):
     model.masked_scores(X, MASKS, TARGET, readout="logit")
     assert model.runner.engines.name == "torch"
     assert reason in model.runner.engines.reason
+
+
+def test_the_frames_of_a_clip_repay_a_conversion_together(monkeypatch):
+    """Each makes few passes; single images with as few are not converted."""
+    monkeypatch.setattr(selection, "_WORTH_LOADING", 0)
+    monkeypatch.setattr(selection, "_WORTH_CONVERTING", 0)
+    model = model_of(Small(), "auto")
+    model.masked_scores(X[:1], MASKS[:, :1], 0, readout="logit")
+    assert model.runner.engines.name == "torch"
+    with following_images({}):
+        model.masked_scores(X[:1], MASKS[:, :1], 0, readout="logit")
+        assert model.runner.engines.name == "openvino"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from fusioncam.errors import EngineError
 from fusioncam.inference.agreement import scores_agree
 from fusioncam.inference.cache import memoize_pass
+from fusioncam.inference.context import current_context
 from fusioncam.inference.engines import model_cache
 from fusioncam.inference.engines.conversion import Forward, conversion_failure, convert
 from fusioncam.inference.engines.fingerprint import file_key, fingerprint
@@ -27,6 +28,8 @@ from fusioncam.inference.settings import Speed, computes_bfloat16
 
 # "auto" does not look at fewer passes: reading the parameters would take as long as some of them
 _MIN_JOBS = 64
+# the frames of a clip make few passes each, but many together, and read the parameters once a frame
+_MIN_JOBS_OF_FRAME = 8
 # seconds that passes in PyTorch have to take before a conversion is worth it: it takes 3 to 5 seconds, a stored copy
 # one, and passes in OpenVINO take 0.4 to 0.9 of the time
 _WORTH_CONVERTING, _WORTH_LOADING = 5.0, 2.0
@@ -128,7 +131,7 @@ class EngineSelection:
             raise EngineError("PyTorch compiles the network")
         if not installed():
             raise EngineError('OpenVINO is not installed: pip install "fusioncam[openvino]"')
-        if jobs < _MIN_JOBS:
+        if jobs < (_MIN_JOBS if current_context().last_scores is None else _MIN_JOBS_OF_FRAME):
             raise EngineError(f"{jobs} passes do not repay a conversion")
 
     def _reason_against(self, x: Tensor) -> str | None:
