@@ -15,6 +15,7 @@ from fusioncam.inference.allocator import keep_freed
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.replicas import replicate
 from fusioncam.inference.settings import computes_bfloat16
+from fusioncam.utils.quiet import ignoring
 from toys import CLASSES, linear, problem
 
 
@@ -88,7 +89,7 @@ def test_network_that_cannot_be_copied_has_one_worker():
 
 def test_torchscript_has_one_worker():
     """Its replicate would have weights of their own."""
-    with pytest.warns(FutureWarning):  # TorchScript is deprecated
+    with ignoring(FutureWarning):  # TorchScript is deprecated, but not yet in PyTorch 2.5
         network = torch.jit.trace(linear(), torch.rand(1, 3, 8, 8, dtype=torch.float64))
     assert len(replicate(network, 2)) == 1
 

@@ -35,9 +35,10 @@ def inner_network(network: nn.Module) -> nn.Module:
     return inner if is_yolo and isinstance(inner, nn.Module) else network
 
 
-def fixed_shape_error(error: AssertionError, x: Tensor) -> ShapeError | None:
+def fixed_shape_error(error: Exception, x: Tensor) -> ShapeError | None:
     """Return the error for inputs of a shape that an exported network refuses, or None for other errors."""
-    if not str(error).startswith("Guard failed"):
+    # the second wording is that of PyTorch 2.5
+    if not str(error).startswith(("Guard failed", "Expected input at *args[0].shape")):
         return None
     return ShapeError(
         f"the network was exported for inputs of one shape and refuses x {tuple(x.shape)} ({error}): export it with "

@@ -113,8 +113,10 @@ class NetworkRunner:
         """Return the logits ``(rows, classes)`` of the network or a replica."""
         try:
             return self.reader.logits(lambda: self.calling.outputs(network, x, rows), x)
-        except AssertionError as error:
-            raise fixed_shape_error(error, x) or error from None
+        except (AssertionError, RuntimeError) as error:
+            if refused := fixed_shape_error(error, x):
+                raise refused from None
+            raise
 
     def _read(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Return the logits of outputs that a copy of the network computed; the network's own pass decides how."""
