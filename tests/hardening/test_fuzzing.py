@@ -44,3 +44,11 @@ def test_few_nested_brackets_are_read(tmp_path, monkeypatch):
     with pytest.raises(SettingError, match="nested too deeply"):
         as_plan(path)
     assert len(read) < 30
+
+
+def test_an_empty_number_of_yaml_is_refused(tmp_path):
+    """PyYAML raises an IndexError for it."""
+    path = tmp_path / "plan.yaml"
+    path.write_text("data: photos\nlimit: !!int ''\n")
+    with pytest.raises(SettingError, match="is not YAML that can be read"):
+        as_plan(path)

@@ -160,7 +160,15 @@ def _load_yaml(text: str, source: str | Path) -> tuple[Any, Any]:
         if any(key.tag == "tag:yaml.org,2002:merge" for key in _mapping_keys(node)):  # a few of them may be gigabytes
             raise SettingError(f"the plan {source} has the key '<<': write the settings out")
         return node, None if node is None else loader.construct_document(node)
-    except (yaml.YAMLError, RecursionError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         if isinstance(error, SettingError):
             raise
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
