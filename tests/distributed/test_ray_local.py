@@ -20,7 +20,7 @@ from listeners import Notes
 from processes import family, listening, processes_in, until
 from runs import same
 from samples import photos
-from selection import KILLS
+from selection import number_of
 
 ray = pytest.importorskip("ray")
 pytestmark = [
@@ -34,6 +34,7 @@ pytestmark = [
 HERE = Path(__file__).parents[1]
 PATHS = os.pathsep.join([str(HERE), *filter(None, sys.path)])
 WITH_TOKENS = (2, 52)
+KILLS = number_of("FUSIONCAM_TEST_KILLS", 3)
 
 
 @pytest.fixture
