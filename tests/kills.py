@@ -8,6 +8,11 @@ import signal
 import time
 from collections.abc import Callable
 
+from selection import number_of
+
+# how often runs are killed
+KILLS = number_of("FUSIONCAM_TEST_KILLS", 3)
+
 
 def start_child(run: Callable[[], object]) -> int:
     """Start the run in a child process and return its id."""

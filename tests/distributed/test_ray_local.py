@@ -16,11 +16,11 @@ from fusioncam.bulk import explain_in_bulk
 from fusioncam.distributed.ray_connection import ray_pool
 from fusioncam.distributed.ray_pool import Request
 from killed_ray import PLANS
+from kills import KILLS
 from listeners import Notes
 from processes import family, listening, processes_in, until
 from runs import same
 from samples import photos
-from selection import number_of
 
 ray = pytest.importorskip("ray")
 pytestmark = [
@@ -34,7 +34,6 @@ pytestmark = [
 HERE = Path(__file__).parents[1]
 PATHS = os.pathsep.join([str(HERE), *filter(None, sys.path)])
 WITH_TOKENS = (2, 52)
-KILLS = number_of("FUSIONCAM_TEST_KILLS", 3)
 
 
 @pytest.fixture
