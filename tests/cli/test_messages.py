@@ -35,10 +35,11 @@ def commands(command=None, name="fusioncam"):
 
 COMMANDS = dict(commands())
 OPTIONS = [option for command in COMMANDS.values() for option in command.params if option.opts[0].startswith("-")]
-# options of several commands, except those whose meaning differs between commands
-SHARED = {name for name, times in Counter(one.opts[0] for one in OPTIONS).items() if times > 1} - {
-    "--out",
-    "--target",
+# options of several commands, repeatable or not, except those whose meaning differs between commands
+SHARED = {
+    key
+    for key, times in Counter((one.opts[0], one.multiple) for one in OPTIONS).items()
+    if times > 1 and key[0] not in ("--out", "--target")
 }
 
 
@@ -99,10 +100,10 @@ def parse(line):
         command.make_context(command.name, words, parent=context)
 
 
-@pytest.mark.parametrize("option", sorted(SHARED))
-def test_shared_options_have_one_help_text(option):
-    """An option has the same help text in every command."""
-    texts = {one.help for one in OPTIONS if option in one.opts}
+@pytest.mark.parametrize(("option", "multiple"), sorted(SHARED))
+def test_shared_options_have_one_help_text(option, multiple):
+    """An option has the same help text in every command that takes it once, or several times."""
+    texts = {one.help for one in OPTIONS if option in one.opts and one.multiple == multiple}
 
     assert len(texts) == 1
 

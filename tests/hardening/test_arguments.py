@@ -25,6 +25,7 @@ WORDS = {
     "demo": ("-m", "grad-cam", "-q", "--no-report"),
     "benchmark": ("photos", *FAST, "--metric", "increase", "-q", "--no-report"),
     "report": ("fusioncam-out",),
+    "export-model": ("model.onnx", *SMALL_MODEL),
     "app": SMALL_MODEL,
     "doctor": (*SMALL_MODEL, "--seconds", "0.1"),
     "list layers": SMALL_MODEL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -15,7 +16,6 @@ from fusioncam.explanations.explain import explain_each
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.utils.optional import extra
 
 # trust levels as numbers, so that a tracker draws their course
 LEVELS = {"good": 1.0, "mixed": 0.5, "poor": 0.0}
@@ -77,7 +77,7 @@ def tracker_of(tracker: Any) -> Tracker:
             lambda name, value, step: tracker.log_metric(name, value, step=step),
         )
     if type(tracker).__module__.partition(".")[0] == "wandb":
-        wandb = extra("wandb", "wandb", "runs of Weights & Biases")
+        wandb = sys.modules["wandb"]  # the run comes from it
         return Tracker(
             lambda name, image, step: tracker.log({name: wandb.Image(image)}, step=step),
             lambda name, value, step: tracker.log({name: value}, step=step),

@@ -128,7 +128,10 @@ class Metric(ABC):
         :class:`MethodError` if one of them is needed and not given, :class:`ShapeError` for heatmaps that do not fit
         the images, and :class:`NonFiniteError` for heatmaps with NaN or infinity.
         """
-        model, x, target = usual_arguments(model, x, target)
+        rows: list[tuple[Any, ...]] = []
+        if not self.needs_truth:  # these compare heatmaps with the truth, and may get None for the rest
+            model, x, target = usual_arguments(model, x, target)
+            rows = list(each_row(model, x, target))
         heatmaps = as_heatmaps(heatmaps)
         require_heatmaps(heatmaps)
         needed: dict[str, Any] = {}
@@ -137,7 +140,6 @@ class Metric(ABC):
         if self.needs_method:
             needed["method"] = require_method(self, method)
         with without_graph():
-            rows = [] if self.needs_truth else list(each_row(model, x, target))
             if not rows:
                 return self.values(model, x, target, heatmaps, **needed)
             values = [self.values(*row, heatmaps[n : n + 1], **needed) for n, row in enumerate(rows)]

@@ -33,8 +33,10 @@ class Readings:
 
     def __init__(self, calls: Sequence[ModuleCall], x: Sequence[int], hint: TokenHint | None = None) -> None:
         self.calls, self.x, self.hint = calls, tuple(x), hint or TokenHint()
-        # with several inputs, some runs do not depend on the image; where none does, nothing is known
-        self._runs = Counter(call.name for call in calls if call.varies)
+        # with several inputs, some runs do not depend on the image; where the network's output, which is the last,
+        # does not either, as behind a layer of zeros, nothing is known
+        known = bool(calls) and calls[-1].varies
+        self._runs = Counter(call.name for call in calls if call.varies and known)
         tensors = _tensors(calls)
         self.sequences = Sequences([tensor for tensor, _ in tensors], calls)
         self._swapped = self._swaps_sides(tensors)
