@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from .common import logit, probability
@@ -174,6 +175,23 @@ def road(toy, x: Tensor, c: int, L: Tensor, shares: tuple[float, ...]) -> float:
     most = perturbed(toy, x, c, descending(L), counts, impute=True)
     least = perturbed(toy, x, c, descending(-L), counts, impute=True)
     return sum((le - mo) / 2 for le, mo in zip(least, most, strict=True)) / len(shares)
+
+
+# -- Hesse et al. 2024 (IDSDS) ------------------------------------------------------------------------------------
+
+
+def single_deletion(toy, x: Tensor, c: int, L: Tensor, side: int, readout: str = "logit", impute=False) -> float:
+    """Spearman's correlation of output changes and attribution sums over the cells of a grid."""
+    whole, changes, sums = score(toy, x, c, readout), [], []
+    for cell in itertools.product(range(side), repeat=L.dim()):
+        inside = [
+            i
+            for i in itertools.product(*map(range, L.shape))
+            if all(math.floor((a + 0.5) * side / n) == b for a, n, b in zip(i, L.shape, cell, strict=True))
+        ]
+        changes.append(whole - perturbed(toy, x, c, inside, [len(inside)], readout, impute)[0])
+        sums.append(sum(float(L[i]) for i in inside))
+    return float(spearmanr(changes, sums).statistic)
 
 
 # -- Poppi et al. 2021 (ADCC) -------------------------------------------------------------------------------------

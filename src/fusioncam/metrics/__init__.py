@@ -19,9 +19,11 @@ from fusioncam.metrics.registry import (
 )
 from fusioncam.metrics.removal import ROAD, LeRF, MoRF
 from fusioncam.metrics.sanity import MaxSensitivity, ModelRandomisation, NoiseStability
+from fusioncam.metrics.single_deletion import IDSDS
 
 __all__ = [
     "ADCC",
+    "IDSDS",
     "METRICS",
     "PROTOCOLS",
     "ROAD",

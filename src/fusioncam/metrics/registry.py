@@ -26,6 +26,7 @@ from fusioncam.metrics.grid_pointing_game import GridPointingGame
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame
 from fusioncam.metrics.removal import ROAD, LeRF, MoRF
 from fusioncam.metrics.sanity import MaxSensitivity, ModelRandomisation, NoiseStability
+from fusioncam.metrics.single_deletion import IDSDS
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 from fusioncam.utils.spec_grammar import Registry, Specs
@@ -57,6 +58,7 @@ METRICS: Registry[Metric] = Registry(
         "lerf:road": LeRF(readout="top-1", fill="linear", steps=9, upto=0.9),
         "road": ROAD(),
         "road:pgc": ROAD(readout="logit", removed=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+        "idsds": IDSDS(),
         "coherency": Coherency(),
         "coherency:adcc": Coherency(classes="predicted"),
         "complexity": Complexity(),

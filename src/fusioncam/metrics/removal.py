@@ -176,6 +176,11 @@ def scores_after_removal(
     """Return the scores ``(S, N)`` without each share of the pixels, those with the highest ``relevance`` first."""
     ranks = pixel_order(relevance, metric.ties, metric.seed)
     masks = RankMasks(ranks, [round(share * ranks[0].numel()) for share in shares], hide=True)
-    fill: Fill = Imputation(metric.noise, metric.seed) if metric.fill == "linear" else metric.fill
     target = target_classes(model, x, target, metric.classes)
+    fill = fill_of(metric.fill, metric.noise, metric.seed)
     return model.masked_scores(x, masks, target, readout=metric.readout, fill=fill)
+
+
+def fill_of(fill: str, noise: float, seed: int) -> Fill:
+    """Return the fill of a metric's settings; "linear" is the imputation of ROAD."""
+    return Imputation(noise, seed) if fill == "linear" else fill
