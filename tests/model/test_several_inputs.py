@@ -246,22 +246,36 @@ def test_wrong_inputs_are_reported(settings, x, error, message):
         METHODS["grad-cam"](ExplainedModel(Pair().double(), **settings), x, 1)
 
 
-@pytest.mark.parametrize("images_in_batch", [1, 2])
-def test_a_network_of_one_batch_size_is_reported(images_in_batch):
-    """A wrapper that adds the table of these patients runs on no other batch."""
-    network, tables = positive(Table()), torch.ones(images_in_batch, 2)
+class OfThesePatients(nn.Module):
+    """Adds the table of some patients itself, and so runs on no other batch, and only in this order."""
 
-    class Wrapper(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.wrapped = network
+    def __init__(self, tables: Tensor) -> None:
+        super().__init__()
+        self.wrapped, self.tables = positive(Table()), tables
 
-        def forward(self, x: Tensor) -> Tensor:
-            pooled = self.wrapped.head(self.wrapped.conv(x))
-            return torch.cat([pooled, tables], 1)
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores ``(N, classes)``."""
+        if len(x) != len(self.tables):
+            raise RuntimeError("the sizes of tensors must match")
+        return self.wrapped(x, self.tables)
 
+
+def test_a_network_of_one_batch_size_is_scored_in_such_batches():
+    """Row n of each batch of masked images is image n, also where a channel is constant and so has no mask."""
+    network, x = OfThesePatients(torch.tensor([[1.0, 2.0], [3.0, 0.5]])), torch.rand(2, 3, 8, 8)
+    x[0, 0] = 0.5
+    for layer in (None, "wrapped.conv"):
+        heatmaps = METHODS["score-cam"](ExplainedModel(network, layer), x, 1)
+
+        expected = METHODS["score-cam"](ExplainedModel(network.wrapped, "conv", extra=(network.tables,)), x, 1)
+        torch.testing.assert_close(heatmaps, expected)
+
+
+@pytest.mark.parametrize("method", ["score-cam", "recipro-cam"])
+def test_a_network_of_one_image_is_reported(method):
+    """Such a network cannot be compared with itself on two images."""
     with pytest.raises(ShapeError, match=r"pass them by ExplainedModel\(network, extra="):
-        METHODS["score-cam"](ExplainedModel(Wrapper()), torch.rand(images_in_batch, 3, 8, 8), 1)
+        METHODS[method](ExplainedModel(OfThesePatients(torch.ones(1, 2))), torch.rand(1, 3, 8, 8), 1)
 
 
 def test_explain_takes_the_other_inputs():

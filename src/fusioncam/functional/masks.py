@@ -111,6 +111,16 @@ def active_pairs(masks: Shaped) -> Tensor:
     return torch.ones(masks.shape[1], masks.shape[0]).nonzero().flip(1)
 
 
+def aligned_pairs(masks: Shaped) -> Tensor:
+    """Return all pairs ``(m, n)`` with an active mask of any image, mask by mask: row n of each batch is image n.
+
+    >>> aligned_pairs(torch.ones(2, 2)).tolist()
+    [[0, 0], [0, 1], [1, 0], [1, 1]]
+    """
+    active = masks.active if isinstance(masks, HasActive) else torch.ones(tuple(masks.shape[:2]), dtype=torch.bool)
+    return active.any(1, keepdim=True).expand(active.shape).nonzero()
+
+
 def _black(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (-mean / std).expand_as(x)
 

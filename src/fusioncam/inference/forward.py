@@ -38,19 +38,26 @@ class NetworkRunner:
     """Runs a network: checks the input and converts it, counts the passes, and checks that the output is logits.
 
     ``calling`` is how the network is called. ``reader`` is that of a runner of the same network, which has decided
-    how its outputs are read.
+    how its outputs are read. ``fixed_rows`` is the only batch size on which the network runs, None for any size.
 
     Raises :class:`InputTypeError` if the network is not a ``torch.nn.Module``.
     """
 
     def __init__(
-        self, network: nn.Module, speed: Speed, calling: Calling | None = None, reader: OutputReader | None = None
+        self,
+        network: nn.Module,
+        speed: Speed,
+        calling: Calling | None = None,
+        reader: OutputReader | None = None,
+        *,
+        fixed_rows: int | None = None,
     ) -> None:
         if not isinstance(network, nn.Module):
             raise InputTypeError(f"expected a network (an instance of torch.nn.Module), got {network!r}")
         self.network = network
         self.speed = speed
         self.calling = calling or Calling()
+        self.fixed_rows = fixed_rows
         self._channels_last = True
         self._taken = Recent[torch.Size, bool](_TUNED)
         self._tuners = Recent[tuple[torch.Size, torch.device], ChunkSizeTuner](_TUNED)
@@ -175,6 +182,8 @@ class NetworkRunner:
         Each function has its own replica of the network, since a forward pass may keep state in its modules. Their
         passes are not counted.
         """
+        if self.fixed_rows is not None:
+            return [partial(self._run, self.network)], ChunkSizeTuner((self.fixed_rows,))
         if x.device.type == "cpu":
             keep_freed()
         tuner = self._tuners.get((x.shape[1:], x.device), lambda: ChunkSizeTuner(self.speed.batch_sizes(x.device)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -58,6 +59,8 @@ def explains(function: F) -> F:
         except RuntimeError as error:
             if isinstance(error, (FusionCamError, torch.OutOfMemoryError)) or not takes_one_batch_size(model, x):
                 raise
+            with suppress(RuntimeError, ShapeError):
+                return memoised(method, model.with_fixed_rows(len(x)), x, target)
             raise ShapeError(
                 f"the network runs on a batch of {len(x)}, as passed, and not on one of {len(x) + 1}, which methods "
                 "need: if it adds other inputs itself, make these its arguments and pass them by "

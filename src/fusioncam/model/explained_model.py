@@ -117,6 +117,11 @@ class ExplainedModel:
         runner = NetworkRunner(self.network, self.speed, calling, reader)
         return self._with(self.network, self.layer, runner, layers)
 
+    def with_fixed_rows(self, rows: int) -> ExplainedModel:
+        """Return the same network, which runs only on batches of so many images, in their order."""
+        runner = NetworkRunner(self.network, self.speed, self.runner.calling, self.runner.reader, fixed_rows=rows)
+        return self._with(self.network, self.layer, runner)
+
     def _with(
         self,
         network: nn.Module,

@@ -187,7 +187,8 @@ class LayerSearch:
     def _influential(self, x: Tensor) -> str:
         """Return the last layer whose maps, without class and register tokens, influence the highest logit."""
         self.candidates(x)  # raises the error of a network without hooks
-        found, x = self._before_answer(find_last(self._before_predictions(x)), x), self._runner.validate_input(x)[:1]
+        found = self._before_answer(find_last(self._before_predictions(x)), x)
+        x = self._runner.validate_input(x)[: self._runner.fixed_rows or 1]
         outputs: dict[str, list[Tensor]] = {}
         highest = torch.zeros(())
         names, network = [candidate.name for candidate in found], self._runner.network

@@ -11,7 +11,7 @@ from torch import Tensor
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ShapeError, require_known
 from fusioncam.functional.heatmaps import precise
-from fusioncam.functional.masks import FILLS, Fill, MaskSource, active_pairs, blend, select_images
+from fusioncam.functional.masks import FILLS, Fill, MaskSource, active_pairs, aligned_pairs, blend, select_images
 from fusioncam.inference.batching import score_in_batches
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.model.scores import Target, as_targets, read_scores
@@ -69,7 +69,7 @@ def masked_scores(
             blended = blend(select_images(x, image), mask, background(image, mask))
             return read_scores(replica(blended), targets[image], readout)
 
-        pairs = active_pairs(masks).to(x.device)
+        pairs = (active_pairs(masks) if runner.fixed_rows is None else aligned_pairs(masks)).to(x.device)
         replicas, tuner = runner.replica_calls(x, len(pairs))
         values = score_in_batches([partial(score, replica) for replica in replicas], pairs, tuner)
     scores = torch.full(tuple(masks.shape[:2]), torch.nan, dtype=precise(x).dtype, device=x.device)
