@@ -29,6 +29,7 @@ TWINS = {
     "finer-cam": (gradient.finer_cam, {"references": 1}),
     "expected-grad-cam": (gradient.expected_grad_cam, {"samples": 5}),
     "refine-cam": (gradient.refine_cam, {}),
+    "winsor-cam": (gradient.winsor_cam, {}),
     "legrad": (attention.legrad, {}),
     "grad-eclip": (attention.grad_eclip, {}),
     "integrated-gradients": (gradient.integrated_gradients, {"steps": 7}),

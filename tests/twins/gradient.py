@@ -156,6 +156,28 @@ def fullgrad(toy, x: Tensor, c: int, rescale: str = "layer") -> Tensor:
     return s(S)
 
 
+def winsor_cam(toy, x: Tensor, c: int, theta: float = 90, layer: str = "features") -> Tensor:
+    """Winsor-CAM (arXiv 2507.10846): Grad-CAM of all convolutions with importances clipped from above."""
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    layers = [name for name, module in toy.named_modules() if isinstance(module, kinds)]
+    maps, importances = [], []
+    for name in layers or [layer]:
+        A, g = maps_and_derivatives(toy, x, c, name)
+        alpha = [float(g[k].sum()) / g[k].numel() for k in range(len(A))]
+        maps.append(up(s(relu(sum(a * A[k] for k, a in enumerate(alpha)))), x.shape[1:]))
+        importances.append(sum(alpha) / len(alpha))
+    positive = [i for i in importances if i > 0]
+    if not positive:
+        return torch.zeros(x.shape[1:], dtype=x.dtype)
+    t = percentile(torch.tensor(positive, dtype=torch.float64), theta)
+    low, high = min(min(positive), t), min(max(positive), t)
+    L = torch.zeros(x.shape[1:], dtype=x.dtype)
+    for M, i in zip(maps, importances, strict=True):
+        if i > 0:
+            L = L + (1.0 if low == high else 0.1 + 0.9 * (min(i, t) - low) / (high - low)) * M
+    return s(L)
+
+
 def shapley_cam(toy, x: Tensor, c: int, utility: str = "rest", layer: str = "features") -> Tensor:
     """ShapleyCAM (arXiv 2501.06261): mean of dU/dA - (Hessian of U) A / 2; U is ReST, logit + ln probability."""
     A, Y = maps_and_scores(toy, x, layer)

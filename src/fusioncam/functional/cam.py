@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fusioncam.functional.heatmaps import expand_like, weighted_sum
+from fusioncam.functional.heatmaps import expand_like, is_flat, minmax, percentile, relu_above_rounding, weighted_sum
 
 
 def spatial_sum(maps: Tensor) -> Tensor:
@@ -89,3 +89,21 @@ def eigen_grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     cam = first_principal_component(products)
     agreement = (cam * products.sum(1)).flatten(1).sum(1)
     return torch.where(expand_like(agreement, cam) < 0, -cam, cam)
+
+
+def winsorised_weights(importances: Tensor, theta: float, low: float = 0.1) -> Tensor:
+    """Return the weights of layers by their importances, both ``(N, L)``, as Winsor-CAM (arXiv 2507.10846).
+
+    Positive importances above their ``theta``-th percentile are lowered to it, and then rescaled to [``low``, 1];
+    equal ones have the weight 1, and those that are not positive the weight 0.
+
+    >>> winsorised_weights(torch.tensor([[-1.0, 1.0, 3.0, 50.0]]), theta=50)
+    tensor([[0.0000, 0.1000, 1.0000, 1.0000]])
+    """
+    weights = torch.zeros_like(importances)
+    for row, values in zip(weights, relu_above_rounding(importances), strict=True):
+        positive = values[None, values > 0]
+        if positive.shape[1]:
+            clipped = positive.clamp(max=percentile(positive, theta)[:, None])
+            row[values > 0] = 1 if is_flat(clipped) else (low + (1 - low) * minmax(clipped))[0]
+    return weights

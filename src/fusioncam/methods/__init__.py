@@ -29,6 +29,7 @@ from fusioncam.methods.opti_cam import OptiCAM
 from fusioncam.methods.registry import METHODS
 from fusioncam.methods.score_cam import ISCAM, RISE, SSCAM, ScoreCAM
 from fusioncam.methods.smoothing import Augmented, ExpectedGradCAM, IntegratedGradients, SmoothGradCAMPlusPlus
+from fusioncam.methods.winsor_cam import WinsorCAM
 
 __all__ = [
     "CAM",
@@ -76,6 +77,7 @@ __all__ = [
     "ShapleyCAM",
     "SmoothGradCAMPlusPlus",
     "UnionCAM",
+    "WinsorCAM",
     "XGradCAM",
     "fuse",
 ]

@@ -34,6 +34,7 @@ from fusioncam.methods.multi_layer import FullGrad, MultiLayer, Multiscale, Poly
 from fusioncam.methods.opti_cam import OptiCAM
 from fusioncam.methods.score_cam import ISCAM, RISE, SSCAM, ScoreCAM
 from fusioncam.methods.smoothing import Augmented, ExpectedGradCAM, IntegratedGradients, SmoothGradCAMPlusPlus
+from fusioncam.methods.winsor_cam import WinsorCAM
 from fusioncam.utils.spec_grammar import Registry
 
 _XPLAINCAM = ScoreCAM(readout="probability", softmax=False, normalise="before", maps="normalised")
@@ -56,6 +57,7 @@ METHODS: Registry[Method] = Registry(
         "finer-cam": FinerCAM(),
         "expected-grad-cam": ExpectedGradCAM(),
         "refine-cam": RefineCAM(),
+        "winsor-cam": WinsorCAM(),
         "legrad": LeGrad(),
         "grad-eclip": GradECLIP(),
         "integrated-gradients": IntegratedGradients(),

@@ -196,19 +196,26 @@ class ExplainedModel:
         """
         return self.records(x, target, [layer])[0]
 
-    def records(self, x: Tensor, target: Target, layers: Iterable[str | nn.Module | None]) -> list[Record]:
-        """Return the records of several layers, from one pass; None is the target layer."""
+    def records(
+        self, x: Tensor, target: Target, layers: Iterable[str | nn.Module | None], *, skip_unused: bool = False
+    ) -> list[Record]:
+        """Return the records of several layers, from one pass; None is the target layer.
+
+        ``skip_unused`` leaves out the layers that the target's logit does not depend on, if it depends on others.
+        """
         names = [self._layer_name(x, layer) for layer in layers]
         prefetched = (layer or self.layers.default(x) for layer in prefetched_layers(x))
-        records = self._record_layers(x, target, frozenset([*names, *prefetched]))
-        return [records[name] for name in names]
+        records = self._record_layers(x, target, frozenset([*names, *prefetched]), skip_unused)
+        return [records[name] for name in names if name in records]
 
     def _layer_name(self, x: Tensor, layer: str | nn.Module | None) -> str:
         return self.layers.default(x) if layer is None else layer_name(self.network, layer)
 
     @memoize_pass
-    def _record_layers(self, x: Tensor, target: Target, layers: frozenset[str]) -> dict[str, Record]:
-        return record_layers(self.runner, x, target, layers, self.layers)
+    def _record_layers(
+        self, x: Tensor, target: Target, layers: frozenset[str], skip_unused: bool
+    ) -> dict[str, Record]:
+        return record_layers(self.runner, x, target, layers, self.layers, skip_unused=skip_unused)
 
     def masked_scores(
         self, x: Tensor, masks: MaskSource, target: Target, *, readout: str, fill: Fill = "mean"

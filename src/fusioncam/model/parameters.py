@@ -1,4 +1,4 @@
-"""Parameters of a network that some methods use: channel biases, and the weights of a linear head."""
+"""Layers by their kind, and the parameters that some methods use: channel biases and the weights of a head."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ from fusioncam.inference import hooks
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.recording import Record
 from fusioncam.model.scores import Target, coefficients
+
+
+def convolutions(model: ExplainedModel, x: Tensor) -> list[str]:
+    """Return the convolutions that output feature maps for ``x``, in the order in which they run.
+
+    In networks with fewer than two, they are the layer normalisations, and where there are none, the model's layer.
+    """
+    names = [candidate.name for candidate in model.layers.candidates(x)]
+    found = [name for name in names if isinstance(hooks.find(model.network, name), _ConvNd)]
+    norms = [name for name in names if isinstance(hooks.find(model.network, name), (nn.LayerNorm, nn.RMSNorm))]
+    return found if len(found) > 1 else norms or found or [model.layers.default(x)]
 
 
 def channel_biases(model: ExplainedModel, x: Tensor) -> dict[str, Tensor]:

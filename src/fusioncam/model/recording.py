@@ -40,11 +40,18 @@ class Record:
 
 
 def record_layers(
-    runner: NetworkRunner, x: Tensor, target: Target, layers: Iterable[str], search: LayerSearch
+    runner: NetworkRunner,
+    x: Tensor,
+    target: Target,
+    layers: Iterable[str],
+    search: LayerSearch,
+    *,
+    skip_unused: bool = False,
 ) -> dict[str, Record]:
     """Return one record per layer, from one forward and one backward pass of the target's logit.
 
-    Where the network has no gradients, the records have none. Raises the errors of :func:`forward_with_outputs` and
+    Where the network has no gradients, the records have none. ``skip_unused`` leaves out the layers that the logit
+    does not depend on, if it depends on others. Raises the errors of :func:`forward_with_outputs` and
     :func:`output_gradients`.
     """
     layers = list(layers)
@@ -60,7 +67,10 @@ def record_layers(
             logits, outputs = forward_with_outputs(runner, runner.validate_input(x), layers, search)
         found = [None] * len(outputs)
     records = {}
+    skip_unused &= any(gradient is not None for gradient in found)
     for (layer, output), gradient in zip(outputs.items(), found, strict=True):
+        if gradient is None and skip_unused:
+            continue
         layout = search.layout(layer, output.shape, x)
         if gradient is None:
             gradients: Tensor | MethodError = no_gradients(runner, x, layer, search, layout)
