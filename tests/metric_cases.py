@@ -14,11 +14,11 @@ METHOD = METHODS["grad-cam"]
 
 
 # metrics of single images with repeatable values: a mosaic needs several classes, and time and memory vary
-ALONE = [name for name in METRICS if name not in ("grid-pointing-game", "seconds", "peak-memory")]
+ALONE = [name for name in METRICS if name not in ("grid-pointing-game", "grid-contrast", "seconds", "peak-memory")]
 
 
 # metrics of ranks: rounding exchanges the ranks of nearly equal pixels
-RANKING = ("model-randomisation", "noise-stability")
+RANKING = ("model-randomisation", "smooth-model-randomisation", "noise-stability", "contrast", "idsds")
 
 
 def case(toy_name="small", images=3, dtype=torch.float64):

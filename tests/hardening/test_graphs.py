@@ -57,7 +57,7 @@ def test_heatmaps_hold_no_graph(name, mode):
 @pytest.mark.parametrize("name", METRICS)
 def test_values_hold_no_graph(name, mode):
     """The same for metrics, with heatmaps that require a gradient too."""
-    mosaic = name == "grid-pointing-game"
+    mosaic = name.startswith("grid-")
     model, x, target, heatmaps, truth, _ = case(images=4 if mosaic else 3)
     metric = METRICS[name]
     if mosaic:

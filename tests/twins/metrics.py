@@ -213,3 +213,9 @@ def complexity(L: Tensor) -> float:
 def adcc(toy, x: Tensor, c: int, L: Tensor, cam) -> float:
     parts = coherency(toy, x, c, L, cam), 1 - complexity(L), 1 - average_drop(toy, x, c, L)
     return 0.0 if 0 in parts else 3 / sum(1 / part for part in parts)
+
+
+def arcc(toy, x: Tensor, c: int, L: Tensor, cam, shares: tuple[float, ...]) -> float:
+    """ADCC with 2 ROAD, clipped to [0, 1], in place of 1 - drop (arXiv 2605.14641)."""
+    parts = coherency(toy, x, c, L, cam), 1 - complexity(L), min(1, max(0, 2 * road(toy, x, c, L, shares)))
+    return 0.0 if 0 in parts else 3 / sum(1 / part for part in parts)

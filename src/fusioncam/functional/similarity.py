@@ -1,4 +1,4 @@
-"""Similarity of two heatmaps."""
+"""Similarity of two heatmaps, and the entropy of one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fusioncam.functional.heatmaps import is_flat
+from fusioncam.functional.heatmaps import is_flat, minmax
 
 
 def relative_change(heatmaps: Tensor, others: Tensor) -> Tensor:
@@ -50,6 +50,21 @@ def spearman(first: Tensor, second: Tensor) -> Tensor:
     [1.0]
     """
     return pearson(ranks(first), ranks(second)).to(first)
+
+
+def histogram_entropy(maps: Tensor, bins: int) -> Tensor:
+    """Return the entropy of the histogram of each map ``(N, *s)`` as ``(N,)``; 0 for a constant map.
+
+    The bins divide the range of each map evenly, so that its scale does not count.
+
+    >>> histogram_entropy(torch.tensor([[0.0, 0.1, 0.9, 1.0]]), 2).exp().tolist()
+    [2.0]
+    """
+    index = (minmax(maps.flatten(1)) * bins).long().clamp(max=bins - 1)
+    counts = torch.zeros(len(maps), bins, dtype=torch.float64, device=maps.device)
+    shares = counts.scatter_add_(1, index, torch.ones_like(index, dtype=torch.float64)) / index.shape[1]
+    entropy: Tensor = torch.special.entr(shares).sum(1)
+    return entropy.to(maps)
 
 
 SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"spearman": spearman, "pearson": pearson}

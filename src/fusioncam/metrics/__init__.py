@@ -1,7 +1,8 @@
 """Metrics of heatmaps: ``METRICS[name](model, x, target, heatmaps)``."""
 
-from fusioncam.metrics.adcc import ADCC, Coherency, Complexity
+from fusioncam.metrics.adcc import ADCC, ARCC, Coherency, Complexity
 from fusioncam.metrics.base import CurveMetric, Metric, MetricLike, protocol
+from fusioncam.metrics.contrast import Contrast, GridContrast
 from fusioncam.metrics.cost import Cost
 from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
@@ -18,11 +19,12 @@ from fusioncam.metrics.registry import (
     settings_of,
 )
 from fusioncam.metrics.removal import ROAD, LeRF, MoRF
-from fusioncam.metrics.sanity import MaxSensitivity, ModelRandomisation, NoiseStability
+from fusioncam.metrics.sanity import EfficientRandomisation, MaxSensitivity, ModelRandomisation, NoiseStability
 from fusioncam.metrics.single_deletion import IDSDS
 
 __all__ = [
     "ADCC",
+    "ARCC",
     "IDSDS",
     "METRICS",
     "PROTOCOLS",
@@ -32,10 +34,13 @@ __all__ = [
     "BoxAccuracy",
     "Coherency",
     "Complexity",
+    "Contrast",
     "Cost",
     "CurveMetric",
     "Deletion",
+    "EfficientRandomisation",
     "EnergyShare",
+    "GridContrast",
     "GridPointingGame",
     "IncreaseInConfidence",
     "Insertion",

@@ -1,4 +1,4 @@
-"""ADCC and its parts: whether a heatmap is coherent, simple and faithful at once (Poppi et al. 2021)."""
+"""ADCC, ARCC and their parts: whether a heatmap is coherent, simple and faithful at once (Poppi et al. 2021)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, regenerate
 from fusioncam.metrics.faithfulness import CHOOSERS, AverageDrop
 from fusioncam.metrics.masking import as_masks, target_classes
+from fusioncam.metrics.removal import ROAD
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -98,6 +99,60 @@ class ADCC(Metric):
         )
 
 
+@dataclass(frozen=True)
+class ARCC(Metric):
+    """ARCC: the harmonic mean of coherency, simplicity and twice ROAD (arXiv 2605.14641).
+
+    ADCC with ROAD in place of the average drop, so that no method optimises it: ROAD, in [-0.5, 0.5], is doubled and
+    cut to [0, 1]. ``removed`` and ``noise`` are those of :class:`fusioncam.metrics.removal.ROAD`, whose other
+    settings are the defaults; ``fill`` is shown for the coherency. The value is 0 if any part is 0, otherwise NaN if
+    any part is undefined.
+    """
+
+    family: ClassVar[str] = "faithfulness"
+    higher_is_better: ClassVar[bool] = True
+    paper: ClassVar[str] = "arXiv 2605.14641"
+    needs_method: ClassVar[bool] = True
+
+    readout: str = "probability"
+    classes: str = "target"
+    fill: str = "mean"
+    removed: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
+    noise: float = 0.01
+    ties: str = "random"
+    seed: int = 0
+    resize: str = "linear"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._road()  # checks its settings
+
+    def _road(self) -> ROAD:
+        return ROAD(
+            self.readout,
+            self.classes,
+            removed=self.removed,
+            noise=self.noise,
+            ties=self.ties,
+            seed=self.seed,
+            resize=self.resize,
+        )
+
+    @property
+    def cost(self) -> str:
+        """The forward passes per image; M is the number that the method takes."""
+        return f"M + {self._road().cost}"
+
+    def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
+        """Return the harmonic mean ``(N,)`` in [0, 1]."""
+        inputs = (model, x, target, heatmaps)
+        return harmonic_mean(
+            Coherency(self.classes, self.fill, self.resize)(*inputs, method=method),
+            1 - Complexity(self.resize)(*inputs),
+            (2 * self._road()(*inputs)).clamp(0, 1),
+        )
+
+
 # -- arithmetic --------------------------------------------------------------------------------------------------
 
 
@@ -128,5 +183,14 @@ def adcc(coherency: Tensor, complexity: Tensor, drop: Tensor) -> Tensor:
     >>> adcc(torch.tensor([1.0, 1.0]), torch.tensor([0.5, 1.0]), torch.tensor([0.0, 0.0])).tolist()
     [0.75, 0.0]
     """
-    parts = torch.stack([coherency, 1 - complexity, 1 - drop])
-    return (3 / (1 / parts).sum(0)).masked_fill((parts == 0).any(0), 0)
+    return harmonic_mean(coherency, 1 - complexity, 1 - drop)
+
+
+def harmonic_mean(*parts: Tensor) -> Tensor:
+    """Return the harmonic mean ``(N,)`` of parts ``(N,)`` in [0, 1]: 0 if any of them is 0.
+
+    >>> harmonic_mean(torch.tensor([1.0, torch.nan]), torch.tensor([0.5, 0.0])).tolist()
+    [0.6666666865348816, 0.0]
+    """
+    stacked = torch.stack(parts)
+    return (len(parts) / (1 / stacked).sum(0)).masked_fill((stacked == 0).any(0), 0)

@@ -71,7 +71,20 @@ class GridPointingGame(Metric):
         return torch.cat([self._shares(model, images, classes, method) for images, classes in mosaics]).to(heatmaps)
 
     def _shares(self, model: ExplainedModel, images: Tensor, classes: Tensor, method: Method) -> Tensor:
-        """Return the share of each tile ``(tiles,)`` of one mosaic."""
+        """Return the value of each tile ``(tiles,)`` of one mosaic."""
+        whole, masks = self.mosaic(images, classes)
+        # one class at a time, because a mosaic is large
+        shares = [
+            energy_share(regenerate(method, model, whole, index[None]), mask[None])
+            for index, mask in zip(classes, masks, strict=True)
+        ]
+        return torch.cat(shares)
+
+    def mosaic(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mosaic ``(1, C, *S)`` of images and the mask of each tile ``(tiles, *S)``.
+
+        Raises :class:`TargetError` unless the classes differ.
+        """
         if len(set(classes.tolist())) < len(classes):
             raise TargetError(
                 f"images of a mosaic must have different classes, got {classes.tolist()}: choose them with groups()"
@@ -79,13 +92,7 @@ class GridPointingGame(Metric):
         whole = mosaic(images, self.side)
         if self.shrink:
             whole = shrunk(whole, images.shape[2:])
-        masks = tile_masks(self.side, whole.shape[2:]).to(whole.device)
-        # one class at a time, because a mosaic is large
-        shares = [
-            energy_share(regenerate(method, model, whole, index[None]), mask[None])
-            for index, mask in zip(classes, masks, strict=True)
-        ]
-        return torch.cat(shares)
+        return whole, tile_masks(self.side, whole.shape[2:]).to(whole.device)
 
 
 def mosaic(images: Tensor, side: int) -> Tensor:

@@ -17,15 +17,16 @@ from fusioncam.data.ground_truth import Truth
 from fusioncam.methods.base import Method
 from fusioncam.methods.ensembles import Fuse
 from fusioncam.methods.registry import METHODS
-from fusioncam.metrics.adcc import ADCC, Coherency, Complexity
+from fusioncam.metrics.adcc import ADCC, ARCC, Coherency, Complexity
 from fusioncam.metrics.base import Metric, MetricLike
+from fusioncam.metrics.contrast import Contrast, GridContrast
 from fusioncam.metrics.cost import Cost
 from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
 from fusioncam.metrics.grid_pointing_game import GridPointingGame
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame
 from fusioncam.metrics.removal import ROAD, LeRF, MoRF
-from fusioncam.metrics.sanity import MaxSensitivity, ModelRandomisation, NoiseStability
+from fusioncam.metrics.sanity import EfficientRandomisation, MaxSensitivity, ModelRandomisation, NoiseStability
 from fusioncam.metrics.single_deletion import IDSDS
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
@@ -64,6 +65,8 @@ METRICS: Registry[Metric] = Registry(
         "complexity": Complexity(),
         "adcc": ADCC(),
         "adcc:official": ADCC(classes="predicted"),
+        "arcc": ARCC(),
+        "arcc:pgc": ARCC(readout="logit"),
         "pointing-game": PointingGame(),
         "energy-in-box": EnergyShare(),
         "energy-in-mask": EnergyShare("mask"),
@@ -71,7 +74,11 @@ METRICS: Registry[Metric] = Registry(
         "best-iou": IoU(threshold=None),
         "box-accuracy": BoxAccuracy(),
         "grid-pointing-game": GridPointingGame(),
+        "grid-contrast": GridContrast(),
         "model-randomisation": ModelRandomisation(),
+        "smooth-model-randomisation": ModelRandomisation(samples=10),
+        "efficient-model-randomisation": EfficientRandomisation(),
+        "contrast": Contrast(),
         "noise-stability": NoiseStability(),
         "max-sensitivity": MaxSensitivity(),
         "seconds": Cost(),
@@ -90,7 +97,7 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "torchcam": ("average-drop:torchcam", "increase:torchcam", "insertion:torchcam", "deletion:torchcam"),
     "adcc": ("average-drop:adcc", "coherency:adcc", "complexity", "adcc:official"),
     "road": ("morf:road", "lerf:road"),
-    "pgc": ("road:pgc",),
+    "pgc": ("road:pgc", "arcc:pgc"),
     "score-cam": ("average-drop:score-cam", "increase:score-cam"),
 }
 

@@ -7,6 +7,7 @@ calls are not cached, because no other call could use them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,8 +15,8 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_count, require_known
-from fusioncam.functional.heatmaps import expand_like
-from fusioncam.functional.similarity import heatmap_similarity, relative_change
+from fusioncam.functional.heatmaps import expand_like, is_flat
+from fusioncam.functional.similarity import heatmap_similarity, histogram_entropy, relative_change
 from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, random_like, regenerate, require_method, require_number, validate_heatmaps
 from fusioncam.metrics.randomisation import DRAWS, randomised, with_fixed_layer
@@ -38,6 +39,10 @@ class ModelRandomisation(Metric):
     networks: the last feature maps of EfficientNet-Lite0 shrink by eight orders of magnitude. ``similarity`` is
     "spearman", the paper's rank correlation, or "pearson". The value of a constant heatmap is NaN; a constant heatmap
     of a copy counts as 0.
+
+    With ``samples`` above 0 it is the smooth test (Hedstroem et al. 2023, arXiv 2405.02383): each heatmap, also that
+    of the trained network, is the mean over so many noisy images, because noise in heatmaps lowers their similarity
+    as randomisation does. ``level`` is that of :class:`NoiseStability`. The paper takes 50 samples.
     """
 
     family: ClassVar[str] = "sanity"
@@ -49,16 +54,20 @@ class ModelRandomisation(Metric):
     draw: str = "shuffle"
     similarity: str = "spearman"
     seed: int = 0
+    samples: int = 0
+    level: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_known("draw", self.draw, DRAWS)
         require_count("stages", self.stages)
+        require_number("samples", self.samples, 0, integer=True)
+        require_number("level", self.level, 0)
 
     @property
     def cost(self) -> str:
         """The forward passes per image; M is the number that the method takes."""
-        return f"{self.stages} M"
+        return f"{(self.stages + 1) * self.samples or self.stages} M"
 
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
         """Return the mean similarity ``(N,)`` in [-1, 1]."""
@@ -69,10 +78,50 @@ class ModelRandomisation(Metric):
     ) -> Tensor:
         """Return the similarity at each stage, the least changed network first, ``(stages, N)``."""
         method, heatmaps = require_method(self, method), validate_heatmaps(heatmaps, x)
-        copies = randomised(with_fixed_layer(model, x), self.stages, self.draw, self.seed)
-        return torch.stack(
-            [heatmap_similarity(heatmaps, regenerate(method, copy, x, target), self.similarity) for copy in copies]
-        )
+        fixed = with_fixed_layer(model, x)
+
+        def explain(copy: ExplainedModel) -> Tensor:
+            return smooth_heatmaps(method, copy, x, target, self.samples, self.level, self.seed)
+
+        if self.samples:
+            heatmaps = explain(fixed)
+        copies = randomised(fixed, self.stages, self.draw, self.seed)
+        return torch.stack([heatmap_similarity(heatmaps, explain(copy), self.similarity) for copy in copies])
+
+
+@dataclass(frozen=True)
+class EfficientRandomisation(Metric):
+    """Efficient model randomisation: the rise of the heatmap's entropy in a random network (Hedstroem et al. 2023).
+
+    arXiv 2405.02383. ``(C(H') - C(H)) / C(H)``, where ``H'`` is the heatmap of a copy of the network whose layers are
+    all random, and ``C`` the entropy of the histogram of a heatmap with ``bins`` bins: a heatmap of what the network
+    learned is simpler than one of a random network. It takes one heatmap and compares no pixels, so that noise in
+    heatmaps does not count. ``draw`` is that of :class:`ModelRandomisation`; the paper resets layers. NaN for a
+    constant heatmap; -1 for a constant heatmap of the copy.
+    """
+
+    family: ClassVar[str] = "sanity"
+    higher_is_better: ClassVar[bool] = True
+    paper: ClassVar[str] = "arXiv 2405.02383"
+    needs_method: ClassVar[bool] = True
+    cost: ClassVar[str] = "1 M"
+
+    bins: int = 100
+    draw: str = "shuffle"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_known("draw", self.draw, DRAWS)
+        require_number("bins", self.bins, 2, integer=True)
+
+    def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
+        """Return the relative rise ``(N,)``, at least -1."""
+        heatmaps = validate_heatmaps(heatmaps, x)
+        (copy,) = randomised(with_fixed_layer(model, x), 1, self.draw, self.seed)
+        before = histogram_entropy(heatmaps, self.bins)
+        after = histogram_entropy(regenerate(method, copy, x, target), self.bins)
+        return ((after - before) / before).masked_fill(is_flat(heatmaps), torch.nan)
 
 
 @dataclass(frozen=True)
@@ -107,11 +156,9 @@ class NoiseStability(Metric):
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
         """Return the mean similarity ``(N,)`` in [-1, 1]."""
         heatmaps = validate_heatmaps(heatmaps, x)
-        spread = expand_like(x.flatten(1).amax(1) - x.flatten(1).amin(1), x)
-        noisy = (x + self.level * spread * noise for noise in random_like(torch.randn, x, self.samples, self.seed))
         similarities = [
             heatmap_similarity(heatmaps, regenerate(method, model, images, target), self.similarity)
-            for images in noisy
+            for images in noisy_images(x, self.samples, self.level, self.seed)
         ]
         return torch.stack(similarities).mean(0)
 
@@ -151,3 +198,19 @@ class MaxSensitivity(Metric):
         nearby = (x + self.radius * (2 * draw - 1) for draw in draws)
         changes = [relative_change(heatmaps, regenerate(method, model, images, target)) for images in nearby]
         return torch.stack(changes).amax(0)
+
+
+def noisy_images(x: Tensor, samples: int, level: float, seed: int) -> Iterator[Tensor]:
+    """Yield ``samples`` noisy copies of images ``x``; ``level`` is the noise relative to the range of each image."""
+    spread = expand_like(x.flatten(1).amax(1) - x.flatten(1).amin(1), x)
+    return (x + level * spread * noise for noise in random_like(torch.randn, x, samples, seed))
+
+
+def smooth_heatmaps(
+    method: Method, model: ExplainedModel, x: Tensor, target: Target, samples: int, level: float, seed: int
+) -> Tensor:
+    """Return the mean heatmaps ``(N, *s)`` of noisy images; with 0 samples those of the images."""
+    if not samples:
+        return regenerate(method, model, x, target)
+    heatmaps = [regenerate(method, model, images, target) for images in noisy_images(x, samples, level, seed)]
+    return torch.stack(heatmaps).mean(0)
