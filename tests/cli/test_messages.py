@@ -39,7 +39,7 @@ OPTIONS = [option for command in COMMANDS.values() for option in command.params 
 SHARED = {
     key
     for key, times in Counter((one.opts[0], one.multiple) for one in OPTIONS).items()
-    if times > 1 and key[0] not in ("--out", "--target")
+    if times > 1 and key[0] not in ("--out", "--target") and key != ("--method", False)
 }
 
 

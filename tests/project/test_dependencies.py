@@ -21,7 +21,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 FOR_DEVELOPERS = {"browser", "test", "docs", "dev"}
 FOR_USERS = sorted(EXTRAS.keys() - FOR_DEVELOPERS)
 # packages whose modules have another name
-MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit_image": "skimage"}
+MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit_image": "skimage", "scikit_learn": "sklearn"}
 REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[(?P<extras>[^]]*)\])?(?P<bounds>.*)")
 
 

@@ -19,6 +19,7 @@ LAYERS = [
     {"cli"},
     {"report"},
     {"__init__", "labels"},  # labels re-exports a module of data under its old name
+    {"audit"},
     {"benchmark", "app", "bulk", "compat"},
     {"explanations"},
     {"trust"},
@@ -35,7 +36,19 @@ LAYERS = [
 HEIGHT = {name: -row for row, names in enumerate(LAYERS) for name in names}
 FILES = sorted(SOURCE.rglob("*.py"))
 # what only some commands need, and what takes a second to import
-HEAVY = {"torch", "timm", "matplotlib", "rich.table", "jinja2", "pandas", "scipy", "gradio", "ray", "openvino"}
+HEAVY = {
+    "torch",
+    "timm",
+    "matplotlib",
+    "rich.table",
+    "jinja2",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "gradio",
+    "ray",
+    "openvino",
+}
 
 
 def package_of(path):
@@ -123,6 +136,7 @@ def test_packages_only_export():
                 "demo",
                 "explain",
                 "benchmark",
+                "audit",
                 "report",
                 "app",
                 "doctor",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from fusioncam.explanations.explanation import run_facts
 from fusioncam.utils.files import folder_lock, to_json
 
 _LISTED_FAILURES = 20  # failures that the result lists
+# lists the images of a run, in the same order at every call
+ListImages = Callable[[], Iterable[FoundImage]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def explain_in_bulk(
     device: str | None = None,
     workers: Workers | None = None,
     listener: ProgressListener | None = None,
+    list_images: ListImages | None = None,
 ) -> BulkResult:
     """Explain the images of the plan that no shard in the folder holds yet.
 
@@ -76,13 +80,16 @@ def explain_in_bulk(
     Ctrl-C ends the run early; the result then has ``interrupted`` set. Read the heatmaps with
     :func:`fusioncam.read_heatmaps`.
 
+    ``list_images`` returns other images than all those of ``plan.images``, in the same order at every call.
+
     Raises :class:`ResultsError` for a folder of another plan or of other images, :class:`ImageError` for images
     that do not exist, :class:`OutputError` if the folder cannot be written.
     """
     folder, workers, listener = Folder(str(out)), workers or LocalWorkers(), listener or ProgressListener()
     with _exclusive(folder):
         require_same(folder, plan)
-        run = _Run(plan, folder, _facts(plan, "cpu" if workers.is_remote else device), listener)
+        facts = _facts(plan, "cpu" if workers.is_remote else device)
+        run = _Run(plan, folder, facts, listener, list_images or partial(_images_of, plan, folder))
         run.start()
         try:
             run.work(workers, ExplainSetUp(plan, folder, device))
@@ -93,6 +100,10 @@ def explain_in_bulk(
 
 def _exclusive(folder: Folder) -> AbstractContextManager[None]:
     return folder_lock(Path(folder.url), "overlays/*") if is_local(folder.url) else nullcontext()
+
+
+def _images_of(plan: BulkPlan, folder: Folder) -> Iterator[FoundImage]:
+    return chain.from_iterable(images_at(path, folder.url) for path in plan.images)
 
 
 def _facts(plan: BulkPlan, device: str | None) -> dict[str, Any]:
@@ -106,8 +117,16 @@ def _facts(plan: BulkPlan, device: str | None) -> dict[str, Any]:
 class _Run:
     """One call of :func:`explain_in_bulk`: which shards exist, which are incomplete, and what failed."""
 
-    def __init__(self, plan: BulkPlan, folder: Folder, facts: dict[str, Any], listener: ProgressListener) -> None:
+    def __init__(
+        self,
+        plan: BulkPlan,
+        folder: Folder,
+        facts: dict[str, Any],
+        listener: ProgressListener,
+        list_images: ListImages,
+    ) -> None:
         self.plan, self.folder, self.facts, self.listener = plan, folder, facts, listener
+        self.list_images = list_images
         self.stored = shards_in(folder)
         self.counted: dict[str, tuple[int, int]] = {}  # heatmaps and errors of the stored shards that are whole
         self.failures: list[Row] = []
@@ -157,8 +176,7 @@ class _Run:
 
     def _shards(self) -> Iterator[_Shard]:
         """List the images again and yield their shards; raise :class:`ResultsError` for a shard of other images."""
-        images = chain.from_iterable(images_at(path, self.folder.url) for path in self.plan.images)
-        for number, batch in enumerate(batches(images, self.plan.shard)):
+        for number, batch in enumerate(batches(self.list_images(), self.plan.shard)):
             shard = _Shard(number, shard_name(number, batch, self.plan.digest), batch)
             stored = self.stored.get(shard.key)
             if stored not in (None, shard.name):

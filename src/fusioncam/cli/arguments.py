@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 # the parameters that hold one path; the commands themselves report empty values of others
-PATHS = ("out", "folder", "checkpoint", "labels")
+PATHS = ("out", "folder", "checkpoint", "labels", "data", "masks", "against")
 
 
 class CheckedCommand(TyperCommand):

@@ -9,6 +9,8 @@ import typer
 
 from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.options import (
+    CLASS_MAP,
+    LIMIT,
     BatchSize,
     Device,
     Engine,
@@ -41,9 +43,9 @@ def benchmark(
     metric: Metrics = None,
     layer: Layer = None,
     target: Annotated[str | None, typer.Option(help="the class to explain: predicted or label")] = None,
-    limit: Annotated[int | None, typer.Option(help="number of images, drawn at random with the seed")] = None,
+    limit: Annotated[int | None, LIMIT] = None,
     seed: Annotated[int | None, typer.Option(help="seed of the draw and of everything else that is random")] = None,
-    class_map: Annotated[str | None, typer.Option(help="CSV that maps classes of the data to the model's")] = None,
+    class_map: Annotated[str | None, CLASS_MAP] = None,
     keep_heatmaps: Annotated[
         bool | None, typer.Option("--keep-heatmaps", help="store heatmaps, so that later metrics run no method")
     ] = None,

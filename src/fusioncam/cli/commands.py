@@ -1,4 +1,4 @@
-"""The command line: `fusioncam demo`, `explain`, `benchmark`, `report`, `list`, `doctor`, `export-model` and `app`.
+"""The command line: `fusioncam demo`, `explain`, `benchmark`, `audit`, `report`, `list`, `doctor` and others.
 
 The modules of the commands import torch and other heavy packages inside their functions, so that help is fast.
 """
@@ -13,6 +13,7 @@ import typer
 from fusioncam.cli.app import APP_EXIT_CODES
 from fusioncam.cli.app import app as serve
 from fusioncam.cli.arguments import CheckedCommand
+from fusioncam.cli.audit import audit
 from fusioncam.cli.benchmark import benchmark
 from fusioncam.cli.doctor import doctor
 from fusioncam.cli.explain import demo, explain
@@ -41,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 118},
 )
 app.add_typer(listing, name="list")
-for command in (demo, explain, benchmark, report):
+for command in (demo, explain, benchmark, audit, report):
     app.command(cls=CheckedCommand, epilog=EXIT_CODES)(command)
 app.command("app", cls=CheckedCommand, epilog=APP_EXIT_CODES)(serve)
 app.command(cls=CheckedCommand, epilog=SHORT_EXIT_CODES)(doctor)

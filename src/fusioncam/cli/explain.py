@@ -10,7 +10,10 @@ import typer
 
 from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.options import (
+    CHECKPOINT,
     DEFAULT_MODEL,
+    LABELS,
+    NUM_CLASSES,
     BatchSize,
     Device,
     Engine,
@@ -52,11 +55,9 @@ def explain(
     precision: Precision = None,
     engine: Engine = None,
     batch_size: BatchSize = 1,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="state dict for the model, a torch or .safetensors file")
-    ] = None,
-    num_classes: Annotated[int | None, typer.Option(min=1, help="number of classes of the checkpoint")] = None,
-    labels: Annotated[Path | None, typer.Option(help="text file with one class name per line")] = None,
+    checkpoint: Annotated[Path | None, CHECKPOINT] = None,
+    num_classes: Annotated[int | None, NUM_CLASSES] = None,
+    labels: Annotated[Path | None, LABELS] = None,
     check: Annotated[
         bool, typer.Option("--check", help="measure how reliable each heatmap is; takes some seconds more")
     ] = False,

@@ -82,6 +82,12 @@ METHOD = typer.Option(
     help="a method, optionally with settings: fusion-cam(theta=20); repeatable",
     autocompletion=_completion("methods"),
 )
+METHODS = _completion("methods")
+CHECKPOINT = typer.Option("--checkpoint", help="state dict for the model, a torch or .safetensors file")
+NUM_CLASSES = typer.Option("--num-classes", min=1, help="number of classes of the checkpoint")
+LABELS = typer.Option("--labels", help="text file with one class name per line")
+LIMIT = typer.Option("--limit", help="number of images, drawn at random")
+CLASS_MAP = typer.Option("--class-map", help="CSV that maps classes of the data to the model's")
 METRIC = typer.Option(
     "--metric",
     help="a metric, optionally with settings: insertion(steps=100); repeatable",

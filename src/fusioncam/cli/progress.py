@@ -144,6 +144,14 @@ class BulkProgressBar(ProgressBar):
             super().note(text)
 
 
+class AuditProgressBar(BulkProgressBar):
+    """The bar of a bulk run, which starts again for each part of an audit."""
+
+    def dataset_found(self, data: str, kind: str) -> None:
+        """Print the kind of the data set."""
+        self.note(f"{data}: {kind}")
+
+
 class ClipProgressBar(ProgressBar):
     """A bar of the frames of one clip, with their rate; it starts again for each part of the work."""
 

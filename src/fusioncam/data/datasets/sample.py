@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from PIL import Image
 from torch import Tensor
@@ -22,6 +22,17 @@ from fusioncam.utils.old_names import alias
 
 # a callable opens an image that is not a file of its own
 Source = ImageLike | Callable[[], Image.Image]
+
+
+class Named(Protocol):
+    """Anything with a name, which decides whether it is drawn."""
+
+    @property
+    def name(self) -> str:
+        """A name that is the same on every machine."""
+
+
+T = TypeVar("T", bound=Named)
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,7 @@ class Samples(Sequence[Sample]):
         return f"<{len(self)} samples: {self.kind}>"
 
 
-def draw(samples: Sequence[Sample], limit: int | None = None, seed: int = 0) -> list[Sample]:
+def draw(samples: Sequence[T], limit: int | None = None, seed: int = 0) -> list[T]:
     """Return ``limit`` samples (None: all), drawn by their names and the seed, in the data set's order.
 
     The draw is the same on every machine, and a larger limit keeps the samples of a smaller one.
