@@ -104,6 +104,14 @@ def test_heatmaps_of_a_new_method_are_added(data, tmp_path):
     assert {*stored} == {"grad-cam", "layer-cam", *BASELINES}
 
 
+def test_heatmaps_are_kept_by_default(data, tmp_path):
+    """The report of a small run shows images, unless none are wanted."""
+    benchmark_rows(data, tmp_path / "run")
+    assert len(list((tmp_path / "run" / "heatmaps").rglob("*.safetensors"))) == 4
+    benchmark_rows(data, tmp_path / "none", keep_heatmaps=False)
+    assert not (tmp_path / "none" / "heatmaps").exists()
+
+
 def test_a_missing_heatmap_is_computed_again(data, tmp_path):
     """So is a heatmap whose file is damaged."""
     benchmark_rows(data, tmp_path / "run", keep_heatmaps=True)

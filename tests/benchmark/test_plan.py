@@ -196,6 +196,16 @@ def test_the_digest_depends_on_all_settings_but_not_on_the_order_of_names():
     assert all(len(differences(PLAN, other)) == 1 for other in others)
 
 
+def test_heatmaps_of_few_images_are_kept_by_default():
+    """A plan of an earlier version, which kept none by default, is the same plan."""
+    default = replace(PLAN, keep_heatmaps=None)
+    assert [default.keeps_heatmaps(images) for images in (200, 201)] == [True, False]
+    assert replace(PLAN, keep_heatmaps=True).keeps_heatmaps(201)
+    assert not replace(PLAN, keep_heatmaps=False).keeps_heatmaps(1)
+    assert default.digest == replace(PLAN, keep_heatmaps=False).digest
+    assert only_adds(replace(PLAN, keep_heatmaps=False), default)
+
+
 def test_differences_of_two_plans():
     """Lists have added and removed names; other settings have the values before and after."""
     other = replace(PLAN, methods=("layer-cam", *BASELINES), layer="act", keep_heatmaps=True)

@@ -65,6 +65,7 @@ def test_methods_share_passes():
     methods = [FAST, "score-cam", "fusion-cam"]
     shared = list(explain_each([CAT], model=samples.small(), methods=methods))
     assert shared[2].passes == 4
+    assert shared[2].full_cost.passes == explain(CAT, model=samples.small(), method="fusion-cam").passes
     assert explain(CAT, model=samples.small(), method="fusion-cam").passes > 4
     torch.testing.assert_close(shared[2].heatmap, explain_small(method="fusion-cam").heatmap)
 

@@ -32,6 +32,7 @@ BASELINES = ("ones", "center", "random")
 TARGETS = ("predicted", "label")
 # the settings that are lists of names; their order does not matter
 LISTS = ("models", "methods", "metrics")
+KEPT_IMAGES = 200  # whose heatmaps are stored by default: with ten methods of 224 x 224 pixels, 400 MB
 _MAX_BYTES = 1_000_000  # of a plan
 _MAX_BRACKETS = 20  # open at once; the time of reading a bracket grows with their number
 _PRESETS = Path(__file__).with_name("plans")
@@ -43,7 +44,7 @@ class Plan:
 
     Each entry of ``methods`` and ``metrics`` is the SPEC of one method or metric; the baselines are always among the
     methods. ``target`` is the class that is explained: "predicted", or the image's "label". ``layer`` is used for
-    every model.
+    every model. ``keep_heatmaps`` None keeps the heatmaps of up to ``KEPT_IMAGES`` images.
     """
 
     data: str
@@ -57,16 +58,21 @@ class Plan:
     class_map: str | None = None
     device: str | None = None
     precision: str | None = None
-    keep_heatmaps: bool = False
+    keep_heatmaps: bool | None = None
     engine: str | None = None
 
     @property
     def digest(self) -> str:
         """The hash that identifies the plan; the order of names does not affect it."""
         settings = {key: sorted(value) if key in LISTS else value for key, value in asdict(self).items()}
+        settings["keep_heatmaps"] = bool(self.keep_heatmaps)  # earlier versions kept none by default
         if self.engine is None:  # plans of earlier versions have no engine
             del settings["engine"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def keeps_heatmaps(self, images: int) -> bool:
+        """Return whether the heatmaps of a run over so many images are stored."""
+        return images <= KEPT_IMAGES if self.keep_heatmaps is None else self.keep_heatmaps
 
     def save(self, path: Path) -> None:
         """Write the plan as JSON; raise :class:`OutputError` if it cannot be written."""

@@ -136,7 +136,8 @@ class _Run:
             yield job
 
     def _measure_images(self, evaluator: Evaluator) -> None:
-        store = HeatmapStore(self.folder / "heatmaps") if self.plan.keep_heatmaps else None
+        keeps = self.plan.keeps_heatmaps(len(evaluator.samples))
+        store = HeatmapStore(self.folder / "heatmaps") if keeps else None
         missing = ((sample, self._missing(evaluator, sample)) for sample in evaluator.samples)
         jobs = (
             BenchmarkJob(sample, keys, self._kept_heatmaps(evaluator, sample, store))

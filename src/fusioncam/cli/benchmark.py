@@ -47,7 +47,12 @@ def benchmark(
     seed: Annotated[int | None, typer.Option(help="seed of the draw and of everything else that is random")] = None,
     class_map: Annotated[str | None, CLASS_MAP] = None,
     keep_heatmaps: Annotated[
-        bool | None, typer.Option("--keep-heatmaps", help="store heatmaps, so that later metrics run no method")
+        bool | None,
+        typer.Option(
+            "--keep-heatmaps/--no-heatmaps",
+            help="store heatmaps, so that the report shows images and later metrics run no method; by default those "
+            "of up to 200 images",
+        ),
     ] = None,
     extend: Annotated[
         bool, typer.Option("--extend", help="add models, methods, metrics or images to an existing run")

@@ -18,6 +18,7 @@ from fusioncam.errors import MethodError
 from fusioncam.explanations.method_output import MethodOutput
 from fusioncam.explanations.result_files import unused_stem
 from fusioncam.inference.cache import cached_passes
+from fusioncam.inference.counters import PassCost
 from fusioncam.methods.base import Method
 from fusioncam.methods.fusion import FusionComponents
 from fusioncam.methods.registry import as_method
@@ -43,7 +44,8 @@ class Explanation:
     ``heatmap`` is ``(H, W)`` float32 in [0, 1], at the size of the network's input; ``image`` is the part of the
     image that the network received, at the image's own resolution. ``ingredients`` are the components of Union- and
     Fusion-CAM, without a batch dimension, and None for other methods. ``passes``, ``partial_passes`` (those that
-    start at the layer) and ``seconds`` exclude passes that earlier heatmaps of the same call already made.
+    start at the layer) and ``seconds`` exclude passes that earlier heatmaps of the same call already made;
+    ``full_cost`` includes them.
     ``box`` is ``(x1, y1, x2, y2)`` of the detection in pixels of the network's input, None for other networks.
     """
 
@@ -62,6 +64,7 @@ class Explanation:
     seconds: float
     preprocessing: Preprocessing
     box: tuple[float, float, float, float] | None = field(default=None, kw_only=True)
+    full_cost: PassCost | None = field(default=None, kw_only=True)
     _provenance: Provenance | None = field(default=None, kw_only=True)
 
     picture, save_map = alias("image"), alias("save_heatmap")
@@ -133,20 +136,25 @@ class Explanation:
     def facts(self) -> dict[str, Any]:
         """Return everything but the pixels, ready for JSON."""
         checked = {} if self.card is None else {"check": self.card.facts()}
-        return {
-            "image": self.source,
-            "method": self.method,
-            "layer": self.layer,
-            "target": self.target,
-            "label": self.label,
-            "class_name": self.class_name,
-            **({} if self.box is None else {"box": [round(side, 2) for side in self.box]}),
-            "probability": self.probability,
-            "gains": self.gains,
-            "passes": self.passes,
-            "partial_passes": self.partial_passes,
-            "seconds": round(self.seconds, 4),
-        } | checked
+        full = {} if self.full_cost is None else {"full_cost": self.full_cost.facts()}
+        return (
+            {
+                "image": self.source,
+                "method": self.method,
+                "layer": self.layer,
+                "target": self.target,
+                "label": self.label,
+                "class_name": self.class_name,
+                **({} if self.box is None else {"box": [round(side, 2) for side in self.box]}),
+                "probability": self.probability,
+                "gains": self.gains,
+                "passes": self.passes,
+                "partial_passes": self.partial_passes,
+                "seconds": round(self.seconds, 4),
+            }
+            | full
+            | checked
+        )
 
     def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
         """Write ``STEM.png`` (overlay), ``STEM.npy`` (heatmap) and ``STEM.json`` (facts); return their paths.

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from fusioncam.errors import ShapeError
-from fusioncam.inference.costs import count_passes
+from fusioncam.inference.costs import count_passes, track_cost
+from fusioncam.inference.counters import PassCost
 from fusioncam.methods.base import Method
 from fusioncam.methods.fusion import FusionComponents
 from fusioncam.model.explained_model import ExplainedModel
@@ -18,7 +19,10 @@ from fusioncam.model.scores import Targets
 
 @dataclass(frozen=True)
 class MethodOutput:
-    """The heatmaps ``(N, *s)`` of one method for one batch, on the CPU, with their layer and their cost."""
+    """The heatmaps ``(N, *s)`` of one method for one batch, on the CPU, with their layer and their cost.
+
+    ``full_cost`` also counts what an earlier method computed and this one used.
+    """
 
     heatmaps: Tensor
     ingredients: FusionComponents | None
@@ -26,17 +30,19 @@ class MethodOutput:
     passes: int
     partial: int
     seconds: float
+    full_cost: PassCost
 
     @classmethod
     def compute(cls, model: ExplainedModel, x: Tensor, target: Targets, method: Method) -> MethodOutput:
         """Run the method; raise :class:`ShapeError` if it does not return heatmaps."""
         began = time.perf_counter()
-        with count_passes() as counter:
+        with count_passes() as counter, track_cost() as ledger:
             heatmaps = validated_on_cpu(method(model, x, target), x, method)
             compute_ingredients = getattr(method, "ingredients", None)
             ingredients = compute_ingredients(model, x, target) if compute_ingredients else None
             layer = getattr(method, "layer", None) or model.layers.default(x)
-        return cls(heatmaps, ingredients, layer, counter.passes, counter.partial, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return cls(heatmaps, ingredients, layer, counter.passes, counter.partial, seconds, ledger.standalone())
 
     def of_image(self, index: int) -> dict[str, Any]:
         """Return the fields of an explanation that belong to one image; costs are divided among the images."""
@@ -48,6 +54,9 @@ class MethodOutput:
             "passes": self.passes // images,
             "partial_passes": self.partial // images,
             "seconds": self.seconds / images,
+            "full_cost": PassCost(
+                self.full_cost.seconds / images, self.full_cost.passes // images, self.full_cost.partial // images
+            ),
         }
 
 

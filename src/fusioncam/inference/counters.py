@@ -37,6 +37,10 @@ class PassCost:
     passes: int = 0
     partial: int = 0
 
+    def facts(self) -> dict[str, float]:
+        """Return the numbers, ready for JSON."""
+        return {"passes": self.passes, "partial_passes": self.partial, "seconds": round(self.seconds, 4)}
+
     def add(self, other: PassCost, sign: int = 1) -> None:
         """Add another cost, or subtract it with ``sign=-1``."""
         self.seconds += sign * other.seconds

@@ -100,7 +100,7 @@ class _Plan(TypedDict):
     class_map: str | None
     device: str | None
     precision: str | None
-    keep_heatmaps: bool
+    keep_heatmaps: bool | None
     engine: NotRequired[str | None]
     digest: str
 
@@ -161,6 +161,12 @@ class _Card(TypedDict):
     questions: list[_Question]
 
 
+class _Cost(TypedDict):
+    passes: Count
+    partial_passes: Count
+    seconds: Number
+
+
 class _Explanation(TypedDict):
     image: str
     method: str
@@ -171,6 +177,7 @@ class _Explanation(TypedDict):
     passes: Count
     partial_passes: Count
     seconds: Number
+    full_cost: NotRequired[_Cost]
     files: Annotated[list[str], Field(min_length=2)]
     check: NotRequired[_Card | None]
 

@@ -13,7 +13,7 @@ from PIL import Image
 from fusioncam.errors import ResultsError, ShapeError
 from fusioncam.report.figures.costs import cost_figure
 from fusioncam.report.figures.critical_difference import critical_difference_figure
-from fusioncam.report.figures.curves import curves_figure
+from fusioncam.report.figures.curves import curves_figure, highlighted_methods
 from fusioncam.report.figures.settings import grid_figure, sweep_figure
 from fusioncam.report.figures.side_by_side import side_by_side_figure
 from fusioncam.report.figures.style import method_styles, render, styled
@@ -82,6 +82,29 @@ def test_thin_lines_are_drawn_over_thick_ones():
     drawn = list(lines_of(curves_figure(results(curve_rows()), "lite0", ["insertion"], NAMES).axes[0]))
 
     assert drawn == ["ones", "fusion-cam", "union-cam", "grad-cam"]
+
+
+def test_at_most_four_methods_are_highlighted():
+    """The reference and the best three have a colour and a band; the others, also better baselines, are grey."""
+    means = {"ones": 0.9, "a": 0.1, "b": 0.2, "fusion-cam": 0.15, "c": 0.3, "d": 0.4}
+    rows = [
+        row(method=method, image=f"{n}.jpg", value=mean, curve=[mean, mean + 0.01 * n], higher_is_better=True)
+        for method, mean in means.items()
+        for n in range(3)
+    ]
+    found = results(rows)
+    figure = curves_figure(found, "lite0", ["insertion"], found.methods)
+
+    column = found.column("lite0", "insertion")
+    highlighted = highlighted_methods([column], list(means), "fusion-cam")
+    assert highlighted == ["b", "fusion-cam", "c", "d"]
+    assert highlighted_methods([column], ["a", "ones"]) == ["a", "ones"]
+    lines = lines_of(figure.axes[0])
+    assert len({lines[name].get_color() for name in highlighted}) == 4
+    assert lines["a"].get_color() == lines["ones"].get_color() == "#B8B8B8"
+    assert len(figure.axes[0].collections) == 4
+    assert figure.legends[0].get_texts()[-1].get_text() == "others: a, ones"
+    assert figure.axes[0].get_ylabel() == "probability of the class"
 
 
 def test_curves_of_two_methods():

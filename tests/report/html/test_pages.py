@@ -18,6 +18,7 @@ from PIL import Image
 from fusioncam.errors import OutputError, ResultsError
 from fusioncam.report.html import page_model
 from fusioncam.report.html.benchmark_page import side_by_side_methods
+from fusioncam.report.html.disagreement import disagreement
 from fusioncam.report.html.page import write_html_report
 from fusioncam.report.html.stored_explanations import read_explanations
 from fusioncam.report.manifest import remove_stale_files
@@ -256,7 +257,7 @@ def test_image_is_recovered_from_an_overlay(side):
 
 
 def test_images_and_heatmaps_are_separate_layers(tmp_path):
-    """One shows the image alone, the other the colours alone, red where the heatmap is 1."""
+    """One shows the image alone, the other the heatmap alone, which the page colours: white where it is 1."""
     out = write_explanations(tmp_path / "out", ["cat.png"], methods=("grad-cam",))
     heatmap = np.zeros((48, 48), np.float32)
     heatmap[:, 24:] = 1
@@ -266,9 +267,9 @@ def test_images_and_heatmaps_are_separate_layers(tmp_path):
 
     base = np.asarray(decoded(page.all("img", **{"class": "base"})[0]["src"]).convert("RGB"), int)
     assert np.abs(base - np.asarray(smooth_image(7), int)).mean() < 8
-    colours = np.asarray(decoded(page.all("img", **{"class": "heatmap"})[0]["src"]).convert("RGB"), int)
-    assert colours[24, 4].argmax() == 2
-    assert colours[24, -4].argmax() == 0
+    grey = np.asarray(decoded(page.all("img", **{"class": "heatmap"})[0]["src"]).convert("L"), int)
+    assert grey[24, 4] < 5
+    assert grey[24, -4] > 250
 
 
 def test_image_of_several_classes_has_a_button_per_class(tmp_path):
@@ -311,6 +312,29 @@ def test_trust_card_is_shown(tmp_path):
     assert [a["points"].split()[0] for a in page.all("polyline")] == ["0.0,72.0"] * 3
     assert "insertion, 0 to 1:" in str(page.texts("figcaption"))
     assert "measured in 2.3 s, 120 passes and 40 partial ones" in page.texts("p")
+
+
+def test_costs_are_those_of_a_method_alone(tmp_path):
+    """Shared passes are stated; explanations of earlier versions have none."""
+    out = write_explanations(tmp_path / "out", ["cat.png"])
+    facts = json.loads((out / "explanations.json").read_text())
+    facts["explanations"][1] |= {"passes": 4, "full_cost": {"passes": 69, "partial_passes": 0, "seconds": 2.5}}
+    (out / "explanations.json").write_text(json.dumps(facts))
+    first, second = read_explanations(out).explanations
+
+    assert first.cost == "325 passes"
+    assert second.cost == "69 passes (65 of them shared)"
+    assert second.seconds == 2.5
+    assert {"shared passes", "65"} <= {*page_of(out)[1].texts("button"), *page_of(out)[1].texts("span")}
+
+
+def test_disagreement_of_heatmaps():
+    """It is 0 for heatmaps that differ in scale only, 2 for opposite ones, and unknown without two that vary."""
+    ramp = np.tile(np.linspace(0, 1, 56, dtype=np.float32), (56, 1))
+    assert disagreement([ramp, ramp / 2]) == pytest.approx(0, abs=1e-6)
+    assert disagreement([ramp, 1 - ramp]) == pytest.approx(2, abs=1e-6)
+    assert disagreement([ramp, np.ones_like(ramp)]) is None
+    assert disagreement([]) is None
 
 
 def test_missing_files_are_noted(tmp_path):

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+import io
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from fusioncam.report.html.disagreement import disagreement
 from fusioncam.report.html.page import write_html_report
-from reports import TRUST_CARD, write_explanations, write_photos, write_run
+from reports import TRUST_CARD, smooth_heatmap, write_explanations, write_photos, write_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
 NAMES = [f"{n}.png" for n in range(30)]
 MARKUP_NAME = '<img src=x onerror=alert(1)>"&.png'
 METHODS = ("grad-cam", "fusion-cam")
+BENCHMARKED = (*METHODS, "score-cam", "ones")
+TIPS = "bars => bars.map(bar => bar.dataset.tip)"
 PAPER = {"light": (251, 250, 248), "dark": (21, 23, 26)}
 
 
@@ -23,10 +30,24 @@ def pages(tmp_path_factory):
     out = write_explanations(
         root / "out", [*NAMES, MARKUP_NAME], METHODS, classes, failures=[("x.png", "<b>torn")], trust_card=TRUST_CARD
     )
-    few = NAMES[:4]
-    methods = (*METHODS, "score-cam", "ones")
-    run = write_run(root / "run", few, methods, data=write_photos(root / "photos", few), failures=[("x.png", "torn")])
+    few = NAMES[:14]
+    run = write_run(
+        root / "run", few, BENCHMARKED, data=write_photos(root / "photos", few), failures=[("x.png", "torn")]
+    )
     return {"explain": write_html_report(out)[-1], "benchmark": write_html_report(run)[-1]}
+
+
+def insertion_values(images=14):
+    """Return the values of insertion that `write_run` draws, by method and image."""
+    rng, values = np.random.default_rng(0), {method: {} for method in BENCHMARKED}
+    for index in range(images):
+        for method in BENCHMARKED:
+            values[method][f"{index}.png"] = rng.random()
+            rng.random(5)
+    return values
+
+
+VALUES = insertion_values()
 
 
 @pytest.fixture
@@ -97,17 +118,19 @@ def test_slider_works_with_the_keyboard(opened):
 
 
 def test_method_switch_changes_all_heatmaps(opened):
-    """Heatmaps and captions change; each image shows one heatmap."""
+    """The page opens on Fusion-CAM; heatmaps and captions change; each image shows one heatmap."""
     page = opened()
     visible = page.locator("#gallery .heatmap:visible")
     before = visible.first.get_attribute("src")
     assert visible.count() == 24
 
-    page.get_by_label("fusion-cam", exact=True).check(force=True)
-    assert visible.count() == 24
     assert {heatmap.get_attribute("data-method") for heatmap in visible.all()} == {"fusion-cam"}
-    assert visible.first.get_attribute("src") != before
     assert "gains D +0.100" in page.locator("#gallery .caption:visible").first.inner_text()
+
+    page.get_by_label("grad-cam", exact=True).check(force=True)
+    assert visible.count() == 24
+    assert {heatmap.get_attribute("data-method") for heatmap in visible.all()} == {"grad-cam"}
+    assert visible.first.get_attribute("src") != before
 
 
 def test_class_button_changes_one_image(opened):
@@ -182,14 +205,191 @@ def test_heatmaps_are_compared_side_by_side(opened):
     page.locator("#gallery .stack").nth(2).click()
     assert visible_texts(page, "#compare-title") == ["2.png"]
     assert visible_texts(page, "#compare figcaption:not(.curve *)") == [
+        "original",
         "grad-cam tabby 80.0%", "fusion-cam tabby 80.0%", "grad-cam tiger cat 10.0%", "fusion-cam tiger cat 10.0%",
     ]  # fmt: skip
+    assert page.locator("#compare figure").first.locator(".heatmap").count() == 0
     slide(page, 20, index=1)
     assert page.locator("#compare .heatmap").first.evaluate("one => getComputedStyle(one).opacity") == "0.2"
 
     page.keyboard.press("Escape")
     assert not page.locator("#compare").is_visible()
     assert visible_texts(page, "output") == ["20 %"]
+
+
+def test_arrow_keys_show_the_next_image(opened):
+    """They stop at both ends of the images that match, and move a slider that has the focus."""
+    page = opened()
+    page.locator("#search").fill("2")
+    names = visible_texts(page, "#gallery h3")
+    page.locator("#gallery .stack").first.click()
+    assert page.locator("#earlier").is_disabled()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
+    assert visible_texts(page, "#compare-title") == [names[1]]
+    assert visible_texts(page, "#position") == [f"2 of {len(names)}"]
+
+    page.locator("#compare .opacity input").focus()
+    page.keyboard.press("ArrowRight")
+    assert visible_texts(page, "#compare-title") == [names[1]]
+    assert visible_texts(page, "#compare output") == ["51 %"]
+
+
+def test_two_heatmaps_lie_under_a_slider(opened):
+    """Left of the edge is the original, right of it the heatmap; the mouse and the keyboard move the edge."""
+    page = opened("benchmark")
+    page.locator("#gallery .stack").first.click()
+    page.locator("#views [value=wipe]").click()
+    left, right = page.locator("#stage .stack").all()
+    assert left.locator(".heatmap").count() == 0
+    assert right.locator(".heatmap").get_attribute("data-method") == "fusion-cam"
+    assert right.evaluate("one => getComputedStyle(one).clipPath") == "inset(0px 0px 0px 50%)"
+
+    box = page.locator("#stage").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 60, steps=3)
+    page.mouse.up()
+    assert right.evaluate("one => getComputedStyle(one).clipPath") == "inset(0px 0px 0px 25%)"
+    page.locator("#wipe").focus()
+    page.keyboard.press("ArrowRight")
+    assert right.evaluate("one => getComputedStyle(one).clipPath") == "inset(0px 0px 0px 26%)"
+
+    page.locator("#pair select").first.select_option("grad-cam")
+    assert page.locator("#stage .heatmap").first.get_attribute("data-method") == "grad-cam"
+    page.keyboard.press("Escape")
+
+
+def test_difference_is_red_where_the_second_is_hotter(opened):
+    """The colours of its pixels follow the sign of the difference; equal heatmaps have none."""
+    page = opened("benchmark")
+    page.locator("#gallery .stack").first.click()
+    page.locator("#views [value=difference]").click()
+    stage = page.locator("#stage")
+    first, second = (smooth_heatmap(100 * 0 + number) for number in range(2))
+    slide(page, 100, index=1)
+    row, column = np.unravel_index((second - first).argmax(), first.shape)
+
+    hottest = pixel(stage, column / 47, row / 47)
+    assert hottest[0] > hottest[2] + 60
+    page.locator("#pair select").first.select_option("fusion-cam")
+    page.locator("#pair select").last.select_option("grad-cam")
+    coldest = pixel(stage, column / 47, row / 47)
+    assert coldest[2] > coldest[0] + 60
+    page.locator("#pair select").first.select_option("grad-cam")
+    red, green, blue = pixel(stage, column / 47, row / 47)
+    assert max(red, green, blue) - min(red, green, blue) < 12
+
+
+def test_images_are_sorted_by_a_metric(opened):
+    """The best or the worst of the selected method come first; "best 12" leaves out the others."""
+    page = opened("benchmark")
+    values = VALUES["fusion-cam"]
+    page.locator("#measure").select_option(label="by insertion")
+    assert visible_texts(page, "#gallery h3") == sorted(values, key=values.get, reverse=True)
+    assert page.locator("#order option").all_inner_texts()[2:] == [
+        "best 12 for fusion-cam",
+        "worst 12 for fusion-cam",
+    ]
+
+    page.locator("#order").select_option("last-few")
+    assert visible_texts(page, "#gallery h3") == sorted(values, key=values.get)[:12]
+    assert visible_texts(page, "#count") == ["12 shown, of 14 images"]
+    page.get_by_label("grad-cam", exact=True).check(force=True)
+    others = VALUES["grad-cam"]
+    assert visible_texts(page, "#gallery h3") == sorted(others, key=others.get)[:12]
+
+
+def test_images_are_sorted_by_trust_and_disagreement(opened):
+    """Both are among the orders of explanations."""
+    page = opened()
+    assert page.locator("#measure option").all_inner_texts() == [
+        "order of the run", "by trust", "by disagreement of the methods", "by probability",
+    ]  # fmt: skip
+    page.locator("#measure").select_option(label="by disagreement of the methods")
+    first = page.locator("#gallery h3").first.inner_text()
+    index = int(first.removesuffix(".png"))
+    expected = max(range(30), key=lambda n: disagreement([smooth_heatmap(100 * n), smooth_heatmap(100 * n + 1)]))
+    assert index == expected
+
+
+def test_images_and_rows_are_filtered(opened):
+    """By the class, which then is the one that is shown, and by the method."""
+    page = opened()
+    page.locator("[data-filter=class]").select_option("tiger cat")
+    shown = {one.get_attribute("data-class") for one in page.locator("#gallery .heatmap:visible").all()}
+    visible = page.locator("table.listing tbody tr:visible")
+    classes = visible.evaluate_all("rows => rows.map(row => row.cells[1].textContent)")
+    assert shown == {"1"}
+    assert classes == ["tiger cat"] * 62
+
+    page.locator("[data-filter=only]").select_option("grad-cam")
+    assert visible.count() == 31
+    assert page.get_by_label("grad-cam", exact=True).is_checked()
+
+
+def test_a_row_and_a_dot_open_their_image(opened):
+    """A cell of the table of heatmaps, a cell of the table of values, and a dot."""
+    page = opened()
+    page.locator("table.listing tbody tr", has_text="17.png").first.locator("td").nth(1).click()
+    assert visible_texts(page, "#compare-title") == ["17.png"]
+
+    page = opened("benchmark")
+    dot = page.locator("#charts .dot").nth(3)
+    dot.hover()
+    assert visible_texts(page, "#tip")[0].startswith("3.png\n")
+    dot.click()
+    assert visible_texts(page, "#compare-title") == ["3.png"]
+    page.keyboard.press("Escape")
+    page.get_by_text("All values of this metric").click()
+    page.locator("#value-table tbody tr").nth(2).locator("button").first.click()
+    assert visible_texts(page, "#compare-title") == ["2.png"]
+
+
+def test_two_methods_are_compared_image_by_image(opened):
+    """The sentence, the histogram and the dots follow the metric, the methods and the filters."""
+    page = opened("benchmark")
+    first, second = VALUES["grad-cam"], VALUES["fusion-cam"]
+    wins = sum(second[name] > first[name] for name in first)
+    sentence = f"fusion-cam is better on {wins} of 14 images, grad-cam on {14 - wins}"
+    assert page.locator("#pairs").inner_text().startswith(sentence)
+    counts = [int(tip.split(": ")[1].split()[0]) for tip in page.locator("#charts .bar").evaluate_all(TIPS)]
+    assert sum(counts) == 14
+
+    page.locator("#search").fill("3.png")
+    assert page.locator("#charts .dot").count() == 2
+    page.locator("#values select").nth(1).select_option("score-cam")
+    assert "score-cam" in page.locator("#pairs").inner_text()
+
+
+def test_curves_show_values_beside_the_pointer(opened):
+    """The mean of each method at the pointer, the highest first; a click on a name highlights it."""
+    page = opened("benchmark")
+    plot = page.locator(".curves .plot rect").first
+    plot.hover()
+    lines = page.locator("#tip").inner_text().split("\n")
+    assert lines[0] == "share of pixels shown: 0.5"
+    assert sorted(line.split()[1] for line in lines[1:]) == ["fusion-cam", "grad-cam", "ones", "score-cam"]
+    button = page.locator(".curves .legend button", has_text="ones")
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    assert button.get_attribute("aria-pressed") == "false"
+    assert page.locator(".curves .series").count() == 4
+
+    page = opened()
+    page.locator("#gallery .trust:visible summary").first.click()
+    page.locator("#gallery .curve > svg:visible").first.hover()
+    assert "50 % of the axis" in page.locator("#tip").inner_text()
+
+
+def test_colours_of_heatmaps_are_chosen(opened):
+    """Another colour map changes the filter of all heatmaps, and the heat may set the opacity."""
+    page = opened()
+    heatmap = page.locator("#gallery .heatmap:visible").first
+    page.locator("#colours").select_option("viridis")
+    page.locator("#fade").check()
+    assert heatmap.evaluate("one => getComputedStyle(one).filter") == 'url("#cm-viridis-fade")'
+    assert page.locator("#cm-viridis-fade").count() == 1
 
 
 def test_markup_in_names_is_escaped_everywhere(opened):
@@ -263,6 +463,12 @@ def test_page_prints(opened):
     assert page.locator(".fine li").first.is_visible()
     assert colour(page, "background-color") == (255, 255, 255)
     assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def pixel(locator, x, y):
+    """Return the colour of an element at a position, each from 0 to 1."""
+    image = Image.open(io.BytesIO(locator.screenshot())).convert("RGB")
+    return image.getpixel((round(x * (image.width - 1)), round(y * (image.height - 1))))
 
 
 def colour(page, name):

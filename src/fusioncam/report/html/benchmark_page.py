@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,22 @@ from PIL import Image
 from fusioncam.benchmark.models_file import read_models_file
 from fusioncam.benchmark.run_folder import HeatmapStore
 from fusioncam.report.figures.side_by_side import side_by_side_figure
+from fusioncam.report.html.curve_sets import curve_sets
 from fusioncam.report.html.data_uris import heatmap_uri, image_side, image_uri
+from fusioncam.report.html.disagreement import DISAGREEMENT, disagreement
 from fusioncam.report.html.page_model import (
     MAX_FAILURES,
     Facts,
     Failure,
     Gallery,
     GalleryItem,
+    Measure,
     OverlayLayer,
     ReportPage,
     count_of,
     failure_notes,
     format_facts,
+    preferred_method,
 )
 from fusioncam.report.html.run_images import RunImages
 from fusioncam.report.html.svg import embed_svg
@@ -36,6 +40,11 @@ from fusioncam.report.write import SIDE_BY_SIDE, WrittenReport, methods_of_main_
 
 # figures 2 and 4 of the Fusion-CAM paper show nine methods
 _MAX_ROWS, _MAX_COLUMNS = 6, 9
+
+
+NO_HEATMAPS = (
+    "No heatmaps were stored: a run with --keep-heatmaps shows images here. This is the default for up to 200 images."
+)
 
 
 def write_benchmark_page(folder: Path, path: Path) -> list[Path]:
@@ -55,7 +64,7 @@ def benchmark_page(results: Results, written: WrittenReport, gallery: Gallery | 
     failures = all_failures(results)
     methods = count_of(len(results.methods), "method")
     images = count_of(results.rows["image"].nunique(), "image")
-    notes = [] if gallery else ["No heatmaps were stored: a run with --keep-heatmaps shows images here."]
+    notes = [] if gallery else [NO_HEATMAPS]
     return ReportPage(
         title="Benchmark of explanation methods",
         lead=f"{methods} on {images} with {', '.join(results.models)}, measured by {', '.join(results.metrics)}.",
@@ -65,6 +74,7 @@ def benchmark_page(results: Results, written: WrittenReport, gallery: Gallery | 
         settings=(("Plan", plan_facts(results)), ("Versions", version_facts(results))),
         drawings=tuple(embed_svg(name, svg, index) for index, (name, svg) in enumerate(written.drawings)),
         notes=(*notes, *failure_notes(len(failures))),
+        curves=tuple(curve_sets(results, methods_of_main_tables(results))),
     )
 
 
@@ -98,8 +108,25 @@ def all_failures(results: Results) -> list[Failure]:
 
 def make_gallery(images: RunImages) -> Gallery:
     """Make the gallery of the images with their stored heatmaps and values."""
-    methods = images.results.methods
-    return Gallery(len(images.keys), _gallery_items(images), methods, missing=images.missing, notes=images.notes)
+    results = images.results
+    return Gallery(
+        total=len(images.keys),
+        items=_gallery_items(images),
+        methods=results.methods,
+        selected=preferred_method(results.methods, results.reference),
+        measures=_measures(results),
+        classes=images.class_names,
+        models=results.models if len(results.models) > 1 else (),
+        missing=images.missing,
+        notes=images.notes,
+    )
+
+
+def _measures(results: Results) -> tuple[Measure, ...]:
+    """Return the metrics of single images, and the disagreement of the methods."""
+    better = results.rows.groupby("metric", observed=True)["higher_is_better"].first()
+    metrics = (Measure(name, bool(better[name]), of_methods=True) for name in results.metrics)
+    return (*metrics, Measure(DISAGREEMENT))
 
 
 def _gallery_items(images: RunImages) -> Iterator[GalleryItem]:
@@ -113,7 +140,9 @@ def gallery_item(images: RunImages, model: str, image: str, side: int) -> Galler
     heatmaps, view = images.heatmaps_of(model, image), images.network_input(model, image)
     rows = images.rows_of(model, image)
     by_method = rows.groupby("method", sort=False, observed=True)
-    captions = {str(method): metric_values(own) for method, own in by_method}
+    values = {str(method): metric_values(own) for method, own in by_method}
+    difference = disagreement(heatmap for method, heatmap in heatmaps.items() if not is_baseline(method))
+    common = {} if difference is None else {DISAGREEMENT: difference}
     name, details = Path(image).name, f"{image} {model}" if len(images.results.models) > 1 else image
     return GalleryItem(
         name=name,
@@ -121,10 +150,18 @@ def gallery_item(images: RunImages, model: str, image: str, side: int) -> Galler
         image=image_uri(view, side) if view else "",
         classes=(images.class_name(rows, model),),
         layers=tuple(
-            OverlayLayer(method, 0, heatmap_uri(heatmap), captions.get(method, ""))
+            OverlayLayer(
+                method=method,
+                class_index=0,
+                heatmap=heatmap_uri(heatmap),
+                caption=caption_of(values.get(method, {})),
+                values=values.get(method, {}) | common,
+            )
             for method, heatmap in heatmaps.items()
         ),
         details="" if details == name else details,
+        class_names=(images.explained_class(rows, model),),
+        model=model,
     )
 
 
@@ -135,13 +172,19 @@ def _size(view: Image.Image | None, heatmaps: dict[str, NDArray[np.float32]]) ->
     return width, height
 
 
-def metric_values(rows: Any) -> str:
-    """Return the values of a method on one image as text."""
+def metric_values(rows: Any) -> dict[str, float]:
+    """Return the values of a method on one image by metric."""
     defined = rows[rows["value"].notna()]
-    return " · ".join(
-        f"{metric}\N{NO-BREAK SPACE}{value:.3g}"
-        for metric, value in zip(defined["metric"], defined["value"], strict=True)
-    )
+    return dict(zip(defined["metric"].astype(str), defined["value"].astype(float), strict=True))
+
+
+def caption_of(values: Mapping[str, float]) -> str:
+    """Return values by metric as text.
+
+    >>> caption_of({"insertion": 0.51234, "road": -0.25})
+    'insertion\xa00.512 · road\xa0-0.25'
+    """
+    return " · ".join(f"{metric}\N{NO-BREAK SPACE}{value:.3g}" for metric, value in values.items())
 
 
 # -- images side by side -----------------------------------------------------------------------------------------

@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from fusioncam.visualization import colourise
-
 _FORMAT = "WEBP" if features.check("webp") else "JPEG"
 _HEATMAP_SIDE = 128
 
@@ -26,10 +24,11 @@ def image_uri(image: Image.Image, side: int) -> str:
 
 
 def heatmap_uri(heatmap: NDArray[np.float32]) -> str:
-    """Return a heatmap ``(H, W)`` in [0, 1] as a data URI of opaque colours, which a page overlays on an image."""
+    """Return a heatmap ``(H, W)`` in [0, 1] as a data URI of a grey image, which a page colours."""
     scale = min(1.0, _HEATMAP_SIDE / max(heatmap.shape))
     height, width = (max(1, round(side * scale)) for side in heatmap.shape)
-    return _encoded(Image.fromarray((colourise(heatmap, (width, height)) * 255).round().astype(np.uint8)), 72)
+    grey = Image.fromarray(np.asarray(heatmap, np.float32) * 255).resize((width, height), Image.Resampling.BILINEAR)
+    return _encoded(Image.fromarray(np.asarray(grey).round().clip(0, 255).astype(np.uint8)), 80)
 
 
 def _reduced(image: Image.Image, side: int) -> Image.Image:

@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 from fusioncam.data.images import open_image
 from fusioncam.errors import ImageError
 from fusioncam.report.html.data_uris import heatmap_uri, image_side, image_uri
+from fusioncam.report.html.disagreement import DISAGREEMENT, disagreement
 from fusioncam.report.html.page_model import (
     MAX_FAILURES,
     MAX_TABLE_ROWS,
     Gallery,
     GalleryItem,
+    Measure,
     OverlayLayer,
     ReportPage,
+    RowLink,
     count_of,
     failure_notes,
     format_facts,
+    preferred_method,
 )
 from fusioncam.report.html.stored_explanations import (
     StoredExplanation,
@@ -30,10 +34,16 @@ from fusioncam.report.html.stored_explanations import (
 )
 from fusioncam.report.html.writer import write_page
 from fusioncam.report.tables.model import Cell, Page, Table
-from fusioncam.trust.rendering import level_with_mark
+from fusioncam.trust.rendering import MARKS, level_with_mark
 from fusioncam.visualization import remove_overlay
 
-COST = "Passes and seconds count only what a heatmap needed in addition to the results it shares with earlier ones."
+TRUST = "trust"
+LEVELS = ("poor", "mixed", "good")
+
+COST = (
+    "Passes and seconds are those of a method that runs alone. Shared passes are those among them that an earlier "
+    "heatmap of the same image had already made, so that they were not repeated."
+)
 
 
 def write_explanations_page(folder: Path, path: Path) -> Path:
@@ -63,8 +73,14 @@ def explanations_page(folder: Path, run: StoredRun) -> ReportPage:
             ("Versions", format_facts(run.versions)),
         ),
         notes=(*notes, *failure_notes(len(run.failures))),
-        tables_list_images=True,
+        row_links=tuple(_row_links(run))[:MAX_TABLE_ROWS],
     )
+
+
+def _row_links(run: StoredRun) -> Iterator[RowLink]:
+    for item, explanations in enumerate(run.images):
+        for one in explanations:
+            yield RowLink(item, one.method, one.class_name, one.level)
 
 
 def heatmaps_page(explanations: Sequence[StoredExplanation]) -> Page:
@@ -78,6 +94,7 @@ def heatmaps_page(explanations: Sequence[StoredExplanation]) -> Page:
         "layer",
         "passes",
         *(["partial passes"] if any(explanation.partial_passes for explanation in explanations) else []),
+        *(["shared passes"] if any(explanation.shared > 0 for explanation in explanations) else []),
         "seconds",
     ]
     rows = tuple(
@@ -99,6 +116,7 @@ def _texts(explanation: StoredExplanation) -> dict[str, str]:
         "layer": explanation.layer,
         "passes": f"{explanation.passes:,}",
         "partial passes": f"{explanation.partial_passes:,}",
+        "shared passes": f"{max(0, explanation.shared):,}",
         "seconds": f"{explanation.seconds:.3g}",
     }
 
@@ -108,9 +126,23 @@ def _texts(explanation: StoredExplanation) -> dict[str, str]:
 
 def make_gallery(folder: Path, run: StoredRun) -> Gallery:
     """Make the gallery of the images with their heatmaps."""
-    gallery = Gallery(len(run.images), (), run.methods)
+    gallery = Gallery(
+        total=len(run.images),
+        items=(),
+        methods=run.methods,
+        selected=preferred_method(run.methods),
+        measures=_measures(run),
+        classes=tuple(sorted({one.class_name for one in run.explanations})),
+        levels=tuple(level for level in MARKS if any(one.level == level for one in run.explanations)),
+    )
     gallery.items = _gallery_items(folder, run.images, gallery.missing)
     return gallery
+
+
+def _measures(run: StoredRun) -> tuple[Measure, ...]:
+    trust = [Measure(TRUST, higher_is_better=True)] if any(one.trust_card for one in run.explanations) else []
+    several = [Measure(DISAGREEMENT)] if len(run.methods) > 1 else []
+    return (*trust, *several, Measure("probability"))
 
 
 def _gallery_items(
@@ -128,8 +160,9 @@ def gallery_item(
 
     The image is recovered from an overlay, so that the file that was explained is not needed.
     """
-    titles = list(dict.fromkeys(explanation.title for explanation in explanations))
-    image, size, layers = "", (1, 1), []
+    names = {explanation.title: explanation.class_name for explanation in explanations}
+    image, size = "", (1, 1)
+    found: list[tuple[StoredExplanation, NDArray[np.float32]]] = []
     for explanation in explanations:
         heatmap = read_heatmap(folder / explanation.heatmap)
         if heatmap is None:
@@ -137,10 +170,11 @@ def gallery_item(
             continue
         if not image:
             image, size = _recovered_image(folder / explanation.overlay, heatmap, side, missing)
-        layers.append(_layer(explanation, heatmap, titles))
+        found.append((explanation, heatmap))
     first = explanations[0]
     details = "" if first.source == first.name else first.source
-    return GalleryItem(first.name, size, image, tuple(titles), tuple(layers), details)
+    layers = tuple(_layers(found, list(names)))
+    return GalleryItem(first.name, size, image, tuple(names), layers, details, tuple(names.values()))
 
 
 def _recovered_image(
@@ -156,11 +190,26 @@ def _recovered_image(
     return image_uri(remove_overlay(overlay, heatmap), side), overlay.size
 
 
-def _layer(explanation: StoredExplanation, heatmap: NDArray[np.float32], titles: Sequence[str]) -> OverlayLayer:
-    return OverlayLayer(
-        method=explanation.method,
-        class_index=titles.index(explanation.title),
-        heatmap=heatmap_uri(heatmap),
-        caption=explanation.caption,
-        trust_card=explanation.trust_card,
-    )
+def _layers(
+    found: Sequence[tuple[StoredExplanation, NDArray[np.float32]]], titles: Sequence[str]
+) -> Iterator[OverlayLayer]:
+    for title in titles:
+        of_class = [(explanation, heatmap) for explanation, heatmap in found if explanation.title == title]
+        difference = disagreement(heatmap for _, heatmap in of_class)
+        for explanation, heatmap in of_class:
+            yield OverlayLayer(
+                method=explanation.method,
+                class_index=titles.index(title),
+                heatmap=heatmap_uri(heatmap),
+                caption=explanation.caption,
+                trust_card=explanation.trust_card,
+                values=_values(explanation, difference),
+            )
+
+
+def _values(explanation: StoredExplanation, difference: float | None) -> dict[str, float]:
+    """Return what the images are sorted by; an unknown level has no value."""
+    values = {"probability": explanation.probability}
+    if explanation.level in LEVELS:
+        values[TRUST] = float(LEVELS.index(explanation.level))
+    return values if difference is None else values | {DISAGREEMENT: difference}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from fusioncam.report.html.colours import COLOUR_MAPS, ColourTable, colour_tables
+from fusioncam.report.method_names import base_name
 from fusioncam.report.tables.model import Page
 from fusioncam.trust.rendering import CardView
 
@@ -17,10 +20,24 @@ MAX_FAILURES = 200
 
 
 @dataclass(frozen=True)
+class Measure:
+    """A number that images can be sorted by.
+
+    ``higher_is_better`` is None where neither side is better. ``of_methods`` is set if two methods can be compared by
+    it, image by image.
+    """
+
+    name: str
+    higher_is_better: bool | None = None
+    of_methods: bool = False
+
+
+@dataclass(frozen=True)
 class OverlayLayer:
     """A method's heatmap of one class of an image as a data URI, with its caption and trust card.
 
-    ``class_index`` is the position of the class among those of the image.
+    ``class_index`` is the position of the class among those of the image. ``values`` are numbers by the names of
+    measures.
     """
 
     method: str
@@ -28,6 +45,7 @@ class OverlayLayer:
     heatmap: str
     caption: str = ""
     trust_card: CardView | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,7 @@ class GalleryItem:
     """An image as a data URI, with its classes and heatmaps.
 
     ``image`` is "" if the image cannot be opened. ``details``, such as its path, distinguish images of the same name.
+    ``class_names`` are the ``classes`` without what is added to them, such as probabilities.
     """
 
     name: str
@@ -43,11 +62,27 @@ class GalleryItem:
     classes: tuple[str, ...]
     layers: tuple[OverlayLayer, ...]
     details: str = ""
+    class_names: tuple[str, ...] = ()
+    model: str = ""
 
     @property
     def search_text(self) -> str:
         """The text that a search looks through."""
         return " ".join((self.name, *self.classes, self.details)).lower()
+
+    def facts(self, measures: Iterable[Measure]) -> dict[str, Any]:
+        """Return what the page's script filters and sorts by, ready for JSON; values that are missing are null."""
+        names, measures = self.class_names or self.classes, tuple(measures)
+        layers = [
+            {
+                "method": layer.method,
+                "className": names[layer.class_index],
+                "level": layer.trust_card.level if layer.trust_card else "",
+                "values": [layer.values.get(measure.name) for measure in measures],
+            }
+            for layer in self.layers
+        ]
+        return {"name": self.name, "model": self.model, "layers": layers}
 
     @property
     def pixel_characters(self) -> int:
@@ -59,12 +94,18 @@ class GalleryItem:
 class Gallery:
     """Images that are rendered one at a time while the page is written, up to the limits of a page.
 
-    ``missing`` collects the files that turn out to be missing, ``notes`` are further remarks.
+    ``selected`` is the method whose heatmaps are shown first. ``classes``, ``levels`` and ``models`` are what images
+    can be filtered by. ``missing`` collects the files that turn out to be missing, ``notes`` are further remarks.
     """
 
     total: int
     items: Iterable[GalleryItem]
     methods: tuple[str, ...]
+    selected: str = ""
+    measures: tuple[Measure, ...] = ()
+    classes: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     shown: int = 0
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -78,6 +119,26 @@ class Gallery:
                 break
             self.shown += 1
             yield item
+
+    @property
+    def measures_json(self) -> str:
+        """The measures as the page's script reads them."""
+        return json.dumps([asdict(measure) for measure in self.measures])
+
+    @property
+    def compares_methods(self) -> bool:
+        """Whether two methods can be compared image by image."""
+        return len(self.methods) > 1 and any(measure.of_methods for measure in self.measures)
+
+    @property
+    def colour_tables(self) -> list[ColourTable]:
+        """The tables of the colours of heatmaps."""
+        return colour_tables()
+
+    @property
+    def colour_maps(self) -> tuple[str, ...]:
+        """The names of the colour maps."""
+        return COLOUR_MAPS
 
     @property
     def remarks(self) -> list[str]:
@@ -115,6 +176,36 @@ class Failure:
     error: str
 
 
+@dataclass(frozen=True)
+class RowLink:
+    """What a row of a table belongs to: an image, by its position in the gallery, a method, a class and a level."""
+
+    item: int
+    method: str
+    class_name: str
+    level: str = ""
+
+
+@dataclass(frozen=True)
+class CurveSet:
+    """The mean curves of one metric by method: ``x`` ``(T,)``, and a tuple ``(T,)`` for each method.
+
+    The ``highlighted`` methods have a colour.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    x: tuple[float, ...]
+    means: dict[str, tuple[float, ...]]
+    highlighted: tuple[str, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the page's script draws."""
+        return asdict(self)
+
+
 Facts = tuple[tuple[str, str], ...]
 
 
@@ -122,7 +213,8 @@ Facts = tuple[tuple[str, str], ...]
 class ReportPage:
     """A whole page. ``settings`` are named lists of facts.
 
-    ``tables_list_images`` is set if each row of a table belongs to an image, so that a search also filters rows.
+    ``row_links`` has an entry for each row of the first table if its rows belong to images, so that filters also
+    apply to them and a click opens the image.
     """
 
     title: str
@@ -133,7 +225,20 @@ class ReportPage:
     settings: tuple[tuple[str, Facts], ...]
     drawings: tuple[Drawing, ...] = ()
     notes: tuple[str, ...] = ()
-    tables_list_images: bool = False
+    row_links: tuple[RowLink, ...] = ()
+    curves: tuple[CurveSet, ...] = ()
+
+
+def preferred_method(methods: Iterable[str], reference: str | None = None) -> str:
+    """Return the method to show first: the reference, else Fusion-CAM or its first variant, else the first.
+
+    >>> preferred_method(["grad-cam", "fusion-cam:multiscale", "fusion-cam"]), preferred_method(["grad-cam", "rise"])
+    ('fusion-cam', 'grad-cam')
+    """
+    names = list(methods)
+    variants = [name for name in names if base_name(name) == "fusion-cam"]
+    plain = [name for name in variants if name == "fusion-cam"]
+    return next(iter([*([reference] if reference in names else []), *plain, *variants, *names]), "")
 
 
 def count_of(count: int, noun: str) -> str:

@@ -53,16 +53,29 @@ class RunImages:
         stored = self.heatmaps.load(model, image)
         return {name: stored[name].float().numpy() for name in self.results.methods if name in stored}
 
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of all explained classes, sorted."""
+        pairs = self.results.rows[["model", "target"]].drop_duplicates().itertuples(index=False, name=None)
+        return tuple(sorted({self._name(model, target) for model, target in pairs}))
+
+    def explained_class(self, rows: Any, model: str) -> str:
+        """Return the name of the class that rows explain."""
+        target = rows["target"].dropna()
+        return self._name(model, target.iloc[0] if len(target) else None)
+
     def class_name(self, rows: Any, model: str) -> str:
         """Return the name of the class that rows explain, and the image's label if that is another class."""
-        info = self.models.get(model)
-        name_of = info.class_name if info else str
-        target, label = (rows[column].dropna() for column in ("target", "label"))
-        if not len(target):
+        name, labels = self.explained_class(rows, model), rows["label"].dropna()
+        target = rows["target"].dropna()
+        mislabelled = len(target) and len(labels) and int(labels.iloc[0]) != int(target.iloc[0])
+        return f"{name}, labelled {self._name(model, labels.iloc[0])}" if mislabelled else name
+
+    def _name(self, model: str, index: Any) -> str:
+        if index is None or index != index:  # NaN
             return "class unknown"
-        name = name_of(int(target.iloc[0]))
-        mislabelled = len(label) and int(label.iloc[0]) != int(target.iloc[0])
-        return f"{name}, labelled {name_of(int(label.iloc[0]))}" if mislabelled else name
+        info = self.models.get(model)
+        return info.class_name(int(index)) if info else str(int(index))
 
     def network_input(self, model: str, image: str) -> Image.Image | None:
         """Return the image as cropped for the network, or None if it cannot be opened."""

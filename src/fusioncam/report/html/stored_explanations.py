@@ -23,7 +23,11 @@ FILE = "explanations.json"
 
 @dataclass(frozen=True)
 class StoredExplanation:
-    """The entry of one heatmap in ``explanations.json``; ``overlay`` and ``heatmap`` are file names."""
+    """The entry of one heatmap in ``explanations.json``; ``overlay`` and ``heatmap`` are file names.
+
+    The passes and seconds are those of the method alone. ``shared`` counts the passes, full and partial, that an
+    earlier heatmap of the same image had already made.
+    """
 
     source: str
     method: str
@@ -34,6 +38,7 @@ class StoredExplanation:
     passes: int
     partial_passes: int
     seconds: float
+    shared: int
     overlay: str
     heatmap: str
     trust_card: CardView | None
@@ -42,6 +47,7 @@ class StoredExplanation:
     def from_facts(cls, facts: Mapping[str, Any]) -> StoredExplanation:
         """Read an entry; of the paths of files only the names are used, so that no other folder is read."""
         overlay, heatmap = (Path(name).name for name in facts["files"][-2:])
+        cost = facts.get("full_cost", facts)  # earlier versions stored only what was not shared
         return cls(
             source=facts["image"],
             method=facts["method"],
@@ -49,9 +55,10 @@ class StoredExplanation:
             class_name=facts["class_name"],
             probability=facts["probability"],
             gains=facts["gains"],
-            passes=facts["passes"],
-            partial_passes=facts["partial_passes"],
-            seconds=facts["seconds"],
+            passes=cost["passes"],
+            partial_passes=cost["partial_passes"],
+            seconds=cost["seconds"],
+            shared=sum(cost[name] - facts[name] for name in ("passes", "partial_passes")),
             overlay=overlay,
             heatmap=heatmap,
             trust_card=CardView.from_facts(facts["check"]) if facts.get("check") else None,
@@ -68,10 +75,16 @@ class StoredExplanation:
         return f"{self.class_name} {self.probability:.1%}"
 
     @property
+    def level(self) -> str:
+        """The level of the trust card, "" without one."""
+        return self.trust_card.level if self.trust_card else ""
+
+    @property
     def cost(self) -> str:
-        """The number of passes."""
+        """The number of passes, and how many of them an earlier heatmap had made."""
         partial = f" and {self.partial_passes:,} partial" if self.partial_passes else ""
-        return f"{self.passes:,}{partial} {'pass' if self.passes + self.partial_passes == 1 else 'passes'}"
+        shared = f" ({self.shared:,} of them shared)" if self.shared > 0 else ""
+        return f"{self.passes:,}{partial} {'pass' if self.passes + self.partial_passes == 1 else 'passes'}{shared}"
 
     @property
     def gains_text(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,7 @@ from fusioncam.report.html.page_model import ReportPage
 from fusioncam.utils.files import atomic_write
 
 _TEMPLATES = "templates"
+_SCRIPTS = ("base.js", "tables.js", "gallery.js", "compare.js", "charts.js", "values.js")  # one script, in this order
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
 _NUMBER = re.compile(r"[+-]?\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
 
@@ -25,7 +27,7 @@ def write_page(page: ReportPage, path: Path) -> Path:
 
     Raises :class:`fusioncam.errors.OutputError` if the file cannot be written, or exists and is not a report.
     """
-    script, style = (_read_asset(f"report.{extension}") for extension in ("js", "css"))
+    script, style = "\n".join(map(_read_asset, _SCRIPTS)), _read_asset("report.css")
     template = _environment().get_template("report.html")
     parts = template.generate(
         report=page,
@@ -73,6 +75,23 @@ def sort_key(text: str) -> str:
     return "" if plain in ("\N{EN DASH}", "") else plain.lower()
 
 
+def compact_json(value: object) -> str:
+    """Return a value as JSON, its numbers with five digits, which a page shows at most.
+
+    >>> compact_json({"value": 0.123456789, "missing": None})
+    '{"value":0.12346,"missing":null}'
+    """
+    return json.dumps(_rounded(value), separators=(",", ":"), ensure_ascii=False)
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(one) for one in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
 def _read_asset(name: str) -> str:
     return (files(__package__) / _TEMPLATES / name).read_text(encoding="utf-8")
 
@@ -86,4 +105,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["sort_key"] = sort_key
+    environment.filters["json"] = compact_json
     return environment
