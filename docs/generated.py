@@ -63,7 +63,7 @@ not convince you.
 | the most faithful heatmap, with fine borders | [fusion-cam:multiscale](#fusion-cammultiscale) |
 | fine borders in one pass | [layer-cam](#layer-cam) at an earlier layer |
 | the difference between two classes | [finer-cam](#finer-cam) |
-| a method made for vision transformers | [legrad](#legrad), with a class token [grad-eclip](#grad-eclip) |
+| one for vision transformers | [legrad](#legrad), [attention-relevance](#attention-relevance) |
 | a detector as a black box | [d-rise](#d-rise) |
 | no gradients | [recipro-cam](#recipro-cam), [score-cam](#score-cam), [rise](#rise) |
 | to check whether a heatmap shows anything | compare with [random](#random), [center](#center), [edges](#edges) |

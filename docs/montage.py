@@ -1,8 +1,8 @@
 """Draw all methods on four free images: `python docs/montage.py [NAME...]` takes some minutes for all methods.
 
 Writes docs/images/methods.jpg with all methods, and docs/images/methods/NAME.jpg with one method. With names, only
-the images of these methods are written. The slowest methods use fewer samples than by default. LeGrad needs a
-transformer and is left out.
+the images of these methods are written. The slowest methods use fewer samples than by default. Methods for
+transformers and detectors are left out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FEWER = {
 PANELS = 4
 SIDE, GAP = 200, 4
 # methods made for vision transformers and detectors
-FOR_OTHERS = ("legrad", "grad-eclip", "d-rise")
+FOR_OTHERS = ("legrad", "grad-eclip", "attention-rollout", "attention-relevance", "d-rise")
 
 
 def heatmaps_of(

@@ -32,6 +32,8 @@ TWINS = {
     "winsor-cam": (gradient.winsor_cam, {}),
     "legrad": (attention.legrad, {}),
     "grad-eclip": (attention.grad_eclip, {}),
+    "attention-rollout": (attention.rollout, {}),
+    "attention-relevance": (attention.relevance, {}),
     "integrated-gradients": (gradient.integrated_gradients, {"steps": 7}),
     "denoised-grad-cam": (gradient.denoised_grad_cam, {}),
     "score-cam": (region.score_cam, {}),

@@ -9,7 +9,7 @@ import pytest
 from fusioncam import METHODS
 
 # methods that need a vision transformer
-OF_TRANSFORMERS = ("legrad", "grad-eclip")
+OF_TRANSFORMERS = ("legrad", "grad-eclip", "attention-rollout", "attention-relevance")
 # the first method of each family, and those with network requirements of their own
 REPRESENTATIVES = {
     "cam",

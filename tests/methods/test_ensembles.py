@@ -200,7 +200,14 @@ def test_method_without_a_layer_is_reported_by_multi_layer(inputs):
 
 
 @pytest.mark.parametrize(
-    ("name", "alternative"), [("cam", "grad-cam"), ("legrad", "recipro-cam"), ("grad-eclip", "legrad")]
+    ("name", "alternative"),
+    [
+        ("cam", "grad-cam"),
+        ("legrad", "recipro-cam"),
+        ("grad-eclip", "legrad"),
+        ("attention-rollout", "recipro-cam"),
+        ("attention-relevance", "recipro-cam"),
+    ],
 )
 def test_unsupported_network_is_reported_with_an_alternative(name, alternative, inputs):
     """CAM needs a linear head, LeGrad needs attention."""

@@ -126,13 +126,15 @@ def test_legrad_equals_its_twin(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_grad_eclip_equals_its_twin(seed):
+@pytest.mark.parametrize("name", ["grad-eclip", "attention-rollout", "attention-relevance"])
+def test_method_for_transformers_equals_its_twin(name, seed):
     """On a transformer with a class token and a rectangular grid."""
     toy, x, target = attention.problem(images=3, seed=seed)
 
-    fast = METHODS["grad-eclip"](ExplainedModel(toy), x, target)
+    fast = METHODS[name](ExplainedModel(toy), x, target)
 
-    slow = torch.stack([attention.grad_eclip(toy, image, int(c)) for image, c in zip(x, target, strict=True)])
+    twin = TWINS[name][0]
+    slow = torch.stack([twin(toy, image, int(c)) for image, c in zip(x, target, strict=True)])
     torch.testing.assert_close(fast, slow, atol=1e-9, rtol=0)
 
 

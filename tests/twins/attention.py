@@ -1,4 +1,4 @@
-"""LeGrad (arXiv 2404.03214) on a tiny vision transformer."""
+"""Methods for transformers on a tiny vision transformer."""
 
 from __future__ import annotations
 
@@ -148,3 +148,48 @@ def grad_eclip(toy: TinyViT, x: Tensor, c: int) -> Tensor:
     weights = (cosines - cosines.min()) / (cosines.max() - cosines.min())
     E = torch.stack([relu((w[0] * v[i]).sum() * weights[n]) for n, i in enumerate(patches)])
     return s(up(E.reshape(grid), x.shape[1:]))
+
+
+def forward_with_attention(toy: TinyViT, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return the logits and the attention maps ``(heads, T, T)`` of all blocks, on which they depend."""
+    Z = toy.tokens(x[None])[0]
+    found = []
+    for block in toy.blocks:
+        attn = block.attn
+        q, k, v = attn.qkv(block.norm1(Z)).split(Z.shape[1], dim=1)
+        d = attn.head_dim
+        heads = [slice(h * d, (h + 1) * d) for h in range(attn.num_heads)]
+        A = torch.stack([(q[:, h] @ k[:, h].T / d**0.5).softmax(1) for h in heads])
+        Z = Z + attn.proj(torch.cat([A[n] @ v[:, h] for n, h in enumerate(heads)], 1))
+        Z = Z + block.mlp(block.norm2(Z))
+        found.append(A)
+    return toy.head(toy.norm(Z))[0], found
+
+
+def of_class_token(toy: TinyViT, x: Tensor, R: Tensor) -> Tensor:
+    return s(up(R[0, toy.num_prefix_tokens :].reshape(toy.patch_embed(x[None]).shape[2:]), x.shape[1:]))
+
+
+def rollout(toy: TinyViT, x: Tensor, c: int) -> Tensor:
+    """Attention rollout (arXiv 2005.00928): the product of 0.5 W_att + 0.5 I over the blocks, heads averaged."""
+    with torch.no_grad():
+        _, attentions = forward_with_attention(toy, x)
+    T = attentions[0].shape[1]
+    R = torch.eye(T, dtype=x.dtype)
+    for W in attentions:
+        A = torch.zeros(T, T, dtype=x.dtype)
+        for i in range(T):
+            for j in range(T):
+                A[i, j] = 0.5 * sum(float(head[i, j]) for head in W) / len(W) + 0.5 * (i == j)
+        R = A @ R
+    return of_class_token(toy, x, R)
+
+
+def relevance(toy: TinyViT, x: Tensor, c: int) -> Tensor:
+    """Generic attention relevance (arXiv 2103.15679, eq. 5-6): R = R + E_h((dA * A)^+) R for each block."""
+    Y, attentions = forward_with_attention(toy, x)
+    gradients = torch.autograd.grad(Y[c], attentions)
+    R = torch.eye(attentions[0].shape[1], dtype=x.dtype)
+    for A, dA in zip(attentions, gradients, strict=True):
+        R = R + sum(relu(dA[h] * A[h]) for h in range(len(A))) / len(A) @ R
+    return of_class_token(toy, x, R.detach())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -15,12 +16,26 @@ from torch.overrides import TorchFunctionMode
 
 @dataclass(frozen=True)
 class AttentionOutput:
-    """One attention: ``queries`` and ``output`` ``(N, heads, Q, d)``, ``keys``, ``values`` ``(N, heads, K, d)``."""
+    """One attention: ``queries`` and ``output`` ``(N, heads, Q, d)``, ``keys``, ``values`` ``(N, heads, K, d)``.
+
+    ``settings`` are the further arguments, such as a mask or a scale.
+    """
 
     queries: Tensor
     keys: Tensor
     values: Tensor
     output: Tensor
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def weights(self) -> Tensor:
+        """Return the attention weights ``(N, heads, Q, K)``: its output for values that are the identity matrix."""
+        tokens = self.keys.shape[-2]
+        identity = torch.eye(tokens).to(self.values).expand(*self.keys.shape[:-1], tokens)
+        return F.scaled_dot_product_attention(self.queries, self.keys, identity, **self.settings)
+
+
+# the parameters of scaled_dot_product_attention that may be passed by position
+_PARAMETERS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 
 
 class _AttentionMode(TorchFunctionMode):
@@ -37,8 +52,9 @@ class _AttentionMode(TorchFunctionMode):
 
     def _attend(self, *args: Any, **kwargs: Any) -> Tensor:
         output: Tensor = F.scaled_dot_product_attention(*args, **kwargs)
-        named = kwargs | dict(zip(("query", "key", "value"), args, strict=False))
-        self._found.append(AttentionOutput(named["query"], named["key"], named["value"], output))
+        named = kwargs | dict(zip(_PARAMETERS, args, strict=False))
+        queries, keys, values = (named.pop(name) for name in _PARAMETERS[:3])
+        self._found.append(AttentionOutput(queries, keys, values, output, named))
         return output
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -1,6 +1,7 @@
 """CAM methods by name: ``METHODS[name](model, x, target)``."""
 
 from fusioncam.methods.ablation import AblationCAM, ReciproCAM
+from fusioncam.methods.attention import AttentionRelevance, AttentionRollout
 from fusioncam.methods.base import Method, RecordedCAM
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
 from fusioncam.methods.costs import PassCount
@@ -40,6 +41,8 @@ __all__ = [
     "RULES",
     "SSCAM",
     "AblationCAM",
+    "AttentionRelevance",
+    "AttentionRollout",
     "Augmented",
     "Center",
     "DenoisedGradCAM",

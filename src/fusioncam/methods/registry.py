@@ -8,6 +8,7 @@ reproduces a public code: ``official`` is the Fusion-CAM paper's, ``xplaincam`` 
 from __future__ import annotations
 
 from fusioncam.methods.ablation import AblationCAM, ReciproCAM
+from fusioncam.methods.attention import AttentionRelevance, AttentionRollout
 from fusioncam.methods.base import Method
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
 from fusioncam.methods.d_rise import DRISE
@@ -60,6 +61,8 @@ METHODS: Registry[Method] = Registry(
         "winsor-cam": WinsorCAM(),
         "legrad": LeGrad(),
         "grad-eclip": GradECLIP(),
+        "attention-rollout": AttentionRollout(),
+        "attention-relevance": AttentionRelevance(),
         "integrated-gradients": IntegratedGradients(),
         "denoised-grad-cam": DenoisedGradCAM(),
         "score-cam": ScoreCAM(),
