@@ -36,7 +36,7 @@ def sent(image: Image.Image | bytes, kind: str = "jpeg") -> dict[str, object]:
 
 def test_a_frame_is_explained(session):
     """The view has the overlay as data and the facts; the class is the most probable one."""
-    view, mean = CameraHandler(session).explain(sent(photo(size=(64, 48))), MODEL, "fusion-cam", None)
+    view, mean = CameraHandler(session).explain_frame(sent(photo(size=(64, 48))), MODEL, "fusion-cam", None)
     predicted = session.predict_classes(decode(sent(photo(size=(64, 48)))), MODEL)[0]
 
     assert '<img class="fc-frame" src="data:image/jpeg;base64,' in view
@@ -49,14 +49,14 @@ def test_the_class_follows_the_mean_of_the_last_frames(session):
     """One frame of another class does not change it; another network starts again."""
     handler, state = CameraHandler(session), None
     for _ in range(3):
-        _, state = handler.explain(sent(photo(CAT, (64, 48))), MODEL, "grad-cam", state)
+        _, state = handler.explain_frame(sent(photo(CAT, (64, 48))), MODEL, "grad-cam", state)
     before = state.probabilities
-    _, state = handler.explain(sent(photo(COFFEE, (64, 48))), MODEL, "grad-cam", state)
+    _, state = handler.explain_frame(sent(photo(COFFEE, (64, 48))), MODEL, "grad-cam", state)
     (now,) = {one for one in [RunningMean.after(None, MODEL, before)] if one}
     assert now.probabilities is before
     assert torch.allclose(state.probabilities.sum(), torch.tensor(1.0), atol=1e-5)
     assert not torch.equal(state.probabilities, before)
-    _, other = handler.explain(sent(photo(COFFEE, (64, 48))), OTHER, "grad-cam", state)
+    _, other = handler.explain_frame(sent(photo(COFFEE, (64, 48))), OTHER, "grad-cam", state)
     assert other.model == OTHER
     assert RunningMean.after(state, OTHER, before).probabilities is before
     assert torch.allclose(
@@ -91,7 +91,7 @@ def test_anything_else_is_refused(frame, session, capsys):
     """The note says what is wrong, and nothing else changes."""
     with pytest.raises(ImageError):
         decode(frame)
-    view, state = CameraHandler(session).explain(frame, MODEL, "grad-cam", None)
+    view, state = CameraHandler(session).explain_frame(frame, MODEL, "grad-cam", None)
     assert "fc-note" in view
     assert html.SERVER_ERROR not in view
     assert state == gr.skip()
@@ -103,7 +103,7 @@ def test_anything_else_is_refused(frame, session, capsys):
 )
 def test_only_what_is_offered_is_used(values, session):
     """Names are looked up, never loaded, and foreign states are ignored."""
-    view, _ = CameraHandler(session).explain(sent(photo(size=(64, 48))), *values)
+    view, _ = CameraHandler(session).explain_frame(sent(photo(size=(64, 48))), *values)
     assert "this page does not offer the" in view
 
 
@@ -115,4 +115,4 @@ def test_large_frames_are_refused(session):
 
 def test_an_ended_stream_changes_nothing(session):
     """Browsers send no image at the end."""
-    assert CameraHandler(session).explain(None, MODEL, "grad-cam", None) == (gr.skip(), gr.skip())
+    assert CameraHandler(session).explain_frame(None, MODEL, "grad-cam", None) == (gr.skip(), gr.skip())

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torchvision.models.detection import KeypointRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.ops import MultiScaleRoIAlign
 
 from detectors import CLASSES, NETWORKS, STRIDE, Head, Queries, Yolo, probabilities, toy
 from fusioncam import METHODS, ExplainedModel
@@ -248,13 +250,25 @@ def test_keypoint_rcnn_of_torchvision():
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(3, 8, 5, 4, 2), nn.ReLU(), nn.Conv2d(8, 32, 3, 2, 1), nn.ReLU())
     backbone.out_channels = 32
-    network = KeypointRCNN(backbone, num_keypoints=3, min_size=96, max_size=96, box_score_thresh=0).eval()
+    pools = {f"{part}_roi_pool": MultiScaleRoIAlign(["0"], size, 2) for part, size in (("box", 7), ("keypoint", 14))}
+    network = KeypointRCNN(
+        backbone,
+        num_classes=2,
+        num_keypoints=3,
+        min_size=96,
+        max_size=96,
+        rpn_anchor_generator=AnchorGenerator(((16, 32, 64),), ((0.5, 1.0, 2.0),)),
+        rpn_post_nms_top_n_test=10,
+        box_score_thresh=0,
+        box_detections_per_img=2,  # the head of key points is large
+        **pools,
+    ).eval()
     x = torch.rand(1, 3, 96, 96)
     ((box, *_),) = find_boxes(network, x, threshold=0)
     model = ExplainedModel(Detection(network, box.box, box.label))
 
     heatmap = METHODS["grad-cam"](model, x, 1)
 
-    assert model.layer_for(x) == "wrapped.backbone.3"
+    assert model.layer_for(x) == "wrapped.backbone"
     assert model.scores(x, 1, "probability").item() == pytest.approx(box.score, abs=1e-5)
     assert heatmap.std() > 0.01

@@ -31,7 +31,9 @@ class CameraHandler:
 
     session: Session
 
-    def explain(self, frame: object, model: object, method: object, before: RunningMean | None) -> tuple[Any, Any]:
+    def explain_frame(
+        self, frame: object, model: object, method: object, before: RunningMean | None
+    ) -> tuple[Any, Any]:
         """Return the frame under its heatmap as HTML, and the running mean of the probabilities.
 
         The values are as a browser sent them: anything may arrive.
@@ -84,7 +86,7 @@ def add_camera(session: Session) -> None:
             view = gr.HTML(html.NO_FRAME, elem_id="fc-camera-view")
     mean = gr.State(time_to_live=TURN_SECONDS)
     camera.stream(
-        CameraHandler(session).explain,
+        CameraHandler(session).explain_frame,
         [camera, model, method, mean],
         [view, mean],
         stream_every=_EVERY,
