@@ -67,7 +67,7 @@ def montage(explained: list[tuple[Image.Image, dict[str, torch.Tensor]]], names:
         panel, row = divmod(position, rows)
         for column, (view, heatmaps) in enumerate(explained):
             axes = grid[row, panel * len(explained) + column]
-            show(axes, overlay(view, heatmaps[name].numpy(), 0.5), name if column == 0 else "")
+            show(axes, overlay(view, heatmaps[name].numpy()), name if column == 0 else "")
     figure.subplots_adjust(0.003, 0.003, 0.997, 0.985, 0.03, 0.16)
     figure.savefig(FOLDER / "methods.jpg", pil_kwargs={"quality": 85})
 
@@ -90,7 +90,7 @@ def main(chosen: list[str]) -> None:
         montage(explained, names)
     (FOLDER / "methods").mkdir(exist_ok=True)
     for name in names:
-        images = [overlay(view, heatmaps[name].numpy(), 0.5) for view, heatmaps in explained]
+        images = [overlay(view, heatmaps[name].numpy()) for view, heatmaps in explained]
         strip(images).save(FOLDER / "methods" / f"{slug(name)}.jpg", quality=80)
 
 

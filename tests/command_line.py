@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from fusioncam.cli.main import main
+from fusioncam.explanations.result_files import entry_files
 
 SMALL = ("--model", "samples:small")
 FAST = (*SMALL, "-m", "grad-cam")
@@ -45,7 +46,7 @@ def strict(text: str | bytes) -> dict:
 def listed(out: Path) -> dict:
     """Read ``explanations.json`` and check that it lists every file in the folder except itself and the report."""
     facts = strict((out / "explanations.json").read_bytes())
-    files = [name for one in facts["explanations"] for name in one["files"]]
+    files = {name for one in facts["explanations"] for name in entry_files(one)}
     assert sorted(files) == sorted(path.name for path in out.iterdir() if path.name not in ALWAYS_WRITTEN)
     return facts
 

@@ -75,7 +75,9 @@ def explanation(folder, index, name, number, method, title, probability, side):
     """Write the overlay and the heatmap of one explanation, and return its entry in explanations.json."""
     stem = f"{index}.{number}.{title.replace('/', '_')[:20]}"
     heatmap = smooth_heatmap(100 * index + number, side)
-    overlay(smooth_image(index, side), heatmap).save(folder / f"{stem}.png")
+    image = smooth_image(index, side)
+    overlay(image, heatmap).save(folder / f"{stem}.png")
+    image.save(folder / f"{index}.input.jpg", quality=95)
     np.save(folder / f"{stem}.npy", heatmap)
     return {
         "image": name,
@@ -90,6 +92,7 @@ def explanation(folder, index, name, number, method, title, probability, side):
         "partial_passes": 0,
         "seconds": 1.2345,
         "files": [f"{stem}.png", f"{stem}.npy"],
+        "view": f"{index}.input.jpg",
     }
 
 

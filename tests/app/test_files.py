@@ -91,4 +91,4 @@ def test_the_zip_file_contains_everything(session):
     assert facts["gains"] == explained.explanation.gains
     assert facts["check"]["words"] == card.words
     assert "check" not in other
-    assert Image.open(archive.open(f"{stems[1]}.png")).size == explained.explanation.image.size
+    assert Image.open(archive.open(f"{stems[1]}.png")).size == photo().size

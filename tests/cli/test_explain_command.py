@@ -334,3 +334,36 @@ def test_frame_chooses_a_page(cli, tmp_path):
     assert np.array_equal(np.load(next((tmp_path / "out").glob("*.npy"))), expected.heatmap.numpy())
     result = cli("explain", tmp_path / "stack.tif", *FAST, "--frame", "3", "--out", tmp_path / "none")
     assert (result.code, "it has no frame 3: choose 1 to 2" in result.err) == (1, True)
+
+
+# -- overlays -------------------------------------------------------------------------------------------------------
+
+
+def test_overlays_have_the_chosen_style(cli, photos):
+    """The options are the arguments of ``Explanation.overlay``; raw heatmaps are listed with the others."""
+    options = ("--colormap", "viridis", "--opacity", "0.9", "--no-fade", "--view", "crop", "--contour", "0.5")
+    assert cli("explain", photos / "cat.png", *FAST, *options, "--boxes", "--colorbar", "--raw", "tiff").code == 0
+    (one,) = explain_each([photos / "cat.png"], model=samples.small(), methods=["grad-cam"])
+    style = {"colormap": "viridis", "fade": False, "view": "crop", "contour": 0.5, "boxes": True, "colorbar": True}
+    with Image.open("fusioncam-out/cat.grad-cam.png") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(one.overlay(0.9, **style)))
+    (facts,) = listed(Path("fusioncam-out"))["explanations"]
+    assert (facts["raw"], facts["view"]) == (["cat.grad-cam.tiff"], "cat.input.jpg")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--colormap", "virids"], "unknown colormap 'virids'; did you mean 'viridis'"),
+        (["--opacity", "50"], "opacity must be between 0 and 1, got 50"),
+        (["--view", "zoom"], "unknown view 'zoom'"),
+        (["--raw", "bmp"], "unknown raw format 'bmp'"),
+        (["--contour", "0.5", "--bulk"], "options of overlays do not apply to bulk runs"),
+    ],
+)
+def test_wrong_styles_are_reported_before_anything_is_loaded(options, message, cli, photos):
+    """The exit code is 2, and nothing is written."""
+    result = cli("explain", photos / "cat.png", "--model", "samples:missing", *options)
+    assert result.code == 2
+    assert message in result.err
+    assert not Path("fusioncam-out").exists()

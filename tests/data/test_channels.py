@@ -122,7 +122,7 @@ def test_networks_of_any_channels_are_explained(channels):
 
     explanation = explain(image, model=with_channels(channels), method="grad-cam", target=1)
     assert explanation.image.mode == "RGB"
-    assert explanation.overlay().size == explanation.image.size
+    assert explanation.overlay(view="crop").size == explanation.image.size
     with pytest.warns(FusionCamWarning, match=f"takes {channels} channels"):
         explain(image, model=Channels(channels), method="grad-cam", target=1)
 

@@ -151,10 +151,11 @@ def test_a_network_of_one_channel_is_explained():
 @pytest.mark.filterwarnings("ignore:.*cropped away")
 @pytest.mark.parametrize("size", [(2, 2), (3, 500), (2000, 40)])
 def test_images_of_unusual_sizes_are_explained(size):
-    """Tiny and very long images get a heatmap of the input's size and an overlay of the view's."""
+    """Tiny and very long images get a heatmap of the input's size and an overlay of their own size."""
     explanation = explain(photo(size=size), model=samples.small(), method=FAST)
     assert explanation.heatmap.shape == (32, 32)
-    assert explanation.overlay().size == explanation.image.size
+    assert explanation.overlay().size == size
+    assert explanation.overlay(view="crop").size == explanation.image.size
 
 
 def test_the_network_is_left_unchanged():

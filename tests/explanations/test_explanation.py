@@ -131,15 +131,15 @@ def test_other_methods_have_no_gains():
 # -- showing and saving -------------------------------------------------------------------------------------------
 
 
-def test_an_overlay_is_red_at_one_and_blue_at_zero():
+def test_an_overlay_without_fading_is_red_at_one_and_blue_at_zero():
     """Opacity 0 shows the image alone."""
     explanation = explain_small()
-    overlay = np.asarray(explanation.overlay(1.0)).astype(int)
+    overlay = np.asarray(explanation.overlay(1.0, colormap="jet", fade=False, view="crop")).astype(int)
     large = np.asarray(Image.fromarray(explanation.heatmap.numpy()).resize(explanation.image.size, 2))
     hot, cold = overlay[large > 0.97], overlay[large < 0.03]
     assert (hot[:, 0] > hot[:, 2] + 60).all()
     assert (cold[:, 2] > cold[:, 0] + 60).all()
-    assert np.array_equal(np.asarray(explanation.overlay(0.0)), np.asarray(explanation.image))
+    assert np.array_equal(np.asarray(explanation.overlay(0.0, view="crop")), np.asarray(explanation.image))
 
 
 @pytest.mark.parametrize("opacity", [-0.1, 1.1, 50])
@@ -202,7 +202,7 @@ def test_save_writes_overlay_heatmap_and_facts(tmp_path):
     assert sorted(paths) == sorted((tmp_path / "new" / "out").iterdir())
     assert np.array_equal(np.load(paths[1]), explanation.heatmap.numpy())
     with Image.open(paths[0]) as overlay:
-        assert overlay.size == explanation.image.size
+        assert overlay.size == explanation.whole.size == photo().size
 
 
 def test_facts_are_complete_and_strict_json(tmp_path):

@@ -119,7 +119,7 @@ class Explainer:
         method = slug(explanation.method)[:60]
         name = f"overlays/{job.shard:07d}/{job.position:05d}.{number:02d}.{stem}.{method}.jpg"
         buffer = io.BytesIO()
-        explanation.overlay().save(buffer, "JPEG", quality=90)
+        explanation.overlay(view="crop").save(buffer, "JPEG", quality=90)
         self.out.write(name, buffer.getvalue())
         return name
 

@@ -21,7 +21,7 @@ from fusioncam.bulk.compression import Grid, from_grid
 from fusioncam.bulk.storage import Folder, FoundImage
 from fusioncam.errors import ResultsError
 from fusioncam.utils.old_names import alias, old_keywords
-from fusioncam.visualization import overlay
+from fusioncam.visualization import DEFAULT_OPACITY, OverlayStyle, overlay
 
 # the meaning of each column; it is written into the manifest
 COLUMNS = {
@@ -168,10 +168,10 @@ class StoredHeatmap:
         return from_grid(self.grid, self.size)
 
     @old_keywords(picture="image")
-    def overlay(self, image: Image.Image, opacity: float = 0.5) -> Image.Image:
+    def overlay(self, image: Image.Image, opacity: float = DEFAULT_OPACITY) -> Image.Image:
         """Return the part of the upright image that the network received, with the heatmap over it."""
         left, top, right, bottom = map(round, self.window)
-        return overlay(image.crop((left, top, right, bottom)), self.heatmap.numpy(), opacity)
+        return overlay(image.crop((left, top, right, bottom)), self.heatmap.numpy(), OverlayStyle(opacity))
 
 
 @old_keywords(picture="image")

@@ -30,6 +30,18 @@ from fusioncam.cli.options import (
     speed_for,
 )
 from fusioncam.cli.output import print_line, print_note
+from fusioncam.cli.overlay_options import (
+    Boxes,
+    Colorbar,
+    Colormap,
+    Contour,
+    Fade,
+    Opacity,
+    RawFormats,
+    View,
+    chosen_style,
+    require_raw,
+)
 from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, RayOptions, WorkerCount
 from fusioncam.cli.report import finish_report, with_report
 from fusioncam.errors import ImageError, SettingError
@@ -70,6 +82,14 @@ def explain(
         float | None,
         typer.Option(help="of a clip: share of the previous heatmap in each one, from 0 (default) to below 1"),
     ] = None,
+    colormap: Colormap = None,
+    opacity: Opacity = None,
+    fade: Fade = None,
+    contour: Contour = None,
+    boxes: Boxes = None,
+    colorbar: Colorbar = None,
+    view: View = None,
+    raw: RawFormats = None,
     report: Report = True,
     bulk: Annotated[
         bool, typer.Option("--bulk", help="for very many images: small heatmaps in Parquet, see docs/scaling.md")
@@ -102,12 +122,17 @@ def explain(
     fusioncam explain s3://bucket/photos --ray head:6379 --gpus-per-worker 1 --batch-size 8 --out s3://bucket/maps
     """
     require_methods(method or [])
+    style = chosen_style(
+        colormap=colormap, opacity=opacity, fade=fade, contour=contour, boxes=boxes, colorbar=colorbar, view=view
+    )
+    require_raw(raw or [])
     cluster = RayOptions(ray, workers, cpus, gpus, patience)
     if bulk or ray is not None:
         from fusioncam.bulk.plan import BulkPlan
         from fusioncam.cli.bulk import run_in_bulk
 
         _require(not check, "--check does not apply to bulk runs: check some images without --bulk and --ray")
+        _require(not (style or raw), "options of overlays do not apply to bulk runs: leave out --bulk and --ray")
         _require(frame is None, "--frame does not apply to bulk runs: leave out --bulk and --ray")
         _require(
             target != "label" and ".csv" not in (target or ""),
@@ -138,7 +163,8 @@ def explain(
     named_methods(loaded, method or [])
     found, options = _images(paths), ClipOptions(every, fps, smooth)
     images, clips = options.split(found, check=check, frame=frame, target=target)
-    writer = ExplanationWriter(Path(out), [*found, checkpoint, labels], quiet=quiet, as_json=json)
+    inputs = [*found, checkpoint, labels]
+    writer = ExplanationWriter(Path(out), inputs, quiet=quiet, as_json=json, style=style, raw=raw or [])
 
     def with_clips() -> None:
         explain_clips(clips, loaded, method or [CLIP_METHOD], target, options, writer)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from fusioncam.explanations.clips import ClipFacts
 from fusioncam.explanations.comparison import Comparison
 from fusioncam.explanations.explanation import Explanation, run_facts
 from fusioncam.explanations.items import name_of
-from fusioncam.explanations.result_files import RUN_FACTS, RunFiles, distinct_suffixes
+from fusioncam.explanations.result_files import RUN_FACTS, RunFiles, distinct_suffixes, entry_files
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.rendering import MARKS, to_table
 from fusioncam.utils.files import atomic_write, remove_abandoned, to_json, writable_folder
 from fusioncam.utils.text import file_stem, printable, slug
 
+_VIEW = ".input.jpg"
 _PRINTED_CARDS = 6  # more would only fill the screen
 _FACTS_BYTES = 200_000  # up to this size explanations.json is written after each image
 _PAUSE = 10  # times what writing takes, between two writes of a larger one
@@ -40,12 +41,20 @@ class ExplanationWriter:
     """
 
     def __init__(
-        self, out: Path, inputs: Iterable[object] = (), *, quiet: bool = False, as_json: bool = False
+        self,
+        out: Path,
+        inputs: Iterable[object] = (),
+        *,
+        quiet: bool = False,
+        as_json: bool = False,
+        style: Mapping[str, Any] | None = None,
+        raw: Sequence[str] = (),
     ) -> None:
         self.out = writable_folder(out)
         remove_abandoned(out)
         self.files = RunFiles(out, [one for one in inputs if isinstance(one, Path)])
         self.quiet, self.json = quiet, as_json
+        self.style, self.raw = dict(style or {}), raw  # arguments of the overlays, and further formats of heatmaps
         self.facts: list[dict[str, Any]] = []
         self.clips: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
@@ -92,11 +101,17 @@ class ExplanationWriter:
         """Save the explanations of each image, and if there are several, a figure of all side by side."""
         for explanations in images:
             stem, names = self._new_names(explanations)
-            saved = [one.save_heatmap(self.out, name) for one, name in zip(explanations, names, strict=True)]
-            if len(explanations) > 1:
-                saved[0].insert(0, self._save_comparison(stem, explanations))
+            view = self._save_view(stem, explanations[0])
+            saved = [
+                one.save_heatmap(self.out, name, self.raw, **self.style)
+                for one, name in zip(explanations, names, strict=True)
+            ]
+            common = [self._save_comparison(stem, explanations)] if len(explanations) > 1 else []
             for one, paths in zip(explanations, saved, strict=True):
-                self.facts.append(one.facts() | {"files": [path.name for path in paths]})
+                *raw, overlay, heatmap = [path.name for path in paths]
+                files = {"files": [*common, overlay, heatmap], "view": view} | ({"raw": raw} if raw else {})
+                self.facts.append(one.facts() | files)
+                common = []
             self._write_facts_so_far()
 
     def clip_files(self, clip: Path, suffixes: Sequence[str]) -> list[Path]:
@@ -126,17 +141,24 @@ class ExplanationWriter:
     def _new_names(self, explanations: list[Explanation]) -> tuple[str, list[str]]:
         """Return unused names for the image and its heatmaps; two folders may both contain a cat.jpg."""
         suffixes = _suffixes(explanations)
-        endings = [f".{suffix}{ending}" for suffix in suffixes for ending in (".png", ".npy")]
-        endings += [".png"] * (len(explanations) > 1)  # the figure of all side by side
+        endings = [f".{name}" for suffix in suffixes for name in Explanation.file_names(suffix, self.raw)[:-1]]
+        endings += [_VIEW] + [".png"] * (len(explanations) > 1)  # the figure of all side by side
         stem = file_stem(Path(explanations[0].source).stem)
         stem = self.files.stem(stem, lambda base: [base + ending for ending in endings])
         return stem, [f"{stem}.{suffix}" for suffix in suffixes]
 
-    def _save_comparison(self, stem: str, explanations: list[Explanation]) -> Path:
+    def _save_comparison(self, stem: str, explanations: list[Explanation]) -> str:
         path = self.out / f"{stem}.png"
         with atomic_write(path) as file:
-            Comparison(tuple(explanations)).image().save(file, "PNG")
-        return path
+            Comparison(tuple(explanations)).image(**self.style).save(file, "PNG")
+        return path.name
+
+    def _save_view(self, stem: str, explanation: Explanation) -> str:
+        """Write the part of the image that the network received, which reports show below heatmaps."""
+        path = self.out / f"{stem}{_VIEW}"
+        with atomic_write(path) as file:
+            explanation.image.save(file, "JPEG", quality=90)
+        return path.name
 
     # -- at its end ---------------------------------------------------------------------------------------
 
@@ -168,7 +190,7 @@ class ExplanationWriter:
     def _write(self, facts: dict[str, Any]) -> bytes:
         facts = facts | {"explanations": self.facts, "failures": self.failures}
         facts |= {"clips": self.clips} if self.clips else {}
-        earlier = self.files.earlier(name for one in (*self.facts, *self.clips) for name in one["files"])
+        earlier = self.files.earlier(name for one in (*self.facts, *self.clips) for name in entry_files(one))
         contents = to_json(facts | ({"earlier_files": earlier} if earlier else {}))
         with atomic_write(self.out / RUN_FACTS) as file:
             file.write(contents)

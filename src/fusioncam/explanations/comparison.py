@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from torch import nn
@@ -54,32 +55,37 @@ class Comparison:
         class_and_probability = "" if self._several_classes else _class_and_probability(first)
         return ": ".join(filter(None, (name, class_and_probability)))
 
-    def image(self, title: str | None = None) -> Image.Image:
-        """Return the image and its overlays in rows, each below its method, and its class if there are several."""
+    def image(self, title: str | None = None, **style: Any) -> Image.Image:
+        """Return the image and its overlays in rows, each below its method, and its class if there are several.
+
+        ``style`` are arguments of :meth:`Explanation.overlay`.
+        """
+        style.setdefault("view", "crop")  # panels are small
         has_boxes = len(self) > 1 and all(one.box for one in self)
-        panels = [("all boxes", overlay_boxes(self.explanations)) if has_boxes else ("image", self[0].image)]
+        panels = [("all boxes", overlay_boxes(self.explanations, **style)) if has_boxes else ("image", self[0].image)]
         for explanation in self:
             second_line = f"\n{_class_and_probability(explanation)}" if self._several_classes else ""
-            panels.append((explanation.method + second_line, explanation.overlay()))
+            panels.append((explanation.method + second_line, explanation.overlay(**style)))
         # names in scripts that the font lacks are drawn as boxes, which is not worth a warning
         with ignoring(UserWarning, "Glyph .* missing from"):
             return side_by_side(panels, self.title if title is None else title)
 
     picture = alias("image")
 
-    def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
+    def save(self, folder: str | Path, stem: str | None = None, **style: Any) -> list[Path]:
         """Write ``STEM.png`` (all side by side) and the files of each explanation; return the paths.
 
-        Which files are replaced is described at :meth:`Explanation.save`.
+        ``style`` are arguments of :meth:`Explanation.overlay`, and which files are replaced is described at
+        :meth:`Explanation.save`.
         """
         path, source = writable_folder(Path(folder)), self[0].source
         wanted = stem or file_stem(Path(source).stem)
         base = unused_stem(path, wanted, self._file_names, source, replace_any=bool(stem))
         grid = path / f"{base}.png"
         with atomic_write(grid) as file:
-            self.image().save(file, "PNG")
+            self.image(**style).save(file, "PNG")
         saved = [
-            explanation.save_as(path, one, grid.name)
+            explanation.save_as(path, one, comparison=grid.name, **style)
             for explanation, one in zip(self, self._stems(base), strict=True)
         ]
         return [grid, *chain.from_iterable(saved)]

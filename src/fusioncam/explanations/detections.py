@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from PIL import Image
@@ -12,14 +13,16 @@ from torch import Tensor
 from fusioncam.data.labels import find_class
 from fusioncam.errors import FusionCamWarning, TargetError
 from fusioncam.explanations.class_selection import ImageTarget, index_or_name, requested_top
+from fusioncam.explanations.drawing import draw
 from fusioncam.explanations.explanation import Explanation, Provenance
 from fusioncam.explanations.method_output import MethodOutput
+from fusioncam.explanations.opened_items import OpenedItem
 from fusioncam.inference.cache import cached_passes
 from fusioncam.inference.context import image_names
 from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.tasks import Detection, Detector, FoundBox, find_boxes, is_detector
-from fusioncam.visualization import draw_boxes, overlay
+from fusioncam.visualization import OverlayStyle
 
 # of a detection that is explained by default
 THRESHOLD = 0.25
@@ -55,7 +58,7 @@ def explain_boxes(
     model: ExplainedModel,
     x: Tensor,
     source: str,
-    view: Image.Image,
+    opened: OpenedItem,
     methods: Sequence[tuple[str, Method]],
     target: ImageTarget,
 ) -> list[Explanation]:
@@ -65,7 +68,7 @@ def explain_boxes(
     least ``THRESHOLD``, "top3" for the three most confident ones, or a class for its boxes.
     """
     boxes = choose_boxes(model, x, target)
-    return [_explanation(model, x, source, view, box, name, method) for box in boxes for name, method in methods]
+    return [_explanation(model, x, source, opened, box, name, method) for box in boxes for name, method in methods]
 
 
 def choose_boxes(model: ExplainedModel, x: Tensor, target: ImageTarget) -> list[FoundBox]:
@@ -98,7 +101,7 @@ def _label(target: int | str, model: ExplainedModel) -> int:
 
 
 def _explanation(
-    model: ExplainedModel, x: Tensor, source: str, view: Image.Image, box: FoundBox, name: str, method: Method
+    model: ExplainedModel, x: Tensor, source: str, opened: OpenedItem, box: FoundBox, name: str, method: Method
 ) -> Explanation:
     assert isinstance(model.network, Detector)
     at_box = _with_network(model, Detection(model.network.wrapped, box.box, box.label), model.layer, None)
@@ -108,7 +111,7 @@ def _explanation(
         probability = at_box.scores(x, found, "probability").item()
     return Explanation(
         source=source,
-        image=view,
+        image=opened.view,
         method=name,
         model=model.name,
         target=box.label,
@@ -116,15 +119,19 @@ def _explanation(
         probability=probability,
         preprocessing=model.preprocessing,
         box=box.box,
+        whole=opened.original,
         _provenance=Provenance(at_box, x, method, found),
         **output.of_image(0),
     )
 
 
-def overlay_boxes(explanations: Sequence[Explanation]) -> Image.Image:
-    """Return the image under the highest of the heatmaps at each pixel, with all boxes and their classes."""
-    first = explanations[0]
-    heatmaps = torch.stack([one.heatmap for one in explanations])
-    boxes = {one.box: f"{one.class_name} {one.probability:.0%}" for one in explanations if one.box is not None}
-    blended = overlay(first.image, heatmaps.amax(0).numpy())
-    return draw_boxes(blended, boxes, (first.heatmap.shape[1], first.heatmap.shape[0]))
+def overlay_boxes(
+    explanations: Sequence[Explanation], *, view: str = "image", boxes: bool = False, **style: Any
+) -> Image.Image:
+    """Return the image under the highest of the heatmaps at each pixel, with all detections and their classes.
+
+    The arguments are those of :meth:`Explanation.overlay`; ``boxes`` of the heat would hide the detections.
+    """
+    first, heatmap = explanations[0], torch.stack([one.heatmap for one in explanations]).amax(0)
+    detected = {box: name for one in explanations for box, name in one.named_box.items()}
+    return draw(first.image, heatmap, first.whole, OverlayStyle(**style), boxes=detected, view=view)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from fusioncam.data.image_content import ImageContent
@@ -41,7 +40,7 @@ from fusioncam.explanations.detections import as_detector, explain_boxes
 from fusioncam.explanations.explanation import Explanation, Provenance
 from fusioncam.explanations.items import Batch, Item, items_of
 from fusioncam.explanations.method_output import MethodOutput
-from fusioncam.explanations.opened_items import open_item
+from fusioncam.explanations.opened_items import OpenedItem, open_item
 from fusioncam.explanations.target_choice import TargetChoice
 from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.inference.calling import Calling, Extra
@@ -226,12 +225,12 @@ def _explain_batch(
     with kept_random_state(x.device):
         if isinstance(model.network, Detector):
             return [
-                explain_boxes(model, x[n : n + 1], item.name, one.view, methods, target.of(item))
+                explain_boxes(model, x[n : n + 1], item.name, one, methods, target.of(item))
                 for n, (item, one) in enumerate(zip(batch, opened, strict=True))
             ]
         results = _results(model, x, names, methods, common, chosen)
     return [
-        [result.explanation(index, name, one.view) for result in results]
+        [result.explanation(index, name, one) for result in results]
         for index, (name, one) in enumerate(zip(names, opened, strict=True))
     ]
 
@@ -281,19 +280,20 @@ class _Result:
     method: Method
     output: MethodOutput
 
-    def explanation(self, index: int, source: str, view: Image.Image) -> Explanation:
-        """Return the explanation of one image of the batch; ``view`` is the part of it that the network received."""
+    def explanation(self, index: int, source: str, opened: OpenedItem) -> Explanation:
+        """Return the explanation of one image of the batch."""
         target, label = described(self.targets, index, self.model.labels)
         row = self.targets[index : index + 1]
         return Explanation(
             source=source,
-            image=view,
+            image=opened.view,
             method=self.name,
             model=self.model.name,
             target=target,
             label=label,
             probability=probability_of(self.targets, index, self.probabilities),
             preprocessing=self.model.preprocessing,
+            whole=opened.original,
             _provenance=Provenance(self.model, self.x[index : index + 1], self.method, row),
             **self.output.of_image(index),
         )

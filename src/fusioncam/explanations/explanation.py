@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import MethodError
+from fusioncam.explanations.drawing import draw
 from fusioncam.explanations.method_output import MethodOutput
+from fusioncam.explanations.original import Original
 from fusioncam.explanations.result_files import unused_stem
+from fusioncam.functional.boxes import heatmap_boxes
+from fusioncam.functional.regions import Threshold, place, placed_boxes, threshold_of
 from fusioncam.inference.cache import cached_passes
 from fusioncam.inference.counters import PassCost
 from fusioncam.methods.base import Method
@@ -30,9 +36,19 @@ from fusioncam.trust.rendering import to_notebook_html
 from fusioncam.utils.files import atomic_write, to_json, writable_folder
 from fusioncam.utils.old_names import alias
 from fusioncam.utils.text import file_stem, slug
-from fusioncam.visualization import as_png, draw_boxes, overlay
+from fusioncam.visualization import (
+    DEFAULT_COLORMAP,
+    DEFAULT_OPACITY,
+    RAW_FORMATS,
+    Box,
+    OverlayStyle,
+    as_png,
+    raw_image,
+    raw_names,
+)
 
 SCHEMA_VERSION = 1
+Raw = Sequence[str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # compared by identity; printed in one line
@@ -47,6 +63,7 @@ class Explanation:
     start at the layer) and ``seconds`` exclude passes that earlier heatmaps of the same call already made;
     ``full_cost`` includes them.
     ``box`` is ``(x1, y1, x2, y2)`` of the detection in pixels of the network's input, None for other networks.
+    ``whole`` is the whole image and the part of it that the network received, None for an input that was given.
     """
 
     source: str
@@ -63,20 +80,75 @@ class Explanation:
     partial_passes: int
     seconds: float
     preprocessing: Preprocessing
-    box: tuple[float, float, float, float] | None = field(default=None, kw_only=True)
+    box: Box | None = field(default=None, kw_only=True)
+    whole: Original | None = field(default=None, kw_only=True)
     full_cost: PassCost | None = field(default=None, kw_only=True)
     _provenance: Provenance | None = field(default=None, kw_only=True)
 
     picture, save_map = alias("image"), alias("save_heatmap")
 
-    def overlay(self, opacity: float = 0.5) -> Image.Image:
-        """Return the image under the coloured heatmap: red is 1, blue is 0.
+    def overlay(
+        self,
+        opacity: float = DEFAULT_OPACITY,
+        *,
+        colormap: str = DEFAULT_COLORMAP,
+        fade: bool = True,
+        contour: float | None = None,
+        boxes: bool = False,
+        colorbar: bool = False,
+        view: str = "image",
+    ) -> Image.Image:
+        """Return the whole image under the coloured heatmap, with the part that the network received outlined.
 
-        ``opacity`` is that of the heatmap; raises :class:`SettingError` unless it is between 0 and 1.
+        ``opacity`` is that of the heatmap where it is highest; it falls to 0 with the heat, unless ``fade`` is False.
+        ``colormap`` is a name of matplotlib, ``contour`` a level in [0, 1] to draw a line around, ``boxes`` draws
+        :meth:`boxes`, ``colorbar`` adds the colours from 0 to 1. ``view="crop"`` shows only the part that the network
+        received, as does an image whose file was changed or removed since.
+
+        Raises :class:`SettingError` for an opacity or level outside [0, 1], and :class:`UnknownNameError`.
         """
-        blended = overlay(self.image, self.heatmap.numpy(), opacity)
-        boxes = {} if self.box is None else {self.box: f"{self.class_name} {self.probability:.0%}"}
-        return draw_boxes(blended, boxes, (self.heatmap.shape[1], self.heatmap.shape[0]))
+        style = OverlayStyle(opacity, colormap, fade, contour, colorbar)
+        named = self.named_box | ({box: "" for box in heatmap_boxes(self.heatmap)} if boxes else {})
+        return draw(self.image, self.heatmap, self.whole, style, boxes=named, view=view)
+
+    @property
+    def named_box(self) -> dict[Box, str]:
+        """The box of the detection with its class and probability; empty for other networks."""
+        return {} if self.box is None else {self.box: f"{self.class_name} {self.probability:.0%}"}
+
+    @property
+    def full_heatmap(self) -> Tensor:
+        """The heatmap in the coordinates of the whole image ``(height, width)``: 0 where the network saw nothing."""
+        window, size = self._frame
+        return torch.from_numpy(place(self.heatmap.numpy(), window, size))
+
+    def mask(self, threshold: Threshold = "otsu") -> Tensor:
+        """Return the highlighted region as booleans ``(height, width)`` in the coordinates of the whole image.
+
+        ``threshold`` is ``"otsu"``, a share of the highest heat such as 0.5, or ``"top20%"``, the share of the pixels
+        that the network received. Raises :class:`SettingError` for another one.
+        """
+        lowest = threshold_of(self.heatmap.numpy(), threshold)
+        full = self.full_heatmap
+        return (full >= lowest) & (full > 0)
+
+    def boxes(self, threshold: Threshold = "otsu", pieces: str = "all") -> list[Box]:
+        """Return a box (left, top, right, bottom) in pixels of the whole image for each highlighted piece.
+
+        ``threshold`` is that of :meth:`mask`; ``pieces="largest"`` returns the box of the largest piece alone. The
+        list is empty for a heatmap without any heat. Needs scipy, of the extra ``benchmark``.
+        """
+        window, size = self._frame
+        found = heatmap_boxes(self.heatmap, threshold, pieces)
+        return placed_boxes(np.array(found).reshape(-1, 4), tuple(self.heatmap.shape), window, size)
+
+    @property
+    def _frame(self) -> tuple[Box, tuple[int, int]]:
+        """The part of the whole image that the network received, and the size (width, height) of the whole."""
+        if self.whole is not None:
+            return self.whole.window, self.whole.size
+        height, width = self.heatmap.shape
+        return (0.0, 0.0, float(width), float(height)), (width, height)
 
     @property
     def gains(self) -> dict[str, float]:
@@ -147,6 +219,8 @@ class Explanation:
                 "class_name": self.class_name,
                 **({} if self.box is None else {"box": [round(side, 2) for side in self.box]}),
                 "probability": self.probability,
+                "size": list(self._frame[1]),
+                "window": [round(side, 2) for side in self._frame[0]],
                 "gains": self.gains,
                 "passes": self.passes,
                 "partial_passes": self.partial_passes,
@@ -156,37 +230,46 @@ class Explanation:
             | checked
         )
 
-    def save(self, folder: str | Path, stem: str | None = None) -> list[Path]:
+    def save(self, folder: str | Path, stem: str | None = None, raw: Raw = (), **style: Any) -> list[Path]:
         """Write ``STEM.png`` (overlay), ``STEM.npy`` (heatmap) and ``STEM.json`` (facts); return their paths.
 
+        ``raw`` writes the heatmap in further formats: ``"png16"`` (``STEM.heatmap.png``, 65,535 is 1) and ``"tiff"``
+        (``STEM.tiff``, float32). ``style`` are arguments of :meth:`overlay`.
         A file that an earlier ``save`` wrote is replaced: with ``stem`` always, and without it if it is of the same
         image. The facts beside a file, which list the files, show who wrote it. Any other file stays as it is,
         also the image itself: the new files have a number in their names, and a :class:`FusionCamWarning` says so.
         """
         path = writable_folder(Path(folder))
         wanted = stem or f"{file_stem(Path(self.source).stem)}.{slug(self.method)}"
-        return self.save_as(path, unused_stem(path, wanted, self.file_names, self.source, replace_any=bool(stem)))
+        names = partial(self.file_names, raw=raw)
+        return self.save_as(path, unused_stem(path, wanted, names, self.source, replace_any=bool(stem)), raw, **style)
 
-    def save_as(self, folder: Path, stem: str, comparison: str | None = None) -> list[Path]:
+    def save_as(
+        self, folder: Path, stem: str, raw: Raw = (), comparison: str | None = None, **style: Any
+    ) -> list[Path]:
         """Write the files of :meth:`save`, and replace those that exist; the facts also list the ``comparison``."""
-        paths = self.save_heatmap(folder, stem)
-        listed = {"files": [comparison] * bool(comparison) + self.file_names(stem)}
+        paths = self.save_heatmap(folder, stem, raw, **style)
+        listed = {"files": [comparison] * bool(comparison) + self.file_names(stem, raw)}
         with atomic_write(folder / f"{stem}.json") as file:
             file.write(to_json(run_facts(self.model, self.preprocessing) | self.facts() | listed))
         return [*paths, folder / f"{stem}.json"]
 
     @staticmethod
-    def file_names(stem: str) -> list[str]:
+    def file_names(stem: str, raw: Raw = ()) -> list[str]:
         """Return the names of the files that :meth:`save` writes."""
-        return [f"{stem}.png", f"{stem}.npy", f"{stem}.json"]
+        return [*raw_names(stem, raw), f"{stem}.png", f"{stem}.npy", f"{stem}.json"]
 
-    def save_heatmap(self, folder: Path, stem: str) -> list[Path]:
+    def save_heatmap(self, folder: Path, stem: str, raw: Raw = (), **style: Any) -> list[Path]:
         """Write the overlay and the heatmap without the facts, and replace those that exist."""
-        paths = [folder / f"{stem}.png", folder / f"{stem}.npy"]
-        with atomic_write(paths[0]) as file:
-            self.overlay().save(file, "PNG")
-        with atomic_write(paths[1]) as file:
-            np.save(file, self.heatmap.numpy())
+        heatmap = self.heatmap.numpy()
+        paths = [folder / name for name in self.file_names(stem, raw)[:-1]]
+        for path, kind in zip(paths, raw, strict=False):
+            with atomic_write(path) as file:
+                raw_image(heatmap, kind).save(file, RAW_FORMATS[kind].format)
+        with atomic_write(paths[-2]) as file:
+            file.write(as_png(self.overlay(**style)))
+        with atomic_write(paths[-1]) as file:
+            np.save(file, heatmap)
         return paths
 
     def __repr__(self) -> str:

@@ -16,15 +16,17 @@ from fusioncam.data.images import open_with_channels
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ShapeError
 from fusioncam.explanations.items import Item
+from fusioncam.explanations.original import Original
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedItem:
-    """An input ``x`` ``(C, H, W)``, the ``view`` of what it shows, and its content."""
+    """An input ``x`` ``(C, H, W)``, the ``view`` of what it shows, its content, and the whole image."""
 
     x: Tensor
     view: Image.Image
     content: ImageContent
+    original: Original | None = None
 
 
 def open_item(item: Item, preprocessing: Preprocessing, frame: int | None) -> OpenedItem:
@@ -38,7 +40,8 @@ def open_item(item: Item, preprocessing: Preprocessing, frame: int | None) -> Op
     image = open_with_channels(item.image, preprocessing.channels, frame=frame)
     x = preprocessing(image)
     (content,) = contents_of(x[None], preprocessing, [image.size])
-    return OpenedItem(x, preprocessing.view(image), content)
+    original = Original.of(item.image, image, preprocessing, frame)
+    return OpenedItem(x, preprocessing.view(image), content, original)
 
 
 def _open_input(item: Item, preprocessing: Preprocessing) -> OpenedItem:

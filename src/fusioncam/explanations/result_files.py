@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,11 @@ def distinct_suffixes(suffixes: Iterable[str]) -> list[str]:
         distinct.append(free_stem(short, lambda name: [name_key(name)], lambda key: key not in used))
         used.add(name_key(distinct[-1]))
     return distinct
+
+
+def entry_files(entry: Mapping[str, Any]) -> list[str]:
+    """Return the names of all files of an entry of ``explanations.json``."""
+    return [*entry["files"], *entry.get("raw", []), *([entry["view"]] if "view" in entry else [])]
 
 
 # -- results of an earlier run ---------------------------------------------------------------------------------------
@@ -115,7 +120,7 @@ def _listed_names(facts: Any) -> list[str] | None:
     """Return the file names that facts of a run list, or None if the facts are not those of a run."""
     try:
         entries = [*facts["explanations"], *facts.get("clips", [])]
-        lists = [*(entry["files"] for entry in entries), facts.get("earlier_files", [])]
+        lists = [*map(entry_files, entries), facts.get("earlier_files", [])]
         names = [name for names in lists for name in names]
     except (TypeError, KeyError, AttributeError):
         return None

@@ -10,9 +10,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from fusioncam.errors import require_known
 from fusioncam.functional.heatmaps import expand_like
+from fusioncam.functional.regions import Threshold, highlighted
 from fusioncam.utils.optional import extra
 
+Box = tuple[float, float, float, float]
 # which of a heatmap's connected components get a box
 PIECES = ("all", "largest")
 RESAMPLES = 999
@@ -48,6 +51,19 @@ def best_ious(heatmap: Tensor, boxes: Tensor, thresholds: Sequence[float], piece
             candidates = found[selected] if pieces == "all" else found[selected][largest][None]
             ious[step] = box_iou(candidates.to(boxes), boxes).amax()
     return ious
+
+
+def heatmap_boxes(heatmap: Tensor, threshold: Threshold = "otsu", pieces: str = "all") -> list[Box]:
+    """Return the boxes (left, top, right, bottom) of the highlighted pieces of a heatmap ``(H, W)``.
+
+    ``threshold`` is that of :func:`fusioncam.functional.regions.threshold_of`. ``pieces`` are "all" connected
+    components, or the "largest" one by pixels. Raises :class:`UnknownNameError` for other pieces.
+    """
+    require_known("pieces", pieces, PIECES)
+    region = torch.from_numpy(highlighted(heatmap.numpy(), threshold))
+    _, found, pixels = connected_components(region[None])
+    chosen = found if pieces == "all" or not len(found) else found[pixels.argmax()][None]
+    return [(box[0], box[1], box[2], box[3]) for box in chosen.tolist()]
 
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:

@@ -179,6 +179,10 @@ class _Explanation(TypedDict):
     seconds: Number
     full_cost: NotRequired[_Cost]
     files: Annotated[list[str], Field(min_length=2)]
+    view: NotRequired[str]
+    target: NotRequired[int | str]
+    size: NotRequired[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+    window: NotRequired[Annotated[list[Number], Field(min_length=4, max_length=4)]]
     check: NotRequired[_Card | None]
 
 

@@ -22,7 +22,7 @@ from fusioncam.report.html.disagreement import disagreement
 from fusioncam.report.html.page import write_html_report
 from fusioncam.report.html.stored_explanations import read_explanations
 from fusioncam.report.manifest import remove_stale_files
-from fusioncam.visualization import overlay, remove_overlay
+from fusioncam.visualization import colourise, remove_overlay
 from reports import TRUST_CARD, smooth_heatmap, smooth_image, write_explanations, write_photos, write_run
 from runs import results, rows_of, save, shifted_values
 
@@ -246,12 +246,13 @@ def test_unwritable_report_is_reported(tmp_path):
 
 
 @pytest.mark.parametrize("side", [48, 333])
-def test_image_is_recovered_from_an_overlay(side):
-    """It is exact to two levels of 255, so that the source is not needed."""
+def test_image_is_recovered_from_an_overlay_of_an_earlier_version(side):
+    """It is exact to two levels of 255; those versions stored no file of the image."""
     heatmap = smooth_heatmap(3).copy()
     heatmap[0, 0], heatmap[-1, -1] = 0, 1
     image = smooth_image(1, side)
-    back = remove_overlay(overlay(image, heatmap), heatmap)
+    blended = np.asarray(image) / 2 + colourise(heatmap, image.size, "jet") * 127.5
+    back = remove_overlay(Image.fromarray(blended.round().astype(np.uint8)), heatmap)
 
     assert np.abs(np.asarray(back, int) - np.asarray(image, int)).max() <= 2
 
@@ -261,7 +262,7 @@ def test_images_and_heatmaps_are_separate_layers(tmp_path):
     out = write_explanations(tmp_path / "out", ["cat.png"], methods=("grad-cam",))
     heatmap = np.zeros((48, 48), np.float32)
     heatmap[:, 24:] = 1
-    overlay(smooth_image(7), heatmap).save(out / "0.0.tabby.png")
+    smooth_image(7).save(out / "0.input.jpg", quality=95)
     np.save(out / "0.0.tabby.npy", heatmap)
     _, page = page_of(out)
 
@@ -338,10 +339,10 @@ def test_disagreement_of_heatmaps():
 
 
 def test_missing_files_are_noted(tmp_path):
-    """Without its file a heatmap is not shown, without its overlay the image is not; the others are."""
+    """Without its file a heatmap is not shown, without its view the image is not; the others are."""
     out = write_explanations(tmp_path / "out", ["cat.png", "dog.png"], methods=("grad-cam",))
     (out / "0.0.tabby.npy").unlink()
-    (out / "1.0.tabby.png").write_bytes(b"no image")
+    (out / "1.input.jpg").write_bytes(b"no image")
     _, page = page_of(out)
 
     assert [a["data-method"] for a in page.all("img", **{"class": "heatmap"})] == ["grad-cam"]

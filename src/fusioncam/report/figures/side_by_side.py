@@ -12,7 +12,7 @@ from PIL import Image
 
 from fusioncam.errors import ShapeError
 from fusioncam.report.figures.style import new_figure, styled
-from fusioncam.visualization import overlay
+from fusioncam.visualization import DEFAULT_OPACITY, OverlayStyle, overlay
 
 _MAX_TITLE = 22  # characters of a title as wide as an image
 
@@ -21,7 +21,7 @@ _MAX_TITLE = 22  # characters of a title as wide as an image
 def side_by_side_figure(
     images: Sequence[tuple[str, Image.Image]],
     heatmaps: Mapping[str, Sequence[NDArray[np.float32]]],
-    opacity: float = 0.5,
+    opacity: float = DEFAULT_OPACITY,
 ) -> Figure:
     """Draw images and the heatmaps of methods side by side, as in figures 2 and 4 of the Fusion-CAM paper.
 
@@ -35,7 +35,7 @@ def side_by_side_figure(
     figure = new_figure(1.55 * columns + 0.3, 1.52 * sum(heights) + 0.05 * len(heights) + 0.25)
     grid = figure.subplots(len(images), columns, squeeze=False, height_ratios=heights)
     for index, (name, image) in enumerate(images):
-        overlays = [overlay(image, of_method[index], opacity) for of_method in heatmaps.values()]
+        overlays = [overlay(image, of_method[index], OverlayStyle(opacity)) for of_method in heatmaps.values()]
         for axes, panel in zip(grid[index], [image.convert("RGB"), *overlays], strict=True):
             axes.imshow(panel)
             axes.set_xticks([])

@@ -158,7 +158,7 @@ def gallery_item(
 ) -> GalleryItem:
     """Make one image with its heatmaps; files that are not in the folder are added to ``missing``.
 
-    The image is recovered from an overlay, so that the file that was explained is not needed.
+    The file that was explained is not needed.
     """
     names = {explanation.title: explanation.class_name for explanation in explanations}
     image, size = "", (1, 1)
@@ -169,7 +169,7 @@ def gallery_item(
             missing.append(explanation.heatmap)
             continue
         if not image:
-            image, size = _recovered_image(folder / explanation.overlay, heatmap, side, missing)
+            image, size = _image(folder, explanation, heatmap, side, missing)
         found.append((explanation, heatmap))
     first = explanations[0]
     details = "" if first.source == first.name else first.source
@@ -177,17 +177,21 @@ def gallery_item(
     return GalleryItem(first.name, size, image, tuple(names), layers, details, tuple(names.values()))
 
 
-def _recovered_image(
-    overlay_path: Path, heatmap: NDArray[np.float32], side: int, missing: list[str]
+def _image(
+    folder: Path, explanation: StoredExplanation, heatmap: NDArray[np.float32], side: int, missing: list[str]
 ) -> tuple[str, tuple[int, int]]:
-    """Return the data URI of the image under an overlay, "" if the overlay cannot be opened, and the size."""
+    """Return the data URI of the image below the heatmap, "" if its file cannot be opened, and the size.
+
+    Runs of earlier versions have no file of the image: it is recovered from the overlay.
+    """
+    name = explanation.view or explanation.overlay
     try:
-        overlay = open_image(overlay_path)
+        opened = open_image(folder / name)
     except ImageError:
-        missing.append(overlay_path.name)
+        missing.append(name)
         height, width = heatmap.shape
         return "", (width, height)
-    return image_uri(remove_overlay(overlay, heatmap), side), overlay.size
+    return image_uri(opened if explanation.view else remove_overlay(opened, heatmap), side), opened.size
 
 
 def _layers(

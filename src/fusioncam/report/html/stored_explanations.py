@@ -23,10 +23,11 @@ FILE = "explanations.json"
 
 @dataclass(frozen=True)
 class StoredExplanation:
-    """The entry of one heatmap in ``explanations.json``; ``overlay`` and ``heatmap`` are file names.
+    """The entry of one heatmap in ``explanations.json``; ``overlay``, ``heatmap`` and ``view`` are file names.
 
     The passes and seconds are those of the method alone. ``shared`` counts the passes, full and partial, that an
-    earlier heatmap of the same image had already made.
+    earlier heatmap of the same image had already made. ``view`` is
+    the part of the image that the network received; "" in runs of earlier versions.
     """
 
     source: str
@@ -42,6 +43,7 @@ class StoredExplanation:
     overlay: str
     heatmap: str
     trust_card: CardView | None
+    view: str = ""
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> StoredExplanation:
@@ -62,6 +64,7 @@ class StoredExplanation:
             overlay=overlay,
             heatmap=heatmap,
             trust_card=CardView.from_facts(facts["check"]) if facts.get("check") else None,
+            view=Path(facts.get("view", "")).name,
         )
 
     @property
