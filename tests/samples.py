@@ -121,6 +121,15 @@ class Hungry(Small):
         return super().forward(x)
 
 
+class FixedSize(Small):
+    """Takes square images only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores ``(N, classes)``."""
+        assert x.shape[2] == x.shape[3], "the image must be square"
+        return super().forward(x)
+
+
 class Broken(Small):
     """Raises an error as user code may."""
 
@@ -166,6 +175,11 @@ def small() -> ExplainedModel:
 def bare() -> nn.Module:
     """Return the bare network that works, without a wrapper."""
     return Small()
+
+
+def fixed_size() -> ExplainedModel:
+    """Return a network that takes square images only."""
+    return explained(FixedSize())
 
 
 def twice() -> ExplainedModel:

@@ -367,3 +367,20 @@ def test_wrong_styles_are_reported_before_anything_is_loaded(options, message, c
     assert result.code == 2
     assert message in result.err
     assert not Path("fusioncam-out").exists()
+
+
+def test_the_whole_image_is_explained(cli, photos):
+    """With --view whole the network receives an image of 3:2 as it is, and the heatmap has its proportions."""
+    assert cli("explain", photos / "cat.png", *FAST, "--view", "whole").code == 0
+    (facts,) = listed(Path("fusioncam-out"))["explanations"]
+    height, width = np.load("fusioncam-out/cat.grad-cam.npy").shape
+    assert width / height == pytest.approx(facts["size"][0] / facts["size"][1], abs=0.03)
+    assert facts["window"] == [0, 0, *facts["size"]]
+
+
+def test_networks_of_one_size_do_not_receive_whole_images(cli, photos):
+    """The error comes before any image is explained, and says what to do."""
+    result = cli("explain", photos / "cat.png", "--model", "samples:fixed_size", "-m", "grad-cam", "--view", "whole")
+    assert result.code == 2
+    assert "--view whole needs a network that takes any size, and " in result.err
+    assert result.err.endswith(": leave it out\n")

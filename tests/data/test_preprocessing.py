@@ -245,3 +245,29 @@ def test_settings_compare_by_value():
     assert Preprocessing() == Preprocessing((224, 224), 256)
     assert Preprocessing() != Preprocessing(resize=232)
     assert len({Preprocessing(), Preprocessing((224, 224), 256)}) == 1
+
+
+# -- without a crop -------------------------------------------------------------------------------------------------
+
+
+def test_whole_images_keep_their_scale():
+    """The input shows the pixels of the usual one in its centre, and more at both sides."""
+    usual = Preprocessing((32, 32), 40)
+    image = photo(size=(120, 60))
+    whole = usual.uncropped()(image)
+    assert whole.shape == (3, 40, 80)
+    assert torch.equal(whole[:, 4:36, 24:56], usual(image))
+    assert usual.uncropped().visible_box(image.size) == (0, 0, *image.size)
+    assert usual.uncropped().view(image).size[0] == 2 * usual.uncropped().view(image).size[1]
+
+
+def test_very_long_images_are_made_smaller():
+    """A strip of 500:1 has no more than 16 times the pixels of the usual input."""
+    whole = Preprocessing((32, 32), 32).uncropped().of_size((5000, 10))
+    assert whole.size[0] * whole.size[1] <= 1.1 * 16 * 32 * 32
+
+
+def test_what_crops_nothing_stays():
+    """Preprocessings that resize the whole image are returned as they are."""
+    for one in (Preprocessing((32, 32), (32, 32)), Preprocessing((32, 32), "fit")):
+        assert one.uncropped() is one

@@ -41,6 +41,7 @@ from fusioncam.cli.overlay_options import (
     View,
     chosen_style,
     require_raw,
+    uncrop,
 )
 from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, RayOptions, WorkerCount
 from fusioncam.cli.report import finish_report, with_report
@@ -132,7 +133,9 @@ def explain(
         from fusioncam.cli.bulk import run_in_bulk
 
         _require(not check, "--check does not apply to bulk runs: check some images without --bulk and --ray")
-        _require(not (style or raw), "options of overlays do not apply to bulk runs: leave out --bulk and --ray")
+        _require(
+            not (style or raw or view), "options of overlays do not apply to bulk runs: leave out --bulk and --ray"
+        )
         _require(frame is None, "--frame does not apply to bulk runs: leave out --bulk and --ray")
         _require(
             target != "label" and ".csv" not in (target or ""),
@@ -160,6 +163,8 @@ def explain(
     loaded = load_model(
         model, layer, **weights, num_classes=num_classes, device=device, speed=speed_for(precision, engine)
     )
+    if view == "whole":
+        uncrop(loaded)
     named_methods(loaded, method or [])
     found, options = _images(paths), ClipOptions(every, fps, smooth)
     images, clips = options.split(found, check=check, frame=frame, target=target)

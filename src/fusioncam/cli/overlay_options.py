@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from fusioncam.model.explained_model import ExplainedModel
+
+WHOLE = "whole"
 
 
 def complete_colormaps() -> list[str]:
@@ -15,7 +20,7 @@ def complete_colormaps() -> list[str]:
 
 def complete_views() -> list[str]:
     """List views."""
-    return ["image", "crop"]
+    return ["image", "crop", WHOLE]
 
 
 def complete_raw() -> list[str]:
@@ -45,7 +50,8 @@ View = Annotated[
     str | None,
     typer.Option(
         "--view",
-        help="image (default): draw on the whole image; crop: only the part that the network receives",
+        help="image (default): draw on the whole image; crop: only on the part that the network receives; whole: let "
+        "the network receive the whole image, if it takes any size",
         autocompletion=complete_views,
     ),
 ]
@@ -66,7 +72,9 @@ def chosen_style(**options: Any) -> dict[str, Any]:
     from fusioncam.visualization import OverlayStyle
 
     chosen = {name: value for name, value in options.items() if value is not None}
-    require_known("view", chosen.get("view", "image"), VIEWS)
+    require_known("view", chosen.get("view", "image"), [*VIEWS, WHOLE])
+    if chosen.get("view") == WHOLE:
+        del chosen["view"]
     OverlayStyle(**{name: value for name, value in chosen.items() if name not in ("view", "boxes")})
     return chosen
 
@@ -76,3 +84,16 @@ def require_raw(formats: Sequence[str]) -> None:
     from fusioncam.visualization import raw_names
 
     raw_names("", formats)
+
+
+def uncrop(model: ExplainedModel) -> None:
+    """Let a model receive whole images; raise :class:`SettingError` if it takes images of one size only."""
+    from fusioncam.errors import SettingError, describe_error
+
+    model.preprocessing = model.preprocessing.uncropped()
+    height, width = model.preprocessing.size
+    try:
+        model.logits(model.preprocessing.blank_input().new_zeros(1, model.preprocessing.channels, height, width + 32))
+    except Exception as error:  # a network may raise anything
+        reason = f"{model.name} does not take {width + 32} x {height} pixels ({describe_error(error)})"
+        raise SettingError(f"--view whole needs a network that takes any size, and {reason}: leave it out") from error

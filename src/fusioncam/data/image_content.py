@@ -38,7 +38,7 @@ class ImageContent:
         if self.kept < _LEAST_KEPT:
             found.append(
                 f"the network receives {self.kept:.0%} of the image, the rest is cropped away: crop the part that "
-                "you mean, or pass Preprocessing(size, resize=size) to resize the whole image"
+                "you mean, use --view whole, or pass Preprocessing(size, resize=size) to resize the whole image"
             )
         return found
 
@@ -60,4 +60,5 @@ def contents_of(
 
 def _kept(size: tuple[int, int], preprocessing: Preprocessing) -> float:
     columns, rows, _, _ = preprocessing.window(size)
-    return preprocessing.size[0] * preprocessing.size[1] / (rows * columns)
+    height, width = preprocessing.of_size(size).size
+    return height * width / (rows * columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
@@ -23,7 +23,8 @@ INTERPOLATIONS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 _VIEW_SIDE = 1024  # views are for reading on a screen: larger ones only cost disk space
-FIT = "fit"
+FIT, WHOLE = "fit", "whole"
+_MOST_WHOLE = 16  # times the pixels of the usual input, for very long images
 _GREY = 114  # of the bars, as in ultralytics
 
 
@@ -32,8 +33,10 @@ class Preprocessing:
     """Resize, crop the centre, scale to [0, 1], normalise: the usual evaluation transform.
 
     ``size`` is the (height, width) of the input. ``resize`` is the length of the image's shorter side before the
-    crop, the (height, width) to which the whole image is resized without keeping its proportions, or "fit": the whole
-    image keeps its proportions, with grey bars where it is narrower than the input, as detectors are trained.
+    crop, the (height, width) to which the whole image is resized without keeping its proportions, or a word: with
+    "fit" the whole image keeps its proportions, with grey bars where it is narrower than the input, as detectors are
+    trained; with "whole" it keeps them too, and the input is larger than ``size`` where the image is longer, for
+    networks that take any size.
     ``mean`` and ``std`` have one number per channel, for pixels in [0, 1]; one number means a grey input, three mean
     RGB, and for any other number the image must have as many channels.
 
@@ -55,7 +58,7 @@ class Preprocessing:
                 f"mean and std must have one number per channel, std above 0, got {self.mean} and {self.std}"
             )
         if isinstance(self.resize, str):
-            require_known("resize", self.resize, (FIT,))
+            require_known("resize", self.resize, (FIT, WHOLE))
             return
         sides = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
         if _count(sides) != 2 or sides[0] < self.size[0] or sides[1] < self.size[1]:
@@ -84,6 +87,22 @@ class Preprocessing:
         """
         return cls(**settings_of(transform))
 
+    def uncropped(self) -> Preprocessing:
+        """Return a preprocessing that shows the whole image at the same scale, for networks that take any size."""
+        if not isinstance(self.resize, int):
+            return self  # it crops nothing
+        return replace(self, size=(self.resize, self.resize), resize=WHOLE)
+
+    def of_size(self, size: tuple[int, int]) -> Preprocessing:
+        """Return the preprocessing of an image of this (width, height): another one only where "whole" resizes it."""
+        if self.resize != WHOLE:
+            return self
+        scale = max(self.size[0] / size[1], self.size[1] / size[0])
+        pixels = scale**2 * size[0] * size[1]
+        scale *= min(1, (_MOST_WHOLE * self.size[0] * self.size[1] / pixels) ** 0.5)
+        rows, columns = (max(1, round(side * scale)) for side in size[::-1])
+        return replace(self, size=(rows, columns), resize=(rows, columns))
+
     @property
     def channels(self) -> int:
         """The number of channels of the input."""
@@ -99,7 +118,8 @@ class Preprocessing:
 
         Raises :class:`ImageError` for another number of channels.
         """
-        normalised: Tensor = tv.normalize(self._pixels(image), list(self.mean), list(self.std))
+        pixels = self.of_size(image.size)._pixels(image)
+        normalised: Tensor = tv.normalize(pixels, list(self.mean), list(self.std))
         return normalised
 
     def _pixels(self, image: Image.Image | ChannelImage) -> Tensor:
@@ -126,6 +146,8 @@ class Preprocessing:
 
         The first three of more channels are shown as red, green and blue.
         """
+        if self.resize == WHOLE:
+            return self.of_size(image.size).view(image)
         (columns, rows, _, _), (height, width) = self.window(image.size), self.size
         scale = min(max(image.width / columns, image.height / rows, 1), _VIEW_SIDE / max(self.size))
         size = (max(width, round(width * scale)), max(height, round(height * scale)))
@@ -144,7 +166,7 @@ class Preprocessing:
         >>> Preprocessing(size=(224, 224), resize=256).visible_box((512, 256))
         (144.0, 16.0, 368.0, 240.0)
         """
-        (columns, rows, left, top), (height, width) = self.window(size), self.size
+        (columns, rows, left, top), (height, width) = self.window(size), self.of_size(size).size
         across, down = size[0] / columns, size[1] / rows
         return left * across, top * down, (left + width) * across, (top + height) * down
 
@@ -153,6 +175,8 @@ class Preprocessing:
 
         ``size`` is the (width, height) of the image. The corner is negative where there are bars.
         """
+        if self.resize == WHOLE:
+            return self.of_size(size).window(size)
         rows, columns = self._resized_shape(size)
         if self.resize == FIT:
             left, top, *_ = self._bars([rows, columns])

@@ -58,6 +58,7 @@ def transform_annotations(
             f"{name}: annotated at {annotated[0]} x {annotated[1]} pixels, but the image has {stored[0]} x "
             f"{stored[1]}: check that the annotation is of this image"
         )
+    preprocessing = preprocessing.of_size(upright)
     columns, rows, left, top = preprocessing.window(upright)
     height, width = preprocessing.size
     sides = zip((columns, rows), transpose_size(annotated, transpose), strict=True)
