@@ -146,8 +146,8 @@ def draw_window(image: Image.Image, window: Box) -> None:
     margins = (inside[0], inside[1], image.width - 1 - inside[2], image.height - 1 - inside[3])
     if max(margins) > _line_width(image):
         dark = ImageEnhance.Brightness(image).enhance(_UNSEEN)
-        rounded = tuple(map(round, inside))
-        dark.paste(image.crop(rounded), rounded[:2])
+        x1, y1, x2, y2 = map(round, inside)
+        dark.paste(image.crop((x1, y1, x2, y2)), (x1, y1))
         image.paste(dark)
         draw_boxes(image, {inside: ""})
 

@@ -358,7 +358,7 @@ def test_overlays_have_the_chosen_style(cli, photos):
         (["--opacity", "50"], "opacity must be between 0 and 1, got 50"),
         (["--view", "zoom"], "unknown view 'zoom'"),
         (["--raw", "bmp"], "unknown raw format 'bmp'"),
-        (["--contour", "0.5", "--bulk"], "options of overlays do not apply to bulk runs"),
+        (["--contour", "0.5", "--bulk"], "overlays have no options in bulk runs"),
     ],
 )
 def test_wrong_styles_are_reported_before_anything_is_loaded(options, message, cli, photos):
@@ -384,3 +384,11 @@ def test_networks_of_one_size_do_not_receive_whole_images(cli, photos):
     assert result.code == 2
     assert "--view whole needs a network that takes any size, and " in result.err
     assert result.err.endswith(": leave it out\n")
+
+
+def test_posters_are_listed_and_replaced(cli, photos):
+    """--poster writes one for each heatmap, also in a second run."""
+    for _ in range(2):
+        assert cli("explain", photos / "cat.png", *FAST, "--poster").err == ""
+        (facts,) = listed(Path("fusioncam-out"))["explanations"]
+        assert facts["poster"] == "cat.grad-cam.poster.png"

@@ -207,3 +207,34 @@ def test_saved_overlays_have_the_style(tmp_path):
     with Image.open(tmp_path / "cat.png") as image:
         expected = explanation.overlay(0.9, view="crop", colormap="viridis")
         assert np.array_equal(np.asarray(image), np.asarray(expected))
+
+
+# -- posters --------------------------------------------------------------------------------------------------------
+
+
+def test_a_poster_states_the_figures_of_the_card():
+    """The sentence is the same whether the card was measured before or not; a pickled explanation has none."""
+    explanation = explained()
+    sentence = explanation.evidence
+    figures = explained().check().questions[0].figures
+    kept = figures["only"] / figures["whole"]
+    assert sentence.startswith(f"The highlighted 30% of the pixels alone keep {kept:.0%} of the confidence; random")
+    checked = explained()
+    checked.check()
+    assert checked.evidence == sentence
+    assert pickle.loads(pickle.dumps(explained())).evidence == ""
+
+
+def test_a_poster_shows_the_image_and_the_overlay():
+    """Both lie side by side, at the same size, on white."""
+    explanation = explained(heatmap=torch.zeros(32, 32), size=(60, 60))
+    poster = pixels(explanation.poster())
+    height, width = poster.shape[:2]
+    middle = poster[height // 2 - 100 : height // 2 + 100]
+    left, right = middle[:, : width // 2], middle[:, width // 2 :]
+    columns = [np.flatnonzero((half != 255).any((0, 2))) for half in (left, right)]
+    assert len(columns[0]) == pytest.approx(len(columns[1]), abs=3)
+    shown = [half[:, inside[0] + 5 : inside[-1] - 5] for half, inside in zip((left, right), columns, strict=True)]
+    common = min(one.shape[1] for one in shown)
+    assert np.abs(shown[0][:, :common] - shown[1][:, :common]).mean() < 3
+    assert (poster[:20] == 255).all()

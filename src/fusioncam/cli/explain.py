@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,6 +37,7 @@ from fusioncam.cli.overlay_options import (
     Contour,
     Fade,
     Opacity,
+    Poster,
     RawFormats,
     View,
     chosen_style,
@@ -91,6 +92,7 @@ def explain(
     colorbar: Colorbar = None,
     view: View = None,
     raw: RawFormats = None,
+    poster: Poster = False,
     report: Report = True,
     bulk: Annotated[
         bool, typer.Option("--bulk", help="for very many images: small heatmaps in Parquet, see docs/scaling.md")
@@ -134,7 +136,8 @@ def explain(
 
         _require(not check, "--check does not apply to bulk runs: check some images without --bulk and --ray")
         _require(
-            not (style or raw or view), "options of overlays do not apply to bulk runs: leave out --bulk and --ray"
+            not (style or raw or view or poster),
+            "overlays have no options in bulk runs: leave out --bulk and --ray",
         )
         _require(frame is None, "--frame does not apply to bulk runs: leave out --bulk and --ray")
         _require(
@@ -169,7 +172,8 @@ def explain(
     found, options = _images(paths), ClipOptions(every, fps, smooth)
     images, clips = options.split(found, check=check, frame=frame, target=target)
     inputs = [*found, checkpoint, labels]
-    writer = ExplanationWriter(Path(out), inputs, quiet=quiet, as_json=json, style=style, raw=raw or [])
+    drawn: dict[str, Any] = {"style": style, "raw": raw or [], "poster": poster}
+    writer = ExplanationWriter(Path(out), inputs, quiet=quiet, as_json=json, **drawn)
 
     def with_clips() -> None:
         explain_clips(clips, loaded, method or [CLIP_METHOD], target, options, writer)

@@ -27,8 +27,9 @@ from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.rendering import MARKS, to_table
 from fusioncam.utils.files import atomic_write, remove_abandoned, to_json, writable_folder
 from fusioncam.utils.text import file_stem, printable, slug
+from fusioncam.visualization import as_png
 
-_VIEW = ".input.jpg"
+_VIEW, _POSTER = ".input.jpg", ".poster.png"
 _PRINTED_CARDS = 6  # more would only fill the screen
 _FACTS_BYTES = 200_000  # up to this size explanations.json is written after each image
 _PAUSE = 10  # times what writing takes, between two writes of a larger one
@@ -49,12 +50,13 @@ class ExplanationWriter:
         as_json: bool = False,
         style: Mapping[str, Any] | None = None,
         raw: Sequence[str] = (),
+        poster: bool = False,
     ) -> None:
         self.out = writable_folder(out)
         remove_abandoned(out)
         self.files = RunFiles(out, [one for one in inputs if isinstance(one, Path)])
         self.quiet, self.json = quiet, as_json
-        self.style, self.raw = dict(style or {}), raw  # arguments of the overlays, and further formats of heatmaps
+        self.style, self.raw, self.poster = dict(style or {}), raw, poster
         self.facts: list[dict[str, Any]] = []
         self.clips: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
@@ -110,6 +112,7 @@ class ExplanationWriter:
             for one, paths in zip(explanations, saved, strict=True):
                 *raw, overlay, heatmap = [path.name for path in paths]
                 files = {"files": [*common, overlay, heatmap], "view": view} | ({"raw": raw} if raw else {})
+                files |= {"poster": self._save_poster(Path(overlay).stem, one)} if self.poster else {}
                 self.facts.append(one.facts() | files)
                 common = []
             self._write_facts_so_far()
@@ -142,6 +145,7 @@ class ExplanationWriter:
         """Return unused names for the image and its heatmaps; two folders may both contain a cat.jpg."""
         suffixes = _suffixes(explanations)
         endings = [f".{name}" for suffix in suffixes for name in Explanation.file_names(suffix, self.raw)[:-1]]
+        endings += [f".{suffix}{_POSTER}" for suffix in suffixes] if self.poster else []
         endings += [_VIEW] + [".png"] * (len(explanations) > 1)  # the figure of all side by side
         stem = file_stem(Path(explanations[0].source).stem)
         stem = self.files.stem(stem, lambda base: [base + ending for ending in endings])
@@ -158,6 +162,12 @@ class ExplanationWriter:
         path = self.out / f"{stem}{_VIEW}"
         with atomic_write(path) as file:
             explanation.image.save(file, "JPEG", quality=90)
+        return path.name
+
+    def _save_poster(self, stem: str, explanation: Explanation) -> str:
+        path = self.out / f"{stem}{_POSTER}"
+        with atomic_write(path) as file:
+            file.write(as_png(explanation.poster(**self.style)))
         return path.name
 
     # -- at its end ---------------------------------------------------------------------------------------

@@ -55,6 +55,9 @@ View = Annotated[
         autocompletion=complete_views,
     ),
 ]
+Poster = Annotated[
+    bool, typer.Option("--poster", help="also write an image to share: original, overlay, class and evidence")
+]
 RawFormats = Annotated[
     list[str] | None,
     typer.Option(

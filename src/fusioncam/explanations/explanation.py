@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -20,9 +19,10 @@ from fusioncam.errors import MethodError
 from fusioncam.explanations.drawing import draw
 from fusioncam.explanations.method_output import MethodOutput
 from fusioncam.explanations.original import Original
+from fusioncam.explanations.poster import draw_poster
+from fusioncam.explanations.regions import Regions
 from fusioncam.explanations.result_files import unused_stem
 from fusioncam.functional.boxes import heatmap_boxes
-from fusioncam.functional.regions import Threshold, place, placed_boxes, threshold_of
 from fusioncam.inference.cache import cached_passes
 from fusioncam.inference.counters import PassCost
 from fusioncam.methods.base import Method
@@ -31,7 +31,9 @@ from fusioncam.methods.registry import as_method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Targets
 from fusioncam.trust.assess import check as trust_check
+from fusioncam.trust.assess import first_question
 from fusioncam.trust.card import TrustCard
+from fusioncam.trust.levels import evidence_sentence
 from fusioncam.trust.rendering import to_notebook_html
 from fusioncam.utils.files import atomic_write, to_json, writable_folder
 from fusioncam.utils.old_names import alias
@@ -52,7 +54,7 @@ Raw = Sequence[str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)  # compared by identity; printed in one line
-class Explanation:
+class Explanation(Regions):
     """One heatmap of one image for one class, and how it was computed.
 
     ``target`` is the class index, or a text such as "3 - 5" for a sum of classes, whose ``probability`` is the same
@@ -116,39 +118,24 @@ class Explanation:
         """The box of the detection with its class and probability; empty for other networks."""
         return {} if self.box is None else {self.box: f"{self.class_name} {self.probability:.0%}"}
 
-    @property
-    def full_heatmap(self) -> Tensor:
-        """The heatmap in the coordinates of the whole image ``(height, width)``: 0 where the network saw nothing."""
-        window, size = self._frame
-        return torch.from_numpy(place(self.heatmap.numpy(), window, size))
+    def poster(self, **style: Any) -> Image.Image:
+        """Return an image to share: the original, the overlay, the class, and how much the highlighted part matters.
 
-    def mask(self, threshold: Threshold = "otsu") -> Tensor:
-        """Return the highlighted region as booleans ``(height, width)`` in the coordinates of the whole image.
-
-        ``threshold`` is ``"otsu"``, a share of the highest heat such as 0.5, or ``"top20%"``, the share of the pixels
-        that the network received. Raises :class:`SettingError` for another one.
+        ``style`` are arguments of :meth:`overlay`. The sentence takes 12 passes unless :meth:`check` has measured it.
         """
-        lowest = threshold_of(self.heatmap.numpy(), threshold)
-        full = self.full_heatmap
-        return (full >= lowest) & (full > 0)
+        heading = f"{self.class_name}, {self.probability:.0%}"
+        original = (self.whole and self.whole.open()) or self.image
+        return draw_poster(original, self.overlay(**style), heading, self.evidence, f"{self.method}, {self.model}")
 
-    def boxes(self, threshold: Threshold = "otsu", pieces: str = "all") -> list[Box]:
-        """Return a box (left, top, right, bottom) in pixels of the whole image for each highlighted piece.
-
-        ``threshold`` is that of :meth:`mask`; ``pieces="largest"`` returns the box of the largest piece alone. The
-        list is empty for a heatmap without any heat. Needs scipy, of the extra ``benchmark``.
-        """
-        window, size = self._frame
-        found = heatmap_boxes(self.heatmap, threshold, pieces)
-        return placed_boxes(np.array(found).reshape(-1, 4), tuple(self.heatmap.shape), window, size)
-
-    @property
-    def _frame(self) -> tuple[Box, tuple[int, int]]:
-        """The part of the whole image that the network received, and the size (width, height) of the whole."""
-        if self.whole is not None:
-            return self.whole.window, self.whole.size
-        height, width = self.heatmap.shape
-        return (0.0, 0.0, float(width), float(height)), (width, height)
+    @cached_property
+    def evidence(self) -> str:
+        """How much of the class's probability the highlighted part alone keeps, as a sentence; "" if unknown."""
+        if self.card is not None:
+            return evidence_sentence(self.card.questions[0])
+        if self._provenance is None or isinstance(self.target, str):
+            return ""
+        one = self._provenance
+        return evidence_sentence(first_question(one.model, one.x, one.target, self.heatmap, one.method))
 
     @property
     def gains(self) -> dict[str, float]:
@@ -219,8 +206,8 @@ class Explanation:
                 "class_name": self.class_name,
                 **({} if self.box is None else {"box": [round(side, 2) for side in self.box]}),
                 "probability": self.probability,
-                "size": list(self._frame[1]),
-                "window": [round(side, 2) for side in self._frame[0]],
+                "size": list(self.frame[1]),
+                "window": [round(side, 2) for side in self.frame[0]],
                 "gains": self.gains,
                 "passes": self.passes,
                 "partial_passes": self.partial_passes,

@@ -45,7 +45,8 @@ def distinct_suffixes(suffixes: Iterable[str]) -> list[str]:
 
 def entry_files(entry: Mapping[str, Any]) -> list[str]:
     """Return the names of all files of an entry of ``explanations.json``."""
-    return [*entry["files"], *entry.get("raw", []), *([entry["view"]] if "view" in entry else [])]
+    single = [entry[key] for key in ("view", "poster") if key in entry]
+    return [*entry["files"], *entry.get("raw", []), *single]
 
 
 # -- results of an earlier run ---------------------------------------------------------------------------------------

@@ -83,6 +83,18 @@ def check(
     return TrustCard(level, words, questions, time.perf_counter() - start, counter.passes, counter.partial)
 
 
+def first_question(
+    model: ExplainedModel | nn.Module, x: Tensor, target: Target, heatmap: Tensor | NDArray[Any], method: str | Method
+) -> Question:
+    """Measure only whether the class depends on the highlighted part, in about 15 passes.
+
+    The arguments and errors are those of :func:`check`.
+    """
+    model, x, target = usual_arguments(model, x, target)
+    with kept_random_state(model.device), uncached(), cached_passes(), without_flat_warnings(), without_graph():
+        return next(_questions(_case(model, x, target, as_heatmaps(heatmap), method), None))
+
+
 def _case(model: ExplainedModel, x: Tensor, target: Target, heatmap: Tensor, method: str | Method) -> Case:
     if not isinstance(x, Tensor) or x.dim() < 3 or len(x) != 1:
         got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__

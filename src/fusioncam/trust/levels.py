@@ -52,6 +52,22 @@ def judge_deletion(figures: Figures, name: str) -> Question:
     return _answer("carries-the-class", level, words, figures)
 
 
+def evidence_sentence(question: Question) -> str:
+    """Return the answer to the first question as one sentence for people who do not know the card; "" if unknown.
+
+    >>> evidence_sentence(judge_deletion({"whole": 0.5, "only": 0.4, "without": 0.1, "only_random": 0.01,
+    ...     "without_random": 0.4}, "a cat"))
+    'The highlighted 30% of the pixels alone keep 80% of the confidence; random regions keep 2.0%.'
+    """
+    figures = question.figures
+    if question.level == "unknown" or not figures.get("whole"):
+        return ""
+    shares = [figures[name] / figures["whole"] for name in ("only", "only_random")]
+    kept, random = (f"{share:.{0 if share >= 0.1 else 1}%}" for share in shares)
+    highlighted = f"The highlighted {SHARE:.0%} of the pixels alone keep {kept} of the confidence"
+    return f"{highlighted}; random regions keep {random}."
+
+
 def judge_vs_random(figures: Figures, curves: Curves) -> Question:
     """Judge insertion minus deletion: good if it is higher than that of every baseline."""
     own, random, center = (figures[f"difference{suffix}"] for suffix in ("", "_random", "_center"))
