@@ -26,8 +26,8 @@ class StoredExplanation:
     """The entry of one heatmap in ``explanations.json``; ``overlay``, ``heatmap`` and ``view`` are file names.
 
     The passes and seconds are those of the method alone. ``shared`` counts the passes, full and partial, that an
-    earlier heatmap of the same image had already made. ``view`` is the part of the image that the network received; it
-    is empty in runs of earlier versions.
+    earlier heatmap of the same image had already made. ``view`` is the part of the image that the network received;
+    it is empty in runs of earlier versions.
     """
 
     source: str
