@@ -17,6 +17,8 @@ from samples import photos
 
 EXPLAIN = ("explain", "photos", "--model", "samples:small", "-m", "grad-cam", "--no-report", "-o", "out", "--quiet")
 
+ENDINGS = ("grad-cam.png", "grad-cam.npy", "input.jpg")
+
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
@@ -64,15 +66,13 @@ def test_a_killed_run_has_listed_what_it_wrote(run):
     assert [Path(one["image"]).name for one in facts["explanations"]] == ["00.png", "01.png"]
     assert facts["model"]
     written = {one.name for one in Path("out").iterdir() if not one.name.startswith(".")}
-    assert written - {"explanations.json"} == {f"0{n}.grad-cam.{end}" for n in (0, 1) for end in ("png", "npy")} | {
-        "02.grad-cam.png"
-    }
+    finished = {f"0{n}.{end}" for n in (0, 1) for end in ENDINGS}
+    assert written - {"explanations.json"} == finished | {"02.input.jpg", "02.grad-cam.png"}
     assert written - {"explanations.json"} <= listed_results(Path("out"))
 
     assert run() == 0
-    assert {one.name for one in Path("out").iterdir()} == {"explanations.json"} | {
-        f"0{n}.grad-cam.{end}" for n in range(4) for end in ("png", "npy")
-    }
+    files = {f"0{n}.{end}" for n in range(4) for end in ENDINGS}
+    assert {one.name for one in Path("out").iterdir()} == {"explanations.json"} | files
     facts = json.loads(Path("out/explanations.json").read_text())
     assert len(facts["explanations"]) == 4
     assert "earlier_files" not in facts
