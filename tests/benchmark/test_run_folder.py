@@ -36,18 +36,18 @@ def test_a_folder_that_cannot_be_created_is_reported(data, tmp_path):
 def test_a_full_disk_stops_the_run_and_keeps_its_rows(data, tmp_path):
     """Rows stay readable, and the run continues once there is space."""
     resource = pytest.importorskip("resource")
-    whole = benchmark_rows(data, tmp_path / "whole")
+    whole = benchmark_rows(data, tmp_path / "whole", keep_heatmaps=False)
     line = (tmp_path / "whole" / "rows.jsonl").stat().st_size // 4
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(2.5 * line), before[1]))
     try:
         with pytest.raises(OutputError, match=r"cannot write .*rows\.jsonl: File too large. .* continues"):
-            benchmark_rows(data, tmp_path / "run")
+            benchmark_rows(data, tmp_path / "run", keep_heatmaps=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     assert collect_results(tmp_path / "run").rows == 8
-    same(benchmark_rows(data, tmp_path / "run"), whole)
+    same(benchmark_rows(data, tmp_path / "run", keep_heatmaps=False), whole)
 
 
 def test_images_with_the_same_name_are_rejected(tmp_path):

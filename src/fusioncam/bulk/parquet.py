@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -192,21 +193,41 @@ def read_heatmaps(
     return _read(folder, shards, {name: value for name, value in wanted.items() if value is not None})
 
 
+def read_failures(path: str | Path) -> Iterator[tuple[str, str]]:
+    """Iterate over the images of a bulk run that failed, with their errors; raise as :func:`read_heatmaps` does."""
+    import pyarrow.compute as compute
+    import pyarrow.parquet as parquet
+
+    folder = Folder(str(path))
+    for name in sorted(shards_in(folder).values()):
+        with _naming_damage(folder, name), folder.open(name) as file:
+            table = parquet.read_table(file, columns=["image", "error"], filters=compute.field("error").is_valid())
+        for row in table.to_pylist():
+            yield row["image"], row["error"]
+
+
+@contextmanager
+def _naming_damage(folder: Folder, name: str) -> Iterator[None]:
+    """Raise :class:`ResultsError` for anything that the reader of a torn file raises."""
+    try:
+        yield
+    except Exception as error:
+        raise ResultsError(
+            f"{name} in {folder.url} is damaged or no shard of a bulk run ({type(error).__name__}: {error}): run "
+            "the same command again, which makes it again"
+        ) from error
+
+
 def _read(folder: Folder, shards: Iterable[str], wanted: Mapping[str, str]) -> Iterator[StoredHeatmap]:
     import pyarrow.parquet as parquet
 
     conditions = [(name, "=", value) for name, value in wanted.items()]
     for name in shards:
-        try:
+        with _naming_damage(folder, name):
             with folder.open(name) as file:
                 table = parquet.read_table(file, filters=conditions or None)
             size = tuple(facts_of(table.schema)["preprocessing"]["size"])
             found = [_stored(row, size) for row in table.to_pylist() if row["error"] is None]
-        except Exception as error:  # the reader of a torn file may raise anything
-            raise ResultsError(
-                f"{name} in {folder.url} is damaged or no shard of a bulk run ({type(error).__name__}: {error}): run "
-                "the same command again, which makes it again"
-            ) from error
         yield from found
 
 

@@ -99,7 +99,7 @@ def test_slider_changes_the_opacity(opened):
     heat, base = page.locator("#gallery .heatmap:visible").first, page.locator("#gallery .base").first
     opacity = "one => getComputedStyle(one).opacity"
 
-    assert heat.evaluate(opacity) == "0.5"
+    assert heat.evaluate(opacity) == "0.6"
     slide(page, 0)
     assert heat.evaluate(opacity) == "0"
     assert base.evaluate(opacity) == "1"
@@ -114,7 +114,7 @@ def test_slider_works_with_the_keyboard(opened):
     page.locator(".opacity input").first.focus()
     page.keyboard.press("ArrowRight")
 
-    assert visible_texts(page, "output") == ["51 %"]
+    assert visible_texts(page, "output") == ["61 %"]
 
 
 def test_method_switch_changes_all_heatmaps(opened):
@@ -232,7 +232,7 @@ def test_arrow_keys_show_the_next_image(opened):
     page.locator("#compare .opacity input").focus()
     page.keyboard.press("ArrowRight")
     assert visible_texts(page, "#compare-title") == [names[1]]
-    assert visible_texts(page, "#compare output") == ["51 %"]
+    assert visible_texts(page, "#compare output") == ["61 %"]
 
 
 def test_two_heatmaps_lie_under_a_slider(opened):
@@ -387,8 +387,9 @@ def test_colours_of_heatmaps_are_chosen(opened):
     page = opened()
     heatmap = page.locator("#gallery .heatmap:visible").first
     page.locator("#colours").select_option("viridis")
-    page.locator("#fade").check()
     assert heatmap.evaluate("one => getComputedStyle(one).filter") == 'url("#cm-viridis-fade")'
+    page.locator("#fade").uncheck()
+    assert heatmap.evaluate("one => getComputedStyle(one).filter") == 'url("#cm-viridis")'
     assert page.locator("#cm-viridis-fade").count() == 1
 
 

@@ -9,7 +9,8 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 
 _SAMPLES = 33  # of each table; a browser interpolates between them
-COLOUR_MAPS = ("jet", "turbo", "viridis", "inferno", "magma")
+COLOUR_MAPS = ("turbo", "viridis", "inferno", "magma", "jet")
+_FULL_HEAT = 0.6  # from this heat on, an opacity that follows the heat is full
 _LESS, _MORE = (0.13, 0.30, 0.85), (0.80, 0.09, 0.13)  # blue and red, as differences are often drawn
 
 
@@ -32,7 +33,7 @@ def colour_tables() -> list[ColourTable]:
     grey = np.linspace(0, 1, _SAMPLES)
     colours = {name: colormaps[name](grey)[:, :3] for name in COLOUR_MAPS}
     even = [_table(f"cm-{name}", colours[name], np.ones(_SAMPLES)) for name in COLOUR_MAPS]
-    following = [_table(f"cm-{name}-fade", colours[name], np.minimum(1, 1.6 * grey)) for name in COLOUR_MAPS]
+    following = [_table(f"cm-{name}-fade", colours[name], np.minimum(1, grey / _FULL_HEAT)) for name in COLOUR_MAPS]
     differences = np.where(grey[:, None] < 0.5, _LESS, _MORE)
     return [*even, *following, _table("cm-difference", differences, np.minimum(1, 3 * np.abs(grey - 0.5)))]
 

@@ -53,6 +53,13 @@ def write_explanations_page(folder: Path, path: Path) -> Path:
 
 def explanations_page(folder: Path, run: StoredRun) -> ReportPage:
     """Make the page of a folder of explanations."""
+    gallery = make_gallery(run)
+    gallery.items = _gallery_items(folder, run.images, gallery.missing)
+    return make_page(run, gallery)
+
+
+def make_page(run: StoredRun, gallery: Gallery) -> ReportPage:
+    """Make the page of a run with this gallery."""
     images, heatmaps = len(run.images), len(run.explanations)
     lead = f"{count_of(images, 'image')}, {count_of(heatmaps, 'heatmap')} of {run.model}"
     notes = (
@@ -64,7 +71,7 @@ def explanations_page(folder: Path, run: StoredRun) -> ReportPage:
     return ReportPage(
         title="Explanations",
         lead=f"{lead}, by {', '.join(run.methods)}." if run.methods else f"{lead}.",
-        gallery=make_gallery(folder, run) if images else None,
+        gallery=gallery if images else None,
         tables=(heatmaps_page(run.explanations[:MAX_TABLE_ROWS]),) if heatmaps else (),
         failures=run.failures[:MAX_FAILURES],
         settings=(
@@ -124,9 +131,9 @@ def _texts(explanation: StoredExplanation) -> dict[str, str]:
 # -- images ----------------------------------------------------------------------------------------------------
 
 
-def make_gallery(folder: Path, run: StoredRun) -> Gallery:
-    """Make the gallery of the images with their heatmaps."""
-    gallery = Gallery(
+def make_gallery(run: StoredRun) -> Gallery:
+    """Make the gallery of a run, without its images."""
+    return Gallery(
         total=len(run.images),
         items=(),
         methods=run.methods,
@@ -135,8 +142,6 @@ def make_gallery(folder: Path, run: StoredRun) -> Gallery:
         classes=tuple(sorted({one.class_name for one in run.explanations})),
         levels=tuple(level for level in MARKS if any(one.level == level for one in run.explanations)),
     )
-    gallery.items = _gallery_items(folder, run.images, gallery.missing)
-    return gallery
 
 
 def _measures(run: StoredRun) -> tuple[Measure, ...]:
@@ -173,7 +178,7 @@ def gallery_item(
         found.append((explanation, heatmap))
     first = explanations[0]
     details = "" if first.source == first.name else first.source
-    layers = tuple(_layers(found, list(names)))
+    layers = tuple(make_layers(found, list(names)))
     return GalleryItem(first.name, size, image, tuple(names), layers, details, tuple(names.values()))
 
 
@@ -194,9 +199,10 @@ def _image(
     return image_uri(opened if explanation.view else remove_overlay(opened, heatmap), side), opened.size
 
 
-def _layers(
+def make_layers(
     found: Sequence[tuple[StoredExplanation, NDArray[np.float32]]], titles: Sequence[str]
 ) -> Iterator[OverlayLayer]:
+    """Yield the layers of an image from its explanations and heatmaps, class by class."""
     for title in titles:
         of_class = [(explanation, heatmap) for explanation, heatmap in found if explanation.title == title]
         difference = disagreement(heatmap for _, heatmap in of_class)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fusioncam.errors import ResultsError
 from fusioncam.report.html.benchmark_page import write_benchmark_page
+from fusioncam.report.html.bulk_page import is_bulk, write_bulk_page
 from fusioncam.report.html.explanations_page import write_explanations_page
 from fusioncam.report.html.stored_explanations import FILE as EXPLANATIONS
 from fusioncam.report.html.writer import is_report
@@ -20,6 +21,8 @@ FILE, OUTDATED = "report.html", "report-outdated.html"
 
 def write_html_report(folder: str | Path) -> list[Path]:
     """Write ``report.html`` into a folder of ``explain`` or ``benchmark``, for the latter also tables and figures.
+
+    Heatmaps of ``explain --bulk`` count as those of ``explain``.
 
     A folder that holds both counts as one of ``benchmark``. Returns the paths of all files. Raises
     :class:`ResultsError` if the folder is neither or its files cannot be read, and :class:`OutputError` if a file
@@ -46,7 +49,9 @@ def _write(folder: Path) -> list[Path]:
         return write_benchmark_page(folder, folder / FILE)
     if (folder / EXPLANATIONS).is_file():
         return [write_explanations_page(folder, folder / FILE)]
+    if is_bulk(folder):
+        return [write_bulk_page(folder, folder / FILE)]
     raise ResultsError(
-        f"{folder} has neither plan.json nor {EXPLANATIONS}: pass the folder that `fusioncam benchmark` or "
-        "`fusioncam explain` wrote to"
+        f"{folder} has neither plan.json nor {EXPLANATIONS} nor heatmaps in bulk: pass the folder that "
+        "`fusioncam benchmark` or `fusioncam explain` wrote to"
     )
