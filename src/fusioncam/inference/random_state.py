@@ -86,3 +86,15 @@ def kept_random_state(device: torch.device) -> Iterator[Callable[[], tuple[str, 
     finally:
         for name, generator in generators.items():
             generator.set(states[name])
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the CPU's and the device's random numbers in this block; restore the caller's state afterwards."""
+    cuda = device.type == "cuda"
+    with torch.random.fork_rng([device] if cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield

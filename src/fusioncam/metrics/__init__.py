@@ -8,6 +8,7 @@ from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
 from fusioncam.metrics.grid_pointing_game import GridPointingGame
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame
+from fusioncam.metrics.planted_shortcut import PlantedShortcut
 from fusioncam.metrics.registry import (
     METRICS,
     PROTOCOLS,
@@ -52,6 +53,7 @@ __all__ = [
     "MoRF",
     "ModelRandomisation",
     "NoiseStability",
+    "PlantedShortcut",
     "PointingGame",
     "as_metric",
     "as_metrics",

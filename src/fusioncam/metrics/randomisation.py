@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from math import ceil
 
 import torch
 from torch import Tensor, nn
 
 from fusioncam.errors import LayerError
+from fusioncam.inference.random_state import seeded
 from fusioncam.model.explained_model import ExplainedModel
 
 
@@ -39,18 +40,6 @@ def with_fixed_layer(model: ExplainedModel, x: Tensor) -> ExplainedModel:
     with suppress(LayerError):  # some methods need no layer
         return model.with_layer(model.layers.default(x))
     return model
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the CPU's and the device's random numbers in this block; restore the caller's state afterwards."""
-    cuda = device.type == "cuda"
-    with torch.random.fork_rng([device] if cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ from fusioncam.metrics.curves import Deletion, Insertion
 from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
 from fusioncam.metrics.grid_pointing_game import GridPointingGame
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame
+from fusioncam.metrics.planted_shortcut import PlantedShortcut
 from fusioncam.metrics.removal import ROAD, LeRF, MoRF
 from fusioncam.metrics.sanity import EfficientRandomisation, MaxSensitivity, ModelRandomisation, NoiseStability
 from fusioncam.metrics.single_deletion import IDSDS
@@ -75,6 +76,7 @@ METRICS: Registry[Metric] = Registry(
         "box-accuracy": BoxAccuracy(),
         "grid-pointing-game": GridPointingGame(),
         "grid-contrast": GridContrast(),
+        "planted-shortcut": PlantedShortcut(),
         "model-randomisation": ModelRandomisation(),
         "smooth-model-randomisation": ModelRandomisation(samples=10),
         "efficient-model-randomisation": EfficientRandomisation(),
