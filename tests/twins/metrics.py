@@ -219,3 +219,22 @@ def arcc(toy, x: Tensor, c: int, L: Tensor, cam, shares: tuple[float, ...]) -> f
     """ADCC with 2 ROAD, clipped to [0, 1], in place of 1 - drop (arXiv 2605.14641)."""
     parts = coherency(toy, x, c, L, cam), 1 - complexity(L), min(1, max(0, 2 * road(toy, x, c, L, shares)))
     return 0.0 if 0 in parts else 3 / sum(1 / part for part in parts)
+
+
+# -- Zheng et al. 2025 (F-Fidelity) -------------------------------------------------------------------------------
+
+
+def f_fidelity(
+    toy, x: Tensor, c: int, L: Tensor, s: float, alpha, beta, draws: Tensor, readout
+) -> tuple[float, float]:
+    """FFid+ and FFid- at the sparsity s: random elements of the top s, or of the rest, are removed in each draw."""
+    T, order = L.numel(), descending(L)
+    top = order[: round(s * T)]
+    found = []
+    for part, size in ((top, s), (order[len(top) :], 1 - s)):
+        ratio, f = min(alpha, beta / size), []
+        for u in draws:
+            removed = [i for i in part if float(u[i]) < ratio]
+            f.append(perturbed(toy, x, c, removed, [len(removed)], readout)[0])
+        found.append(score(toy, x, c, readout) - sum(f) / len(f))
+    return found[0], found[1]

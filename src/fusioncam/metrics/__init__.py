@@ -5,6 +5,7 @@ from fusioncam.metrics.base import CurveMetric, Metric, MetricLike, protocol
 from fusioncam.metrics.contrast import Contrast, GridContrast
 from fusioncam.metrics.cost import Cost
 from fusioncam.metrics.curves import Deletion, Insertion
+from fusioncam.metrics.f_fidelity import FFidelity
 from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
 from fusioncam.metrics.grid_pointing_game import GridPointingGame
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame
@@ -41,6 +42,7 @@ __all__ = [
     "Deletion",
     "EfficientRandomisation",
     "EnergyShare",
+    "FFidelity",
     "GridContrast",
     "GridPointingGame",
     "IncreaseInConfidence",

@@ -22,6 +22,7 @@ from fusioncam.metrics.base import Metric, MetricLike
 from fusioncam.metrics.contrast import Contrast, GridContrast
 from fusioncam.metrics.cost import Cost
 from fusioncam.metrics.curves import Deletion, Insertion
+from fusioncam.metrics.f_fidelity import FFidelity
 from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
 from fusioncam.metrics.grid_pointing_game import GridPointingGame
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame
@@ -61,6 +62,7 @@ METRICS: Registry[Metric] = Registry(
         "road": ROAD(),
         "road:pgc": ROAD(readout="logit", removed=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
         "idsds": IDSDS(),
+        "f-fidelity": FFidelity(),
         "coherency": Coherency(),
         "coherency:adcc": Coherency(classes="predicted"),
         "complexity": Complexity(),

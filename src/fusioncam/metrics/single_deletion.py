@@ -25,10 +25,11 @@ class IDSDS(Metric):
     In-Domain Single Deletion Score (Hesse et al. 2024, NeurIPS, arXiv 2407.11910). The image has ``side`` patches per
     side. One patch at a time shows ``fill``, and Spearman's correlation compares the losses of score with the sums of
     the heatmap in the patches. The paper measures the logit and shows the mean colour, on a network that was
-    fine-tuned on images without one patch, so that such images are nothing new to it. On other networks part of each
-    loss is caused by the edges of the removed patch. Only the order of the sums counts, so heatmaps may have any
-    range. A heatmap with equal sums in all patches has the value 0; NaN where no patch changes the score. ``fill``
-    and ``noise`` are those of :class:`fusioncam.metrics.removal.MoRF`.
+    fine-tuned on images without one patch, so that such images are nothing new to it: see
+    :func:`fusioncam.metrics.finetuning.finetune`. On other networks part of each loss is caused by the edges of the
+    removed patch. Only the order of the sums counts, so heatmaps may have any range. A heatmap with equal sums in all
+    patches has the value 0; NaN where no patch changes the score. ``fill`` and ``noise`` are those of
+    :class:`fusioncam.metrics.removal.MoRF`.
     """
 
     family: ClassVar[str] = "faithfulness"
