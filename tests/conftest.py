@@ -32,6 +32,7 @@ WHOLLY_SLOW = (
     "test_app_in_browser.py",
     "test_camera_in_browser.py",
     "test_report_in_browser.py",
+    "test_audit_in_browser.py",
 )
 
 

@@ -23,8 +23,8 @@ from fusioncam.metrics.registry import METRICS
 from runs import stored_row
 
 NEITHER = (
-    "has neither plan.json nor explanations.json nor heatmaps in bulk: pass the folder that `fusioncam benchmark` or "
-    "`fusioncam explain` wrote to"
+    "has neither plan.json nor explanations.json nor audit.json nor heatmaps in bulk: pass the folder that "
+    "`fusioncam benchmark`, `fusioncam explain` or `fusioncam audit` wrote to"
 )
 FAST = ("--model", "samples:small", "-m", "grad-cam", "--metric", "average-drop")
 

@@ -24,7 +24,7 @@ WORDS = {
     "explain --ray": ("photos", *FAST, "-q"),
     "demo": ("-m", "grad-cam", "-q", "--no-report"),
     "benchmark": ("photos", *FAST, "--metric", "increase", "-q", "--no-report"),
-    "audit": ("photos", *FAST, "-q"),
+    "audit": ("photos", *FAST, "-q", "--no-report"),
     "report": ("fusioncam-out",),
     "export-model": ("model.onnx", *SMALL_MODEL),
     "app": SMALL_MODEL,

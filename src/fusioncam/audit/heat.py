@@ -41,7 +41,7 @@ def border_share(heatmap: Tensor) -> float:
     """
     height, width = heatmap.shape
     down, across = round(height * BORDER), round(width * BORDER)
-    return 1 - _share(heatmap, heatmap[down : height - down, across : width - across])
+    return max(0.0, 1 - _share(heatmap, heatmap[down : height - down, across : width - across]))
 
 
 def corner_share(heatmap: Tensor) -> float:

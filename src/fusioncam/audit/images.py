@@ -92,11 +92,18 @@ class AuditImages:
 
         Raises :class:`DatasetError` for a path without a data set, and for masks that do not exist.
         """
-        samples = open_dataset(plan.data, class_map=plan.class_map, labels=model.labels, classes=count_classes(model))
-        images = draw(_grouped(samples), plan.limit)
-        found = cls(images, samples.kind, model.preprocessing, None if plan.masks is None else Path(plan.masks))
+        found = cls.reopened(plan, model.preprocessing, model.labels, count_classes(model))
         found.require_masks()
         return found
+
+    @classmethod
+    def reopened(
+        cls, plan: AuditPlan, preprocessing: Preprocessing, labels: Sequence[str] | None, classes: int | None
+    ) -> AuditImages:
+        """Open the data set of a plan for a network of these class names and this number of classes."""
+        samples = open_dataset(plan.data, class_map=plan.class_map, labels=labels, classes=classes)
+        masks = None if plan.masks is None else Path(plan.masks)
+        return cls(draw(_grouped(samples), plan.limit), samples.kind, preprocessing, masks)
 
     @cached_property
     def by_name(self) -> dict[str, LabelledImage]:

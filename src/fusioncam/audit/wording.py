@@ -30,6 +30,6 @@ def removal(row: Mapping[str, Any]) -> str:
         return "The removal of the region could not be tested."
     what = "that region" if row["kind"] == PLACE else "the highlighted part off the object"
     return (
-        f"Without {what} the probability of the class falls from {row['whole']:.0%} to {row['without']:.0%}; without "
+        f"Without {what} the probability of the class is {row['without']:.0%} instead of {row['whole']:.0%}; without "
         f"equally large regions elsewhere it is {row['elsewhere']:.0%} ({row['tested']} images tested)."
     )

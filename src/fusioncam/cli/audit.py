@@ -25,10 +25,12 @@ from fusioncam.cli.options import (
     ModelName,
     Precision,
     Quiet,
+    Report,
     require_methods,
 )
 from fusioncam.cli.output import failure_message, print_failures, print_json, print_line, print_note
 from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, RayOptions, WorkerCount
+from fusioncam.cli.report import finish_report, with_report
 
 if TYPE_CHECKING:
     from fusioncam.audit.runner import AuditResult
@@ -54,7 +56,7 @@ def audit(
     ] = None,
     class_map: Annotated[str | None, CLASS_MAP] = None,
     limit: Annotated[int | None, LIMIT] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder of the audit")] = Path("fusioncam-audit"),
+    out: Annotated[str, typer.Option("--out", "-o", help="folder of the audit")] = "fusioncam-audit",
     device: Device = None,
     precision: Precision = None,
     engine: Engine = None,
@@ -67,6 +69,7 @@ def audit(
     cpus: Cpus = None,
     gpus: Gpus = None,
     patience: Patience = None,
+    report: Report = True,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -104,10 +107,11 @@ def audit(
     keep_results()
     with bar.displayed(), RayOptions(ray, workers, cpus, gpus, patience).start_workers(batch_size, bar) as pool:
         result = run_audit(plan, out, device=device, workers=pool, listener=bar)
-    raise typer.Exit(_print_result(result, quiet=quiet, json=json))
+    written = finish_report(Path(out), wanted=report and not result.interrupted)
+    raise typer.Exit(with_report(_print_result(result, written or [], quiet=quiet, json=json), written))
 
 
-def _print_result(result: AuditResult, *, quiet: bool, json: bool) -> int:
+def _print_result(result: AuditResult, written: list[Path], *, quiet: bool, json: bool) -> int:
     """Print what was found and return the exit code."""
     if result.interrupted:
         print_note("stopped: run the same command again to continue")
@@ -116,7 +120,7 @@ def _print_result(result: AuditResult, *, quiet: bool, json: bool) -> int:
         print_json(asdict(result))
     elif not quiet:
         print_line(f"{result.images:,} images: {result.folder}")
-        for text in _suspect_lines(result):
+        for text in [*_suspect_lines(result), *(f"report: {path}" for path in written)]:
             print_line(text)
     print_failures([failure_message(row["image"], row["error"]) for row in result.failed], result.failures)
     return 1 if result.failures else 0

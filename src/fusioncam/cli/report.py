@@ -16,7 +16,9 @@ from fusioncam.errors import FusionCamError, describe_error
 def report(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="the folder of explain, also in bulk, or of a benchmark, finished or not"),
+        typer.Argument(
+            metavar="RUN", help="the folder of explain, also in bulk, audit or benchmark, finished or not"
+        ),
     ],
     quiet: Quiet = False,
     json: Json = False,

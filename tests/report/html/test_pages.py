@@ -230,7 +230,7 @@ def test_page_of_many_images_is_small(tmp_path, monkeypatch):
 
 def test_folder_of_another_kind_is_reported(tmp_path):
     """The message says which folders have a report."""
-    with pytest.raises(ResultsError, match=r"neither plan.json nor explanations.json nor heatmaps in bulk: pass the"):
+    with pytest.raises(ResultsError, match=r"neither plan.json nor explanations.json nor audit.json nor heatmaps in"):
         write_html_report(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The HTML report: one file for a folder of ``explain`` or ``benchmark`` that needs no other file, server or network.
+"""The HTML report: one file for a folder of results that needs no other file, server or network.
 
 A content security policy in the page limits what it loads and runs to its own images, style and script. Names, labels
 and errors are shown as text, whatever they contain.
@@ -9,7 +9,9 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from fusioncam.audit.files import FILE as AUDIT
 from fusioncam.errors import ResultsError
+from fusioncam.report.html.audit_page import write_audit_page
 from fusioncam.report.html.benchmark_page import write_benchmark_page
 from fusioncam.report.html.bulk_page import is_bulk, write_bulk_page
 from fusioncam.report.html.explanations_page import write_explanations_page
@@ -20,14 +22,13 @@ FILE, OUTDATED = "report.html", "report-outdated.html"
 
 
 def write_html_report(folder: str | Path) -> list[Path]:
-    """Write ``report.html`` into a folder of ``explain`` or ``benchmark``, for the latter also tables and figures.
+    """Write ``report.html`` into a folder of ``explain``, ``benchmark`` or ``audit``.
 
-    Heatmaps of ``explain --bulk`` count as those of ``explain``.
-
-    A folder that holds both counts as one of ``benchmark``. Returns the paths of all files. Raises
-    :class:`ResultsError` if the folder is neither or its files cannot be read, and :class:`OutputError` if a file
-    cannot be written. An earlier page, which is not that of these results, is then renamed to
-    ``report-outdated.html``.
+    Heatmaps of ``explain --bulk`` count as those of ``explain``. For ``benchmark`` tables and figures are written too.
+    A folder that holds several results counts as one of ``benchmark``, else as one of ``audit``. Returns the paths of
+    all files. Raises :class:`ResultsError` if the folder is none of these or its files cannot be read, and
+    :class:`OutputError` if a file cannot be written. An earlier page, which is not that of these results, is then
+    renamed to ``report-outdated.html``.
     """
     folder = Path(folder)
     try:
@@ -47,11 +48,13 @@ def rename_outdated_report(folder: Path) -> None:
 def _write(folder: Path) -> list[Path]:
     if (folder / "plan.json").is_file():
         return write_benchmark_page(folder, folder / FILE)
+    if (folder / AUDIT).is_file():
+        return [write_audit_page(folder, folder / FILE)]
     if (folder / EXPLANATIONS).is_file():
         return [write_explanations_page(folder, folder / FILE)]
     if is_bulk(folder):
         return [write_bulk_page(folder, folder / FILE)]
     raise ResultsError(
-        f"{folder} has neither plan.json nor {EXPLANATIONS} nor heatmaps in bulk: pass the folder that "
-        "`fusioncam benchmark` or `fusioncam explain` wrote to"
+        f"{folder} has neither plan.json nor {EXPLANATIONS} nor {AUDIT} nor heatmaps in bulk: pass the folder that "
+        "`fusioncam benchmark`, `fusioncam explain` or `fusioncam audit` wrote to"
     )

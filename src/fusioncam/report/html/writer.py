@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -27,14 +28,15 @@ def write_page(page: ReportPage, path: Path) -> Path:
 
     Raises :class:`fusioncam.errors.OutputError` if the file cannot be written, or exists and is not a report.
     """
-    script, style = "\n".join(map(_read_asset, _SCRIPTS)), _read_asset("report.css")
-    template = _environment().get_template("report.html")
-    parts = template.generate(
-        report=page,
-        script=Markup(script),
-        style=Markup(style),
-        policy=content_security_policy(script),
-    )
+    return write_template("report.html", _SCRIPTS, ("report.css",), path, report=page)
+
+
+def write_template(name: str, scripts: Sequence[str], styles: Sequence[str], path: Path, **content: object) -> Path:
+    """Write a template with its scripts, styles and content to a file, as :func:`write_page` does."""
+    script, style = ("\n".join(map(_read_asset, assets)) for assets in (scripts, styles))
+    template = _environment().get_template(name)
+    policy = content_security_policy(script)
+    parts = template.generate(script=Markup(script), style=Markup(style), policy=policy, **content)
     _require_replaceable(path)
     with atomic_write(path) as file:
         for part in parts:
