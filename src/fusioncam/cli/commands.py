@@ -18,6 +18,7 @@ from fusioncam.cli.benchmark import benchmark
 from fusioncam.cli.doctor import doctor
 from fusioncam.cli.explain import demo, explain
 from fusioncam.cli.export import export_model
+from fusioncam.cli.export_regions import export
 from fusioncam.cli.listing import listing
 from fusioncam.cli.options import EXIT_CODES, SHORT_EXIT_CODES
 from fusioncam.cli.report import report
@@ -46,6 +47,7 @@ for command in (demo, explain, benchmark, audit, report):
     app.command(cls=CheckedCommand, epilog=EXIT_CODES)(command)
 app.command("app", cls=CheckedCommand, epilog=APP_EXIT_CODES)(serve)
 app.command(cls=CheckedCommand, epilog=SHORT_EXIT_CODES)(doctor)
+app.command(cls=CheckedCommand, epilog=SHORT_EXIT_CODES)(export)
 app.command("export-model", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)(export_model)
 
 

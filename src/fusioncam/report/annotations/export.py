@@ -1,0 +1,154 @@
+"""Write the highlighted regions of a run in the formats of COCO, PASCAL VOC and labelme, and as masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image
+
+from fusioncam.errors import require_known
+from fusioncam.functional.regions import Threshold
+from fusioncam.report.annotations.regions import (
+    AnnotatedImage,
+    Polygon,
+    polygon_area,
+    polygon_box,
+    read_regions,
+)
+from fusioncam.utils.files import atomic_write, to_json, writable_folder
+
+Written = list[Path]
+
+
+def export_regions(
+    folder: Path,
+    out: Path,
+    kind: str,
+    *,
+    threshold: Threshold = "otsu",
+    pieces: str = "all",
+    method: str | None = None,
+) -> Written:
+    """Write the regions of a folder of ``fusioncam explain`` in one of the ``FORMATS`` to ``out``, return the files.
+
+    ``threshold`` is that of :meth:`fusioncam.Explanation.mask`, and ``pieces`` are "all" or the "largest" of each
+    heatmap. ``method`` chooses one of several. Raises :class:`UnknownNameError` for another format, and the errors of
+    :func:`fusioncam.report.annotations.regions.read_regions`.
+    """
+    require_known("format", kind, FORMATS)
+    images = read_regions(folder, threshold, pieces, method)
+    return FORMATS[kind](images, writable_folder(out))
+
+
+def _write(path: Path, data: bytes) -> Path:
+    with atomic_write(path) as file:
+        file.write(data)
+    return path
+
+
+def _coco(images: Iterable[AnnotatedImage], out: Path) -> Written:
+    """Write ``instances.json``: an object with a polygon for each piece; its ``score`` is the class's probability."""
+    listed: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
+    categories: dict[str, int] = {}
+    for image in images:
+        width, height = image.size
+        listed.append({"id": len(listed) + 1, "file_name": image.path, "width": width, "height": height})
+        for region in image.regions:
+            category = categories.setdefault(region.label, len(categories) + 1)
+            facts = {"image_id": len(listed), "category_id": category, "iscrowd": 0, "score": region.probability}
+            objects += [
+                {"id": len(objects) + number} | facts | _coco_shape(polygon)
+                for number, polygon in enumerate(region.polygons, 1)
+            ]
+    named = [{"id": number, "name": name} for name, number in categories.items()]
+    content = {"images": listed, "annotations": objects, "categories": named}
+    return [_write(out / "instances.json", to_json(content))]
+
+
+def _coco_shape(polygon: Polygon) -> dict[str, Any]:
+    left, top, right, bottom = polygon_box(polygon)
+    box = [round(side, 2) for side in (left, top, right - left, bottom - top)]
+    area = round(polygon_area(polygon), 2)
+    return {"bbox": box, "area": area, "segmentation": [polygon.round(2).flatten().tolist()]}
+
+
+def _voc(images: Iterable[AnnotatedImage], out: Path) -> Written:
+    """Write an XML for each image, with a box for each piece; pixels are counted from 1, as in VOC."""
+    return [
+        _write(out / f"{image.stem}.xml", ElementTree.tostring(_voc_tree(image), "utf-8", xml_declaration=True))
+        for image in images
+    ]
+
+
+def _voc_tree(image: AnnotatedImage) -> ElementTree.Element:
+    tree = ElementTree.Element("annotation")
+    _add(tree, {"folder": Path(image.path).parent.name, "filename": Path(image.path).name, "path": image.path})
+    size = ElementTree.SubElement(tree, "size")
+    _add(size, {"width": image.size[0], "height": image.size[1], "depth": 3})
+    for region in image.regions:
+        for polygon in region.polygons:
+            entry = ElementTree.SubElement(tree, "object")
+            _add(entry, {"name": region.label, "pose": "Unspecified", "truncated": 0, "difficult": 0})
+            left, top, right, bottom = polygon_box(polygon)
+            corners = {"xmin": int(left) + 1, "ymin": int(top) + 1, "xmax": int(np.ceil(right))}
+            _add(ElementTree.SubElement(entry, "bndbox"), corners | {"ymax": int(np.ceil(bottom))})
+    ElementTree.indent(tree)
+    return tree
+
+
+def _add(parent: ElementTree.Element, texts: dict[str, Any]) -> None:
+    for name, text in texts.items():
+        ElementTree.SubElement(parent, name).text = str(text)
+
+
+def _labelme(images: Iterable[AnnotatedImage], out: Path) -> Written:
+    """Write a JSON for each image, with a polygon for each piece, which labelme opens with the image."""
+    return [_write(out / f"{image.stem}.json", to_json(_labelme_facts(image))) for image in images]
+
+
+def _labelme_facts(image: AnnotatedImage) -> dict[str, Any]:
+    shapes = [
+        {
+            "label": region.label,
+            "points": polygon.round(2).tolist(),
+            "group_id": None,
+            "shape_type": "polygon",
+            "flags": {},
+        }
+        for region in image.regions
+        for polygon in region.polygons
+    ]
+    size = {"imageWidth": image.size[0], "imageHeight": image.size[1]}
+    path = str(Path(image.path).absolute())
+    return {"version": "5.0.0", "flags": {}, "shapes": shapes, "imagePath": path, "imageData": None} | size
+
+
+def _masks(images: Iterable[AnnotatedImage], out: Path) -> Written:
+    """Write a PNG for each image: 0 is no class, and 1, 2, ... are the lines of ``classes.txt``.
+
+    Where regions overlap, the class of the higher probability remains. With more than 255 classes it has 16 bits.
+    """
+    classes: dict[str, int] = {}
+    written = []
+    for image in images:
+        mask = np.zeros(image.size[::-1], np.uint16)
+        for region in sorted(image.regions, key=lambda one: one.probability):
+            mask[region.mask(image.size)] = classes.setdefault(region.label, len(classes) + 1)
+        values = mask if len(classes) > 255 else mask.astype(np.uint8)
+        written.append(out / f"{image.stem}.png")
+        with atomic_write(written[-1]) as file:
+            Image.fromarray(values).save(file, "PNG")
+    return [*written, _write(out / "classes.txt", "".join(f"{name}\n" for name in classes).encode())]
+
+
+FORMATS: dict[str, Callable[[Iterable[AnnotatedImage], Path], Written]] = {
+    "coco": _coco,
+    "voc": _voc,
+    "labelme": _labelme,
+    "png-masks": _masks,
+}
