@@ -26,6 +26,7 @@ WORDS = {
     "benchmark": ("photos", *FAST, "--metric", "increase", "-q", "--no-report"),
     "audit": ("photos", *FAST, "-q", "--no-report"),
     "report": ("fusioncam-out",),
+    "export": ("fusioncam-out", "--format", "coco"),
     "export-model": ("model.onnx", *SMALL_MODEL),
     "app": SMALL_MODEL,
     "doctor": (*SMALL_MODEL, "--seconds", "0.1"),

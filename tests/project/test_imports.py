@@ -140,6 +140,7 @@ def test_packages_only_export():
                 "report",
                 "app",
                 "doctor",
+                "export",
                 "export-model",
                 "list",
                 "list layers",
