@@ -37,7 +37,7 @@ def paired_page(results: Results, methods: Sequence[str]) -> Page:
     """Make the page of paired tests of each method against the reference, a table per metric and model."""
     reference = str(results.reference)
     tables, records, columns = [], [], []
-    for column in _columns_with(reference, results, methods):
+    for column in columns_with(reference, results, methods):
         comparisons = _compare(column, reference)
         columns.append(column)
         tables.append(paired_table(column, reference, comparisons))
@@ -51,7 +51,7 @@ def paired_page(results: Results, methods: Sequence[str]) -> Page:
     return Page("paired", f"Paired tests against {reference}", tuple(tables), notes, tuple(records))
 
 
-def _columns_with(reference: str, results: Results, methods: Sequence[str]) -> list[Column]:
+def columns_with(reference: str, results: Results, methods: Sequence[str]) -> list[Column]:
     """Return the columns, costs left out, that hold the reference and at least one other of the methods."""
     columns = [column.select(methods) for model in results.models for column in results.columns(model)]
     return [

@@ -12,6 +12,7 @@ from typing import Any
 from fusioncam.report.method_names import ablations, main_methods
 from fusioncam.report.results import Column, Results
 from fusioncam.report.statistics import Interval, Leaders, compare, find_leaders
+from fusioncam.report.tables.aggregated import aggregated_page, power_page
 from fusioncam.report.tables.comparisons import paired_page, ranks_page
 from fusioncam.report.tables.max_box_acc import max_box_acc_page
 from fusioncam.report.tables.model import (
@@ -52,6 +53,8 @@ def pages(results: Results) -> list[Page]:
         cost_page(results, methods),
         paired_page(results, methods),
         ranks_page(results, methods),
+        aggregated_page(results, methods),
+        power_page(results, methods),
     ]
     for name, ablation in tables.items():
         if name != "main":
