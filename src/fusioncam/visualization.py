@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ DEFAULT_OPACITY = 0.6
 _LARGE = 2**20  # pixels
 # brightness of what the network did not receive
 _UNSEEN = 0.6
+_MAX_TITLE = 32  # characters of a line above a panel
 # from this heat on an overlay that fades has its full opacity
 _FULL_HEAT = 0.6
 
@@ -189,6 +191,22 @@ def remove_overlay(overlaid: Image.Image, heatmap: NDArray[np.float32]) -> Image
     return Image.fromarray((image * 255).round().clip(0, 255).astype(np.uint8))
 
 
+def wrap_name(name: str, width: int) -> str:
+    """Break a name that has more than ``width`` characters into lines, before its settings if it has any.
+
+    >>> print(wrap_name("fusion-cam(theta=20, budget=64)", 20))
+    fusion-cam
+    (theta=20,
+    budget=64)
+    """
+    if len(name) <= width:
+        return name
+    plain, bracket, settings = name.partition("(")
+    return "\n".join(
+        line for part in (plain, bracket + settings) for line in wrap(part, width, break_on_hyphens=False)
+    )
+
+
 def as_png(image: Image.Image) -> bytes:
     """Return an image encoded as PNG; a large one is compressed less, which takes a fifth of the time."""
     buffer = io.BytesIO()
@@ -216,11 +234,11 @@ def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", col
     figure = Figure(figsize=(2.6 * columns, 2.9 * rows + 0.3), dpi=120, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     if title:
-        figure.suptitle(title, fontsize=11, parse_math=False)
+        figure.suptitle("\n".join(wrap(title, 26 * columns)), fontsize=11, parse_math=False)
     for axes in (grid := figure.subplots(rows, columns, squeeze=False)).flat:
         axes.axis("off")
     for axes, (name, image) in zip(grid.flat, panels, strict=False):  # the last row may not be full
         axes.imshow(image)
-        axes.set_title(name, fontsize=9, parse_math=False, wrap=True)
+        axes.set_title(wrap_name(name, _MAX_TITLE), fontsize=9, parse_math=False)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

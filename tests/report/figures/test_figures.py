@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_at_most_four_methods_are_highlighted():
     assert len({lines[name].get_color() for name in highlighted}) == 4
     assert lines["a"].get_color() == lines["ones"].get_color() == "#B8B8B8"
     assert len(figure.axes[0].collections) == 4
-    assert figure.legends[0].get_texts()[-1].get_text() == "others: a, ones"
+    assert figure.legends[0].get_texts()[-1].get_text() == "others:\na\nones"
     assert figure.axes[0].get_ylabel() == "probability of the class"
 
 
@@ -224,16 +225,17 @@ def test_critical_differences_by_hand():
     figure = critical_difference_figure(column)
 
     texts = texts_of(figure)
-    assert {"d  1.00", "c  2.00", "3.00  b", "4.00  a", "CD = 0.74"} <= set(texts)
-    assert "Friedman p < 0.001, 40 images, lite0" in texts
+    assert {"1.00", "2.00", "3.00", "4.00", "CD = 0.74"} <= set(texts)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["d", "c", "b", "a"]
+    assert "Friedman p < 0.001, 40 images, lite0" in figure.axes[0].get_xlabel()
     assert not bars_of(figure)
     dots = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert dots == [1, 2, 3, 4]
 
 
 def bars_of(figure):
-    """Return the ranks between which the thick bars reach."""
-    return [tuple(line.get_xdata()) for line in figure.axes[0].lines if line.get_linewidth() == 3.5]
+    """Return the rows between which the thick bars reach."""
+    return [tuple(line.get_ydata()) for line in figure.axes[0].lines if line.get_linewidth() == 3.5]
 
 
 def test_bars_join_tied_methods():
@@ -244,9 +246,25 @@ def test_bars_join_tied_methods():
     rows = [*rows_of({"fusion-cam": values.pop("fusion-cam")}, shares_objective=True), *rows_of(values)]
     figure = critical_difference_figure(results(rows).column("lite0", "insertion"))
 
-    assert bars_of(figure) == [pytest.approx((1.5 - 0.04, 1.5 + 0.04))]
-    assert "fusion-cam †  1.50" in texts_of(figure)
+    assert bars_of(figure) == [pytest.approx((-0.2, 1.2))]
+    assert {"fusion-cam †", "1.50"} <= set(texts_of(figure))
     assert "† optimises what the metric measures" in " ".join(texts_of(figure))
+
+
+def test_texts_of_critical_differences_do_not_cover_each_other():
+    """Also with many methods of similar ranks and long names; all of them are inside the figure."""
+    rng = np.random.default_rng(0)
+    names = [f"fusion-cam:multiscale(layers=[blocks.{n}, blocks.6])" for n in range(14)]
+    figure = critical_difference_figure(
+        results(rows_of({name: rng.random(30) for name in names})).columns("lite0")[0]
+    )
+    figure.canvas.draw()
+
+    texts = [text for text in (*figure.axes[0].texts, *figure.axes[0].get_yticklabels()) if text.get_text()]
+    boxes = [text.get_window_extent() for text in texts]
+    assert len(boxes) == 2 * 14 + 1
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 def test_two_methods_have_no_diagram():

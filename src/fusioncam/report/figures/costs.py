@@ -13,6 +13,9 @@ from matplotlib.lines import Line2D
 from fusioncam.report.figures.panels import QUALITY, marker_handle, panel_figure, set_figure_title
 from fusioncam.report.figures.style import INK, Style, legend_outside, method_styles, styled
 from fusioncam.report.results import Column, Results
+from fusioncam.visualization import wrap_name
+
+_LABEL = 26  # characters of a line of the legend
 
 
 @styled()
@@ -47,7 +50,7 @@ def _draw_legend(
 ) -> None:
     names = [name for name in methods if any(name in column.methods for column in columns)]
     handles = [marker_handle(styles[name]) for name in names]
-    labels = [name + _partial_passes(costs, name) for name in names]
+    labels = [wrap_name(name, _LABEL) + _partial_passes(costs, name) for name in names]
     if any(column.optimised_by for column in columns):
         handles.append(Line2D([], [], ls="", marker="o", mfc="white", mec=INK, ms=6))
         labels.append("hollow: optimises what\nthe metric measures")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +14,7 @@ from fusioncam.report.method_names import base_name
 from fusioncam.report.results import Column, Results
 from fusioncam.report.statistics import Values, band
 from fusioncam.report.tables.model import is_baseline
+from fusioncam.visualization import wrap_name
 
 _AXIS_LABELS = {
     "insertion": "share of pixels shown",
@@ -28,7 +28,7 @@ _VALUE_LABELS = {
 }
 _HIGHLIGHTED = 4
 _OTHERS = Style("#B8B8B8", "-", "", 0.9)
-_LABEL = 24  # characters of a line of the legend
+_LABEL = 26  # characters of a line of the legend
 
 
 @styled()
@@ -103,10 +103,10 @@ def _style(styles: Mapping[str, Style], name: str) -> Style:
 
 
 def _draw_legend(figure: Figure, coloured: Sequence[str], others: Sequence[str], styles: Mapping[str, Style]) -> None:
-    handles, labels = [line_handle(styles[name]) for name in coloured], [fill(name, _LABEL) for name in coloured]
+    handles, labels = [line_handle(styles[name]) for name in coloured], [wrap_name(name, _LABEL) for name in coloured]
     if others:
         handles.append(line_handle(_OTHERS))
-        labels.append(fill(f"others: {', '.join(others)}", _LABEL))
+        labels.append("others:\n" + "\n".join(wrap_name(name, _LABEL) for name in others))
     legend_outside(figure, handles, labels)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from textwrap import wrap
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +11,7 @@ from PIL import Image
 
 from fusioncam.errors import ShapeError
 from fusioncam.report.figures.style import new_figure, styled
-from fusioncam.visualization import DEFAULT_OPACITY, OverlayStyle, overlay
+from fusioncam.visualization import DEFAULT_OPACITY, OverlayStyle, overlay, wrap_name
 
 _MAX_TITLE = 22  # characters of a title as wide as an image
 
@@ -41,12 +40,7 @@ def side_by_side_figure(
             axes.set_xticks([])
             axes.set_yticks([])
             axes.spines[:].set_visible(False)
-        grid[index, 0].set_ylabel(_wrapped(name), fontsize=8)
+        grid[index, 0].set_ylabel(wrap_name(name, _MAX_TITLE), fontsize=8)
     for axes, title in zip(grid[0], ("image", *heatmaps), strict=True):
-        axes.set_title(_wrapped(title), fontsize=8, loc="center", weight="normal")
+        axes.set_title(wrap_name(title, _MAX_TITLE), fontsize=8, loc="center", weight="normal")
     return figure
-
-
-def _wrapped(text: str) -> str:
-    """Wrap a name that is wider than a panel, before its settings if it has any."""
-    return text if len(text) <= _MAX_TITLE else "\n".join(wrap(text.replace("(", " (", 1), _MAX_TITLE))
