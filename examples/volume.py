@@ -41,7 +41,7 @@ def main(folder: str | None = None) -> None:
     network.stem[0] = nn.Conv3d(1, 64, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False)
     model = fc.ExplainedModel(network, layer="layer3")
 
-    # fc.explain opens photographs only: normalise a volume yourself and call the methods with the tensor
+    # fc.explain("scan.nii.gz", model=...) opens files; here the volume is normalised and passed to the methods
     volume = phantom()
     x = (torch.from_numpy(volume)[None, None] - 0.5) / 0.5
     target = model.logits(x).argmax(1)

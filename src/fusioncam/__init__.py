@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fusioncam.bulk.parquet import read_heatmaps
     from fusioncam.data.preprocessing import Preprocessing
+    from fusioncam.data.volume_preprocessing import VolumePreprocessing
     from fusioncam.errors import FusionCamError, FusionCamWarning
     from fusioncam.explanations.comparison import Comparison, compare
     from fusioncam.explanations.explain import explain, explain_each
@@ -30,6 +31,7 @@ _HOMES = {
     "FusionCamWarning": "errors",
     "Preprocessing": "data.preprocessing",
     "Speed": "inference.settings",
+    "VolumePreprocessing": "data.volume_preprocessing",
     "cached_passes": "inference.cache",
     "compare": "explanations.comparison",
     "explain": "explanations.explain",
@@ -50,6 +52,7 @@ __all__ = [
     "FusionCamWarning",
     "Preprocessing",
     "Speed",
+    "VolumePreprocessing",
     "cached_passes",
     "compare",
     "explain",

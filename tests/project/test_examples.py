@@ -15,9 +15,13 @@ from selection import slow_unless
 ROOT = Path(__file__).parents[2]
 ALL = sorted((ROOT / "examples").glob("*.py"))
 TASKS = ("Segmentation", "Detection", "Embedding", "Regression", "MultiLabel")
-RECIPES = ("checkpoint", "fine_grained", "hugging_face", "quantus_captum", "several_inputs", "volume")
+RECIPES = ("checkpoint", "fine_grained", "hugging_face", "quantus_captum", "several_inputs")
 # included by pages of their own, and the package that they need, if it is no part of the extra "test"
-GUIDES = {"text_prompts": ("text-prompts.md", None), "yolo": ("detectors.md", "ultralytics")}
+GUIDES = {
+    "text_prompts": ("text-prompts.md", None),
+    "volume": ("volumes.md", None),
+    "yolo": ("detectors.md", "ultralytics"),
+}
 DEFAULT = ("first",)
 EXAMPLES = [path for path in ALL if find_spec(GUIDES.get(path.stem, ("", None))[1] or "fusioncam")]
 LINE = re.compile(r"<Explanation of .+, .+ at \S+ of \S+>|[\w-]+(\(.*\))?: .*\d.*")

@@ -19,6 +19,7 @@ NAMES = [
     "FusionCamWarning",
     "Preprocessing",
     "Speed",
+    "VolumePreprocessing",
     "cached_passes",
     "compare",
     "explain",

@@ -96,10 +96,10 @@ def examine(model: ExplainedModel, seconds: float = 20.0, report: Callable[[str]
 
 
 def example_input(model: ExplainedModel) -> Tensor:
-    """Return an input ``(1, C, H, W)`` of the model's size: random smooth colours plus noise, always the same."""
-    preprocessing = model.preprocessing
+    """Return an input ``(1, C, *s)`` of the model's size: random smooth colours plus noise, always the same."""
+    _, channels, *sides = model.preprocessing.blank_input().shape
     generator = torch.Generator().manual_seed(0)
-    colours = upsample(torch.randn(preprocessing.channels, _CELLS, _CELLS, generator=generator), preprocessing.size)
+    colours = upsample(torch.randn(channels, *[_CELLS] * len(sides), generator=generator), sides)
     x = (colours + torch.randn(colours.shape, generator=generator) / 2)[None]
     return x.to(next(model.network.parameters(), x))
 

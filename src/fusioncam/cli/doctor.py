@@ -70,9 +70,14 @@ def _description(model: ExplainedModel, image: str | None) -> Description:
     """Return the description with an image, or with an example input."""
     from fusioncam.benchmark.throughput import example_input
     from fusioncam.data.images import open_with_channels
+    from fusioncam.data.volume_files import open_volume
+    from fusioncam.data.volume_preprocessing import VolumePreprocessing
 
     if image is None:
         return model.describe(example_input(model))
+    if isinstance(model.preprocessing, VolumePreprocessing):
+        volume = open_volume(image, model.preprocessing.channels)
+        return model.describe(model.preprocessing(volume)[None].to(model.device))
     opened = open_with_channels(image, model.preprocessing.channels)
     return model.describe(model.preprocessing(opened)[None].to(model.device), opened.size)
 

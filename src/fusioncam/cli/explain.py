@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 def explain(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATHS", help="images, folders of images, video clips, or glob patterns")
+        list[str], typer.Argument(metavar="PATHS", help="images, folders of images, clips, volumes, or glob patterns")
     ],
     model: ModelName = DEFAULT_MODEL,
     layer: Layer = None,
@@ -112,7 +112,7 @@ def explain(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Compute heatmaps of images and video clips.
+    """Compute heatmaps of images, video clips and volumes.
 
     Images are explained by fusion-cam, clips by fusion-cam(budget=24); repeat -m to compare other methods side by
     side.
@@ -122,6 +122,7 @@ def explain(
     fusioncam explain photos/ -m fusion-cam -m grad-cam --target tabby --out maps/
     fusioncam explain leaf.png --model timm:resnet50 --checkpoint mine.pt --num-classes 38 --labels names.txt
     fusioncam explain clip.mp4 --fps 5
+    fusioncam explain scan.nii.gz --model package.module:factory
     fusioncam explain s3://bucket/photos --ray head:6379 --gpus-per-worker 1 --batch-size 8 --out s3://bucket/maps
     """
     require_methods(method or [])
@@ -155,6 +156,7 @@ def explain(
 
     from fusioncam.cli.explain_clips import ClipOptions, explain_clips
     from fusioncam.cli.explain_output import ExplanationWriter
+    from fusioncam.data.volume_preprocessing import VolumePreprocessing
     from fusioncam.explanations.clips import CLIP_METHOD
     from fusioncam.explanations.explain import named_methods
     from fusioncam.zoo.loading import load_model
@@ -169,7 +171,8 @@ def explain(
     if view == "whole":
         uncrop(loaded)
     named_methods(loaded, method or [])
-    found, options = _images(paths), ClipOptions(every, fps, smooth)
+    found = _volumes(paths) if isinstance(loaded.preprocessing, VolumePreprocessing) else _images(paths)
+    options = ClipOptions(every, fps, smooth)
     images, clips = options.split(found, check=check, frame=frame, target=target)
     inputs = [*found, checkpoint, labels]
     drawn: dict[str, Any] = {"style": style, "raw": raw or [], "poster": poster}
@@ -287,6 +290,20 @@ def _images(paths: list[str]) -> list[Path | ImageError]:
         left_out = f"left out {count}, results that the explanations.json of an earlier run lists"
         _require(len(results) < len(set(found)), f"nothing to explain: {left_out}: name the files to explain them")
         print_note(f"note: {left_out}")
+    return [one for one in found if one not in results]
+
+
+def _volumes(paths: list[str]) -> list[Path | ImageError]:
+    """Return the volumes of all paths, without those that an earlier run lists as its results."""
+    from fusioncam.data.volume_files import find_volumes
+    from fusioncam.explanations.result_files import results_among
+
+    found = list(find_volumes(paths))
+    results = results_among(one for one in found if isinstance(one, Path)).difference(map(Path, paths))
+    if results:
+        listed = "results that the explanations.json of an earlier run lists"
+        _require(len(results) < len(found), f"nothing to explain: all are {listed}: name the files to explain them")
+        print_note(f"note: left out {len(results)} of {len(found)} volumes, {listed}")
     return [one for one in found if one not in results]
 
 

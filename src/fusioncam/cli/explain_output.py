@@ -26,7 +26,7 @@ from fusioncam.explanations.result_files import RUN_FACTS, RunFiles, distinct_su
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.trust.rendering import MARKS, to_table
 from fusioncam.utils.files import atomic_write, remove_abandoned, to_json, writable_folder
-from fusioncam.utils.text import file_stem, printable, slug
+from fusioncam.utils.text import bare_stem, file_stem, printable, slug
 from fusioncam.visualization import as_png
 
 _VIEW, _POSTER = ".input.jpg", ".poster.png"
@@ -144,10 +144,10 @@ class ExplanationWriter:
     def _new_names(self, explanations: list[Explanation]) -> tuple[str, list[str]]:
         """Return unused names for the image and its heatmaps; two folders may both contain a cat.jpg."""
         suffixes = _suffixes(explanations)
-        endings = [f".{name}" for suffix in suffixes for name in Explanation.file_names(suffix, self.raw)[:-1]]
+        endings = [f".{name}" for suffix in suffixes for name in explanations[0].file_names(suffix, self.raw)[:-1]]
         endings += [f".{suffix}{_POSTER}" for suffix in suffixes] if self.poster else []
         endings += [_VIEW] + [".png"] * (len(explanations) > 1)  # the figure of all side by side
-        stem = file_stem(Path(explanations[0].source).stem)
+        stem = file_stem(bare_stem(Path(explanations[0].source).name))
         stem = self.files.stem(stem, lambda base: [base + ending for ending in endings])
         return stem, [f"{stem}.{suffix}" for suffix in suffixes]
 

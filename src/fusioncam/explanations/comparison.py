@@ -23,7 +23,7 @@ from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import atomic_write, writable_folder
 from fusioncam.utils.old_names import alias, old_keywords
 from fusioncam.utils.quiet import ignoring
-from fusioncam.utils.text import file_stem, printable, slug, truncate_stem
+from fusioncam.utils.text import bare_stem, file_stem, printable, slug, truncate_stem
 from fusioncam.visualization import as_png, side_by_side
 from fusioncam.zoo.loading import DEFAULT_MODEL
 
@@ -79,7 +79,7 @@ class Comparison:
         :meth:`Explanation.save`.
         """
         path, source = writable_folder(Path(folder)), self[0].source
-        wanted = stem or file_stem(Path(source).stem)
+        wanted = stem or file_stem(bare_stem(Path(source).name))
         base = unused_stem(path, wanted, self._file_names, source, replace_any=bool(stem))
         grid = path / f"{base}.png"
         with atomic_write(grid) as file:
@@ -91,7 +91,7 @@ class Comparison:
         return [grid, *chain.from_iterable(saved)]
 
     def _file_names(self, stem: str) -> list[str]:
-        return [f"{stem}.png", *chain.from_iterable(map(Explanation.file_names, self._stems(stem)))]
+        return [f"{stem}.png", *chain.from_iterable(map(self[0].file_names, self._stems(stem)))]
 
     def _stems(self, stem: str) -> list[str]:
         """Return the stem of each explanation's files: they name its method, and its class if there are several."""

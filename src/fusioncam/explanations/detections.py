@@ -17,6 +17,7 @@ from fusioncam.explanations.drawing import draw
 from fusioncam.explanations.explanation import Explanation, Provenance
 from fusioncam.explanations.method_output import MethodOutput
 from fusioncam.explanations.opened_items import OpenedItem
+from fusioncam.explanations.volumes import explanation_of
 from fusioncam.inference.cache import cached_passes
 from fusioncam.inference.context import image_names
 from fusioncam.methods.base import Method
@@ -109,9 +110,9 @@ def _explanation(
     with cached_passes(), image_names([source]):
         output = MethodOutput.compute(at_box, x, found, method)
         probability = at_box.scores(x, found, "probability").item()
-    return Explanation(
+    return explanation_of(
+        opened.view,
         source=source,
-        image=opened.view,
         method=name,
         model=model.name,
         target=box.label,

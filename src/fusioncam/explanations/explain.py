@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -12,11 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fusioncam.data.image_content import ImageContent
 from fusioncam.data.images import ImageLike
 from fusioncam.errors import (
     FusionCamError,
-    FusionCamWarning,
     InputTypeError,
     LayerError,
     MethodError,
@@ -40,8 +37,9 @@ from fusioncam.explanations.detections import as_detector, explain_boxes
 from fusioncam.explanations.explanation import Explanation, Provenance
 from fusioncam.explanations.items import Batch, Item, items_of
 from fusioncam.explanations.method_output import MethodOutput
-from fusioncam.explanations.opened_items import OpenedItem, open_item
+from fusioncam.explanations.opened_items import OpenedItem, open_item, warn_about_images
 from fusioncam.explanations.target_choice import TargetChoice
+from fusioncam.explanations.volumes import explanation_of, sides_of
 from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.inference.calling import Calling, Extra
 from fusioncam.inference.context import image_names
@@ -80,7 +78,8 @@ def explain(
 
     ``image`` is a path, a PIL image, an array ``(H, W, C)`` or a tensor ``(C, H, W)``, both of 8 or 16 bits or
     floating-point numbers in [0, 1]. It has as many channels as the model's preprocessing; a network of 1 or 3
-    channels takes grey and RGB. A tensor ``(1, C, H, W)`` is the network's input, already preprocessed.
+    channels takes grey and RGB. A tensor ``(1, C, H, W)`` is the network's input, already preprocessed. For a model
+    with a :class:`VolumePreprocessing` it is a volume: a NIfTI file, a folder with a DICOM series, a TIFF, an array.
     ``model`` is a name (:func:`load_model`), a network or an :class:`ExplainedModel`; ``layer`` a dotted name, by
     default the last spatial feature map before pooling. ``device`` moves the network there, also a network of yours.
     A detector of ultralytics, torchvision or transformers is explained at its most confident box;
@@ -99,9 +98,10 @@ def explain(
     if isinstance(target, str) and requested_top(target) not in (None, 1):
         raise TargetError(f"'{target}' requests several heatmaps: use explain_each(..., target='{target}')")
     as_method(method)
-    if isinstance(image, np.ndarray | Tensor) and image.ndim == 4 and len(image) != 1:
-        raise InputTypeError(f"explain takes one image, got a batch {tuple(image.shape)}: use explain_each([batch])")
     explained = as_model(model, layer, device)
+    batch = sides_of(explained.preprocessing) + 2
+    if isinstance(image, np.ndarray | Tensor) and image.ndim == batch and len(image) != 1:
+        raise InputTypeError(f"explain takes one image, got a batch {tuple(image.shape)}: use explain_each([batch])")
     if extra is not None or vary is not None:
         explained = explained.called(Calling(extra, vary, explained.runner.calling.read))
     found = explain_each([image], model=explained, methods=[method], target=target, check=check, frame=frame)
@@ -163,7 +163,7 @@ def explain_batches(
     require_count("batch_size", batch_size)
     model = as_detector(model)
     named, choice = named_methods(model, methods), TargetChoice(target, model.labels)
-    remaining = choice.counted(items_of(images))
+    remaining = choice.counted(items_of(images, sides_of(model.preprocessing)))
     batches = iter(lambda: list(islice(remaining, batch_size)), [])
     return chain.from_iterable(
         _explain_with_retry(model, batch, named, choice, check, on_error, frame) for batch in batches
@@ -218,7 +218,7 @@ def _explain_batch(
     """Return the explanations of each image: for each class, for each method."""
     opened = [open_item(item, model.preprocessing, frame) for item in batch]
     names = [item.name for item in batch]
-    _warn_about_images(names, [one.content for one in opened])
+    warn_about_images(names, opened)
     x = torch.stack([one.x for one in opened]).to(model.device)
     chosen = None if target.is_common else [target.of(item) for item in batch]
     common = target.of(batch[0]) if chosen is None else None
@@ -261,13 +261,6 @@ def _results(
         ]
 
 
-def _warn_about_images(names: Iterable[str], contents: Iterable[ImageContent]) -> None:
-    """Warn about images that are nearly black or mostly cropped away."""
-    for name, content in zip(names, contents, strict=True):
-        for problem in content.problems:
-            warnings.warn(f"{name}: {problem}", FusionCamWarning, stacklevel=2)
-
-
 @dataclass(frozen=True)
 class _Result:
     """The output of one method for a batch ``x`` and its ``targets``."""
@@ -284,9 +277,9 @@ class _Result:
         """Return the explanation of one image of the batch."""
         target, label = described(self.targets, index, self.model.labels)
         row = self.targets[index : index + 1]
-        return Explanation(
+        return explanation_of(
+            opened.view,
             source=source,
-            image=opened.view,
             method=self.name,
             model=self.model.name,
             target=target,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -37,7 +38,7 @@ from fusioncam.trust.levels import evidence_sentence
 from fusioncam.trust.rendering import to_notebook_html
 from fusioncam.utils.files import atomic_write, to_json, writable_folder
 from fusioncam.utils.old_names import alias
-from fusioncam.utils.text import file_stem, slug
+from fusioncam.utils.text import bare_stem, file_stem, slug
 from fusioncam.visualization import (
     DEFAULT_COLORMAP,
     DEFAULT_OPACITY,
@@ -227,7 +228,7 @@ class Explanation(Regions):
         also the image itself: the new files have a number in their names, and a :class:`FusionCamWarning` says so.
         """
         path = writable_folder(Path(folder))
-        wanted = stem or f"{file_stem(Path(self.source).stem)}.{slug(self.method)}"
+        wanted = stem or f"{file_stem(bare_stem(Path(self.source).name))}.{slug(self.method)}"
         names = partial(self.file_names, raw=raw)
         return self.save_as(path, unused_stem(path, wanted, names, self.source, replace_any=bool(stem)), raw, **style)
 
@@ -241,23 +242,28 @@ class Explanation(Regions):
             file.write(to_json(run_facts(self.model, self.preprocessing) | self.facts() | listed))
         return [*paths, folder / f"{stem}.json"]
 
-    @staticmethod
-    def file_names(stem: str, raw: Raw = ()) -> list[str]:
+    @classmethod
+    def file_names(cls, stem: str, raw: Raw = ()) -> list[str]:
         """Return the names of the files that :meth:`save` writes."""
         return [*raw_names(stem, raw), f"{stem}.png", f"{stem}.npy", f"{stem}.json"]
 
     def save_heatmap(self, folder: Path, stem: str, raw: Raw = (), **style: Any) -> list[Path]:
         """Write the overlay and the heatmap without the facts, and replace those that exist."""
-        heatmap = self.heatmap.numpy()
         paths = [folder / name for name in self.file_names(stem, raw)[:-1]]
-        for path, kind in zip(paths, raw, strict=False):
+        for path, kind in zip(paths[:-2], raw, strict=False):
             with atomic_write(path) as file:
-                raw_image(heatmap, kind).save(file, RAW_FORMATS[kind].format)
+                raw_image(self.heatmap.numpy(), kind).save(file, RAW_FORMATS[kind].format)
         with atomic_write(paths[-2]) as file:
             file.write(as_png(self.overlay(**style)))
         with atomic_write(paths[-1]) as file:
-            np.save(file, heatmap)
+            file.write(self.heatmap_file())
         return paths
+
+    def heatmap_file(self) -> bytes:
+        """Return the file of the heatmap: an array of numpy's."""
+        buffer = io.BytesIO()
+        np.save(buffer, self.heatmap.numpy())
+        return buffer.getvalue()
 
     def __repr__(self) -> str:
         prediction = f"{self.class_name} {self.probability:.1%}"

@@ -45,15 +45,17 @@ def name_of(image: ImageLike) -> str:
     return str(path or type(image).__name__.lower())
 
 
-def items_of(images: Iterable[ImageLike | Batch]) -> Iterator[Item]:
-    """Yield the images one by one; a batch ``(N, C, H, W)``, alone or with labels, is N network inputs.
+def items_of(images: Iterable[ImageLike | Batch], sides: int = 2) -> Iterator[Item]:
+    """Yield the images one by one; a batch ``(N, C, *s)``, alone or with labels, is N network inputs.
+
+    ``sides`` is the number of sides of an input: 3 of a volume.
 
     Raises :class:`InputTypeError` for a tuple or mapping that holds no batch, and :class:`ShapeError` for another
     number of labels than of images.
     """
     number = 0
     for one in images:
-        found = _parts_of(one)
+        found = _parts_of(one, sides)
         if found is None:
             yield Item(one, number)  # type: ignore[arg-type] # what is no image raises an error when it is opened
             number += 1
@@ -66,7 +68,7 @@ def items_of(images: Iterable[ImageLike | Batch]) -> Iterator[Item]:
             number += 1
 
 
-def _parts_of(one: object) -> tuple[Tensor, Any] | None:
+def _parts_of(one: object, sides: int) -> tuple[Tensor, Any] | None:
     """Return a batch and its labels, or None for a single image."""
     labels: Any = None
     batch = one
@@ -74,7 +76,7 @@ def _parts_of(one: object) -> tuple[Tensor, Any] | None:
         batch, labels = (next((one[key] for key in keys if key in one), None) for keys in (_IMAGE_KEYS, _LABEL_KEYS))
     elif isinstance(one, (tuple, list)):
         batch, labels = (*one, None, None)[:2]
-    if isinstance(batch, np.ndarray | Tensor) and batch.ndim == 4:
+    if isinstance(batch, np.ndarray | Tensor) and batch.ndim == sides + 2:
         return (batch if isinstance(batch, Tensor) else Tensor(batch)), labels
     if batch is not one:
         keys = f"the keys {', '.join(map(str, one))}" if isinstance(one, Mapping) else f"{type(batch).__name__}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from fusioncam.errors import FusionCamWarning, OutputError
 from fusioncam.explanations.started_files import forget_started, list_started, started_files
-from fusioncam.utils.text import name_key, truncate_stem
+from fusioncam.utils.text import bare_stem, name_key, truncate_stem
 
 RUN_FACTS = "explanations.json"
 WRITTEN_BY_RUNS = (RUN_FACTS, "report.html")  # besides the results that it lists
@@ -161,7 +161,8 @@ def unused_stem(folder: Path, stem: str, names: Names, source: str, *, replace_a
 
 def _facts_beside(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the facts of explanations that may list a file: of the same stem, or of one that continues it."""
-    for file in (path.with_name(f"{path.stem}.json"), *path.parent.glob(f"{escape(path.stem)}.*.json")):
+    stem = bare_stem(path.name)
+    for file in (path.with_name(f"{stem}.json"), *path.parent.glob(f"{escape(stem)}.*.json")):
         facts = _read_json(file)
         if isinstance(facts, dict) and "image" in facts and isinstance(facts.get("files"), list):
             yield facts

@@ -167,6 +167,16 @@ class _Cost(TypedDict):
     seconds: Number
 
 
+class _Volume(TypedDict):
+    shape: Annotated[list[Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=3, max_length=3)]
+    affine: Annotated[
+        list[Annotated[list[Number], Field(min_length=4, max_length=4)]], Field(min_length=4, max_length=4)
+    ]
+    axis: Annotated[int, Field(ge=0, le=2)]
+    slices: Annotated[list[Count], Field(min_length=1, max_length=50)]
+    size: Annotated[list[Annotated[int, Field(ge=1, le=400)]], Field(min_length=2, max_length=2)]
+
+
 class _Explanation(TypedDict):
     image: str
     method: str
@@ -184,6 +194,7 @@ class _Explanation(TypedDict):
     size: NotRequired[Annotated[list[Count], Field(min_length=2, max_length=2)]]
     window: NotRequired[Annotated[list[Number], Field(min_length=4, max_length=4)]]
     check: NotRequired[_Card | None]
+    volume: NotRequired[_Volume | None]
 
 
 class _Failure(TypedDict):

@@ -23,6 +23,18 @@ def slug(text: str) -> str:
     return not_reserved(truncate_stem(words, 80).rstrip("_.") or "_")
 
 
+def bare_stem(name: str) -> str:
+    """Return the name of a file without its ending, of which ``.nii.gz`` is one.
+
+    >>> bare_stem("scan.nii.gz"), bare_stem("a.b.png")
+    ('scan', 'a.b')
+    """
+    stem, _, ending = name.rpartition(".")
+    if not stem:
+        return name
+    return stem[:-4] if ending.lower() == "gz" and stem.lower().endswith(".nii") and len(stem) > 4 else stem
+
+
 def file_stem(stem: str) -> str:
     """Return the stem of an image's file as one that every system accepts, with at most 120 bytes.
 

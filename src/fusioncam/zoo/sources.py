@@ -18,8 +18,9 @@ from torch import nn
 from fusioncam.data.labels import imagenet_labels, of_subset
 from fusioncam.data.preprocessing import FIT, Preprocessing
 from fusioncam.data.transforms import settings_of_timm
+from fusioncam.data.volume_preprocessing import VolumePreprocessing
 from fusioncam.errors import FusionCamWarning, SettingError, WeightsError, unknown_name
-from fusioncam.inference.input_check import input_channels
+from fusioncam.inference.input_check import input_channels, spatial_dims
 from fusioncam.inference.settings import Speed
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.quiet import ignoring
@@ -131,7 +132,10 @@ def bare_source(network: nn.Module) -> Source:
     channels = input_channels(network)
     preprocessing = Preprocessing.for_channels(channels)
     assumed = None
-    if channels not in (None, 3):
+    if spatial_dims(network) == 3:
+        preprocessing = VolumePreprocessing(mean=(0.0,) * (channels or 1), std=(1.0,) * (channels or 1))
+        assumed = "volumes keep their size and axes, and their values are scaled to [0, 1] by percentiles"
+    elif channels not in (None, 3):
         assumed = (
             f"the network takes {channels} channels: a mean of {preprocessing.mean[0]:.3f} and a standard deviation "
             f"of {preprocessing.std[0]:.3f} are assumed for each"
@@ -139,9 +143,12 @@ def bare_source(network: nn.Module) -> Source:
     elif not type(network).__module__.startswith("torchvision."):
         assumed = "images are resized to 256, cropped to 224 x 224 and normalised by ImageNet's mean and deviation"
     if assumed is not None:
+        form = "VolumePreprocessing(size, scale=(low, high), orientation=...)"
+        if not isinstance(preprocessing, VolumePreprocessing):
+            form = "Preprocessing(size, resize, mean=(...), std=(...))"
         warnings.warn(
-            f"{assumed}; pass what belongs to the weights, ExplainedModel(network, preprocessing="
-            "Preprocessing(size, resize, mean=(...), std=(...))) or Preprocessing.of(a transform)",
+            f"{assumed}; pass what belongs to the weights, ExplainedModel(network, preprocessing={form}) or "
+            "Preprocessing.of(a transform)",
             FusionCamWarning,
             stacklevel=3,
         )

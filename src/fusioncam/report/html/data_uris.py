@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,21 @@ def image_uri(image: Image.Image, side: int) -> str:
     return _encoded(_reduced(image.convert("RGB"), side), 76)
 
 
-def heatmap_uri(heatmap: NDArray[np.float32]) -> str:
-    """Return a heatmap ``(H, W)`` in [0, 1] as a data URI of a grey image, which a page colours."""
-    scale = min(1.0, _HEATMAP_SIDE / max(heatmap.shape))
+def strip_of(images: Sequence[Image.Image]) -> Image.Image:
+    """Return images of one size one below the other."""
+    width, height = images[0].size
+    strip = Image.new("RGB", (width, height * len(images)))
+    for index, image in enumerate(images):
+        strip.paste(image.convert("RGB"), (0, index * height))
+    return strip
+
+
+def heatmap_uri(heatmap: NDArray[np.float32], slices: int = 1) -> str:
+    """Return a heatmap ``(H, W)`` in [0, 1] as a data URI of a grey image, which a page colours.
+
+    It may be ``(slices * H, W)``, the slices of a volume one below the other.
+    """
+    scale = min(1.0, _HEATMAP_SIDE / max(heatmap.shape[0] / slices, heatmap.shape[1]))
     height, width = (max(1, round(side * scale)) for side in heatmap.shape)
     grey = Image.fromarray(np.asarray(heatmap, np.float32) * 255).resize((width, height), Image.Resampling.BILINEAR)
     return _encoded(Image.fromarray(np.asarray(grey).round().clip(0, 255).astype(np.uint8)), 80)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from fusioncam.report.html.page_model import (
 from fusioncam.report.html.stored_explanations import (
     StoredExplanation,
     StoredRun,
+    StoredVolume,
     read_explanations,
     read_heatmap,
 )
@@ -166,6 +167,8 @@ def gallery_item(
     The file that was explained is not needed.
     """
     names = {explanation.title: explanation.class_name for explanation in explanations}
+    if explanations[0].volume is not None:
+        return _volume_item(folder, explanations, explanations[0].volume, names, missing)
     image, size = "", (1, 1)
     found: list[tuple[StoredExplanation, NDArray[np.float32]]] = []
     for explanation in explanations:
@@ -177,9 +180,42 @@ def gallery_item(
             image, size = _image(folder, explanation, heatmap, side, missing)
         found.append((explanation, heatmap))
     first = explanations[0]
-    details = "" if first.source == first.name else first.source
     layers = tuple(make_layers(found, list(names)))
-    return GalleryItem(first.name, size, image, tuple(names), layers, details, tuple(names.values()))
+    return GalleryItem(first.name, size, image, tuple(names), layers, first.details, tuple(names.values()))
+
+
+def _volume_item(
+    folder: Path,
+    explanations: Sequence[StoredExplanation],
+    volume: StoredVolume,
+    names: Mapping[str, str],
+    missing: list[str],
+) -> GalleryItem:
+    """Make the slices of one volume with their heatmaps; the slice with the highest heatmap is shown first."""
+    found: list[tuple[StoredExplanation, NDArray[np.float32]]] = []
+    hottest = 0
+    for explanation in explanations:
+        heatmaps = volume.heatmaps(folder / explanation.heatmap)
+        if heatmaps is None:
+            missing.append(explanation.heatmap)
+            continue
+        hottest = hottest if found else int(np.argmax([one.max() for one in heatmaps]))
+        found.append((explanation, np.concatenate(heatmaps)))
+    first, numbers = explanations[0], tuple(index + 1 for index in volume.slices.indices)
+    strip = volume.strip(folder / first.view) if found else None
+    missing += [first.view] * bool(found and strip is None)
+    layers = tuple(make_layers(found, list(names), len(numbers)))
+    return GalleryItem(
+        first.name,
+        volume.slices.size,
+        image_uri(strip, max(strip.size)) if strip else "",
+        tuple(names),
+        layers,
+        first.details,
+        tuple(names.values()),
+        slices=numbers,
+        first=hottest,
+    )
 
 
 def _image(
@@ -200,7 +236,7 @@ def _image(
 
 
 def make_layers(
-    found: Sequence[tuple[StoredExplanation, NDArray[np.float32]]], titles: Sequence[str]
+    found: Sequence[tuple[StoredExplanation, NDArray[np.float32]]], titles: Sequence[str], slices: int = 1
 ) -> Iterator[OverlayLayer]:
     """Yield the layers of an image from its explanations and heatmaps, class by class."""
     for title in titles:
@@ -210,7 +246,7 @@ def make_layers(
             yield OverlayLayer(
                 method=explanation.method,
                 class_index=titles.index(title),
-                heatmap=heatmap_uri(heatmap),
+                heatmap=heatmap_uri(heatmap, slices),
                 caption=explanation.caption,
                 trust_card=explanation.trust_card,
                 values=_values(explanation, difference),

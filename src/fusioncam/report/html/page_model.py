@@ -54,6 +54,8 @@ class GalleryItem:
 
     ``image`` is "" if the image cannot be opened. ``details``, such as its path, distinguish images of the same name.
     ``class_names`` are the ``classes`` without what is added to them, such as probabilities.
+    Of a volume, ``slices`` are the numbers of those that its images show one below the other, ``size`` is that of
+    each, and ``first`` is the position of the one that is shown first.
     """
 
     name: str
@@ -64,6 +66,8 @@ class GalleryItem:
     details: str = ""
     class_names: tuple[str, ...] = ()
     model: str = ""
+    slices: tuple[int, ...] = ()
+    first: int = 0
 
     @property
     def search_text(self) -> str:

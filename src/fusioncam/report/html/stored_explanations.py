@@ -10,8 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from fusioncam.errors import ResultsError
+from fusioncam.data.images import open_image
+from fusioncam.data.volume_files import open_volume
+from fusioncam.data.volume_slices import Slices, parts_of_montage
+from fusioncam.data.volumes import Grid
+from fusioncam.errors import FusionCamError, ImageError, ResultsError
+from fusioncam.report.html.data_uris import strip_of
 from fusioncam.report.html.page_model import Failure
 from fusioncam.trust.rendering import CardView
 from fusioncam.utils.array_files import map_array
@@ -44,6 +50,7 @@ class StoredExplanation:
     heatmap: str
     trust_card: CardView | None
     view: str = ""
+    volume: StoredVolume | None = None
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> StoredExplanation:
@@ -65,12 +72,18 @@ class StoredExplanation:
             heatmap=heatmap,
             trust_card=CardView.from_facts(facts["check"]) if facts.get("check") else None,
             view=Path(facts.get("view", "")).name,
+            volume=StoredVolume.from_facts(facts["volume"]) if facts.get("volume") else None,
         )
 
     @property
     def name(self) -> str:
         """The image's file name."""
         return Path(self.source).name
+
+    @property
+    def details(self) -> str:
+        """The image's path, where it says more than the name."""
+        return "" if self.source == self.name else self.source
 
     @property
     def title(self) -> str:
@@ -99,6 +112,35 @@ class StoredExplanation:
         """The line below the image."""
         gains = f" · gains {self.gains_text}" if self.gains else ""
         return f"{self.layer} · {self.cost} · {self.seconds:.3g} s{gains}"
+
+
+@dataclass(frozen=True)
+class StoredVolume:
+    """The voxels of a volume, and which of its slices its overlay shows."""
+
+    grid: Grid
+    slices: Slices
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> StoredVolume:
+        """Read the entry "volume" of an explanation."""
+        slices = Slices(facts["axis"], tuple(facts["slices"]), tuple(facts["size"]))
+        return cls(Grid(tuple(facts["shape"]), np.array(facts["affine"], np.float64)), slices)
+
+    def heatmaps(self, path: Path) -> list[NDArray[np.float32]] | None:
+        """Return the slices of a saved heatmap, or None if the file is missing, of another volume or damaged."""
+        try:
+            volume = open_volume(path, 1)
+            return self.slices.cut(volume.values[..., 0], self.grid) if volume.grid.shape == self.grid.shape else None
+        except (FusionCamError, IndexError, TypeError, ValueError):  # the facts may be damaged
+            return None
+
+    def strip(self, path: Path) -> Image.Image | None:
+        """Return the slices of a saved montage one below the other; None if it cannot be opened."""
+        try:
+            return strip_of(parts_of_montage(open_image(path), len(self.slices.indices), self.slices.size))
+        except ImageError:
+            return None
 
 
 @dataclass(frozen=True)

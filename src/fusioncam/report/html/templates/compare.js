@@ -24,7 +24,15 @@ function showImage(image) {
   find("#position").textContent = position < 0 ? "" : `${position + 1} of ${state.found.length}`;
   find("#earlier").disabled = position <= 0;
   find("#later").disabled = position < 0 || position === state.found.length - 1;
+  showSlices(image);
   showView();
+}
+
+function showSlices(image) {
+  const [card] = partsOf(image, ".card");
+  ["--slices", "--slice"].forEach((name) => dialog.style.setProperty(name, card.style.getPropertyValue(name)));
+  find("#slice").replaceChildren(...partsOf(image, ".slice").map((slider) => slider.cloneNode(true)));
+  connectSlices(find("#slice"), card.dataset.slices, dialog);
 }
 
 function step(by) {
@@ -50,7 +58,8 @@ function createStack(image, heatmap) {
   const bases = partsOf(image, ".base, .missing").map((part) => part.cloneNode(true));
   const layers = heatmap ? [heatmap.cloneNode(true)] : [];
   layers.forEach((layer) => { layer.hidden = false; });
-  const stack = createElement("div", { className: "stack" }, ...bases, ...layers);
+  const { className } = partsOf(image, ".stack")[0];
+  const stack = createElement("div", { className }, ...bases, ...layers);
   stack.style.aspectRatio = partsOf(image, ".stack")[0].style.aspectRatio;
   return stack;
 }

@@ -78,11 +78,20 @@ function createCard(image) {
   card.dataset.class = heatmaps[image.layers.indexOf(layerOf(image, state.method))]?.dataset.class ?? "0";
   showHeatmap(card);
   find(".stack", card).addEventListener("click", () => openComparison(image));
+  connectSlices(card, card.dataset.slices, card);
   findAll(".classes button", card).forEach((button) => button.addEventListener("click", () => {
     card.dataset.class = button.dataset.class;
     showHeatmap(card);
   }));
   return card;
+}
+
+// the slider within an element chooses which slice of a volume is shown in all images of the target
+function connectSlices(element, numbers, target) {
+  findAll(".slice input", element).forEach((input) => input.addEventListener("input", () => {
+    target.style.setProperty("--slice", input.value);
+    input.nextElementSibling.textContent = numbers.split(" ")[input.value];
+  }));
 }
 
 function describeCount(range) {
