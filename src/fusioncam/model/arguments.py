@@ -17,6 +17,7 @@ from fusioncam.inference.calling import Calling
 from fusioncam.inference.context import current_context, image_names
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, Targets, as_targets
+from fusioncam.model.windows import by_windows, windows_in
 
 F = TypeVar("F", bound=Callable[..., Any])
 # one input (N, C, *s), or all inputs of a network in order or by name
@@ -43,7 +44,8 @@ def explains(function: F) -> F:
     """Decorate the ``__call__`` of a method ``(self, model, x, target)``, so that it takes more than its signature.
 
     It takes what :func:`usual_arguments` does, and several varied inputs, for which it returns a heatmap each. Inputs
-    beside the images with a row for each of them are explained row by row. Results are memoised.
+    beside the images with a row for each of them are explained row by row, and a network that sees an input through
+    a window is explained window by window. Results are memoised.
     """
     memoised = memoize_pass(function)
 
@@ -53,6 +55,8 @@ def explains(function: F) -> F:
             maps = {name: call(method, *with_inputs(model, x, name), target) for name in model.vary}
             return maps if isinstance(x, Mapping) else tuple(maps.values())
         model, x, target = usual_arguments(model, x, target)
+        if len(windows := windows_in(model.network, x)) > 1:
+            return by_windows(functools.partial(call, method), model, x, target, windows)
         try:
             rows = [memoised(method, *one) for one in each_row(model, x, target)]
             return joined(rows) if rows else memoised(method, model, x, target)

@@ -22,6 +22,7 @@ from fusioncam.model.layouts import Layout, TokenHint, even
 from fusioncam.model.module_order import contains_channels_first
 from fusioncam.model.readings import Readings
 from fusioncam.model.token_probe import probe_images, verified
+from fusioncam.model.windows import first_window
 from fusioncam.utils.recent import Recent
 
 # shapes of the input whose traces are kept, and outputs whose layouts are
@@ -51,7 +52,7 @@ class LayerSearch:
 
         Raises :class:`LayerError` if there is none because the network runs no hooks.
         """
-        found = find_candidates(self._trace(x))
+        found = find_candidates(self._trace(first_window(self._runner.network, x)))
         without_hooks = None if found else no_hooks_error(self._runner.network)
         if without_hooks is not None:
             raise without_hooks
@@ -65,6 +66,7 @@ class LayerSearch:
         """
         if self._layer is not None:
             return self._layer
+        x = first_window(self._runner.network, x)
         return self._defaults.get(x.shape[1:], lambda: self._influential(x))
 
     def higher_resolution(self, x: Tensor, layer: str | None = None) -> list[str]:

@@ -17,6 +17,7 @@ from fusioncam.tasks.embedding import Embedding
 from fusioncam.tasks.multi_label import MultiLabel
 from fusioncam.tasks.regression import Regression
 from fusioncam.tasks.segmentation import Segmentation
+from fusioncam.tasks.sliding_window import SlidingWindow
 from fusioncam.tasks.text_prompts import TextPrompts
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "MultiLabel",
     "Regression",
     "Segmentation",
+    "SlidingWindow",
     "TextPrompts",
     "find_boxes",
     "is_detector",
