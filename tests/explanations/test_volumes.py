@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fusioncam import FusionCamWarning, explain, explain_each
-from fusioncam.errors import ImageError, ShapeError
+from fusioncam.errors import ImageError, SettingError, ShapeError
 from scans import AFFINE, SHAPE, SPOT, Spot, model, scan, write_nifti
 
 nibabel = pytest.importorskip("nibabel", reason='volumes need pip install "fusioncam[volumes]"')
@@ -32,9 +32,11 @@ def test_a_smaller_input_has_a_heatmap_of_the_whole_file(tmp_path):
     """It is resized back."""
     explanation = explain(write_nifti(tmp_path / "scan.nii.gz"), model=model(size=(6, 5, 4)), **SETTINGS)
     assert explanation.heatmap.shape == (6, 5, 4)
-    whole = explanation.heatmap_on_file
+    whole = explanation.full_heatmap
     assert whole.shape == SHAPE
-    assert np.abs(np.subtract(np.unravel_index(whole.argmax(), SHAPE), SPOT)).max() <= 1
+    assert explanation.mask().shape == SHAPE
+    assert explanation.mask()[SPOT]
+    assert np.abs(np.subtract(np.unravel_index(whole.numpy().argmax(), SHAPE), SPOT)).max() <= 1
 
 
 def test_a_flipped_scan_has_a_flipped_heatmap(tmp_path):
@@ -44,7 +46,7 @@ def test_a_flipped_scan_has_a_flipped_heatmap(tmp_path):
     paths = [write_nifti(tmp_path / "a.nii"), write_nifti(tmp_path / "b.nii", scan()[::-1], AFFINE @ mirror)]
     first, second = explain_each(paths, model=model(orientation="LPS"), methods=["grad-cam"], target="lesion")
     torch.testing.assert_close(first.heatmap, second.heatmap)
-    np.testing.assert_allclose(first.heatmap_on_file, second.heatmap_on_file[::-1])
+    np.testing.assert_allclose(first.full_heatmap, second.full_heatmap.flip(0))
     np.testing.assert_array_equal(first.image, second.image)
 
 
@@ -55,7 +57,7 @@ def test_inputs_and_batches():
     from_array = explain(scan(), model=model(), **SETTINGS)
     assert len(batches) == 2
     torch.testing.assert_close(batches[1].heatmap, from_array.heatmap)
-    np.testing.assert_allclose(batches[1].heatmap_on_file, from_array.heatmap_on_file, atol=1e-6)
+    np.testing.assert_allclose(batches[1].full_heatmap, from_array.full_heatmap, atol=1e-6)
     torch.testing.assert_close(explain(x[:1], model=model(), **SETTINGS).heatmap, from_array.heatmap)
     with pytest.raises(ShapeError, match="have 2 channels, and the model's preprocessing has 1"):
         explain(torch.cat([x, x], 1)[:1], model=model(), **SETTINGS)
@@ -65,13 +67,22 @@ def test_a_network_alone_gets_a_warning():
     """It says what is assumed and what to pass."""
     with pytest.warns(FusionCamWarning, match=r"scaled to \[0, 1\] by percentiles; pass .*VolumePreprocessing\("):
         explanation = explain(scan(), model=Spot(), method="grad-cam", target=1)
-    assert explanation.heatmap_on_file[SPOT] == 1
+    assert explanation.full_heatmap[SPOT] == 1
 
 
 def test_a_network_of_images_refuses_a_volume(tmp_path):
     """It says what to pass."""
     with pytest.raises(ImageError, match="a volume, and the network takes images: pass a 3-D network"):
         explain(write_nifti(tmp_path / "scan.nii.gz"), method="grad-cam")
+
+
+def test_what_is_for_images_only():
+    """Boxes are refused; other options of overlays apply to the slices, and the poster shows them."""
+    explanation = explain(scan(), model=model(), **SETTINGS)
+    with pytest.raises(SettingError, match="boxes are those of images"):
+        explanation.boxes()
+    assert explanation.overlay(contour=0.5, colorbar=True, fade=False).width > explanation.image.width
+    assert explanation.poster().size
 
 
 def test_saving_again_replaces_the_files(tmp_path):

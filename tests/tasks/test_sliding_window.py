@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from fusioncam import METHODS, METRICS, ExplainedModel, VolumePreprocessing, explain
 from fusioncam.errors import SettingError, ShapeError
-from fusioncam.functional.windows import blended, windows_of
+from fusioncam.functional.windows import blended, part_of, windows_of
 from fusioncam.tasks import SlidingWindow
 from scans import Spot
-
 
 SPOT = (..., slice(8, 12), slice(1, 5), slice(8, 12))
 WEAK = (..., slice(1, 3), slice(10, 12), slice(1, 3))
@@ -72,7 +71,7 @@ def test_one_window_is_the_network_itself(x):
 
 def test_scores_are_those_of_the_windows(x):
     """The highest or the mean of each class."""
-    rows = torch.stack([Limited()(x[(..., *window)]) for window in windows_of((14,) * 3, (8,) * 3, 0.25)])
+    rows = torch.stack([Limited()(part_of(x, window)) for window in windows_of((14,) * 3, (8,) * 3, 0.25)])
     torch.testing.assert_close(model().logits(x), rows.amax(0).detach())
     torch.testing.assert_close(model(reduce="mean").logits(x), rows.mean(0).detach())
 

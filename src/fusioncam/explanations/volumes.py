@@ -6,7 +6,7 @@ import gzip
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -15,10 +15,11 @@ from fusioncam.data.volume_files import open_volume
 from fusioncam.data.volume_preprocessing import VolumePreprocessing
 from fusioncam.data.volume_slices import Slices, montage
 from fusioncam.data.volumes import Grid, Volume, nibabel
-from fusioncam.errors import ShapeError
+from fusioncam.errors import SettingError, ShapeError
 from fusioncam.explanations.explanation import Explanation, Raw
 from fusioncam.explanations.items import Item
-from fusioncam.visualization import DEFAULT_COLORMAP, DEFAULT_OPACITY, OverlayStyle, overlay, with_colorbar
+from fusioncam.functional.regions import Threshold
+from fusioncam.visualization import DEFAULT_COLORMAP, DEFAULT_OPACITY, Box, OverlayStyle, overlay, with_colorbar
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +52,19 @@ class VolumeExplanation(Explanation):
     view: VolumeView = field(kw_only=True)
 
     @property
-    def heatmap_on_file(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def full_heatmap(self) -> Tensor:
         """The heatmap ``(X, Y, Z)`` on the voxels of the file."""
         assert isinstance(self.preprocessing, VolumePreprocessing)
-        return self.preprocessing.on_grid(self.heatmap.numpy(), self.view.grid)
+        return torch.from_numpy(self.preprocessing.on_grid(self.heatmap.numpy(), self.view.grid).copy())
+
+    @property
+    def frame(self) -> tuple[Box, tuple[int, int]]:
+        """The whole ``image`` of the slices, and its (width, height)."""
+        return (0.0, 0.0, float(self.image.width), float(self.image.height)), self.image.size
+
+    def boxes(self, threshold: Threshold = "otsu", pieces: str = "all") -> list[Box]:
+        """Raise :class:`SettingError`: boxes are those of images."""
+        raise SettingError("boxes are those of images: use mask(), the highlighted voxels of the file")
 
     def overlay(
         self,
@@ -69,7 +79,7 @@ class VolumeExplanation(Explanation):
     ) -> Image.Image:
         """Return slices of the volume under the coloured heatmap, as :meth:`Explanation.overlay`, without boxes."""
         style = OverlayStyle(opacity, colormap, fade, contour)
-        heatmaps = self.view.slices.cut(self.heatmap_on_file, self.view.grid)
+        heatmaps = self.view.slices.cut(self.full_heatmap.numpy(), self.view.grid)
         pairs = zip(self.view.images, heatmaps, strict=True)
         whole = self.view.montage([overlay(image, heatmap, style) for image, heatmap in pairs])
         return with_colorbar(whole, colormap) if colorbar else whole
@@ -81,7 +91,7 @@ class VolumeExplanation(Explanation):
 
     def heatmap_file(self) -> bytes:
         """Return a compressed NIfTI file of the heatmap."""
-        image = nibabel().Nifti1Image(self.heatmap_on_file, self.view.grid.affine)
+        image = nibabel().Nifti1Image(self.full_heatmap.numpy(), self.view.grid.affine)
         image.header.set_xyzt_units("mm")
         return gzip.compress(image.to_bytes(), 1, mtime=0)
 

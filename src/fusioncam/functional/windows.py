@@ -28,6 +28,12 @@ def _ranges(side: int, width: int, overlap: float) -> list[slice]:
     return [slice(start, start + width) for start in starts]
 
 
+def part_of(x: Tensor, window: Window) -> Tensor:
+    """Return the part of ``x`` ``(N, C, *s)`` in a window."""
+    everything = slice(None)
+    return x[(everything, everything) + window]
+
+
 def blended(maps: Iterable[Tensor], windows: Sequence[Window], sides: Sequence[int]) -> Tensor:
     """Return one map ``(N, *sides)`` of the maps ``(N, *s)`` of windows; each counts most in its middle."""
     total, weights = torch.zeros(()), torch.zeros(())

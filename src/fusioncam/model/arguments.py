@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from fusioncam.errors import FusionCamError, InputTypeError, ShapeError, shown
-from fusioncam.inference.cache import memoize_pass
+from fusioncam.functional.heatmaps import expand_like, minmax
+from fusioncam.functional.windows import Window, blended, part_of
+from fusioncam.inference.cache import cached_passes, memoize_pass, uncached
 from fusioncam.inference.calling import Calling
-from fusioncam.inference.context import current_context, image_names
+from fusioncam.inference.context import current_context, image_names, without_flat_warnings
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, Targets, as_targets
-from fusioncam.model.windows import by_windows, windows_in
+from fusioncam.model.windows import windows_in
 
 F = TypeVar("F", bound=Callable[..., Any])
 # one input (N, C, *s), or all inputs of a network in order or by name
@@ -98,6 +100,30 @@ def each_row(model: ExplainedModel, x: Tensor, target: Target) -> Iterator[tuple
         layers = one.layers
         with image_names([names[n] if names else f"image {n} of the batch"]):
             yield one, x[n : n + 1], targets[n : n + 1]
+
+
+def by_windows(
+    method: Callable[..., Tensor], model: ExplainedModel, x: Tensor, target: Target, windows: Sequence[Window]
+) -> Tensor:
+    """Return heatmaps ``(N, *s)`` blended from those of the windows.
+
+    A window counts as much as the probability of the target in it exceeds that in the least probable window. What is
+    recorded of a window is not kept for the next.
+    """
+    parts = [part_of(x, window) for window in windows]
+    with uncached():
+        probabilities = torch.stack([model.scores(part.contiguous(), target, "probability") for part in parts])
+    counts = minmax(probabilities.T).T
+
+    def explained(part: Tensor, count: Tensor) -> Tensor:
+        if not count.any():
+            return torch.zeros_like(part[:, 0])
+        with uncached(), cached_passes():
+            return method(model, part.contiguous(), target) * expand_like(count, part[:, 0])
+
+    with without_flat_warnings():
+        whole = blended(map(explained, parts, counts), windows, x.shape[2:])
+    return minmax(whole)
 
 
 def joined(rows: Sequence[Any]) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fusioncam.errors import SettingError, ShapeError, require_known
-from fusioncam.functional.windows import Window, windows_of
+from fusioncam.functional.windows import Window, part_of, windows_of
 from fusioncam.tasks.wrapper import Wrapper, as_rows
 
 REDUCTIONS = {"max": lambda rows: rows.amax(0), "mean": lambda rows: rows.mean(0)}
@@ -23,8 +23,8 @@ class SlidingWindow(Wrapper):
 
     Methods explain each window by passes of this window only, so that the whole input is never in one pass:
     activations, gradients and the scores of masks are those of the window. A heatmap counts as much as the
-    probability of the class in its window exceeds that in the least probable one, and overlapping windows are blended.
-    A trust card and metrics score the whole input, window by window.
+    probability of the class in its window exceeds that in the least probable window, and overlapping heatmaps are
+    blended. A trust card and metrics score the whole input, window by window.
 
     Raises :class:`SettingError` for bad settings.
     """
@@ -47,6 +47,6 @@ class SlidingWindow(Wrapper):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores ``(N, classes)`` for ``x`` ``(N, C, *s)``."""
-        rows = [as_rows(self.wrapped(x[(..., *window)]), len(x)) for window in self.windows(x)]
+        rows = [as_rows(self.wrapped(part_of(x, window)), len(x)) for window in self.windows(x)]
         reduced: Tensor = REDUCTIONS[self.reduce](torch.stack(rows))
         return reduced
