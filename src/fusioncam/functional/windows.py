@@ -30,8 +30,8 @@ def _ranges(side: int, width: int, overlap: float) -> list[slice]:
 
 def part_of(x: Tensor, window: Window) -> Tensor:
     """Return the part of ``x`` ``(N, C, *s)`` in a window."""
-    everything = slice(None)
-    return x[(everything, everything) + window]
+    index = (slice(None), slice(None), *window)
+    return x[index]
 
 
 def blended(maps: Iterable[Tensor], windows: Sequence[Window], sides: Sequence[int]) -> Tensor:
@@ -42,7 +42,8 @@ def blended(maps: Iterable[Tensor], windows: Sequence[Window], sides: Sequence[i
             total = values.new_zeros(len(values), *sides)
             weights = values.new_zeros(*sides)
         tent = _tent(values.shape[1:]).to(values)
-        total[(slice(None), *window)] += tent * values
+        index = (slice(None), *window)
+        total[index] += tent * values
         weights[window] += tent
     return total / weights
 
