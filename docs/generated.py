@@ -65,7 +65,7 @@ not convince you.
 | the difference between two classes | [finer-cam](#finer-cam) |
 | one for vision transformers | [legrad](#legrad), [attention-relevance](#attention-relevance) |
 | a detector as a black box | [d-rise](#d-rise) |
-| no gradients | [recipro-cam](#recipro-cam), [score-cam](#score-cam), [rise](#rise) |
+| no gradients | [recipro-cam](#recipro-cam), [score-cam](#score-cam), [rise](#rise), [hsic](#hsic) |
 | to check whether a heatmap shows anything | compare with [random](#random), [center](#center), [edges](#edges) |
 """
 TABLE_HEAD = """\

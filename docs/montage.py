@@ -31,6 +31,7 @@ FEWER = {
     "is-cam": {"samples": 2},
     "rise": {"masks": 1000},
     "expected-grad-cam": {"samples": 20},
+    "hsic": {"masks": 250},
 }
 PANELS = 4
 SIDE, GAP = 200, 4

@@ -50,6 +50,8 @@ SAME = {
     "LayerCAM": "curved",
     "HiResCAM": "curved",
     "GradCAMElementWise": "curved",
+    "SegEigenCAM": "curved",
+    "KPCA_CAM": "curved",
     "ShapleyCAM": "curved",
     "FinerCAM": "curved",
     "ScoreCAM": "full",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import captum.attr
 
 from conformance.case import ALL, CURVED, PLAIN, Case
-from conformance.peers import ablated_by_captum, nearest, of_captum
+from conformance.peers import ablated_by_captum, nearest, occluded_by_captum, of_captum
 from conformance.problems import heat, signed_heat
 from conformance.rules import gauss_legendre, nearest_ours
 from fusioncam.functional.heatmaps import minmax
+from fusioncam.methods.black_box import Occlusion
 
 CAPTUM_CASES = [
     Case(
@@ -48,6 +49,14 @@ CAPTUM_CASES = [
         ),
         (*ALL, "default"),
         note="`LayerGradientXActivation`, its positive part summed",
+    ),
+    Case(
+        "occlusion",
+        "captum",
+        occluded_by_captum(3),
+        ALL,
+        mine=Occlusion(cells=3, readout="logit"),
+        note="with our windows",
     ),
     Case("ablation-cam", "captum", ablated_by_captum, (*PLAIN, "volume"), note="weights by `LayerFeatureAblation`"),
     Case(

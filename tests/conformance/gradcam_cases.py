@@ -23,6 +23,7 @@ from conformance.rules import (
     of_overwritten_maps,
     plus_plus,
     random_channels,
+    weighted_by_share,
     weighted_references,
 )
 from fusioncam.functional.heatmaps import minmax
@@ -93,6 +94,20 @@ GRADCAM_CASES = [
         why="As for eigen-cam: the channels are centred and the sign is arbitrary.",
         right="There is no paper; grad-cam introduced the method, so that ours is the one that deviates. Ours "
         "follows the definition of EigenCAM, from which the method has its name.",
+    ),
+    Case("seg-eigen-cam", "grad-cam", of_gradcam(gradcam.SegEigenCAM), (*PLAIN, "default")),
+    Case("kpca-cam", "grad-cam", of_gradcam(gradcam.KPCA_CAM), (*PLAIN, "default")),
+    Case(
+        "fem",
+        "grad-cam",
+        of_gradcam(gradcam.FEM),
+        (*PLAIN, "volume", "default"),
+        rule=from_maps(weighted_by_share),
+        why="It weights the channel's activations by the share of the locations that stand out; ours sums these "
+        "locations, weighted by the mean of the channel.",
+        right=NOT_READ
+        + "ours follows the definition in the documentation of xplique, which cites the paper: the sum of "
+        "the binary maps, each times the mean of its channel.",
     ),
     Case(
         "fullgrad",

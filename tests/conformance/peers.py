@@ -136,6 +136,23 @@ def ablated_by_captum(problem: Problem) -> Tensor:
     return heat(weighted_sum(activations, drop.flatten(2)[..., 0]), problem)
 
 
+def occluded_by_captum(cells: int) -> Compute:
+    """Return captum's occlusion with our windows, averaged over channels."""
+
+    def compute(problem: Problem) -> Tensor:
+        channels, *sides = problem.x.shape[1:]
+        windows = [-(-side // cells) for side in sides]
+        attributions = captum.attr.Occlusion(problem.network).attribute(
+            problem.x.clone(),
+            sliding_window_shapes=(channels, *windows),
+            strides=(channels, *(-(-window // 2) for window in windows)),
+            target=problem.target,
+        )
+        return minmax(attributions.detach().mean(1))
+
+    return compute
+
+
 def stored(key: str) -> Compute:
     """Return a function that looks up a reference map."""
     return lambda problem: problem.stored[key]

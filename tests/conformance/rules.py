@@ -56,6 +56,13 @@ def no_denominator(activations: Tensor, gradients: Tensor) -> Tensor:
     return weighted_sum(activations, (activations * gradients).flatten(2).sum(2))
 
 
+def weighted_by_share(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Weight the channels by the share of locations that exceed the mean by two standard deviations."""
+    flat = activations.flatten(2)
+    threshold = flat.mean(2, keepdim=True) + 2 * flat.std(2, correction=0, keepdim=True)
+    return weighted_sum(activations, (flat > threshold).to(flat).mean(2))
+
+
 def centred(maps: Tensor) -> Tensor:
     """Project on the first component after subtracting the mean of each channel."""
     flat = maps.flatten(2).mT.double()

@@ -18,7 +18,7 @@ from fusioncam.functional.masks import FILLS, ChannelMasks, RiseMasks, Transform
 from fusioncam.inference.context import following_images
 from fusioncam.inference.engines import fixed_graph, openvino_import, selection
 from fusioncam.inference.engines.openvino_network import OpenVinoNetwork, properties
-from fusioncam.methods.score_cam import RISE
+from fusioncam.methods.black_box import RISE
 from fusioncam.metrics.masking import RankMasks, pixel_order
 from fusioncam.tasks import MultiLabel
 

@@ -54,7 +54,17 @@ USING_THE_NETWORK = [name for name in METHODS if name not in BASELINES]
 LONGEST = ("shapley-cam", "volume")
 # every problem once, and those with constant channels with other random numbers too
 SEEDED = [*product(PROBLEMS, [0]), *(((name, toy_name), 1) for name, toy_name in PROBLEMS if toy_name == "dead")]
-WITH_NOISE = ("smooth-grad-cam++", "expected-grad-cam", "ss-cam", "rise", "d-rise", "augmented", "random")
+WITH_NOISE = (
+    "smooth-grad-cam++",
+    "expected-grad-cam",
+    "expected-gradients",
+    "ss-cam",
+    "rise",
+    "hsic",
+    "d-rise",
+    "augmented",
+    "random",
+)
 
 
 def problem_for(name):

@@ -10,12 +10,13 @@ from fusioncam import METHODS
 from fusioncam.errors import InputTypeError, SettingError, UnknownNameError
 from fusioncam.methods.ablation import ReciproCAM
 from fusioncam.methods.baselines import Ones
+from fusioncam.methods.black_box import RISE
 from fusioncam.methods.ensembles import Fuse
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
 from fusioncam.methods.gradient import DenoisedGradCAM, GradCAM, LayerCAM
 from fusioncam.methods.multi_layer import Multiscale, PolyCAM
 from fusioncam.methods.registry import as_method, as_methods, expand, parse
-from fusioncam.methods.score_cam import RISE, ScoreCAM
+from fusioncam.methods.score_cam import ScoreCAM
 from fusioncam.utils.spec_grammar import Specs
 
 

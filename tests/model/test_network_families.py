@@ -135,7 +135,17 @@ def test_grad_cam_differs_where_the_head_depends_on_location(name):
 
 
 # methods that draw noise do not mirror with the image
-WITH_NOISE = ("smooth-grad-cam++", "expected-grad-cam", "ss-cam", "rise", "d-rise", "augmented", "random")
+WITH_NOISE = (
+    "smooth-grad-cam++",
+    "expected-grad-cam",
+    "expected-gradients",
+    "ss-cam",
+    "rise",
+    "hsic",
+    "d-rise",
+    "augmented",
+    "random",
+)
 
 
 def symmetric_cnn(channels=6):

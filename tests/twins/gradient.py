@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -117,6 +119,44 @@ def eigen_grad_cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
     return s(up(relu(-L if agreement < 0 else L), x.shape[1:]))
 
 
+def seg_eigen_cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
+    """Seg-Eigen-CAM (10.3390/app15137562): |g| A centred, its first component, the largest magnitude positive."""
+    A, g = maps_and_derivatives(toy, x, c, layer)
+    L = first_component(torch.stack([centred(g[k].abs() * A[k]) for k in range(len(A))]))
+    return s(up(relu(-L if -L.min() > L.max() else L), x.shape[1:]))
+
+
+def kpca_cam(toy, x: Tensor, c: int, layer: str = "features") -> Tensor:
+    """KPCA-CAM (arXiv 2410.00267): kernel PCA of the locations with the kernel tanh(a b / K + 1)."""
+    A = maps_and_scores(toy, x, layer)[0].detach()[0]
+    X = torch.stack([centred(A[k]).flatten() for k in range(len(A))], 1)
+    P, K = X.shape
+    G = torch.tensor([[math.tanh(float(X[i] @ X[j]) / K + 1) for j in range(P)] for i in range(P)], dtype=x.dtype)
+    H = torch.eye(P, dtype=x.dtype) - 1 / P
+    values, vectors = torch.linalg.eigh(H @ G @ H)
+    if values[-1] < 1e-13:
+        return torch.zeros(x.shape[1:], dtype=x.dtype)
+    L = (values[-1].sqrt() * vectors[:, -1]).reshape(A.shape[1:])
+    return s(up(relu(-L if -L.min() > L.max() else L), x.shape[1:]))
+
+
+def fem(toy, x: Tensor, c: int, k: float = 2, layer: str = "features") -> Tensor:
+    """FEM (10.1109/IPTA50016.2020.9286629): binary maps of A >= mu + k sigma, weighted by the mean mu."""
+    A = maps_and_scores(toy, x, layer)[0].detach()[0]
+    L = torch.zeros_like(A[0])
+    for channel in A:
+        values = channel.flatten().tolist()
+        mu = sum(values) / len(values)
+        sigma = math.sqrt(sum((v - mu) ** 2 for v in values) / len(values))
+        if max(values) > min(values):
+            L = L + mu * (channel >= mu + k * sigma).to(A)
+    return s(up(relu(L), x.shape[1:]))
+
+
+def centred(A: Tensor) -> Tensor:
+    return torch.zeros_like(A) if A.min() == A.max() else A - A.mean()
+
+
 def full_gradients(toy, x: Tensor, c: int) -> tuple[Tensor, list[Tensor]]:
     """Return df/dx * x, and for each bias of each layer df/db at each location times b; together they sum to f."""
     probes = []
@@ -154,6 +194,17 @@ def fullgrad(toy, x: Tensor, c: int, rescale: str = "layer") -> Tensor:
         for channel in rescaled:
             S = S + up(channel, size)
     return s(S)
+
+
+def expected_gradients(toy, x: Tensor, c: int, samples: int = 50, seed: int = 0) -> Tensor:
+    """Expected Gradients (arXiv 1906.10670): (x - x') times the gradient between noise x' and x, averaged."""
+    G = torch.zeros_like(x)
+    for i, z in enumerate(normal((samples, *x.shape), seed, x)):
+        point = (z + (i + 0.5) / samples * (x - z)).requires_grad_()
+        toy(point[None])[0, c].backward()
+        G = G + (x - z) * point.grad / samples
+    toy.zero_grad()
+    return s(G.sum(0).abs())
 
 
 def winsor_cam(toy, x: Tensor, c: int, theta: float = 90, layer: str = "features") -> Tensor:

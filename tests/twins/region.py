@@ -199,6 +199,53 @@ def poly_cam(toy, x: Tensor, c: int, layers: tuple[str, ...] = ("features",), si
     return s(up(P, size))
 
 
+def occlusion(toy, x: Tensor, c: int, cells: int = 8, overlap: int = 2) -> Tensor:
+    """Occlusion (arXiv 1311.2901): the drop in probability while a window is grey, averaged over windows."""
+    size = x.shape[1:]
+    window = [math.ceil(side / cells) for side in size]
+    step = [math.ceil(w / overlap) for w in window]
+    starts = []
+    for side, w, d in zip(size, window, step, strict=True):
+        along = [0]
+        while along[-1] + w < side:
+            along.append(along[-1] + d)
+        starts.append(along)
+    drops, counts = torch.zeros(size, dtype=x.dtype), torch.zeros(size, dtype=x.dtype)
+    for corner in itertools.product(*starts):
+        inside = tuple(slice(start, start + w) for start, w in zip(corner, window, strict=True))
+        grey = x.clone()
+        grey[(slice(None), *inside)] = 0
+        drops[inside] += probability(toy, x, c) - probability(toy, grey, c)
+        counts[inside] += 1
+    return s(drops / counts)
+
+
+def hsic(toy, x: Tensor, c: int, masks: int = 500, cells: int = 8, seed: int = 0) -> Tensor:
+    """HSIC attribution (arXiv 2206.06219): tr(K H L H) / M^2 of each cell's state and the probability."""
+    size = x.shape[1:]
+    d = cells ** len(size)
+    Z = [[float(v < 0.5) for v in z] for z in torch.quasirandom.SobolEngine(d, True, seed).draw(masks).tolist()]
+    Y = []
+    for z in Z:
+        M = torch.zeros(size, dtype=x.dtype)
+        for pixel in itertools.product(*map(range, size)):
+            cell = 0
+            for p, side in zip(pixel, size, strict=True):
+                cell = cells * cell + p * cells // side
+            M[pixel] = z[cell]
+        Y.append(probability(toy, x * M, c))
+    if max(Y) - min(Y) <= 1e-15 * max(Y):
+        return torch.zeros(size, dtype=x.dtype)
+    sigma = sorted(Y)[(masks - 1) // 2]
+    L = torch.tensor([[math.exp(-(((a - b) / sigma) ** 2) / 2) for b in Y] for a in Y], dtype=x.dtype)
+    H = torch.eye(masks, dtype=x.dtype) - 1 / masks
+    S = []
+    for i in range(d):
+        K = torch.tensor([[float(a[i] == b[i]) for b in Z] for a in Z], dtype=x.dtype)
+        S.append(torch.trace(K @ H @ L @ H) / masks**2)
+    return s(up(torch.stack(S).reshape([cells] * len(size)), size))
+
+
 def rise(toy, x: Tensor, c: int, masks: int = 4000, cells: int = 7, keep: float = 0.5, seed: int = 0) -> Tensor:
     """RISE (arXiv 1806.07421): random grids, upsampled and shifted, weighted by their scores."""
     S = torch.zeros(x.shape[1:], dtype=x.dtype)

@@ -91,6 +91,59 @@ def eigen_grad_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     return torch.where(expand_like(agreement, cam) < 0, -cam, cam)
 
 
+def centred(maps: Tensor) -> Tensor:
+    """Subtract from each channel of ``(N, K, *s)`` its mean; differences within rounding become 0."""
+    values = maps.double().flatten(2)
+    differences = values - values.mean(2, keepdim=True)
+    rounding = 4 * torch.finfo(values.dtype).eps * values.abs().amax(2, keepdim=True)
+    return torch.where(differences.abs() > rounding, differences, 0).reshape(maps.shape)
+
+
+def with_largest_positive(maps: Tensor) -> Tensor:
+    """Invert each map ``(N, *s)`` whose value of the largest magnitude is negative.
+
+    >>> with_largest_positive(torch.tensor([[1.0, -3.0], [2.0, -1.0]])).tolist()
+    [[-1.0, 3.0], [2.0, -1.0]]
+    """
+    flat = maps.flatten(1)
+    return torch.where(expand_like(-flat.amin(1) > flat.amax(1), maps), -maps, maps)
+
+
+def seg_eigen_cam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Project the centred products ``|g| A`` on their first principal component (10.3390/app15137562, eq. 10-13)."""
+    component = first_principal_component(centred(gradients.abs() * activations))
+    return with_largest_positive(component).to(activations)
+
+
+def kernel_pca_cam(activations: Tensor) -> Tensor:
+    """Project locations on the first principal component under a sigmoid kernel (arXiv 2410.00267).
+
+    The kernel of two locations with the centred channels ``a`` and ``b`` is ``tanh(a b / K + 1)``.
+    """
+    points = centred(activations).flatten(2).mT
+    kernel = torch.tanh(points @ points.mT / points.shape[2] + 1)
+    largest = kernel.abs().amax((1, 2))
+    for axis in (1, 2):
+        kernel = kernel - kernel.mean(axis, keepdim=True)
+    values, vectors = torch.linalg.eigh(kernel)
+    rounding = 4 * torch.finfo(kernel.dtype).eps * kernel.shape[1] * largest
+    sizes = torch.where(values[:, -1] > rounding, values[:, -1], 0).sqrt()
+    component = sizes[:, None] * vectors[..., -1]
+    return with_largest_positive(component.reshape(len(activations), *activations.shape[2:])).to(activations)
+
+
+def feature_explanation(activations: Tensor, k: float) -> Tensor:
+    """Sum the locations of each channel that exceed its mean by ``k`` standard deviations, weighted by the mean.
+
+    Constant channels have no such locations (10.1109/IPTA50016.2020.9286629).
+    """
+    flat = activations.flatten(2)
+    mean = flat.mean(2, keepdim=True)
+    exceeds = flat >= mean + k * flat.std(2, correction=0, keepdim=True)
+    varies = ~is_flat(flat.flatten(0, 1)).reshape(mean.shape)
+    return (mean * (exceeds & varies)).sum(1).reshape(len(activations), *activations.shape[2:])
+
+
 def winsorised_weights(importances: Tensor, theta: float, low: float = 0.1) -> Tensor:
     """Return the weights of layers by their importances, both ``(N, L)``, as Winsor-CAM (arXiv 2507.10846).
 

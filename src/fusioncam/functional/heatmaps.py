@@ -6,7 +6,7 @@ one, two or three spatial sides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +59,13 @@ def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Resize maps ``(N, *s)`` to ``(N, *size)`` by linear interpolation, without aligned corners."""
     mode = _MODES[maps.dim() - 1]
     return F.interpolate(maps[:, None], size=tuple(size), mode=mode, align_corners=False)[:, 0]
+
+
+def pooled(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize maps ``(N, *s)`` to ``(N, *size)`` by averages over areas."""
+    pools = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
+    pool: Callable[..., Tensor] = pools[maps.dim() - 2]
+    return pool(maps[:, None], tuple(size))[:, 0]
 
 
 def weighted_sum(activations: Tensor, weights: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ boolean; a mask where it is False needs no pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import ceil
+from math import ceil, prod
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -59,8 +59,10 @@ class ChannelMasks:
 class TransformedMasks:
     """The masks of another source, each transformed by a function of ``(B, *size)``."""
 
-    def __init__(self, masks: ChannelMasks, transform: Callable[[Tensor], Tensor]) -> None:
-        self.shape, self.active = masks.shape, masks.active
+    def __init__(self, masks: MaskSource, transform: Callable[[Tensor], Tensor]) -> None:
+        self.shape = masks.shape
+        if isinstance(masks, HasActive):
+            self.active = masks.active
         self._masks, self._transform = masks, transform
 
     def __getitem__(self, where: tuple[Tensor, Tensor]) -> Tensor:
@@ -94,6 +96,66 @@ class RiseMasks:
         for axis, (start, side) in enumerate(zip(shift, self.shape[2:], strict=True)):
             large = large.narrow(axis, start, side)
         return large
+
+
+class FirstMasks:
+    """The first ``count`` masks of another source."""
+
+    def __init__(self, masks: MaskSource, count: int) -> None:
+        self.shape = (count, *masks.shape[1:])
+        self._masks = masks
+
+    def __getitem__(self, where: tuple[Tensor, Tensor]) -> Tensor:
+        return self._masks[where]
+
+
+class WindowMasks:
+    """Masks that are 1 in a window and 0 elsewhere, one for each position of a sliding window.
+
+    The window has the ``cells``-th part of each side, rounded up, and moves by the ``overlap``-th part of itself,
+    also rounded up. The last position along an axis is cut at the border. Every image gets the same masks.
+    """
+
+    def __init__(self, like: Tensor, cells: int, overlap: int) -> None:
+        size = like.shape[2:]
+        self._windows = [ceil(side / cells) for side in size]
+        self._steps = [ceil(window / overlap) for window in self._windows]
+        self._counts = [
+            ceil((side - window) / step) + 1
+            for side, window, step in zip(size, self._windows, self._steps, strict=True)
+        ]
+        self.shape = (prod(self._counts), len(like), *size)
+        self._like = like
+
+    def __getitem__(self, where: tuple[Tensor, Tensor]) -> Tensor:
+        starts = torch.unravel_index(where[0].to(self._like.device), self._counts)
+        inside = torch.ones((), dtype=torch.bool, device=self._like.device)
+        for start, step, window, side in zip(starts, self._steps, self._windows, self.shape[2:], strict=True):
+            offset = torch.arange(side, device=start.device) - step * start[:, None]
+            along = (offset >= 0) & (offset < window)
+            inside = inside[..., None] & along.reshape(len(start), *[1] * (inside.dim() - 1), side)
+        return inside.to(self._like)
+
+
+class GridMasks:
+    """Masks of given grids ``(M, *cells)``, upsampled to the size of ``like`` by nearest neighbours."""
+
+    def __init__(self, grids: Tensor, like: Tensor) -> None:
+        self.shape = (len(grids), len(like), *like.shape[2:])
+        self._grids = grids.to(like)
+
+    def __getitem__(self, where: tuple[Tensor, Tensor]) -> Tensor:
+        grids = self._grids[where[0].to(self._grids.device)]
+        return F.interpolate(grids[:, None], size=tuple(self.shape[2:]), mode="nearest")[:, 0]
+
+
+def sum_of_masks(scores: Tensor, masks: MaskSource, like: Tensor) -> Tensor:
+    """Return the sum ``(N, *s)`` of masks ``(M, N, *s)`` that all images share, times their scores ``(M, N)``."""
+    total = torch.zeros_like(like[:, 0])
+    for start in range(0, len(scores), 64):
+        batch = torch.arange(start, min(start + 64, len(scores)))
+        total += torch.einsum("mn,m...->n...", scores[batch].to(total), masks[batch, batch].to(total))
+    return total
 
 
 class Shaped(Protocol):

@@ -1,9 +1,11 @@
 """CAM methods by name: ``METHODS[name](model, x, target)``."""
 
 from fusioncam.methods.ablation import AblationCAM, ReciproCAM
+from fusioncam.methods.activation import FEM, KPCACAM, EigenCAM
 from fusioncam.methods.attention import AttentionRelevance, AttentionRollout
 from fusioncam.methods.base import Method, RecordedCAM
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
+from fusioncam.methods.black_box import HSIC, RISE, Occlusion
 from fusioncam.methods.costs import PassCount
 from fusioncam.methods.d_rise import DRISE
 from fusioncam.methods.ensembles import RULES, Fuse, MetaCAM, fuse
@@ -12,7 +14,6 @@ from fusioncam.methods.grad_eclip import GradECLIP
 from fusioncam.methods.gradient import (
     CAM,
     DenoisedGradCAM,
-    EigenCAM,
     EigenGradCAM,
     ElementwiseGradCAM,
     FinerCAM,
@@ -20,6 +21,7 @@ from fusioncam.methods.gradient import (
     GradCAMPlusPlus,
     HiResCAM,
     LayerCAM,
+    SegEigenCAM,
     ShapleyCAM,
     XGradCAM,
 )
@@ -28,14 +30,23 @@ from fusioncam.methods.legrad import LeGrad
 from fusioncam.methods.multi_layer import FullGrad, MultiLayer, Multiscale, PolyCAM, RefineCAM
 from fusioncam.methods.opti_cam import OptiCAM
 from fusioncam.methods.registry import METHODS
-from fusioncam.methods.score_cam import ISCAM, RISE, SSCAM, ScoreCAM
-from fusioncam.methods.smoothing import Augmented, ExpectedGradCAM, IntegratedGradients, SmoothGradCAMPlusPlus
+from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM
+from fusioncam.methods.smoothing import (
+    Augmented,
+    ExpectedGradCAM,
+    ExpectedGradients,
+    IntegratedGradients,
+    SmoothGradCAMPlusPlus,
+)
 from fusioncam.methods.winsor_cam import WinsorCAM
 
 __all__ = [
     "CAM",
     "DRISE",
+    "FEM",
+    "HSIC",
     "ISCAM",
+    "KPCACAM",
     "METHODS",
     "RISE",
     "RULES",
@@ -51,6 +62,7 @@ __all__ = [
     "EigenGradCAM",
     "ElementwiseGradCAM",
     "ExpectedGradCAM",
+    "ExpectedGradients",
     "FinerCAM",
     "FullGrad",
     "Fuse",
@@ -68,6 +80,7 @@ __all__ = [
     "Method",
     "MultiLayer",
     "Multiscale",
+    "Occlusion",
     "Ones",
     "OptiCAM",
     "PassCount",
@@ -77,6 +90,7 @@ __all__ = [
     "RecordedCAM",
     "RefineCAM",
     "ScoreCAM",
+    "SegEigenCAM",
     "ShapleyCAM",
     "SmoothGradCAMPlusPlus",
     "UnionCAM",

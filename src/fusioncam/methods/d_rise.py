@@ -11,8 +11,8 @@ from torch import Tensor
 from fusioncam.errors import require_count, require_known
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import memoize_pass
+from fusioncam.methods.black_box import RISE
 from fusioncam.methods.costs import PassCount
-from fusioncam.methods.score_cam import RISE
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 

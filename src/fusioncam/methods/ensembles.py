@@ -15,11 +15,11 @@ from fusioncam.functional.heatmaps import expand_like, minmax, percentile, preci
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.methods.ablation import AblationCAM
+from fusioncam.methods.activation import EigenCAM
 from fusioncam.methods.base import REDUCTIONS, Method, layers_of, warn_if_flat
 from fusioncam.methods.costs import PassCount, cost_of
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
 from fusioncam.methods.gradient import (
-    EigenCAM,
     EigenGradCAM,
     ElementwiseGradCAM,
     GradCAM,

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from fusioncam.errors import MethodError, require_count, require_known
 from fusioncam.functional.cam import (
-    eigen_cam,
     eigen_grad_cam,
     elementwise_grad_cam,
     grad_cam,
     grad_cam_plus_plus,
     hires_cam,
     layer_cam,
+    seg_eigen_cam,
     spatial_sum,
     xgrad_cam,
 )
@@ -113,26 +113,6 @@ class ElementwiseGradCAM(RecordedCAM):
         return elementwise_grad_cam(activations, gradients)
 
 
-@dataclass(frozen=True)
-class EigenCAM:
-    """EigenCAM: the first principal component of the activations (Muhammad and Yeasin 2020, arXiv 2008.00299).
-
-    It does not depend on the class: the map is the same for every target. The activations are not centred, as in the
-    paper. The paper leaves the sign open; here the sum of the map is positive. It needs no gradients.
-    """
-
-    family: ClassVar[str] = "gradient"
-    cost: ClassVar[PassCount] = RECORDED
-    paper: ClassVar[str] = "arXiv 2008.00299"
-
-    layer: str | None = None
-
-    @explains
-    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Return heatmaps ``(N, *s)`` in [0, 1]."""
-        return to_heatmap(eigen_cam(model.record(x, target, self.layer).activations), x, self)
-
-
 class EigenGradCAM(RecordedCAM):
     """Eigen-Grad-CAM: EigenCAM of activations times gradients, which makes it class-specific.
 
@@ -145,6 +125,20 @@ class EigenGradCAM(RecordedCAM):
     def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """Return the projection of activations times gradients on their first principal component."""
         return eigen_grad_cam(activations, gradients)
+
+
+class SegEigenCAM(RecordedCAM):
+    """Seg-Eigen-CAM: the first principal component of activations times absolute gradients (Chung and Ying 2025).
+
+    10.3390/app15137562, eq. 10-13. It was made for segmentation. The products are centred, and the sign makes the
+    value of the largest magnitude positive.
+    """
+
+    paper: ClassVar[str] = "10.3390/app15137562"
+
+    def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """Return the projection of the centred ``|g_k| A_k`` on their first principal component."""
+        return seg_eigen_cam(activations, gradients)
 
 
 @dataclass(frozen=True)

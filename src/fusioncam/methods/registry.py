@@ -8,9 +8,11 @@ reproduces a public code: ``official`` is the Fusion-CAM paper's, ``xplaincam`` 
 from __future__ import annotations
 
 from fusioncam.methods.ablation import AblationCAM, ReciproCAM
+from fusioncam.methods.activation import FEM, KPCACAM, EigenCAM
 from fusioncam.methods.attention import AttentionRelevance, AttentionRollout
 from fusioncam.methods.base import Method
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
+from fusioncam.methods.black_box import HSIC, RISE, Occlusion
 from fusioncam.methods.d_rise import DRISE
 from fusioncam.methods.ensembles import Fuse, MetaCAM
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
@@ -18,7 +20,6 @@ from fusioncam.methods.grad_eclip import GradECLIP
 from fusioncam.methods.gradient import (
     CAM,
     DenoisedGradCAM,
-    EigenCAM,
     EigenGradCAM,
     ElementwiseGradCAM,
     FinerCAM,
@@ -26,6 +27,7 @@ from fusioncam.methods.gradient import (
     GradCAMPlusPlus,
     HiResCAM,
     LayerCAM,
+    SegEigenCAM,
     ShapleyCAM,
     XGradCAM,
 )
@@ -33,8 +35,14 @@ from fusioncam.methods.group_cam import GroupCAM
 from fusioncam.methods.legrad import LeGrad
 from fusioncam.methods.multi_layer import FullGrad, MultiLayer, Multiscale, PolyCAM, RefineCAM
 from fusioncam.methods.opti_cam import OptiCAM
-from fusioncam.methods.score_cam import ISCAM, RISE, SSCAM, ScoreCAM
-from fusioncam.methods.smoothing import Augmented, ExpectedGradCAM, IntegratedGradients, SmoothGradCAMPlusPlus
+from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM
+from fusioncam.methods.smoothing import (
+    Augmented,
+    ExpectedGradCAM,
+    ExpectedGradients,
+    IntegratedGradients,
+    SmoothGradCAMPlusPlus,
+)
 from fusioncam.methods.winsor_cam import WinsorCAM
 from fusioncam.utils.spec_grammar import Registry
 
@@ -53,6 +61,9 @@ METHODS: Registry[Method] = Registry(
         "elementwise-grad-cam": ElementwiseGradCAM(),
         "eigen-cam": EigenCAM(),
         "eigen-grad-cam": EigenGradCAM(),
+        "seg-eigen-cam": SegEigenCAM(),
+        "kpca-cam": KPCACAM(),
+        "fem": FEM(),
         "fullgrad": FullGrad(),
         "shapley-cam": ShapleyCAM(),
         "finer-cam": FinerCAM(),
@@ -64,6 +75,7 @@ METHODS: Registry[Method] = Registry(
         "attention-rollout": AttentionRollout(),
         "attention-relevance": AttentionRelevance(),
         "integrated-gradients": IntegratedGradients(),
+        "expected-gradients": ExpectedGradients(),
         "denoised-grad-cam": DenoisedGradCAM(),
         "score-cam": ScoreCAM(),
         "score-cam:official": ScoreCAM(),
@@ -80,7 +92,9 @@ METHODS: Registry[Method] = Registry(
         "recipro-cam": ReciproCAM(),
         "opti-cam": OptiCAM(),
         "poly-cam": PolyCAM(),
+        "occlusion": Occlusion(),
         "rise": RISE(),
+        "hsic": HSIC(),
         "d-rise": DRISE(),
         "union-cam": UnionCAM(),
         "union-cam:official": UnionCAM(gains="official"),

@@ -1,4 +1,4 @@
-"""Methods that weight masks by the score of the masked image: Score-CAM, its variants and RISE."""
+"""Methods that weight masks by the score of the masked image: Score-CAM and its variants."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import require_count, require_known
-from fusioncam.functional.heatmaps import minmax, precise, relu_above_rounding, upsample, weighted_sum
-from fusioncam.functional.masks import FILLS, ChannelMasks, RiseMasks, TransformedMasks
+from fusioncam.functional.heatmaps import minmax, relu_above_rounding, upsample, weighted_sum
+from fusioncam.functional.masks import FILLS, ChannelMasks, TransformedMasks
 from fusioncam.methods.base import noise, warn_if_flat
 from fusioncam.methods.costs import PassCount
 from fusioncam.methods.score_prediction import AUTO, require_budget, score_within_budget
@@ -251,43 +251,3 @@ class ISCAM:
                 yield model.masked_scores(x, scaled, target, readout="logit", fill=self.fill)
 
         return from_averages(self, sample_scores, model, x, target)
-
-
-@dataclass(frozen=True)
-class RISE:
-    """RISE: random masks weighted by the probability of the masked image (Petsiuk et al. 2018).
-
-    arXiv 1806.07421; see :class:`fusioncam.functional.masks.RiseMasks`. It uses no layer and works with any network.
-    """
-
-    family: ClassVar[str] = "region"
-    paper: ClassVar[str] = "arXiv 1806.07421"
-
-    masks: int = 4000
-    cells: int = 7
-    keep: float = 0.5
-    readout: str = "probability"
-    fill: str = "mean"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        require_count("masks", self.masks)
-        require_count("cells", self.cells)
-        require_known("readout", self.readout, READOUTS)
-        require_known("fill", self.fill, FILLS)
-
-    @property
-    def cost(self) -> PassCount:
-        """Return the passes of one image."""
-        return PassCount(full=self.masks)
-
-    @explains
-    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
-        """Return heatmaps ``(N, *s)`` in [0, 1]."""
-        masks = RiseMasks(self.masks, precise(x), self.cells, self.keep, self.seed)
-        scores = model.masked_scores(x, masks, target, readout=self.readout, fill=self.fill)
-        total = torch.zeros_like(precise(x)[:, 0])
-        for start in range(0, self.masks, 64):
-            batch = torch.arange(start, min(start + 64, self.masks))
-            total += torch.einsum("mn,m...->n...", scores[batch].to(total), masks[batch, batch])
-        return warn_if_flat(minmax(total), self)

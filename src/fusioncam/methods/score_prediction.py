@@ -10,16 +10,14 @@ is deterministic and treats each image independently. In a clip it starts from t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fusioncam.errors import SettingError, require_count
 from fusioncam.functional.gaussian_process import Kernel, predict, select_points
-from fusioncam.functional.heatmaps import minmax, relu_above_rounding, weighted_sum
+from fusioncam.functional.heatmaps import minmax, pooled, relu_above_rounding, weighted_sum
 from fusioncam.inference.context import current_context
 
 AUTO = "auto"
@@ -187,5 +185,4 @@ def _points(activations: Tensor, active: Tensor) -> Tensor:
 def _pooled(maps: Tensor) -> Tensor:
     """Return maps ``(K, *s)`` as rows ``(K, D)``, pooled to at most ``_SIDE`` locations per side."""
     sides = tuple(min(side, _SIDE) for side in maps.shape[1:])
-    pools: list[Callable[..., Tensor]] = [F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d]
-    return pools[len(sides) - 1](maps[:, None], sides).reshape(len(maps), prod(sides)).double()
+    return pooled(maps, sides).flatten(1).double()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from fusioncam.errors import SettingError, require_count, require_known
+from fusioncam.errors import SettingError, ShapeError, require_count, require_known
 from fusioncam.functional.cam import grad_cam, grad_cam_plus_plus_from_derivatives
 from fusioncam.functional.heatmaps import minmax, precise
 from fusioncam.functional.masks import FILLS
@@ -127,6 +127,56 @@ class IntegratedGradients:
         for fraction in midpoints(self.steps):
             total += input_gradients(model, x - (1 - fraction) * difference, target)
         return warn_if_flat(minmax((difference * total / self.steps).sum(1).abs()), self)
+
+
+@dataclass(frozen=True)
+class ExpectedGradients:
+    """Expected Gradients: Integrated Gradients averaged over many references (Erion et al. 2021, arXiv 1906.10670).
+
+    A pixelwise reference, not a CAM. The mean of ``samples`` gradients, each at another fraction of the way from one
+    of the references to the image, times the difference of the two; the map is the absolute value of the sum over
+    channels. The paper draws references from the training images and the fractions at random; here the fractions are
+    evenly spaced. ``references`` is a function from the number of samples to these images ``(samples, C, *s)`` as
+    inputs of the network, or "noise": normal noise, whose mean and deviation are those of training images after the
+    normalisation.
+    """
+
+    family: ClassVar[str] = "gradient"
+    paper: ClassVar[str] = "arXiv 1906.10670"
+
+    samples: int = 50
+    references: str | Callable[[int], Tensor] = "noise"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_count("samples", self.samples)
+        if not callable(self.references):
+            require_known("kind of references", self.references, ("noise",))
+
+    @property
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
+        return PassCount(full=self.samples)
+
+    @explains
+    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        x = x.to(model.device)
+        total = torch.zeros_like(precise(x))
+        for fraction, reference in zip(midpoints(self.samples), self._references(x), strict=True):
+            difference = x - reference
+            total += precise(difference) * input_gradients(model, reference + fraction * difference, target)
+        return warn_if_flat(minmax(total.sum(1).abs()), self)
+
+    def _references(self, x: Tensor) -> Tensor:
+        if not callable(self.references):
+            return noise(x, self.samples, self.seed)
+        images = self.references(self.samples)
+        expected = (self.samples, *x.shape[1:])
+        if not isinstance(images, Tensor) or images.shape != expected:
+            got = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise ShapeError(f"references must return a tensor {expected}, one image for each sample, got {got}")
+        return images.to(x)
 
 
 def midpoints(steps: int) -> list[float]:

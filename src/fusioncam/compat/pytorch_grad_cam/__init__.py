@@ -10,6 +10,8 @@ from fusioncam.compat.pytorch_grad_cam.ablation_layer import (
 )
 from fusioncam.compat.pytorch_grad_cam.base_cam import BaseCAM
 from fusioncam.compat.pytorch_grad_cam.cams import (
+    FEM,
+    KPCA_CAM,
     AblationCAM,
     EigenCAM,
     EigenGradCAM,
@@ -22,6 +24,7 @@ from fusioncam.compat.pytorch_grad_cam.cams import (
     RandomCAM,
     RefineCAM,
     ScoreCAM,
+    SegEigenCAM,
     ShapleyCAM,
     XGradCAM,
 )
@@ -29,12 +32,9 @@ from fusioncam.compat.pytorch_grad_cam.finer_cam import FinerCAM
 from fusioncam.compat.pytorch_grad_cam.guided_backprop import GuidedBackpropReLUModel
 from fusioncam.compat.pytorch_grad_cam.metrics import arcc, cam_mult_image, perturbation_confidence, road
 from fusioncam.compat.pytorch_grad_cam.unavailable import (
-    FEM,
-    KPCA_CAM,
     SESS,
     ActivationsAndGradients,
     DeepFeatureFactorization,
-    SegEigenCAM,
     run_dff_on_image,
 )
 from fusioncam.compat.pytorch_grad_cam.utils import find_layers, image, model_targets, reshape_transforms

@@ -62,6 +62,50 @@ class EigenGradCAM(BaseCAM):
     method = methods.EigenGradCAM()
 
 
+class SegEigenCAM(BaseCAM):
+    """Seg-Eigen-CAM, our ``seg-eigen-cam``."""
+
+    method = methods.SegEigenCAM()
+
+
+class KPCA_CAM(BaseCAM):  # the name of the original
+    """KPCA-CAM, our ``kpca-cam``, with the sigmoid kernel."""
+
+    method = methods.KPCACAM()
+    uses_gradients = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        target_layers: Layers = (),
+        reshape_transform: Callable[[Any], Tensor] | None = None,
+        kernel: str = "sigmoid",
+        gamma: float | None = None,
+        **settings: Any,
+    ) -> None:
+        if kernel != "sigmoid" or gamma is not None:
+            raise SettingError(f"kernel={kernel!r} with gamma={gamma} is not available: use the sigmoid kernel")
+        super().__init__(model, target_layers, reshape_transform, **settings)
+
+
+class FEM(BaseCAM):
+    """FEM, our ``fem``; ``k`` is the number of standard deviations."""
+
+    method: Method | None = methods.FEM()  # type: ignore[misc] # each object has its own
+    uses_gradients = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        target_layers: Layers = (),
+        reshape_transform: Callable[[Any], Tensor] | None = None,
+        k: float = 2,
+        **settings: Any,
+    ) -> None:
+        super().__init__(model, target_layers, reshape_transform, **settings)
+        self.method = methods.FEM(k=k)
+
+
 class ShapleyCAM(BaseCAM):
     """ShapleyCAM, our ``shapley-cam(utility=logit)``; with ``ClassifierOutputReST`` the paper's utility."""
 

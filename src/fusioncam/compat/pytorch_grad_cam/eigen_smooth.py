@@ -11,8 +11,9 @@ from torch import Tensor
 from fusioncam.errors import FusionCamWarning
 from fusioncam.functional.cam import eigen_grad_cam
 from fusioncam.functional.heatmaps import expand_like
+from fusioncam.methods.activation import ActivationCAM
 from fusioncam.methods.base import Method, RecordedCAM, to_heatmap
-from fusioncam.methods.gradient import EigenCAM, EigenGradCAM
+from fusioncam.methods.gradient import EigenGradCAM, SegEigenCAM
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -20,9 +21,10 @@ from fusioncam.model.scores import Target
 def eigen_smoothed(method: Method) -> Method:
     """Return the method with the principal component of its weighted channels, of the sign of their sum.
 
-    Methods that are principal components themselves stay as they are, and so do those without weighted channels.
+    Methods that are principal components themselves stay as they are, and so do those without gradients or without
+    weighted channels.
     """
-    if isinstance(method, (EigenCAM, EigenGradCAM)):
+    if isinstance(method, (ActivationCAM, EigenGradCAM, SegEigenCAM)):
         return method
     if not isinstance(method, RecordedCAM) and not hasattr(method, "channel_weights"):
         warnings.warn(f"eigen_smooth has no effect on {method!r}, which weights no channels", FusionCamWarning, 3)

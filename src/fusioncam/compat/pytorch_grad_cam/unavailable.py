@@ -21,9 +21,6 @@ def unavailable(name: str, instead: str) -> Callable[..., Any]:
 
 _FACTORIZATION = "scikit-learn's NMF of the activations, ExplainedModel(network, layer).record(x, target).activations"
 
-KPCA_CAM = unavailable("KPCA_CAM", "use EigenCAM, the principal component without a kernel")
-SegEigenCAM = unavailable("SegEigenCAM", "use EigenGradCAM, with SemanticSegmentationTarget for a segmenter")
-FEM = unavailable("FEM", "use EigenCAM, which does not depend on the class either")
 SESS = unavailable("SESS", "use fusioncam's method fusion-cam:multiscale, or RefineCAM at several layers")
 ActivationsAndGradients = unavailable(
     "ActivationsAndGradients", "use ExplainedModel(network, layer).record(x, target), with activations and gradients"

@@ -1,0 +1,160 @@
+"""Methods that need the scores of masked images only: no layer and no gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.quasirandom import SobolEngine
+
+from fusioncam.errors import require_count, require_known
+from fusioncam.functional.dependence import binary_hsic
+from fusioncam.functional.heatmaps import is_flat, minmax, precise, upsample
+from fusioncam.functional.masks import (
+    FILLS,
+    FirstMasks,
+    GridMasks,
+    RiseMasks,
+    TransformedMasks,
+    WindowMasks,
+    sum_of_masks,
+)
+from fusioncam.methods.base import warn_if_flat
+from fusioncam.methods.costs import PassCount
+from fusioncam.methods.mask_prediction import predict_scores
+from fusioncam.model.arguments import explains
+from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.scores import READOUTS, Target
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """Occlusion: the drop in score while a sliding window hides a part (Zeiler and Fergus 2013, arXiv 1311.2901).
+
+    The value of a pixel is the mean drop over the windows that contain it. The window has the ``cells``-th part of
+    each side and moves by the ``overlap``-th part of itself, both rounded up: at 224 pixels 28 and 14 by default. The
+    paper hides with grey, and states no size of the window.
+    """
+
+    family: ClassVar[str] = "region"
+    paper: ClassVar[str] = "arXiv 1311.2901"
+
+    cells: int = 8
+    overlap: int = 2
+    readout: str = "probability"
+    fill: str = "mean"
+
+    def __post_init__(self) -> None:
+        require_count("cells", self.cells)
+        require_count("overlap", self.overlap)
+        require_known("readout", self.readout, READOUTS)
+        require_known("fill", self.fill, FILLS)
+
+    @property
+    def cost(self) -> PassCount:
+        """Return the passes of one image with two sides; images with few pixels need fewer."""
+        return PassCount(full=(self.overlap * (self.cells - 1) + 1) ** 2, at_most=True)
+
+    @explains
+    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        windows = WindowMasks(precise(x), self.cells, self.overlap)
+        hidden = TransformedMasks(windows, lambda window: 1 - window)
+        scores = model.masked_scores(x, hidden, target, readout=self.readout, fill=self.fill)
+        # rescaling removes the score from which the drop is counted: the first one here, to avoid a pass and rounding
+        drops = (scores[:1] - scores).where(~is_flat(scores.T), 0)
+        total, count = (sum_of_masks(values, windows, precise(x)) for values in (drops, torch.ones_like(drops)))
+        return warn_if_flat(minmax(total / count), self)
+
+
+@dataclass(frozen=True)
+class RISE:
+    """RISE: random masks weighted by the probability of the masked image (Petsiuk et al. 2018).
+
+    arXiv 1806.07421; see :class:`fusioncam.functional.masks.RiseMasks`. It uses no layer and works with any network.
+
+    With a ``budget``, which is ours, only the first ``budget`` masks are scored, and the scores of the others are
+    predicted from them: see :func:`fusioncam.methods.mask_prediction.predict_scores`.
+    """
+
+    family: ClassVar[str] = "region"
+    paper: ClassVar[str] = "arXiv 1806.07421"
+
+    masks: int = 4000
+    cells: int = 7
+    keep: float = 0.5
+    readout: str = "probability"
+    fill: str = "mean"
+    seed: int = 0
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        require_count("masks", self.masks)
+        require_count("cells", self.cells)
+        require_known("readout", self.readout, READOUTS)
+        require_known("fill", self.fill, FILLS)
+        if self.budget is not None:
+            require_count("budget", self.budget)
+
+    @property
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
+        return PassCount(full=self._scored)
+
+    @property
+    def _scored(self) -> int:
+        return min(self.masks, self.budget or self.masks)
+
+    @explains
+    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        masks = RiseMasks(self.masks, precise(x), self.cells, self.keep, self.seed)
+        scored = FirstMasks(masks, self._scored)
+        scores = model.masked_scores(x, scored, target, readout=self.readout, fill=self.fill)
+        if self._scored < self.masks:
+            scores = predict_scores(scores, masks, self.cells, self.readout)
+        return warn_if_flat(minmax(sum_of_masks(scores, masks, precise(x))), self)
+
+
+@dataclass(frozen=True)
+class HSIC:
+    """HSIC attribution: how much the score depends on each cell of a grid (Novello, Fel and Vigouroux 2022).
+
+    arXiv 2206.06219. ``masks`` random grids with ``cells`` a side show or hide each cell with probability 1/2. The
+    value of a cell is the Hilbert-Schmidt independence criterion of its state and the score. It measures any
+    dependence: cells that lower the score count as those that raise it. The grids are a scrambled Sobol sequence, as
+    in the authors' later code; the paper draws a Latin hypercube. The map is upsampled linearly.
+    """
+
+    family: ClassVar[str] = "region"
+    paper: ClassVar[str] = "arXiv 2206.06219"
+
+    masks: int = 500
+    cells: int = 8
+    readout: str = "probability"
+    fill: str = "mean"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_count("masks", self.masks)
+        require_count("cells", self.cells)
+        require_known("readout", self.readout, READOUTS)
+        require_known("fill", self.fill, FILLS)
+
+    @property
+    def cost(self) -> PassCount:
+        """Return the passes of one image."""
+        return PassCount(full=self.masks)
+
+    @explains
+    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        sides = [self.cells] * (x.dim() - 2)
+        engine = SobolEngine(self.cells ** len(sides), scramble=True, seed=self.seed)  # type: ignore[no-untyped-call]
+        shown = (engine.draw(self.masks) < 0.5).to(precise(x))
+        masks = GridMasks(shown.reshape(self.masks, *sides), precise(x))
+        scores = model.masked_scores(x, masks, target, readout=self.readout, fill=self.fill)
+        dependence = binary_hsic(shown.to(scores.device), scores).reshape(len(x), *sides)
+        return warn_if_flat(minmax(upsample(dependence.to(precise(x)), x.shape[2:])), self)

@@ -1,0 +1,147 @@
+"""Occlusion, HSIC, RISE with a budget and Expected Gradients, where the twins do not reach."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from fusioncam import ExplainedModel
+from fusioncam.errors import SettingError, ShapeError, UnknownNameError
+from fusioncam.functional.masks import RiseMasks, WindowMasks
+from fusioncam.inference.costs import count_passes
+from fusioncam.methods.black_box import HSIC, RISE, Occlusion
+from fusioncam.methods.mask_prediction import predict_scores
+from fusioncam.methods.smoothing import ExpectedGradients
+from problems import heatmaps_of
+from toys import problem
+
+
+class Weighted(nn.Module):
+    """Two classes with the opposite weighted sums of all pixels as their logits."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.maps = nn.Identity()
+        self.weights = nn.Parameter(weights)
+
+    def forward(self, x):
+        """Return logits ``(N, 2)``."""
+        score = (self.maps(x) * self.weights).flatten(1).sum(1)
+        return torch.stack([score, -score], 1)
+
+
+def test_occlusion_by_hand():
+    """Four windows that do not overlap: the drop of each is the sum of its weights."""
+    weights = torch.zeros(4, 4, dtype=torch.float64)
+    weights[:2, :2], weights[2:, 2:] = 1.0, -1.0
+    model, x = ExplainedModel(Weighted(weights)), torch.ones(1, 1, 4, 4, dtype=torch.float64)
+
+    found = Occlusion(cells=2, overlap=1, readout="logit")(model, x, 0)
+
+    expected = (weights + 1) / 2
+    torch.testing.assert_close(found[0], expected)
+
+
+def test_windows_cover_every_pixel_and_are_cut_at_the_border():
+    """Of 10 x 7 pixels: windows of 4 x 3 with steps of 2."""
+    windows = WindowMasks(torch.zeros(1, 1, 10, 7), cells=3, overlap=2)
+    index = torch.arange(windows.shape[0])
+    masks = windows[index, torch.zeros_like(index)]
+
+    assert masks.shape == (4 * 3, 10, 7)
+    assert set(masks.sum((1, 2)).tolist()) == {4 * 3.0}
+    assert masks.amax(0).min() == 1
+    assert WindowMasks(torch.zeros(1, 1, 10, 8), cells=3, overlap=2)[index[-1:], index[:1]].sum() == 4 * 2
+
+
+def test_hsic_finds_the_only_cell_that_matters():
+    """And does not distinguish evidence for the class from evidence against it."""
+    weights = torch.zeros(6, 6, dtype=torch.float64)
+    weights[2:4, 4:] = 1.0
+    model, x = ExplainedModel(Weighted(weights)), torch.ones(1, 1, 6, 6, dtype=torch.float64)
+
+    found = torch.stack([HSIC(masks=64, cells=3)(model, x, c)[0] for c in (0, 1)])
+
+    assert all(heatmap[2:4, 4:].min() > 0.7 for heatmap in found)
+    assert all(heatmap[:, :2].max() < 0.1 for heatmap in found)
+
+
+def test_budget_of_rise_is_its_number_of_passes():
+    """A budget for all masks changes nothing."""
+    toy, x, target = problem("small")
+    plain = RISE(masks=30, cells=3)
+
+    with count_passes() as meter:
+        heatmaps_of(RISE(masks=30, cells=3, budget=8), toy, x, target)
+
+    assert meter.passes == 2 * 8
+    assert RISE(masks=30, cells=3, budget=8).cost.at(5, 16) == (8, 0)
+    torch.testing.assert_close(
+        heatmaps_of(RISE(masks=30, cells=3, budget=40), toy, x, target), heatmaps_of(plain, toy, x, target)
+    )
+
+
+@pytest.mark.parametrize("readout", ["probability", "logit"])
+def test_scores_of_random_masks_are_predicted(readout):
+    """From an eighth of them, where every cell has a weight; those that are known stay as they are."""
+    torch.manual_seed(0)
+    x = torch.zeros(1, 1, 16, 16, dtype=torch.float64)
+    masks = RiseMasks(400, x, 4, 0.5, 0)
+    index = torch.arange(400)
+    shown = masks[index, torch.zeros_like(index)].flatten(1)
+    logits = shown @ torch.randn(4, 4, dtype=torch.float64).repeat_interleave(4, 0).repeat_interleave(4, 1).flatten()
+    scores = (logits / 10)[:, None] if readout == "logit" else (logits / 10).sigmoid()[:, None]
+
+    found = predict_scores(scores[:50], masks, 4, readout)
+
+    assert found[:50].equal(scores[:50])
+    assert torch.corrcoef(torch.stack([found[50:, 0], scores[50:, 0]]))[0, 1] > 0.95
+
+
+def test_rise_with_a_budget_is_closer_to_rise_than_with_as_few_masks():
+    """On a network whose score is a weighted sum, for each image of a batch as for it alone."""
+    torch.manual_seed(0)
+    weights = torch.randn(3, 3, dtype=torch.float64).repeat_interleave(5, 0).repeat_interleave(5, 1)
+    model, x = ExplainedModel(Weighted(weights / 20)), torch.rand(2, 1, 15, 15, dtype=torch.float64)
+    exact, few, budget = (
+        RISE(cells=3, **settings)(model, x, 0)
+        for settings in ({"masks": 800}, {"masks": 40}, {"masks": 800, "budget": 40})
+    )
+
+    errors = [(heatmaps - exact).square().mean((1, 2)) for heatmaps in (few, budget)]
+    assert (errors[1] < errors[0] / 4).all()
+    torch.testing.assert_close(RISE(masks=800, cells=3, budget=40)(model, x[1:], 0)[0], budget[1])
+
+
+def test_references_of_expected_gradients():
+    """With the empty image as the only reference, it is Integrated Gradients."""
+    toy, x, target = problem("curved")
+    black = ExpectedGradients(7, references=lambda count: torch.zeros(count, *x.shape[1:]))
+
+    torch.testing.assert_close(
+        heatmaps_of(black, toy, x, target), heatmaps_of("integrated-gradients", toy, x, target), atol=1e-9, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("references", "error", "message"),
+    [
+        (lambda count: torch.zeros(count, 3, 4, 4), ShapeError, r"a tensor \(5, 3, 8, 8\).* got \(5, 3, 4, 4\)"),
+        (lambda count: [1.0] * count, ShapeError, "got list"),
+        ("black", UnknownNameError, "unknown kind of references 'black'"),
+    ],
+)
+def test_wrong_references_are_reported(references, error, message):
+    """What they must be, and what they are."""
+    toy, x, target = problem("small")
+
+    with pytest.raises(error, match=message):
+        heatmaps_of(ExpectedGradients(5, references), toy, x, target)
+
+
+@pytest.mark.parametrize("settings", [{"cells": 0}, {"overlap": 0}])
+def test_wrong_windows_are_reported(settings):
+    """At least one cell, and one step per window."""
+    with pytest.raises(SettingError):
+        Occlusion(**settings)
