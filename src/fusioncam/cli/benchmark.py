@@ -36,7 +36,10 @@ def benchmark(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder of the run")] = Path("fusioncam-run"),
     plan: Annotated[
-        str | None, typer.Option(help="paper, paper-ablation, quick, or a YAML file with the options below")
+        str | None,
+        typer.Option(
+            help="paper, paper-ablation, families, retraining, quick, or a YAML file with the options below"
+        ),
     ] = None,
     model: ModelNames = None,
     method: MethodsOrNone = None,

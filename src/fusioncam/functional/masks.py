@@ -214,7 +214,10 @@ FILLS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "light-blur": _blur(25),
 }
 # a callable returns the pixels to show for images (B, C, *s) and their masks (B, *s)
-Fill = str | Tensor | Callable[[Tensor, Tensor], Tensor]
+FillFunction = Callable[[Tensor, Tensor], Tensor]
+Fill = str | Tensor | FillFunction
+# the setting of metrics: a name, or in Python a function
+FillSetting = str | FillFunction
 
 
 def select_images(x: Tensor, image: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.functional.heatmaps import is_flat
-from fusioncam.functional.masks import blend
+from fusioncam.functional.masks import FillSetting, blend
 from fusioncam.functional.similarity import pearson
 from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, regenerate
@@ -36,14 +36,15 @@ class Coherency(Metric):
     cost: ClassVar[str] = "M"
 
     classes: str = "target"
-    fill: str = "mean"
+    fill: FillSetting = "mean"
     resize: str = "linear"
 
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
         """Return the coherency ``(N,)`` in [0, 1]."""
         masks = as_masks(heatmaps, model, x, self.resize)
         images = x.to(model.device)
-        masked = blend(images, masks, model.fill_pixels(images, self.fill))
+        fill = self.fill(images, masks) if callable(self.fill) else model.fill_pixels(images, self.fill)
+        masked = blend(images, masks, fill)
         second = regenerate(method, model, masked, target_classes(model, x, target, self.classes)).to(masks)
         return coherency(masks, second)
 
@@ -86,7 +87,7 @@ class ADCC(Metric):
 
     readout: str = "probability"
     classes: str = "target"
-    fill: str = "mean"
+    fill: FillSetting = "mean"
     resize: str = "linear"
 
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
@@ -116,7 +117,7 @@ class ARCC(Metric):
 
     readout: str = "probability"
     classes: str = "target"
-    fill: str = "mean"
+    fill: FillSetting = "mean"
     removed: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
     noise: float = 0.01
     ties: str = "random"

@@ -77,7 +77,8 @@ class Metric(ABC):
     - ``paper``: the source, an arXiv number or a DOI; empty for none.
     - ``needs_truth``, ``needs_method``: whether ``truth=`` or ``method=`` must be given.
     - ``shares_objective``: names of the methods that optimise what the metric measures.
-    - ``readouts``, ``fills``: the values that the settings ``readout`` and ``fill`` accept.
+    - ``readouts``, ``fills``: the values that the settings ``readout`` and ``fill`` accept. ``fill`` may also be a
+      function that returns pixels ``(B, C, *s)`` for images ``(B, C, *s)`` and masks ``(B, *s)``.
     """
 
     family: ClassVar[str]
@@ -101,9 +102,10 @@ class Metric(ABC):
             "similarity": ("similarity", SIMILARITIES),
         }
         for field in fields(self):
-            if field.name in choices:
+            value = getattr(self, field.name)
+            if field.name in choices and not (field.name == "fill" and callable(value)):
                 kind, known = choices[field.name]
-                require_known(kind, getattr(self, field.name), known)
+                require_known(kind, value, known)
         require_number("seed", getattr(self, "seed", 0), integer=True)
 
     @property
@@ -198,8 +200,15 @@ def protocol(metric: object) -> dict[str, Any]:
     if not is_dataclass(metric) or isinstance(metric, type):
         return {"metric": getattr(metric, "__name__", repr(metric))}
     settings = {field.name: getattr(metric, field.name) for field in fields(metric)}
-    data = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    data = {name: _as_data(value) for name, value in settings.items()}
     return {"metric": type(metric).__name__, **data}
+
+
+def _as_data(value: Any) -> Any:
+    """Return a setting as data; a function is its name."""
+    if isinstance(value, tuple):
+        return list(value)
+    return getattr(value, "__name__", repr(value)) if callable(value) else value
 
 
 # -- checks ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fusioncam.errors import require_count
 from fusioncam.functional.heatmaps import precise
-from fusioncam.functional.masks import gaussian_blur
+from fusioncam.functional.masks import FillSetting, gaussian_blur
 from fusioncam.metrics.base import CurveMetric, require_number
 from fusioncam.metrics.masking import RankMasks, pixel_order, resized_heatmaps, target_classes
 from fusioncam.model.explained_model import ExplainedModel
@@ -31,7 +31,7 @@ class AreaMetric(CurveMetric):
 
     readout: str = "probability"
     classes: str = "target"
-    fill: str = "mean"
+    fill: FillSetting = "mean"
     sigma: float = 50
     size: int = 51
     steps: int = 56
@@ -83,7 +83,7 @@ class Insertion(AreaMetric):
     higher_is_better: ClassVar[bool] = True
     hide: ClassVar[bool] = False
 
-    fill: str = "blur"
+    fill: FillSetting = "blur"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fusioncam.errors import SettingError, require_count, require_known
 from fusioncam.functional.heatmaps import expand_like
+from fusioncam.functional.masks import FillSetting
 from fusioncam.metrics.base import CurveMetric, require_number
 from fusioncam.metrics.masking import pixel_order, resized_heatmaps, target_classes, whole_scores
 from fusioncam.model.explained_model import ExplainedModel
@@ -42,7 +43,7 @@ class FFidelity(CurveMetric):
 
     readout: str = "probability"
     classes: str = "target"
-    fill: str = "mean"
+    fill: FillSetting = "mean"
     sizes: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     alpha: float = 0.5
     beta: float = 0.1

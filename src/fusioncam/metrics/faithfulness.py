@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import SettingError
+from fusioncam.functional.masks import FillSetting
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.metrics.base import Metric, require_number
 from fusioncam.metrics.masking import as_masks, pixel_order, target_classes, whole_scores
@@ -30,7 +31,7 @@ class MaskedScoreMetric(Metric):
 
     readout: str = "probability"
     classes: str = "target"
-    fill: str = "mean"
+    fill: FillSetting = "mean"
     keep: float = 1
     ties: str = "first"
     seed: int = 0
@@ -172,6 +173,8 @@ def masks_of(
 
 
 @memoize_pass
-def masked_scores(model: ExplainedModel, x: Tensor, masks: Tensor, target: Target, readout: str, fill: str) -> Tensor:
+def masked_scores(
+    model: ExplainedModel, x: Tensor, masks: Tensor, target: Target, readout: str, fill: FillSetting
+) -> Tensor:
     """Return the scores ``(N,)`` of images under one mask each ``(N, *s)``."""
     return model.masked_scores(x, masks[None], target, readout=readout, fill=fill)[0]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fusioncam.errors import SettingError, require_count
 from fusioncam.functional.imputation import Imputation
-from fusioncam.functional.masks import FILLS, Fill
+from fusioncam.functional.masks import FILLS, Fill, FillSetting
 from fusioncam.metrics.base import CurveMetric, require_number
 from fusioncam.metrics.masking import RankMasks, pixel_order, resized_heatmaps, target_classes
 from fusioncam.model.explained_model import ExplainedModel
@@ -36,7 +36,7 @@ class RemovalMetric(CurveMetric):
 
     readout: str = "probability"
     classes: str = "target"
-    fill: str = "mean"
+    fill: FillSetting = "mean"
     noise: float = 0.01
     steps: int = 10
     upto: float = 1
@@ -114,7 +114,7 @@ class ROAD(CurveMetric):
 
     readout: str = "probability"
     classes: str = "target"
-    fill: str = "linear"
+    fill: FillSetting = "linear"
     noise: float = 0.01
     removed: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     ties: str = "random"
@@ -181,6 +181,6 @@ def scores_after_removal(
     return model.masked_scores(x, masks, target, readout=metric.readout, fill=fill)
 
 
-def fill_of(fill: str, noise: float, seed: int) -> Fill:
+def fill_of(fill: FillSetting, noise: float, seed: int) -> Fill:
     """Return the fill of a metric's settings; "linear" is the imputation of ROAD."""
     return Imputation(noise, seed) if fill == "linear" else fill

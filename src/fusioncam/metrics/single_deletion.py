@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.functional.heatmaps import is_flat
+from fusioncam.functional.masks import FillSetting
 from fusioncam.functional.similarity import spearman
 from fusioncam.metrics.base import Metric, require_number
 from fusioncam.metrics.grid_pointing_game import tile_masks
@@ -39,7 +40,7 @@ class IDSDS(Metric):
 
     readout: str = "logit"
     classes: str = "target"
-    fill: str = "mean"
+    fill: FillSetting = "mean"
     noise: float = 0.01
     side: int = 4
     seed: int = 0

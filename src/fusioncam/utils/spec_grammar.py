@@ -74,7 +74,7 @@ class Specs(Generic[T]):
             hint = f": make an instance, {entry.__name__}()" if isinstance(entry, type) else ""
             raise InputTypeError(f"expected the name of a {self.kind} or a callable, got {entry!r}{hint}")
         names = [name for name, known in self.known.items() if known == entry]
-        return names[0] if names else getattr(entry, "__name__", repr(entry)), entry
+        return names[0] if names else getattr(entry, "__name__", _written(entry)), entry
 
     def expand(self, spec: str) -> list[str]:
         """Return the SPECs that the alternatives of a SPEC stand for.
@@ -136,6 +136,8 @@ class Specs(Generic[T]):
         names = [name for name, known in self.known.items() if known == value]
         if names:
             return names[0]
+        if callable(value) and hasattr(value, "__name__"):
+            return str(value.__name__)
         return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
     # -- parsing ------------------------------------------------------------------------------------------
@@ -168,6 +170,11 @@ class Specs(Generic[T]):
         return self.parse(text) if kind == self.kind.capitalize() else _READERS[kind](key, text)
 
 
+def _written(entry: object) -> str:
+    """Return the repr of an entry with functions by their names: their addresses differ from run to run."""
+    return re.sub(r"<function (?:\S+\.)?(\S+) at 0x[0-9a-f]+>", r"\1", repr(entry))
+
+
 def summary(entry: object) -> str:
     """Return the first sentence of an entry's docstring, without the paper in parentheses."""
     words = " ".join((type(entry).__doc__ or "").replace("``", "").split())
@@ -194,6 +201,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "int": _number(int, "a whole number"),
     "float": _number(float, "a number"),
     "str": lambda key, text: text,
+    "FillSetting": lambda key, text: text,
     "int | str": lambda key, text: int(text) if re.fullmatch(r"[0-9]{1,9}", text) else text,
 }
 
