@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from fusioncam import read_heatmaps
+from fusioncam.audit import AuditPlan, audit
 from fusioncam.benchmark.plan import as_plan
 from fusioncam.benchmark.runner import run
 from fusioncam.bulk import BulkPlan, explain_in_bulk
@@ -28,6 +29,7 @@ from listeners import Notes
 from processes import until
 from runs import same
 from samples import photos
+from stamps import write_squares
 
 pytest.importorskip("ray")
 pytestmark = [
@@ -338,6 +340,20 @@ def test_bulk_run_equals_a_local_run(cluster, tmp_path):
     for one, other in zip(read_heatmaps(tmp_path / "here"), read_heatmaps(tmp_path / "there"), strict=True):
         assert (one.image, one.method, one.target) == (other.image, other.method, other.target)
         assert one.grid.equal(other.grid)
+
+
+def test_audit_equals_a_local_audit(cluster, tmp_path):
+    """Heatmaps and removals come from workers, of which two are killed; the suspects and tables are the same."""
+    data = write_squares(tmp_path / "squares", 4)
+    plan = AuditPlan(str(data), "stamps:reader", "grad-cam", against="stamps:honest")
+    here = audit(plan, tmp_path / "here")
+    listener = Killer(tmp_path, [5, 17])  # one during the heatmaps, one during the removals
+    with ray_pool(cluster.address, Request(workers=2), Notes()) as pool:
+        there = audit(plan, tmp_path / "there", workers=pool, listener=listener)
+    assert listener.killed == 2
+    assert there.suspects == here.suspects
+    for name in ("images.csv", "classes.csv", "changed-classes.csv"):
+        assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
 
 
 def test_workers_load_the_network_that_another_process_converted(cluster, tmp_path, monkeypatch):

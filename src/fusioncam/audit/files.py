@@ -17,8 +17,8 @@ from fusioncam.utils.stored_files import Count, Number, read_stored
 
 FILE = "audit.json"
 SCHEMA_VERSION = 1
-# columns of audit.json that are no single number or text
-_NESTED = ("mean", "deviation", "region", "difference", "clusters", "typical", "odd", "examples", "images")
+# columns of audit.json that the tables leave out: maps and examples
+_NESTED = ("mean", "deviation", "region", "difference", "typical", "odd", "examples")
 
 _Cells = Annotated[list[list[Number]], Field(min_length=1)]
 _Share = Number | None
@@ -172,17 +172,17 @@ def read_audit(out: str | Path) -> StoredAudit:
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Return rows as CSV in UTF-8; lists of texts are joined by semicolons, and lists of images are counted."""
-    names = [name for name in rows[0] if name not in _NESTED or name == "images"]
+    names = [name for name in rows[0] if name not in _NESTED]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([_cell(row[name]) for name in names] for row in rows)
+    writer.writerows([_cell(name, row[name]) for name in names] for row in rows)
     return text.getvalue().encode(errors="backslashreplace")
 
 
-def _cell(value: Any) -> Any:
+def _cell(name: str, value: Any) -> Any:
     if isinstance(value, list):
-        return len(value) if len(value) > 3 else ";".join(map(str, value))
+        return len(value) if name == "images" else ";".join(map(str, value))
     return "" if value is None else value
 
 

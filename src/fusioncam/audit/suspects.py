@@ -140,12 +140,12 @@ def suspect_row(suspect: Suspect, results: Sequence[Removal | None]) -> dict[str
         "mean": grids_of(suspect.records).mean(0),
         "wrong": sum(one.right is False for one in suspect.records),
     }
-    facts |= tested_facts([one for one in results if one is not None])
+    facts |= outcome_of([one for one in results if one is not None])
     facts["score"] = suspect.strength * max(0.0, facts["effect"])
     return {name: rounded(value) for name, value in facts.items()}
 
 
-def tested_facts(results: Sequence[Removal]) -> dict[str, Any]:
+def outcome_of(results: Sequence[Removal]) -> dict[str, Any]:
     """Return the mean probabilities of a test, its effect, and whether it confirms the suspicion.
 
     The effect is the probability that the removal of the region takes more than removal elsewhere. It is confirmed if

@@ -132,6 +132,7 @@ def _suspect_lines(result: AuditResult) -> list[str]:
 
     confirmed = [row for row in result.suspects if row["confirmed"]]
     if not confirmed:
-        return [f"no suspected shortcut is confirmed, of {len(result.suspects)} that were tested"]
+        tested = f"no suspected shortcut is confirmed, of {len(result.suspects)} that were tested"
+        return [tested if result.suspects else "no shortcut is suspected"]
     more = [f"{len(confirmed) - _LISTED} more are in audit.json"] * (len(confirmed) > _LISTED)
     return [f"suspected shortcut: {evidence(row)}" for row in confirmed[:_LISTED]] + more

@@ -96,7 +96,7 @@ class AuditPage:
         """The settings of the run."""
         plan = {name: value for name, value in self.stored["plan"].items() if value is not None}
         versions = self.stored["facts"].get("versions")
-        even = {f"heat at the {name}": share(value) for name, value in EVEN.items()}
+        even = {"heat at the border": share(EVEN["border"]), "heat in a corner": share(EVEN["corner"])}
         return [
             ("Audit", format_facts(plan | {"kind of data": self.stored["kind"]})),
             ("Heat spread evenly would be", format_facts(even)),
