@@ -34,6 +34,7 @@ HEADS = ("| what | measured: median (lowest to highest) | images | aim | |", "| 
 MARKS = {True: "met", False: "**missed**", None: ""}
 CUDA = meta.RESULTS / "cuda"
 OPENVINO = meta.RESULTS / "openvino"
+ONE_PROCESS = OPENVINO / "one-process"
 
 
 class Pair(NamedTuple):
@@ -162,6 +163,11 @@ def findings_with_openvino():
     return stored_in(OPENVINO)
 
 
+def findings_in_one_process():
+    """Return the figures that were measured with the other libraries in the process of this one."""
+    return stored_in(ONE_PROCESS)
+
+
 def stored_in(folder):
     """Return a section for each subject that a folder holds."""
     sections = []
@@ -265,6 +271,7 @@ PAGES = {
         "chunks": chunks_table,
         "findings": findings,
         "openvino": findings_with_openvino,
+        "one-process": findings_in_one_process,
         "gpu": findings_on_a_gpu,
     },
     "docs/scaling-results.md": {"curve": curve, "paper": on_paper, "simulation": simulation},

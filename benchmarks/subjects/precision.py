@@ -29,6 +29,7 @@ class Precision(Subject):
     images: Path | None = None
     count: int = 5
     device: str = "cpu"
+    engine: str = "torch"
 
     def planned(self):
         """Return the number of rows, if there are enough images."""
@@ -37,7 +38,7 @@ class Precision(Subject):
     def rows(self):
         """Yield the measurements of each image."""
         exact = load_model(self.model, self.layer, device=self.device)
-        models = {one: at_speed(exact, Speed(precision=one, engine="torch")) for one in (EXACT, *self.precisions)}
+        models = {one: at_speed(exact, Speed(precision=one, engine=self.engine)) for one in (EXACT, *self.precisions)}
         for number, (name, x, target) in enumerate(samples(exact, self.images, self.count)):
             say(f"{self.name} {number + 1} of {self.count}: {name}")
             for model in [] if number else models.values():
