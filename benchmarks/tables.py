@@ -28,8 +28,9 @@ SUBJECTS = (
     "precision",
     "scaling",
     "calls",
+    "arithmetic",
 )
-BY_NETWORK = ("networks", "gradient")  # subjects whose figures begin with the name of a network
+BY_NETWORK = ("networks", "gradient", "arithmetic")  # subjects whose figures begin with the name of a network
 HEADS = ("| what | measured: median (lowest to highest) | images | aim | |", "| --- | --- | --: | --- | --- |")
 MARKS = {True: "met", False: "**missed**", None: ""}
 CUDA = meta.RESULTS / "cuda"

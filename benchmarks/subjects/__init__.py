@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .ablation import Ablation
+from .arithmetic import Arithmetic
 from .budget import Budget
 from .calls import Calls
 from .curves import Curves
@@ -16,5 +17,18 @@ from .share import Share
 
 SUBJECTS = {
     one.name: one
-    for one in (Exact, Share, Budget, Ablation, Curves, Gradient, Memory, Networks, Precision, Scaling, Calls)
+    for one in (
+        Exact,
+        Share,
+        Budget,
+        Ablation,
+        Curves,
+        Gradient,
+        Memory,
+        Networks,
+        Precision,
+        Scaling,
+        Calls,
+        Arithmetic,
+    )
 }

@@ -1,0 +1,102 @@
+"""Compare the arithmetic of masked passes with the peak of the processor.
+
+The peak is the fastest product of two square float32 matrices that PyTorch computes with all threads; the arithmetic
+of a pass is what `torch.utils.flop_counter` counts, two operations for each multiplication with its addition.
+Weights are random: nothing is downloaded, and the cost of a pass does not depend on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import figures
+from fusioncam import Speed
+from fusioncam.benchmark.throughput import example_input, masked_rate, random_masks
+from harness import Source, Subject, at_speed, timed
+from meta import say
+
+from .networks import NETWORKS
+
+SIDES = (1024, 2048, 4096)
+
+
+@dataclass(frozen=True)
+class Arithmetic(Subject):
+    """A row is a network and a repeat; ``masks`` are scored in each engine, after as many to warm up."""
+
+    name: ClassVar[str] = "arithmetic"
+    what: ClassVar[str] = "operations a second of masked passes over the peak of the processor, float32"
+
+    networks: tuple[str, ...] = ("efficientnet_lite0", *NETWORKS)
+    masks: int = 96
+    repeats: int = 3
+    seed: int = 0
+    device: str = "cpu"
+    engine: str = "torch"
+
+    def planned(self):
+        """Return the number of rows."""
+        return len(self.networks) * self.repeats
+
+    def rows(self):
+        """Yield the measurements of each network and repeat."""
+        for network in self.networks:
+            model = Source(network, None, self.device, self.seed).load()
+            x = example_input(model)
+            target, masks, operations = model.logits(x).argmax(1), random_masks(self.masks, x), counted(model, x)
+            models = {one: at_speed(model, Speed(engine=one)) for one in dict.fromkeys(("torch", self.engine))}
+            for one in models.values():
+                masked_rate(one, x, target, masks)
+            for repeat in range(self.repeats):
+                say(f"{self.name}: {network} {repeat + 1} of {self.repeats}")
+                rates = {name: masked_rate(one, x, target, masks) for name, one in models.items()}
+                measured = {"operations": operations, "peak": peak(self.device), "rates": rates}
+                yield {"image": f"random colours, repeat {repeat + 1}", "network": network, **measured}
+
+    def figures(self, rows):
+        """Return the figures of each network."""
+        return [
+            one
+            for network in dict.fromkeys(row["network"] for row in rows)
+            for one in of([row for row in rows if row["network"] == network], network)
+        ]
+
+
+def of(rows, network):
+    """Return the figures of one network."""
+    found = [
+        figures.figure(f"{network}: operations of a pass", [row["operations"] / 1e9 for row in rows[:1]], "G"),
+        figures.figure(f"{network}: peak of the processor", [row["peak"] / 1e9 for row in rows], "G/s"),
+    ]
+    for engine in rows[0]["rates"]:
+        rates = [row["rates"][engine] for row in rows]
+        shares = [100 * row["rates"][engine] * row["operations"] / row["peak"] for row in rows]
+        found += [
+            figures.figure(f"{network}: masked passes in {engine}", rates, "images/s"),
+            figures.figure(f"{network}: share of the peak in {engine}", shares, "%"),
+        ]
+    return found
+
+
+def counted(model, x):
+    """Return the floating-point operations of a pass of one image."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.network(x)
+    return counter.get_total_flops()
+
+
+def peak(device, seconds=0.5):
+    """Return the operations a second of the fastest product of matrices."""
+    return max(_product(side, device, seconds) for side in SIDES)
+
+
+def _product(side, device, seconds):
+    first, second = torch.randn(2, side, side, device=device)
+    once, _ = timed(lambda: first @ second)
+    times = max(1, round(seconds / once))
+    took, _ = timed(lambda: [first @ second for _ in range(times)])
+    return 2 * side**3 * times / took
