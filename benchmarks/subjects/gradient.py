@@ -39,7 +39,7 @@ class Gradient(Subject):
     images: Path | None = None
     count: int = 8
     batch: int = 16
-    repeats: int = 2
+    repeats: int = 5
     seed: int = 0
     device: str = "cpu"
     one_process: bool = False
