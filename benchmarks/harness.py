@@ -24,6 +24,9 @@ from fusioncam.errors import FlatHeatmapWarning
 from fusioncam.zoo.loading import architecture
 from meta import say
 
+# before each contestant: threads of another process wait for work for some time before they leave their cores
+PAUSE = 0.3
+
 
 class Subject:
     """Base class of subjects. The fields are settings; ``rows`` measures image by image, ``figures`` summarises.
@@ -94,6 +97,7 @@ def in_turn(contestants, first=0):
     start = first % len(names) if names else 0
     seconds, given = {}, {}
     for name in names[start:] + names[:start]:
+        time.sleep(PAUSE)
         seconds[name], given[name] = timed(contestants[name])
         if isinstance(given[name], Elsewhere):
             seconds[name], given[name] = given[name].seconds, given[name].given
