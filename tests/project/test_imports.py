@@ -160,9 +160,14 @@ def test_listing_loads_no_torch(words):
     assert loaded_by(code) == {"rich.table"}
 
 
-def loaded_by(code):
-    """Return the heavy packages that a program imports."""
-    program = f"{code}\nimport sys; print('loaded', *sorted(set({sorted(HEAVY)!r}) & set(sys.modules)))"
+def test_explaining_loads_no_figures():
+    """Overlays need colours only; figures are imported where images are arranged side by side."""
+    assert loaded_by("import fusioncam.cli.explain_output", {"matplotlib", "matplotlib.figure"}) == {"matplotlib"}
+
+
+def loaded_by(code, modules=HEAVY):
+    """Return which of the modules a program imports; by default, of the heavy packages."""
+    program = f"{code}\nimport sys; print('loaded', *sorted(set({sorted(modules)!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return set(done.stdout.splitlines()[-1].split()[1:])
 

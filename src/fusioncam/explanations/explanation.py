@@ -20,7 +20,6 @@ from fusioncam.errors import MethodError
 from fusioncam.explanations.drawing import draw
 from fusioncam.explanations.method_output import MethodOutput
 from fusioncam.explanations.original import Original
-from fusioncam.explanations.poster import draw_poster
 from fusioncam.explanations.regions import Regions
 from fusioncam.explanations.result_files import unused_stem
 from fusioncam.functional.boxes import heatmap_boxes
@@ -124,6 +123,9 @@ class Explanation(Regions):
 
         ``style`` are arguments of :meth:`overlay`. The sentence takes 12 passes unless :meth:`check` has measured it.
         """
+        # with figures, which take a third of a second to import
+        from fusioncam.explanations.poster import draw_poster
+
         heading = f"{self.class_name}, {self.probability:.0%}"
         original = (self.whole and self.whole.open()) or self.image
         return draw_poster(original, self.overlay(**style), heading, self.evidence, f"{self.method}, {self.model}")
