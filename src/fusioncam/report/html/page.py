@@ -24,7 +24,7 @@ FILE, OUTDATED = "report.html", "report-outdated.html"
 def write_html_report(folder: str | Path) -> list[Path]:
     """Write ``report.html`` into a folder of ``explain``, ``benchmark`` or ``audit``.
 
-    Heatmaps of ``explain --bulk`` count as those of ``explain``. For ``benchmark`` tables and figures are also written.
+    Heatmaps of ``explain --bulk`` count as those of ``explain``. For ``benchmark`` it also writes tables and figures.
     A folder that holds several results counts as one of ``benchmark``, else as one of ``audit``. Returns the paths of
     all files. Raises :class:`ResultsError` if the folder is none of these or its files cannot be read, and
     :class:`OutputError` if a file cannot be written. An earlier page, which is not that of these results, is then
