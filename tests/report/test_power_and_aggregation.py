@@ -147,6 +147,10 @@ def test_the_page_of_a_run():
     assert [cell.text for cell in cells["settings"]] == ["3", "2"]
     assert {record["family"] for record in page.records} == {"all", "faithfulness"}
     assert "Kendall's coefficient" in markdown(page)
+    assert page.notes[-2].startswith(
+        "all: insertion on net and best-iou on net rank the methods least alike (rank corr"
+    )
+    assert "faithfulness: insertion on net and road on net" in page.notes[-1]
 
 
 def test_methods_without_a_value_in_every_setting_are_not_ranked():
@@ -173,6 +177,15 @@ def test_several_runs(tmp_path):
     assert cells["fusion-cam"][2].text == "3.00 ± 0.00"
     with pytest.raises(ResultsError, match="needs at least one folder"):
         aggregate_runs({})
+
+
+def test_one_family_has_one_column():
+    """A column of all settings would repeat it."""
+    rows = [one for one in run_of() if one["family"] == "faithfulness"]
+
+    assert [page.tables[0].header for page in pages(results(rows)) if page.name == "aggregated-ranks"] == [
+        ("method", "faithfulness")
+    ]
 
 
 def test_nothing_to_aggregate():

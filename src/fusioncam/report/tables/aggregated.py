@@ -18,12 +18,14 @@ from fusioncam.report.statistics import (
     aggregate_ranks,
     detectable_difference,
     differences,
+    disagreements,
     images_needed,
     rank_methods,
 )
 from fusioncam.report.tables.comparisons import columns_with, rankable_columns
 from fusioncam.report.tables.model import NO_VALUE, Cell, Page, Table, format_p_value
 from fusioncam.report.tables.notes import optimised_note, version_notes
+from fusioncam.utils.text import minus
 
 AGGREGATED = (
     "Mean rank over settings ± standard deviation; a setting is one metric on one network and data set, in which the "
@@ -90,12 +92,13 @@ def aggregate_runs(folders: Mapping[str, str | Path]) -> Page:
 
 def page_of_settings(settings: Sequence[Setting], order: Sequence[str], notes: tuple[str, ...]) -> Page:
     """Make the page of settings: a table over all of them, if there are several to aggregate."""
-    groups = {"all": list(settings)} | {
-        family: [one for one in settings if one.family == family]
-        for family in dict.fromkeys(one.family for one in settings)
-    }
+    families = dict.fromkeys(one.family for one in settings)
+    groups = {family: [one for one in settings if one.family == family] for family in families}
+    if len(families) > 1:
+        groups = {"all": list(settings)} | groups
     columns = {name: aggregated for name, group in groups.items() if (aggregated := _aggregate(group, order))}
     tables = (_table(columns, groups, order),) if columns else ()
+    notes = (*notes, *(_disagreement_note(name, groups[name], methods) for name, (methods, _) in columns.items()))
     return Page("aggregated-ranks", "Ranks over networks and metrics", tables, notes, tuple(_records(columns)))
 
 
@@ -107,6 +110,16 @@ def _aggregate(group: Sequence[Setting], order: Sequence[str]) -> Aggregated | N
     shared = [name for name in order if group and all(name in one.ranks for one in group)]
     found = aggregate_ranks([[one.ranks[name] for name in shared] for one in group]) if len(shared) > 2 else None
     return None if found is None else (shared, found)
+
+
+def _disagreement_note(name: str, group: Sequence[Setting], methods: Sequence[str]) -> str:
+    """Return a note with the two settings that rank the methods least alike."""
+    titles = [" on ".join(filter(None, (one.metric, one.model, one.data))) for one in group]
+    first, second, correlation = disagreements([[one.ranks[method] for method in methods] for one in group], titles)[
+        0
+    ]
+    number = minus(f"{correlation:.2f}")
+    return f"{name}: {first} and {second} rank the methods least alike (rank correlation {number})."
 
 
 def _table(columns: Mapping[str, Aggregated], groups: Mapping[str, list[Setting]], order: Sequence[str]) -> Table:
