@@ -27,6 +27,7 @@ TWINS = {
     "seg-eigen-cam": (gradient.seg_eigen_cam, {}),
     "kpca-cam": (gradient.kpca_cam, {}),
     "fem": (gradient.fem, {}),
+    "dff": (gradient.dff, {"concepts": 2}),
     "fullgrad": (gradient.fullgrad, {}),
     "shapley-cam": (gradient.shapley_cam, {}),
     "finer-cam": (gradient.finer_cam, {"references": 1}),

@@ -153,6 +153,31 @@ def fem(toy, x: Tensor, c: int, k: float = 2, layer: str = "features") -> Tensor
     return s(up(relu(L), x.shape[1:]))
 
 
+def dff(toy, x: Tensor, c: int, concepts: int = 4, rounds: int = 100, layer: str = "features") -> Tensor:
+    """DFF (arXiv 1806.10206): A = W H with non-negative parts, whose maps are weighted by the gradient along W."""
+    A, g = maps_and_derivatives(toy, x, c, layer)
+    V = torch.stack([A[k].flatten() - min(float(A[k].min()), 0) for k in range(len(A))])
+    U, S, Vh = torch.linalg.svd(V, full_matrices=False)
+    R = min(concepts, *V.shape)
+    least = 0.01 * float(V.mean()) + 1e-12
+    W, H = torch.full((len(V), R), least).to(V), torch.full((R, V.shape[1]), least).to(V)
+    for r in range(R):
+        if S[r] <= 2.3e-16 * max(V.shape) * S[0]:
+            continue
+        pairs = [(relu(sign * U[:, r]), relu(sign * Vh[r])) for sign in (1, -1)]
+        u, v = max(pairs, key=lambda pair: pair[0].norm() * pair[1].norm())
+        size = torch.sqrt(S[r] * u.norm() * v.norm())
+        W[:, r], H[r] = (size * u / u.norm()).clamp(min=least), (size * v / v.norm()).clamp(min=least)
+    for _ in range(rounds):
+        H = H * (W.T @ V) / (W.T @ W @ H + 1e-12)
+        W = W * (V @ H.T) / (W @ H @ H.T + 1e-12)
+    alpha = torch.stack([g[k].mean() for k in range(len(A))])
+    L = torch.zeros(V.shape[1], dtype=x.dtype)
+    for r in range(R):
+        L = L + (alpha * W[:, r]).sum() * H[r]
+    return s(up(relu(L.reshape(A.shape[1:])), x.shape[1:]))
+
+
 def centred(A: Tensor) -> Tensor:
     return torch.zeros_like(A) if A.min() == A.max() else A - A.mean()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fusioncam.functional.factorization import non_negative_factors
 from fusioncam.functional.heatmaps import expand_like, is_flat, minmax, percentile, relu_above_rounding, weighted_sum
 
 
@@ -142,6 +143,20 @@ def feature_explanation(activations: Tensor, k: float) -> Tensor:
     exceeds = flat >= mean + k * flat.std(2, correction=0, keepdim=True)
     varies = ~is_flat(flat.flatten(0, 1)).reshape(mean.shape)
     return (mean * (exceeds & varies)).sum(1).reshape(len(activations), *activations.shape[2:])
+
+
+def factorised_cam(activations: Tensor, gradients: Tensor, concepts: int) -> Tensor:
+    """Weight the concepts of the activations by the mean gradient along each (arXiv 1806.10206).
+
+    The concepts are non-negative factors of the channels, after the lowest value of each channel is subtracted if it
+    is negative.
+    """
+    values = activations.flatten(2).double()
+    values = values - values.amin(2, keepdim=True).clamp(max=0)
+    channels, maps = non_negative_factors(values, concepts)
+    weights = torch.einsum("nk,nkr->nr", gradients.flatten(2).mean(2).double(), channels)
+    cam = torch.einsum("nr,nrp->np", weights, maps)
+    return cam.reshape(len(activations), *activations.shape[2:]).to(activations)
 
 
 def winsorised_weights(importances: Tensor, theta: float, low: float = 0.1) -> Tensor:

@@ -13,6 +13,7 @@ from fusioncam.methods.fusion import FusionCAM, FusionComponents, UnionCAM
 from fusioncam.methods.grad_eclip import GradECLIP
 from fusioncam.methods.gradient import (
     CAM,
+    DFF,
     DenoisedGradCAM,
     EigenGradCAM,
     ElementwiseGradCAM,
@@ -42,6 +43,7 @@ from fusioncam.methods.winsor_cam import WinsorCAM
 
 __all__ = [
     "CAM",
+    "DFF",
     "DRISE",
     "FEM",
     "HSIC",

@@ -12,6 +12,7 @@ from fusioncam.errors import MethodError, require_count, require_known
 from fusioncam.functional.cam import (
     eigen_grad_cam,
     elementwise_grad_cam,
+    factorised_cam,
     grad_cam,
     grad_cam_plus_plus,
     hires_cam,
@@ -139,6 +140,28 @@ class SegEigenCAM(RecordedCAM):
     def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """Return the projection of the centred ``|g_k| A_k`` on their first principal component."""
         return seg_eigen_cam(activations, gradients)
+
+
+@dataclass(frozen=True)
+class DFF(RecordedCAM):
+    """DFF: deep feature factorization, concepts of the activations weighted for the class (Collins et al. 2018).
+
+    arXiv 1806.10206. The activations are factorised into ``concepts`` non-negative parts, each a pattern of channels
+    and its map. The paper finds them over several images and shows each map alone. Here each image is factorised by
+    itself, and the maps are summed with the mean gradient of the score along each pattern as their weights, which
+    makes it Grad-CAM of the factorised activations.
+    """
+
+    paper: ClassVar[str] = "arXiv 1806.10206"
+
+    concepts: int = 4
+
+    def __post_init__(self) -> None:
+        require_count("concepts", self.concepts)
+
+    def cam(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """Return the sum of the concepts' maps, weighted for the class."""
+        return factorised_cam(activations, gradients, self.concepts)
 
 
 @dataclass(frozen=True)

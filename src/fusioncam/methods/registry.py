@@ -19,6 +19,7 @@ from fusioncam.methods.fusion import FusionCAM, UnionCAM
 from fusioncam.methods.grad_eclip import GradECLIP
 from fusioncam.methods.gradient import (
     CAM,
+    DFF,
     DenoisedGradCAM,
     EigenGradCAM,
     ElementwiseGradCAM,
@@ -64,6 +65,7 @@ METHODS: Registry[Method] = Registry(
         "seg-eigen-cam": SegEigenCAM(),
         "kpca-cam": KPCACAM(),
         "fem": FEM(),
+        "dff": DFF(),
         "fullgrad": FullGrad(),
         "shapley-cam": ShapleyCAM(),
         "finer-cam": FinerCAM(),

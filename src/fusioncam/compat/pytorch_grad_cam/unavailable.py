@@ -19,7 +19,10 @@ def unavailable(name: str, instead: str) -> Callable[..., Any]:
     return refuse
 
 
-_FACTORIZATION = "scikit-learn's NMF of the activations, ExplainedModel(network, layer).record(x, target).activations"
+_FACTORIZATION = (
+    "fusioncam's method dff, which weights the concepts for a class, or the concepts themselves, "
+    "fusioncam.functional.factorization.non_negative_factors(activations, rank)"
+)
 
 SESS = unavailable("SESS", "use fusioncam's method fusion-cam:multiscale, or RefineCAM at several layers")
 ActivationsAndGradients = unavailable(
