@@ -559,6 +559,17 @@ def test_factory_may_return_an_explained_model(monkeypatch):
     assert (model.preprocessing, model.speed) == (ready.preprocessing, Speed(chunk=3))
 
 
+def test_factory_says_how_the_network_is_called(monkeypatch):
+    """What goes along with the image, which part of the output is read, and how the layer is read."""
+    settings = {"extra": (torch.ones(1),), "vary": 0, "read": 0, "reshape": lambda output: output}
+    ready = ExplainedModel(Small(), "conv", preprocessing=Preprocessing((32, 32), 40), **settings)
+    monkeypatch.setattr(samples, "ready", lambda: ready, raising=False)
+    model = load_model("samples:ready", device="cpu")
+    calling = model.runner.calling
+    assert (calling.extra, calling.vary, calling.read, model.reshape) == tuple(settings.values())
+    assert load_model("samples:ready", "act", device="cpu").reshape is None
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

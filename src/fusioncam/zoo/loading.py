@@ -62,6 +62,8 @@ def load_model(
         labels=names,
         name=name,
         speed=speed or source.speed,
+        # a function that reads another layer does not read this one
+        **(source.calling if layer in (None, source.layer) else {**source.calling, "reshape": None}),
     )
 
 

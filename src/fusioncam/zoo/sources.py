@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import timm
 import torchvision.models
@@ -35,7 +36,10 @@ _WITHOUT_DOWNLOAD = f"Use {DEFAULT_MODEL}, whose weights are built in, or your o
 
 @dataclass(frozen=True)
 class Source:
-    """A network with its preprocessing, class names and other settings, as far as they are known."""
+    """A network with its preprocessing, class names and other settings, as far as they are known.
+
+    ``calling`` are the settings of a factory's model that say how the network is called and read.
+    """
 
     network: nn.Module
     preprocessing: Preprocessing
@@ -45,6 +49,7 @@ class Source:
     grid: tuple[int, ...] | None = None
     prefix: int | None = None
     suffix: int | None = None
+    calling: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build(name: str, num_classes: int | None, *, pretrained: bool) -> Source:
@@ -212,6 +217,12 @@ def _from_factory(module: str, function: str) -> Source:
             network.grid,
             network.prefix,
             network.suffix,
+            {
+                "extra": network.runner.calling.extra,
+                "vary": network.vary,
+                "read": network.runner.calling.read,
+                "reshape": network.reshape,
+            },
         )
     if not isinstance(network, nn.Module):
         raise SettingError(
