@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,7 @@ def test_doctor_prints_tables(cli):
     assert f"torch {version('torch')}" in result.out
     assert result.out.count("(best)") == 1
     assert result.out.count("(chosen)") == 1
+    assert re.search(r"fusion-cam takes about [\d.]+ s an image here; with budget=64 [\d.]+ s\.\n$", result.out)
 
 
 def test_doctor_describes_a_model_with_an_image(cli):
@@ -117,8 +119,35 @@ def test_all_methods_are_listed(cli):
     """The list contains every method by the name that -m accepts."""
     result = cli("list", "methods")
     assert result.code == 0
-    shown = {line.split("│")[1].strip() for line in result.out.splitlines() if line.startswith("│")}
-    assert set(METHODS) <= shown
+    assert set(METHODS) <= {line.split()[0] for line in result.out.splitlines() if line.strip()}
+
+
+def test_one_method_is_explained(cli):
+    """Its cost, paper and settings are printed, and how to use it; brackets and symbols stay as they are."""
+    result = cli("list", "methods", "fusion-cam")
+    for part in ("1 + K + 4", "arXiv 2603.05386", "theta=10", '-m "fusion-cam(gradient=grad-cam)"'):
+        assert part in result.out
+    assert "score-cam:official" not in result.out
+    assert "higher" in cli("list", "metrics", "insertion").out
+
+
+def test_methods_of_one_family(cli):
+    """The others are left out; an unknown family or method is an error that lists the known ones."""
+    shown = {
+        line.split()[0] for line in cli("list", "methods", "--family", "region").out.splitlines() if line.strip()
+    }
+    assert "score-cam" in shown
+    assert "grad-cam" not in shown
+    assert "choose from gradient" in cli("list", "methods", "--family", "perturbation").err
+    assert "did you mean 'grad-cam'" in cli("list", "methods", "gradcam").err
+    assert cli("list", "metrics", "--family", "sanity").code == 0
+
+
+def test_brackets_are_printed(cli):
+    """They are no markup of rich: the command can be copied."""
+    result = cli("list", "models")
+    assert 'pip install "fusioncam[lite2]"' in result.out
+    assert 'pip install "fusioncam[ultralytics]"' in result.out
 
 
 def test_sources_of_models_are_listed(cli):

@@ -9,7 +9,7 @@ import pytest
 
 from clips import frames_of, panned, sound, write_clip
 from command_line import ALWAYS_WRITTEN, FAST, SMALL, strict
-from fusioncam.explanations.result_files import listed_results
+from fusioncam.explanations.result_files import entry_files, listed_results
 from samples import photo
 
 
@@ -73,7 +73,7 @@ def test_clips_and_images_in_one_run(cli, clip):
         <= {path.name for path in Path("fusioncam-out").iterdir()}
         <= {
             *ALWAYS_WRITTEN,
-            *(name for one in (*facts["explanations"], *facts["clips"]) for name in one["files"]),
+            *(name for one in (*facts["explanations"], *facts["clips"]) for name in entry_files(one)),
         }
     )
 

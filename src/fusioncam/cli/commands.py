@@ -43,12 +43,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 118},
 )
 app.add_typer(listing, name="list")
-for command in (demo, explain, benchmark, audit, report):
+for command in (demo, explain, benchmark, report):
     app.command(cls=CheckedCommand, epilog=EXIT_CODES)(command)
 app.command("app", cls=CheckedCommand, epilog=APP_EXIT_CODES)(serve)
 app.command(cls=CheckedCommand, epilog=SHORT_EXIT_CODES)(doctor)
-app.command(cls=CheckedCommand, epilog=SHORT_EXIT_CODES)(export)
-app.command("export-model", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)(export_model)
+# their own summaries have more than 60 characters, and would be cut off at 80 columns
+for name, command, codes, summary in (
+    ("audit", audit, EXIT_CODES, "Show where a network looks over a whole data set."),
+    ("export", export, SHORT_EXIT_CODES, "Write the highlighted regions as annotations."),
+    ("export-model", export_model, SHORT_EXIT_CODES, "Write a model and its heatmaps as one ONNX file."),
+):
+    app.command(name, cls=CheckedCommand, epilog=codes, short_help=summary)(command)
 
 
 def _print_version(wanted: bool) -> None:

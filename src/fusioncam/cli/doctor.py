@@ -50,7 +50,7 @@ def doctor(
     if clear_cache:
         return clear_networks(json=json)
 
-    from fusioncam.cli.doctor_tables import tables
+    from fusioncam.cli.doctor_tables import in_words, tables
     from fusioncam.cli.output import print_json, print_table
     from fusioncam.zoo.loading import load_model
 
@@ -63,6 +63,8 @@ def doctor(
     print(description)
     for table in tables(report) if report else ():
         print_table(table)
+    if report.get("fusion_cam"):
+        print(in_words(report["fusion_cam"]))
     return None
 
 
@@ -94,7 +96,36 @@ def _measurement(model: ExplainedModel, seconds: float) -> dict[str, Any]:
         report = examine(model, seconds, lambda step: status.update(f"measuring: {step}"))
         status.update("measuring: engines")
         rates = engine_rates(model, max(one["rate"] for one in report["plain"]), seconds)
-    return report | {"engines": [asdict(rate) for rate in rates]}
+        status.update("measuring: fusion-cam")
+        fastest = max(one["rate"] for one in report["masked"] if one["chosen"])
+        fastest = max([fastest, *(rate.rate for rate in rates if rate.rate)])
+        seconds_of_fusion_cam = _seconds_of_fusion_cam(model, fastest)
+    return report | {"engines": [asdict(rate) for rate in rates], "fusion_cam": seconds_of_fusion_cam}
+
+
+def _seconds_of_fusion_cam(model: ExplainedModel, rate: float) -> dict[str, float]:
+    """Return the seconds that Fusion-CAM takes an image at this rate of masked passes, and those with 64 masks.
+
+    The former are computed, the latter measured. It is empty for a network that Fusion-CAM cannot explain.
+    """
+    from time import perf_counter
+
+    from fusioncam.benchmark.throughput import example_input
+    from fusioncam.errors import FusionCamError
+    from fusioncam.methods.costs import cost_of
+    from fusioncam.methods.registry import as_method
+
+    x = example_input(model)
+    try:
+        layer = model.layers.default(x)
+        channels = next(one.shape[0] for one in model.layers.candidates(x) if one.name == layer)
+        passes = cost_of(as_method("fusion-cam")[1]).at(channels, 1)
+        began = perf_counter()
+        as_method("fusion-cam(budget=64)")[1](model, x, None)
+        budget = perf_counter() - began
+    except (FusionCamError, StopIteration):
+        return {}
+    return {"exact": sum(passes or (0,)) / rate, "budget=64": min(budget, sum(passes or (0,)) / rate)}
 
 
 def clear_networks(*, json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from fusioncam.cli.output import cell
+from fusioncam.cli.output import cell, duration
 
 _WORDS = {None: "none", True: "yes", False: "no"}
 
@@ -14,6 +14,16 @@ _WORDS = {None: "none", True: "yes", False: "no"}
 def tables(report: dict[str, Any]) -> list[Table]:
     """Return the tables of a report of :func:`fusioncam.benchmark.throughput.examine`."""
     return [_machine_table(report["machine"]), _plain_table(report), _masked_table(report), _engine_table(report)]
+
+
+def in_words(seconds: dict[str, float]) -> str:
+    """Return how long Fusion-CAM takes an image, as a sentence.
+
+    >>> in_words({"exact": 7.04, "budget=64": 1.52})
+    'fusion-cam takes about 7 s an image here; with budget=64 1.5 s.'
+    """
+    exact, budget = duration(seconds["exact"]), duration(seconds["budget=64"])
+    return f"fusion-cam takes about {exact} an image here; with budget=64 {budget}."
 
 
 def _machine_table(facts: dict[str, Any]) -> Table:

@@ -73,7 +73,7 @@ def explain(
     num_classes: Annotated[int | None, NUM_CLASSES] = None,
     labels: Annotated[Path | None, LABELS] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="measure how reliable each heatmap is; takes some seconds more")
+        bool, typer.Option("--check", help="measure how reliable each heatmap is; takes about as long again")
     ] = False,
     frame: Annotated[
         int | None, typer.Option(min=1, help="page of a TIFF or frame of an animation, from 1; default: the first")
@@ -246,7 +246,9 @@ def _explain(
     written = finish_report(writer.out, wanted=bool(report and writer.facts and not writer.interrupted))
     if not (writer.quiet or writer.json):
         for path in written or ():
-            print_line(f"report: {path}")
+            print_line(f"report: {path.absolute().as_uri()}")
+        for line in writer.next_command():
+            print_line(line)
     raise typer.Exit(with_report(code, written))
 
 

@@ -6,15 +6,15 @@ Only facts stay in memory, so that a run may have any number of images.
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-from fusioncam.cli.output import cell, failure_message, print_json, print_note, print_table
+from fusioncam.cli.explain_tables import clips_table, heatmaps_table, trust_cards
+from fusioncam.cli.output import duration, failure_message, print_json, print_note, print_table
 from fusioncam.cli.progress import ExplainProgressBar
 from fusioncam.data.images import ImageLike
 from fusioncam.errors import ImageError, describe_error
@@ -24,13 +24,12 @@ from fusioncam.explanations.explanation import Explanation, run_facts
 from fusioncam.explanations.items import name_of
 from fusioncam.explanations.result_files import RUN_FACTS, RunFiles, distinct_suffixes, entry_files
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.trust.rendering import MARKS, to_table
 from fusioncam.utils.files import atomic_write, remove_abandoned, to_json, writable_folder
-from fusioncam.utils.text import bare_stem, file_stem, printable, slug
+from fusioncam.utils.text import bare_stem, file_stem, slug
 from fusioncam.visualization import as_png
 
 _VIEW, _POSTER = ".input.jpg", ".poster.png"
-_PRINTED_CARDS = 6  # more would only fill the screen
+_LONG = 60  # seconds that a run may take before its length is announced
 _FACTS_BYTES = 200_000  # up to this size explanations.json is written after each image
 _PAUSE = 10  # times what writing takes, between two writes of a larger one
 
@@ -179,8 +178,8 @@ class ExplanationWriter:
         if self.json:
             print_json(json.loads(facts))
         elif not self.quiet:
-            summaries = [self._summary(), *self._trust_cards()] if self.facts else []
-            for item in [*summaries, *([self._clip_summary()] if self.clips else [])]:
+            shown = [*heatmaps_table(self.facts, self.out), *trust_cards(self.facts)] if self.facts else []
+            for item in [*shown, *(clips_table(self.clips, self.out) if self.clips else [])]:
                 print_table(item)
         if self.files.renamed:
             numbered = f"the results of {self.files.renamed} images have a number in their names"
@@ -192,6 +191,16 @@ class ExplanationWriter:
             print_note(f"stopped: {len(self.facts)} heatmaps{videos} are in {self.out}")
             return 130
         return 1 if self.failures else 0
+
+    def next_command(self) -> list[str]:
+        """Return a line with the command that is useful after this run; none if nothing was explained."""
+        if self.interrupted or not self.facts:
+            return []
+        first, levels = self.facts[0], [one["check"]["level"] for one in self.facts if "check" in one]
+        if levels and "poor" not in levels:
+            return [f"next: fusioncam export {shlex.quote(str(self.out))} --format coco"]
+        method = "fusion-cam:multiscale" if levels else first["method"]
+        return [f"next: fusioncam explain {shlex.quote(first['image'])} -m {shlex.quote(method)} --check"]
 
     def write_facts(self, model: ExplainedModel) -> bytes:
         """Write ``explanations.json`` and return its contents."""
@@ -206,45 +215,15 @@ class ExplanationWriter:
             file.write(contents)
         return contents
 
-    def _summary(self) -> Table:
-        fused = any(one["gains"] for one in self.facts)
-        legend = "gain: increase of the probability by the denoised gradient map D, region map R and their union U"
-        table = Table("image", "class", "probability", "method", caption=legend if fused else None)
-        checked = any("check" in one for one in self.facts)
-        for column in ["gain D / R / U"] * fused + ["check"] * checked + ["file"]:
-            table.add_column(column)
-        for one in self.facts:
-            gains = [" / ".join(f"{gain:+.3f}" for gain in one["gains"].values())] * fused
-            file = str(self.out / one["files"][0])
-            probability = f"{one['probability']:.1%}"
-            level = [f"{MARKS[one['check']['level']]} {one['check']['level']}"] if checked else []
-            cells = (Path(one["image"]).name, one["class_name"], probability, one["method"], *gains, *level, file)
-            table.add_row(*map(cell, cells))
-        return table
 
-    def _clip_summary(self) -> Table:
-        table = Table("clip", "class", "mean probability", "method", "heatmaps / frames", "seconds each", "file")
-        for one in self.clips:
-            heatmaps, file = len(one["times"]), str(self.out / one["files"][0])
-            cost = f"{one['seconds'] / heatmaps:.2f}"
-            counts = f"{heatmaps:,} / {one['frames']:,}"
-            cells = (Path(one["clip"]).name, one["class_name"], f"{one['probability']:.1%}", one["method"], counts)
-            table.add_row(*map(cell, (*cells, cost, file)))
-        return table
-
-    def _trust_cards(self) -> list[Table | str]:
-        """Return the trust cards, or if there are many, a line that says where they are."""
-        checked = [one for one in self.facts if "check" in one]
-        if len(checked) > _PRINTED_CARDS:
-            return [f"{len(checked)} trust cards are in explanations.json"]
-        return [
-            to_table(one["check"], printable(f"{Path(one['image']).name}, {one['class_name']}, {one['method']}"))
-            for one in checked
-        ]
-
-
-def _announced(images: Iterable[Path], bar: ExplainProgressBar) -> Iterator[Path]:
-    for image in images:
+def _announced(images: Sequence[Path], bar: ExplainProgressBar) -> Iterator[Path]:
+    """Yield the images; after the first one, note how long the others take if that is long."""
+    began = time.monotonic()
+    for number, image in enumerate(images):
+        if number == 1 and not bar.quiet:
+            each, left = time.monotonic() - began, len(images) - 1
+            if each * left > _LONG:
+                bar.note(f"about {duration(each * left)} for the other {left:,} images, {each:.1f} s each")
         bar.job_started(str(image))
         yield image
 

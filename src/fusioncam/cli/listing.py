@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
 import typer
 
 from fusioncam.cli.arguments import CheckedCommand
@@ -15,58 +18,99 @@ listing = typer.Typer(
     rich_markup_mode=None,
 )
 
+FAMILY = typer.Option("--family", help="list only those of this family, such as gradient or faithfulness")
+
 
 @listing.command("methods", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)
-def list_methods() -> None:
-    """List the methods with their cost per image, paper and settings.
+def list_methods(
+    name: Annotated[str | None, typer.Argument(help="explain this method only", show_default=False)] = None,
+    family: Annotated[str | None, FAMILY] = None,
+) -> None:
+    """List the methods with their cost per image; with a NAME, explain one method with its paper and settings.
 
     Settings go in parentheses: grad-cam(layer=blocks.4), fusion-cam(gradient=layer-cam|grad-cam, theta=20)
 
     \b
     fusioncam list methods
+    fusioncam list methods fusion-cam
+    fusioncam list methods --family gradient
     """
-    from rich.table import Table
-
-    from fusioncam.cli.output import print_table
-
-    table = Table("method", "family", "passes per image", "paper", "description", "settings", show_lines=True)
-    for name, facts in catalog()["methods"].items():
-        cost = facts["cost"]
-        if facts["passes"] and not cost.isdigit():
-            cost += f"\n{_passes(*facts['passes'])} at the default layer"
-        settings = ", ".join(facts["settings"])
-        table.add_row(name, facts["family"], cost, facts["paper"], facts["summary"], settings)
-    table.caption = "K: channels of the layer, P: its locations; partial passes start at the layer and are cheap"
-    print_table(table)
+    found = _chosen("method", catalog()["methods"], name, family)
+    if name is not None:
+        return _print_entry(name, found[name], {"passes per image": _cost(found[name])})
+    rows = [(one, _cost(facts).splitlines()[0], facts["summary"]) for one, facts in found.items()]
+    legend = "K: channels of the layer, P: its locations; partial passes start at the layer and are cheap"
+    return _print_rows(("method", "passes per image", "description"), rows, legend)
 
 
-def _passes(full: int, partial: int) -> str:
-    return f"{full:,}" + (f" and {partial:,} partial" if partial else "")
+def _cost(facts: Mapping[str, Any]) -> str:
+    """Return the passes of a method in symbols, and in the next line as numbers."""
+    passes = facts["passes"]
+    if not passes or facts["cost"].isdigit():
+        return str(facts["cost"])
+    full, partial = passes
+    counted = f"{full:,}" + (f" and {partial:,} partial" if partial else "")
+    return f"{facts['cost']}\n{counted} at the default layer of {DEFAULT_MODEL}"
 
 
 @listing.command("metrics", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)
-def list_metrics() -> None:
-    """List the metrics with what they need, their paper and settings. A name with a colon is a named protocol.
+def list_metrics(
+    name: Annotated[str | None, typer.Argument(help="explain this metric only", show_default=False)] = None,
+    family: Annotated[str | None, FAMILY] = None,
+) -> None:
+    """List the metrics; with a NAME, explain one metric with its paper and settings.
 
-    Settings go in parentheses: insertion(steps=100, fill=mean|blur)
+    A name with a colon is a named protocol. Settings go in parentheses: insertion(steps=100, fill=mean|blur)
 
     \b
     fusioncam list metrics
+    fusioncam list metrics insertion
     """
+    found = _chosen("metric", catalog()["metrics"], name, family)
+    if name is not None:
+        facts, needs = found[name], ", ".join(found[name]["needs"]) or "nothing else"
+        return _print_entry(name, facts, {"better": facts["better"], "needs": needs, "passes": facts["cost"]})
+    rows = [(one, facts["better"], ", ".join(facts["needs"]), facts["summary"]) for one, facts in found.items()]
+    legend = "truth: boxes or masks of the class; method: the metric computes more heatmaps"
+    return _print_rows(("metric", "better", "needs", "description"), rows, legend)
+
+
+def _chosen(kind: str, entries: dict[str, Any], name: str | None, family: str | None) -> dict[str, Any]:
+    """Return the entries of a family, or that of a name."""
+    from fusioncam.errors import require_known
+
+    if name is not None:
+        require_known(kind, name, entries)
+    if family is not None:
+        require_known("family", family, dict.fromkeys(facts["family"] for facts in entries.values()))
+    return {one: facts for one, facts in entries.items() if family in (None, facts["family"])}
+
+
+def _print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], legend: str) -> None:
+    from rich import box
     from rich.table import Table
 
     from fusioncam.cli.output import print_table
 
-    columns = ("metric", "family", "better", "needs", "passes", "paper", "description", "settings")
-    table = Table(*columns, show_lines=True)
-    for name, facts in catalog()["metrics"].items():
-        lists = {"needs": ", ".join(facts["needs"]), "settings": ", ".join(facts["settings"])}
-        family, better, cost, paper = (facts[key] for key in ("family", "better", "cost", "paper"))
-        table.add_row(name, family, better, lists["needs"], cost, paper, facts["summary"], lists["settings"])
-    table.caption = (
-        "truth: boxes or masks of the class; method: the metric computes more heatmaps, M is the cost of one"
-    )
-    print_table(table, width=240)
+    table = Table(*columns, box=box.SIMPLE_HEAD, caption=legend)
+    table.columns[0].no_wrap = True
+    for row in rows:
+        table.add_row(*row)
+    print_table(table)
+
+
+def _print_entry(name: str, facts: Mapping[str, Any], more: Mapping[str, str]) -> None:
+    """Print all facts of one method or metric, each in a line of its own."""
+    from fusioncam.cli.output import print_line
+
+    print_line(f"{name}\n  {facts['summary'].partition(': ')[2] or facts['summary']}\n")
+    settings = "\n".join(facts["settings"]) or "none"
+    for title, text in {"family": facts["family"], **more, "paper": facts["paper"], "settings": settings}.items():
+        for number, line in enumerate((text or "none").splitlines()):
+            print_line(f"  {title if number == 0 else '':<18}{line}")
+    option = "-m" if "passes" in facts else "--metric"
+    example = f"{name}({facts['settings'][0]})" if facts["settings"] else name
+    print_line(f'\n  {option} "{example}"')
 
 
 @listing.command("models", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)

@@ -34,10 +34,42 @@ def cell(text: str) -> Text:
 
 
 def print_table(table: Table | str, width: int = 200) -> None:
-    """Print a table in the width of the terminal, or in ``width`` columns where stdout is not a terminal."""
+    """Print a table in the width of the terminal, or in ``width`` columns where stdout is not a terminal.
+
+    Nothing is cut off: what does not fit is continued in the next line. Brackets are text, not markup.
+    """
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else width).print(table)
+    for column in () if isinstance(table, str) else table.columns:
+        column.overflow = "fold"
+    console = Console(width=None if sys.stdout.isatty() else width, markup=False, highlight=False)
+    console.print(table)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it.
+
+    >>> duration(7.4), duration(400), duration(9000)
+    ('7 s', '7 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.{0 if seconds >= 2 else 1}f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def compact_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> tuple[str, Table]:
+    """Return a table without the columns that are the same in all of several rows, and these as one line of text."""
+    from rich import box
+    from rich.table import Table
+
+    cells = list(zip(*rows, strict=True))
+    constant = [len(rows) > 1 and len(set(column)) == 1 for column in cells]
+    same = [f"{name} {column[0]}" for name, column, is_same in zip(columns, cells, constant, strict=True) if is_same]
+    kept = [number for number, is_same in enumerate(constant) if not is_same]
+    table = Table(*(columns[number] for number in kept), box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*(cell(row[number]) for number in kept))
+    return printable(", ".join(filter(None, [title, *same]))), table
 
 
 def print_json(facts: Mapping[str, Any]) -> None:

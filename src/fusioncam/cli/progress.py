@@ -79,7 +79,7 @@ class BenchmarkProgressBar(ProgressBar):
 
     def __init__(self, *, quiet: bool = False) -> None:
         counts = TextColumn("images, {task.fields[rows]:,} rows, {task.fields[failures]:,} failed,")
-        left = (Rate(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
+        left = (Rate(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
         super().__init__(BarColumn(), MofNCompleteColumn(), counts, *left, quiet=quiet, rows=0, failures=0)
         self._live = Live(self._bar, console=self._console, refresh_per_second=4, transient=True)
         self.means = Means()
@@ -156,7 +156,7 @@ class ClipProgressBar(ProgressBar):
     """A bar of the frames of one clip, with their rate; it starts again for each part of the work."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
         super().__init__(
             *columns, TextColumn("frames,"), Rate(), TextColumn("left"), TimeRemainingColumn(), quiet=quiet
         )
@@ -174,7 +174,7 @@ class ExplainProgressBar(ProgressBar):
     """A bar of images that also advances with the forward passes of the current image."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
         super().__init__(*columns, TextColumn("images, left"), TimeRemainingColumn(), quiet=quiet, transient=False)
         self._counter = PassCounter()
         self._images = 0

@@ -1,0 +1,122 @@
+"""Tables in narrow terminals, and texts with brackets."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from fusioncam.cli import output
+from fusioncam.cli.explain_output import ExplanationWriter
+from fusioncam.cli.explain_tables import heatmaps_table
+from fusioncam.cli.output import compact_table, print_table
+from fusioncam.cli.progress import ExplainProgressBar
+
+
+def fact(image, method, level="poor", gains=None):
+    """Return what `explain` stores of a heatmap."""
+    card = {
+        "level": level,
+        "questions": [{"name": "stable", "level": level}, {"name": "of-this-class", "level": "good"}],
+    }
+    facts = {"image": f"photos/{image}", "method": method, "class_name": "tabby", "probability": 0.5, "check": card}
+    return facts | {"gains": gains or {}, "files": [f"{image}.{method}.png", f"{image}.{method}.npy"]}
+
+
+def printed(items, capsys, width=80):
+    """Return what is printed at a width."""
+    for item in items:
+        print_table(item, width)
+    return capsys.readouterr().out
+
+
+def test_narrow_tables_keep_all_text(capsys):
+    """At 80 columns long names continue in the next line, and no character is lost."""
+    methods = ["fusion-cam(theta=20,budget=64,gradient=layer-cam(layer=blocks.4),region=score-cam)", "grad-cam"]
+    names = ["n01440764_a_very_long_name_of_an_image_file.JPEG", "b.png"]
+    facts = [fact(name, method) for name in names for method in methods]
+    text = printed(heatmaps_table(facts, Path("out")), capsys)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    letters = "".join(text.split())
+    for part in ("budget=64", "b.png", "grad-cam", ":stable"):
+        assert part in letters
+
+
+def test_constant_columns_are_dropped():
+    """What all rows have in common is said once; a single row keeps all columns."""
+    line, table = compact_table(["image", "class"], [["a", "tabby"], ["b", "tabby"]], "out/")
+    assert (line, [column.header for column in table.columns]) == ("out/, class tabby", ["image"])
+    line, table = compact_table(["image", "class"], [["a", "tabby"]], "out/")
+    assert (line, len(table.columns)) == ("out/", 2)
+
+
+def test_the_folder_is_printed_once(capsys):
+    """The rows name images and methods; the failing question is beside the level, the gain is one number."""
+    gains = {"denoised": 0.1, "region": 0.2, "union": 0.3}
+    facts = [fact("a.png", "fusion-cam", gains=gains), fact("b.png", "fusion-cam", "good", gains)]
+    text = printed(heatmaps_table(facts, Path("out")), capsys)
+    assert text.startswith("out/, class tabby, probability 50.0%, method fusion-cam, gain +0.300")
+    assert text.count("out/") == 1
+    assert "poor: stable" in text
+
+
+def test_brackets_are_no_markup(capsys):
+    """Also in titles and captions, which others set as texts."""
+    table = Table("[bold]name", title="[red]title", caption='pip install "fusioncam[lite2]"')
+    table.add_row("[/red] image [1].png")
+    text = printed([table, "[dim]line"], capsys)
+    for part in ("[bold]name", "[red]title", "fusioncam[lite2]", "[/red] image [1].png", "[dim]line"):
+        assert part in text
+
+
+def test_brackets_in_progress_bars():
+    """The name of an image is shown as it is."""
+    bar = ExplainProgressBar()
+    bar._bar.reset(bar._task, total=2, description="image [red].png")
+    console = Console(file=io.StringIO(), width=120)
+    console.print(bar._bar)
+    assert "image [red].png" in console.file.getvalue()
+
+
+def test_long_runs_are_announced(tmp_path, monkeypatch, capsys):
+    """After the first image, the time of the others is printed if it is more than a minute."""
+    now = [0.0]
+    monkeypatch.setattr("fusioncam.cli.explain_output.time.monotonic", lambda: now[0])
+    writer = ExplanationWriter(tmp_path)
+    with writer.progress([Path(f"{n}.png") for n in range(60)]) as found:
+        for _ in found:
+            now[0] += 7
+    assert "about 7 min for the other 59 images, 7.0 s each" in capsys.readouterr().err
+    with writer.progress([Path(f"{n}.png") for n in range(5)]) as found:
+        for _ in found:
+            now[0] += 7
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("levels", "command"), [([], "--check"), (["good"], "export"), (["poor"], "multiscale")])
+def test_the_next_command_fits_the_run(levels, command, tmp_path):
+    """Check first, then use the heatmaps; if they are poor, try the better method."""
+    writer = ExplanationWriter(tmp_path)
+    assert writer.next_command() == []
+    writer.facts = [fact("my cat.png", "grad-cam", level) for level in levels] or [fact("my cat.png", "grad-cam")]
+    if not levels:
+        del writer.facts[0]["check"]
+    (line,) = writer.next_command()
+    assert line.startswith("next: fusioncam e")
+    assert command in line
+    assert ("'photos/my cat.png'" in line) == (command != "export")
+
+
+def test_durations():
+    """As people say them."""
+    assert [output.duration(seconds) for seconds in (0.25, 99, 101, 5999, 36000)] == [
+        "0.2 s",
+        "99 s",
+        "2 min",
+        "100 min",
+        "10.0 h",
+    ]
