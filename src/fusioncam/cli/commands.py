@@ -48,12 +48,11 @@ for command in (demo, explain, benchmark, report):
 app.command("app", cls=CheckedCommand, epilog=APP_EXIT_CODES)(serve)
 app.command(cls=CheckedCommand, epilog=SHORT_EXIT_CODES)(doctor)
 # their own summaries have more than 60 characters, and would be cut off at 80 columns
-for name, command, codes, summary in (
-    ("audit", audit, EXIT_CODES, "Show where a network looks over a whole data set."),
-    ("export", export, SHORT_EXIT_CODES, "Write the highlighted regions as annotations."),
-    ("export-model", export_model, SHORT_EXIT_CODES, "Write a model and its heatmaps as one ONNX file."),
-):
-    app.command(name, cls=CheckedCommand, epilog=codes, short_help=summary)(command)
+AUDIT, EXPORT = "Show where a network looks over a whole data set.", "Write the highlighted regions as annotations."
+EXPORT_MODEL = "Write a model and its heatmaps as one ONNX file."
+app.command(cls=CheckedCommand, epilog=EXIT_CODES, short_help=AUDIT)(audit)
+app.command(cls=CheckedCommand, epilog=SHORT_EXIT_CODES, short_help=EXPORT)(export)
+app.command("export-model", cls=CheckedCommand, epilog=SHORT_EXIT_CODES, short_help=EXPORT_MODEL)(export_model)
 
 
 def _print_version(wanted: bool) -> None:
