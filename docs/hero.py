@@ -17,6 +17,7 @@ from skimage import data
 import fusioncam as fc
 from fusioncam.visualization import side_by_side
 
+TITLE = "Confidence that the highlighted 30% of the pixels keep alone"
 METHODS = {"grad-cam": "Grad-CAM", "fusion-cam:multiscale": "fusion-cam:multiscale"}
 
 
@@ -28,10 +29,10 @@ def main():
         of_image = explanations[row : row + len(METHODS)]
         kept = [re.findall(r"keep ([\d.]+%)", one.evidence) for one in of_image]
         first = of_image[0]
-        panels.append((f"{first.class_name}, {first.probability:.0%}\nrandom regions keep {kept[0][1]}", first.image))
+        panels.append((f"{first.class_name} {first.probability:.0%}, random: {kept[0][1]}", first.image))
         for one, (own, _) in zip(of_image, kept, strict=True):
-            panels.append((f"{METHODS[one.method]}\nkeeps {own} of the confidence", one.overlay(view="crop")))
-    image = side_by_side(panels, "What the highlighted 30% of the pixels keep alone", columns=1 + len(METHODS))
+            panels.append((f"{METHODS[one.method]}: {own}", one.overlay(view="crop")))
+    image = side_by_side(panels, TITLE, columns=1 + len(METHODS))
     image.save(Path(__file__).parent / "images" / "fusion-cam.jpg", quality=88)
 
 

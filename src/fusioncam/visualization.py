@@ -241,6 +241,7 @@ def side_by_side(panels: Sequence[tuple[str, Image.Image]], title: str = "", col
         axes.axis("off")
     for axes, (name, image) in zip(grid.flat, panels, strict=False):  # the last row may not be full
         axes.imshow(image)
-        axes.set_title(wrap_name(name, _MAX_TITLE), fontsize=9, parse_math=False)
+        lines = [wrap_name(line, _MAX_TITLE) for line in name.split("\n")]
+        axes.set_title("\n".join(lines), fontsize=9, parse_math=False)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

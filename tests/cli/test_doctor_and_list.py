@@ -32,7 +32,7 @@ def test_doctor_prints_tables(cli):
     assert f"torch {version('torch')}" in result.out
     assert result.out.count("(best)") == 1
     assert result.out.count("(chosen)") == 1
-    assert re.search(r"fusion-cam takes about [\d.]+ s an image here; with budget=64 [\d.]+ s\.\n$", result.out)
+    assert re.search(r"fusion-cam takes about [\d.]+ m?s an image here; with budget=64 [\d.]+ m?s\.\n$", result.out)
 
 
 def test_doctor_describes_a_model_with_an_image(cli):

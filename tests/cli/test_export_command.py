@@ -155,3 +155,18 @@ def test_runs_of_several_methods_or_of_an_earlier_version(folder, tmp_path):
     (folder / "explanations.json").write_text(json.dumps(facts))
     with pytest.raises(ResultsError, match="of an earlier version: run fusioncam explain again"):
         export_regions(folder, tmp_path / "out", "coco", method="grad-cam")
+
+
+def test_regions_of_a_bulk_run(cli, folder):
+    """They are those of the same run without --bulk, within the error of the stored heatmaps."""
+    options = (*SMALL, "-m", "layer-cam", "--target", "top2", "-q", "--bulk", "--out", "bulk")
+    assert cli("explain", "images", *options).code == 0
+    assert cli("export", "bulk", "--format", "coco").code == 0
+    bulk, usual = (
+        json.loads(path.read_text())
+        for path in (Path("bulk/coco/instances.json"), *export_regions(folder, folder / "coco", "coco"))
+    )
+    assert [one["width"] for one in bulk["images"]] == [120, 120]
+    assert [one["name"] for one in bulk["categories"]] == [one["name"] for one in usual["categories"]]
+    areas = [sum(one["area"] for one in content["annotations"]) for content in (bulk, usual)]
+    assert areas[0] == pytest.approx(areas[1], rel=0.1)

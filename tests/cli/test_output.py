@@ -113,7 +113,8 @@ def test_the_next_command_fits_the_run(levels, command, tmp_path):
 
 def test_durations():
     """As people say them."""
-    assert [output.duration(seconds) for seconds in (0.25, 99, 101, 5999, 36000)] == [
+    assert [output.duration(seconds) for seconds in (0.02, 0.25, 99, 101, 5999, 36000)] == [
+        "20 ms",
         "0.2 s",
         "99 s",
         "2 min",

@@ -52,6 +52,8 @@ def duration(seconds: float) -> str:
     >>> duration(7.4), duration(400), duration(9000)
     ('7 s', '7 min', '2.5 h')
     """
+    if seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 100:
         return f"{seconds:.{0 if seconds >= 2 else 1}f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

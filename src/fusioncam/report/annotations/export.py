@@ -12,6 +12,7 @@ from PIL import Image
 
 from fusioncam.errors import require_known
 from fusioncam.functional.regions import Threshold
+from fusioncam.report.annotations.bulk_regions import read_bulk_regions
 from fusioncam.report.annotations.regions import (
     AnnotatedImage,
     Polygon,
@@ -19,6 +20,7 @@ from fusioncam.report.annotations.regions import (
     polygon_box,
     read_regions,
 )
+from fusioncam.report.html.bulk_page import is_bulk
 from fusioncam.utils.files import atomic_write, to_json, writable_folder
 
 Written = list[Path]
@@ -33,14 +35,17 @@ def export_regions(
     pieces: str = "all",
     method: str | None = None,
 ) -> Written:
-    """Write the regions of a folder of ``fusioncam explain`` in one of the ``FORMATS`` to ``out``, return the files.
+    """Write the regions of a folder of ``fusioncam explain``, also in bulk, in one of the ``FORMATS``.
+
+    The files are written to ``out``, and their paths are returned.
 
     ``threshold`` is that of :meth:`fusioncam.Explanation.mask`, and ``pieces`` are "all" or the "largest" of each
     heatmap. ``method`` chooses one of several. Raises :class:`UnknownNameError` for another format, and the errors of
     :func:`fusioncam.report.annotations.regions.read_regions`.
     """
     require_known("format", kind, FORMATS)
-    images = read_regions(folder, threshold, pieces, method)
+    read = read_bulk_regions if is_bulk(folder) else read_regions
+    images = read(folder, threshold, pieces, method)
     return FORMATS[kind](images, writable_folder(out))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from contourpy import FillType, contour_generator
@@ -103,11 +103,31 @@ def _region(folder: Path, entry: dict[str, Any], threshold: Threshold, pieces: s
     heatmap = read_heatmap(folder / name)
     if heatmap is None:
         raise ResultsError(f"{folder / name} cannot be read: run fusioncam explain again")
+    place = Placement(tuple(entry["window"]), (entry["size"][0], entry["size"][1]))
+    return region_of(heatmap, place, entry["class_name"], entry["probability"], threshold, pieces)
+
+
+class Placement(NamedTuple):
+    """The part of an image that a heatmap shows, and the (width, height) of the image."""
+
+    window: tuple[float, float, float, float]
+    size: tuple[int, int]
+
+
+def region_of(
+    heatmap: NDArray[np.float32],
+    place: Placement,
+    label: str,
+    probability: float,
+    threshold: Threshold,
+    pieces: str,
+) -> Region:
+    """Return the region of a heatmap ``(H, W)``: the largest piece first, or that alone."""
     level = threshold_of(heatmap, threshold)
-    found = [_placed(one, heatmap, entry) for one in outlines(heatmap, level)]
+    found = [_placed(one, heatmap, place) for one in outlines(heatmap, level)]
     polygons = sorted((one for one in found if polygon_area(one) >= 1), key=polygon_area, reverse=True)
     chosen = tuple(polygons[: 1 if pieces == "largest" else None])
-    return Region(entry["class_name"], entry["probability"], chosen, heatmap, level, tuple(entry["window"]))
+    return Region(label, probability, chosen, heatmap, level, place.window)
 
 
 def outlines(heatmap: NDArray[np.float32], level: float) -> list[Polygon]:
@@ -122,11 +142,11 @@ def outlines(heatmap: NDArray[np.float32], level: float) -> list[Polygon]:
     return [np.clip(one, 0, [width, height]) for one in outer]
 
 
-def _placed(polygon: Polygon, heatmap: NDArray[np.float32], entry: dict[str, Any]) -> Polygon:
+def _placed(polygon: Polygon, heatmap: NDArray[np.float32], place: Placement) -> Polygon:
     """Return a polygon of a heatmap in pixels of the whole image."""
-    left, top, right, bottom = entry["window"]
+    left, top, right, bottom = place.window
     scale = (right - left) / heatmap.shape[1], (bottom - top) / heatmap.shape[0]
-    placed: Polygon = np.clip(polygon * scale + (left, top), 0, entry["size"])
+    placed: Polygon = np.clip(polygon * scale + (left, top), 0, place.size)
     return placed
 
 
