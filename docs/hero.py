@@ -29,7 +29,7 @@ def main():
         of_image = explanations[row : row + len(METHODS)]
         kept = [re.findall(r"keep ([\d.]+%)", one.evidence) for one in of_image]
         first = of_image[0]
-        panels.append((f"{first.class_name} {first.probability:.0%}, random: {kept[0][1]}", first.image))
+        panels.append((f"{first.class_name} {first.probability:.0%}\nrandom regions: {kept[0][1]}", first.image))
         for one, (own, _) in zip(of_image, kept, strict=True):
             panels.append((f"{METHODS[one.method]}: {own}", one.overlay(view="crop")))
     image = side_by_side(panels, TITLE, columns=1 + len(METHODS))

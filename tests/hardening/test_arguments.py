@@ -31,6 +31,8 @@ WORDS = {
     "app": SMALL_MODEL,
     "doctor": (*SMALL_MODEL, "--seconds", "0.1"),
     "list layers": SMALL_MODEL,
+    "list methods": ("grad-cam",),
+    "list metrics": ("insertion",),
 }
 NUMBERS = ("inf", "-inf", "nan", "1e400", "-1", "0", "9" * 40, "-" + "9" * 40, "0x10", "\N{FULLWIDTH DIGIT FIVE}")
 TEXTS = ("", " ", "-", "~", "../..", "x" * 5000, "\udcff", "\x1b[2J", "\N{DUCK}", "{}", "a=b", "(", "%s")
