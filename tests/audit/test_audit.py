@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from detectors import confident
 from fusioncam.audit import AuditPlan, audit, read_audit
 from fusioncam.errors import DatasetError, MissingTruthError, ResultsError, SettingError
 from samples import painted
@@ -178,6 +179,13 @@ def test_folder_of_another_audit_is_refused(root, result):
         audit(plan_of(root / "data", against="samples:small"), root / "out")
     with pytest.raises(SettingError, match="not a path on this machine"):
         audit(plan_of(root / "data"), "s3://bucket/out")
+
+
+def test_detectors_are_refused(root, tmp_path, monkeypatch):
+    """They decide box by box."""
+    monkeypatch.setattr("stamps.honest", lambda: confident()[0])
+    with pytest.raises(SettingError, match="is a detector: an audit needs a classifier"):
+        audit(plan_of(root / "data", model="stamps:honest"), tmp_path / "out")
 
 
 def test_changed_checkpoint_is_refused(tmp_path):

@@ -24,6 +24,7 @@ from fusioncam.distributed.workers import LocalWorkers, Workers
 from fusioncam.errors import ResultsError, SettingError
 from fusioncam.explanations.explanation import run_facts
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.tasks import Detector, is_detector
 from fusioncam.utils.files import folder_lock
 from fusioncam.utils.optional import extra
 
@@ -62,7 +63,7 @@ def audit(
 
     Raises :class:`DatasetError` for data that are no data set, :class:`MissingTruthError` for a folder that has no
     mask of these images, :class:`ResultsError` for a folder of another audit, and :class:`SettingError` for networks
-    of different classes.
+    of different classes and for detectors.
     """
     extra("audit", "sklearn", "audits")
     if not is_local(str(out)):
@@ -101,7 +102,10 @@ class _Audit:
 
     def _load(self, plan: BulkPlan, folder: str) -> ExplainedModel:
         require_same_weights(self.out, folder, plan)
-        return plan.load(self.device)
+        model = plan.load(self.device)
+        if is_detector(model.network) or isinstance(model.network, Detector):
+            raise SettingError(f"{model.name} is a detector: an audit needs a classifier, with one decision an image")
+        return model
 
     def finish(self) -> AuditResult:
         """Compute what is missing, write the files and return the result."""
