@@ -1,7 +1,9 @@
 """Draw the image of the README from two free images of scikit-image, on which methods differ.
 
-Each title states how much of the class's probability the highest 30% of the heatmap's pixels keep alone, as the trust
-card measures it.
+They were chosen among its five photographs. With ``budget=64``, fusion-cam:multiscale also kept more on the motorcycle
+(12% against 7%, random regions 18%) and the rocket (148% against 135%), and less on the cat (9.5% against 14%).
+Titles state how much of the class's probability the highest 30% of the heatmap's pixels keep alone, as in the trust
+card.
 
 python docs/hero.py
 """
