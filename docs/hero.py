@@ -1,6 +1,6 @@
 """Draw the image of the README from two free images of scikit-image, on which methods differ.
 
-They were chosen among its five photographs. With ``budget=64``, fusion-cam:multiscale also kept more on the motorcycle
+They were chosen among five photographs. With ``budget=64``, fusion-cam:multiscale also kept more on the motorcycle
 (12% against 7%, random regions 18%) and the rocket (148% against 135%), and less on the cat (9.5% against 14%).
 Titles state how much of the class's probability the highest 30% of the heatmap's pixels keep alone, as in the trust
 card.
