@@ -86,7 +86,7 @@ def test_handlers_fill_the_page(handlers, tmp_path):
         str(one.index) for one in handlers.session.predict_classes(photo(), MODEL)
     ]
     assert layers["choices"] == [("act (default)", "act"), "conv"]
-    assert overlay.size == explained.explanation.image.size
+    assert overlay.size == explained.explanation.whole.size
     assert "fusion-cam(budget=64)" in facts
     assert "Measuring" in card
     assert theta["value"] == 10
