@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 
 import numpy as np
@@ -271,11 +272,43 @@ def test_segmentation_targets():
 def test_every_name_of_the_original_exists(name):
     """As a class with a method, or with an error that says what to use instead."""
     made = getattr(ours, name)
-    if name in CAMS or name in {"FinerCAM", "GuidedBackpropReLUModel"} or name.startswith("AblationLayer"):
+    if (
+        name in CAMS
+        or name in {"FinerCAM", "GuidedBackpropReLUModel", "DeepFeatureFactorization"}
+        or name.startswith("AblationLayer")
+    ):
         assert made.__doc__
         return
     with pytest.raises(MethodError, match=f"fusioncam has no {name}: use "):
         made(nn.Identity(), [])
+
+
+@pytest.mark.filterwarnings("ignore:Maximum number of iterations")
+def test_deep_feature_factorization_is_as_close_as_the_original():
+    """Both reduce the same error, from other first factors; shapes and the parts of the result are the same."""
+    problem = problem_of("curved")
+    x, network = problem.x.float(), copy.deepcopy(problem.network).float()
+    maps = network.features(x).detach()
+    classifier = nn.Linear(maps.shape[1], 3)
+    settings = {"model": network, "target_layer": network.features, "computation_on_concepts": classifier}
+    theirs = original.DeepFeatureFactorization(**settings)(x, n_components=3)
+    mine = ours.DeepFeatureFactorization(**settings)(x, n_components=3)
+
+    assert [np.shape(part) for part in mine] == [np.shape(part) for part in theirs]
+    assert all(0 <= image.min() <= image.max() <= 1 for image in mine[1])
+    offset = maps.transpose(0, 1).flatten(1).amin(1)[:, None].numpy()
+
+    def error(module):
+        concepts, parts = module.dff(maps.numpy().copy(), 3)
+        product = (concepts - offset) @ parts.transpose(1, 0, 2, 3).reshape(3, -1)
+        return np.linalg.norm(product + offset - maps.transpose(0, 1).flatten(1).numpy())
+
+    name = "feature_factorization.deep_feature_factorization"
+    errors = [
+        error(importlib.import_module(f"{package}.{name}"))
+        for package in ("fusioncam.compat.pytorch_grad_cam", "pytorch_grad_cam")
+    ]
+    assert errors[0] < 1.1 * errors[1]
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,8 @@ def hsic(toy, x: Tensor, c: int, masks: int = 500, cells: int = 8, seed: int = 0
     if max(Y) - min(Y) <= 1e-15 * max(Y):
         return torch.zeros(size, dtype=x.dtype)
     sigma = sorted(Y)[(masks - 1) // 2]
-    L = torch.tensor([[math.exp(-(((a - b) / sigma) ** 2) / 2) for b in Y] for a in Y], dtype=x.dtype)
+    # without 1, which H removes and which would round small differences
+    L = torch.tensor([[math.expm1(-(((a - b) / sigma) ** 2) / 2) for b in Y] for a in Y], dtype=x.dtype)
     H = torch.eye(masks, dtype=x.dtype) - 1 / masks
     S = []
     for i in range(d):

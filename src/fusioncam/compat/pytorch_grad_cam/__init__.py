@@ -28,13 +28,15 @@ from fusioncam.compat.pytorch_grad_cam.cams import (
     ShapleyCAM,
     XGradCAM,
 )
+from fusioncam.compat.pytorch_grad_cam.feature_factorization.deep_feature_factorization import (
+    DeepFeatureFactorization,
+)
 from fusioncam.compat.pytorch_grad_cam.finer_cam import FinerCAM
 from fusioncam.compat.pytorch_grad_cam.guided_backprop import GuidedBackpropReLUModel
 from fusioncam.compat.pytorch_grad_cam.metrics import arcc, cam_mult_image, perturbation_confidence, road
 from fusioncam.compat.pytorch_grad_cam.unavailable import (
     SESS,
     ActivationsAndGradients,
-    DeepFeatureFactorization,
     run_dff_on_image,
 )
 from fusioncam.compat.pytorch_grad_cam.utils import find_layers, image, model_targets, reshape_transforms

@@ -19,17 +19,12 @@ def unavailable(name: str, instead: str) -> Callable[..., Any]:
     return refuse
 
 
-_FACTORIZATION = (
-    "fusioncam's method dff, which weights the concepts for a class, or the concepts themselves, "
-    "fusioncam.functional.factorization.non_negative_factors(activations, rank)"
-)
-
 SESS = unavailable("SESS", "use fusioncam's method fusion-cam:multiscale, or RefineCAM at several layers")
 ActivationsAndGradients = unavailable(
     "ActivationsAndGradients", "use ExplainedModel(network, layer).record(x, target), with activations and gradients"
 )
-DeepFeatureFactorization = unavailable("DeepFeatureFactorization", f"use {_FACTORIZATION}")
-run_dff_on_image = unavailable("run_dff_on_image", f"use {_FACTORIZATION}")
-dff = unavailable("dff", f"use {_FACTORIZATION}")
+run_dff_on_image = unavailable(
+    "run_dff_on_image", "use DeepFeatureFactorization, and matplotlib's imshow of its maps"
+)
 show_factorization_on_image = unavailable("show_factorization_on_image", "use matplotlib's imshow of each component")
 create_labels_legend = unavailable("create_labels_legend", "use matplotlib's legend")

@@ -1,1 +1,1 @@
-"""Deep feature factorization, which fusioncam does not have."""
+"""Deep feature factorization."""
