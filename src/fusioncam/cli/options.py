@@ -73,7 +73,8 @@ def complete_precisions() -> list[str]:
 
 MODEL = typer.Option(
     "--model",
-    help="efficientnet_lite0, timm:NAME, torchvision:NAME, hf:NAME, ultralytics:FILE or package.module:factory",
+    help="efficientnet_lite0, timm:NAME, torchvision:NAME, hf:NAME, ultralytics:FILE, onnx:FILE or "
+    "package.module:factory",
     autocompletion=complete_models,
 )
 METHOD = typer.Option(

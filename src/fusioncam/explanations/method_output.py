@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fusioncam.errors import ShapeError
+from fusioncam.errors import LayerError, ShapeError
 from fusioncam.inference.costs import count_passes, track_cost
 from fusioncam.inference.counters import PassCost
 from fusioncam.methods.base import Method
@@ -40,7 +40,7 @@ class MethodOutput:
             heatmaps = validated_on_cpu(method(model, x, target), x, method)
             compute_ingredients = getattr(method, "ingredients", None)
             ingredients = compute_ingredients(model, x, target) if compute_ingredients else None
-            layer = getattr(method, "layer", None) or model.layers.default(x)
+            layer = getattr(method, "layer", None) or _default_layer(model, x)
         seconds = time.perf_counter() - began
         return cls(heatmaps, ingredients, layer, counter.passes, counter.partial, seconds, ledger.standalone())
 
@@ -58,6 +58,14 @@ class MethodOutput:
                 self.full_cost.seconds / images, self.full_cost.passes // images, self.full_cost.partial // images
             ),
         }
+
+
+def _default_layer(model: ExplainedModel, x: Tensor) -> str:
+    """Return the model's layer; "none" if it has none, after a method that needs no layer."""
+    try:
+        return model.layers.default(x)
+    except LayerError:
+        return "none"
 
 
 def validated_on_cpu(heatmaps: Tensor, x: Tensor, method: Method) -> Tensor:

@@ -67,7 +67,8 @@ def _kind_without_hooks(module: nn.Module) -> str | None:
         return "TorchScript (torch.jit)"
     if isinstance(module, fx.GraphModule) and "aten" in module.code and "call_module" not in _operations(module):
         return "an exported network (torch.export)"
-    return None
+    kind = getattr(module, "kind_without_hooks", None)
+    return kind if isinstance(kind, str) else None
 
 
 def _operations(module: fx.GraphModule) -> set[str]:

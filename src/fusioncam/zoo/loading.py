@@ -33,8 +33,8 @@ def load_model(
     - ``name``: ``efficientnet_lite0`` (its weights are in the package), ``efficientnet_lite2`` (extra ``lite2``),
       ``timm:NAME`` or ``torchvision:NAME`` (pretrained weights, downloaded once), ``hf:NAME`` (a classifier of
       transformers in a folder or in the hub's cache on this machine), ``ultralytics:FILE`` (a local
-      checkpoint, extra ``ultralytics``), or ``package.module:factory``, a
-      callable without arguments that returns an ``nn.Module`` or an ``ExplainedModel``.
+      checkpoint, extra ``ultralytics``), ``onnx:FILE`` (scores only, for RISE, extra ``onnx``), or
+      ``package.module:factory``, a callable without arguments that returns an ``nn.Module`` or an ``ExplainedModel``.
     - ``layer``: dotted name of the target layer; by default it is found by its shape.
     - ``checkpoint``: a state dict (``.safetensors`` or torch) that replaces the weights.
     - ``num_classes``: size of the head of the checkpoint.

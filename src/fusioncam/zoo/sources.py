@@ -28,6 +28,7 @@ from fusioncam.utils.quiet import ignoring
 from fusioncam.zoo.checkpoints import fit, read_checkpoint
 from fusioncam.zoo.downloads import downloading
 from fusioncam.zoo.hugging_face import load_hugging_face
+from fusioncam.zoo.onnx_files import OnnxNetwork, preprocessing_of
 from fusioncam.zoo.ultralytics_files import load_ultralytics, ultralytics_labels, ultralytics_preprocessing
 
 DEFAULT_MODEL = "efficientnet_lite0"
@@ -62,12 +63,14 @@ def build(name: str, num_classes: int | None, *, pretrained: bool) -> Source:
         "torchvision": _from_torchvision,
         "hf": _from_hugging_face,
         "ultralytics": _from_ultralytics,
+        "onnx": _from_onnx,
     }
     if library in libraries and rest:
         return libraries[library](rest, num_classes, pretrained)
     if colon and rest:
         return _from_factory(library, rest)
-    forms = [*MODELS, "timm:NAME", "torchvision:NAME", "hf:NAME", "ultralytics:FILE", "package.module:factory"]
+    forms = [*MODELS, "timm:NAME", "torchvision:NAME", "hf:NAME", "ultralytics:FILE"]
+    forms += ["onnx:FILE", "package.module:factory"]
     if timm.is_model(name):
         forms.insert(0, f"timm:{name}")
     raise unknown_name("model", name, forms)
@@ -195,6 +198,23 @@ def _from_ultralytics(file: str, num_classes: int | None, pretrained: bool) -> S
     if num_classes is not None:
         raise SettingError(f"ultralytics:{file} has its own number of classes: leave out --num-classes")
     return source_of(load_ultralytics(file))
+
+
+def _from_onnx(file: str, num_classes: int | None, pretrained: bool) -> Source:
+    if num_classes is not None or not pretrained:
+        raise SettingError(f"onnx:{file} has its own weights: leave out --checkpoint and --num-classes")
+    network = OnnxNetwork(file)
+    preprocessing = preprocessing_of(network)
+    if preprocessing is None:
+        return bare_source(network)
+    warnings.warn(
+        f"images are resized and cropped to the input {preprocessing.size} that the file states, and normalised by "
+        "ImageNet's mean and deviation; pass what belongs to the weights, ExplainedModel(model.network, "
+        "preprocessing=Preprocessing(...))",
+        FusionCamWarning,
+        stacklevel=2,
+    )
+    return Source(network, preprocessing, None)
 
 
 def _from_factory(module: str, function: str) -> Source:
