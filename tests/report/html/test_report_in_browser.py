@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fusioncam.cli.main import main
 from fusioncam.report.html.disagreement import disagreement
 from fusioncam.report.html.page import write_html_report
 from reports import TRUST_CARD, smooth_heatmap, write_explanations, write_photos, write_run
+from scans import write_nifti
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
@@ -480,3 +482,33 @@ def colour(page, name):
 def parts_of(value):
     """Parse rgb(…)."""
     return tuple(int(part) for part in value.removeprefix("rgb(").removesuffix(")").split(","))
+
+
+# -- volumes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_slider_moves_through_a_volume(browser, tmp_path, monkeypatch):
+    """It starts at the hottest slice; the comparison has a slider of its own."""
+    pytest.importorskip("nibabel", reason='volumes need pip install "fusioncam[volumes]"')
+    path = write_nifti(tmp_path / "scan.nii.gz")
+    words = f"fusioncam explain {path} --model scans:model -m grad-cam -m eigen-cam --out {tmp_path / 'out'}"
+    monkeypatch.setattr("sys.argv", words.split())
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    page = browser.new_page()
+    page.goto((tmp_path / "out" / "report.html").as_uri())
+    shown, stack = page.locator(".card img.base").first, page.locator(".card .stack")
+
+    def slices_above():
+        boxes = [one.bounding_box() for one in (stack, shown)]
+        return (boxes[0]["y"] - boxes[1]["y"]) / boxes[0]["height"]
+
+    assert slices_above() == pytest.approx(5, abs=0.05)
+    assert page.locator(".card .slice output").text_content() == "6"
+    page.locator(".card .slice input").fill("0")
+    assert page.locator(".card .slice output").text_content() == "1"
+    assert slices_above() == pytest.approx(0, abs=0.05)
+    stack.click()
+    page.locator("#slice input").fill("7")
+    assert page.locator("#slice output").text_content() == "8"
+    page.close()
