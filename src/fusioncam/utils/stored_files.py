@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, JsonValue, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
@@ -115,10 +115,10 @@ class _ReportPlan(TypedDict):
 
 class _Preprocessing(TypedDict):
     size: Annotated[list[Side], Field(min_length=2, max_length=2)]
-    resize: Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
+    resize: Side | Literal["fit"] | Annotated[list[Side], Field(min_length=2, max_length=2)]
     interpolation: str
-    mean: Annotated[list[Number], Field(min_length=1, max_length=3)]
-    std: Annotated[list[Number], Field(min_length=1, max_length=3)]
+    mean: Annotated[list[Number], Field(min_length=1, max_length=1000)]
+    std: Annotated[list[Number], Field(min_length=1, max_length=1000)]
 
 
 class _Model(TypedDict):
