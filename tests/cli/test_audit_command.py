@@ -58,3 +58,18 @@ def test_errors_are_messages(cli, data):
         code, out, err = cli("audit", *words, *([] if "-m" in words else FAST[:2]), "--model", "stamps:reader")
         assert (code, out) == (2, ""), words
         assert message in err, (words, err)
+
+
+def test_ctrl_c_keeps_what_is_finished(cli, data, monkeypatch, one_thread):
+    """The code is 130, and the next call computes only the removals."""
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fusioncam.audit.removal.removal_of", stopped)
+        code, out, err = cli("audit", data, *FAST)
+    assert (code, out) == (130, "")
+    assert err.endswith("stopped: run the same command again to continue\n")
+    monkeypatch.setattr("fusioncam.bulk.jobs.explain_batches", stopped)
+    assert cli("audit", data, *FAST, "-q", "--no-report").code == 0
