@@ -16,7 +16,7 @@ from fusioncam.errors import DatasetError, MissingTruthError, ResultsError, Sett
 from samples import painted
 from stamps import COLOURS, reader, write_masks, write_squares
 
-COUNT = 5
+COUNT = 4
 
 
 def plan_of(data, **settings):

@@ -14,12 +14,13 @@ FAST = ("-m", "grad-cam", "--model", "stamps:reader")
 
 @pytest.fixture
 def data(tmp_path):
-    """A folder of images of three colours, of which the red ones are stamped."""
-    return write_squares(tmp_path / "data", 4)
+    """A folder of an image of each of three colours, of which the red one is stamped."""
+    return write_squares(tmp_path / "data", 1)
 
 
-def test_audit_prints_the_shortcut_and_the_page(cli, data, one_thread):
+def test_audit_prints_the_shortcut_and_the_page(cli, tmp_path, one_thread):
     """The evidence is one line; a second call writes JSON; `report` writes the page again."""
+    data = write_squares(tmp_path / "squares", 4)
     code, out, _ = cli("audit", data, *FAST)
     lines = out.splitlines()
     assert code == 0
@@ -39,9 +40,9 @@ def test_audit_prints_the_shortcut_and_the_page(cli, data, one_thread):
 def test_a_torn_image_is_a_failure(cli, data):
     """The others are audited, and the code is 1."""
     (data / "red" / "00.png").write_text("torn")
-    code, out, err = cli("audit", data, *FAST, "--no-report", "--limit", "12")
+    code, out, err = cli("audit", data, *FAST, "--no-report", "--limit", "3")
     assert code == 1
-    assert out.startswith("12 images")
+    assert out.startswith("3 images")
     assert "failed: red/00.png" in err
 
 
