@@ -82,6 +82,9 @@ def test_voc_can_be_read_back(folder):
     boxes = [box for found in annotation.boxes.values() for box in found]
     assert boxes
     assert all(0 <= x1 < x2 <= 120 and 0 <= y1 < y2 <= 60 for x1, y1, x2, y2 in boxes)
+    (path,) = export_regions(folder, folder / "coco", "coco")
+    left, top = json.loads(path.read_text())["annotations"][0]["bbox"][:2]
+    assert boxes[0][:2] == (int(left), int(top))
     names = {ElementTree.parse(path).findtext("filename") for path in written}
     assert names == {"cat.png", "cup & saucer.png"}
 

@@ -13,7 +13,7 @@ from fusioncam.cli import output
 from fusioncam.cli.explain_output import ExplanationWriter
 from fusioncam.cli.explain_tables import heatmaps_table
 from fusioncam.cli.output import compact_table, print_table
-from fusioncam.cli.progress import ExplainProgressBar
+from fusioncam.cli.progress import BenchmarkProgressBar, ClipProgressBar, ExplainProgressBar
 
 
 def fact(image, method, level="poor", gains=None):
@@ -73,9 +73,10 @@ def test_brackets_are_no_markup(capsys):
         assert part in text
 
 
-def test_brackets_in_progress_bars():
+@pytest.mark.parametrize("kind", [ExplainProgressBar, BenchmarkProgressBar, ClipProgressBar])
+def test_brackets_in_progress_bars(kind):
     """The name of an image is shown as it is."""
-    bar = ExplainProgressBar()
+    bar = kind()
     bar._bar.reset(bar._task, total=2, description="image [red].png")
     console = Console(file=io.StringIO(), width=120)
     console.print(bar._bar)

@@ -40,6 +40,7 @@ def test_rules_select_pixels(rule, count):
     """Of the values 0.00 to 0.99, the highest or those above a share of the highest; 0 is never selected."""
     heatmap = (np.arange(100, dtype=np.float32) / 100).reshape(10, 10)
     assert highlighted(heatmap, rule).sum() == count
+    assert highlighted(heatmap / 2, rule).sum() == count
 
 
 @pytest.mark.parametrize("rule", ["top0%", "top101%", "best", 1.5, -0.1, float("nan"), "", "top%"])
@@ -62,3 +63,5 @@ def test_heatmaps_are_placed_in_the_whole_image():
     placed = place(ramp, (-4, 0, 4, 8), (6, 8))
     assert placed.shape == (8, 6)
     assert placed[3].tolist() == [4, 5, 6, 7, 0, 0]
+    below = place(ramp.T, (0, 2, 8, 10), (8, 9))
+    assert below[:, 5].tolist() == [0, 0, 0, 1, 2, 3, 4, 5, 6]
