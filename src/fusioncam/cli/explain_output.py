@@ -199,7 +199,7 @@ class ExplanationWriter:
         first, levels = self.facts[0], [one["check"]["level"] for one in self.facts if "check" in one]
         if levels and "poor" not in levels:
             return [f"next: fusioncam export {shlex.quote(str(self.out))} --format coco"]
-        method = "fusion-cam:multiscale" if levels else first["method"]
+        method = "fusion-cam:multiscale" if levels else self.facts[-1]["method"]
         return [f"next: fusioncam explain {shlex.quote(first['image'])} -m {shlex.quote(method)} --check"]
 
     def write_facts(self, model: ExplainedModel) -> bytes:
