@@ -140,7 +140,7 @@ def test_an_image_is_explained_and_checked(visitor, session):
     expect(page.locator(".fc-card .question p").first).to_be_visible()
 
 
-def test_everything_can_be_chosen(visitor):
+def test_everything_can_be_chosen(visitor, session):
     """Class, method, layer and network change the heatmap; only fusion-cam has a theta."""
     visitor.upload(CAT)
     visitor.wait_for("cedar")
@@ -151,7 +151,7 @@ def test_everything_can_be_chosen(visitor):
     visitor.choose("#fc-method", "grad-cam")
     visitor.wait_for("grad-cam at act")
     expect(theta).to_be_hidden()
-    visitor.choose("#fc-layer", "conv")
+    visitor.choose("#fc-layer", f"conv, {session.layer_sizes(MODEL)['conv']}")
     visitor.wait_for("grad-cam at conv")
     visitor.wait_for("birch")
     visitor.choose("#fc-model", OTHER)
@@ -211,6 +211,58 @@ def test_methods_are_compared_and_downloaded(visitor, session):
     assert stems == {"fusion-cam_budget=64", "score-cam_budget=64", "grad-cam", "layer-cam"}
     own = session.explain(photo(), "", model=MODEL, method="layer-cam").explanation
     assert torch.allclose(read_heatmap(archive, "chelsea.layer-cam"), own.heatmap, atol=1e-5)
+
+
+def test_an_example_and_its_place(visitor):
+    """A click on an example explains it; a click on the heatmap measures the place and draws a ring around it."""
+    page = visitor.page
+    page.locator("#fc-examples img").nth(1).click()
+    visitor.wait_for("fusion-cam(budget=64) at act")
+    before = page.locator("#fc-view img").get_attribute("src")
+    box = page.locator("#fc-view img").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator(".fc-place")).to_contain_text("without this place")
+    expect(page.locator("#fc-view img")).not_to_have_attribute("src", before)
+    visitor.wait_for_card()
+    expect(page.locator(".fc-progress")).to_have_count(0)
+    visitor.choose("#fc-method", "grad-cam")
+    expect(page.locator(".fc-place")).to_contain_text("Click on the heatmap")
+
+
+def test_view_and_colours(visitor):
+    """The image and the heatmap lie under a slider, which follows other colours; the scale has the same colours."""
+    visitor.upload(CAT)
+    visitor.wait_for("fusion-cam(budget=64) at act")
+    page = visitor.page
+    scale = page.locator(".fc-scale i").get_attribute("style")
+    page.locator("#fc-view-choice label", has_text="before and after").click()
+    expect(page.locator("#fc-wipe img").first).to_be_visible()
+    expect(page.locator("#fc-view")).to_be_hidden()
+    sources = page.locator("#fc-wipe img").evaluate_all("all => all.map(one => one.src)")
+    visitor.choose("#fc-colormap", "magma")
+    expect(page.locator(".fc-scale i")).not_to_have_attribute("style", scale)
+    page.wait_for_function(
+        "old => [...document.querySelectorAll('#fc-wipe img')].some(one => !old.includes(one.src))", arg=sources
+    )
+    page.locator("#fc-view-choice label").first.click()
+    expect(page.locator("#fc-view")).to_be_visible()
+
+
+def test_a_link_shows_the_same_again(browser, site, visitor):
+    """The address holds example, method, layer, class and colours; another visitor sees the same."""
+    page = visitor.page
+    page.locator("#fc-examples img").first.click()
+    visitor.wait_for("fusion-cam(budget=64) at act")
+    visitor.choose("#fc-method", "grad-cam")
+    visitor.page.locator("#fc-class label", has_text="birch").click()
+    visitor.wait_for("birch")
+    visitor.choose("#fc-colormap", "viridis")
+    page.wait_for_url("**/*colormap=viridis*")
+    with visiting(browser, site) as other:
+        other.page.goto(page.url)
+        other.wait_for("birch")
+        other.wait_for("grad-cam at act")
+        expect(other.page.locator("#fc-colormap input")).to_have_value("viridis")
 
 
 def test_an_invalid_file_is_reported_and_the_next_one_works(visitor, tmp_path):

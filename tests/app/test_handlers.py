@@ -80,13 +80,14 @@ def test_handlers_fill_the_page(handlers, tmp_path):
     """Classes and layers come first, then the heatmap with facts, theta and a placeholder of the card."""
     image = upload(tmp_path, photo())
     classes, layers, _ = handlers.update_choices(image, MODEL)
-    overlay, facts, card, theta, explained, *_ = handlers.explain(image, MODEL, "act", "fusion-cam", classes["value"])
+    overlay, facts, card, theta, *_ = handlers.explain(image, MODEL, "act", "fusion-cam", classes["value"])
 
     assert [value for _, value in classes["choices"]] == [
         str(one.index) for one in handlers.session.predict_classes(photo(), MODEL)
     ]
-    assert layers["choices"] == [("act (default)", "act"), "conv"]
-    assert overlay.size == explained.explanation.whole.size
+    assert [value for _, value in layers["choices"]] == ["act", "conv"]
+    assert re.fullmatch(r"act, \d+ x \d+ \(default\)", layers["choices"][0][0])
+    assert overlay.size == photo().size
     assert "fusion-cam(budget=64)" in facts
     assert "Measuring" in card
     assert theta["value"] == 10

@@ -10,9 +10,12 @@ import functools
 import secrets
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import gradio as gr
@@ -20,11 +23,15 @@ from PIL import Image
 
 from fusioncam.app import html
 from fusioncam.app.cached_explanation import CachedExplanation
+from fusioncam.app.choices import first_offered, layer_choices
+from fusioncam.app.display import EXPIRED, styled
 from fusioncam.app.files import open_upload, zip_explanations
 from fusioncam.app.session import Session
 from fusioncam.errors import FusionCamError, ImageError, InputTypeError
 from fusioncam.explanations.explanation import Explanation
+from fusioncam.trust.levels import QUESTIONS
 from fusioncam.utils.text import file_stem
+from fusioncam.visualization import DEFAULT_COLORMAP, DEFAULT_OPACITY
 
 _THUMBNAIL_SIDE = 512
 
@@ -35,7 +42,7 @@ NO_EXPLANATION: tuple[Any, ...] = (None, "", "", _HIDDEN, None, _HIDDEN, _HIDDEN
 UNCHANGED = (gr.skip(),) * 5
 _NO_CLASSES = (gr.update(choices=[], value=None, visible=False), gr.skip())
 
-Compared = tuple[str, list[tuple[Image.Image, str]], tuple[Explanation, ...]]
+Compared = tuple[str, list[tuple[str, str]], tuple[Explanation, ...]]
 
 
 @dataclass(frozen=True)
@@ -45,37 +52,65 @@ class PageHandlers:
     session: Session
     folder: Path
 
-    def update_choices(self, upload: object, model: str) -> tuple[Any, ...]:
-        """Return the choices of classes for the image, and of layers for the model."""
+    def update_choices(self, upload: object, model: str, link: object = None) -> tuple[Any, ...]:
+        """Return the choices of classes for the image, and of layers for the model.
+
+        ``link`` may name a class and a layer of its image; without them, the first ones are chosen.
+        """
         layers = self.session.layers(model)
         predictions = [] if upload is None else self.session.predict_classes(self._open(upload)[0], model)
         choices = [(html.class_choice(prediction), str(prediction.index)) for prediction in predictions]
+        wanted = link if isinstance(link, dict) and _is_image(upload, link.get("image")) else {}
+        targets = [value for _, value in choices]
         return (
-            gr.update(choices=choices, value=choices[0][1] if choices else None, visible=bool(choices)),
-            gr.update(choices=layer_choices(layers), value=layers[0]),
+            gr.update(choices=choices, value=first_offered(wanted.get("target"), targets), visible=bool(choices)),
+            gr.update(
+                choices=layer_choices(layers, self.session.layer_sizes(model)),
+                value=first_offered(wanted.get("layer"), layers),
+            ),
             gr.skip(),  # the image
         )
 
     def explain(
-        self, upload: object, model: str, layer: str, method: str, target: object, theta: object = None
+        self,
+        upload: object,
+        model: str,
+        layer: str,
+        method: str,
+        target: object,
+        opacity: object = DEFAULT_OPACITY,
+        colormap: object = DEFAULT_COLORMAP,
+        theta: object = None,
     ) -> tuple[Any, ...]:
         """Explain the image, and replace the earlier heatmap, its card and its comparison."""
         if upload is None:
             return NO_EXPLANATION
         explained = self._explain(upload, model, layer, method, target, theta)
         theta_update = _HIDDEN if explained.theta is None else gr.update(visible=True, value=explained.theta)
-        overlay, visible = explained.explanation.overlay(), gr.update(visible=True)
-        shown = overlay, html.facts(explained), html.MEASURING, theta_update, explained
+        overlay, visible = styled(explained.explanation, opacity, colormap), gr.update(visible=True)
+        shown = overlay, html.facts(explained, str(colormap)), html.MEASURING, theta_update, explained
         return *shown, visible, visible, "", [], ()
 
-    def change_theta(self, explained: CachedExplanation | None, theta: Any) -> tuple[Any, ...] | None:
+    def change_theta(
+        self,
+        explained: CachedExplanation | None,
+        theta: Any,
+        opacity: object = DEFAULT_OPACITY,
+        colormap: object = DEFAULT_COLORMAP,
+    ) -> tuple[Any, ...] | None:
         """Fuse the maps of the heatmap with another theta; return None if theta is the same."""
         if explained is None:  # the theta slider is visible only after an explanation, so that it has expired
-            raise ImageError("this heatmap has expired: choose the image again")
+            raise ImageError(EXPIRED)
         if explained.theta == theta:
             return None
         fused = explained.at_theta(theta)
-        return fused.explanation.overlay(), html.facts(fused), html.THETA_MOVED, gr.skip(), fused
+        return (
+            styled(fused.explanation, opacity, colormap),
+            html.facts(fused, str(colormap)),
+            html.THETA_MOVED,
+            gr.skip(),
+            fused,
+        )
 
     def check(self, explained: CachedExplanation | None) -> tuple[()] | None:
         """Measure how far to trust the heatmap; the explanation keeps the card."""
@@ -83,6 +118,19 @@ class PageHandlers:
             return None
         explained.explanation.check()
         return ()
+
+    def check_steps(self, explained: CachedExplanation | None) -> Iterator[tuple[Any, Any]]:
+        """Check the heatmap; yield the note and the number of questions answered so far."""
+        if explained is None:
+            yield gr.skip(), ""
+            return
+        try:
+            for answered in _answered(explained.explanation):
+                yield gr.skip(), html.progress(answered, len(QUESTIONS))
+        except Exception as error:
+            yield html.note(message_of(error)), ""
+            return
+        yield "", ""
 
     def show_card(self, explained: CachedExplanation | None, current: str) -> str:
         """Return the card of the heatmap that the page shows now, or the current content if it has no card yet."""
@@ -95,13 +143,18 @@ class PageHandlers:
         if explained is None or not chosen:
             yield html.note("Drop an image, and choose the methods to compare."), [], ()
             return
-        gallery: list[tuple[Image.Image, str]] = []
+        gallery: list[tuple[str, str]] = []
         explanations: list[Explanation] = []
         problems: list[str] = []
-        for method in chosen:
+        # files, because Gradio would write images again at every step, while the browser reads them
+        thumbnails = self.folder / secrets.token_hex(16)
+        thumbnails.mkdir()
+        for number, method in enumerate(chosen):
+            path = thumbnails / f"{number}.jpg"
             try:
                 explanation = self.session.explain_by(method, explained)
-                gallery.append((_thumbnail(explanation.overlay()), explanation.method))
+                _thumbnail(explanation.overlay()).save(path, quality=90)
+                gallery.append((str(path), explanation.method))
                 explanations.append(explanation)
             except Exception as error:
                 problems.append(f"{method}: {message_of(error)}")
@@ -159,9 +212,18 @@ class PageHandlers:
         return path.resolve().is_relative_to(self.folder.resolve())
 
 
-def layer_choices(layers: list[str]) -> list[str | tuple[str, str]]:
-    """Return the choices of layers, of which the first is the default."""
-    return [(f"{layers[0]} (default)", layers[0]), *layers[1:]]
+def _answered(explanation: Explanation) -> Iterator[int]:
+    """Check an explanation in another thread; yield the number of questions answered so far."""
+    steps: SimpleQueue[int | None] = SimpleQueue()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(copy_context().run, explanation.check, steps.put)
+        future.add_done_callback(lambda _: steps.put(None))
+        yield from iter(steps.get, None)
+        future.result()
+
+
+def _is_image(upload: object, name: object) -> bool:
+    return isinstance(upload, dict) and Path(str(upload.get("path"))).name == name
 
 
 def no_choices(error: Exception) -> tuple[Any, ...]:

@@ -6,12 +6,16 @@ import base64
 import io
 from html import escape
 
+import numpy as np
+
 from fusioncam.app.cached_explanation import CachedExplanation
 from fusioncam.app.files import MAX_BYTES, MAX_PIXELS
 from fusioncam.app.session import ClassPrediction
 from fusioncam.explanations.explanation import Explanation
+from fusioncam.explanations.region_effect import RegionEffect
 from fusioncam.trust.card import TrustCard
 from fusioncam.trust.rendering import CardView
+from fusioncam.visualization import DEFAULT_COLORMAP, colourise
 
 HEAD = """<header class="fc-head"><h1>Which part of the image supports the class?</h1>
 <p>Drop an image. The heatmap shows which parts of it support a class, and the card shows how far to trust the
@@ -26,6 +30,7 @@ SERVER_ERROR = "An error occurred on the server, not in your image; the log of t
 MEASURING = """<section class="fc-card fc-waits" aria-busy="true"><p>Measuring how far to trust this heatmap …</p>
 </section>"""
 THETA_MOVED = """<section class="fc-card"><p>Release theta to measure this heatmap too.</p></section>"""
+PLACE = """<div class="fc-place">Click on the heatmap to learn how much a place matters.</div>"""
 _MAP_NAMES = {"denoised": "gradient map", "region": "region map", "union": "union"}
 
 
@@ -39,18 +44,17 @@ def class_choice(prediction: ClassPrediction) -> str:
     return f"{prediction.name} · {prediction.probability:.1%}"
 
 
-def facts(explained: CachedExplanation) -> str:
+def facts(explained: CachedExplanation, colormap: str = DEFAULT_COLORMAP) -> str:
     """Return the class, the method, the layer, the cost and the gains of the heatmap that is shown."""
-    return facts_of(explained.explanation)
+    return facts_of(explained.explanation, colormap)
 
 
-def facts_of(explanation: Explanation) -> str:
+def facts_of(explanation: Explanation, colormap: str = DEFAULT_COLORMAP) -> str:
     """Return the class, the method, the layer, the cost and the gains of a heatmap."""
     digits = 1 if explanation.seconds < 10 else 0
     partial = f" and {explanation.partial_passes:,} partial" if explanation.partial_passes else ""
     lines = [
-        f'<span class="fc-scale">0<i></i>1</span><strong>{escape(explanation.class_name)}</strong> '
-        f"{explanation.probability:.1%}",
+        f"{_scale(colormap)}<strong>{escape(explanation.class_name)}</strong> {explanation.probability:.1%}",
         f"<code>{escape(explanation.method)}</code> at <code>{escape(explanation.layer)}</code> of "
         f"{escape(explanation.model)} · {explanation.passes:,} passes{partial} · {explanation.seconds:.{digits}f} s",
     ]
@@ -58,6 +62,25 @@ def facts_of(explanation: Explanation) -> str:
         gains = " · ".join(f"{_MAP_NAMES[name]} {gain:+.3f}" for name, gain in explanation.gains.items())
         lines.append(f"gain in probability over the empty image: {gains}")
     return f'<div class="fc-facts"><p>{"</p><p>".join(lines)}</p></div>'
+
+
+def place(class_name: str, effect: RegionEffect) -> str:
+    """Return what the class's probability is without a place of the image, and with that place alone."""
+    parts = f"without this place {effect.without:.1%} · this place alone {effect.alone:.1%}"
+    name = f"<strong>{escape(class_name)}</strong> {effect.whole:.1%}"
+    return f'<div class="fc-place" role="status">{name} · {parts}</div>'
+
+
+def progress(answered: int, total: int) -> str:
+    """Return how many questions of the card are answered."""
+    return f'<p class="fc-progress" role="status">{answered} of {total} questions answered</p>'
+
+
+def _scale(colormap: str) -> str:
+    """Return the colours from 0 to 1."""
+    ramp = colourise(np.linspace(0, 1, 9, dtype=np.float32)[None], (9, 1), colormap)[0]
+    colours = ", ".join(f"rgb({red:.0f} {green:.0f} {blue:.0f})" for red, green, blue in 255 * ramp)
+    return f'<span class="fc-scale">0<i style="background: linear-gradient(90deg, {colours})"></i>1</span>'
 
 
 def frame(explanation: Explanation) -> str:

@@ -110,6 +110,12 @@ class Session:
         others = [layer.name for layer in network.layers.candidates(x) if layer.name != default]
         return [default, *reversed(others)]
 
+    def layer_sizes(self, model: str) -> dict[str, str]:
+        """Return the size of the feature maps of each layer as text."""
+        network = self._model(model)
+        candidates = network.layers.candidates(network.preprocessing.blank_input())
+        return {layer.name: " x ".join(map(str, layer.shape[1:])) for layer in candidates}
+
     def predict_classes(self, image: Image.Image, model: str) -> list[ClassPrediction]:
         """Return the ``TOP_CLASSES`` most probable classes, the most probable first."""
         network = self._model(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -156,13 +156,18 @@ class Explanation(Regions):
         """The trust card, or None until :meth:`check` is called."""
         return self.__dict__.get("_card")
 
-    def check(self) -> TrustCard:
+    def check(self, report: Callable[[int], None] | None = None) -> TrustCard:
         """Measure how far this heatmap can be trusted; later calls return the same card.
 
-        This takes some seconds: see :func:`fusioncam.trust.check`. Raises :class:`MethodError` for an explanation
-        that was pickled, because its network was not.
+        This takes some seconds: see :func:`fusioncam.trust.check`. ``report`` is called with the number of questions
+        answered so far. Raises :class:`MethodError` for an explanation that was pickled without its network.
         """
-        return self._card
+        if self.card is None:
+            one, fusion = self.provenance, self.ingredients
+            case = one.model, one.x, one.target, self.heatmap, one.method
+            self.__dict__["_card"] = trust_check(*case, ingredients=fusion, report=report)
+        card: TrustCard = self.__dict__["_card"]
+        return card
 
     def by(self, method: str | Method) -> Explanation:
         """Explain the same class of the same image at the same layer by another method, without opening the image.
@@ -170,30 +175,20 @@ class Explanation(Regions):
         Raises :class:`MethodError` for an explanation that was pickled, because its network was not.
         """
         name, other = as_method(method)
-        provenance = self._require_provenance()
+        provenance = self.provenance
         with cached_passes():
             output = MethodOutput.compute(provenance.model, provenance.x, provenance.target, other)
         return replace(self, method=name, _provenance=replace(provenance, method=other), **output.of_image(0))
 
-    def _require_provenance(self) -> Provenance:
+    @property
+    def provenance(self) -> Provenance:
+        """The network, the input, the method and the target; raises :class:`MethodError` after pickling."""
         if self._provenance is None:
             raise MethodError(
                 "this explanation has no network, because it was pickled: check it before pickling, or call "
                 "fusioncam.trust.check(...) with the network, the image and the heatmap"
             )
         return self._provenance
-
-    @cached_property
-    def _card(self) -> TrustCard:
-        provenance = self._require_provenance()
-        return trust_check(
-            provenance.model,
-            provenance.x,
-            provenance.target,
-            self.heatmap,
-            provenance.method,
-            ingredients=self.ingredients,
-        )
 
     def facts(self) -> dict[str, Any]:
         """Return everything but the pixels, ready for JSON."""

@@ -59,6 +59,7 @@ def check(
     method: str | Method,
     *,
     ingredients: FusionComponents | None = None,
+    report: Callable[[int], None] | None = None,
 ) -> TrustCard:
     """Measure how reliable a heatmap ``(*s)`` of one image ``x`` ``(1, C, *s)`` is for the class ``target``.
 
@@ -66,7 +67,7 @@ def check(
     ``method`` is the method that made the heatmap. It runs again for noisy images, for another class, and on a copy
     of the network whose last layers are randomised; a method with a budget of masks runs with at most 64.
     ``ingredients`` are the components of Union-CAM and Fusion-CAM, without a batch dimension. The level of a question
-    that cannot be measured is "unknown", with the reason.
+    that cannot be measured is "unknown", with the reason. ``report`` is called with the number of questions answered.
 
     Raises :class:`ShapeError` for other shapes, :class:`TargetError` for a class that the network does not have, and
     :class:`NonFiniteError` for NaN in the heatmap or the scores.
@@ -76,7 +77,8 @@ def check(
     heatmap = as_heatmaps(heatmap)
     kept = kept_random_state(model.device)
     with kept, count_passes() as counter, uncached(), cached_passes(), without_flat_warnings(), without_graph():
-        questions = tuple(_questions(_case(model, x, target, heatmap, method), ingredients))
+        answered = _questions(_case(model, x, target, heatmap, method), ingredients)
+        questions = tuple(_reported(answered, report or (lambda _: None)))
     level, words = levels.overall(questions)
     if model.runner.randomness(x).is_random:
         words = f"{levels.sentence(model.runner.randomness(x))} {words}"
@@ -120,6 +122,12 @@ def _questions(case: Case, ingredients: FusionComponents | None) -> Iterator[Que
     yield from _image_questions(case)
     yield _agreement_question(case, ingredients)
     yield from _regeneration_questions(case)
+
+
+def _reported(questions: Iterator[Question], report: Callable[[int], None]) -> Iterator[Question]:
+    for number, question in enumerate(questions, 1):
+        report(number)
+        yield question
 
 
 def _image_questions(case: Case) -> Iterator[Question]:

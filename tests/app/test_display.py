@@ -1,0 +1,146 @@
+"""How the page shows a heatmap, what a place matters, and the link that holds what was chosen."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fusioncam.app.display import WIPE, probe, restyle, show_view
+from fusioncam.app.handlers import PageHandlers
+from fusioncam.app.link import EXAMPLES, Link, store_examples
+from fusioncam.app.session import Session
+from fusioncam.errors import ImageError, SettingError, ShapeError
+from fusioncam.explanations.region_effect import disc, region_effect
+from samples import photo
+
+MODEL = "samples:small"
+
+
+@pytest.fixture(scope="module")
+def session():
+    """Open a session of the small network."""
+    return Session.open([MODEL], device="cpu")
+
+
+@pytest.fixture
+def explained(session):
+    """Explain the cat by Grad-CAM."""
+    return session.explain(photo(), "cat.png", model=MODEL, method="grad-cam")
+
+
+def click(x, y):
+    """Return the event of a click."""
+    return SimpleNamespace(index=[x, y])
+
+
+def test_colours_and_opacity_change_the_overlay(explained):
+    """Opacity 0 shows the image alone; values that the page does not offer are refused."""
+    overlay, facts = restyle(explained, 0.9, "viridis")
+    assert np.asarray(overlay).tolist() == np.asarray(explained.explanation.overlay(0.9, colormap="viridis")).tolist()
+    assert facts != restyle(explained, 0.9, "turbo")[1]
+    assert restyle(None, 0.5, "turbo") is None
+    for opacity, colormap in (("1", "turbo"), (2, "turbo"), (0.5, "hot"), (0.5, ["turbo"])):
+        with pytest.raises(SettingError):
+            restyle(explained, opacity, colormap)
+
+
+def test_before_and_after_have_one_size(explained):
+    """The slider has the image and its overlay; without a heatmap it is hidden."""
+    heatmap, wipe = show_view(WIPE, explained, 0.6, "turbo")
+    before, after = wipe["value"]
+
+    assert (heatmap["visible"], wipe["visible"]) == (False, True)
+    assert before.size == after.size == photo().size
+    assert np.asarray(before).tolist() == np.asarray(photo()).tolist()
+    assert show_view(WIPE, None, 0.6, "turbo")[1]["visible"] is False
+
+
+def test_a_place_is_measured_where_it_was_clicked(explained):
+    """The disc is at the same share of what the network received, and a ring is drawn there."""
+    explanation = explained.explanation
+    (left, top, right, bottom), size = explanation.frame
+    x, y = left + 0.25 * (right - left), top + 0.75 * (bottom - top)
+    overlay, text = probe(explained, 0.6, "turbo", click(x, y))
+    effect = region_effect(explanation, disc(tuple(explanation.heatmap.shape), 0.25, 0.75, 0.125))
+
+    assert overlay.size == size
+    assert f"without this place {effect.without:.1%} · this place alone {effect.alone:.1%}" in text
+    changed = np.any(np.asarray(overlay) != np.asarray(explanation.overlay()), axis=2)
+    rows, columns = np.nonzero(changed)
+    assert (columns.mean(), rows.mean()) == pytest.approx((x, y), abs=2)
+
+
+@pytest.mark.parametrize("index", [None, 3, [1], ["a", "b"], {"x": 1}])
+def test_other_events_than_clicks_are_refused(explained, index):
+    """A browser may send anything."""
+    with pytest.raises(ImageError, match="click on a place"):
+        probe(explained, 0.6, "turbo", SimpleNamespace(index=index))
+
+
+def test_places_that_the_network_did_not_receive_are_refused(explained):
+    """So is a heatmap that has expired."""
+    with pytest.raises(ImageError, match="did not receive this part"):
+        probe(explained, 0.6, "turbo", click(-5, 10))
+    with pytest.raises(ImageError, match="has expired"):
+        probe(None, 0.6, "turbo", click(1, 1))
+
+
+def test_effect_of_regions_by_hand(explained):
+    """Without nothing, or with everything alone, the probability is that of the image."""
+    explanation = explained.explanation
+    nothing = torch.zeros_like(explanation.heatmap)
+    effect = region_effect(explanation, nothing)
+    assert effect.without == pytest.approx(explanation.probability, abs=1e-5)
+    assert region_effect(explanation, 1 - nothing).alone == pytest.approx(explanation.probability, abs=1e-5)
+    assert region_effect(explanation, 1 - nothing).without == pytest.approx(effect.alone, abs=1e-6)
+    with pytest.raises(ShapeError, match="the region must have the size of the heatmap"):
+        region_effect(explanation, torch.zeros(2, 3))
+
+
+def test_progress_of_the_card(session, tmp_path):
+    """Each question is counted, and the line disappears at the end; an error becomes a note."""
+    explained = session.explain(photo(), "cat.png", model=MODEL, method="grad-cam")
+    steps = list(PageHandlers(session, tmp_path).check_steps(explained))
+
+    assert [text for _, text in steps[:2]] == [
+        f'<p class="fc-progress" role="status">{number} of 6 questions answered</p>' for number in (1, 2)
+    ]
+    assert len(steps) == 7
+    assert steps[-1] == ("", "")
+    assert explained.explanation.card is not None
+    note, text = list(PageHandlers(session, tmp_path).check_steps(SimpleNamespace(explanation=None)))[-1]
+    assert "error occurred" in note
+    assert text == ""
+
+
+def test_a_link_restores_what_was_chosen(session, tmp_path):
+    """Names that the page does not offer are ignored."""
+    examples = store_examples(tmp_path)
+    link = Link(session, tuple(examples))
+    given = {"image": "coffee.jpg", "method": "grad-cam", "opacity": "0.8", "colormap": "magma", "layer": "conv"}
+    image, model, *chosen, wanted = link.read(SimpleNamespace(query_params=given))
+    assert image == str(tmp_path / "examples" / "coffee.jpg")
+    assert model == gr.skip()
+    assert chosen == ["grad-cam", 0.8, "magma"]
+
+    handlers = PageHandlers(session, tmp_path)
+    upload = {"path": image}
+    assert handlers.update_choices(upload, MODEL, wanted)[1]["value"] == "conv"
+    assert handlers.update_choices(upload, MODEL, wanted | {"layer": "none", "target": "9"})[1]["value"] == "act"
+    assert handlers.update_choices(upload, MODEL, wanted | {"image": "other.png"})[1]["value"] == "act"
+    odd = {"image": "../etc", "model": "x", "method": "rise", "opacity": "nan", "colormap": "hot"}
+    assert link.read(SimpleNamespace(query_params=odd)) == (*[gr.skip()] * 5, {})
+
+
+def test_examples_are_those_of_the_demo(tmp_path):
+    """Three free images, copied to where the server may open them."""
+    paths = store_examples(tmp_path)
+    assert [path.name for path in paths] == list(EXAMPLES)
+    for path in paths:
+        with Image.open(path) as image:
+            assert image.format == "JPEG"
