@@ -35,7 +35,7 @@ def colour_tables() -> list[ColourTable]:
     even = [_table(f"cm-{name}", colours[name], np.ones(_SAMPLES)) for name in COLOUR_MAPS]
     following = [_table(f"cm-{name}-fade", colours[name], np.minimum(1, grey / _FULL_HEAT)) for name in COLOUR_MAPS]
     differences = np.where(grey[:, None] < 0.5, _LESS, _MORE)
-    return [*even, *following, _table("cm-difference", differences, np.minimum(1, 3 * np.abs(grey - 0.5)))]
+    return [*even, *following, _table("cm-difference", differences, np.minimum(1, 5 * np.abs(grey - 0.5)))]
 
 
 def _table(name: str, colours: NDArray[np.float64], opacity: NDArray[np.float64]) -> ColourTable:
