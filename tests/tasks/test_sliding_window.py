@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fusioncam import METHODS, METRICS, ExplainedModel, VolumePreprocessing, explain
 from fusioncam.errors import SettingError, ShapeError
 from fusioncam.functional.windows import blended, part_of, windows_of
-from fusioncam.tasks import SlidingWindow
+from fusioncam.tasks import Segmentation, SlidingWindow
 from scans import Spot
 
 SPOT = (..., slice(8, 12), slice(1, 5), slice(8, 12))
@@ -74,6 +74,14 @@ def test_scores_are_those_of_the_windows(x):
     rows = torch.stack([Limited()(part_of(x, window)) for window in windows_of((14,) * 3, (8,) * 3, 0.25)])
     torch.testing.assert_close(model().logits(x), rows.amax(0).detach())
     torch.testing.assert_close(model(reduce="mean").logits(x), rows.mean(0).detach())
+
+
+def test_a_segmentation_network_is_explained_before_its_answer(x):
+    """As without windows."""
+    network = nn.Sequential(nn.Conv3d(1, 4, 3, 2, 1), nn.ReLU(), nn.Conv3d(4, 2, 1), nn.Upsample(scale_factor=2))
+    alone = ExplainedModel(Segmentation(network)).layer_for(x[..., :8, :8, :8])
+    assert ExplainedModel(SlidingWindow(Segmentation(network), (8, 8, 8))).layer_for(x) == f"wrapped.{alone}"
+    assert alone != "wrapped"
 
 
 def test_a_batch_equals_single_inputs(x):

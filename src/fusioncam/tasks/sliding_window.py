@@ -37,6 +37,13 @@ class SlidingWindow(Wrapper):
             raise SettingError(f"overlap must be from 0 to below 1, got {overlap!r}")
         require_known("reduce", reduce, REDUCTIONS)
         self.size, self.overlap, self.reduce = tuple(size), overlap, reduce
+        # of a segmentation network, whose default layer is before its answer
+        self.returns_maps: bool = getattr(network, "returns_maps", False)
+
+    @property
+    def row_labels(self) -> tuple[str, ...] | None:
+        """The names that the network's own wrapper knows."""
+        return getattr(self.wrapped, "row_labels", None)
 
     def windows(self, x: Tensor) -> list[Window]:
         """Return the slices of each window of ``x`` ``(N, C, *s)``; raise :class:`ShapeError` for another rank."""
