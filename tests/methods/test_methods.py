@@ -564,7 +564,8 @@ def test_layer_of_the_method_overrides_the_model():
 def test_flipping_the_input_flips_the_heatmap():
     """A network that is symmetric in left and right yields mirrored heatmaps for mirrored images."""
     toy, x, target = problem("linear")
-    for name in sorted({*ON_TOYS} - {*WITH_NOISE}):
+    # the windows of occlusion begin at the left border, and the last one is cut off
+    for name in sorted({*ON_TOYS} - {*WITH_NOISE, "occlusion"}):
         mirrored = heatmaps_of(name, toy, x.flip(-1), target)
         torch.testing.assert_close(mirrored, heatmaps_of(name, toy, x, target).flip(-1))
 

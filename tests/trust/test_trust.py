@@ -381,7 +381,7 @@ def test_a_class_with_a_probability_of_chance():
 def test_a_method_with_too_many_passes_is_stopped():
     """The method is stopped at the limit, and the card names the metrics to use instead."""
     model, x, target, heatmap = toy()
-    card = check(model, x, target, heatmap, METHODS["rise"])
+    card = check(model, x, target, heatmap, METHODS["hsic"])
     for name in NAMES[3:]:
         assert f"more than {MOST_PASSES} passes" in question(card, name).words
         assert levels_of(card)[name] == "unknown"
