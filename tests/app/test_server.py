@@ -150,7 +150,7 @@ def test_the_server_opens_no_path(site, path, marked):
     assert "root:" not in json.dumps(ended)
     assert "def test" not in json.dumps(ended)
 
-    ended = send_event(site, event_number(site, "update_choices"), [image, MODEL])
+    ended = send_event(site, event_number(site, "update_choices"), [image, MODEL, None])
     assert not ended["success"] or "must be uploaded" in ended["output"]["data"][0]
 
 
@@ -160,7 +160,7 @@ def test_the_server_fetches_no_address(site, address):
     """Addresses are rejected as images and as paths."""
     image = {"path": address, "meta": {"_type": "gradio.FileData"}}
     with pytest.raises(httpx.HTTPStatusError, match="403"):
-        send_event(site, event_number(site, "update_choices"), [image, MODEL])
+        send_event(site, event_number(site, "update_choices"), [image, MODEL, None])
 
     assert httpx.get(f"{site}gradio_api/file={address}", timeout=60).status_code == 403
 
@@ -173,20 +173,20 @@ def test_the_server_returns_no_file_of_its_own(site, path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", range(1, 6))
+@pytest.mark.parametrize("place", range(1, 8))
 @pytest.mark.parametrize("value", [None, 7, "x", [], {"a": [{"b": 1}]}, "../../etc/passwd"])
 def test_events_accept_any_values(site, capfd, place, value):
     """Invalid values are answered by a note, without a traceback."""
     path = {"path": upload_file(site, CAT), "meta": {"_type": "gradio.FileData"}}
-    data = [path, MODEL, "act", "fusion-cam", "0", 10]
+    data = [path, MODEL, "act", "fusion-cam", "0", 0.6, "turbo", 10]
     data[place] = value
     config = httpx.get(f"{site}config", timeout=60).json()
     own = (one for one in config["dependencies"] if one["api_visibility"] == "private")
-    event = next(one["id"] for one in own if len(one["inputs"]) == 6)
+    event = next(one["id"] for one in own if len(one["inputs"]) == len(data))
     ended = send_event(site, event, data)
 
     assert ended["success"]
-    fine = (place, value) in ((2, None), (4, None), (5, 7), (5, None))
+    fine = (place, value) in ((2, None), (4, None), (7, 7), (7, None))
     assert ("fc-note" in ended["output"]["data"][0]) != fine
     assert html.SERVER_ERROR not in ended["output"]["data"][0]
     assert "Traceback" not in capfd.readouterr().err

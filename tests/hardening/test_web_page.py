@@ -197,7 +197,7 @@ def join(site, path, visitor):
     config = httpx.get(f"{site}config", timeout=60).json()
     event = next(one["id"] for one in config["dependencies"] if one["api_name"] == "update_choices")
     image = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    body = {"data": [image, "samples:small"], "fn_index": event, "session_hash": visitor}
+    body = {"data": [image, "samples:small", None], "fn_index": event, "session_hash": visitor}
     return httpx.post(f"{site}gradio_api/queue/join", json=body, timeout=60)
 
 
