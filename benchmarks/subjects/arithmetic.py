@@ -1,6 +1,6 @@
 """Compare the arithmetic of masked passes with the peak of the processor.
 
-The peak is the fastest product of two square float32 matrices that PyTorch computes with all threads; the arithmetic
+The peak is the fastest product of two square float32 matrices, in PyTorch or OpenVINO, with all threads; the arithmetic
 of a pass is what `torch.utils.flop_counter` counts, two operations for each multiplication with its addition.
 Weights are random: nothing is downloaded, and the cost of a pass does not depend on them.
 """
@@ -8,20 +8,24 @@ Weights are random: nothing is downloaded, and the cost of a pass does not depen
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import figures
 from fusioncam import Speed
 from fusioncam.benchmark.throughput import example_input, masked_rate, random_masks
+from fusioncam.inference.engines.openvino_network import properties
 from harness import Source, Subject, at_speed, timed
 from meta import say
 
 from .networks import NETWORKS
 
-SIDES = (1024, 2048, 4096)
+SIDES = (1024, 2048)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Arithmetic(Subject):
             for repeat in range(self.repeats):
                 say(f"{self.name}: {network} {repeat + 1} of {self.repeats}")
                 rates = {name: masked_rate(one, x, target, masks) for name, one in models.items()}
-                measured = {"operations": operations, "peak": peak(self.device), "rates": rates}
+                measured = {"operations": operations, "peak": peak(self.device, self.engine), "rates": rates}
                 yield {"image": f"random colours, repeat {repeat + 1}", "network": network, **measured}
 
     def figures(self, rows):
@@ -89,14 +93,33 @@ def counted(model, x):
     return counter.get_total_flops()
 
 
-def peak(device, seconds=0.5):
+def peak(device, engine, seconds=0.3):
     """Return the operations a second of the fastest product of matrices."""
-    return max(_product(side, device, seconds) for side in SIDES)
+    products = [partial(_product, *torch.randn(2, side, side, device=device)) for side in SIDES]
+    if engine == "openvino":
+        products += [_product_in_openvino(side) for side in SIDES]
+    rates = [_rate(product, seconds) for product in products]
+    return max(2 * side**3 * rate for side, rate in zip(cycle(SIDES), rates, strict=False))
 
 
-def _product(side, device, seconds):
-    first, second = torch.randn(2, side, side, device=device)
-    once, _ = timed(lambda: first @ second)
-    times = max(1, round(seconds / once))
-    took, _ = timed(lambda: [first @ second for _ in range(times)])
-    return 2 * side**3 * times / took
+def _product(first, second):
+    return first @ second
+
+
+def _product_in_openvino(side):
+    """Return a function that multiplies two matrices in OpenVINO."""
+    import openvino
+    from openvino import opset13
+
+    first, second = np.random.default_rng(0).normal(size=(2, side, side)).astype(np.float32)
+    given = opset13.parameter([side, side], np.float32)
+    model = openvino.Model([opset13.matmul(given, opset13.constant(second), False, False)], [given])
+    compiled = openvino.Core().compile_model(model, "CPU", properties(1, torch.get_num_threads(), torch.float32))
+    return partial(compiled.create_infer_request().infer, [first], share_inputs=True, share_outputs=True)
+
+
+def _rate(call, seconds):
+    """Return the calls a second, after one to warm up."""
+    call()
+    times = max(1, round(seconds / timed(call)[0]))
+    return times / timed(lambda: [call() for _ in range(times)])[0]
