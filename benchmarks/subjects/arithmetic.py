@@ -1,7 +1,8 @@
 """Compare the arithmetic of masked passes with the peak of the processor.
 
 The peak is that of the fastest product of two square float32 matrices, in PyTorch or OpenVINO, with all threads.
-The arithmetic of a pass is what `torch.utils.flop_counter` counts: a multiplication with its addition is two operations.
+The arithmetic of a pass is what `torch.utils.flop_counter` counts, with two operations for each multiplication and
+its addition.
 Weights are random: nothing is downloaded, and the cost of a pass does not depend on them.
 """
 
