@@ -10,6 +10,18 @@ from fusioncam import METHODS
 
 # methods that need a vision transformer
 OF_TRANSFORMERS = ("legrad", "grad-eclip", "attention-rollout", "attention-relevance")
+# methods that draw random numbers, whose heatmaps do not mirror with the image
+WITH_NOISE = (
+    "smooth-grad-cam++",
+    "expected-grad-cam",
+    "expected-gradients",
+    "ss-cam",
+    "rise",
+    "hsic",
+    "d-rise",
+    "augmented",
+    "random",
+)
 # the first method of each family, and those with network requirements of their own
 REPRESENTATIVES = {
     "cam",

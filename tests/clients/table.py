@@ -17,7 +17,7 @@ class Client:
     """A network of a library: how it is made, what its users write, and how plain autograd reads it."""
 
     name: str
-    library: str
+    package: str
     make: str
     code: str
     layer: str

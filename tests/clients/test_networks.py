@@ -16,7 +16,7 @@ from clients.table import CLIENTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
-each = pytest.mark.parametrize("client", CLIENTS, ids=lambda one: f"{one.library}-{one.name.split(',')[0]}")
+each = pytest.mark.parametrize("client", CLIENTS, ids=lambda one: f"{one.package}-{one.name.split(',')[0]}")
 
 
 def mean_of_predicted(logits):
@@ -129,5 +129,5 @@ def test_the_page_lists_every_client():
     """With the lines of code that the tests run."""
     rows = re.findall(r"^\| `?([\w ]+?)`? \| (.*?) \| .* \| (\d+) \|$", PAGE.read_text(), re.MULTILINE)
     stated = {(library, name): int(lines) for library, name, lines in rows}
-    tested = {(one.library, one.name): one.lines for one in CLIENTS}
+    tested = {(one.package, one.name): one.lines for one in CLIENTS}
     assert {key: stated.get(key) for key in tested} == tested

@@ -23,7 +23,7 @@ from fusioncam.methods.legrad import LeGrad
 from fusioncam.methods.multi_layer import PolyCAM
 from fusioncam.methods.score_cam import ISCAM, SSCAM, ScoreCAM
 from problems import LAYER, PROBLEMS, TESTED, TWINS, heatmaps_of
-from selection import OF_TRANSFORMERS, REPRESENTATIVES, WAYS, slow_unless
+from selection import OF_TRANSFORMERS, REPRESENTATIVES, WAYS, WITH_NOISE, slow_unless
 from toys import Exploding, problem
 from twins import attention, ensembles, gradient, region
 
@@ -54,17 +54,6 @@ USING_THE_NETWORK = [name for name in METHODS if name not in BASELINES]
 LONGEST = ("shapley-cam", "volume")
 # every problem once, and those with constant channels with other random numbers too
 SEEDED = [*product(PROBLEMS, [0]), *(((name, toy_name), 1) for name, toy_name in PROBLEMS if toy_name == "dead")]
-WITH_NOISE = (
-    "smooth-grad-cam++",
-    "expected-grad-cam",
-    "expected-gradients",
-    "ss-cam",
-    "rise",
-    "hsic",
-    "d-rise",
-    "augmented",
-    "random",
-)
 
 
 def problem_for(name):

@@ -16,7 +16,7 @@ from families import ALL, FAMILIES, heatmaps_of, problem, quick
 from fusioncam import METHODS, ExplainedModel
 from fusioncam.errors import MethodError
 from fusioncam.functional.heatmaps import minmax, upsample, weighted_sum
-from selection import OF_TRANSFORMERS, REPRESENTATIVES, WAYS
+from selection import OF_TRANSFORMERS, REPRESENTATIVES, WAYS, WITH_NOISE
 from twins import attention
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -132,20 +132,6 @@ def test_grad_cam_differs_where_the_head_depends_on_location(name):
     grad, hires = (heatmaps_of(name, method, 0, 1)[0] for method in ("grad-cam", "hires-cam"))
 
     assert (grad - hires).abs().max() > 1e-3
-
-
-# methods that draw noise do not mirror with the image
-WITH_NOISE = (
-    "smooth-grad-cam++",
-    "expected-grad-cam",
-    "expected-gradients",
-    "ss-cam",
-    "rise",
-    "hsic",
-    "d-rise",
-    "augmented",
-    "random",
-)
 
 
 def symmetric_cnn(channels=6):

@@ -109,7 +109,10 @@ class Explanation(Regions):
 
         Raises :class:`SettingError` for an opacity or level outside [0, 1], and :class:`UnknownNameError`.
         """
-        style = OverlayStyle(opacity, colormap, fade, contour, colorbar)
+        return self._drawn(OverlayStyle(opacity, colormap, fade, contour, colorbar), boxes, view)
+
+    def _drawn(self, style: OverlayStyle, boxes: bool, view: str) -> Image.Image:
+        """Return the image under the heatmap in a style."""
         named = self.named_box | ({box: "" for box in heatmap_boxes(self.heatmap)} if boxes else {})
         return draw(self.image, self.heatmap, self.whole, style, boxes=named, view=view)
 

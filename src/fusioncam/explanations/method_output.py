@@ -36,13 +36,13 @@ class MethodOutput:
     def compute(cls, model: ExplainedModel, x: Tensor, target: Targets, method: Method) -> MethodOutput:
         """Run the method; raise :class:`ShapeError` if it does not return heatmaps."""
         began = time.perf_counter()
-        with count_passes() as counter, track_cost() as ledger:
+        with count_passes() as counter, track_cost() as costs:
             heatmaps = validated_on_cpu(method(model, x, target), x, method)
             compute_ingredients = getattr(method, "ingredients", None)
             ingredients = compute_ingredients(model, x, target) if compute_ingredients else None
             layer = getattr(method, "layer", None) or _default_layer(model, x)
         seconds = time.perf_counter() - began
-        return cls(heatmaps, ingredients, layer, counter.passes, counter.partial, seconds, ledger.standalone())
+        return cls(heatmaps, ingredients, layer, counter.passes, counter.partial, seconds, costs.standalone())
 
     def of_image(self, index: int) -> dict[str, Any]:
         """Return the fields of an explanation that belong to one image; costs are divided among the images."""

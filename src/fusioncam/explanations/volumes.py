@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from fusioncam.errors import SettingError, ShapeError
 from fusioncam.explanations.explanation import Explanation, Raw
 from fusioncam.explanations.items import Item
 from fusioncam.functional.regions import Threshold
-from fusioncam.visualization import DEFAULT_COLORMAP, DEFAULT_OPACITY, Box, OverlayStyle, overlay, with_colorbar
+from fusioncam.visualization import Box, OverlayStyle, overlay, with_colorbar
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,23 +66,13 @@ class VolumeExplanation(Explanation):
         """Raise :class:`SettingError`: boxes are those of images."""
         raise SettingError("boxes are those of images: use mask(), the highlighted voxels of the file")
 
-    def overlay(
-        self,
-        opacity: float = DEFAULT_OPACITY,
-        *,
-        colormap: str = DEFAULT_COLORMAP,
-        fade: bool = True,
-        contour: float | None = None,
-        boxes: bool = False,
-        colorbar: bool = False,
-        view: str = "image",
-    ) -> Image.Image:
-        """Return slices of the volume under the coloured heatmap, as :meth:`Explanation.overlay`, without boxes."""
-        style = OverlayStyle(opacity, colormap, fade, contour)
+    def _drawn(self, style: OverlayStyle, boxes: bool, view: str) -> Image.Image:
+        """Return slices of the volume under the heatmap in a style, without boxes."""
+        single = replace(style, colorbar=False)
         heatmaps = self.view.slices.cut(self.full_heatmap.numpy(), self.view.grid)
         pairs = zip(self.view.images, heatmaps, strict=True)
-        whole = self.view.montage([overlay(image, heatmap, style) for image, heatmap in pairs])
-        return with_colorbar(whole, colormap) if colorbar else whole
+        whole = self.view.montage([overlay(image, heatmap, single) for image, heatmap in pairs])
+        return with_colorbar(whole, style.colormap) if style.colorbar else whole
 
     @classmethod
     def file_names(cls, stem: str, raw: Raw = ()) -> list[str]:

@@ -17,6 +17,7 @@ from fusioncam.metrics.faithfulness import CHOOSERS, AverageDrop
 from fusioncam.metrics.masking import as_masks, target_classes
 from fusioncam.metrics.removal import ROAD
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.model.masked_passes import background_of
 from fusioncam.model.scores import Target
 
 
@@ -43,8 +44,8 @@ class Coherency(Metric):
         """Return the coherency ``(N,)`` in [0, 1]."""
         masks = as_masks(heatmaps, model, x, self.resize)
         images = x.to(model.device)
-        fill = self.fill(images, masks) if callable(self.fill) else model.fill_pixels(images, self.fill)
-        masked = blend(images, masks, fill)
+        background = background_of(images, self.fill, model.preprocessing)
+        masked = blend(images, masks, background(torch.arange(len(images), device=images.device), masks))
         second = regenerate(method, model, masked, target_classes(model, x, target, self.classes)).to(masks)
         return coherency(masks, second)
 
