@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
+from gradio import processing_utils
 
 from fusioncam.app import run_server
 from fusioncam.app.session import Session
@@ -78,9 +80,10 @@ def session() -> Session:
 
 @pytest.fixture(scope="module")
 def site(session: Session) -> Iterator[str]:
-    """Return the address of a page that is served."""
-    with run_server(session) as address:
+    """Return the address of a page that is served; Gradio stores no image of it, as it rewrites files in place."""
+    with patch.object(processing_utils, "save_pil_to_cache") as store, run_server(session) as address:
         yield address
+    store.assert_not_called()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 from unittest.mock import patch
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusioncam.app.files import MAX_BYTES, MAX_PIXELS, open_upload, zip_explanations
+from fusioncam.app.files import MAX_BYTES, MAX_PIXELS, open_upload, store_image, zip_explanations
 from fusioncam.app.session import Session
 from fusioncam.errors import ImageError
 from samples import photo
@@ -92,3 +93,16 @@ def test_the_zip_file_contains_everything(session):
     assert facts["check"]["words"] == card.words
     assert "check" not in other
     assert Image.open(archive.open(f"{stems[1]}.png")).size == photo().size
+
+
+def test_stored_images_are_never_rewritten_in_place(tmp_path, monkeypatch):
+    """Equal images have one address, and who reads the file meanwhile sees it whole."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    path = Path(store_image(photo()))
+    content = path.read_bytes()
+    with path.open("rb") as reader:
+        assert store_image(photo()) == str(path)
+        assert path.stat().st_ino != os.fstat(reader.fileno()).st_ino
+        assert reader.read() == content
+    assert store_image(photo().rotate(90)) != str(path)
+    assert path.is_relative_to(tmp_path)

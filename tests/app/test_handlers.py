@@ -36,8 +36,9 @@ def explained(session: Session) -> CachedExplanation:
 
 
 @pytest.fixture
-def handlers(session: Session, tmp_path: Path) -> PageHandlers:
+def handlers(session: Session, tmp_path: Path, monkeypatch) -> PageHandlers:
     """Return the handlers of a page without uploads."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     return PageHandlers(session, tmp_path)
 
 
@@ -87,7 +88,7 @@ def test_handlers_fill_the_page(handlers, tmp_path):
     ]
     assert [value for _, value in layers["choices"]] == ["act", "conv"]
     assert re.fullmatch(r"act, \d+ x \d+ \(default\)", layers["choices"][0][0])
-    assert overlay.size == photo().size
+    assert Image.open(overlay).convert("RGB").size == photo().size
     assert "fusion-cam(budget=64)" in facts
     assert "Measuring" in card
     assert theta["value"] == 10

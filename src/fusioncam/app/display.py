@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from fusioncam.app import html
 from fusioncam.app.cached_explanation import CachedExplanation
+from fusioncam.app.files import store_image
 from fusioncam.errors import ImageError, SettingError
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.explanations.region_effect import disc, region_effect
@@ -30,10 +31,10 @@ def styled(explanation: Explanation, opacity: Any = DEFAULT_OPACITY, colormap: A
 
 
 def restyle(explained: CachedExplanation | None, opacity: Any, colormap: Any) -> tuple[Any, ...] | None:
-    """Return the overlay and the facts in other colours; None if there is no heatmap."""
+    """Return the file of the overlay, and the facts, in other colours; None if there is no heatmap."""
     if explained is None:
         return None
-    return styled(explained.explanation, opacity, colormap), html.facts(explained, str(colormap))
+    return store_image(styled(explained.explanation, opacity, colormap)), html.facts(explained, str(colormap))
 
 
 def show_view(view: object, explained: CachedExplanation | None, opacity: Any, colormap: Any) -> tuple[Any, ...]:
@@ -43,16 +44,13 @@ def show_view(view: object, explained: CachedExplanation | None, opacity: Any, c
     return gr.update(visible=not is_wipe), gr.update(visible=is_wipe, value=pair)
 
 
-def _before_and_after(explanation: Explanation, opacity: Any, colormap: Any) -> tuple[Image.Image, Image.Image]:
-    after = styled(explanation, opacity, colormap)
+def _before_and_after(explanation: Explanation, opacity: Any, colormap: Any) -> tuple[str, str]:
     whole = explanation.whole.open() if explanation.whole else None
-    return whole or explanation.image, after
+    return store_image(whole or explanation.image), store_image(styled(explanation, opacity, colormap))
 
 
-def probe(
-    explained: CachedExplanation | None, opacity: Any, colormap: Any, event: gr.SelectData
-) -> tuple[Image.Image, str]:
-    """Measure what the place of a click matters; return the overlay with a ring around it, and a sentence.
+def probe(explained: CachedExplanation | None, opacity: Any, colormap: Any, event: gr.SelectData) -> tuple[str, str]:
+    """Measure what the place of a click matters; return the overlay's file, with a ring around it, and a sentence.
 
     Raises :class:`ImageError` for a place that the network did not receive.
     """
@@ -69,7 +67,7 @@ def probe(
     height, width = explanation.heatmap.shape
     effect = region_effect(explanation, disc((height, width), x, y, _RADIUS))
     radius = _RADIUS * min((right - left) / across, (bottom - top) / down)
-    return _ringed(overlay, column, row, radius), html.place(explanation.class_name, effect)
+    return store_image(_ringed(overlay, column, row, radius)), html.place(explanation.class_name, effect)
 
 
 def _position(index: object) -> tuple[float, float]:

@@ -1,7 +1,8 @@
-"""Files that visitors send and receive: uploaded images, and explanations as a zip file."""
+"""Files that visitors send and receive: uploads, images that are shown, and explanations as a zip file."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable
 from itertools import chain
@@ -9,11 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile
 
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from fusioncam.data.images import open_image
 from fusioncam.errors import ImageError
 from fusioncam.explanations.explanation import Explanation
+from fusioncam.utils.files import atomic_write
 
 MAX_BYTES = 20 * 2**20
 MAX_PIXELS = 40_000_000
@@ -32,6 +35,20 @@ def open_upload(path: Path) -> Image.Image:
         raise ImageError(str(error).replace(str(path), path.name)) from None
     except OSError:
         raise ImageError(f"{path.name}: the file was deleted: choose the image again") from None
+
+
+def store_image(image: Image.Image) -> str:
+    """Store an image as a JPEG file of the server, and return its path; equal images have one file.
+
+    Gradio would write the file of an equal image again, while a browser reads it.
+    """
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    path = Path(get_upload_folder()) / hashlib.sha256(buffer.getvalue()).hexdigest() / "image.jpeg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:  # replaces an older one, so that it is not deleted for its age
+        file.write(buffer.getvalue())
+    return str(path)
 
 
 def zip_explanations(explanations: Iterable[Explanation]) -> bytes:

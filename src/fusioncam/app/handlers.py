@@ -25,7 +25,7 @@ from fusioncam.app import html
 from fusioncam.app.cached_explanation import CachedExplanation
 from fusioncam.app.choices import first_offered, layer_choices
 from fusioncam.app.display import EXPIRED, styled
-from fusioncam.app.files import open_upload, zip_explanations
+from fusioncam.app.files import open_upload, store_image, zip_explanations
 from fusioncam.app.session import Session
 from fusioncam.errors import FusionCamError, ImageError, InputTypeError
 from fusioncam.explanations.explanation import Explanation
@@ -87,7 +87,8 @@ class PageHandlers:
             return NO_EXPLANATION
         explained = self._explain(upload, model, layer, method, target, theta)
         theta_update = _HIDDEN if explained.theta is None else gr.update(visible=True, value=explained.theta)
-        overlay, visible = styled(explained.explanation, opacity, colormap), gr.update(visible=True)
+        overlay = store_image(styled(explained.explanation, opacity, colormap))
+        visible = gr.update(visible=True)
         shown = overlay, html.facts(explained, str(colormap)), html.MEASURING, theta_update, explained
         return *shown, visible, visible, "", [], ()
 
@@ -105,7 +106,7 @@ class PageHandlers:
             return None
         fused = explained.at_theta(theta)
         return (
-            styled(fused.explanation, opacity, colormap),
+            store_image(styled(fused.explanation, opacity, colormap)),
             html.facts(fused, str(colormap)),
             html.THETA_MOVED,
             gr.skip(),
@@ -146,15 +147,10 @@ class PageHandlers:
         gallery: list[tuple[str, str]] = []
         explanations: list[Explanation] = []
         problems: list[str] = []
-        # files, because Gradio would write images again at every step, while the browser reads them
-        thumbnails = self.folder / secrets.token_hex(16)
-        thumbnails.mkdir()
-        for number, method in enumerate(chosen):
-            path = thumbnails / f"{number}.jpg"
+        for method in chosen:
             try:
                 explanation = self.session.explain_by(method, explained)
-                _thumbnail(explanation.overlay()).save(path, quality=90)
-                gallery.append((str(path), explanation.method))
+                gallery.append((store_image(_thumbnail(explanation.overlay())), explanation.method))
                 explanations.append(explanation)
             except Exception as error:
                 problems.append(f"{method}: {message_of(error)}")
