@@ -264,6 +264,11 @@ def without_counterpart(x):
     return torch.special.bessel_j1(x)
 
 
+def in_numpy(x):
+    """Double features outside PyTorch."""
+    return torch.from_numpy(x.numpy() * 2)
+
+
 class Counting(Small):
     """Count passes in a buffer."""
 
@@ -286,6 +291,7 @@ REFUSED = {
     "draws": (lambda: Small(lambda x: F.dropout(x, 0.5, training=True)), "it draws random numbers (aten::"),
     "changes": (Counting, "a pass changes its parameters or buffers"),
     "operator": (lambda: Small(without_counterpart), "no counterpart of the operator aten::special_bessel_j1"),
+    "numpy": (lambda: Small(in_numpy), "OpenVINO returns other scores than PyTorch for Small"),
     "float64": (lambda: Small().double(), "needs a float32 network, and this one has float64"),
 }
 
