@@ -32,6 +32,7 @@ FEWER = {
     "rise": {"masks": 1000},
     "expected-grad-cam": {"samples": 20},
     "hsic": {"masks": 250},
+    "sobol": {"designs": 16},
 }
 PANELS = 4
 SIDE, GAP = 200, 4

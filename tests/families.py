@@ -327,6 +327,7 @@ QUICK = {
     "occlusion": {"cells": 2},
     "rise": {"masks": 8, "cells": 3},
     "hsic": {"masks": 8, "cells": 3},
+    "sobol": {"designs": 2, "cells": 2},
     "d-rise": {"masks": 8, "cells": 3},
     "meta-cam": {"partners": (GradCAM(), ScoreCAM(), AblationCAM(), FullGrad()), "top": (10.0, 30.0)},
     "augmented": {"samples": 1},

@@ -59,6 +59,7 @@ TWINS = {
     "occlusion": (region.occlusion, {"cells": 3}),
     "rise": (region.rise, {"masks": 70, "cells": 3}),
     "hsic": (region.hsic, {"masks": 16, "cells": 3}),
+    "sobol": (region.sobol, {"designs": 4, "cells": 3}),
     "d-rise": (region.rise, {"masks": 70, "cells": 3}),
     "union-cam": (fusion.union_cam, {}),
     "union-cam:official": (fusion.union_cam_official, {}),

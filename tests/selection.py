@@ -18,6 +18,7 @@ WITH_NOISE = (
     "ss-cam",
     "rise",
     "hsic",
+    "sobol",
     "d-rise",
     "augmented",
     "random",

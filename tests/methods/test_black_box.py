@@ -1,16 +1,19 @@
-"""Occlusion, HSIC, RISE with a budget and Expected Gradients, where the twins do not reach."""
+"""Occlusion, HSIC, Sobol attribution, RISE with a budget and Expected Gradients, where the twins do not reach."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from torch import nn
+from torch.quasirandom import SobolEngine
 
 from fusioncam import ExplainedModel
 from fusioncam.errors import SettingError, ShapeError, UnknownNameError
+from fusioncam.functional.dependence import total_sobol_indices
+from fusioncam.functional.heatmaps import minmax, upsample
 from fusioncam.functional.masks import RiseMasks, WindowMasks
 from fusioncam.inference.costs import count_passes
-from fusioncam.methods.black_box import HSIC, RISE, Occlusion
+from fusioncam.methods.black_box import HSIC, RISE, Occlusion, Sobol
 from fusioncam.methods.mask_prediction import predict_scores
 from fusioncam.methods.smoothing import ExpectedGradients
 from problems import heatmaps_of
@@ -65,6 +68,67 @@ def test_hsic_finds_the_only_cell_that_matters():
 
     assert all(heatmap[2:4, 4:].min() > 0.7 for heatmap in found)
     assert all(heatmap[:, :2].max() < 0.1 for heatmap in found)
+
+
+def test_total_indices_of_a_sum():
+    """Of a weighted sum of independent inputs: the share of each squared weight."""
+    weights = torch.tensor([3.0, 0, 1, 2], dtype=torch.float64)
+    pixels = weights.reshape(2, 2).repeat_interleave(3, 0).repeat_interleave(3, 1)
+    model, x = ExplainedModel(Weighted(pixels)), torch.ones(1, 1, 6, 6, dtype=torch.float64)
+
+    found = Sobol(cells=2, designs=1024, readout="logit")(model, x, 1)[0]
+
+    expected = minmax(upsample((weights.square() / 14).reshape(1, 2, 2), (6, 6)))[0]
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
+
+
+def test_total_indices_of_a_product():
+    """They count interactions: those of z_0 z_1 are 4/7 each, since Var = 1/9 - 1/16 and E Var_0 = 1/3 * 1/12."""
+    first, second = SobolEngine(6, scramble=True, seed=1).draw(4096).double().split(3, 1)
+    changed = torch.stack([torch.cat([first[:, :i], second[:, [i]], first[:, i + 1 :]], 1) for i in range(3)])
+
+    found = total_sobol_indices(first[:, :2].prod(1)[:, None], changed[..., :2].prod(-1)[..., None])
+
+    torch.testing.assert_close(found, torch.tensor([[4 / 7, 4 / 7, 0]], dtype=torch.float64), atol=0.01, rtol=0)
+
+
+def test_sobol_with_a_budget_is_closer_to_sobol_than_with_as_few_passes():
+    """On a network whose score is a weighted sum, for each image of a batch as for it alone."""
+    torch.manual_seed(0)
+    weights = torch.rand(3, 3, dtype=torch.float64).repeat_interleave(5, 0).repeat_interleave(5, 1)
+    model, x = ExplainedModel(Weighted(weights / 20)), torch.rand(2, 1, 15, 15, dtype=torch.float64)
+    exact, few = (Sobol(cells=3, designs=designs)(model, x, 0) for designs in (512, 4))
+
+    with count_passes() as meter:
+        budget = Sobol(cells=3, budget=40)(model, x, 0)
+
+    assert meter.passes == 2 * 40
+    assert Sobol(cells=3, budget=40).cost.at(5, 16) == Sobol(cells=3, designs=4).cost.at(5, 16) == (40, 0)
+    errors = [(heatmaps - exact).square().mean((1, 2)) for heatmaps in (few, budget)]
+    assert (errors[1] < errors[0] / 2).all()
+    torch.testing.assert_close(Sobol(cells=3, budget=40)(model, x[1:], 0)[0], budget[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"designs": 1}, "designs must be at least 2"),
+        ({"budget": 1}, "budget must be at least 2"),
+        ({"budget": 0}, "positive"),
+    ],
+)
+def test_too_few_designs_are_reported(settings, message):
+    """One score has no variance."""
+    with pytest.raises(SettingError, match=message):
+        Sobol(**settings)
+
+
+@pytest.mark.parametrize(("method", "dimensions"), [(HSIC(cells=146), "21,316"), (Sobol(cells=103), "21,218")])
+def test_too_many_cells_are_reported(method, dimensions):
+    """A Sobol sequence has a largest dimension."""
+    model, x = ExplainedModel(Weighted(torch.ones(4, 4))), torch.ones(1, 1, 4, 4)
+    with pytest.raises(SettingError, match=f"at most 21,201 dimensions, got {dimensions}; use fewer cells"):
+        method(model, x, 0)
 
 
 def test_budget_of_rise_is_its_number_of_passes():

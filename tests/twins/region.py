@@ -225,15 +225,7 @@ def hsic(toy, x: Tensor, c: int, masks: int = 500, cells: int = 8, seed: int = 0
     size = x.shape[1:]
     d = cells ** len(size)
     Z = [[float(v < 0.5) for v in z] for z in torch.quasirandom.SobolEngine(d, True, seed).draw(masks).tolist()]
-    Y = []
-    for z in Z:
-        M = torch.zeros(size, dtype=x.dtype)
-        for pixel in itertools.product(*map(range, size)):
-            cell = 0
-            for p, side in zip(pixel, size, strict=True):
-                cell = cells * cell + p * cells // side
-            M[pixel] = z[cell]
-        Y.append(probability(toy, x * M, c))
+    Y = [probability(toy, x * blocks(z, cells, x), c) for z in Z]
     if max(Y) - min(Y) <= 1e-15 * max(Y):
         return torch.zeros(size, dtype=x.dtype)
     sigma = sorted(Y)[(masks - 1) // 2]
@@ -245,6 +237,37 @@ def hsic(toy, x: Tensor, c: int, masks: int = 500, cells: int = 8, seed: int = 0
         K = torch.tensor([[float(a[i] == b[i]) for b in Z] for a in Z], dtype=x.dtype)
         S.append(torch.trace(K @ H @ L @ H) / masks**2)
     return s(up(torch.stack(S).reshape([cells] * len(size)), size))
+
+
+def sobol(toy, x: Tensor, c: int, cells: int = 8, designs: int = 32, seed: int = 0) -> Tensor:
+    """Sobol attribution (arXiv 2111.04138): the estimator of Jansen, for each cell."""
+    size = x.shape[1:]
+    d = cells ** len(size)
+    AB = torch.quasirandom.SobolEngine(2 * d, True, seed).draw(designs).tolist()
+
+    def f(z: list[float]) -> float:
+        return probability(toy, x * blocks(z, cells, x), c)
+
+    A = [f(row[:d]) for row in AB]
+    C = [[f([*row[:i], row[d + i], *row[i + 1 : d]]) for row in AB] for i in range(d)]
+    every = [*A, *itertools.chain(*C)]
+    if max(every) - min(every) <= 1e-15 * max(every):
+        return torch.zeros(size, dtype=x.dtype)
+    mean = sum(every) / len(every)
+    V = sum((y - mean) ** 2 for y in every) / len(every)
+    S_T = [sum((a - b) ** 2 for a, b in zip(A, C_i, strict=True)) / (2 * designs * V) for C_i in C]
+    return s(up(torch.tensor(S_T, dtype=x.dtype).reshape([cells] * len(size)), size))
+
+
+def blocks(z: list[float], cells: int, x: Tensor) -> Tensor:
+    """Return the mask of a grid of values: each pixel has the value of its cell."""
+    M = torch.zeros(x.shape[1:], dtype=x.dtype)
+    for pixel in itertools.product(*map(range, M.shape)):
+        cell = 0
+        for p, side in zip(pixel, M.shape, strict=True):
+            cell = cells * cell + p * cells // side
+        M[pixel] = z[cell]
+    return M
 
 
 def rise(toy, x: Tensor, c: int, masks: int = 4000, cells: int = 7, keep: float = 0.5, seed: int = 0) -> Tensor:

@@ -5,7 +5,7 @@ from fusioncam.methods.activation import FEM, KPCACAM, EigenCAM
 from fusioncam.methods.attention import AttentionRelevance, AttentionRollout
 from fusioncam.methods.base import Method, RecordedCAM
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
-from fusioncam.methods.black_box import HSIC, RISE, Occlusion
+from fusioncam.methods.black_box import HSIC, RISE, Occlusion, Sobol
 from fusioncam.methods.costs import PassCount
 from fusioncam.methods.d_rise import DRISE
 from fusioncam.methods.ensembles import RULES, Fuse, MetaCAM, fuse
@@ -95,6 +95,7 @@ __all__ = [
     "SegEigenCAM",
     "ShapleyCAM",
     "SmoothGradCAMPlusPlus",
+    "Sobol",
     "UnionCAM",
     "WinsorCAM",
     "XGradCAM",

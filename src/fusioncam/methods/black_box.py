@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from fusioncam.errors import require_count, require_known
-from fusioncam.functional.dependence import binary_hsic
+from fusioncam.errors import SettingError, require_count, require_known
+from fusioncam.functional.dependence import binary_hsic, total_sobol_indices
 from fusioncam.functional.heatmaps import is_flat, minmax, precise, upsample
 from fusioncam.functional.masks import (
     FILLS,
@@ -152,9 +153,77 @@ class HSIC:
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         sides = [self.cells] * (x.dim() - 2)
-        engine = SobolEngine(self.cells ** len(sides), scramble=True, seed=self.seed)  # type: ignore[no-untyped-call]
-        shown = (engine.draw(self.masks) < 0.5).to(precise(x))
+        shown = (_sobol_sequence(self.masks, prod(sides), self.seed) < 0.5).to(precise(x))
         masks = GridMasks(shown.reshape(self.masks, *sides), precise(x))
         scores = model.masked_scores(x, masks, target, readout=self.readout, fill=self.fill)
         dependence = binary_hsic(shown.to(scores.device), scores).reshape(len(x), *sides)
         return warn_if_flat(minmax(upsample(dependence.to(precise(x)), x.shape[2:])), self)
+
+
+@dataclass(frozen=True)
+class Sobol:
+    """Sobol attribution: the share of the score's variance that each cell of a grid takes part in (Fel et al. 2021).
+
+    arXiv 2111.04138. The values of a grid with ``cells`` a side, in [0, 1], are a mask. A cell's value is its
+    total-order Sobol index: see :func:`fusioncam.functional.dependence.total_sobol_indices`. It counts interactions
+    with other cells, and cells that lower the score count as those that raise it. ``designs`` pairs of grids A and B
+    are one Sobol sequence, scrambled because the first two pairs are equal otherwise. Each A is scored, and scored
+    again with each one of its cells from B. B itself is not scored, since this estimator does not use it. The map is
+    upsampled linearly.
+
+    With a ``budget``, which is ours, there are ``budget`` pairs instead. Only the grids A are scored, and the other
+    scores are predicted from them: see :func:`fusioncam.methods.mask_prediction.predict_scores`.
+    """
+
+    family: ClassVar[str] = "region"
+    paper: ClassVar[str] = "arXiv 2111.04138"
+
+    cells: int = 8
+    designs: int = 32
+    readout: str = "probability"
+    fill: str = "mean"
+    seed: int = 0
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        require_count("cells", self.cells)
+        require_known("readout", self.readout, READOUTS)
+        require_known("fill", self.fill, FILLS)
+        for name in ("designs", *(["budget"] if self.budget is not None else [])):
+            require_count(name, getattr(self, name))
+            if getattr(self, name) < 2:
+                raise SettingError(f"{name} must be at least 2, since one score has no variance; got 1")
+
+    @property
+    def cost(self) -> PassCount:
+        """Return the passes of one image with two sides."""
+        return PassCount(full=self.budget or self.designs * (self.cells**2 + 1))
+
+    @explains
+    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        sides, count = [self.cells] * (x.dim() - 2), self.budget or self.designs
+        masks = GridMasks(self._grids(count, prod(sides)).reshape(-1, *sides), precise(x))
+        scored = masks if self.budget is None else FirstMasks(masks, count)
+        scores = model.masked_scores(x, scored, target, readout=self.readout, fill=self.fill)
+        if self.budget is not None:
+            scores = predict_scores(scores, masks, self.cells, self.readout)
+        parts = scores.reshape(-1, count, len(x))
+        indices = total_sobol_indices(parts[0], parts[1:]).reshape(len(x), *sides)
+        return warn_if_flat(minmax(upsample(indices.to(precise(x)), x.shape[2:])), self)
+
+    def _grids(self, count: int, cells: int) -> Tensor:
+        """Return the grids A, then those with the first cell from B, and so on: ``((cells + 1) * count, cells)``."""
+        points = _sobol_sequence(count, 2 * cells, self.seed)
+        first, second = points[:, :cells], points[:, cells:]
+        changed = torch.where(torch.eye(cells, dtype=torch.bool)[:, None], second, first)
+        return torch.cat([first, changed.flatten(0, 1)])
+
+
+def _sobol_sequence(count: int, dimensions: int, seed: int) -> Tensor:
+    """Return the first points ``(count, dimensions)`` of a scrambled Sobol sequence."""
+    if dimensions > SobolEngine.MAXDIM:
+        raise SettingError(
+            f"a Sobol sequence has at most {SobolEngine.MAXDIM:,} dimensions, got {dimensions:,}; use fewer cells"
+        )
+    return SobolEngine(dimensions, scramble=True, seed=seed).draw(count)  # type: ignore[no-untyped-call]

@@ -12,7 +12,7 @@ from fusioncam.methods.activation import FEM, KPCACAM, EigenCAM
 from fusioncam.methods.attention import AttentionRelevance, AttentionRollout
 from fusioncam.methods.base import Method
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
-from fusioncam.methods.black_box import HSIC, RISE, Occlusion
+from fusioncam.methods.black_box import HSIC, RISE, Occlusion, Sobol
 from fusioncam.methods.d_rise import DRISE
 from fusioncam.methods.ensembles import Fuse, MetaCAM
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
@@ -97,6 +97,7 @@ METHODS: Registry[Method] = Registry(
         "occlusion": Occlusion(),
         "rise": RISE(),
         "hsic": HSIC(),
+        "sobol": Sobol(),
         "d-rise": DRISE(),
         "union-cam": UnionCAM(),
         "union-cam:official": UnionCAM(gains="official"),
