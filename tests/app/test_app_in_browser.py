@@ -4,122 +4,24 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
-from gradio import processing_utils
 
-from fusioncam.app import run_server
 from fusioncam.app.session import Session
 from samples import CAT, COFFEE, ROCKET, photo
+from visitors import expect, visiting
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
-sync_api = pytest.importorskip("playwright.sync_api")
-expect = sync_api.expect
 
 MODEL, OTHER = "samples:small", "samples:alike"
-TIMEOUT = 120_000  # milliseconds, for busy machines
-
-
-@dataclass
-class Visitor:
-    """A visitor's page in a browser, with the errors of its console and its requests to other servers."""
-
-    page: object
-    home: str
-    errors: list[str] = field(default_factory=list)
-    foreign_requests: list[str] = field(default_factory=list)
-
-    def upload(self, path: Path) -> None:
-        """Upload an image."""
-        self.page.set_input_files("#fc-image input[type=file]", path)
-
-    def choose(self, box: str, name: str) -> None:
-        """Choose an option of a list by its name."""
-        self.page.click(f"{box} input")
-        self.page.get_by_role("option", name=name, exact=True).click()
-
-    def wait_for(self, text: str) -> None:
-        """Wait until the facts below the heatmap contain a text."""
-        expect(self.page.locator(".fc-facts")).to_contain_text(text)
-
-    def wait_for_card(self) -> str:
-        """Wait for the card of the heatmap and return its level."""
-        return self.page.wait_for_selector("[data-level]").get_attribute("data-level")
-
-    def drag_theta(self, theta: int) -> None:
-        """Drag theta with the mouse to about this value."""
-        slider = self.page.locator("#fc-theta input[type=range]")
-        slider.scroll_into_view_if_needed()
-        box = slider.bounding_box()
-        middle = box["y"] + box["height"] / 2
-        start = float(slider.input_value())
-        self.page.mouse.move(box["x"] + box["width"] * start / 100, middle)
-        self.page.mouse.down()
-        self.page.mouse.move(box["x"] + box["width"] * theta / 100, middle, steps=4)
-        self.page.mouse.up()
-
-    def download(self) -> zipfile.ZipFile:
-        """Click on download and open the file."""
-        with self.page.expect_download() as download:
-            self.page.click("#fc-download")
-        return zipfile.ZipFile(download.value.path())
 
 
 @pytest.fixture(scope="module")
 def session() -> Session:
     """Open a session of two networks."""
     return Session.open([MODEL, OTHER], device="cpu")
-
-
-@pytest.fixture(scope="module")
-def site(session: Session) -> Iterator[str]:
-    """Return the address of a page that is served; Gradio stores no image of it, as it rewrites files in place."""
-    with patch.object(processing_utils, "save_pil_to_cache") as store, run_server(session) as address:
-        yield address
-    store.assert_not_called()
-
-
-@contextmanager
-def visiting(browser, site: str, **settings: object) -> Iterator[Visitor]:
-    """Open the page in a browser context of its own."""
-    context = browser.new_context(**settings)
-    context.set_default_timeout(TIMEOUT)
-    expect.set_options(timeout=TIMEOUT)
-    visitor = Visitor(context.new_page(), site)
-    page = visitor.page
-    page.on("console", lambda message: visitor.errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: visitor.errors.append(str(error)))
-    page.on(
-        "request",
-        lambda request: visitor.foreign_requests.append(request.url) if is_foreign(request.url, site) else None,
-    )
-    try:
-        page.goto(site)
-        page.wait_for_selector("#fc-image input[type=file]", state="attached")
-        yield visitor
-    finally:
-        context.close()
-
-
-def is_foreign(url: str, home: str) -> bool:
-    """Return whether a request goes to another server than the page's."""
-    return not url.startswith((home, "data:", "blob:"))
-
-
-@pytest.fixture
-def visitor(browser, site: str) -> Iterator[Visitor]:
-    """Return a visitor whose browser must report no errors and contact no other server."""
-    with visiting(browser, site) as visitor:
-        yield visitor
-    assert visitor.errors == []
-    assert visitor.foreign_requests == []
 
 
 def read_heatmap(archive: zipfile.ZipFile, stem: str) -> torch.Tensor:

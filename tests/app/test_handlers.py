@@ -14,7 +14,8 @@ from PIL import Image
 from fusioncam import explain
 from fusioncam.app import html
 from fusioncam.app.cached_explanation import CachedExplanation
-from fusioncam.app.handlers import UNCHANGED, PageHandlers, no_choices, with_error_note
+from fusioncam.app.handlers import UNCHANGED, PageHandlers, no_choices
+from fusioncam.app.messages import with_error_note
 from fusioncam.app.session import Session
 from fusioncam.errors import ImageError, LayerError, TargetError
 from fusioncam.trust.card import Question, TrustCard

@@ -8,6 +8,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from fusioncam.app.files import MAX_BYTES
+from fusioncam.app.limits import MAX_REQUEST, Limits
 from fusioncam.app.request_filter import MAX_BODY_BYTES, RequestFilter
 
 
@@ -54,3 +56,10 @@ def test_other_requests_pass_unchanged(body):
     assert FILTERED.post("/gradio_api/queue/join", content=body).content == body
     assert FILTERED.post("/gradio_api/upload", content=body * 100_000).content == body * 100_000
     assert FILTERED.get("/gradio_api/file=/tmp/cat.png").status_code == 200
+
+
+def test_several_images_may_be_sent_together(tmp_path):
+    """Their sum is bounded; Gradio bounds each of them."""
+    limits = Limits(tmp_path, list)
+    assert limits.reject_upload(str(2 * MAX_BYTES)) is None
+    assert limits.reject_upload(str(MAX_REQUEST + 20_000)).status_code == 413

@@ -12,7 +12,7 @@ import gradio as gr
 from PIL import Image
 
 from fusioncam.app import html
-from fusioncam.app.handlers import message_of
+from fusioncam.app.messages import message_of
 from fusioncam.app.session import RunningMean, Session
 from fusioncam.data.images import read_image
 from fusioncam.errors import ImageError

@@ -12,6 +12,7 @@ import gradio as gr
 from fusioncam.app import html
 from fusioncam.app.choices import layer_choices
 from fusioncam.app.display import COLORMAPS, HEATMAP, WIPE
+from fusioncam.app.image_list import ImageList
 from fusioncam.app.session import Session
 from fusioncam.visualization import DEFAULT_COLORMAP, DEFAULT_OPACITY
 
@@ -23,6 +24,7 @@ class Choices:
     """The components in which a visitor chooses what to explain."""
 
     image: Any
+    images: ImageList
     target: Any
     method: Any
     layer: Any
@@ -37,11 +39,12 @@ class Choices:
             type="filepath",
             label="Image",
             sources=["upload", "clipboard"],
-            placeholder=f"# Drop an image here\n{html.LIMITS}",
+            placeholder=f"# Drop one image or several here\n{html.LIMITS}",
             buttons=[],
             height=300,
             elem_id="fc-image",
         )
+        images = ImageList.create(LIFETIME)
         if examples:
             gr.Examples(
                 [[str(path)] for path in examples],
@@ -57,7 +60,7 @@ class Choices:
             layer_choices(layers, session.layer_sizes(models[0])), value=layers[0], label="Layer", elem_id="fc-layer"
         )
         model = gr.Dropdown(models, value=models[0], label="Network", visible=len(models) > 1, elem_id="fc-model")
-        return cls(image, target, method, layer, model)
+        return cls(image, images, target, method, layer, model)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,23 @@ def open_upload(path: Path) -> Image.Image:
         raise ImageError(f"{path.name}: the file was deleted: choose the image again") from None
 
 
+def open_sent(upload: object, folder: Path) -> tuple[Image.Image, str]:
+    """Return an image that a browser sent, and the name of its file, which must be in ``folder``.
+
+    Raises :class:`ImageError` for any other path, for an address, and for what :func:`open_upload` refuses.
+    """
+    path = upload.get("path") if isinstance(upload, dict) else None
+    if not isinstance(path, str) or "\0" in path or not Path(path).resolve().is_relative_to(folder.resolve()):
+        raise ImageError("an image must be uploaded: no path and no address is opened")
+    return open_upload(Path(path)), Path(path).name
+
+
+def thumbnail(image: Image.Image, side: int) -> Image.Image:
+    """Return an image without alpha whose longer side is at most ``side``; the image itself may shrink too."""
+    image.thumbnail((side, side))
+    return image
+
+
 def store_image(image: Image.Image) -> str:
     """Store an image as a JPEG file of the server, and return its path; equal images have one file.
 

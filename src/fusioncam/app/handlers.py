@@ -6,28 +6,25 @@ the session, even where the page itself offers only valid ones.
 
 from __future__ import annotations
 
-import functools
 import secrets
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from fusioncam.app import html
 from fusioncam.app.cached_explanation import CachedExplanation
 from fusioncam.app.choices import first_offered, layer_choices
 from fusioncam.app.display import EXPIRED, styled
-from fusioncam.app.files import open_upload, store_image, zip_explanations
+from fusioncam.app.files import open_sent, store_image, thumbnail, zip_explanations
+from fusioncam.app.messages import message_of
 from fusioncam.app.session import Session
-from fusioncam.errors import FusionCamError, ImageError, InputTypeError
+from fusioncam.errors import ImageError, InputTypeError
 from fusioncam.explanations.explanation import Explanation
 from fusioncam.trust.levels import QUESTIONS
 from fusioncam.utils.text import file_stem
@@ -58,7 +55,7 @@ class PageHandlers:
         ``link`` may name a class and a layer of its image; without them, the first ones are chosen.
         """
         layers = self.session.layers(model)
-        predictions = [] if upload is None else self.session.predict_classes(self._open(upload)[0], model)
+        predictions = [] if upload is None else self.session.predict_classes(open_sent(upload, self.folder)[0], model)
         choices = [(html.class_choice(prediction), str(prediction.index)) for prediction in predictions]
         wanted = link if isinstance(link, dict) and _is_image(upload, link.get("image")) else {}
         targets = [value for _, value in choices]
@@ -150,7 +147,7 @@ class PageHandlers:
         for method in chosen:
             try:
                 explanation = self.session.explain_by(method, explained)
-                gallery.append((store_image(_thumbnail(explanation.overlay())), explanation.method))
+                gallery.append((store_image(thumbnail(explanation.overlay(), _THUMBNAIL_SIDE)), explanation.method))
                 explanations.append(explanation)
             except Exception as error:
                 problems.append(f"{method}: {message_of(error)}")
@@ -192,20 +189,10 @@ class PageHandlers:
     def _explain(
         self, upload: object, model: str, layer: str | None, method: Any, target: Any, theta: Any = None
     ) -> CachedExplanation:
-        image, name = self._open(upload)
+        image, name = open_sent(upload, self.folder)
         if not isinstance(target, str | int | None):
             raise InputTypeError(f"target must be a class index or a class name, got {target!r}")
         return self.session.explain(image, name, model=model, layer=layer, method=method, target=target, theta=theta)
-
-    def _open(self, upload: object) -> tuple[Image.Image, str]:
-        """Return an uploaded image and the name of its file."""
-        path = upload.get("path") if isinstance(upload, dict) else None
-        if not isinstance(path, str) or "\0" in path or not self._contains(Path(path)):
-            raise ImageError("an image must be uploaded: no path and no address is opened")
-        return open_upload(Path(path)), Path(path).name
-
-    def _contains(self, path: Path) -> bool:
-        return path.resolve().is_relative_to(self.folder.resolve())
 
 
 def _answered(explanation: Explanation) -> Iterator[int]:
@@ -225,59 +212,3 @@ def _is_image(upload: object, name: object) -> bool:
 def no_choices(error: Exception) -> tuple[Any, ...]:
     """Return the choices after an error; an image that cannot be opened is removed, as browsers cannot show it."""
     return *_NO_CLASSES, None if isinstance(error, ImageError) else gr.skip()
-
-
-def with_error_note(
-    handler: Callable[..., tuple[Any, ...] | None],
-    outputs_of_error: tuple[Any, ...] | Callable[[Exception], tuple[Any, ...]],
-) -> Callable[..., Any]:
-    """Return a handler with a note as its first output, which is empty unless an error was raised.
-
-    If an error is raised, the other outputs are ``outputs_of_error``. If the handler returns None, the page stays as
-    it is. The note stays too if the first input is None: it may explain why an image was removed.
-    """
-
-    @functools.wraps(handler)
-    def safe(*inputs: Any) -> Any:
-        try:
-            outputs = handler(*inputs)
-        except Exception as error:
-            others = outputs_of_error(error) if callable(outputs_of_error) else outputs_of_error
-            return _as_gradio_outputs(html.note(message_of(error)), *others)
-        if outputs is None:
-            count = 0 if callable(outputs_of_error) else len(outputs_of_error)
-            return _as_gradio_outputs(*[gr.skip()] * (1 + count))
-        return _as_gradio_outputs(gr.skip() if inputs[:1] == (None,) else "", *outputs)
-
-    return safe
-
-
-def _as_gradio_outputs(*outputs: Any) -> Any:
-    """Return several outputs as a tuple, and a single one by itself: Gradio would show a tuple of one as its text."""
-    return outputs if len(outputs) > 1 else outputs[0]
-
-
-def with_gradio_error(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a handler whose errors are Gradio's, which are sent to the caller as text."""
-
-    @functools.wraps(handler)
-    def safe(*inputs: Any, **named: Any) -> Any:
-        try:
-            return handler(*inputs, **named)
-        except Exception as error:
-            raise gr.Error(escape(message_of(error)), print_exception=False) from None
-
-    return safe
-
-
-def message_of(error: Exception) -> str:
-    """Return the message of an error of the library; log any other error and return a message without details."""
-    if isinstance(error, FusionCamError):
-        return str(error)
-    traceback.print_exception(error)
-    return html.SERVER_ERROR
-
-
-def _thumbnail(image: Image.Image) -> Image.Image:
-    image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-    return image

@@ -39,6 +39,11 @@ def note(message: str) -> str:
     return f'<div class="fc-note" role="alert">{escape(message)}</div>'
 
 
+def too_many(sent: int, limit: int) -> str:
+    """Return the message about more images than are listed at a time."""
+    return f"{sent} images are too many: the first {limit} are listed; drop the others afterwards"
+
+
 def class_choice(prediction: ClassPrediction) -> str:
     """Return the text of a class in the list of choices: its name and its probability."""
     return f"{prediction.name} · {prediction.probability:.1%}"

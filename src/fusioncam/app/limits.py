@@ -14,7 +14,8 @@ from fusioncam.app.files import MAX_BYTES
 MAX_STORED = 2**30  # bytes of all uploads and results that are stored at a time
 MAX_WAITING = 4  # requests of one visitor; the page itself sends one after the other
 MAX_WAITING_AT_ADDRESS = 32  # of all visitors with one address, such as those behind one router
-_OVERHEAD = 10_000  # bytes of a form around a file
+MAX_REQUEST = 5 * MAX_BYTES  # bytes of several images that are sent together
+_OVERHEAD = 10_000  # bytes of a form around the files
 
 # the visitor's own number and the address of each request that waits
 Waiting = Callable[[], Iterable[tuple[str, str]]]
@@ -32,8 +33,8 @@ class Limits:
         """Return the response to an upload that is too large, of unknown size, or finds no room; else None."""
         if length is None or not length.isdecimal() or len(length) > 12:
             return refusal(411, "an upload must state its length")
-        if int(length) > MAX_BYTES + _OVERHEAD:
-            return refusal(413, f"an image has at most {MAX_BYTES >> 20} MB: resize it first")
+        if int(length) > MAX_REQUEST + _OVERHEAD:
+            return refusal(413, f"images that are sent together have at most {MAX_REQUEST >> 20} MB: send fewer")
         if stored_bytes(self.folder) + sum(self._arriving.values()) + int(length) > MAX_STORED:
             return refusal(507, "the server has no room for more images at the moment: try again in an hour")
         return None

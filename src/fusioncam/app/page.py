@@ -16,10 +16,9 @@ from fusioncam.app.handlers import (
     UNCHANGED,
     PageHandlers,
     no_choices,
-    with_error_note,
-    with_gradio_error,
 )
 from fusioncam.app.link import WRITE, Link, store_examples
+from fusioncam.app.messages import with_error_note, with_gradio_error
 from fusioncam.app.session import Session
 
 # One explanation runs at a time. Fusing cached maps does not wait for explanations, but for the previous fusion, so
@@ -52,6 +51,7 @@ def build_page(session: Session, folder: Path) -> gr.Blocks:
         gr.HTML(html.FOOT)
         gr.api(with_gradio_error(handlers.explain_by_api), api_name="explain", **_EXPLAIN_QUEUE)
         link = gr.State({})
+        choices.images.connect(folder, choices.image)
         _connect_choices(handlers, choices, results, comparison, link)
         _connect_link(page, Link(session, tuple(examples)), choices, results, link)
         _connect_theta(handlers, results)

@@ -25,11 +25,6 @@ from fusioncam.utils.addresses import require_own_address
 HOST = "127.0.0.1"
 _MAX_SESSIONS = 100  # visitors whose explanations are kept, at some MB each
 _MAX_QUEUE = 64  # waiting requests; others are rejected
-# Gradio reports the release of a slider by mouse only, so a released arrow key is sent as a released mouse button
-_RELEASE_BY_KEY = """() => document.addEventListener("keyup", event => {
-    if (event.target.matches("#fc-theta input[type=range]"))
-        event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true}));
-})"""
 # fonts of the visitor's system: those of the default theme would be loaded from another server
 _THEME = gr.themes.Base(
     primary_hue="teal",
@@ -67,7 +62,7 @@ _LAUNCH_OPTIONS = {
     "max_file_size": MAX_BYTES,
     "state_session_capacity": _MAX_SESSIONS,
     "theme": _THEME,
-    "js": _RELEASE_BY_KEY,
+    "js": Path(__file__).with_name("script.js").read_text("utf-8"),
     "css_paths": [Path(__file__).with_name("style.css")],
 }
 

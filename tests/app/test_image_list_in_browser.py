@@ -1,0 +1,112 @@
+"""Several images in a browser: they are dropped, listed, chosen and refused."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+import pytest
+
+from fusioncam.app.session import Session
+from samples import CAT, COFFEE, ROCKET
+from visitors import expect, visiting
+
+pytestmark = [pytest.mark.slow, pytest.mark.serial]
+
+MODEL = "samples:small"
+FILES = "#fc-several input[type=file]"
+# drops files on an element, as a mouse does
+DROP = """(element, files) => {
+    const data = new DataTransfer();
+    for (const [name, content] of files) {
+        const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+        data.items.add(new File([bytes], name, {type: "image/png"}));
+    }
+    for (const kind of ["dragenter", "dragover", "drop"])
+        element.dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    """Open a session of one network."""
+    return Session.open([MODEL], ["grad-cam"], device="cpu")
+
+
+def test_dropped_images_are_listed_and_explained_on_choice(visitor):
+    """The first one is explained at once, each other one when it is clicked."""
+    page = visitor.page
+    files = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in (CAT, COFFEE, ROCKET)]
+    page.locator("#fc-image .upload-container button").evaluate(DROP, files)
+    names = page.locator("#fc-list .caption-label")
+    expect(names).to_have_text(["chelsea.png", "coffee.png", "rocket.jpg"])
+    visitor.wait_for("grad-cam at act")
+    first = page.locator("#fc-view img").get_attribute("src")
+    assert visitor.download().namelist()[0].startswith("chelsea.")
+
+    page.locator("#fc-list .thumbnail-item").nth(2).click()
+    expect(page.locator("#fc-view img")).not_to_have_attribute("src", first)
+    assert visitor.download().namelist()[0].startswith("rocket.")
+    page.locator("#fc-list .thumbnail-item").nth(0).click()
+    expect(page.locator("#fc-view img")).to_have_attribute("src", first)
+    visitor.wait_for_card()
+
+
+def test_a_bad_file_among_several_is_reported(visitor, tmp_path):
+    """The message stays while the others are explained, and goes with the next list."""
+    bad, torn = tmp_path / "<img src=x onerror=alert(1)>.jpg", tmp_path / "torn.png"
+    bad.write_text("not an image")
+    torn.write_bytes(CAT.read_bytes()[:3000])
+    page, note = visitor.page, visitor.page.locator("#fc-list-note .fc-note")
+    page.set_input_files(FILES, [bad, COFFEE, torn])
+    visitor.wait_for("grad-cam at act")
+    visitor.wait_for_card()
+    expect(note).to_contain_text("not an image in a known format (12 bytes)")
+    expect(note).to_contain_text("torn.png: damaged or truncated")
+    assert note.locator("img").count() == 0
+    expect(page.locator("#fc-list .caption-label")).to_have_text(["coffee.png"])
+
+    page.set_input_files(FILES, [CAT, ROCKET])
+    expect(page.locator("#fc-list .caption-label")).to_have_text(["chelsea.png", "rocket.jpg"])
+    expect(note).to_have_count(0)
+
+
+def test_a_deleted_image_of_the_list_is_reported(visitor, monkeypatch):
+    """The message is beside the list, and the heatmap that is shown stays."""
+    page = visitor.page
+    page.set_input_files(FILES, [CAT, COFFEE])
+    visitor.wait_for("grad-cam at act")
+    shown = page.locator("#fc-view img").get_attribute("src")
+    monkeypatch.setattr("fusioncam.app.image_list.Path.is_file", lambda path: False)
+    page.locator("#fc-list .thumbnail-item").nth(1).click()
+    expect(page.locator("#fc-list-note .fc-note")).to_contain_text("this image was deleted: drop the images again")
+    expect(page.locator("#fc-view img")).to_have_attribute("src", shown)
+
+
+def test_a_large_file_among_several_is_refused(browser, site, tmp_path):
+    """The page says so; several images of together more than one may have are accepted."""
+    large = tmp_path / "large.jpg"
+    large.write_bytes(ROCKET.read_bytes() + os.urandom(30_000_000))
+    with visiting(browser, site) as visitor:
+        visitor.page.set_input_files(FILES, [CAT, large])
+        expect(visitor.page.get_by_text("exceed the maximum allowed size of 20.0 Mb")).to_be_visible()
+        expect(visitor.page.locator("#fc-some")).to_be_hidden()
+        half = [tmp_path / f"half{number}.jpg" for number in range(2)]
+        for path in half:
+            path.write_bytes(ROCKET.read_bytes() + os.urandom(15_000_000))
+        visitor.page.set_input_files(FILES, half)
+        expect(visitor.page.locator("#fc-list .caption-label")).to_have_text(["half0.jpg", "half1.jpg"])
+        assert visitor.foreign_requests == []
+
+
+def test_each_visitor_has_an_own_list(browser, site):
+    """What one drops does not appear on another's page."""
+    with visiting(browser, site) as one, visiting(browser, site) as other:
+        one.page.set_input_files(FILES, [CAT, ROCKET])
+        other.page.set_input_files(FILES, [COFFEE, CAT])
+        for visitor, names in ((one, ["chelsea.png", "rocket.jpg"]), (other, ["coffee.png", "chelsea.png"])):
+            expect(visitor.page.locator("#fc-list .caption-label")).to_have_text(names)
+            visitor.wait_for("grad-cam at act")
+            visitor.page.locator("#fc-list .thumbnail-item").nth(1).click()
+        assert one.download().namelist()[0].startswith(("rocket.", "chelsea."))
+        expect(other.page.locator("#fc-list .caption-label")).to_have_text(["coffee.png", "chelsea.png"])
