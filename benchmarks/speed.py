@@ -72,13 +72,13 @@ def parsed(words=None):
         default=None,
         help="run peers in this process instead of their own",
     )
-    add("--repeats", type=positive, help="share, gradient, memory, scaling: number of repeats")
+    add("--repeats", type=positive, help="share, gradient, memory, scaling, start: number of repeats")
     add("--seconds", type=float, help="share: seconds per repeat")
     add("--budget", type=positive, help="budget: number of masks to score")
     add("--layers", nargs="+", type=str, help="budget: names of layers")
     add("--channels", type=positive, help="networks: number of channels to score")
-    add("--networks", nargs="+", help="networks, gradient: names in timm")
-    add("--network", help="memory: a name in timm")
+    add("--networks", nargs="+", help="networks, gradient, memory: names in timm")
+    add("--ours-alone", action="store_true", default=None, help="memory: leave out pytorch-grad-cam")
     add("--precisions", nargs="+", choices=("bfloat16", "float16", "auto"), help="precision: compared with exact")
     add("--model", help="name of a model, for all subjects except networks, gradient and memory")
     add("--layer", help="layer of the model")

@@ -29,6 +29,7 @@ SUBJECTS = (
     "scaling",
     "calls",
     "arithmetic",
+    "start",
 )
 BY_NETWORK = ("networks", "gradient", "arithmetic")  # subjects whose figures begin with the name of a network
 HEADS = ("| what | measured: median (lowest to highest) | images | aim | |", "| --- | --- | --: | --- | --- |")

@@ -14,6 +14,7 @@ from .networks import Networks
 from .precision import Precision
 from .scaling import Scaling
 from .share import Share
+from .start import Start
 
 SUBJECTS = {
     one.name: one
@@ -30,5 +31,6 @@ SUBJECTS = {
         Scaling,
         Calls,
         Arithmetic,
+        Start,
     )
 }

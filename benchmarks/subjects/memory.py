@@ -15,6 +15,7 @@ from meta import say
 
 WORKER = Path(__file__).parents[1] / "peak.py"
 OURS, PEER = "fusioncam fusion-cam", "pytorch-grad-cam score-cam"
+AIMS = {"resnet50": 300, "vgg16": 800}  # MiB
 
 
 @dataclass(frozen=True)
@@ -24,36 +25,46 @@ class Memory(Subject):
     name: ClassVar[str] = "memory"
     what: ClassVar[str] = "peak resident memory above the loaded network, one image, random weights"
 
-    network: str = "resnet50"
+    networks: tuple[str, ...] = ("resnet50",)
+    ours_alone: bool = False
     repeats: int = 1
     seed: int = 0
     engine: str = "torch"
 
     def planned(self):
         """Return the number of rows."""
-        return self.repeats
+        return len(self.networks) * self.repeats
 
     def rows(self):
-        """Yield the measurements of each repeat."""
-        for repeat in range(self.repeats):
-            measured = {}
-            for one in (OURS, PEER):
-                say(f"{self.name} {repeat + 1} of {self.repeats}: {one}")
-                measured[one] = asked(one.split()[0], self.network, self.seed, self.engine)
-                say(f"    {measured[one]}")
-            keys = ("mib", "seconds", "channels")
-            numbers = {key: {one: given[key] for one, given in measured.items()} for key in keys}
-            yield {"image": f"random, repeat {repeat + 1}", **numbers}
+        """Yield the measurements of each network and repeat."""
+        for network in self.networks:
+            for repeat in range(self.repeats):
+                measured = {}
+                for one in (OURS,) if self.ours_alone else (OURS, PEER):
+                    say(f"{self.name}: {network} {repeat + 1} of {self.repeats}: {one}")
+                    measured[one] = asked(one.split()[0], network, self.seed, self.engine)
+                    say(f"    {measured[one]}")
+                keys = ("mib", "seconds", "channels")
+                numbers = {key: {one: given[key] for one, given in measured.items()} for key in keys}
+                yield {"image": f"random, repeat {repeat + 1}", "network": network, **numbers}
 
     def figures(self, rows):
-        """Return the figures."""
-        channels = rows[0]["channels"][OURS] if rows else 0
-        summary = []
-        for name in (OURS, PEER):
-            what = f"{name}, {self.network} with {channels:,} channels: peak memory"
-            aims = {"highest": "<= 400"} if name == OURS else None
-            summary.append(figures.figure(what, [row["mib"][name] for row in rows], "MiB", aims=aims))
-        return summary
+        """Return the figures of each network."""
+        return [
+            one
+            for network in dict.fromkeys(row["network"] for row in rows)
+            for one in of([row for row in rows if row["network"] == network], network)
+        ]
+
+
+def of(rows, network):
+    """Return the figures of one network."""
+    summary = []
+    for name in rows[0]["mib"]:
+        what = f"{name}, {network} with {rows[0]['channels'][name]:,} channels: peak memory"
+        aims = {"highest": f"<= {AIMS[network]}"} if name == OURS and network in AIMS else None
+        summary.append(figures.figure(what, [row["mib"][name] for row in rows], "MiB", aims=aims))
+    return summary
 
 
 def asked(contestant, network, seed, engine):

@@ -165,6 +165,15 @@ def test_explaining_loads_no_figures():
     assert loaded_by("import fusioncam.cli.explain_output", {"matplotlib", "matplotlib.figure"}) == {"matplotlib"}
 
 
+def test_reports_of_explanations_load_no_figures(tmp_path):
+    """The page of a folder of `fusioncam explain` needs neither figures nor data frames."""
+    code = f"from fusioncam.report.html.page import write_html_report; write_html_report({str(tmp_path)!r})"
+    (tmp_path / "explanations.json").write_text(
+        '{"schema_version": 1, "model": "m", "preprocessing": {}, "versions": {}, "explanations": [], "failures": []}'
+    )
+    assert loaded_by(code, {"jinja2", "matplotlib.figure", "pandas"}) == {"jinja2"}
+
+
 def loaded_by(code, modules=HEAVY):
     """Return which of the modules a program imports; by default, of the heavy packages."""
     program = f"{code}\nimport sys; print('loaded', *sorted(set({sorted(modules)!r}) & set(sys.modules)))"

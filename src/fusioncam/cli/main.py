@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from fusioncam.cli.interruption import CODE, stopping_at_once
+from fusioncam.cli.quick_imports import end_quickly
 
 if TYPE_CHECKING:
     from fusioncam.cli.commands import app as app
@@ -27,6 +28,7 @@ def __getattr__(name: str) -> Any:
 
 def main() -> None:
     """Run the command line and exit; errors are printed as messages, without a traceback."""
+    end_quickly()
     with stopping_at_once():
         try:
             code = _run(sys.argv[1:])

@@ -141,7 +141,8 @@ def speed_for(precision: str | None, engine: str | None = None) -> Speed | None:
 
 def require_methods(methods: list[str]) -> None:
     """Raise the error of a wrong method name or setting before anything is loaded."""
-    from fusioncam.methods.registry import as_methods
+    from fusioncam.cli.quick_imports import import_quickly
 
+    registry = import_quickly("fusioncam.methods.registry")
     for method in methods:
-        as_methods(method)
+        registry.as_methods(method)

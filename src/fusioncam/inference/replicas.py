@@ -28,7 +28,9 @@ def replicate(network: nn.Module, count: int) -> Sequence[nn.Module]:
 
 def can_copy(network: nn.Module) -> bool:
     """Return whether the network consists of Python modules and is not compiled."""
-    return not isinstance(network, torch.jit.ScriptModule | torch._dynamo.OptimizedModule)
+    # by the name of its module, because importing PyTorch's compiler takes longer than explaining an image
+    compiled = any(kind.__module__.startswith("torch._dynamo.") for kind in type(network).__mro__)
+    return not (compiled or isinstance(network, torch.jit.ScriptModule))
 
 
 def copy_sharing_parameters(network: nn.Module) -> nn.Module:

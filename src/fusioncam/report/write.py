@@ -1,14 +1,4 @@
-"""Write the tables and figures of a run of ``fusioncam benchmark`` from its rows, without a network.
-
-:func:`write_report` needs ``rows.parquet`` and ``plan.json``. It uses these entries of the plan, all optional:
-
-- ``methods`` and ``metrics``: lists of SPECs, whose order tables keep;
-- ``reference``: the method that the others are compared with, by default ``fusion-cam``;
-- ``tables``: lists of methods by name, each of which gets a table ``ablation-NAME``. Without it, sweeps and grids
-  are found by the settings of the methods. A list ``main`` names the methods of the other tables and figures.
-
-Needs the extra ``benchmark``.
-"""
+"""Draw the figures of a run, and write them and its tables."""
 
 from __future__ import annotations
 
@@ -26,7 +16,7 @@ from fusioncam.report.figures.settings import grid_figure, sweep_figure
 from fusioncam.report.figures.style import render
 from fusioncam.report.manifest import remove_stale_files
 from fusioncam.report.method_names import ablations, base_name, find_grids, find_sweeps, main_methods
-from fusioncam.report.results import Results, read_results
+from fusioncam.report.results import Results
 from fusioncam.report.stored_rows import pandas
 from fusioncam.report.tables.comparisons import rankable_columns
 from fusioncam.report.tables.csv_cells import escape_records
@@ -50,16 +40,6 @@ class WrittenReport:
     files: list[Path]
     pages: list[Page]
     drawings: list[tuple[str, str]]
-
-
-def write_report(run_folder: str | Path) -> list[Path]:
-    """Write ``tables/*.md, *.csv, *.tex`` and ``figures/*.png, *.svg`` of a run, and return their paths.
-
-    Files are replaced atomically. The same rows produce the same bytes. Raises
-    :class:`fusioncam.errors.ResultsError` if rows or plan are missing, truncated or malformed, and
-    :class:`fusioncam.errors.OutputError` if a file cannot be written.
-    """
-    return write_tables_and_figures(read_results(Path(run_folder)), Path(run_folder)).files
 
 
 def write_tables_and_figures(results: Results, run_folder: Path, more: Iterable[NamedFigure] = ()) -> WrittenReport:

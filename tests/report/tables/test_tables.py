@@ -22,12 +22,12 @@ from fusioncam.report.method_names import (
     split_spec,
 )
 from fusioncam.report.results import read_results, results_of
+from fusioncam.report.run_report import write_report
 from fusioncam.report.statistics import interval
 from fusioncam.report.stored_rows import COLUMNS
 from fusioncam.report.tables.latex import latex
 from fusioncam.report.tables.means import pages
 from fusioncam.report.tables.model import markdown
-from fusioncam.report.write import write_report
 from runs import ERROR, results, row, rows_of, save, shifted_values
 
 NAN = float("nan")

@@ -11,10 +11,6 @@ from pathlib import Path
 
 from fusioncam.audit.files import FILE as AUDIT
 from fusioncam.errors import ResultsError
-from fusioncam.report.html.audit_page import write_audit_page
-from fusioncam.report.html.benchmark_page import write_benchmark_page
-from fusioncam.report.html.bulk_page import is_bulk, write_bulk_page
-from fusioncam.report.html.explanations_page import write_explanations_page
 from fusioncam.report.html.stored_explanations import FILE as EXPLANATIONS
 from fusioncam.report.html.writer import is_report
 
@@ -46,12 +42,21 @@ def rename_outdated_report(folder: Path) -> None:
 
 
 def _write(folder: Path) -> list[Path]:
+    # each kind is imported when it is written: `fusioncam explain` needs no figures and no data frames
     if (folder / "plan.json").is_file():
+        from fusioncam.report.html.benchmark_page import write_benchmark_page
+
         return write_benchmark_page(folder, folder / FILE)
     if (folder / AUDIT).is_file():
+        from fusioncam.report.html.audit_page import write_audit_page
+
         return [write_audit_page(folder, folder / FILE)]
     if (folder / EXPLANATIONS).is_file():
+        from fusioncam.report.html.explanations_page import write_explanations_page
+
         return [write_explanations_page(folder, folder / FILE)]
+    from fusioncam.report.html.bulk_page import is_bulk, write_bulk_page
+
     if is_bulk(folder):
         return [write_bulk_page(folder, folder / FILE)]
     raise ResultsError(
