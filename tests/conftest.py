@@ -31,6 +31,7 @@ WHOLLY_SLOW = (
     "test_ray_local.py",
     "test_app_in_browser.py",
     "test_image_list_in_browser.py",
+    "test_stages_in_browser.py",
     "test_camera_in_browser.py",
     "test_report_in_browser.py",
     "test_audit_in_browser.py",

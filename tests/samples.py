@@ -57,6 +57,20 @@ class Small(nn.Module):
         return self.fc(self.act(self.conv(x)).mean((2, 3)))
 
 
+class Staged(Small):
+    """Has feature maps of two sizes: of ``early`` and of ``act``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(8)
+            self.early = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return scores ``(N, classes)``."""
+        return super().forward(self.early(x))
+
+
 class Changed(Small):
     """Multiplies its scores by ``factor`` and adds ``shifts``."""
 
@@ -170,6 +184,11 @@ def explained(network: nn.Module, labels: tuple[str, ...] | None = LABELS, size:
 def small() -> ExplainedModel:
     """Return the network that works."""
     return explained(Small())
+
+
+def staged() -> ExplainedModel:
+    """Return the small network with maps of two sizes."""
+    return explained(Staged())
 
 
 def bare() -> nn.Module:

@@ -14,6 +14,7 @@ from fusioncam.app.choices import layer_choices
 from fusioncam.app.display import COLORMAPS, HEATMAP, WIPE
 from fusioncam.app.image_list import ImageList
 from fusioncam.app.session import Session
+from fusioncam.app.stages import Stages
 from fusioncam.visualization import DEFAULT_COLORMAP, DEFAULT_OPACITY
 
 LIFETIME = 3600  # of files and explanations, in seconds
@@ -28,6 +29,7 @@ class Choices:
     target: Any
     method: Any
     layer: Any
+    stages: Stages
     model: Any
 
     @classmethod
@@ -59,8 +61,9 @@ class Choices:
         layer = gr.Dropdown(
             layer_choices(layers, session.layer_sizes(models[0])), value=layers[0], label="Layer", elem_id="fc-layer"
         )
+        stages = Stages.create(LIFETIME)
         model = gr.Dropdown(models, value=models[0], label="Network", visible=len(models) > 1, elem_id="fc-model")
-        return cls(image, images, target, method, layer, model)
+        return cls(image, images, target, method, layer, stages, model)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from fusioncam.app.handlers import (
 from fusioncam.app.link import WRITE, Link, store_examples
 from fusioncam.app.messages import with_error_note, with_gradio_error
 from fusioncam.app.session import Session
+from fusioncam.app.stages import StageHandlers, Stages, choose_stage, select_stage
 
 # One explanation runs at a time. Fusing cached maps does not wait for explanations, but for the previous fusion, so
 # that the last theta is the one that stays.
@@ -66,12 +67,14 @@ def _connect_choices(
 ) -> None:
     """Explain the image when it or a choice changes; another image or model changes the choices first."""
     request = [choices.image, choices.model, choices.layer, choices.method, choices.target, *results.display.style]
+    computed = [results.overlay, results.display.wipe, results.placeholder]  # style.css dims them meanwhile
     update_choices = {
         "fn": with_error_note(handlers.update_choices, no_choices),
         "inputs": [choices.image, choices.model, link],
         "outputs": [results.note, choices.target, choices.layer, choices.image],
-        **_SILENT,
+        "show_progress_on": computed,
         **_EXPLAIN_QUEUE,
+        **_PRIVATE,
     }
     explain = {
         "fn": with_error_note(handlers.explain, NO_EXPLANATION),
@@ -80,17 +83,41 @@ def _connect_choices(
             *_explanation_outputs(results),
             *(results.box, comparison.box, results.placeholder, comparison.gallery, comparison.explanations),
         ],
-        "show_progress_on": [results.overlay, results.placeholder],
+        "show_progress_on": computed,
         **_EXPLAIN_QUEUE,
         **_PRIVATE,
     }
     keep_theta = explain | {"inputs": [*request, results.theta]}
-    _check_after(choices.image.change(**update_choices).success(**explain), handlers, results)
+    other_maps = [
+        choices.image.change(**update_choices).success(**explain),
+        choices.model.input(**update_choices).success(**explain),
+        choices.target.input(**keep_theta),
+    ]
     choices.image.clear(lambda: "", outputs=[results.note], **_SILENT)
-    _check_after(choices.model.input(**update_choices).success(**explain), handlers, results)
-    _check_after(choices.method.input(**explain), handlers, results)
-    _check_after(choices.target.input(**keep_theta), handlers, results)
-    _check_after(choices.layer.input(**keep_theta), handlers, results)
+    _draw_stages_after(other_maps, handlers.session, choices.stages, results)
+    chosen = _choose_stage(choices).success(**keep_theta)
+    for event in (*other_maps, choices.method.input(**explain), choices.layer.input(**keep_theta), chosen):
+        _check_after(event, handlers, results)
+
+
+def _draw_stages_after(events: list[Any], session: Session, stages: Stages, results: Results) -> None:
+    """Draw the heatmaps of the stages when that of the page is shown, and before its check."""
+    draw = {
+        "fn": with_error_note(StageHandlers(session).draw, (gr.skip(), gr.skip())),
+        "inputs": [results.explained],
+        "outputs": [results.note, stages.gallery, stages.layers],
+    }
+    for event in events:
+        event.success(**draw, **_SILENT, **_EXPLAIN_QUEUE)
+
+
+def _choose_stage(choices: Choices) -> Any:
+    """Choose the layer whose heatmap is clicked, and frame the heatmap of the layer that is chosen in the list."""
+    stages = choices.stages
+    choices.layer.input(select_stage, [stages.layers, choices.layer], [stages.gallery], queue=False, **_SILENT)
+    return stages.gallery.select(
+        with_gradio_error(choose_stage), [stages.layers], [choices.layer], queue=False, **_SILENT
+    )
 
 
 def _connect_link(page: gr.Blocks, link: Link, choices: Choices, results: Results, state: Any) -> None:
@@ -120,7 +147,7 @@ def _connect_theta(handlers: PageHandlers, results: Results) -> None:
 def _forget_place(choices: Choices, results: Results) -> None:
     """Remove what was measured at a place as soon as another heatmap is requested."""
     inputs = (choices.model, choices.method, choices.target, choices.layer, results.theta)
-    for event in (choices.image.change, *(one.input for one in inputs)):
+    for event in (choices.image.change, choices.stages.gallery.select, *(one.input for one in inputs)):
         event(lambda: html.PLACE, None, [results.display.place], queue=False, **_SILENT)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from fusioncam.app.cached_explanation import CachedExplanation, cache_maps, spec_with_theta
+from fusioncam.app.choices import stage_layers
 from fusioncam.errors import MethodError, UnknownNameError, suggestion
 from fusioncam.explanations.class_selection import predict_probabilities, require_label_per_class
 from fusioncam.explanations.explain import explain_batches
@@ -25,6 +26,9 @@ TOP_CLASSES = 5
 # of a camera: masks that are scored for a frame, and the share of the earlier frames in the probabilities, which
 # keeps the class from changing with every frame
 _LIVE_BUDGET, _STEADY = 16, 0.7
+
+# one pass, and its heatmaps are sharp at early layers too
+_STAGE_METHOD = "layer-cam"
 
 # the methods that the page offers by default: they take seconds on a CPU
 DEFAULT_METHODS = {
@@ -177,6 +181,23 @@ class Session:
         _require_offered("method", method, self.methods)
         spec = _with_budget(self.methods[method], explained.budget)
         return explained.explanation if spec == explained.spec else explained.explanation.by(spec)
+
+    def stage_heatmap(self, explained: CachedExplanation, layer: str) -> Tensor:
+        """Return the heatmap ``(H, W)`` of the same image and class at another layer, by a method of one pass."""
+        one = explained.explanation.provenance
+        heatmap: Tensor = as_method(_STAGE_METHOD)[1](
+            _at_layer(self._network_of(explained), layer), one.x, one.target
+        )
+        return heatmap[0].cpu()
+
+    def stages(self, explained: CachedExplanation) -> list[str]:
+        """Return the default layer of the model of an explanation, then the last layer of each other size of maps."""
+        name = next(name for name, model in self.models.items() if model is self._network_of(explained))
+        return stage_layers(self.layers(name), self.layer_sizes(name))
+
+    def _network_of(self, explained: CachedExplanation) -> ExplainedModel:
+        network = explained.explanation.provenance.model.network
+        return next(model for model in self.models.values() if model.network is network)
 
     def _model(self, name: str) -> ExplainedModel:
         _require_offered("model", name, self.models)
