@@ -37,7 +37,7 @@ def test_each_stage_is_drawn_once(handlers, session):
     gallery, layers = handlers.draw(explained)
 
     assert layers == ("act", "early")
-    assert [name for _, name in gallery["value"]] == ["act", "early"]
+    assert [name for _, name in gallery["value"]] == ["8 x 8", "32 x 32"]
     assert (gallery["visible"], gallery["selected_index"]) == (True, 1)
     paths = [path for path, _ in gallery["value"]]
     assert paths[0] != paths[1]

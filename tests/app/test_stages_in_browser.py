@@ -12,7 +12,7 @@ import pytest
 from fusioncam.app import session as session_module
 from fusioncam.app.session import Session
 from samples import CAT, COFFEE
-from visitors import expect
+from visitors import expect, visiting
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
@@ -51,8 +51,8 @@ def test_a_stage_is_chosen_by_its_heatmap(visitor):
     visitor.upload(CAT)
     visitor.wait_for("fusion-cam(budget=64) at act")
     stages = page.locator("#fc-stages")
-    expect(stages.locator(".caption-label")).to_have_text(["act", "early"])
-    expect(stages.locator(".thumbnail-item.selected .caption-label")).to_have_text("act")
+    expect(stages.locator(".caption-label")).to_have_text(["8 x 8", "32 x 32"])
+    expect(stages.locator(".thumbnail-item.selected .caption-label")).to_have_text("8 x 8")
     before = page.locator("#fc-view img").get_attribute("src")
 
     stages.locator(".thumbnail-item").nth(1).click()
@@ -62,7 +62,7 @@ def test_a_stage_is_chosen_by_its_heatmap(visitor):
     visitor.wait_for_card()
     visitor.choose("#fc-layer", "act, 8 x 8 (default)")
     visitor.wait_for("at act")
-    expect(stages.locator(".thumbnail-item.selected .caption-label")).to_have_text("act")
+    expect(stages.locator(".thumbnail-item.selected .caption-label")).to_have_text("8 x 8")
 
     page.click("#fc-image button[aria-label='Remove Image']")
     expect(stages).to_be_hidden()
@@ -115,3 +115,18 @@ def test_fusions_do_not_flicker(visitor):
     visitor.wait_for("theta=")
     visitor.wait_for_card()
     assert visitor.page.evaluate("window.lowest") == 1
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_lists_of_images_and_stages_fit(browser, site, width):
+    """No thumbnail or caption is cut off; on a phone the heatmap is above the choices."""
+    with visiting(browser, site, viewport={"width": width, "height": 800}) as visitor:
+        page = visitor.page
+        page.set_input_files("#fc-several input[type=file]", [CAT, COFFEE])
+        expect(page.locator("#fc-stages .thumbnail-item")).to_have_count(2)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for selector in ("#fc-list .grid-wrap", "#fc-stages .grid-wrap", "#fc-stages .caption-label"):
+            overflow = "box => [box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight]"
+            assert max(page.locator(selector).first.evaluate(overflow)) <= 1, selector
+        heatmap, choices = (page.locator(name).bounding_box()["y"] for name in ("#fc-view", "#fc-method"))
+        assert heatmap < choices

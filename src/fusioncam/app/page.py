@@ -42,9 +42,9 @@ def build_page(session: Session, folder: Path) -> gr.Blocks:
         gr.HTML(html.HEAD)
         with gr.Tab("Image"):
             with gr.Row(equal_height=False):
-                with gr.Column(scale=2, min_width=300):
+                with gr.Column(scale=2, min_width=300, elem_id="fc-choices"):
                     choices = Choices.create(session, examples)
-                with gr.Column(scale=3, min_width=300):
+                with gr.Column(scale=3, min_width=300, elem_id="fc-results"):
                     results = Results.create()
             comparison = Comparison.create(session)
         with gr.Tab("Camera"):

@@ -182,22 +182,21 @@ class Session:
         spec = _with_budget(self.methods[method], explained.budget)
         return explained.explanation if spec == explained.spec else explained.explanation.by(spec)
 
-    def stage_heatmap(self, explained: CachedExplanation, layer: str) -> Tensor:
-        """Return the heatmap ``(H, W)`` of the same image and class at another layer, by a method of one pass."""
-        one = explained.explanation.provenance
-        heatmap: Tensor = as_method(_STAGE_METHOD)[1](
-            _at_layer(self._network_of(explained), layer), one.x, one.target
-        )
-        return heatmap[0].cpu()
+    def name_of(self, explained: CachedExplanation) -> str:
+        """Return the name of the model of an explanation, as the page offers it."""
+        network = explained.explanation.provenance.model.network
+        return next(name for name, model in self.models.items() if model.network is network)
 
     def stages(self, explained: CachedExplanation) -> list[str]:
         """Return the default layer of the model of an explanation, then the last layer of each other size of maps."""
-        name = next(name for name, model in self.models.items() if model is self._network_of(explained))
+        name = self.name_of(explained)
         return stage_layers(self.layers(name), self.layer_sizes(name))
 
-    def _network_of(self, explained: CachedExplanation) -> ExplainedModel:
-        network = explained.explanation.provenance.model.network
-        return next(model for model in self.models.values() if model.network is network)
+    def stage_heatmap(self, explained: CachedExplanation, layer: str) -> Tensor:
+        """Return the heatmap ``(H, W)`` of the same image and class at another layer, by a method of one pass."""
+        one, network = explained.explanation.provenance, self.models[self.name_of(explained)]
+        heatmaps: Tensor = as_method(_STAGE_METHOD)[1](_at_layer(network, layer), one.x, one.target)
+        return heatmaps[0].cpu()
 
     def _model(self, name: str) -> ExplainedModel:
         _require_offered("model", name, self.models)

@@ -31,7 +31,7 @@ class Stages:
         """Create the components; the names are forgotten after ``lifetime`` seconds."""
         gallery = gr.Gallery(
             label="Layer by stage",
-            columns=4,
+            columns=5,
             object_fit="cover",
             height="auto",
             allow_preview=False,
@@ -54,7 +54,8 @@ class StageHandlers:
         shown = {} if explained is None else self._drawn(explained)
         if explained is None or len(shown) < 2:
             return _HIDDEN, ()
-        gallery = [(path, layer) for layer, path in shown.items()]
+        sizes = self.session.layer_sizes(self.session.name_of(explained))
+        gallery = [(path, sizes[layer]) for layer, path in shown.items()]
         selected = select_stage(tuple(shown), explained.explanation.layer)
         return selected | gr.update(value=gallery, visible=True), tuple(shown)
 
@@ -70,7 +71,8 @@ class StageHandlers:
 
 def select_stage(layers: tuple[str, ...], layer: object) -> dict[str, Any]:
     """Return the gallery with the frame around a layer, or without a frame if it is none of its stages."""
-    return gr.update(selected_index=layers.index(layer) if layer in layers else None)
+    update: dict[str, Any] = gr.update(selected_index=layers.index(layer) if layer in layers else None)
+    return update
 
 
 def choose_stage(layers: tuple[str, ...], event: gr.SelectData) -> str:
