@@ -22,7 +22,7 @@ from skimage import data
 
 import fusioncam as fc
 from fusioncam.utils.text import slug
-from fusioncam.visualization import overlay
+from fusioncam.visualization import OverlayStyle, overlay
 
 FOLDER = Path(__file__).parent / "images"
 IMAGES = {"cat": "chelsea.png", "cup and spoon": "coffee.png", "small rocket": "rocket.jpg", "texture": "brick.png"}
@@ -34,6 +34,8 @@ FEWER = {
     "hsic": {"masks": 250},
     "sobol": {"designs": 16},
 }
+# an overlay that fades hides heatmaps of single pixels, such as those of gradients of the input
+STYLE = OverlayStyle(fade=False)
 PANELS = 4
 SIDE, GAP = 200, 4
 # methods made for vision transformers and detectors
@@ -69,7 +71,7 @@ def montage(explained: list[tuple[Image.Image, dict[str, torch.Tensor]]], names:
         panel, row = divmod(position, rows)
         for column, (view, heatmaps) in enumerate(explained):
             axes = grid[row, panel * len(explained) + column]
-            show(axes, overlay(view, heatmaps[name].numpy()), name if column == 0 else "")
+            show(axes, overlay(view, heatmaps[name].numpy(), STYLE), name if column == 0 else "")
     figure.subplots_adjust(0.003, 0.003, 0.997, 0.985, 0.03, 0.16)
     figure.savefig(FOLDER / "methods.jpg", pil_kwargs={"quality": 85})
 
@@ -92,7 +94,7 @@ def main(chosen: list[str]) -> None:
         montage(explained, names)
     (FOLDER / "methods").mkdir(exist_ok=True)
     for name in names:
-        images = [overlay(view, heatmaps[name].numpy()) for view, heatmaps in explained]
+        images = [overlay(view, heatmaps[name].numpy(), STYLE) for view, heatmaps in explained]
         strip(images).save(FOLDER / "methods" / f"{slug(name)}.jpg", quality=80)
 
 
