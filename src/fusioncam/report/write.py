@@ -72,8 +72,8 @@ def write_tables(tables: Iterable[Page], folder: Path) -> list[Path]:
 
 
 def write_figure(name: str, figure: Figure, folder: Path) -> list[Path]:
-    """Write a figure as PNG and SVG."""
-    paths = [folder / f"{slug(name)}.{extension}" for extension in ("png", "svg")]
+    """Write a figure as PNG, SVG and PDF."""
+    paths = [folder / f"{slug(name)}.{extension}" for extension in ("png", "svg", "pdf")]
     for path in paths:
         with atomic_write(path) as file:
             file.write(render(figure, path.suffix[1:]))

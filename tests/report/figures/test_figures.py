@@ -15,9 +15,10 @@ from fusioncam.errors import ResultsError, ShapeError
 from fusioncam.report.figures.costs import cost_figure
 from fusioncam.report.figures.critical_difference import critical_difference_figure
 from fusioncam.report.figures.curves import curves_figure, highlighted_methods
+from fusioncam.report.figures.point_labels import Label, draw_labels
 from fusioncam.report.figures.settings import grid_figure, sweep_figure
 from fusioncam.report.figures.side_by_side import side_by_side_figure
-from fusioncam.report.figures.style import method_styles, render, styled
+from fusioncam.report.figures.style import method_styles, new_figure, render, styled
 from fusioncam.report.method_names import find_grids, find_sweeps
 from fusioncam.report.statistics import interval
 from fusioncam.report.write import draw_figures
@@ -177,6 +178,55 @@ def test_partial_passes_are_in_the_legend():
     ]  # fmt: skip
     assert figure.axes[0].get_xlabel() == "full passes per image"
     assert not any("partial" in one for one in texts_of(cost_figure(results(rows), "lite0", names, "seconds")))
+
+
+CROWD = [
+    "fusion-cam",
+    "union-cam",
+    "score-cam",
+    "grad-cam",
+    "grad-cam++",
+    "xgrad-cam",
+    "hires-cam",
+    "fusion-cam(theta=5)",
+]
+
+
+def test_names_beside_points_cover_nothing():
+    """Eight methods of nearly the same cost and value have their names within the panel, beside points and bars."""
+    values = dict(zip(CROWD, shifted_values(*np.linspace(0, 0.02, len(CROWD))), strict=True))
+    rows = [one for place, name in enumerate(CROWD) for one in rows_of({name: values[name]}, seconds=1 + 0.1 * place)]
+    figure = cost_figure(results(rows), "lite0", CROWD, "seconds")
+
+    axes = figure.axes[0]
+    texts = [text for text in axes.texts if text.get_text()]
+    boxes = [text.get_window_extent() for text in texts]
+    points = axes.transData.transform([bar.lines[0].get_xydata()[0] for bar in axes.containers])
+    assert len(texts) >= 6
+    assert {text.get_text() for text in texts} <= {*CROWD[:-1], "fusion-cam\n(theta=5)"}
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert not any(box.contains(*point) for box in boxes for point in points)
+    assert all(axes.bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))
+
+
+def test_names_without_room_are_left_out():
+    """They are returned, and nothing is drawn."""
+    with styled():
+        figure = new_figure(1.2, 1.2)
+        axes = figure.subplots()
+        figure.draw_without_rendering()
+        left_out = draw_labels(figure, axes, [Label(0.5, 0.5, 0.4, 0.6, "a name that is far too long", "black")])
+
+    assert left_out == ["a name that is far too long"]
+    assert not axes.texts
+
+
+def test_methods_without_a_cost_have_no_point():
+    """The others are drawn."""
+    rows = [*rows_of({"grad-cam": [1, 2]}, seconds=1.0), *rows_of({"ones": [1, 2]}, seconds=None)]
+    figure = cost_figure(results(rows), "lite0", ("grad-cam", "ones"), "seconds")
+
+    assert [bar.get_label() for bar in figure.axes[0].containers] == ["grad-cam"]
 
 
 def test_without_quality_there_is_no_cost_figure():
@@ -358,10 +408,16 @@ def test_figures_of_a_run_have_unique_names():
 def test_files_are_reproducible():
     """The files hold no date and no random ids."""
     one, other = (
-        [render(curves_figure(results(curve_rows()), "lite0", ["insertion"], NAMES), kind) for kind in ("svg", "png")]
+        [
+            render(curves_figure(results(curve_rows()), "lite0", ["insertion"], NAMES), kind)
+            for kind in ("svg", "png", "pdf")
+        ]
         for _ in range(2)
     )
 
     assert one == other
     assert b"<svg" in one[0]
+    assert one[2].startswith(b"%PDF")
+    assert b"CreationDate" not in one[2]
+    assert b"/FontFile2" in one[2]  # TrueType
     assert not re.search(rb"<dc:date>|20\d\d-\d\d-\d\d", one[0])

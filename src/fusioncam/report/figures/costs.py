@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from fusioncam.report.figures.panels import QUALITY, marker_handle, panel_figure, set_figure_title
+from fusioncam.report.figures.point_labels import Label, draw_labels
 from fusioncam.report.figures.style import INK, Style, legend_outside, method_styles, styled
 from fusioncam.report.results import Column, Results
 from fusioncam.visualization import wrap_name
@@ -26,19 +27,45 @@ def cost_figure(results: Results, model: str, methods: Sequence[str], cost: str 
     if the rows hold no cost or no metric of quality.
     """
     costs = {column.metric: column for column in results.costs(model)}
-    columns = [column.select(methods) for column in results.columns(model, QUALITY)]
-    if cost not in costs or not columns:
+    if cost not in costs:
+        return None
+    measured = costs[cost].select(methods).methods
+    columns = [chosen for one in results.columns(model, QUALITY) if (chosen := one.select(measured)).methods]
+    if not columns:
         return None
     styles = method_styles(results.methods)
-    figure, panels = panel_figure(len(columns), per_row=4, width=2.7, height=2.6, legend_width=1.9)
+    figure, panels = panel_figure(len(columns), per_row=3, width=3.6, height=3.1, legend_width=1.9)
     for axes, column in zip(panels, columns, strict=True):
         for name in column.methods:
             _draw_point(axes, costs[cost], column, name, styles[name])
         _scale_cost_axis(axes, costs[cost].select(methods), cost)
+        axes.margins(0.12)
         axes.set_title(f"{column.metric} {column.direction}")
     _draw_legend(figure, columns, methods, styles, costs if cost == "passes" else {})
     set_figure_title(figure, f"{model}: means and 95 % intervals against {cost} per image")
+    _draw_names(figure, panels, columns, costs[cost], styles)
     return figure
+
+
+def _draw_names(
+    figure: Figure, panels: Sequence[Axes], columns: Sequence[Column], costs: Column, styles: Mapping[str, Style]
+) -> None:
+    """Draw the names of methods beside their points; the legend has those for which there is no room."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # names are placed in this layout
+    for axes, column in zip(panels, columns, strict=True):
+        draw_labels(figure, axes, [_label(costs, column, name, styles[name]) for name in column.methods])
+
+
+def _label(costs: Column, column: Column, name: str, style: Style) -> Label:
+    """Return the label of a method: its name without settings, unless several methods have it."""
+    short = name.partition("(")[0]
+    several = sum(other.partition("(")[0] == short for other in column.methods) > 1
+    own = column.interval(name)
+    low, high = own.mean - _bar_length(own.mean - own.low), own.mean + _bar_length(own.high - own.mean)
+    return Label(
+        costs.interval(name).mean, own.mean, low, high, wrap_name(name, 20) if several else short, style.colour
+    )
 
 
 def _draw_legend(

@@ -73,8 +73,13 @@ _SETTINGS = {
     "legend.fontsize": 8.5,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    "pdf.fonttype": 42,  # TrueType, which publishers ask for
     "svg.hashsalt": "fusioncam",  # otherwise the ids in SVG files are random
 }
+
+
+# what a file would hold of the time and the version that wrote it
+_DATES = {"svg": "Date", "pdf": "CreationDate", "png": "Software"}
 
 
 @dataclass(frozen=True)
@@ -142,13 +147,13 @@ def legend_outside(figure: Figure, handles: Iterable[Any], labels: Sequence[str]
 
 
 def render(figure: Figure, file_format: str, *, editable_text: bool = False) -> bytes:
-    """Return the figure as "png" or "svg", the same bytes at every call.
+    """Return the figure as "png", "svg" or "pdf", the same bytes at every call.
 
     With ``editable_text`` an SVG keeps its text as text, for HTML pages, instead of converting it to paths.
     """
     with styled():
         mpl.rcParams["svg.fonttype"] = "none" if editable_text else "path"
         file = BytesIO()
-        metadata = {"Date": None} if file_format == "svg" else {"Software": None}
+        metadata = {_DATES[file_format]: None}
         figure.savefig(file, format=file_format, dpi=160, metadata=metadata)
     return file.getvalue()
