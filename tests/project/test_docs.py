@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
-from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
+import yaml
 
 from fusioncam import METHODS, METRICS
 
-for needed in ("mkdocs", "latex2mathml", "nbclient", "nbconvert"):
+for needed in ("mkdocs", "latex2mathml", "nbclient", "nbconvert", "IPython"):
     pytest.importorskip(needed, reason='the site needs pip install "fusioncam[docs]"')
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,7 +23,11 @@ sys.path.insert(0, str(DOCS))
 
 import generated  # noqa: E402 # it is in the folder of the pages
 import hooks  # noqa: E402
-from mkdocs.exceptions import PluginError  # noqa: E402 # it may be missing
+import nbformat  # noqa: E402 # it may be missing
+import run_notebooks  # noqa: E402
+from IPython.core.interactiveshell import InteractiveShell  # noqa: E402
+from mkdocs.commands.build import build  # noqa: E402
+from mkdocs.config import load_config  # noqa: E402
 
 WORDS = [
     ("methods.md", METHODS, generated.METHOD_WORDS, {"formula", "when"}),
@@ -134,21 +142,157 @@ def test_style_sheets_are_checked(tmp_path):
 # -- notebooks ---------------------------------------------------------------------------------------------------
 
 
-def test_notebooks_are_stored_without_outputs():
-    """Outputs are computed for the site, so that differences stay readable."""
+def read(path: Path) -> Any:
+    """Read a notebook."""
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_stored_with_the_outputs_of_their_code(path):
+    """Every code cell was run, in order, and its images are stored."""
+    notebook = read(path)
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+
+    run_notebooks.require_shown(path.name, notebook)
+    assert counts == list(range(1, len(counts) + 1))
+    text, images = hooks.stored(path, 0)
+    assert all(f"({path.stem}/{name})" in text for name in images)
+    assert "google.colab" not in text
+
+
+def test_all_notebooks_are_found():
+    """An empty list would pass every test of them."""
     assert [path.stem for path in NOTEBOOKS] == ["choose_a_layer", "compare_methods", "explain_your_network"]
-    for path in NOTEBOOKS:
-        cells = hooks.nbformat.read(path, as_version=4).cells
-        assert all(not cell.outputs and cell.execution_count is None for cell in cells if cell.cell_type == "code")
 
 
-@pytest.mark.parametrize(("text", "images", "problem"), [
-    ("![png](a/1.png)", {"1.png": b""}, None),
-    ("no image", {}, "has 0 images"),
-    ("![png](1.png)", {"1.png": b""}, "does not show all"),
-    ("![png](a/1.png)\n    a.py:3: UserWarning: odd", {"1.png": b""}, "a.py:3: UserWarning: odd"),
+def changed_code(notebook: Any) -> None:
+    """Change the last cell of code."""
+    [cell for cell in notebook.cells if cell.cell_type == "code"][-1].source += "\n"
+
+
+def without_images(notebook: Any) -> None:
+    """Remove all outputs."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+
+
+def warned(notebook: Any) -> None:
+    """Add a warning."""
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="a.py:3: UserWarning: odd\n  f(x)")]
+
+
+@pytest.mark.parametrize(("change", "problem"), [
+    (changed_code, "its code has changed"), (without_images, "shows no image"), (warned, "UserWarning: odd$"),
 ])  # fmt: skip
-def test_notebooks_show_images_and_no_warnings(text, images, problem):
-    """Building the site, which runs all notebooks, fails for others."""
-    with pytest.raises(PluginError, match=problem) if problem else nullcontext():
-        hooks.require_images_without_warnings("a.ipynb", text, images)
+def test_other_outputs_are_refused(change, problem):
+    """Those of other code, without an image, or with a warning."""
+    notebook = read(NOTEBOOKS[0])
+    change(notebook)
+
+    with pytest.raises(ValueError, match=problem):
+        run_notebooks.require_shown("a.ipynb", notebook)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(path):
+    """They issue no warning, and show as many images as are stored."""
+    notebook = read(path)
+    stored = [len(cell.get("outputs", ())) for cell in notebook.cells]
+    run_notebooks.run(notebook)
+
+    run_notebooks.require_shown(path.name, notebook)
+    assert [len(cell.get("outputs", ())) for cell in notebook.cells] == stored
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("on_colab", [True, False])
+def test_first_cell_installs_on_colab_only(path, on_colab, monkeypatch):
+    """With pip, from the repository that is asked for."""
+    cell = next(cell for cell in read(path).cells if cell.cell_type == "code")
+    shell = InteractiveShell()
+    installed = []
+    shell.register_magic_function(installed.append, "line", "pip")
+    if on_colab:
+        monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    monkeypatch.setattr("builtins.input", lambda prompt: "https://a.b/c")
+    shell.run_cell(cell.source).raise_error()
+
+    assert installed == ['install --quiet "fusioncam[benchmark,demo] @ git+https://a.b/c"'] * on_colab
+
+
+# -- for language models, and citations ------------------------------------------------------------------------------
+
+
+def test_llms_txt_lists_every_page(tmp_path):
+    """In the order of the navigation, with the first sentence and the Markdown of each page."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# Start\n\n![a](a.png)\n\n`It` is [short](b.md). It goes on.")
+    (tmp_path / "docs" / "b.md").write_text("# Second\n\n```\ncode\n```\n\n| a |\n| --- |\n")
+    config = load_config(
+        config_file=StringIO(f"site_name: name\nsite_description: about\nuse_directory_urls: false\nplugins: []\n"
+        f"nav: [{{One: [index.md]}}, {{Two: [b.md]}}]\nhooks: ['{DOCS / 'llms.py'}']"),
+        docs_dir=str(tmp_path / "docs"), site_dir=str(tmp_path / "site"),
+    )  # fmt: skip
+    build(config)
+
+    assert (tmp_path / "site" / "llms.txt").read_text() == (
+        "# name\n\n> about\n\n## One\n\n- [Start](index.html.md): It is short.\n\n## Two\n\n- [Second](b.html.md)\n"
+    )
+    assert (tmp_path / "site" / "b.html.md").read_text() == (tmp_path / "docs" / "b.md").read_text()
+
+
+def test_citations_agree():
+    """BibTeX in the README and on the site, and CITATION.cff."""
+    bibtex = (DOCS / "citation.bib").read_text()
+    citation = yaml.safe_load((DOCS.parent / "CITATION.cff").read_text())
+    paper = citation["preferred-citation"]
+    authors = " and ".join(f"{one['family-names']}, {one['given-names']}" for one in paper["authors"])
+    number = paper["identifiers"][0]["value"]
+
+    assert bibtex in (DOCS.parent / "README.md").read_text()
+    assert "citation.bib" in (DOCS / "index.md").read_text()
+    fields = {"title": paper["title"], "author": authors, "year": paper["year"], "url": paper["url"], "note": number}
+    for field, value in fields.items():
+        assert re.search(rf"^  {field} += " + re.escape(f"{{{value}}}"), bibtex, re.MULTILINE), field
+    assert f"version = {{{citation['version']}}}" in bibtex
+    assert f'\nversion = "{citation["version"]}"\n' in (DOCS.parent / "pyproject.toml").read_text()
+
+
+# -- search from disk ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.serial
+def test_search_works_from_disk(tmp_path, browser):
+    """In a page of a folder, which is opened as a file; nothing is loaded from other servers."""
+    (tmp_path / "docs" / "deep").mkdir(parents=True)
+    (tmp_path / "docs" / "index.md").write_text("# Start\n\nNothing.")
+    (tmp_path / "docs" / "deep" / "b.md").write_text("# Second\n\nA word: kingfisher.")
+    shutil.copy(DOCS / "iframe-worker.js", tmp_path / "docs")
+    site = yaml.load((DOCS.parent / "mkdocs.yml").read_text(), yaml.BaseLoader)
+    plugins = [name for name in site["plugins"] if name in ("search", "offline")]
+    asked = {
+        "site_name": "a",
+        "theme": {"name": "material", "font": False},
+        "plugins": plugins,
+        "extra": site["extra"],
+    }
+    build(
+        load_config(
+            config_file=StringIO(yaml.dump(asked)),
+            docs_dir=str(tmp_path / "docs"),
+            site_dir=str(tmp_path / "site"),
+        )
+    )
+    page, requests = browser.new_page(), []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((tmp_path / "site" / "deep" / "b.html").as_uri())
+    page.click(".md-search__input")
+    page.keyboard.type("kingfisher")
+    page.wait_for_selector(".md-search-result__item")
+
+    assert "Second" in page.inner_text(".md-search-result__item")
+    assert all(url.startswith(("file:", "data:", "about:")) for url in requests)
+    page.close()
