@@ -55,15 +55,34 @@ def audit(
     workers: Workers | None = None,
     listener: ProgressListener | None = None,
 ) -> AuditResult:
-    """Explain the images of a data set, and write what their heatmaps have in common into the folder ``out``.
+    """Explain the images of a data set, and write what their heatmaps have in common.
 
     The class that the network predicts is explained. A call with the same plan continues a run that was stopped or
-    killed. Ctrl-C ends the run early; the result then has ``interrupted`` set. The page of the audit is written by
-    :func:`fusioncam.report.html.write_html_report`.
+    killed. The page of the audit is written by :func:`fusioncam.report.html.write_html_report`.
 
-    Raises :class:`DatasetError` for data that are no data set, :class:`MissingTruthError` for a folder that has no
-    mask of these images, :class:`ResultsError` for a folder of another audit, and :class:`SettingError` for networks
-    of different classes and for detectors.
+    Args:
+        plan: the data, the network and the method.
+        out: a local folder for the files of the audit.
+        device: of the network.
+        workers: do the work, by default this process.
+        listener: receives the progress.
+
+    Returns:
+        The number of images, the suspected shortcuts, and the files; ``interrupted`` is set after Ctrl-C.
+
+    Raises:
+        DatasetError: for data that are no data set.
+        MissingTruthError: for a folder that has no mask of these images.
+        ResultsError: for a folder of another audit.
+        SettingError: for networks of different classes and for detectors.
+
+    Examples:
+        ```python
+        from fusioncam.audit import AuditPlan, audit
+
+        result = audit(AuditPlan("photos/", method="grad-cam"), "audit/")
+        result.images, [suspect["place"] for suspect in result.suspects]
+        ```
     """
     extra("audit", "sklearn", "audits")
     if not is_local(str(out)):

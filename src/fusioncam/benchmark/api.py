@@ -39,19 +39,42 @@ def benchmark(
     workers: Workers | None = None,
     **settings: Any,
 ) -> Path:
-    """Measure methods on images, and return the path of the rows, ``out/rows.parquet``.
+    """Measure methods on images.
 
-    ``data`` is a path for :func:`fusioncam.data.datasets.open_dataset`, or samples. Models, methods and metrics are
-    names or your own objects. ``plan`` is a preset or a YAML file, whose settings the other arguments override;
-    ``settings`` are those of :class:`fusioncam.benchmark.plan.Plan`: ``layer``, ``target``, ``limit``, ``seed``,
-    ``class_map``, ``device``, ``precision``, ``engine``, ``keep_heatmaps``.
+    A call with the same plan continues a stopped run. An image that fails has a row with its error.
 
-    A call with the same plan continues a stopped run; with ``extend`` the plan may add to that of the run. An image
-    that fails has a row with its error. ``listener`` receives the progress. ``workers`` do the work, by default this
-    process; :func:`fusioncam.distributed.ray_connection.ray_pool` returns others.
+    Args:
+        data: a path for :func:`fusioncam.data.datasets.open_dataset`, or samples.
+        out: folder of the run.
+        models: names or your own networks.
+        methods: SPECs or your own callables.
+        metrics: names or your own callables.
+        plan: a preset or a YAML file, whose settings the other arguments override.
+        extend: whether the plan may add to that of the run in ``out``.
+        listener: receives the progress.
+        workers: do the work, by default this process; :func:`fusioncam.distributed.ray_connection.ray_pool` returns
+            others.
+        settings: those of :class:`fusioncam.benchmark.plan.Plan`: ``layer``, ``target``, ``limit``, ``seed``,
+            ``class_map``, ``device``, ``precision``, ``engine``, ``keep_heatmaps``.
 
-    Raises :class:`UnknownNameError` and :class:`SettingError` for a bad plan, :class:`ResultsError` for a folder of
-    another plan, and :class:`OutputError` for a folder that cannot be written.
+    Returns:
+        The path of the rows, ``out/rows.parquet``.
+
+    Raises:
+        UnknownNameError: for an unknown name in the plan.
+        SettingError: for a bad plan.
+        ResultsError: for a folder of another plan.
+        OutputError: for a folder that cannot be written.
+
+    Examples:
+        ```python
+        from fusioncam.benchmark import benchmark
+        from fusioncam.report import read_results
+
+        rows = benchmark("photos/", out="run/", methods=["grad-cam", "center"], metrics=["average-drop"])
+        results = read_results(rows.parent)
+        results.column("efficientnet_lite0", "average-drop").interval("grad-cam").mean
+        ```
     """
     samples = None if data is None or isinstance(data, (str, Path)) else data
     options: dict[str, Any] = {"data": data if samples is None else f"{len(samples)} samples"}

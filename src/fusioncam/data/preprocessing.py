@@ -32,15 +32,26 @@ _GREY = 114  # of the bars, as in ultralytics
 class Preprocessing:
     """Resize, crop the centre, scale to [0, 1], normalise: the usual evaluation transform.
 
-    ``size`` is the (height, width) of the input. ``resize`` is the length of the image's shorter side before the
-    crop, the (height, width) to which the whole image is resized without keeping its proportions, or a word: with
-    "fit" the whole image keeps its proportions, with grey bars where it is narrower than the input, as detectors are
-    trained; with "whole" it keeps them too, and the input is larger than ``size`` where the image is longer, for
-    networks that take any size.
-    ``mean`` and ``std`` have one number per channel, for pixels in [0, 1]; one number means a grey input, three mean
-    RGB, and for any other number the image must have as many channels.
+    Args:
+        size: the (height, width) of the input.
+        resize: the length of the image's shorter side before the crop, the (height, width) to which the whole image
+            is resized without keeping its proportions, or a word: with "fit" the whole image keeps its proportions,
+            with grey bars where it is narrower than the input, as detectors are trained; with "whole" it keeps them
+            too, and the input is larger than ``size`` where the image is longer, for networks that take any size.
+        interpolation: of resizing, such as "bicubic" or "bilinear".
+        mean: a number for each channel, for pixels in [0, 1]; one number means a grey input, three mean RGB, and for
+            any other number the image must have as many channels.
+        std: a number for each channel.
 
-    Raises :class:`UnknownNameError` for an unknown interpolation, and :class:`SettingError` for other bad settings.
+    Raises:
+        UnknownNameError: for an unknown interpolation.
+        SettingError: for other bad settings.
+
+    Examples:
+        ```python
+        preprocessing = fc.Preprocessing(size=(64, 64), resize=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        preprocessing(Image.open("cat.jpg")).shape  # (3, 64, 64)
+        ```
     """
 
     size: tuple[int, int] = (224, 224)

@@ -120,11 +120,25 @@ def compare(
     target: ImageTarget = None,
     device: str | None = None,
 ) -> Comparison:
-    """Explain one image by several methods, side by side.
+    """Explain one image by several methods, side by side; they share the passes that they have in common.
 
-    A SPEC with alternatives stands for several methods: ``grad-cam(layer=blocks.3|blocks.5)`` compares layers, and
-    ``target="top3"`` compares classes. Other arguments and errors are those of :func:`explain_each`; methods share
-    the passes that they have in common.
+    Args:
+        image: as for :func:`explain`.
+        methods: SPECs or callables. A SPEC with alternatives stands for several methods:
+            ``grad-cam(layer=blocks.3|blocks.5)`` compares layers.
+        model: as for :func:`explain`.
+        layer: as for :func:`explain`.
+        target: as for :func:`explain_each`; ``"top3"`` compares classes.
+        device: as for :func:`explain`.
+
+    Returns:
+        The comparison, a sequence of explanations that displays itself in a notebook.
+
+    Examples:
+        ```python
+        comparison = fc.compare("cat.jpg", ["grad-cam", "layer-cam"])
+        comparison[0].heatmap
+        ```
     """
     explanations = explain_each([image], model=model, layer=layer, methods=methods, target=target, device=device)
     return Comparison(tuple(explanations))

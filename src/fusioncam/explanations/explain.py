@@ -76,24 +76,39 @@ def explain(
 ) -> Explanation:
     """Explain one class of one image.
 
-    ``image`` is a path, a PIL image, an array ``(H, W, C)`` or a tensor ``(C, H, W)``, both of 8 or 16 bits or
-    floating-point numbers in [0, 1]. It has as many channels as the model's preprocessing; a network of 1 or 3
-    channels takes grey and RGB. A tensor ``(1, C, H, W)`` is the network's input, already preprocessed. For a model
-    with a :class:`VolumePreprocessing` it is a volume: a NIfTI file, a folder with a DICOM series, a TIFF, an array.
-    ``model`` is a name (:func:`load_model`), a network or an :class:`ExplainedModel`; ``layer`` a dotted name, by
-    default the last spatial feature map before pooling. ``device`` moves the network there, also a network of yours.
     A detector of ultralytics, torchvision or transformers is explained at its most confident box;
     :func:`explain_each` explains all boxes.
-    ``method`` is a SPEC or a callable; ``target`` a class index, a class name or None for the predicted class. It may
-    also be weights of all classes, such as ``[0, 1.0, -1.0]``, or of some, ``{"cat": 1, "dog": -1}``: then the
-    heatmap shows what speaks for one and against the other. A callable returns any numbers ``(N,)`` from the scores
-    ``(N, classes)``.
-    ``check`` also measures how far the heatmap can be trusted: see :meth:`Explanation.check`. ``frame``, counted from
-    1, chooses a page of a TIFF or a frame of an animation. ``extra`` and ``vary`` are the network's other inputs and
-    the name or position of the image, see :class:`ExplainedModel`.
 
-    Raises a :class:`FusionCamError` for an image that cannot be opened, weights that cannot be loaded, and for an
-    unknown model, layer, method or class.
+    Args:
+        image: a path, a PIL image, an array ``(H, W, C)`` or a tensor ``(C, H, W)``, both of 8 or 16 bits or
+            floating-point numbers in [0, 1], with as many channels as the model's preprocessing; a network of 1 or 3
+            channels takes grey and RGB. A tensor ``(1, C, H, W)`` is the network's input, already preprocessed. For a
+            model with a :class:`VolumePreprocessing`: a NIfTI file, a folder with a DICOM series, a TIFF, an array.
+        model: a name (:func:`load_model`), a network or an :class:`ExplainedModel`.
+        layer: a dotted name; by default the last spatial feature map before pooling.
+        method: a SPEC, such as ``"fusion-cam(budget=64)"``, or a callable.
+        target: a class index, a class name, or None for the predicted class; weights of all classes, such as
+            ``[0, 1.0, -1.0]``, or of some, ``{"cat": 1, "dog": -1}``, for what speaks for one and against the other;
+            or a callable from the scores ``(N, classes)`` to any numbers ``(N,)``.
+        device: moves the network there, also a network of yours.
+        check: also measure how far the heatmap can be trusted, see :meth:`Explanation.check`.
+        frame: a page of a TIFF or a frame of an animation, from 1.
+        extra: the network's other inputs, see :class:`ExplainedModel`.
+        vary: the name or position of the image among the inputs.
+
+    Returns:
+        The explanation, with the heatmap ``(H, W)`` in [0, 1]. In a notebook it displays itself.
+
+    Raises:
+        FusionCamError: for an image that cannot be opened, weights that cannot be loaded, and for an unknown model,
+            layer, method or class.
+
+    Examples:
+        ```python
+        explanation = fc.explain("cat.jpg", method="grad-cam", target="tabby, tabby cat")
+        explanation.heatmap.shape, explanation.probability
+        explanation.save("out/")
+        ```
     """
     if isinstance(target, str) and requested_top(target) not in (None, 1):
         raise TargetError(f"'{target}' requests several heatmaps: use explain_each(..., target='{target}')")
@@ -125,17 +140,31 @@ def explain_each(
 ) -> Iterator[Explanation]:
     """Explain many images by several methods, which share the passes that they have in common.
 
-    Yields the explanations image by image, for each class, for each method. ``images`` may be a DataLoader: its
-    batches ``(N, C, H, W)``, alone, as ``(batch, labels)`` or in a dict, are network inputs, already preprocessed.
-    ``check`` also measures how far each heatmap can be trusted.
+    Args:
+        images: images as for :func:`explain`, or a DataLoader: its batches ``(N, C, H, W)``, alone, as
+            ``(batch, labels)`` or in a dict, are network inputs, already preprocessed.
+        model: as for :func:`explain`.
+        layer: as for :func:`explain`.
+        methods: SPECs or callables.
+        target: as for :func:`explain`, or ``"top3"`` (any number), the most probable classes; a sequence with the
+            target of each image; ``"label"``, the label of each image in a batch or the name of its folder; or
+            ``"labels.csv"``, a table with the columns path and label. Of a detector, each box is explained, or the
+            boxes of the target, a class or ``"top3"``.
+        device: as for :func:`explain`.
+        batch_size: number of images in a pass.
+        check: also measure how far each heatmap can be trusted.
+        on_error: is called with an image that fails and its error, and the others are still explained. Without it
+            the first failure is raised. An invalid layer, class or method is always raised.
+        frame: as for :func:`explain`.
 
-    ``target`` may also be ``"top3"`` (any number), the most probable classes; a sequence with the target of each
-    image; ``"label"``, the label of each image in a batch or the name of its folder; or ``"labels.csv"``, a table
-    with the columns path and label. Of a detector, each box is explained, or the boxes of
-    the ``target``, a class or ``"top3"``.
+    Returns:
+        An iterator over the explanations: image by image, for each class, for each method.
 
-    Without ``on_error`` the first failure is raised. With it, an image that fails is passed to ``on_error`` with its
-    error, and the others are still explained. An invalid layer, class or method is always raised.
+    Examples:
+        ```python
+        for explanation in fc.explain_each(["cat.jpg"], methods=["grad-cam", "layer-cam"], target="top2"):
+            print(explanation)
+        ```
     """
     if isinstance(images, (str, Path)):
         raise InputTypeError(f"images must be a list, got {images!r}: use [{images!r}], or explain(...)")

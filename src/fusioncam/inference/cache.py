@@ -24,7 +24,15 @@ R = TypeVar("R")
 
 @contextmanager
 def cached_passes() -> Iterator[None]:
-    """Store the results of ``@memoize_pass`` functions until the outermost such block ends."""
+    """Share passes within a block: results of ``@memoize_pass`` functions are stored until the outermost block ends.
+
+    Examples:
+        ```python
+        with fc.cached_passes():
+            first = fc.METHODS["grad-cam"](model, x, target)
+            second = fc.METHODS["layer-cam"](model, x, target)  # uses the pass of the first
+        ```
+    """
     if current_context().cached_passes is not None:
         yield
         return

@@ -139,7 +139,21 @@ class Fuse:
 
 
 def fuse(*partners: Method, rule: str = "mean") -> Fuse:
-    """Combine any number of methods, or your own callables, into one; see :class:`Fuse`."""
+    """Combine any number of methods, or your own callables, into one; see :class:`Fuse`.
+
+    Args:
+        partners: at least two callables ``(model, x, target) -> heatmaps (N, H, W)``.
+        rule: how their heatmaps are combined, such as "mean", "max" or "product".
+
+    Returns:
+        A method, to be called as ``method(model, x, target)``.
+
+    Examples:
+        ```python
+        mine = fc.fuse(fc.METHODS["layer-cam"], fc.METHODS["grad-cam"], rule="max")
+        heatmaps = mine(model, x, target)
+        ```
+    """
     return Fuse(partners, rule)
 
 

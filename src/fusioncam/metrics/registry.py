@@ -146,9 +146,27 @@ def measure(
     truth: Truth | None = None,
     method: Method | None = None,
 ) -> Tensor:
-    """Return a metric's values ``(N,)``; pass ``truth`` and ``method`` only to a metric that needs them.
+    """Measure heatmaps by a metric; pass ``truth`` and ``method`` only to a metric that needs them.
 
     Your own callable may therefore take just ``(model, x, target, heatmaps)``.
+
+    Args:
+        metric: an entry of ``METRICS``, or a callable.
+        model: the model that was explained.
+        x: its inputs ``(N, C, H, W)``.
+        target: the explained classes ``(N,)``.
+        heatmaps: ``(N, H, W)`` in [0, 1].
+        truth: boxes or masks of the objects.
+        method: the method that made the heatmaps.
+
+    Returns:
+        Values ``(N,)``, one for each image.
+
+    Examples:
+        ```python
+        heatmaps = fc.METHODS["grad-cam"](model, x, target)
+        values = fc.metrics.measure(fc.METRICS["insertion"], model, x, target, heatmaps)
+        ```
     """
     needed = _truth_for(metric, truth)
     if getattr(metric, "needs_method", False):

@@ -37,22 +37,6 @@ Vary = str | int | Sequence[str] | Sequence[int] | None
 class ExplainedModel:
     """A network, its target layer, and how an image becomes its input. Nothing else calls the network.
 
-    ``layer`` is a dotted module name, also with indices as in ``layer4[-1]``, or a module of the network; None
-    selects the last layer with feature maps, see ``layers``. ``grid`` is the ``(rows, columns)`` of a transformer's
-    tokens where the network does not determine it, and ``prefix`` and ``suffix`` are the numbers of class, register
-    or detection tokens before and after these. ``reshape`` is a function from the output of ``layer`` to its feature
-    maps ``(N, K, h, w)``, for layers that are not read by themselves. ``labels`` are the class names in order,
-    by default those that a wrapper of :mod:`fusioncam.tasks` knows, or those of a network's ``config.id2label``.
-    ``speed`` sets how masked images are batched: see
-    :class:`Speed`.
-
-    ``extra`` are the network's inputs beside the image, by name or in order, and ``vary`` is the name or position of
-    the image among them; by default it is the first. Inputs with one row go along with every image, inputs with N
-    rows with N images, and a callable is called with the number of rows. A network that takes one dict or tuple gets
-    one. Methods also take all inputs at once, ``method(model, (left, right), target)``; several names in ``vary``
-    then yield a heatmap each. ``read`` is the part of the output that holds the scores: a key, a position, or a
-    function from the output to ``(N, classes)``.
-
     A call leaves the network as it was, also after an error: no hook, no ``.grad``, no changed ``requires_grad``,
     train/eval flag or grad mode. Calls from several threads on one network run one after the other. While a call
     runs, the network is in evaluation mode and its parameters may need no gradients for other threads too: where one
@@ -61,6 +45,34 @@ class ExplainedModel:
     ``runner`` calls the network and ``layers`` is a :class:`fusioncam.model.layer_search.LayerSearch`. What only one
     method needs is a function of another module of this package, such as
     :func:`fusioncam.model.hessian_product.record_with_hessian_product`.
+
+    Args:
+        network: any module that returns class scores ``(N, classes)``, or a wrapper of :mod:`fusioncam.tasks`.
+        layer: a dotted module name, also with indices as in ``layer4[-1]``, or a module of the network; None selects
+            the last layer with feature maps, see ``layers``.
+        grid: the ``(rows, columns)`` of a transformer's tokens where the network does not determine it.
+        prefix: number of class, register or detection tokens before these.
+        suffix: number of such tokens after these.
+        reshape: a function from the output of ``layer`` to its feature maps ``(N, K, h, w)``, for layers that are not
+            read by themselves.
+        preprocessing: how an image becomes an input; the default is ImageNet's.
+        labels: class names in order; by default those that a wrapper of :mod:`fusioncam.tasks` knows, or those of a
+            network's ``config.id2label``.
+        name: of the model in results; by default that of its class.
+        speed: how masked images are batched.
+        extra: the network's inputs beside the image, by name or in order. Inputs with one row go along with every
+            image, inputs with N rows with N images, and a callable is called with the number of rows. A network that
+            takes one dict or tuple gets one.
+        vary: name or position of the image among the inputs; by default the first. Methods also take all inputs at
+            once, ``method(model, (left, right), target)``; several names then yield a heatmap each.
+        read: the part of the output that holds the scores: a key, a position, or a function from the output to
+            ``(N, classes)``.
+
+    Examples:
+        ```python
+        model = fc.ExplainedModel(network, labels=["cat", "dog"], preprocessing=fc.Preprocessing((64, 64), 64))
+        heatmaps = fc.METHODS["grad-cam"](model, x, target)  # x (N, C, H, W), target (N,) -> (N, H, W)
+        ```
     """
 
     def __init__(

@@ -61,16 +61,34 @@ def check(
     ingredients: FusionComponents | None = None,
     report: Callable[[int], None] | None = None,
 ) -> TrustCard:
-    """Measure how reliable a heatmap ``(*s)`` of one image ``x`` ``(1, C, *s)`` is for the class ``target``.
+    """Measure how reliable a heatmap of one image is for a class.
 
-    ``model`` may be a network, ``heatmap`` an array, and ``target`` None for the predicted class.
-    ``method`` is the method that made the heatmap. It runs again for noisy images, for another class, and on a copy
-    of the network whose last layers are randomised; a method with a budget of masks runs with at most 64.
-    ``ingredients`` are the components of Union-CAM and Fusion-CAM, without a batch dimension. The level of a question
-    that cannot be measured is "unknown", with the reason. ``report`` is called with the number of questions answered.
+    The level of a question that cannot be measured is "unknown", with the reason.
 
-    Raises :class:`ShapeError` for other shapes, :class:`TargetError` for a class that the network does not have, and
-    :class:`NonFiniteError` for NaN in the heatmap or the scores.
+    Args:
+        model: the model, or a network.
+        x: one input ``(1, C, *s)``.
+        target: the explained class, or None for the predicted one.
+        heatmap: ``(*s)``, a tensor or an array.
+        method: the method that made the heatmap. It runs again for noisy images, for another class, and on a copy of
+            the network whose last layers are randomised; a method with a budget of masks runs with at most 64.
+        ingredients: the components of Union-CAM and Fusion-CAM, without a batch dimension.
+        report: is called with the number of questions answered.
+
+    Returns:
+        The trust card: its level, the reason in words, and each question with its figures.
+
+    Raises:
+        ShapeError: for other shapes.
+        TargetError: for a class that the network does not have.
+        NonFiniteError: for NaN in the heatmap or the scores.
+
+    Examples:
+        ```python
+        heatmap = fc.METHODS["grad-cam"](model, x[:1], target[:1])[0]
+        card = fc.trust.check(model, x[:1], target[:1], heatmap, "grad-cam")
+        print(card.level, card.words)
+        ```
     """
     start = time.perf_counter()
     model, x, target = usual_arguments(model, x, target)

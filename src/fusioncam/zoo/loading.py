@@ -30,19 +30,34 @@ def load_model(
 ) -> ExplainedModel:
     """Load a network by name.
 
-    - ``name``: ``efficientnet_lite0`` (its weights are in the package), ``efficientnet_lite2`` (extra ``lite2``),
-      ``timm:NAME`` or ``torchvision:NAME`` (pretrained weights, downloaded once), ``hf:NAME`` (a classifier of
-      transformers in a folder or in the hub's cache on this machine), ``ultralytics:FILE`` (a local
-      checkpoint, extra ``ultralytics``), ``onnx:FILE`` (scores only, for RISE, extra ``onnx``), or
-      ``package.module:factory``, a callable without arguments that returns an ``nn.Module`` or an ``ExplainedModel``.
-    - ``layer``: dotted name of the target layer; by default it is found by its shape.
-    - ``checkpoint``: a state dict (``.safetensors`` or torch) that replaces the weights.
-    - ``num_classes``: size of the head of the checkpoint.
-    - ``labels``: a text file with one class name per line.
-    - ``device``: defaults to CUDA if available.
-    - ``speed``: how the many passes of region methods are run.
+    Args:
+        name: ``efficientnet_lite0`` (its weights are in the package), ``efficientnet_lite2`` (extra ``lite2``),
+            ``timm:NAME`` or ``torchvision:NAME`` (pretrained weights, downloaded once), ``hf:NAME`` (a classifier of
+            transformers in a folder or in the hub's cache on this machine), ``ultralytics:FILE`` (a local
+            checkpoint, extra ``ultralytics``), ``onnx:FILE`` (scores only, for RISE, extra ``onnx``), or
+            ``package.module:factory``, a callable without arguments that returns an ``nn.Module`` or an
+            ``ExplainedModel``.
+        layer: dotted name of the target layer; by default it is found by its shape.
+        checkpoint: a state dict (``.safetensors`` or torch) that replaces the weights.
+        num_classes: size of the head of the checkpoint.
+        labels: a text file with one class name per line.
+        device: defaults to CUDA if available.
+        speed: how the many passes of region methods are run.
 
-    Raises :class:`UnknownNameError`, :class:`SettingError`, :class:`WeightsError` or :class:`LayerError`.
+    Returns:
+        The network in evaluation mode, with its layer, preprocessing and class names.
+
+    Raises:
+        UnknownNameError: for an unknown name.
+        SettingError: for settings that do not fit.
+        WeightsError: for weights that cannot be loaded.
+        LayerError: for a layer that the network does not have.
+
+    Examples:
+        ```python
+        model = fc.load_model("efficientnet_lite0", layer="blocks.6", device="cpu")
+        fc.explain("cat.jpg", model=model, method="grad-cam")
+        ```
     """
     if num_classes is not None and checkpoint is None:
         raise WeightsError("num_classes creates a new, untrained head; also give the checkpoint that fits it")
