@@ -52,8 +52,10 @@ def test_masks_are_those_of_the_explanation(threshold, folder):
     expected = list(masks_of(folder, threshold).values())
     for path, mask in zip(sorted(pngs), expected, strict=True):
         with Image.open(path) as image:
-            values = np.asarray(image)
+            values, colours = np.asarray(image), np.asarray(image.convert("RGB"))
         assert values.shape == (60, 120)
+        assert (colours[values == 1] == (128, 0, 0)).all()  # class 1 in the colours of PASCAL VOC
+        assert len(np.unique(colours.reshape(-1, 3), axis=0)) == len(np.unique(values))
         assert set(np.unique(values)) <= set(range(len(classes) + 1))
         assert overlap(values > 0, mask) > 0.98
 

@@ -18,7 +18,7 @@ from fusioncam.report.results import read_results
 
 
 def write_report(run_folder: str | Path) -> list[Path]:
-    """Write ``tables/*.md, *.csv, *.tex`` and ``figures/*.png, *.svg`` of a run, and return their paths.
+    """Write ``tables/*.md, *.csv, *.tex`` and ``figures/*.png, *.svg, *.pdf`` of a run, and return their paths.
 
     Files are replaced atomically. The same rows produce the same bytes. Raises
     :class:`fusioncam.errors.ResultsError` if rows or plan are missing, truncated or malformed, and

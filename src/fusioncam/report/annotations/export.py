@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -136,7 +137,8 @@ def _labelme_facts(image: AnnotatedImage) -> dict[str, Any]:
 def _masks(images: Iterable[AnnotatedImage], out: Path) -> Written:
     """Write a PNG for each image: 0 is no class, and 1, 2, ... are the lines of ``classes.txt``.
 
-    Where regions overlap, the class of the higher probability remains. With more than 255 classes it has 16 bits.
+    Where regions overlap, the class of the higher probability remains. Classes have the colours of PASCAL VOC, so
+    that the image can be looked at; its pixels are indices. With more than 255 classes it has 16 bits and no colours.
     """
     classes: dict[str, int] = {}
     written = []
@@ -144,11 +146,23 @@ def _masks(images: Iterable[AnnotatedImage], out: Path) -> Written:
         mask = np.zeros(image.size[::-1], np.uint16)
         for region in sorted(image.regions, key=lambda one: one.probability):
             mask[region.mask(image.size)] = classes.setdefault(region.label, len(classes) + 1)
-        values = mask if len(classes) > 255 else mask.astype(np.uint8)
+        values = Image.fromarray(mask if len(classes) > 255 else mask.astype(np.uint8))
+        if values.mode == "L":
+            values.putpalette(_palette())
         written.append(out / f"{image.stem}.png")
         with atomic_write(written[-1]) as file:
-            Image.fromarray(values).save(file, "PNG")
+            values.save(file, "PNG")
     return [*written, _write(out / "classes.txt", "".join(f"{name}\n" for name in classes).encode())]
+
+
+def _palette() -> list[int]:
+    """Return red, green and blue of 256 colours: bit 3 k + channel of an index is bit 7 - k of the channel.
+
+    >>> _palette()[:9]
+    [0, 0, 0, 128, 0, 0, 0, 128, 0]
+    """
+    colours = product(range(256), range(3))
+    return [sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for index, channel in colours]
 
 
 FORMATS: dict[str, Callable[[Iterable[AnnotatedImage], Path], Written]] = {
