@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from threading import Event
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import gradio as gr
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from fusioncam.app import html
 from fusioncam.app.display import WIPE, probe, restyle, show_view
 from fusioncam.app.files import store_image
-from fusioncam.app.handlers import PageHandlers
+from fusioncam.app.handlers import PageHandlers, supersede
 from fusioncam.app.link import EXAMPLES, Link, store_examples
 from fusioncam.app.session import Session
 from fusioncam.errors import ImageError, SettingError, ShapeError
@@ -124,9 +127,41 @@ def test_progress_of_the_card(session, tmp_path):
     assert len(steps) == 7
     assert steps[-1] == ("", "")
     assert explained.explanation.card is not None
-    note, text = list(PageHandlers(session, tmp_path).check_steps(SimpleNamespace(explanation=None)))[-1]
+    note, text = list(
+        PageHandlers(session, tmp_path).check_steps(SimpleNamespace(explanation=None, superseded=Event()))
+    )[-1]
     assert "error occurred" in note
     assert text == ""
+
+
+def test_another_heatmap_ends_the_check(session, tmp_path):
+    """The check ends at its next answer, without a card and without a note; it can be made again."""
+    explained = session.explain(photo(), "cat.png", model=MODEL, method="grad-cam")
+    handlers, answered = PageHandlers(session, tmp_path), []
+
+    def check(report):
+        for number in range(1, 7):
+            report(number)
+            answered.append(number)
+            supersede(explained)
+
+    with patch.object(type(explained.explanation), "check", lambda self, report: check(report)):
+        assert list(handlers.check_steps(explained))[-1] == (gr.skip(), "")
+    assert answered == [1]
+    assert list(handlers.check_steps(explained)) == [(gr.skip(), "")]
+    assert handlers.show_card(explained, "current") == html.SUPERSEDED
+
+
+def test_another_theta_ends_the_check_of_the_old_heatmap_only(session, tmp_path):
+    """The same theta leaves it."""
+    explained, handlers = session.explain(photo(), "cat.png", model=MODEL), PageHandlers(session, tmp_path)
+    handlers.change_theta(explained, explained.theta)
+    assert not explained.superseded.is_set()
+    fused = handlers.change_theta(explained, 50)[-1]
+    assert explained.superseded.is_set()
+    assert not fused.superseded.is_set()
+    assert handlers.show_card(fused, "current") == "current"
+    assert supersede(None) == html.PLACE
 
 
 def test_a_link_restores_what_was_chosen(session, tmp_path):

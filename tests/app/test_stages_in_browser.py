@@ -11,6 +11,7 @@ import pytest
 
 from fusioncam.app import session as session_module
 from fusioncam.app.session import Session
+from fusioncam.explanations.explanation import Explanation
 from samples import CAT, COFFEE
 from visitors import expect, visiting
 
@@ -104,6 +105,32 @@ def test_the_old_heatmap_is_dimmed_meanwhile(visitor):
         visitor.choose("#fc-method", "fusion-cam")
         expect(wipe).to_have_css("opacity", "0.35")
     expect(wipe).to_have_css("opacity", "1")
+
+
+def test_another_class_does_not_wait_for_the_card(visitor):
+    """The check of the old heatmap ends early, and the new one gets a card."""
+    page, requested, finished = visitor.page, Event(), []
+
+    def slow_check(explanation, report=None):
+        if not requested.is_set():  # of the first heatmap
+            for number in range(1, 7):
+                requested.wait(10)
+                report(number)
+            finished.append(explanation)
+        return check(explanation, report)
+
+    check = Explanation.check
+    with patch.object(Explanation, "check", slow_check):
+        visitor.upload(CAT)
+        visitor.wait_for("fusion-cam(budget=64) at act")
+        before = page.locator("#fc-view img").get_attribute("src")
+        page.locator("#fc-class label").nth(1).click()
+        page.wait_for_timeout(1000)  # the click has reached the server
+        requested.set()
+        expect(page.locator("#fc-view img")).not_to_have_attribute("src", before)
+        visitor.wait_for_card()
+    assert finished == []
+    assert page.locator("#fc-note .fc-note").count() == 0
 
 
 def test_fusions_do_not_flicker(visitor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from threading import Event
 
 import torch
 from torch import Tensor
@@ -41,13 +42,15 @@ class CachedMethod:
 class CachedExplanation:
     """An explanation with its method, which keeps the maps of a fusion.
 
-    ``spec`` is the method's SPEC with its own theta, ``budget`` the number of masks at the layer.
+    ``spec`` is the method's SPEC with its own theta, ``budget`` the number of masks at the layer. ``superseded`` is
+    set when the visitor requests another heatmap, so that it does not wait for the check of this one.
     """
 
     explanation: Explanation
     method: Method
     spec: str
     budget: int
+    superseded: Event = field(default_factory=Event, kw_only=True)
 
     @property
     def theta(self) -> float | None:
@@ -63,7 +66,7 @@ class CachedExplanation:
             raise MethodError(f"{self.spec} has no theta: choose fusion-cam")
         method = replace(self.method, theta=theta)
         explanation = replace(self.explanation.by(method), method=spec_with_theta(self.spec, theta))
-        return replace(self, explanation=explanation, method=method)
+        return replace(self, explanation=explanation, method=method, superseded=Event())
 
 
 def _equal(known: Targets, targets: Targets) -> bool:

@@ -102,6 +102,7 @@ class PageHandlers:
         if explained.theta == theta:
             return None
         fused = explained.at_theta(theta)
+        explained.superseded.set()
         return (
             store_image(styled(fused.explanation, opacity, colormap)),
             html.facts(fused, str(colormap)),
@@ -118,13 +119,19 @@ class PageHandlers:
         return ()
 
     def check_steps(self, explained: CachedExplanation | None) -> Iterator[tuple[Any, Any]]:
-        """Check the heatmap; yield the note and the number of questions answered so far."""
-        if explained is None:
+        """Check the heatmap; yield the note and the number of questions answered so far.
+
+        The check ends early when another heatmap is requested, which would wait for it.
+        """
+        if explained is None or explained.superseded.is_set():
             yield gr.skip(), ""
             return
         try:
-            for answered in _answered(explained.explanation):
+            for answered in _answered(explained):
                 yield gr.skip(), html.progress(answered, len(QUESTIONS))
+        except _SupersededError:
+            yield gr.skip(), ""
+            return
         except Exception as error:
             yield html.note(message_of(error)), ""
             return
@@ -132,8 +139,11 @@ class PageHandlers:
 
     def show_card(self, explained: CachedExplanation | None, current: str) -> str:
         """Return the card of the heatmap that the page shows now, or the current content if it has no card yet."""
-        trust_card = None if explained is None else explained.explanation.card
-        return current if trust_card is None else html.card(trust_card)
+        if explained is None:
+            return current
+        if explained.explanation.card is None:
+            return html.SUPERSEDED if explained.superseded.is_set() else current
+        return html.card(explained.explanation.card)
 
     def compare(self, explained: CachedExplanation | None, methods: object) -> Iterator[Compared]:
         """Explain the same class and layer by each of the methods; yield the gallery after each."""
@@ -195,11 +205,31 @@ class PageHandlers:
         return self.session.explain(image, name, model=model, layer=layer, method=method, target=target, theta=theta)
 
 
-def _answered(explanation: Explanation) -> Iterator[int]:
-    """Check an explanation in another thread; yield the number of questions answered so far."""
+class _SupersededError(Exception):
+    """Another heatmap is requested: the check of this one ends."""
+
+
+def supersede(explained: CachedExplanation | None) -> str:
+    """End the check of a heatmap, because another one is requested; return the text about its places."""
+    if explained is not None:
+        explained.superseded.set()
+    return html.PLACE
+
+
+def _answered(explained: CachedExplanation) -> Iterator[int]:
+    """Check an explanation in another thread; yield the number of questions answered so far.
+
+    Raises :class:`_SupersededError` at the next answer after the explanation is superseded.
+    """
     steps: SimpleQueue[int | None] = SimpleQueue()
+
+    def report(number: int) -> None:
+        if explained.superseded.is_set():
+            raise _SupersededError
+        steps.put(number)
+
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(copy_context().run, explanation.check, steps.put)
+        future = pool.submit(copy_context().run, explained.explanation.check, report)
         future.add_done_callback(lambda _: steps.put(None))
         yield from iter(steps.get, None)
         future.result()

@@ -30,6 +30,7 @@ SERVER_ERROR = "An error occurred on the server, not in your image; the log of t
 MEASURING = """<section class="fc-card fc-waits" aria-busy="true"><p>Measuring how far to trust this heatmap …</p>
 </section>"""
 THETA_MOVED = """<section class="fc-card"><p>Release theta to measure this heatmap too.</p></section>"""
+SUPERSEDED = """<section class="fc-card"><p>The check ended, because another heatmap was requested.</p></section>"""
 PLACE = """<div class="fc-place">Click on the heatmap to learn how much a place matters.</div>"""
 _MAP_NAMES = {"denoised": "gradient map", "region": "region map", "union": "union"}
 

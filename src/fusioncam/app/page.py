@@ -16,6 +16,7 @@ from fusioncam.app.handlers import (
     UNCHANGED,
     PageHandlers,
     no_choices,
+    supersede,
 )
 from fusioncam.app.link import WRITE, Link, store_examples
 from fusioncam.app.messages import with_error_note, with_gradio_error
@@ -53,11 +54,11 @@ def build_page(session: Session, folder: Path) -> gr.Blocks:
         gr.api(with_gradio_error(handlers.explain_by_api), api_name="explain", **_EXPLAIN_QUEUE)
         link = gr.State({})
         choices.images.connect(folder, choices.image)
+        _supersede(choices, results)  # first: a browser sends the events of a click one after the other
         _connect_choices(handlers, choices, results, comparison, link)
         _connect_link(page, Link(session, tuple(examples)), choices, results, link)
         _connect_theta(handlers, results)
         _connect_display(results)
-        _forget_place(choices, results)
         _connect_buttons(handlers, results, comparison)
     return page
 
@@ -144,11 +145,13 @@ def _connect_theta(handlers: PageHandlers, results: Results) -> None:
     _check_after(results.theta.release(**fuse), handlers, results)
 
 
-def _forget_place(choices: Choices, results: Results) -> None:
-    """Remove what was measured at a place as soon as another heatmap is requested."""
-    inputs = (choices.model, choices.method, choices.target, choices.layer, results.theta)
+def _supersede(choices: Choices, results: Results) -> None:
+    """End the check of a heatmap, and remove what was measured at a place, as soon as another one is requested."""
+    place = {"outputs": [results.display.place], "queue": False, **_SILENT}
+    inputs = (choices.model, choices.method, choices.target, choices.layer)
     for event in (choices.image.change, choices.stages.gallery.select, *(one.input for one in inputs)):
-        event(lambda: html.PLACE, None, [results.display.place], queue=False, **_SILENT)
+        event(supersede, [results.explained], **place)
+    results.theta.input(lambda: html.PLACE, **place)
 
 
 def _connect_display(results: Results) -> None:
