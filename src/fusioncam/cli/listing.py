@@ -134,7 +134,7 @@ def list_models() -> None:
     table.add_row(
         "ultralytics:FILE", 'a local checkpoint of YOLO, e.g. best.pt (pip install "fusioncam[ultralytics]")'
     )
-    table.add_row("onnx:FILE", "a local ONNX file, by the method rise, e.g. onnx:model.onnx (extra onnx)")
+    table.add_row("onnx:FILE", "a local ONNX file, by methods without gradients, e.g. onnx:model.onnx (extra onnx)")
     table.add_row("package.module:factory", "your own: a function without arguments that returns an nn.Module")
     print_table(table)
 

@@ -8,7 +8,10 @@ from torch import Tensor, fx, nn
 from fusioncam.errors import LayerError, MethodError, ShapeError
 
 WITHOUT_HOOKS = "use the method rise, which needs only scores, or explain the network as Python modules"
-WITHOUT_GRADIENTS = "use a method that needs no gradients: score-cam, recipro-cam, ablation-cam, eigen-cam or rise"
+WITHOUT_GRADIENTS = (
+    "use a method that needs no gradients: score-cam, recipro-cam, ablation-cam, poly-cam, eigen-cam, kpca-cam, fem, "
+    "occlusion, rise, hsic or sobol"
+)
 _QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized", "torchao.")
 
 
@@ -54,7 +57,9 @@ def no_gradients_error(network: nn.Module) -> MethodError:
 
 
 def _no_gradients_cause(network: nn.Module) -> str:
-    modules = network.modules()
+    modules = list(network.modules())
+    if any(getattr(module, "is_onnx_file", False) is True for module in modules):
+        return "the network is an ONNX file, in which none are computed"
     quantised = next((kind for kind in map(type, modules) if kind.__module__.startswith(_QUANTISED)), None)
     if quantised is not None:
         return f"the network is quantised ({quantised.__name__}), and operations on integers have none"
@@ -67,8 +72,7 @@ def _kind_without_hooks(module: nn.Module) -> str | None:
         return "TorchScript (torch.jit)"
     if isinstance(module, fx.GraphModule) and "aten" in module.code and "call_module" not in _operations(module):
         return "an exported network (torch.export)"
-    kind = getattr(module, "kind_without_hooks", None)
-    return kind if isinstance(kind, str) else None
+    return None
 
 
 def _operations(module: fx.GraphModule) -> set[str]:

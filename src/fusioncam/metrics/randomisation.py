@@ -10,7 +10,7 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
-from fusioncam.errors import LayerError
+from fusioncam.errors import LayerError, MethodError
 from fusioncam.inference.random_state import seeded
 from fusioncam.model.explained_model import ExplainedModel
 
@@ -20,9 +20,13 @@ def randomised(model: ExplainedModel, stages: int, draw: str, seed: int) -> Iter
 
     Copy ``k`` of ``stages`` has the share ``k / stages`` of its layers randomised, with one of ``DRAWS``; layers that
     are random in one copy are the same in the next.
+
+    Raises :class:`MethodError` for a network without parameters, such as one in an ONNX file.
     """
     network = model.network
     layers = [name for name, module in network.named_modules() if next(module.parameters(False), None) is not None]
+    if not layers:
+        raise MethodError(f"{type(network).__name__} has no parameters that can be randomised")
     layers.reverse()
     done = 0
     for stage in range(1, stages + 1):

@@ -20,7 +20,7 @@ _CHANNELS_FIRST = (
 
 def module_channels_first(module: nn.Module, shape: Sequence[int]) -> bool | None:
     """Return whether the module treats its tensors as channels first or last; None if that is not known."""
-    if isinstance(module, _CHANNELS_FIRST):
+    if isinstance(module, _CHANNELS_FIRST) or getattr(module, "outputs_channels_first", False) is True:
         return True
     if type(module) is nn.LayerNorm and tuple(module.normalized_shape) == tuple(shape[-1:]):
         return False

@@ -238,6 +238,8 @@ def _with_random_layers(case: Case) -> ExplainedModel:
     """Return a copy of the model with shuffled last layers; raise :class:`MethodError` if it cannot be copied."""
     try:
         return next(randomised(with_fixed_layer(case.model, case.x), _STAGES, "shuffle", 0))
+    except MethodError:
+        raise
     except Exception as error:  # a user's module may raise any error when it is copied
         raise MethodError(f"the network cannot be copied ({type(error).__name__}: {error})") from error
 

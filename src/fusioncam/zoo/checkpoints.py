@@ -106,6 +106,8 @@ def fit(network: nn.Module, stored: Mapping[str, Tensor], name: str) -> None:
     network unchanged.
     """
     own = network.state_dict()
+    if not own:
+        raise WeightsError(f"{name} cannot be loaded: {type(network).__name__} has no parameters; leave it out")
     # the network may itself have a prefix: accept its names with and without it
     keys = {full: full if full in stored else bare for full, bare in zip(own, _without_prefixes(own), strict=True)}
     matching = {full: stored[key] for full, key in keys.items() if key in stored}

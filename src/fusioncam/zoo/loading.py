@@ -34,7 +34,7 @@ def load_model(
         name: ``efficientnet_lite0`` (its weights are in the package), ``efficientnet_lite2`` (extra ``lite2``),
             ``timm:NAME`` or ``torchvision:NAME`` (pretrained weights, downloaded once), ``hf:NAME`` (a classifier of
             transformers in a folder or in the hub's cache on this machine), ``ultralytics:FILE`` (a local
-            checkpoint, extra ``ultralytics``), ``onnx:FILE`` (scores only, for RISE, extra ``onnx``), or
+            checkpoint, extra ``ultralytics``), ``onnx:FILE`` (for methods without gradients, extra ``onnx``), or
             ``package.module:factory``, a callable without arguments that returns an ``nn.Module`` or an
             ``ExplainedModel``.
         layer: dotted name of the target layer; by default it is found by its shape.

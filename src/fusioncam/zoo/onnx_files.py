@@ -1,51 +1,87 @@
-"""Networks in ONNX files, run by ONNX Runtime: they have scores, but no layers and no gradients."""
+"""Networks in ONNX files, run by ONNX Runtime: their tensors are layers, but nothing has gradients."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fusioncam.data.preprocessing import Preprocessing
-from fusioncam.errors import WeightsError
-from fusioncam.utils.optional import extra
+from fusioncam.errors import ShapeError
+from fusioncam.inference.hooks import has_hooks
+from fusioncam.zoo.onnx_graph import OnnxGraph
+
+
+class OnnxTensor(nn.Module):
+    """A tensor of the graph as a layer: what hooks of it read, and what they put in its place."""
+
+    # whether it is certain
+    outputs_channels_first = False
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        """Return the tensor."""
+        return tensor
 
 
 class OnnxNetwork(nn.Module):
-    """The first input and the first output of an ONNX file, as a network of float32 on the CPU.
+    """The first input and the first output of an ONNX file, as a network on the CPU.
+
+    The layers are the tensors of the file that may be feature maps, and have the file's names, such as
+    ``/layer4/layer4.1/relu_1/Relu_output_0`` (Netron shows them). They can be read and replaced, and have no
+    gradients.
 
     Raises :class:`WeightsError` for a file that ONNX Runtime cannot load, or whose other inputs have no default.
     """
 
-    kind_without_hooks = "an ONNX file"
+    is_onnx_file = True
 
     def __init__(self, file: str | Path) -> None:
         super().__init__()
-        runtime = extra("onnx", "onnxruntime", "networks in ONNX files")
-        if not Path(file).is_file():
-            raise WeightsError(f"{file}: no such file: onnx:FILE names a local file such as model.onnx")
-        try:
-            self._session: Any = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        except Exception as error:  # the runtime raises many kinds of errors for damaged files
-            raise WeightsError(f"{file}: ONNX Runtime cannot load it: {error}") from None
-        first, *others = self._session.get_inputs()
-        if others or first.type != "tensor(float)":
-            names = ", ".join(f"{one.name} {one.type}" for one in (first, *others))
-            raise WeightsError(f"{file}: it must have one input of float32, got {names}: export it so")
-        self._input, self.shape = first.name, tuple(first.shape)
-        self._output = self._session.get_outputs()[0].name
+        self._graph = OnnxGraph(file)
+        self._layers = {name: _layer_of(self, name) for name in self._graph.tensors}
+        for name in self._graph.convolved:
+            self._layers[name].outputs_channels_first = True
+
+    @property
+    def shape(self) -> tuple[int | str | None, ...]:
+        """The shape of the input in the file, with names or None for sides of any length."""
+        return self._graph.shape
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the first output for images ``(N, C, *s)``; a file for single images runs once for each."""
-        single = self.shape[:1] == (1,)
-        rows = [self._run(one) for one in (torch.split(x, 1) if single else [x])]
-        return torch.cat(rows).to(x.device)
+        """Return the first output for images ``(N, C, *s)``; a file for single images runs once for each.
 
-    def _run(self, x: Tensor) -> Tensor:
-        (output,) = self._session.run([self._output], {self._input: x.detach().float().cpu().numpy()})
-        return torch.from_numpy(output)
+        Raises :class:`ShapeError` for images that the file does not take.
+        """
+        self._require_fitting(x)
+        graph, given = self._graph, {self._graph.image: x}
+        read = [name for name, layer in self._layers.items() if has_hooks(layer)]
+        found = graph.run([graph.scores, *read], given)
+        for position, name in enumerate(read, 1):
+            replaced = self._layers[name](found[name])
+            if not torch.equal(replaced, found[name]):
+                given[name] = replaced
+                found |= graph.run([graph.scores, *read[position:]], given)
+        return found[graph.scores].to(x.device)
+
+    def _require_fitting(self, x: Tensor) -> None:
+        sides = zip(self.shape[1:], x.shape[1:], strict=False)
+        if len(self.shape) != x.dim() or any(isinstance(side, int) and side != got for side, got in sides):
+            raise ShapeError(f"the ONNX file takes {self._graph.image} {self.shape}, got x {tuple(x.shape)}")
+
+
+def _layer_of(network: nn.Module, name: str) -> OnnxTensor:
+    """Return a module of the network with that name; dots separate modules inside each other, which are added."""
+    module = network
+    for part in name.split("."):
+        part = part or "_"
+        while hasattr(module, part) and part not in module._modules:
+            part += "_"  # the name of an attribute or a method
+        if part not in module._modules:
+            module.add_module(part, OnnxTensor())
+        module = module.get_submodule(part)
+    assert isinstance(module, OnnxTensor)
+    return module
 
 
 def preprocessing_of(network: OnnxNetwork) -> Preprocessing | None:

@@ -201,8 +201,8 @@ def _from_ultralytics(file: str, num_classes: int | None, pretrained: bool) -> S
 
 
 def _from_onnx(file: str, num_classes: int | None, pretrained: bool) -> Source:
-    if num_classes is not None or not pretrained:
-        raise SettingError(f"onnx:{file} has its own weights: leave out --checkpoint and --num-classes")
+    if num_classes is not None:
+        raise SettingError(f"onnx:{file} has its own number of classes: leave out --num-classes")
     network = OnnxNetwork(file)
     preprocessing = preprocessing_of(network)
     if preprocessing is None:
