@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
+
 CHANNELS_FIRST = "out"
 
 
@@ -24,6 +26,12 @@ class Client:
     maps: str = CHANNELS_FIRST
     scores: str = "network(x)"
     needs: str = ""
+    is_cheap: bool = False
+
+    @property
+    def marks(self) -> list[pytest.MarkDecorator]:
+        """The marks of tests that are slow for networks that are not cheap."""
+        return [] if self.is_cheap else [pytest.mark.slow]
 
     @property
     def lines(self) -> int:
@@ -58,6 +66,7 @@ CLIENTS = [
         PLAIN,
         "encoder.layers.encoder_layer_0",
         tokens(1, 4, 4),
+        is_cheap=True,
     ),
     Client(
         "Swin",
@@ -67,6 +76,7 @@ CLIENTS = [
         PLAIN,
         "features",
         "out.movedim(-1, 1)",
+        is_cheap=True,
     ),
     Client(
         "Video ResNet, a volume or a clip",
@@ -100,6 +110,7 @@ CLIENTS = [
         PLAIN,
         "blocks.0",
         tokens(5, 4, 4),
+        is_cheap=True,
     ),
     Client(
         "MLP-Mixer",

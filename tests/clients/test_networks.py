@@ -16,7 +16,14 @@ from clients.table import CLIENTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
-each = pytest.mark.parametrize("client", CLIENTS, ids=lambda one: f"{one.package}-{one.name.split(',')[0]}")
+
+
+def name_of(client):
+    """Return the name of a client in the list of tests."""
+    return f"{client.package}-{client.name.split(',')[0]}"
+
+
+each = pytest.mark.parametrize("client", CLIENTS, ids=name_of)
 
 
 def mean_of_predicted(logits):
@@ -96,6 +103,63 @@ def test_the_maps_are_where_the_object_is(client, made):
     first = middle_of((model.record(with_object(x, last=False), 0).activations - before).abs())
     second = middle_of((model.record(with_object(x, last=True), 0).activations - before).abs())
     assert (first < second).all()
+
+
+@pytest.mark.parametrize("client", [pytest.param(one, marks=one.marks, id=name_of(one)) for one in CLIENTS])
+def test_a_mirrored_object_is_at_the_mirrored_place(client, made):
+    """Along each axis by itself, so that exchanged axes are noticed too."""
+    x, model = made["x"], made["model"].with_layer(own_layer(client, made))
+
+    def place(images):
+        changed, before = (model.record(one, 0).activations for one in images)
+        maps = (changed - before).abs()
+        return (middle_of(maps) + 0.5) / torch.tensor(maps.shape[2:])
+
+    images = (with_object(x, last=False), x)
+    first = place(images)
+    for axis in range(x.dim() - 2):
+        moved = place([image.flip(2 + axis) for image in images]) - first
+        others = torch.cat([moved[:axis], moved[axis + 1 :]]).abs()
+        assert moved[axis] > 0.02  # deep layers see nearly the whole image everywhere
+        assert (others < moved[axis] / 2).all()
+
+
+SYMMETRIC = {
+    "ResNet": 65,
+    "Vision Transformer": 64,
+    "ConvNeXt": 64,
+    "Vision Transformer with registers": 64,
+    "ViT": 64,
+}
+
+
+@pytest.mark.parametrize(
+    "client", [pytest.param(one, marks=one.marks, id=name_of(one)) for one in CLIENTS if one.name in SYMMETRIC]
+)
+@torch.no_grad()
+def test_symmetric_networks_have_mirrored_heatmaps(client, made):
+    """With kernels and positions that are their own mirror images, and sides that strides divide evenly."""
+    for module in made["network"].modules():
+        if isinstance(module, torch.nn.Conv2d):
+            mirror_in(module.weight)
+    for name, parameter in made["network"].named_parameters():
+        if "pos" in name:  # behind those of class tokens
+            mirror_in(parameter[:, -16:].unflatten(1, (4, 4)).movedim(-1, 1))
+    side, model = SYMMETRIC[client.name], made["model"].with_layer(own_layer(client, made))
+    x = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    images = torch.cat([x, x.flip(2), x.flip(3)])
+    for method in ("grad-cam", "recipro-cam"):
+        found = (fc.METHODS[method](model, images, target) for target in range(4))
+        heatmaps = next(maps for maps in found if maps[0].std() > 1e-3)  # that of some classes is empty
+        for axis, mirrored in enumerate(heatmaps[1:]):
+            torch.testing.assert_close(mirrored.flip(axis), heatmaps[0], atol=1e-3, rtol=0)
+            assert (mirrored - heatmaps[0]).abs().max() > 0.01
+
+
+def mirror_in(weights):
+    """Average weights, in place, with their mirror images along the last two axes."""
+    for axis in (-2, -1):
+        weights.copy_((weights + weights.flip(axis)) / 2)
 
 
 def with_object(x, *, last):

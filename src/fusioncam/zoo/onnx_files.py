@@ -86,8 +86,9 @@ def _layer_of(network: nn.Module, name: str) -> OnnxTensor:
 
 def preprocessing_of(network: OnnxNetwork) -> Preprocessing | None:
     """Return the usual preprocessing for the size and the channels that the file states; None if it states none."""
-    sides = network.shape[1:]
-    if len(sides) != 3 or not all(isinstance(side, int) and side > 0 for side in sides):
+    sides = [side for side in network.shape[1:] if isinstance(side, int) and side > 0]
+    if len(network.shape) != 4 or len(sides) != 3:
         return None
-    usual = Preprocessing.for_channels(sides[0])
-    return Preprocessing(sides[1:], max(sides[1:]) * 8 // 7, mean=usual.mean, std=usual.std)
+    channels, height, width = sides
+    usual = Preprocessing.for_channels(channels)
+    return Preprocessing((height, width), max(height, width) * 8 // 7, mean=usual.mean, std=usual.std)
