@@ -120,7 +120,7 @@ def two_series(folder):
         (lambda folder: folder / "none.nii.gz", "no such file"),
         (lambda folder: folder, "a folder without DICOM files"),
         (lambda folder: two_series(folder / "a"), r"it has 2 series \('CT', 'MR'\)"),
-        (lambda folder: write_series(folder / "a", NumberOfFrames=2), "several frames: convert it to NIfTI"),
+        (lambda folder: write_series(folder / "a", NumberOfFrames=2), "damaged, or DICOM that pydicom cannot decode"),
         (lambda folder: write_series(folder / "a", PixelData=b"12"), "damaged, or DICOM that pydicom cannot decode"),
         (
             lambda folder: write_nifti(folder / "a.nii", scan()[0]),

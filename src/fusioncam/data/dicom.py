@@ -1,4 +1,4 @@
-"""Read DICOM: the slices of a series as one volume in the order of their positions, or one file as an image."""
+"""Read DICOM: the slices of a series, or the frames of a file, as one volume in the order of their positions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusioncam.data.dicom_pixels import frame_values, frames_of, read_dataset
 from fusioncam.data.volumes import SCREEN
 from fusioncam.errors import FusionCamWarning, ImageError
-from fusioncam.utils.optional import extra
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts to the left and posterior
 _UNEVEN = 0.02  # of the distance of slices
@@ -27,39 +27,34 @@ def is_dicom(path: str | Path) -> bool:
         return False
 
 
-def read_series(path: Path, limit: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+def read_series(path: Path, limit: int, *, grey: bool) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Return the values ``(columns, rows, slices)`` of a folder's series, or of one file, and their affine in RAS.
 
-    Slices are sorted by position along their normal, and values are rescaled, for example to Hounsfield units.
-    Raises :class:`ImageError` for several series, slices of several sizes or directions, and damaged files.
+    The slices are those of several files, or the frames of one. They are sorted by position along their normal, and
+    values are rescaled, for example to Hounsfield units. Colours are ``(columns, rows, slices, 3)`` in RGB, or
+    their luminance if ``grey``.
+
+    Raises :class:`ImageError` for several series, slices of several sizes or directions, compressed pixels without an
+    installed decoder, and damaged files.
     """
     files = sorted(one for one in path.iterdir() if is_dicom(one)) if path.is_dir() else [path]
     if not files:
         raise ImageError(f"{path}: a folder without DICOM files")
     try:
-        slices = [_dataset(one, pixels=False) for one in files]
+        frames = [frames_of(read_dataset(one, pixels=False)) for one in files]
+        slices = [frame for of_file in frames for frame in of_file]
         _require_one_series(slices, path, limit)
+        values = [
+            array
+            for file, of_file in zip(files, frames, strict=True)
+            for array in frame_values(read_dataset(file), of_file, grey=grey)
+        ]
         order = np.argsort([_position(one) for one in slices], kind="stable")
-        ordered = [slices[index] for index in order]
-        values = np.stack([_values(_dataset(files[index])) for index in order], -1)
-        return values, _affine(ordered, path)
-    except ImageError:
-        raise
+        return np.stack([values[index] for index in order], 2), _affine([slices[index] for index in order], path)
+    except ImageError as error:
+        raise error if str(error).startswith(str(path)) else ImageError(f"{path}: {error}") from None
     except Exception as error:  # pydicom and its decoders raise many kinds of errors
         raise ImageError(f"{path}: damaged, or DICOM that pydicom cannot decode: {error}") from None
-
-
-def _dataset(path: Path, *, pixels: bool = True) -> Any:
-    package = extra("volumes", "pydicom", "DICOM files")
-    return package.dcmread(path, stop_before_pixels=not pixels)
-
-
-def _values(dataset: Any) -> NDArray[np.float32]:
-    """Return the values ``(columns, rows)`` of a slice in its units."""
-    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
-    stored: NDArray[np.float32] = np.asarray(dataset.pixel_array, np.float32).T
-    values: NDArray[np.float32] = stored * np.float32(slope) + np.float32(intercept)
-    return values
 
 
 def _require_one_series(slices: Sequence[Any], path: Path, limit: int) -> None:
@@ -71,10 +66,8 @@ def _require_one_series(slices: Sequence[Any], path: Path, limit: int) -> None:
     if len(kinds) > 1:
         raise ImageError(f"{path}: its slices differ in size or direction: put those of one kind into a folder")
     rows, columns, samples, _ = next(iter(kinds))
-    if samples > 1 or int(slices[0].get("NumberOfFrames", 1)) > 1:
-        raise ImageError(f"{path}: a DICOM file of colours or several frames: convert it to NIfTI, as by dcm2niix")
-    if rows * columns * len(slices) > limit:
-        count = f"{rows * columns * len(slices):,}"
+    if rows * columns * samples * len(slices) > limit:
+        count = f"{rows * columns * samples * len(slices):,}"
         raise ImageError(f"{path}: it has {count} values, more than {limit:,}: resample it first")
 
 

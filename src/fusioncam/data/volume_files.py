@@ -40,7 +40,7 @@ def open_volume(source: ImageLike, channels: int, frame: int | None = None) -> V
     Raises :class:`ImageError`.
     """
     if isinstance(source, str | os.PathLike):
-        values, affine = _read(Path(source))
+        values, affine = _read(Path(source), grey=channels == 1)
     else:
         values, affine = _of_array(source)
     name = str(source) if isinstance(source, str | os.PathLike) else "the array"
@@ -80,9 +80,9 @@ def _finite(values: NDArray[Any], name: str) -> NDArray[np.float32]:
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+def _read(path: Path, *, grey: bool) -> tuple[NDArray[Any], NDArray[Any]]:
     if path.is_dir():
-        return read_series(path, MAX_VOXELS)
+        return read_series(path, MAX_VOXELS, grey=grey)
     with open_file(path):  # raises the usual errors for files that are missing or cannot be read
         pass
     if is_volume_file(path):
@@ -92,7 +92,7 @@ def _read(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     if is_array_file(path):
         return read_array(path, MAX_VOXELS // 3), SCREEN
     if is_dicom(path):
-        return read_series(path, MAX_VOXELS)
+        return read_series(path, MAX_VOXELS, grey=grey)
     raise ImageError(
         f"{path}: not a volume: name a {', '.join(NIFTI)}, TIFF or .npy file, or a folder with a DICOM series"
     )
