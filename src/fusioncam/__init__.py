@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fusioncam.bulk.parquet import read_heatmaps
+    from fusioncam.data.clip_preprocessing import ClipPreprocessing
     from fusioncam.data.preprocessing import Preprocessing
     from fusioncam.data.volume_preprocessing import VolumePreprocessing
     from fusioncam.errors import FusionCamError, FusionCamWarning
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "METHODS": "methods.registry",
     "METRICS": "metrics.registry",
+    "ClipPreprocessing": "data.clip_preprocessing",
     "Comparison": "explanations.comparison",
     "ExplainedModel": "model.explained_model",
     "Explanation": "explanations.explanation",
@@ -45,6 +47,7 @@ _ALIASES = {"sharing": "cached_passes"}  # names of version 0.1
 __all__ = [
     "METHODS",
     "METRICS",
+    "ClipPreprocessing",
     "Comparison",
     "ExplainedModel",
     "Explanation",

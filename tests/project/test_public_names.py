@@ -12,6 +12,7 @@ import fusioncam
 NAMES = [
     "METHODS",
     "METRICS",
+    "ClipPreprocessing",
     "Comparison",
     "ExplainedModel",
     "Explanation",

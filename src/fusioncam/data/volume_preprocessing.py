@@ -166,4 +166,7 @@ def _resized(x: Tensor, sides: Sequence[int]) -> Tensor:
 
 
 def _refuse_image() -> NoReturn:
-    raise SettingError("the network takes volumes, not images: name a .nii, .nii.gz or TIFF file, or a DICOM folder")
+    raise SettingError(
+        "the network takes volumes, not images: name a .nii, .nii.gz or TIFF file, or a DICOM folder; for a network "
+        "of clips pass ExplainedModel(network, preprocessing=ClipPreprocessing(...))"
+    )

@@ -1,12 +1,16 @@
-"""Explain video clips: a heatmap for each chosen frame of a clip, blended over all of its frames."""
+"""Explain video clips: a heatmap for each chosen frame of a clip, blended over all of its frames.
+
+Networks of images have one frame at a time as their input; those with a :class:`ClipPreprocessing` have several.
+"""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fusioncam.data.clip_preprocessing import ClipPreprocessing
 from fusioncam.data.clips import Clip, Frame, Schedule, opened_clip
 from fusioncam.errors import FlatHeatmapWarning, FusionCamWarning, SettingError
 from fusioncam.explanations.class_selection import predict_probabilities, require_label_per_class
@@ -97,9 +102,9 @@ def mean_probabilities(
     """
     total, count = torch.zeros(()), 0
     with opened_clip(path) as clip:
-        for frame in islice(_counted(clip, schedule, on_frame), limit):
-            total = total + predict_probabilities(model, _input(model, frame))
-            count += 1
+        for frames in _groups(islice(_counted(clip, schedule, on_frame), limit), _depth(model)):
+            total = total + len(frames) * predict_probabilities(model, _input(model, frames))
+            count += len(frames)
     return total / count
 
 
@@ -117,8 +122,9 @@ def write_overlay(
     """Write a video of a clip under the heatmaps of one class into an open file, and return its facts.
 
     ``method`` is a name and a method. Each frame that the ``schedule`` chooses has a heatmap of its own, which stays
-    until the next one. ``smooth`` is the share of the previous heatmap in each one, from 0 (none) to below 1. The
-    video has the size, the times and the upright position of the clip. A frame at a time is in memory.
+    until the next one; a network of clips computes those of several frames at once. ``smooth`` is the share of the
+    previous heatmap in each one, from 0 (none) to below 1. The video has the size, the times and the upright position
+    of the clip. As many frames are in memory as one input of the network covers.
 
     Raises :class:`ImageError` for a file that is not a clip, and :class:`SettingError` for a bad ``smooth``.
     """
@@ -127,9 +133,8 @@ def write_overlay(
     with _readable(path) as clip:
         writer = ClipWriter(file, clip)
         heatmap: NDArray[np.float32] | None = None
-        for number, (frame, is_due) in enumerate(schedule.mark(clip.frames(), clip.unit)):
-            if is_due:
-                fresh = explainer(frame, float(frame.time * clip.unit))
+        for number, (frame, fresh) in enumerate(_explained(clip, schedule, explainer, _depth(model))):
+            if fresh is not None:
                 heatmap = fresh if heatmap is None else smooth * heatmap + (1 - smooth) * fresh
             if heatmap is not None:  # the first frame is always due
                 writer.write(overlay_part(frame.image, heatmap, explainer.box), frame.time)
@@ -164,8 +169,50 @@ def _counted(clip: Clip, schedule: Schedule, on_frame: OnFrame) -> Iterator[Fram
         on_frame(number + 1, clip.expected_frames)
 
 
-def _input(model: ExplainedModel, frame: Frame) -> Tensor:
-    return model.preprocessing(frame.image)[None].to(model.device)
+def _depth(model: ExplainedModel) -> int:
+    """Return how many frames one input has."""
+    return model.preprocessing.frames if isinstance(model.preprocessing, ClipPreprocessing) else 1
+
+
+def _input(model: ExplainedModel, frames: Sequence[Frame]) -> Tensor:
+    """Return the input ``(1, C, H, W)`` of a frame, or ``(1, C, T, H, W)`` of several."""
+    preprocessing, images = model.preprocessing, [frame.image for frame in frames]
+    x = preprocessing.stack(images) if isinstance(preprocessing, ClipPreprocessing) else preprocessing(images[0])
+    return x[None].to(model.device)
+
+
+def _groups(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
+    """Yield lists of so many frames; the last one may be shorter."""
+    remaining = iter(frames)
+    while group := list(islice(remaining, size)):
+        yield group
+
+
+def _explained(
+    clip: Clip, schedule: Schedule, explainer: _FrameExplainer, depth: int
+) -> Iterator[tuple[Frame, NDArray[np.float32] | None]]:
+    """Yield all frames, and the heatmap of those that have one of their own; ``depth`` are explained at once."""
+    waiting: list[tuple[Frame, bool]] = []
+    due: list[Frame] = []
+    for frame, is_due in schedule.mark(clip.frames(), clip.unit):
+        if is_due and len(due) == depth:
+            yield from _with_heatmaps(waiting, explainer(due, clip.unit))
+            waiting, due = [], []
+        waiting.append((frame, is_due))
+        due += [frame] * is_due
+        if depth == 1:  # later frames need not wait
+            yield from _with_heatmaps(waiting, explainer([frame], clip.unit) if is_due else [])
+            waiting, due = [], []
+    if due:
+        yield from _with_heatmaps(waiting, explainer(due, clip.unit))
+
+
+def _with_heatmaps(
+    frames: Iterable[tuple[Frame, bool]], heatmaps: Iterable[NDArray[np.float32]]
+) -> Iterator[tuple[Frame, NDArray[np.float32] | None]]:
+    own = iter(heatmaps)
+    for frame, is_due in frames:
+        yield frame, next(own) if is_due else None
 
 
 class _FrameExplainer:
@@ -179,11 +226,11 @@ class _FrameExplainer:
         self._flat = 0
         self._last_scores: dict[Any, Any] = {}
 
-    def __call__(self, frame: Frame, seconds: float) -> NDArray[np.float32]:
-        """Return the heatmap ``(H, W)`` of a frame, which is shown after so many seconds."""
-        x = _input(self._model, frame)
+    def __call__(self, frames: Sequence[Frame], unit: Fraction) -> NDArray[np.float32]:
+        """Return the heatmaps ``(T, H, W)`` of the frames of one input; ``unit`` is that of times, in seconds."""
+        x = _input(self._model, frames)
         if not self.facts.times:
-            self._prepare(x, frame)
+            self._prepare(x, frames[0])
         began = time.perf_counter()
         with (
             kept_random_state(x.device),
@@ -194,9 +241,10 @@ class _FrameExplainer:
         ):
             probability = predict_probabilities(self._model, x)[0, self.facts.target].item()
             output = MethodOutput.compute(self._model, x, torch.tensor([self.facts.target]), self._method)
-        self._add(output, probability, seconds, time.perf_counter() - began)
-        heatmap: NDArray[np.float32] = output.heatmaps[0].numpy()
-        return heatmap
+        times = [float(frame.time * unit) for frame in frames]
+        self._add(output, probability, times, time.perf_counter() - began)
+        heatmaps: NDArray[np.float32] = (output.heatmaps[0] if x.dim() == 5 else output.heatmaps).numpy()
+        return heatmaps[: len(frames)]
 
     def _prepare(self, x: Tensor, frame: Frame) -> None:
         self.box = self._model.preprocessing.visible_box(frame.image.size)
@@ -204,15 +252,15 @@ class _FrameExplainer:
         warm_up(self._model, [self._method], x)
         require_label_per_class(self._model.labels, self._model.logits(x).shape[1])
 
-    def _add(self, output: MethodOutput, probability: float, seconds: float, took: float) -> None:
+    def _add(self, output: MethodOutput, probability: float, times: Sequence[float], took: float) -> None:
         facts = self.facts
         facts.layer = output.layer
         facts.passes += output.passes
         facts.partial_passes += output.partial
         facts.seconds += took
-        facts.times.append(seconds)
-        facts.probabilities.append(probability)
-        self._flat += int(output.heatmaps.amin() == output.heatmaps.amax())
+        facts.times.extend(times)
+        facts.probabilities.extend([probability] * len(times))
+        self._flat += len(times) * int(output.heatmaps.amin() == output.heatmaps.amax())
 
     def warn_about_flat(self) -> None:
         """Warn once about all constant heatmaps of the clip."""
