@@ -82,7 +82,7 @@ def timed(do):
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Seconds and result of a call in another process."""
+    """Seconds and result of a call that was timed where it ran, such as in another process."""
 
     seconds: float
     given: Any

@@ -77,7 +77,7 @@ def parsed(words=None):
     add("--budget", type=positive, help="budget: number of masks to score")
     add("--layers", nargs="+", type=str, help="budget: names of layers")
     add("--channels", type=positive, help="networks: number of channels to score")
-    add("--networks", nargs="+", help="networks, gradient, memory: names in timm")
+    add("--networks", nargs="+", help="networks, network-curves, gradient, memory: names in timm")
     add("--ours-alone", action="store_true", default=None, help="memory: leave out pytorch-grad-cam")
     add("--precisions", nargs="+", choices=("bfloat16", "float16", "auto"), help="precision: compared with exact")
     add("--model", help="name of a model, for all subjects except networks, gradient and memory")

@@ -25,13 +25,19 @@ SUBJECTS = (
     "gradient",
     "memory",
     "networks",
+    "network-curves",
     "precision",
     "scaling",
     "calls",
     "arithmetic",
     "start",
 )
-BY_NETWORK = ("networks", "gradient", "arithmetic")  # subjects whose figures begin with the name of a network
+BY_NETWORK = (
+    "networks",
+    "network-curves",
+    "gradient",
+    "arithmetic",
+)  # subjects whose figures begin with the name of a network
 HEADS = ("| what | measured: median (lowest to highest) | images | aim | |", "| --- | --- | --: | --- | --- |")
 MARKS = {True: "met", False: "**missed**", None: ""}
 CUDA = meta.RESULTS / "cuda"

@@ -10,6 +10,7 @@ from .curves import Curves
 from .exact import Exact
 from .gradient import Gradient
 from .memory import Memory
+from .network_curves import NetworkCurves
 from .networks import Networks
 from .precision import Precision
 from .scaling import Scaling
@@ -27,6 +28,7 @@ SUBJECTS = {
         Gradient,
         Memory,
         Networks,
+        NetworkCurves,
         Precision,
         Scaling,
         Calls,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from fusioncam.inference.modules import all_modules
 from fusioncam.inference.whole_kernels import use_convolutions, use_products
 from fusioncam.utils.forks import new_in_child
 
@@ -53,7 +54,7 @@ def exclusive_eval(network: nn.Module, *, grad: bool, frozen: bool = False) -> I
     with _locks_guard():
         lock = _locks().setdefault(next(network.parameters(), network), threading.RLock())
     with lock:
-        modules = list(network.modules())
+        modules = all_modules(network)
         cudnn = _without_cudnn(modules) if grad else nullcontext()
         with torch.inference_mode(False), torch.set_grad_enabled(grad), _evaluating(modules, frozen), cudnn:
             yield

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import reduce
 from itertools import count
 from typing import Any
 
@@ -27,6 +28,10 @@ _AS_USUAL: Readings = {}
 
 def find(network: nn.Module, layer: str) -> nn.Module:
     """Return the module with that dotted name, or raise :class:`LayerError` with the nearest name."""
+    with suppress(KeyError, AttributeError):
+        found = reduce(lambda module, part: module._modules[part], layer.split("."), network)
+        if found is not None:
+            return found
     modules = dict(network.named_modules(remove_duplicate=False))
     if not layer or layer not in modules:
         names = [name for name in modules if name]
@@ -34,8 +39,7 @@ def find(network: nn.Module, layer: str) -> nn.Module:
         if without_hooks is not None and not names:
             raise without_hooks
         raise LayerError(f"the network has no layer '{layer}'; {suggestion(layer, names)}")
-    found: nn.Module = modules[layer]
-    return found
+    return modules[layer]
 
 
 @contextmanager

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import conv
 
+from fusioncam.inference.modules import all_modules
+
 
 def dtype_of(network: nn.Module, x: Tensor) -> torch.dtype:
     """Return the dtype of most weights of convolutions and linear layers, else of most parameters, else of ``x``."""
-    weights = [module.weight for module in network.modules() if isinstance(module, (conv._ConvNd, nn.Linear))]
+    weights = [module.weight for module in all_modules(network) if isinstance(module, (conv._ConvNd, nn.Linear))]
     for tensors in (weights, network.parameters()):
         sizes: Counter[torch.dtype] = Counter()
         for tensor in tensors:

@@ -6,6 +6,7 @@ has 411 MB: the copies take most of the time of a pass, and up to twice that mem
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from types import MethodType
 
@@ -34,10 +35,10 @@ def use_convolutions(modules: Iterable[nn.Module]) -> None:
 def _has_large_kernel(module: nn.Module) -> bool:
     return (
         type(module) is nn.Conv2d
-        and not isinstance(module.weight, nn.UninitializedParameter)
+        and (module.padding, module.dilation, module.groups) == ((0, 0), (1, 1), 1)
+        and module.in_channels * module.out_channels * math.prod(module.kernel_size) >= _LARGE
         and module.weight.numel() >= _LARGE
         and module.weight.device.type == "cpu"
-        and (module.padding, module.dilation, module.groups) == ((0, 0), (1, 1), 1)
     )
 
 
