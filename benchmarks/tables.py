@@ -31,6 +31,7 @@ SUBJECTS = (
     "calls",
     "arithmetic",
     "start",
+    "conversion",
 )
 BY_NETWORK = (
     "networks",

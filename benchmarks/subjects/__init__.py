@@ -6,6 +6,7 @@ from .ablation import Ablation
 from .arithmetic import Arithmetic
 from .budget import Budget
 from .calls import Calls
+from .conversion import Conversion
 from .curves import Curves
 from .exact import Exact
 from .gradient import Gradient
@@ -34,5 +35,6 @@ SUBJECTS = {
         Calls,
         Arithmetic,
         Start,
+        Conversion,
     )
 }
