@@ -1,4 +1,4 @@
-"""Measure what it takes to convert a network to OpenVINO, with nothing stored and with a stored conversion (Linux)."""
+"""Measure what it takes to convert a network to OpenVINO, with nothing stored and with a stored copy (Linux)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EMPTY, FILLED = "convert, nothing is stored", "load the stored conversion"
 
 @dataclass(frozen=True)
 class Conversion(Subject):
-    """A row is a repeat: the seconds until passes can run, with nothing stored and then with the stored conversion."""
+    """A row is a repeat: the seconds until passes can run, with nothing stored and then with the stored copy."""
 
     name: ClassVar[str] = "conversion"
     what: ClassVar[str] = "seconds until passes can run in OpenVINO, float32"

@@ -15,6 +15,7 @@ import samples
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import cost  # noqa: E402
 import figures  # noqa: E402
 import harness  # noqa: E402
 import meta  # noqa: E402
@@ -24,6 +25,7 @@ import tables  # noqa: E402
 from fusioncam import METHODS  # noqa: E402
 from fusioncam.errors import FusionCamError  # noqa: E402
 from fusioncam.methods.score_cam import ScoreCAM, most_varied  # noqa: E402
+from fusioncam.metrics.curves import area  # noqa: E402
 from subjects import SUBJECTS, ablation, curves, gradient, networks  # noqa: E402
 from subjects.budget import Budget  # noqa: E402
 from subjects.exact import COMPILED, OPENVINO, OURS, PEERS, Exact  # noqa: E402
@@ -524,3 +526,22 @@ def test_every_subject_is_described(name):
     """Each is in the table of subjects and in the tables."""
     assert f"| `{name}` |" in (BENCHMARKS / "README.md").read_text()
     assert name in tables.SUBJECTS
+
+
+@pytest.mark.parametrize(("steps", "left_out"), [(56, 1), (56, 10), (10, 9)])
+def test_points_left_out_of_a_curve_may_change_its_area(steps, left_out):
+    """The bound is reached by probabilities of 0 and of 1, and by no others exceeded."""
+    shares = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    curves = torch.rand(3, generator=torch.Generator().manual_seed(0)).repeat(steps + 1, 1).double()
+    for column, value in enumerate((0.0, 0.5, 1.0)):
+        curves[steps - left_out : steps, column] = value
+        curves[-1, column] = curves[0, column] = 0.3
+        curves[1 : steps - left_out, column] = 0.3
+    low, guess, high = area(curves, shares).tolist()
+    assert high - guess == pytest.approx(cost.worst_error(left_out, steps)) == pytest.approx(guess - low)
+
+
+def test_the_aim_of_the_cost_is_met_at_the_passes_that_it_states():
+    """Twice as many passes as Score-CAM with its metrics, and more with more passes a heatmap."""
+    assert cost.ratio(300, cost.most_passes(300)) == pytest.approx(2)
+    assert cost.ratio(300, cost.metric_passes(56)) > 3
