@@ -1,4 +1,4 @@
-"""Count the passes of the paper's methods with four metrics against Score-CAM with its own, and what would halve them.
+"""Compare the passes of the paper's methods and four metrics with those of Score-CAM and the same metrics.
 
     python benchmarks/cost.py [ACTIVE_CHANNELS]
 
