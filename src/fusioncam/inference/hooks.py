@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
 from itertools import count
 from typing import Any
 
@@ -28,18 +27,22 @@ _AS_USUAL: Readings = {}
 
 def find(network: nn.Module, layer: str) -> nn.Module:
     """Return the module with that dotted name, or raise :class:`LayerError` with the nearest name."""
-    with suppress(KeyError, AttributeError):
-        found = reduce(lambda module, part: module._modules[part], layer.split("."), network)
-        if found is not None:
-            return found
-    modules = dict(network.named_modules(remove_duplicate=False))
-    if not layer or layer not in modules:
-        names = [name for name in modules if name]
-        without_hooks = no_hooks_error(network, layer)
-        if without_hooks is not None and not names:
-            raise without_hooks
-        raise LayerError(f"the network has no layer '{layer}'; {suggestion(layer, names)}")
-    return modules[layer]
+    found = _module_of(network, layer)
+    if found is not None:
+        return found
+    names = [name for name, _ in network.named_modules(remove_duplicate=False) if name]
+    without_hooks = no_hooks_error(network, layer)
+    if without_hooks is not None and not names:
+        raise without_hooks
+    raise LayerError(f"the network has no layer '{layer}'; {suggestion(layer, names)}")
+
+
+def _module_of(network: nn.Module, layer: str) -> nn.Module | None:
+    """Return the module with that dotted name, without a list of all names, or None."""
+    module: nn.Module | None = network if layer else None
+    for part in layer.split("."):
+        module = module._modules[part] if module is not None and part in module._modules else None
+    return module
 
 
 @contextmanager
