@@ -22,7 +22,7 @@ from mkdocs.structure.files import File, Files
 from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).parent
-sys.path.insert(0, str(ROOT))
+sys.path.append(str(ROOT))  # last, so that no module of the tests is hidden
 
 from generated import pages  # noqa: E402 # they are in this folder
 from run_notebooks import require_shown  # noqa: E402

@@ -6,13 +6,16 @@ import json
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pytest
+import tifffile
 
 import samples
 from benchmark_runs import Recorder, benchmark_rows
 from fusioncam.benchmark.api import collect_results
 from fusioncam.data.datasets.sample import Sample
-from fusioncam.errors import MissingTruthError
+from fusioncam.data.images import open_with_channels
+from fusioncam.errors import ImageError, MissingTruthError
 from fusioncam.functional.boxes import THRESHOLDS
 from fusioncam.inference.cache import memoize_pass
 from runs import same
@@ -48,6 +51,27 @@ def test_the_truth_is_used_only_for_its_own_class(tmp_path):
     assert rows[rows["image"] == "bare"]["error"].tolist() == [
         "bare has no label: use --target predicted, or leave the image out"
     ]
+
+
+def test_images_of_six_bands_are_measured(tmp_path):
+    """From a file, an array and a function, with the boxes that are annotated in them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (36, 40, 6), np.uint8)
+    tifffile.imwrite(tmp_path / "scene.tif", pixels, photometric="minisblack", planarconfig="contig")
+    model = samples.six_bands()
+    target = int(model.logits(model.preprocessing(open_with_channels(pixels, 6))[None]).argmax())
+    images = [
+        Sample(str(n), image, target, boxes=((0.0, 0.0, 20.0, 36.0),))
+        for n, image in enumerate((tmp_path / "scene.tif", pixels, lambda: pixels))
+    ]
+
+    rows = benchmark_rows(images, tmp_path / "run", ["grad-cam"], ["energy-in-box"], models=["samples:six_bands"])
+
+    assert rows["error"].isna().all()
+    values = rows[(rows["metric"] == "energy-in-box") & (rows["method"] == "grad-cam")]
+    assert values["target"].tolist() == [target] * 3
+    assert values["value"].tolist() == [values["value"].iloc[0]] * 3
+    with pytest.raises(ImageError, match="takes 6 channels"):
+        Sample("rgb", painted(0)).open(6)
 
 
 def test_box_accuracy_stores_its_curve_for_max_box_acc(tmp_path):

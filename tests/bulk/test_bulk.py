@@ -7,9 +7,11 @@ import sys
 import warnings
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -268,14 +270,39 @@ def test_a_link_to_itself_takes_its_position(data):
         found[3].open()
 
 
+def write_bands(folder, count=2):
+    """Write TIFFs of six bands, and return their paths."""
+    folder.mkdir()
+    paths = [folder / f"{n}.tif" for n in range(count)]
+    for n, path in enumerate(paths):
+        pixels = np.random.default_rng(n).integers(0, 256, (40, 50, 6), np.uint8)
+        tifffile.imwrite(path, pixels, photometric="minisblack", planarconfig="contig")
+    return paths
+
+
+def test_images_of_six_bands_are_explained_as_by_explain(tmp_path, monkeypatch):
+    """From a folder and from a URL; an image of other bands fails by itself."""
+    monkeypatch.chdir(tmp_path)
+    paths, system = write_bands(tmp_path / "scenes"), fsspec.filesystem("memory")
+    painted(0).save(tmp_path / "scenes" / "2.png")
+    for path in (tmp_path / "scenes").iterdir():
+        system.pipe_file(f"/scenes/{path.name}", path.read_bytes())
+    expected = [one.probability for one in explain_each(paths, model=samples.six_bands(), methods=["grad-cam"])]
+
+    for images, out in (("scenes", "a"), ("memory://scenes", "b")):
+        explain_in_bulk(plan_of(images, model="samples:six_bands", methods=["grad-cam"]), out)
+        rows = pd.concat(map(pd.read_parquet, sorted(Path(out).glob("*.parquet"))))
+        assert rows["probability"].dropna().tolist() == pytest.approx(expected)
+        assert rows["image"].tolist() == [f"{images}/{name}" for name in ("0.tif", "1.tif", "2.png")]
+        assert "2.png: the network's preprocessing takes 6 channels" in rows["error"].iloc[2]
+
+
 # -- URLs -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def memory(data):
     """The images in the memory file system of fsspec."""
-    import fsspec
-
     system = fsspec.filesystem("memory")
     system.store.clear()
     system.pseudo_dirs[:] = [""]

@@ -13,7 +13,7 @@ import torch
 import samples
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
+sys.path.append(str(BENCHMARKS))
 
 import cost  # noqa: E402
 import figures  # noqa: E402

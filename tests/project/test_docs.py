@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,7 @@ for needed in ("mkdocs", "latex2mathml", "nbclient", "nbconvert", "IPython"):
     pytest.importorskip(needed, reason='the site needs pip install "fusioncam[docs]"')
 
 DOCS = Path(__file__).parents[2] / "docs"
-sys.path.insert(0, str(DOCS))
+sys.path.append(str(DOCS))
 
 import generated  # noqa: E402 # it is in the folder of the pages
 import hooks  # noqa: E402
@@ -52,6 +53,11 @@ def test_pages_list_every_name(page, registry, words, keys):
     assert re.findall("^### (.*)$", text, re.MULTILINE) == list(named)
     assert all(f"- `{preset}` is " in text for presets in named.values() for preset in presets)
     assert ":class:" not in text
+
+
+def test_the_scripts_hide_no_package_of_the_tests():
+    """docs/conformance.py has the name of a package of the tests, which other tests import after this file."""
+    assert Path(find_spec("conformance").origin).parts[-3:] == ("tests", "conformance", "__init__.py")
 
 
 def test_every_method_has_an_image():

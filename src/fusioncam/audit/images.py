@@ -17,9 +17,10 @@ from torch import Tensor
 from fusioncam.audit.plan import AuditPlan
 from fusioncam.benchmark.evaluator import count_classes
 from fusioncam.bulk.storage import FoundImage
+from fusioncam.data.channels import OpenedImage
 from fusioncam.data.datasets.registry import open_dataset
 from fusioncam.data.datasets.sample import Sample, Source, draw
-from fusioncam.data.images import open_image
+from fusioncam.data.images import open_image, with_name
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import DatasetError, MissingTruthError
 from fusioncam.model.explained_model import ExplainedModel
@@ -33,11 +34,9 @@ class DataImage(FoundImage):
 
     source: Source = field(default="", repr=False)
 
-    def open(self) -> Image.Image:
-        """Return the upright RGB image with its name as ``filename``; raise :class:`ImageError`."""
-        image = Sample(self.name, self.source).open()
-        image.filename = self.name  # type: ignore[attr-defined] # where PIL stores it too
-        return image
+    def open(self, channels: int = 3) -> OpenedImage:
+        """Return the upright RGB image, or that of so many channels, with its name as ``filename``."""
+        return with_name(Sample(self.name, self.source).open(channels), self.name)
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def _attempt(model: ExplainedModel, job: RemovalJob) -> Removal | str:
 def removal_of(model: ExplainedModel, job: RemovalJob) -> Removal:
     """Remove a region of an image, and equally large ones elsewhere, each by itself."""
     preprocessing = model.preprocessing
-    x = preprocessing(job.image.open())[None].to(model.device)
+    x = preprocessing(job.image.open(preprocessing.channels))[None].to(model.device)
     size = (preprocessing.size[0], preprocessing.size[1])
     regions = [job.region & False, job.region, *moved(job.region, RANDOMS)]
     masks = torch.stack([as_mask(region, size) for region in regions])[:, None]

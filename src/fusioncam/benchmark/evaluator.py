@@ -88,7 +88,8 @@ class Evaluator:
         Raises :class:`ImageError`, :class:`TargetError` for an image without the label that the plan asks for, and
         :class:`NonFiniteError` for scores with NaN or infinity.
         """
-        x = self.model.preprocessing(sample.open())[None].to(self.model.device)
+        preprocessing = self.model.preprocessing
+        x = preprocessing(sample.open(preprocessing.channels))[None].to(self.model.device)
         scores = self.model.logits(x)[0].float().cpu()
         if not scores.isfinite().all():
             raise NonFiniteError("the network returned NaN or infinity among its scores")
@@ -97,7 +98,7 @@ class Evaluator:
             raise TargetError(f"{sample.name} has no label: use --target predicted, or leave the image out")
         target = sample.target(scores) if self.target == "label" else int(scores.argmax())
         has_truth = not correct or target in correct
-        truth = sample.truth(self.model.preprocessing) if has_truth else None
+        truth = sample.truth(preprocessing) if has_truth else None
         return Input(x, torch.tensor([target]), truth)
 
     def measure(

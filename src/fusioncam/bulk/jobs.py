@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from PIL import Image
-
 from fusioncam.bulk.compression import Size, as_grid, sizes_for
 from fusioncam.bulk.parquet import Row, grid_facts
 from fusioncam.bulk.plan import BulkPlan
 from fusioncam.bulk.storage import Folder, FoundImage
+from fusioncam.data.channels import OpenedImage
 from fusioncam.distributed.workers import Work
 from fusioncam.errors import describe_error
 from fusioncam.explanations.explain import explain_batches
@@ -78,18 +77,18 @@ class Explainer:
             for position, job in enumerate(jobs)
         ]
 
-    def _open_images(self, jobs: Sequence[BulkJob]) -> tuple[dict[int, Image.Image], dict[int, Exception]]:
+    def _open_images(self, jobs: Sequence[BulkJob]) -> tuple[dict[int, OpenedImage], dict[int, Exception]]:
         """Return the images by their positions in the batch, and the errors of those that cannot be opened."""
-        opened: dict[int, Image.Image] = {}
+        opened: dict[int, OpenedImage] = {}
         failed: dict[int, Exception] = {}
         for position, job in enumerate(jobs):
             try:
-                opened[position] = job.image.open()
+                opened[position] = job.image.open(self.model.preprocessing.channels)
             except Exception as error:  # a decoder may raise anything
                 failed[position] = error
         return opened, failed
 
-    def _rows(self, job: BulkJob, image: Image.Image, explanations: Iterable[Explanation]) -> list[Row]:
+    def _rows(self, job: BulkJob, image: OpenedImage, explanations: Iterable[Explanation]) -> list[Row]:
         window = list(self.model.preprocessing.visible_box(image.size))
         shared = {"width": image.width, "height": image.height, "window": window}
         return [shared | self._row(job, one, number) for number, one in enumerate(explanations)]

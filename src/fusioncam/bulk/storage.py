@@ -9,11 +9,10 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from PIL import Image
-
+from fusioncam.data.channels import OpenedImage
 from fusioncam.data.formats import has_image_suffix
 from fusioncam.data.image_files import find, walk_images
-from fusioncam.data.images import open_image, read_image
+from fusioncam.data.images import open_with_channels, read_with_channels, with_name
 from fusioncam.errors import ImageError, OutputError, SettingError
 from fusioncam.utils.files import atomic_write
 from fusioncam.utils.optional import extra
@@ -31,15 +30,18 @@ class FoundImage:
     path: str
     name: str
 
-    def open(self) -> Image.Image:
-        """Return the upright RGB image with its name as ``filename``; raise :class:`ImageError`."""
-        image = self._open_local() if is_local(self.root) else read_image(_read_bytes(self), self.name)
-        image.filename = self.name  # type: ignore[attr-defined] # where PIL stores it too
-        return image
+    def open(self, channels: int = 3) -> OpenedImage:
+        """Return the upright RGB image, or that of so many channels, with its name as ``filename``.
 
-    def _open_local(self) -> Image.Image:
+        Raises :class:`ImageError`.
+        """
+        if is_local(self.root):
+            return with_name(self._open_local(channels), self.name)
+        return with_name(read_with_channels(_read_bytes(self), self.name, channels), self.name)
+
+    def _open_local(self, channels: int) -> OpenedImage:
         try:
-            return open_image(self.path)
+            return open_with_channels(self.path, channels)
         except ImageError as error:  # rows use the name, not the absolute path
             raise ImageError(str(error).replace(self.path, self.name)) from None
 

@@ -22,9 +22,13 @@ _SHOWN = (2, 98)  # percentiles that are shown as black and white
 
 @dataclass(frozen=True, eq=False)
 class ChannelImage:
-    """An image of any number of channels: ``values`` ``(H, W, C)`` float32 in [0, 1]."""
+    """An image of any number of channels: ``values`` ``(H, W, C)`` float32 in [0, 1].
+
+    ``filename`` is the name of its file, as that of a PIL image; "" if it does not come from one.
+    """
 
     values: NDArray[np.float32]
+    filename: str = ""
 
     @property
     def width(self) -> int:
@@ -55,6 +59,14 @@ class ChannelImage:
         low, high = np.percentile(shown, _SHOWN)
         stretched = ((shown - low) / max(float(high - low), 1e-6)).clip(0, 1)
         return as_8_bits(np.broadcast_to(stretched, (*shown.shape[:2], 3)))
+
+
+OpenedImage = Image.Image | ChannelImage
+
+
+def as_rgb(image: OpenedImage) -> Image.Image:
+    """Return the image in RGB; the first three of more channels are shown as red, green and blue."""
+    return image.as_rgb() if isinstance(image, ChannelImage) else image.convert("RGB")
 
 
 def is_array_file(path: str | Path) -> bool:

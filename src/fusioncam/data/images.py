@@ -6,7 +6,9 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from fusioncam.data.channels import (
     ChannelImage,
+    OpenedImage,
     as_8_bits,
     as_channels,
     bands_of,
@@ -34,7 +37,7 @@ from fusioncam.errors import ImageError
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 400_000_000  # of decoded pixels: as many as MAX_PIXELS of RGB need in PIL
 
-ImageLike = str | Path | Image.Image | NDArray[Any] | Tensor
+ImageLike = str | Path | OpenedImage | NDArray[Any] | Tensor
 
 
 def open_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS, frame: int | None = None) -> Image.Image:
@@ -54,7 +57,8 @@ def open_image(source: ImageLike, *, max_pixels: int = MAX_PIXELS, frame: int | 
             return _from_array(read_array(source, max_pixels), str(source))
         with opened(source, max_pixels=max_pixels) as image:
             return _frame(image, frame, str(source))
-    image = source if isinstance(source, Image.Image) else _from_array(source)
+    pixels = source.values if isinstance(source, ChannelImage) else source
+    image = pixels if isinstance(pixels, Image.Image) else _from_array(pixels)
     with _image_errors("the image", max_pixels):
         if isinstance(image, ImageFile) and not is_known(image):
             raise ImageError(f"{image.format} is not a format that is opened: convert the image to RGB")
@@ -70,6 +74,27 @@ def read_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Image
     """Return an upright RGB image from the bytes of a file; ``name`` is used in the :class:`ImageError`."""
     with _identified(io.BytesIO(data), name, len(data), max_pixels) as image:
         return _frame(image, None, name)
+
+
+def read_with_channels(data: bytes, name: str, channels: int) -> OpenedImage:
+    """Return what :func:`open_with_channels` does from the bytes of a file with that name."""
+    if channels in (1, 3):
+        return read_image(data, name)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, f"image{Path(name).suffix}")
+        path.write_bytes(data)
+        try:
+            return _file_with_channels(path, channels, MAX_PIXELS, None)
+        except ImageError as error:
+            raise ImageError(str(error).replace(str(path), name)) from None
+
+
+def with_name(image: OpenedImage, name: str) -> OpenedImage:
+    """Return the image with this name as its ``filename``, where PIL stores it too."""
+    if isinstance(image, ChannelImage):
+        return replace(image, filename=name)
+    image.filename = name  # type: ignore[attr-defined] # PIL sets it only for files
+    return image
 
 
 @contextmanager
@@ -134,7 +159,7 @@ def _from_array(array: NDArray[Any] | Tensor, name: str = "the array") -> Image.
 
 def open_with_channels(
     source: ImageLike, channels: int, *, max_pixels: int = MAX_PIXELS, frame: int | None = None
-) -> Image.Image | ChannelImage:
+) -> OpenedImage:
     """Return the image as a network of so many channels takes it: :func:`open_image` for 1 and 3 channels.
 
     For another number the channels are those of an array or tensor, the bands of a file (as in RGBA or a TIFF), or
@@ -144,6 +169,8 @@ def open_with_channels(
         return open_image(source, max_pixels=max_pixels, frame=frame)
     if isinstance(source, Image.Image):
         return bands_of(source, channels, "the image")
+    if isinstance(source, ChannelImage):
+        return as_channels(source.values, channels, source.filename or "the image")
     if not isinstance(source, str | os.PathLike):
         if not isinstance(source, np.ndarray | Tensor):
             raise ImageError(f"expected a path, an image, an array or a tensor, got {type(source).__name__}")

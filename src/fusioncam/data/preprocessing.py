@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from fusioncam.data.channels import ChannelImage, bands_of
+from fusioncam.data.channels import ChannelImage, OpenedImage, as_rgb, bands_of
 from fusioncam.data.transforms import settings_of
 from fusioncam.errors import SettingError, require_known
 from fusioncam.utils.old_names import old_keywords
@@ -124,7 +124,7 @@ class Preprocessing:
         return torch.zeros(1, self.channels, *self.size)
 
     @old_keywords(picture="image")
-    def __call__(self, image: Image.Image | ChannelImage) -> Tensor:
+    def __call__(self, image: OpenedImage) -> Tensor:
         """Return the normalised input ``(C, H, W)`` of an upright RGB image, or of one with as many channels.
 
         Raises :class:`ImageError` for another number of channels.
@@ -133,7 +133,7 @@ class Preprocessing:
         normalised: Tensor = tv.normalize(pixels, list(self.mean), list(self.std))
         return normalised
 
-    def _pixels(self, image: Image.Image | ChannelImage) -> Tensor:
+    def _pixels(self, image: OpenedImage) -> Tensor:
         """Return the resized and cropped pixels ``(C, H, W)`` in [0, 1]."""
         if isinstance(image, Image.Image) and self.channels not in (1, 3):
             image = bands_of(image, self.channels, "the image")
@@ -152,7 +152,7 @@ class Preprocessing:
         return scaled
 
     @old_keywords(picture="image")
-    def view(self, image: Image.Image | ChannelImage) -> Image.Image:
+    def view(self, image: OpenedImage) -> Image.Image:
         """Return the crop that the input shows, at the image's own resolution but at most 1,024 pixels a side.
 
         The first three of more channels are shown as red, green and blue.
@@ -162,7 +162,7 @@ class Preprocessing:
         (columns, rows, _, _), (height, width) = self.window(image.size), self.size
         scale = min(max(image.width / columns, image.height / rows, 1), _VIEW_SIDE / max(self.size))
         size = (max(width, round(width * scale)), max(height, round(height * scale)))
-        rgb = image.as_rgb() if isinstance(image, ChannelImage) else image.convert("RGB")
+        rgb = as_rgb(image)
         box = self.visible_box(image.size)
         if self.resize == FIT:
             rgb = self._with_bars(rgb, (columns, rows))

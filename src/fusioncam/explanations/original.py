@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from fusioncam.data.channels import ChannelImage
+from fusioncam.data.channels import OpenedImage, as_rgb
 from fusioncam.data.images import ImageLike, open_with_channels
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ImageError
@@ -32,9 +32,7 @@ class Original:
     _channels: int
 
     @classmethod
-    def of(
-        cls, source: ImageLike, opened: Image.Image | ChannelImage, preprocessing: Preprocessing, frame: int | None
-    ) -> Original:
+    def of(cls, source: ImageLike, opened: OpenedImage, preprocessing: Preprocessing, frame: int | None) -> Original:
         """Return the original of an opened image."""
         path = source if isinstance(source, str | Path) else None
         kept = as_rgb(opened) if path is None else None
@@ -52,11 +50,6 @@ class Original:
             return as_rgb(open_with_channels(self._path, self._channels, frame=self._frame))
         except ImageError:
             return None
-
-
-def as_rgb(image: Image.Image | ChannelImage) -> Image.Image:
-    """Return the image in RGB; the first three of more channels are shown as red, green and blue."""
-    return image.as_rgb() if isinstance(image, ChannelImage) else image.convert("RGB")
 
 
 def _stamp(path: str | Path) -> tuple[int, int] | None:

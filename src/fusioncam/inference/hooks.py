@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from fusioncam.errors import LayerError, suggestion
 from fusioncam.inference.capabilities import no_hooks_error
-from fusioncam.inference.layer_outputs import FirstTensor, LayerReading
+from fusioncam.inference.layer_outputs import FirstTensor, LayerReading, first_tensor
 from fusioncam.inference.own_hooks import HookBlock, OwnHook, foreign_hooks
 
 Hook = Callable[[nn.Module, Any, Any], Any]
@@ -232,9 +232,8 @@ class ModuleCall:
 
 
 def _traced(value: Any, time: int) -> TracedTensor | None:
-    """Return the shape of a tensor, or of the first tensor of a tuple, and its tokens that depend on the image."""
-    if isinstance(value, (tuple, list)) and value:
-        value = value[0]
+    """Return the shape of a value's :func:`first_tensor`, and its tokens that depend on the image."""
+    value = first_tensor(value)
     if not (isinstance(value, Tensor) and value.dim() and (value.is_quantized or value.is_floating_point())):
         return None
     value = value.dequantize() if value.is_quantized else value
@@ -252,7 +251,7 @@ def _varying(tokens: Tensor) -> list[bool]:
 
 def _output_varies(output: Any) -> bool:
     """Return whether an output of two rows differs between these; True for any other output."""
-    value = output[0] if isinstance(output, (tuple, list)) and output else output
+    value = first_tensor(output)
     if not (isinstance(value, Tensor) and value.dim() > 1 and len(value) == 2 and value.is_floating_point()):
         return True
     return any(_varying(value.reshape(2, 1, -1))) if value.numel() else True
@@ -270,7 +269,7 @@ def trace(network: nn.Module, clock: Callable[[], int] = int) -> Iterator[list[M
     previous: tuple[Tensor | None, int] = (None, 0)
 
     def start(module: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
-        starts.append((clock(), _traced(args or list(kwargs.values()), next(steps))))
+        starts.append((clock(), _traced(args or kwargs, next(steps))))
 
     def hook_of(name: str) -> Hook:
         def hook(module: nn.Module, args: Any, output: Any) -> None:

@@ -11,6 +11,7 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
+from fusioncam.data.channels import ChannelImage
 from fusioncam.data.ground_truth import Truth
 from fusioncam.data.images import MAX_PIXELS, ImageLike, opened
 from fusioncam.data.preprocessing import Preprocessing
@@ -90,6 +91,8 @@ def read_header(source: ImageLike) -> tuple[Size, Transpose | None]:
         return (source.shape[1], source.shape[0]), None
     if isinstance(source, Tensor):
         return (source.shape[-1], source.shape[-2]), None
+    if isinstance(source, ChannelImage):
+        return source.size, None
     if isinstance(source, Image.Image):
         return source.size, EXIF_TRANSPOSES.get(source.getexif().get(ExifTags.Base.Orientation, 1))
     with opened(source) as image:

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, overload
 
-from PIL import Image
 from torch import Tensor
 
+from fusioncam.data.channels import OpenedImage
 from fusioncam.data.datasets.annotations import Box, transform_annotations
 from fusioncam.data.ground_truth import Truth
-from fusioncam.data.images import ImageLike, open_image
+from fusioncam.data.images import ImageLike, open_with_channels
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ImageError, TargetError
 from fusioncam.utils.old_names import alias
 
 # a callable opens an image that is not a file of its own
-Source = ImageLike | Callable[[], Image.Image]
+Source = ImageLike | Callable[[], ImageLike]
 
 
 class Named(Protocol):
@@ -59,17 +59,20 @@ class Sample:
 
     picture = alias("image")
 
-    def open(self) -> Image.Image:
-        """Return the upright RGB image; raise :class:`ImageError` if it cannot be read."""
+    def open(self, channels: int = 3) -> OpenedImage:
+        """Return the upright RGB image, or the image of so many channels; raise :class:`ImageError` if that fails.
+
+        See :func:`fusioncam.data.images.open_with_channels`.
+        """
         if not callable(self.image):
-            return open_image(self.image)
+            return open_with_channels(self.image, channels)
         try:
             image = self.image()
         except ImageError:
             raise
         except (OSError, SyntaxError, ValueError) as error:
             raise ImageError(f"{self.name}: damaged or truncated: {error}") from None
-        return open_image(image)
+        return open_with_channels(image, channels)
 
     def truth(self, preprocessing: Preprocessing) -> Truth | None:
         """Return the location of the class in the network's input, for this one image; None if it is not known.
@@ -77,14 +80,15 @@ class Sample:
         Boxes and masks are transformed as the image is: turned upright, resized and cropped; masks without smoothing.
         None is also returned for a class that is wholly outside the crop. Annotations are taken to be of the image as
         it is stored, as in COCO, unless the annotated ``size`` is that of the image turned upright by its EXIF
-        orientation. They are scaled if the image was resized after it was annotated. Only the header of the image is
-        read.
+        orientation. They are scaled if the image was resized after it was annotated. Of an image of 1 or 3 channels
+        only the header is read.
 
         Raises :class:`ImageError`, and :class:`DatasetError` for malformed segments.
         """
         if not self.boxes and not self.segments:
             return None
-        source = self.open() if callable(self.image) else self.image
+        channels = preprocessing.channels
+        source = self.open(channels) if callable(self.image) or channels not in (1, 3) else self.image
         return transform_annotations(self.name, source, preprocessing, self.boxes, self.segments, self.size)
 
     def target(self, scores: Tensor) -> int:

@@ -112,7 +112,8 @@ class PageImages:
         try:
             if source is None:
                 raise ResultsError("the data set cannot be opened")
-            view = source.preprocessing.view(source.by_name[name].image.open())
+            preprocessing = source.preprocessing
+            view = preprocessing.view(source.by_name[name].image.open(preprocessing.channels))
         except (FusionCamError, KeyError, OSError):
             self.missing += 1
             return "", None

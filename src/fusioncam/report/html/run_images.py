@@ -84,7 +84,8 @@ class RunImages:
             return None
         samples, indices = dataset
         try:
-            return self.models[model].preprocessing.view(samples[indices[image]].open())
+            preprocessing = self.models[model].preprocessing
+            return preprocessing.view(samples[indices[image]].open(preprocessing.channels))
         except KeyError:
             reason = f"{image} is no longer in the data set"
         except FusionCamError as error:
