@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue, TypeAdapter
 from typing_extensions import TypedDict
 
 from fusioncam.errors import ResultsError
-from fusioncam.utils.files import atomic_write, to_json
+from fusioncam.utils.files import to_json, write_file
 from fusioncam.utils.stored_files import Count, Number, read_stored
 
 FILE = "audit.json"
@@ -158,8 +158,8 @@ def write_audit(out: Path, content: Mapping[str, Any]) -> list[Path]:
     tables = {"classes": content["classes"], "suspects": content["suspects"], "images": content["images"]}
     if content["against"] is not None:
         tables |= {"changed-classes": content["against"]["classes"], "changed-images": content["against"]["changed"]}
-    paths = [_write(out / f"{name}.csv", as_csv(rows)) for name, rows in tables.items() if rows]
-    return [_write(out / FILE, to_json(dict(content))), *paths]
+    paths = [write_file(out / f"{name}.csv", as_csv(rows)) for name, rows in tables.items() if rows]
+    return [write_file(out / FILE, to_json(dict(content))), *paths]
 
 
 def read_audit(out: str | Path) -> StoredAudit:
@@ -184,9 +184,3 @@ def _cell(name: str, value: Any) -> Any:
     if isinstance(value, list):
         return len(value) if name == "images" else ";".join(map(str, value))
     return "" if value is None else value
-
-
-def _write(path: Path, data: bytes) -> Path:
-    with atomic_write(path) as file:
-        file.write(data)
-    return path

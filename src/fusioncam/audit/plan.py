@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fusioncam.bulk.plan import BulkPlan
 from fusioncam.errors import ResultsError, SettingError, require_count
-from fusioncam.utils.files import atomic_write, to_json
+from fusioncam.utils.files import to_json, write_file
 from fusioncam.utils.stored_files import JSON_OBJECT, read_stored
 from fusioncam.zoo.loading import DEFAULT_MODEL
 
@@ -76,8 +76,7 @@ def require_same_weights(out: Path, folder: str, plan: BulkPlan) -> None:
             f"{out / folder} has heatmaps of other weights, because {plan.checkpoint} has changed: choose another "
             "folder"
         )
-    with atomic_write(out / _WEIGHTS) as file:
-        file.write(to_json({**stored, folder: now}))
+    write_file(out / _WEIGHTS, to_json({**stored, folder: now}))
 
 
 def _hash_of(path: Path) -> str | None:

@@ -15,6 +15,7 @@ from fusioncam.audit.images import AuditImages
 from fusioncam.audit.regions import HIGHLIGHTED, highlighted
 from fusioncam.audit.removal import Removal, RemovalJob
 from fusioncam.bulk.parquet import StoredHeatmap, read_heatmaps
+from fusioncam.utils.text import short_label
 
 # removal of the highlighted part must lower the probability by this share more than removal elsewhere
 TRUSTED = 0.05
@@ -96,7 +97,7 @@ def record_of(stored: StoredHeatmap, images: AuditImages) -> Record:
     return Record(
         stored.image,
         stored.target,
-        (stored.label or f"class {stored.target}").split(",")[0],
+        short_label(stored.label, f"class {stored.target}"),
         stored.probability,
         image.categories,
         image.is_right(stored.target),

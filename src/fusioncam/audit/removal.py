@@ -25,7 +25,7 @@ from fusioncam.distributed.workers import FailedJob, Work, Workers, batches
 from fusioncam.errors import FusionCamError, ResultsError, describe_error
 from fusioncam.functional.imputation import Imputation
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.utils.files import atomic_write, to_json
+from fusioncam.utils.files import to_json, write_file
 from fusioncam.utils.stored_files import Number, read_stored
 
 RANDOMS = 4  # regions elsewhere
@@ -169,5 +169,4 @@ class RemovalTests:
 
     def _write(self, group: Sequence[RemovalJob], results: Sequence[Mapping[str, Any] | None]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self._path(group), durable=True) as file:
-            file.write(to_json({"results": list(results)}))
+        write_file(self._path(group), to_json({"results": list(results)}), durable=True)

@@ -29,17 +29,10 @@ class JobResult:
 
 
 @dataclass(frozen=True)
-class BenchmarkJob:
-    """Measure the missing (method, metric) pairs of an image; ``kept`` heatmaps are not computed again."""
+class _ImageJob:
+    """A job of one image."""
 
     sample: Sample
-    missing: frozenset[Key]
-    kept: Mapping[str, TimedHeatmap] = field(default_factory=dict, repr=False)
-
-    def __call__(self, evaluator: Evaluator) -> JobResult:
-        """Return the rows and the new heatmaps."""
-        rows, heatmaps = evaluator.measure(self.sample, self.missing, self.kept)
-        return JobResult([rows], {name: heatmap for name, heatmap in heatmaps.items() if name not in self.kept})
 
     def failed(self, evaluator: Evaluator, reason: str) -> JobResult:
         """Return a row with the reason why the job failed."""
@@ -50,10 +43,21 @@ class BenchmarkJob:
 
 
 @dataclass(frozen=True)
-class ClassJob:
-    """Choose the target class of an image."""
+class BenchmarkJob(_ImageJob):
+    """Measure the missing (method, metric) pairs of an image; ``kept`` heatmaps are not computed again."""
 
-    sample: Sample
+    missing: frozenset[Key]
+    kept: Mapping[str, TimedHeatmap] = field(default_factory=dict, repr=False)
+
+    def __call__(self, evaluator: Evaluator) -> JobResult:
+        """Return the rows and the new heatmaps."""
+        rows, heatmaps = evaluator.measure(self.sample, self.missing, self.kept)
+        return JobResult([rows], {name: heatmap for name, heatmap in heatmaps.items() if name not in self.kept})
+
+
+@dataclass(frozen=True)
+class ClassJob(_ImageJob):
+    """Choose the target class of an image."""
 
     def __call__(self, evaluator: Evaluator) -> JobResult:
         """Return the class, or a row with the error."""
@@ -61,13 +65,6 @@ class ClassJob:
             return JobResult(target=int(evaluator.prepare(self.sample).target))
         except Exception as error:  # the user's network may raise any error
             return self.failed(evaluator, describe_error(error))
-
-    def failed(self, evaluator: Evaluator, reason: str) -> JobResult:
-        """Return a row with the reason why the job failed."""
-        return JobResult([[evaluator.row(self.sample, error=reason)]])
-
-    def __str__(self) -> str:
-        return self.sample.name
 
 
 @dataclass(frozen=True)

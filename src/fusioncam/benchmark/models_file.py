@@ -15,8 +15,9 @@ from fusioncam.data.datasets.sample import Samples
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import FusionCamError, ResultsError
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.utils.files import atomic_write, to_json
+from fusioncam.utils.files import to_json, write_file
 from fusioncam.utils.stored_files import MODELS, read_stored
+from fusioncam.utils.text import short_label
 
 FILE = "models.json"
 
@@ -43,7 +44,7 @@ class StoredModelInfo:
     def class_name(self, target: int) -> str:
         """Return the first name of a class, or its index if the names are unknown."""
         known = self.labels is not None and target < len(self.labels)
-        return self.labels[target].split(",")[0] if known and self.labels else str(target)
+        return short_label(self.labels[target] if known and self.labels else None, target)
 
 
 def write_models_file(folder: Path, plan: Plan, models: Mapping[str, ExplainedModel], *, from_data: bool) -> None:
@@ -60,8 +61,7 @@ def write_models_file(folder: Path, plan: Plan, models: Mapping[str, ExplainedMo
             for name, model in models.items()
         },
     }
-    with atomic_write(folder / FILE, durable=True) as file:
-        file.write(to_json(content))
+    write_file(folder / FILE, to_json(content), durable=True)
 
 
 def read_models_file(folder: Path) -> dict[str, StoredModelInfo]:

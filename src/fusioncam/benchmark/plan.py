@@ -23,7 +23,7 @@ from fusioncam.errors import (
 from fusioncam.inference.settings import ENGINES, PRECISIONS
 from fusioncam.methods.registry import as_methods
 from fusioncam.metrics.registry import as_metrics
-from fusioncam.utils.files import atomic_write
+from fusioncam.utils.files import write_file
 from fusioncam.utils.optional import extra
 from fusioncam.utils.stored_files import PLAN, read_stored
 from fusioncam.zoo.loading import DEFAULT_MODEL
@@ -76,8 +76,7 @@ class Plan:
 
     def save(self, path: Path) -> None:
         """Write the plan as JSON; raise :class:`OutputError` if it cannot be written."""
-        with atomic_write(path, durable=True) as file:
-            file.write(json.dumps(asdict(self) | {"digest": self.digest}, indent=2).encode())
+        write_file(path, json.dumps(asdict(self) | {"digest": self.digest}, indent=2).encode(), durable=True)
 
 
 def load_plan(path: Path) -> Plan | None:

@@ -15,7 +15,7 @@ from fusioncam.benchmark.journal import Journal
 from fusioncam.benchmark.plan import Plan, load_plan
 from fusioncam.benchmark.plan_comparison import differences, only_adds, only_adds_metrics
 from fusioncam.errors import OutputError, ResultsError, cut
-from fusioncam.utils.files import atomic_write
+from fusioncam.utils.files import write_file
 from fusioncam.utils.text import slug, truncate_stem
 
 
@@ -88,5 +88,4 @@ class HeatmapStore:
             raise OutputError(f"cannot create {path.parent}: {error.strerror or error}") from error
         # safetensors refuses tensors that share memory, as those of methods with the same heatmap do
         copies = {name: heatmap.clone(memory_format=torch.contiguous_format) for name, heatmap in heatmaps.items()}
-        with atomic_write(path, durable=True) as file:
-            file.write(save(copies))
+        write_file(path, save(copies), durable=True)

@@ -14,7 +14,7 @@ from fusioncam.data.formats import has_image_suffix
 from fusioncam.data.image_files import find, walk_images
 from fusioncam.data.images import open_with_channels, read_with_channels, with_name
 from fusioncam.errors import ImageError, OutputError, SettingError
-from fusioncam.utils.files import atomic_write
+from fusioncam.utils.files import write_file
 from fusioncam.utils.optional import extra
 from fusioncam.utils.text import printable
 
@@ -185,8 +185,7 @@ class Folder:
             if is_local(self.url):
                 path = Path(self.url, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_write(path, durable=durable) as file:
-                    file.write(data)
+                write_file(path, data, durable=durable)
             else:
                 self._write_remote(name, data)
         except OutputError:

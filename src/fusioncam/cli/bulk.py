@@ -6,10 +6,31 @@ from dataclasses import asdict
 
 from fusioncam.bulk.plan import BulkPlan
 from fusioncam.bulk.runner import BulkResult, explain_in_bulk
+from fusioncam.cli.explain_inputs import require
 from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.output import failure_message, print_failures, print_json, print_line, print_note
 from fusioncam.cli.progress import BulkProgressBar
 from fusioncam.cli.ray_options import RayOptions
+
+
+def require_bulk_options(
+    target: str | None, *, check: bool, drawn: bool, frame: int | None, clips: tuple[float | None, ...]
+) -> None:
+    """Raise :class:`SettingError` for options that bulk runs do not have.
+
+    ``drawn`` means that there are options of overlays, and ``clips`` are the options of clips.
+    """
+    require(not check, "--check does not apply to bulk runs: check some images without --bulk and --ray")
+    require(not drawn, "overlays have no options in bulk runs: leave out --bulk and --ray")
+    require(frame is None, "--frame does not apply to bulk runs: leave out --bulk and --ray")
+    require(
+        target != "label" and ".csv" not in (target or ""),
+        f"--target {target} does not apply to bulk runs: name a class, or leave out --bulk and --ray",
+    )
+    require(
+        all(option is None for option in clips),
+        "--every, --fps and --smooth apply to clips, and bulk runs explain images: leave out --bulk and --ray",
+    )
 
 
 def run_in_bulk(

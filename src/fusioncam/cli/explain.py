@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fusioncam.cli.explain_inputs import demo_images, images_among, require, require_local, volumes_among
 from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.options import (
     CHECKPOINT,
@@ -29,7 +30,7 @@ from fusioncam.cli.options import (
     require_methods,
     speed_for,
 )
-from fusioncam.cli.output import print_line, print_note
+from fusioncam.cli.output import print_line
 from fusioncam.cli.overlay_options import (
     Boxes,
     Colorbar,
@@ -46,7 +47,7 @@ from fusioncam.cli.overlay_options import (
 )
 from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, RayOptions, WorkerCount
 from fusioncam.cli.report import finish_report, with_report
-from fusioncam.errors import ImageError, SettingError
+from fusioncam.errors import ImageError
 
 if TYPE_CHECKING:
     from fusioncam.cli.explain_output import ExplanationWriter
@@ -133,22 +134,10 @@ def explain(
     cluster = RayOptions(ray, workers, cpus, gpus, patience)
     if bulk or ray is not None:
         from fusioncam.bulk.plan import BulkPlan
-        from fusioncam.cli.bulk import run_in_bulk
+        from fusioncam.cli.bulk import require_bulk_options, run_in_bulk
 
-        _require(not check, "--check does not apply to bulk runs: check some images without --bulk and --ray")
-        _require(
-            not (style or raw or view or poster),
-            "overlays have no options in bulk runs: leave out --bulk and --ray",
-        )
-        _require(frame is None, "--frame does not apply to bulk runs: leave out --bulk and --ray")
-        _require(
-            target != "label" and ".csv" not in (target or ""),
-            f"--target {target} does not apply to bulk runs: name a class, or leave out --bulk and --ray",
-        )
-        _require(
-            (every, fps, smooth) == (None, None, None),
-            "--every, --fps and --smooth apply to clips, and bulk runs explain images: leave out --bulk and --ray",
-        )
+        has_style = bool(style or raw or view or poster)
+        require_bulk_options(target, check=check, drawn=has_style, frame=frame, clips=(every, fps, smooth))
         files = [None if path is None else str(path) for path in (checkpoint, labels)]
         network = (model, layer, tuple(method or ["fusion-cam"]), target, files[0], num_classes, files[1], precision)
         plan = BulkPlan(tuple(paths), *network, shard, tolerance, overlays, engine)
@@ -161,9 +150,9 @@ def explain(
     from fusioncam.explanations.explain import named_methods
     from fusioncam.zoo.loading import load_model
 
-    _require_local([*paths, out])
+    require_local([*paths, out])
     cluster.require_no_workers()
-    _require(not overlays, "--overlays applies only to bulk runs, others always write overlays: leave it out")
+    require(not overlays, "--overlays applies only to bulk runs, others always write overlays: leave it out")
     weights = {"checkpoint": checkpoint, "labels": labels}
     loaded = load_model(
         model, layer, **weights, num_classes=num_classes, device=device, speed=speed_for(precision, engine)
@@ -171,7 +160,7 @@ def explain(
     if view == "whole":
         uncrop(loaded)
     named_methods(loaded, method or [])
-    found = _volumes(paths) if isinstance(loaded.preprocessing, VolumePreprocessing) else _images(paths)
+    found = volumes_among(paths) if isinstance(loaded.preprocessing, VolumePreprocessing) else images_among(paths)
     options = ClipOptions(every, fps, smooth)
     images, clips = options.split(found, check=check, frame=frame, target=target)
     inputs = [*found, checkpoint, labels]
@@ -209,7 +198,7 @@ def demo(
     from fusioncam.zoo.loading import load_model
 
     require_methods(method)
-    images, loaded = _demo_images(), load_model(device=device, speed=speed_for(precision, engine))
+    images, loaded = demo_images(), load_model(device=device, speed=speed_for(precision, engine))
     writer = ExplanationWriter(Path(out), images, quiet=quiet, as_json=json)
     _explain(images, loaded, method, None, writer, 1, report=report)
 
@@ -250,69 +239,3 @@ def _explain(
         for line in writer.next_command():
             print_line(line)
     raise typer.Exit(with_report(code, written))
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise SettingError(message)
-
-
-def _require_local(paths: Iterable[str]) -> None:
-    """Raise :class:`SettingError` for a URL; only bulk runs read and write URLs."""
-    for path in paths:
-        _require("://" not in path, f"'{path}' is not a path on this machine: add --bulk, or --ray for a cluster")
-
-
-def _images(paths: list[str]) -> list[Path | ImageError]:
-    """Return the images of all paths, without those that an earlier run lists as its results.
-
-    A result that is named itself is kept. Raises :class:`SettingError` if nothing remains.
-    """
-    from fusioncam.data.clips import has_clip_suffix
-    from fusioncam.data.image_files import find_images
-    from fusioncam.explanations.result_files import WRITTEN_BY_RUNS, results_among
-
-    skipped: list[Path] = []
-    found = list(find_images(paths, skipped.append))
-    others = {path for path in skipped if path.name not in WRITTEN_BY_RUNS}
-    others -= results_among(others)
-    clips = {path for path in others if has_clip_suffix(path)}
-    if clips:
-        count = f"{len(clips)} clips of folders" if len(clips) > 1 else "1 clip of a folder"
-        print_note(f"note: left out {count}: name a clip to explain it, such as {min(clips)}")
-    others -= clips
-    if others:
-        kinds = ", ".join(sorted({path.suffix or path.name for path in others})[:5])
-        count = "1 file that is not an image" if len(others) == 1 else f"{len(others)} files that are not images"
-        print_note(f"note: left out {count} ({kinds})")
-    images = {one for one in found if isinstance(one, Path)}
-    results = results_among(images).difference(map(Path, paths))
-    if results:
-        count = f"{len(results)} of {len(images)} images"
-        left_out = f"left out {count}, results that the explanations.json of an earlier run lists"
-        _require(len(results) < len(set(found)), f"nothing to explain: {left_out}: name the files to explain them")
-        print_note(f"note: {left_out}")
-    return [one for one in found if one not in results]
-
-
-def _volumes(paths: list[str]) -> list[Path | ImageError]:
-    """Return the volumes of all paths, without those that an earlier run lists as its results."""
-    from fusioncam.data.volume_files import find_volumes
-    from fusioncam.explanations.result_files import results_among
-
-    found = list(find_volumes(paths))
-    results = results_among(one for one in found if isinstance(one, Path)).difference(map(Path, paths))
-    if results:
-        listed = "results that the explanations.json of an earlier run lists"
-        _require(len(results) < len(found), f"nothing to explain: all are {listed}: name the files to explain them")
-        print_note(f"note: left out {len(results)} of {len(found)} volumes, {listed}")
-    return [one for one in found if one not in results]
-
-
-def _demo_images() -> list[Path | ImageError]:
-    """Return three images that scikit-image includes."""
-    from fusioncam.utils.optional import extra
-
-    data = extra("demo", "skimage.data", "the demo's images")
-    folder = Path(data.__file__).parent
-    return [folder / name for name in ("chelsea.png", "coffee.png", "rocket.jpg")]

@@ -19,7 +19,7 @@ from fusioncam.explanations.result_files import distinct_suffixes
 from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import atomic_write
-from fusioncam.utils.text import slug
+from fusioncam.utils.text import short_label, slug
 
 
 @dataclass(frozen=True)
@@ -137,4 +137,4 @@ def _jobs(model: ExplainedModel, classes: list[int], methods: list[tuple[str, Me
 
 
 def _class_name(model: ExplainedModel, target: int) -> str:
-    return model.labels[target].split(",")[0] if model.labels else str(target)
+    return short_label(model.labels[target] if model.labels else None, target)

@@ -24,7 +24,7 @@ from fusioncam.explanations.explanation import Explanation, run_facts
 from fusioncam.explanations.items import name_of
 from fusioncam.explanations.result_files import RUN_FACTS, RunFiles, distinct_suffixes, entry_files
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.utils.files import atomic_write, remove_abandoned, to_json, writable_folder
+from fusioncam.utils.files import atomic_write, remove_abandoned, to_json, writable_folder, write_file
 from fusioncam.utils.text import bare_stem, file_stem, slug
 from fusioncam.visualization import as_png
 
@@ -165,8 +165,7 @@ class ExplanationWriter:
 
     def _save_poster(self, stem: str, explanation: Explanation) -> str:
         path = self.out / f"{stem}{_POSTER}"
-        with atomic_write(path) as file:
-            file.write(as_png(explanation.poster(**self.style)))
+        write_file(path, as_png(explanation.poster(**self.style)))
         return path.name
 
     # -- at its end ---------------------------------------------------------------------------------------
@@ -211,8 +210,7 @@ class ExplanationWriter:
         facts |= {"clips": self.clips} if self.clips else {}
         earlier = self.files.earlier(name for one in (*self.facts, *self.clips) for name in entry_files(one))
         contents = to_json(facts | ({"earlier_files": earlier} if earlier else {}))
-        with atomic_write(self.out / RUN_FACTS) as file:
-            file.write(contents)
+        write_file(self.out / RUN_FACTS, contents)
         return contents
 
 

@@ -21,7 +21,7 @@ from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.layouts import Layout
 from fusioncam.model.parameters import class_weights
 from fusioncam.model.recording import Record
-from fusioncam.utils.files import atomic_write
+from fusioncam.utils.files import write_file
 from fusioncam.utils.optional import extra
 
 # largest difference of the file's outputs from those of PyTorch, for heatmaps in [0, 1] and relative to the scores
@@ -56,8 +56,7 @@ def export_onnx(
     session = runtime.InferenceSession(written, providers=["CPUExecutionProvider"])
     for image in (x, x.flip(-1)):
         _require_equal(session, model, chosen, image)
-    with atomic_write(Path(path)) as file:
-        file.write(written)
+    write_file(Path(path), written)
     return Path(path)
 
 

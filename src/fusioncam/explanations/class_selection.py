@@ -23,6 +23,7 @@ from fusioncam.model.scores import (
     probabilities_of,
     values_of,
 )
+from fusioncam.utils.text import short_label
 
 Numbers = Sequence[float] | Tensor | NDArray[Any]
 # the target of one image: a class by index, by name or as "top3", None for the predicted class, weights of classes
@@ -124,7 +125,7 @@ def described(target: Targets, image: int, labels: Sequence[str] | None) -> tupl
     weights = {index: weight for index, weight in enumerate(target[image].tolist()) if weight}
     if list(weights.values()) == [1]:  # a class, among targets of which others are weights
         return described(torch.tensor(list(weights)), 0, labels)
-    names = [label.split(",")[0] for label in labels or ()]
+    names = [short_label(label, "") for label in labels or ()]
     return _sum_text(weights, list(map(str, range(target.shape[1])))), _sum_text(weights, names) if names else None
 
 

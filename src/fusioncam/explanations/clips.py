@@ -32,6 +32,7 @@ from fusioncam.inference.random_state import kept_random_state
 from fusioncam.methods.base import Method, layers_of
 from fusioncam.methods.warm_up import warm_up
 from fusioncam.model.explained_model import ExplainedModel
+from fusioncam.utils.text import short_label
 from fusioncam.visualization import overlay_part
 
 # nearly the exact map of Fusion-CAM in a fraction of its time: see benchmarks/README.md
@@ -69,7 +70,7 @@ class ClipFacts:
     @property
     def class_name(self) -> str:
         """The name of the class in tables: the first of its synonyms, or its index."""
-        return self.label.split(",")[0] if self.label else str(self.target)
+        return short_label(self.label, self.target)
 
     @property
     def probability(self) -> float:

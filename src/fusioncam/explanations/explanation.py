@@ -35,9 +35,9 @@ from fusioncam.trust.assess import first_question
 from fusioncam.trust.card import TrustCard
 from fusioncam.trust.levels import evidence_sentence
 from fusioncam.trust.rendering import to_notebook_html
-from fusioncam.utils.files import atomic_write, to_json, writable_folder
+from fusioncam.utils.files import atomic_write, to_json, writable_folder, write_file
 from fusioncam.utils.old_names import alias
-from fusioncam.utils.text import bare_stem, file_stem, slug
+from fusioncam.utils.text import bare_stem, file_stem, short_label, slug
 from fusioncam.visualization import (
     DEFAULT_COLORMAP,
     DEFAULT_OPACITY,
@@ -152,7 +152,7 @@ class Explanation(Regions):
     @property
     def class_name(self) -> str:
         """The name of the class in tables: the first of its synonyms, or its index."""
-        return self.label.split(",")[0] if self.label else str(self.target)
+        return short_label(self.label, self.target)
 
     @property
     def card(self) -> TrustCard | None:
@@ -238,9 +238,8 @@ class Explanation(Regions):
         """Write the files of :meth:`save`, and replace those that exist; the facts also list the ``comparison``."""
         paths = self.save_heatmap(folder, stem, raw, **style)
         listed = {"files": [comparison] * bool(comparison) + self.file_names(stem, raw)}
-        with atomic_write(folder / f"{stem}.json") as file:
-            file.write(to_json(run_facts(self.model, self.preprocessing) | self.facts() | listed))
-        return [*paths, folder / f"{stem}.json"]
+        facts = run_facts(self.model, self.preprocessing) | self.facts() | listed
+        return [*paths, write_file(folder / f"{stem}.json", to_json(facts))]
 
     @classmethod
     def file_names(cls, stem: str, raw: Raw = ()) -> list[str]:
@@ -253,10 +252,8 @@ class Explanation(Regions):
         for path, kind in zip(paths[:-2], raw, strict=False):
             with atomic_write(path) as file:
                 raw_image(self.heatmap.numpy(), kind).save(file, RAW_FORMATS[kind].format)
-        with atomic_write(paths[-2]) as file:
-            file.write(as_png(self.overlay(**style)))
-        with atomic_write(paths[-1]) as file:
-            file.write(self.heatmap_file())
+        write_file(paths[-2], as_png(self.overlay(**style)))
+        write_file(paths[-1], self.heatmap_file())
         return paths
 
     def heatmap_file(self) -> bytes:

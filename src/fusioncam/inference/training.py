@@ -16,7 +16,7 @@ from torch import Tensor
 from fusioncam.errors import ResultsError, ShapeError, require_count
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.random_state import seeded
-from fusioncam.utils.files import atomic_write, writable_folder
+from fusioncam.utils.files import writable_folder, write_file
 
 # changes a batch of images (B, C, *s), with random numbers of the generator
 Change = Callable[[Tensor, torch.Generator], Tensor]
@@ -133,8 +133,7 @@ def _store(
     state |= {"network": runner.network.state_dict(), "optimizer": optimizer.state_dict()}
     data = io.BytesIO()
     torch.save(state, data)
-    with atomic_write(writable_folder(folder) / _FILE, durable=True) as file:
-        file.write(data.getvalue())
+    write_file(writable_folder(folder) / _FILE, data.getvalue(), durable=True)
 
 
 def _restore(runner: NetworkRunner, optimizer: torch.optim.Optimizer, folder: Path, facts: dict[str, Any]) -> int:

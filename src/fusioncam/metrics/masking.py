@@ -11,6 +11,7 @@ from fusioncam.errors import SettingError, ShapeError
 from fusioncam.functional.heatmaps import expand_like, precise
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.metrics.base import RESIZES
+from fusioncam.model.arguments import predicted_classes
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -43,12 +44,7 @@ def as_masks(heatmaps: Tensor, model: ExplainedModel, x: Tensor, resize: str = "
 
 def target_classes(model: ExplainedModel, x: Tensor, target: Target, classes: str) -> Target:
     """Return the classes whose scores are measured ``(N,)``: the targets, or the predicted classes."""
-    return target if classes == "target" else _predicted(model, x)
-
-
-@memoize_pass
-def _predicted(model: ExplainedModel, x: Tensor) -> Tensor:
-    return model.logits(x).argmax(1)
+    return target if classes == "target" else predicted_classes(model, x)
 
 
 @memoize_pass

@@ -23,7 +23,7 @@ from fusioncam.metrics.masking import pixel_order
 from fusioncam.metrics.randomisation import reset
 from fusioncam.model.arguments import as_explained
 from fusioncam.model.explained_model import ExplainedModel
-from fusioncam.utils.files import atomic_write, writable_folder
+from fusioncam.utils.files import writable_folder, write_file
 
 # the pixels that are removed: the most relevant ones (ROAR) or the least relevant ones (KAR)
 REMOVED = ("most", "least")
@@ -126,8 +126,7 @@ def _stored(
     if not path.exists():
         data = io.BytesIO()
         torch.save(_explained(model, method, x, target), data)
-        with atomic_write(writable_folder(folder) / path.name) as file:
-            file.write(data.getvalue())
+        write_file(writable_folder(folder) / path.name, data.getvalue())
     try:
         stored: Tensor = torch.load(path, map_location="cpu", weights_only=True)
         return validate_heatmaps(stored, x.cpu())

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from fusioncam.utils.files import atomic_write, to_json
+from fusioncam.utils.files import to_json, write_file
 
 FILE = ".report-files.json"
 _FOLDERS = ("tables", "figures")
@@ -27,8 +27,7 @@ def remove_stale_files(written: Iterable[Path], run_folder: Path) -> None:
         if stale and sha256_of(path) == digest:
             with suppress(OSError):  # a file that cannot be removed does no harm
                 path.unlink()
-    with atomic_write(run_folder / FILE) as file:
-        file.write(to_json(current))
+    write_file(run_folder / FILE, to_json(current))
 
 
 def read_manifest(run_folder: Path) -> dict[str, str]:

@@ -23,7 +23,7 @@ from fusioncam.report.tables.csv_cells import escape_records
 from fusioncam.report.tables.latex import latex
 from fusioncam.report.tables.means import pages
 from fusioncam.report.tables.model import Page, markdown
-from fusioncam.utils.files import atomic_write, writable_folder
+from fusioncam.utils.files import writable_folder, write_file
 from fusioncam.utils.text import slug
 
 SIDE_BY_SIDE = (
@@ -66,8 +66,7 @@ def write_tables(tables: Iterable[Page], folder: Path) -> list[Path]:
         csv = pandas().DataFrame(escape_records(page.records)).to_csv(index=False, lineterminator="\n")
         for extension, text in (("md", markdown(page)), ("tex", latex(page)), ("csv", csv)):
             written.append(folder / f"{slug(page.name)}.{extension}")
-            with atomic_write(written[-1]) as file:
-                file.write(text.encode())
+            write_file(written[-1], text.encode())
     return written
 
 
@@ -75,8 +74,7 @@ def write_figure(name: str, figure: Figure, folder: Path) -> list[Path]:
     """Write a figure as PNG, SVG and PDF."""
     paths = [folder / f"{slug(name)}.{extension}" for extension in ("png", "svg", "pdf")]
     for path in paths:
-        with atomic_write(path) as file:
-            file.write(render(figure, path.suffix[1:]))
+        write_file(path, render(figure, path.suffix[1:]))
     return paths
 
 

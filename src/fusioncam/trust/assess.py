@@ -46,6 +46,7 @@ from fusioncam.trust.measurements import (
     RegeneratedMaps,
     agreement,
 )
+from fusioncam.utils.text import short_label
 
 # the least correlation of the heatmap and the one from a smaller budget, for the latter to represent the former
 SAME = 0.9
@@ -229,4 +230,4 @@ def _reason(error: Exception) -> str:
 
 def class_name(model: ExplainedModel, index: int) -> str:
     """Return the name of a class for a sentence: the first of its labels, or its index."""
-    return model.labels[index].split(",")[0] if model.labels else f"class {index}"
+    return short_label(model.labels[index] if model.labels else None, f"class {index}")

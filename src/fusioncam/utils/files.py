@@ -86,6 +86,13 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
                 part.unlink()
 
 
+def write_file(path: Path, data: bytes, *, durable: bool = False) -> Path:
+    """Write a file by :func:`atomic_write`, and return its path."""
+    with atomic_write(path, durable=durable) as file:
+        file.write(data)
+    return path
+
+
 def _create_part(folder: Path) -> tuple[Path, int]:
     """Create a temporary file of a new name, locked while it is written, and return its path and descriptor."""
     while True:

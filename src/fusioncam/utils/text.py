@@ -23,6 +23,15 @@ def slug(text: str) -> str:
     return not_reserved(truncate_stem(words, 80).rstrip("_.") or "_")
 
 
+def short_label(label: str | None, otherwise: object) -> str:
+    """Return the first of a class's synonyms, or ``otherwise`` as text for a class without a name.
+
+    >>> short_label("tabby, tabby cat", 281), short_label(None, 281)
+    ('tabby', '281')
+    """
+    return label.split(",")[0] if label else str(otherwise)
+
+
 def bare_stem(name: str) -> str:
     """Return the name of a file without its ending, of which ``.nii.gz`` is one.
 

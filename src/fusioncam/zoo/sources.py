@@ -228,24 +228,25 @@ def _from_factory(module: str, function: str) -> Source:
         with suppress(ValueError):  # the user's code may have changed the path
             sys.path.remove(folder)
     if isinstance(network, ExplainedModel):
-        return Source(
-            network.network,
-            network.preprocessing,
-            network.labels,
-            network.layer,
-            network.speed,
-            network.grid,
-            network.prefix,
-            network.suffix,
-            {
-                "extra": network.runner.calling.extra,
-                "vary": network.vary,
-                "read": network.runner.calling.read,
-                "reshape": network.reshape,
-            },
-        )
+        return _source_of(network)
     if not isinstance(network, nn.Module):
         raise SettingError(
             f"{module}:{function} must return an nn.Module or an ExplainedModel, got {type(network).__name__}"
         )
     return bare_source(network)
+
+
+def _source_of(model: ExplainedModel) -> Source:
+    """Return the network of a model with everything that the model knows of it."""
+    calling = model.runner.calling
+    return Source(
+        model.network,
+        model.preprocessing,
+        model.labels,
+        model.layer,
+        model.speed,
+        model.grid,
+        model.prefix,
+        model.suffix,
+        {"extra": calling.extra, "vary": model.vary, "read": calling.read, "reshape": model.reshape},
+    )

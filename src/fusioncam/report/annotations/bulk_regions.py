@@ -15,7 +15,7 @@ from fusioncam.explanations.result_files import free_stem
 from fusioncam.functional.boxes import PIECES
 from fusioncam.functional.regions import Threshold, threshold_of
 from fusioncam.report.annotations.regions import AnnotatedImage, Placement, Region, region_of
-from fusioncam.utils.text import bare_stem, file_stem, name_key
+from fusioncam.utils.text import bare_stem, file_stem, name_key, short_label
 
 
 def read_bulk_regions(
@@ -42,5 +42,5 @@ def read_bulk_regions(
 
 
 def _region(one: StoredHeatmap, size: tuple[int, int], threshold: Threshold, pieces: str) -> Region:
-    label = one.label.split(",")[0] if one.label else str(one.target)
+    label = short_label(one.label, one.target)
     return region_of(one.heatmap.numpy(), Placement(one.window, size), label, one.probability, threshold, pieces)

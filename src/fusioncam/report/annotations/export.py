@@ -22,7 +22,7 @@ from fusioncam.report.annotations.regions import (
     read_regions,
 )
 from fusioncam.report.html.bulk_page import is_bulk
-from fusioncam.utils.files import atomic_write, to_json, writable_folder
+from fusioncam.utils.files import atomic_write, to_json, writable_folder, write_file
 
 Written = list[Path]
 
@@ -50,12 +50,6 @@ def export_regions(
     return FORMATS[kind](images, writable_folder(out))
 
 
-def _write(path: Path, data: bytes) -> Path:
-    with atomic_write(path) as file:
-        file.write(data)
-    return path
-
-
 def _coco(images: Iterable[AnnotatedImage], out: Path) -> Written:
     """Write ``instances.json``: an object with a polygon for each piece; its ``score`` is the class's probability."""
     listed: list[dict[str, Any]] = []
@@ -73,7 +67,7 @@ def _coco(images: Iterable[AnnotatedImage], out: Path) -> Written:
             ]
     named = [{"id": number, "name": name} for name, number in categories.items()]
     content = {"images": listed, "annotations": objects, "categories": named}
-    return [_write(out / "instances.json", to_json(content))]
+    return [write_file(out / "instances.json", to_json(content))]
 
 
 def _coco_shape(polygon: Polygon) -> dict[str, Any]:
@@ -86,7 +80,7 @@ def _coco_shape(polygon: Polygon) -> dict[str, Any]:
 def _voc(images: Iterable[AnnotatedImage], out: Path) -> Written:
     """Write an XML for each image, with a box for each piece; pixels are counted from 1, as in VOC."""
     return [
-        _write(out / f"{image.stem}.xml", ElementTree.tostring(_voc_tree(image), "utf-8", xml_declaration=True))
+        write_file(out / f"{image.stem}.xml", ElementTree.tostring(_voc_tree(image), "utf-8", xml_declaration=True))
         for image in images
     ]
 
@@ -114,7 +108,7 @@ def _add(parent: ElementTree.Element, texts: dict[str, Any]) -> None:
 
 def _labelme(images: Iterable[AnnotatedImage], out: Path) -> Written:
     """Write a JSON for each image, with a polygon for each piece, which labelme opens with the image."""
-    return [_write(out / f"{image.stem}.json", to_json(_labelme_facts(image))) for image in images]
+    return [write_file(out / f"{image.stem}.json", to_json(_labelme_facts(image))) for image in images]
 
 
 def _labelme_facts(image: AnnotatedImage) -> dict[str, Any]:
@@ -152,7 +146,7 @@ def _masks(images: Iterable[AnnotatedImage], out: Path) -> Written:
         written.append(out / f"{image.stem}.png")
         with atomic_write(written[-1]) as file:
             values.save(file, "PNG")
-    return [*written, _write(out / "classes.txt", "".join(f"{name}\n" for name in classes).encode())]
+    return [*written, write_file(out / "classes.txt", "".join(f"{name}\n" for name in classes).encode())]
 
 
 def _palette() -> list[int]:

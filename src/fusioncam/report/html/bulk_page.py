@@ -20,6 +20,7 @@ from fusioncam.report.html.page_model import MAX_FAILURES, MAX_IMAGES, Failure, 
 from fusioncam.report.html.stored_explanations import StoredExplanation, StoredRun
 from fusioncam.report.html.writer import write_page
 from fusioncam.utils.stored_files import JSON_OBJECT, read_stored
+from fusioncam.utils.text import short_label
 
 NOT_FETCHED = "Images at URLs are not fetched: only their heatmaps are shown."
 
@@ -85,7 +86,7 @@ def _explanation(stored: StoredHeatmap) -> StoredExplanation:
         source=stored.image,
         method=stored.method,
         layer=facts["layer"],
-        class_name=stored.label.split(",")[0] if stored.label else str(stored.target),
+        class_name=short_label(stored.label, stored.target),
         probability=stored.probability,
         gains=facts["gains"],
         passes=facts["passes"],
