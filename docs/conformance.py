@@ -54,7 +54,8 @@ Score-, SS- and IS-CAM are compared with the peers only on toys, because each ne
 and Fusion-CAM are compared here with the reference maps of one image; `tests/methods/test_oracles.py` compares all.
 Remaining differences above 1e-5 are rounding errors of float32: of scores (Score- and Ablation-CAM), of divisions by
 nearly 0 (xplaincam's XGrad-CAM and Grad-CAM++), and of discontinuous gradients (integrated gradients of the default
-model). For the last two, which exceed 1e-4, the tests show that float64 changes our own heatmaps as much.
+model). For the last two, which exceed 1e-4 with some versions of PyTorch, the tests show that float64 changes our own
+heatmaps as much.
 Papers are cited as far as their text was available; where only code or secondary sources were, the paragraph says so.
 """
 
