@@ -57,7 +57,7 @@ _SIDES = {"right": True, "wrong": False}
 
 
 def _means(records: Sequence[Record]) -> dict[str, Any]:
-    names = ("probability", "border", "corner", "on_object", "object_area", "reliance")
+    names = ("probability", "border", "corner", "on_object", "object_area", "text", "text_area", "reliance")
     facts: dict[str, Any] = {name: mean_of(getattr(one, name) for one in records) for name in names}
     return facts | {"low_trust": mean_of(None if one.low_trust is None else float(one.low_trust) for one in records)}
 

@@ -37,6 +37,8 @@ class ImageRow(TypedDict):
     corner: Number
     on_object: _Share
     object_area: _Share
+    text: _Share
+    text_area: _Share
     typicality: Number
     cluster: Count
     reliance: _Share
@@ -60,6 +62,8 @@ class ClassRow(TypedDict):
     corner: Number
     on_object: _Share
     object_area: _Share
+    text: _Share
+    text_area: _Share
     reliance: _Share
     low_trust: _Share
     spread: Number

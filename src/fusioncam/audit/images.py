@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from fusioncam.audit.plan import AuditPlan
+from fusioncam.audit.text_like import text_mask
 from fusioncam.benchmark.evaluator import count_classes
 from fusioncam.bulk.storage import FoundImage
 from fusioncam.data.channels import OpenedImage
@@ -22,7 +23,7 @@ from fusioncam.data.datasets.registry import open_dataset
 from fusioncam.data.datasets.sample import Sample, Source, draw
 from fusioncam.data.images import open_image, with_name
 from fusioncam.data.preprocessing import Preprocessing
-from fusioncam.errors import DatasetError, MissingTruthError
+from fusioncam.errors import DatasetError, ImageError, MissingTruthError
 from fusioncam.model.explained_model import ExplainedModel
 
 _MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
@@ -132,6 +133,17 @@ class AuditImages:
         path = self.mask_path(name)
         return None if path is None else _read_mask(path, size, self.preprocessing)
 
+    def text(self, name: str) -> Tensor | None:
+        """Return the text-like regions in the network's input, ``(H, W)``; None if they are unknown."""
+        try:
+            image = self.by_name[name].image.open()
+        except ImageError:
+            return None
+        if not isinstance(image, Image.Image):  # it has more than three channels
+            return None
+        mask = Image.fromarray(text_mask(image).astype(np.uint8) * 255)
+        return _placed(mask, image.size, self.preprocessing)
+
     def mask_path(self, name: str) -> Path | None:
         """Return the mask of an image: a file of its name, also with another ending; None if there is none."""
         assert self.masks is not None
@@ -183,7 +195,12 @@ def _read_mask(path: Path, size: tuple[int, int], preprocessing: Preprocessing) 
             f"{path}: the mask has {mask.width} x {mask.height} pixels, and its image {size[0]} x {size[1]}: store "
             "masks of whole images"
         )
+    placed = _placed(mask, size, preprocessing)
+    return placed if placed.any() else None
+
+
+def _placed(mask: Image.Image, size: tuple[int, int], preprocessing: Preprocessing) -> Tensor:
+    """Return the mask of an image of this (width, height) in the network's input, ``(H, W)`` booleans."""
     (columns, rows, left, top), (height, width) = preprocessing.window(size), preprocessing.size
     resized = mask.resize((columns, rows), Image.Resampling.NEAREST)
-    cropped = torch.from_numpy(np.asarray(resized.crop((left, top, left + width, top + height))) > 0)
-    return cropped if cropped.any() else None
+    return torch.from_numpy(np.asarray(resized.crop((left, top, left + width, top + height))) > 0)

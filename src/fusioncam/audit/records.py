@@ -26,7 +26,8 @@ class Record:
     """What is known of one image; ``target`` is the class that the network predicts.
 
     ``on_object`` is the share of the heat on the object and ``object_area`` the share of the pixels that it has; both
-    are None if its location is unknown. ``typicality`` is the correlation with the mean heat of the class, and
+    are None if its location is unknown; ``text`` and ``text_area`` are the same of regions that look like text, see
+    :mod:`fusioncam.audit.text_like`. ``typicality`` is the correlation with the mean heat of the class, and
     ``cluster`` the number of the cluster within the class. ``removal`` tests the highlighted fifth of the image.
     """
 
@@ -42,6 +43,8 @@ class Record:
     object_area: float | None
     grid: Grid = field(repr=False)
     object_grid: Grid | None = field(default=None, repr=False)
+    text: float | None = None
+    text_area: float | None = None
     typicality: float = 0.0
     cluster: int = 0
     removal: Removal | None = None
@@ -61,7 +64,7 @@ class Record:
     def row(self) -> dict[str, Any]:
         """Return the record as it is stored, without its grids."""
         names = ["image", "target", "label", "probability", "categories", "right", "border", "corner"]
-        names += ["on_object", "object_area", "typicality", "cluster", "reliance", "low_trust"]
+        names += ["on_object", "object_area", "text", "text_area", "typicality", "cluster", "reliance", "low_trust"]
         return {name: rounded(getattr(self, name)) for name in names}
 
 
@@ -114,6 +117,15 @@ def _coverage(mask: Tensor) -> Grid:
     """Return the share of each cell that a mask ``(H, W)`` covers."""
     grid = grid_of(mask.double())
     return grid * mask.double().mean().item() * grid.size
+
+
+def measure_text(records: Sequence[Record], images: AuditImages) -> None:
+    """Set the heat in regions that look like text, and their area; both stay None for images that do not
+    open or have more than three channels."""
+    for one in records:
+        mask = images.text(one.image)
+        if mask is not None:
+            one.text, one.text_area = float((one.grid * _coverage(mask)).sum()), mask.double().mean().item()
 
 
 def removal_jobs(records: Sequence[Record], images: AuditImages) -> list[RemovalJob]:

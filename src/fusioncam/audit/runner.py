@@ -12,7 +12,7 @@ from fusioncam.audit.comparison import compare, require_same_classes
 from fusioncam.audit.files import SCHEMA_VERSION, write_audit
 from fusioncam.audit.images import AuditImages
 from fusioncam.audit.plan import HEATMAPS, OTHER_HEATMAPS, AuditPlan, require_same_weights
-from fusioncam.audit.records import Record, by_class, read_records, removal_jobs
+from fusioncam.audit.records import Record, by_class, measure_text, read_records, removal_jobs
 from fusioncam.audit.removal import FOLDER, RemovalTests
 from fusioncam.audit.suspects import SMALLEST, find_suspects, ranked, suspect_jobs, suspect_row
 from fusioncam.benchmark.evaluator import count_classes
@@ -130,6 +130,8 @@ class _Audit:
         """Compute what is missing, write the files and return the result."""
         result = self._explain(self.plan.bulk, HEATMAPS)
         records = self._records(HEATMAPS, self.images)
+        self.listener.note("searching for text in each image")
+        measure_text(records, self.images)
         self.listener.note("testing the highlighted part of each image")
         for one, removal in zip(records, self._tests.run(removal_jobs(records, self.images)), strict=True):
             one.removal = removal

@@ -26,6 +26,7 @@ MEASURES = {
     "heat on the object": "on_object",
     "heat at the border": "border",
     "heat in a corner": "corner",
+    "heat in text": "text",
     "reliance": "reliance",
     "typicality": "typicality",
 }

@@ -49,6 +49,8 @@ _CLASS_COLUMNS: tuple[tuple[str, str, Write], ...] = (
     ("on object, wrong", "on_object_wrong", share),
     ("border", "border", share),
     ("corner", "corner", share),
+    ("text", "text", share),
+    ("text, area", "text_area", share),
     ("spread", "spread", number),
     ("clusters", "clusters", _sizes),
     ("right like wrong", "similarity_right_wrong", number),
@@ -67,6 +69,7 @@ _CHANGED_COLUMNS: tuple[tuple[str, str, Write], ...] = (
 _NOTES = (
     "Right: share of the predictions of this class that are right. Probability, on object, border and corner: means.",
     "Corner: the corner that has the most heat, a quarter of each side. Border: a tenth of each side.",
+    "Text: share of the heat in regions that look like lines of text. Text, area: the share of the pixels there.",
     "Spread: 1 minus the mean correlation of the heatmaps with their mean. Clusters: images of each.",
     "Right like wrong: correlation of the mean heat of right and of wrong predictions.",
     "Reliance: what removal of the highlighted fifth of an image takes from the probability, more than removal of "
