@@ -428,3 +428,12 @@ def test_the_frames_of_a_clip_repay_a_conversion_together(monkeypatch):
     with following_images({}):
         model.masked_scores(X[:1], MASKS[:, :1], 0, readout="logit")
         assert model.runner.engines.name == "openvino"
+
+
+@pytest.mark.parametrize("name", ["fusion-cam", "union-cam"])
+def test_a_method_reads_the_network_once(name, monkeypatch):
+    """Scores of channels and of heatmaps are those of one call, in which the network does not change."""
+    read = []
+    monkeypatch.setattr(selection, "fingerprint", lambda network: str(read.append(network)))
+    METHODS[name](model_of(Small()), X, TARGET)
+    assert len(read) == 1

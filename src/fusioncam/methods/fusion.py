@@ -154,7 +154,7 @@ class UnionCAM:
         """Return the heatmaps and their components."""
         with cached_passes(), prefetch_layers(x, layers_of(self)):
             denoised, region = self.gradient(model, x, target), self.region(model, x, target)
-        union = _unite(model, x, target, denoised, region, self.gains, self.fill)
+            union = _unite(model, x, target, denoised, region, self.gains, self.fill)
         weighting = WEIGHTINGS[self.gains]
         better = union.gains["union"] > union.gains["region"]
         selected = torch.where(expand_like(better, region), union.heatmaps, region)
@@ -217,7 +217,7 @@ class FusionCAM:
         with cached_passes(), prefetch_layers(x, layers_of(self)):
             denoised = denoise(self.gradient(model, x, target), self.theta, strict=self.strict)
             region = self.scored_region()(model, x, target)
-        union = _unite(model, x, target, denoised, region, self.gains, self.fill)
+            union = _unite(model, x, target, denoised, region, self.gains, self.fill)
         weighting = WEIGHTINGS[self.gains]
         gain_of_region = union.region_weight if weighting.carry else union.gains["region"]
         of_union, of_region = weighting.weigh(union.gains["union"], gain_of_region)
