@@ -12,6 +12,7 @@ from rich.table import Table
 from fusioncam.cli import output
 from fusioncam.cli.explain_output import ExplanationWriter
 from fusioncam.cli.explain_tables import heatmaps_table
+from fusioncam.cli.options import options_of
 from fusioncam.cli.output import compact_table, print_table
 from fusioncam.cli.progress import BenchmarkProgressBar, ClipProgressBar, ExplainProgressBar
 
@@ -101,15 +102,23 @@ def test_long_runs_are_announced(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(("levels", "command"), [([], "--check"), (["good"], "export"), (["poor"], "multiscale")])
 def test_the_next_command_fits_the_run(levels, command, tmp_path):
     """Check first, then use the heatmaps; if they are poor, try the better method."""
-    writer = ExplanationWriter(tmp_path)
+    writer = ExplanationWriter(tmp_path, network=["--model", "onnx:a.onnx"])
     assert writer.next_command() == []
     writer.facts = [fact("my cat.png", "grad-cam", level) for level in levels] or [fact("my cat.png", "grad-cam")]
     if not levels:
         del writer.facts[0]["check"]
     (line,) = writer.next_command()
     assert line.startswith("next: fusioncam e")
+    assert ("--model onnx:a.onnx" in line) == (command != "export")
     assert command in line
     assert ("'photos/my cat.png'" in line) == (command != "export")
+
+
+def test_options_that_were_given_are_repeated():
+    """Those with their usual values are left out."""
+    given = {"model": "a", "layer": None, "num-classes": 3, "labels": Path("my names.txt")}
+    assert options_of(given, {"model": "b"}) == ["--model", "a", "--num-classes", "3", "--labels", "my names.txt"]
+    assert options_of({"model": "a"}, {"model": "a"}) == []
 
 
 def test_durations():

@@ -27,6 +27,7 @@ from fusioncam.cli.options import (
     Precision,
     Quiet,
     Report,
+    options_of,
     require_methods,
     speed_for,
 )
@@ -165,7 +166,9 @@ def explain(
     images, clips = options.split(found, check=check, frame=frame, target=target)
     inputs = [*found, checkpoint, labels]
     drawn: dict[str, Any] = {"style": style, "raw": raw or [], "poster": poster}
-    writer = ExplanationWriter(Path(out), inputs, quiet=quiet, as_json=json, **drawn)
+    chosen = {"model": model, "layer": layer, "checkpoint": checkpoint, "num-classes": num_classes, "labels": labels}
+    chosen_by = options_of(chosen, {"model": DEFAULT_MODEL})
+    writer = ExplanationWriter(Path(out), inputs, quiet=quiet, as_json=json, network=chosen_by, **drawn)
 
     def with_clips() -> None:
         explain_clips(clips, loaded, method or [CLIP_METHOD], target, options, writer)

@@ -38,6 +38,7 @@ class ExplanationWriter:
     """Writes explanations to the folder ``out`` and prints their summary.
 
     It replaces results of earlier runs there, but never one of the ``inputs`` of this run or another file.
+    ``network`` are the options that chose the network.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class ExplanationWriter:
         style: Mapping[str, Any] | None = None,
         raw: Sequence[str] = (),
         poster: bool = False,
+        network: Sequence[str] = (),
     ) -> None:
         self.out = writable_folder(out)
         remove_abandoned(out)
         self.files = RunFiles(out, [one for one in inputs if isinstance(one, Path)])
         self.quiet, self.json = quiet, as_json
         self.style, self.raw, self.poster = dict(style or {}), raw, poster
+        self.network = network
         self.facts: list[dict[str, Any]] = []
         self.clips: list[dict[str, Any]] = []
         self.failures: list[dict[str, str]] = []
@@ -199,7 +202,9 @@ class ExplanationWriter:
         if levels and "poor" not in levels:
             return [f"next: fusioncam export {shlex.quote(str(self.out))} --format coco"]
         method = "fusion-cam:multiscale" if levels else self.facts[-1]["method"]
-        return [f"next: fusioncam explain {shlex.quote(first['image'])} -m {shlex.quote(method)} --check"]
+        return [
+            f"next: {shlex.join(['fusioncam', 'explain', first['image'], *self.network, '-m', method, '--check'])}"
+        ]
 
     def write_facts(self, model: ExplainedModel) -> bytes:
         """Write ``explanations.json`` and return its contents."""

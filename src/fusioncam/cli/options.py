@@ -5,7 +5,7 @@ Nothing here imports torch at the top, so that help and completion start quickly
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -146,3 +146,9 @@ def require_methods(methods: list[str]) -> None:
     registry = import_quickly("fusioncam.methods.registry")
     for method in methods:
         registry.as_methods(method)
+
+
+def options_of(given: Mapping[str, object], usual: Mapping[str, object]) -> list[str]:
+    """Return the words of options by name, without those of None and those with their usual value."""
+    chosen = {name: value for name, value in given.items() if value is not None and value != usual.get(name)}
+    return [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
