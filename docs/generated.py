@@ -60,7 +60,7 @@ not convince you.
 | --- | --- |
 | a first look in one pass | [grad-cam](#grad-cam) |
 | a heatmap that covers the object and highlights its parts | [fusion-cam](#fusion-cam), with `budget=64` on a CPU |
-| the most faithful heatmap, with fine borders | [fusion-cam:multiscale](#fusion-cammultiscale) |
+| a faithful heatmap with fine borders | [fusion-cam:multiscale](#fusion-cammultiscale), in 36 passes on `group-cam` |
 | fine borders in one pass | [layer-cam](#layer-cam) at an earlier layer |
 | the difference between two classes | [finer-cam](#finer-cam) |
 | one for vision transformers | [legrad](#legrad), [attention-relevance](#attention-relevance) |

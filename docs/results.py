@@ -7,7 +7,8 @@ Runs after ``--untimed`` lose their seconds: they shared the processor with othe
 
 A run is stored in docs/results/NAME as rows.parquet, without most curves, and plan.json. Two texts are written by
 hand and must be checked whenever the rows change: docs/results/NAME/findings.md states what the tables of a run show,
-and docs/results/which-method.md opens the page.
+and docs/results/which-method.md opens the page. Numbers in {{...}} in which-method.md and in the findings of
+docs/results/families* are computed from the rows, see docs/evidence_text.py.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from itertools import takewhile
+from itertools import starmap, takewhile
 from pathlib import Path
 
+import evidence
 import pandas as pd
+from evidence_text import filled
 
 from fusioncam.benchmark.results_store import write_parquet
 from fusioncam.report.results import read_results
@@ -35,8 +38,11 @@ SECTIONS = {
     "ablation": "Ablation: the parts of Fusion-CAM",
     "multiscale-choice": "How the weights of finer layers were chosen",
 }
+# the answers over the runs of evidence.DATA, and what tables of these runs the page shows
+ANSWERS = ("fusion", "multiscale", "choice")
+FAMILY_PAGES = ("faithfulness", "localization", "cost", "aggregated-ranks")
 LISTS = ("models", "methods", "metrics")
-SAME = ("data", "layer", "target", "seed", "precision")
+SAME = ("data", "target", "seed", "precision")
 HEAD = """\
 # Results
 
@@ -48,16 +54,30 @@ FOOT = """\
 
 
 def page():
-    """Return the whole page as Markdown: the advice first, then a section per run."""
-    advice = (ROOT / "results" / "which-method.md").read_text()
-    return "\n".join([HEAD + advice, *(section(name, title) for name, title in SECTIONS.items()), FOOT])
+    """Return the whole page as Markdown: the advice first, the answers over networks, then a section per run."""
+    texts = ["which-method", *(f"answers/{name}" for name in ANSWERS)]
+    answers = [filled((ROOT / "results" / f"{name}.md").read_text()) for name in texts]
+    families = [family_section(name) for name in evidence.DATA if (ROOT / "results" / name / "rows.parquet").exists()]
+    return "\n".join([HEAD + answers[0], *answers[1:], *families, *(starmap(section, SECTIONS.items())), FOOT])
+
+
+def family_section(name):
+    """Return the section of a run over families of networks: its setting and the tables of means."""
+    findings = filled((ROOT / "results" / name / "findings.md").read_text())
+    shown = [table for table in pages(evidence.results(name)) if table.name in FAMILY_PAGES]
+    return section_of(f"Families of networks: {evidence.DATA[name]}", findings, shown)
 
 
 def section(name, title):
-    """Return the section of a run: its findings, then its tables, two heading levels lower."""
+    """Return the section of a run: its findings, then its tables."""
     findings = (ROOT / "results" / name / "findings.md").read_text()
-    tables = "\n".join(markdown(table) for table in pages(read_results(ROOT / "results" / name)))
-    return f"## {title}\n\n{findings}\n{re.sub('^#', '###', tables, flags=re.MULTILINE)}"
+    return section_of(title, findings, pages(read_results(ROOT / "results" / name)))
+
+
+def section_of(title, findings, tables):
+    """Return a section with tables two heading levels lower."""
+    text = "\n".join(map(markdown, tables))
+    return f"## {title}\n\n{findings}\n{re.sub('^#', '###', text, flags=re.MULTILINE)}"
 
 
 def store(name, timed, untimed):
@@ -71,10 +91,14 @@ def store(name, timed, untimed):
             sys.exit(f"{run} and {runs[0]} differ in {', '.join(unlike)}: store them under different names")
     rows = pd.concat([rows_of(run, run in timed) for run in runs], ignore_index=True)
     rows = rows.drop_duplicates(["model", "image", "method", "metric"])
+    layers = rows.groupby("model", sort=False)["layer"].unique()
+    if several := [model for model, names in layers.items() if len(names) > 1]:
+        sys.exit(f"these runs measure {', '.join(several)} at several layers: store them under different names")
+    joined["layer"] = {model: names[0] for model, names in layers.items()}
     folder = ROOT / "results" / name
     folder.mkdir(parents=True, exist_ok=True)
     write_parquet(rows.where(rows.notna(), None).to_dict("records"), folder / "rows.parquet")
-    (folder / "plan.json").write_text(json.dumps({key: joined[key] for key in (*LISTS, *SAME)}, indent=2))
+    (folder / "plan.json").write_text(json.dumps({key: joined[key] for key in (*LISTS, "layer", *SAME)}, indent=2))
 
 
 def rows_of(run, timed):

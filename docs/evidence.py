@@ -1,0 +1,285 @@
+"""Answers over several networks and data sets, computed from the rows of several runs in docs/results.
+
+A setting is one metric on one network and data set. All tests are paired over images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+
+from fusioncam.report.method_names import base_name
+from fusioncam.report.results import Column, Results, read_results
+from fusioncam.report.statistics import Values, compare, find_leaders, holm, rank_methods
+from fusioncam.report.statistics.paired_tests import ALPHA
+from fusioncam.report.tables.model import NO_VALUE, format_interval, format_p_value, is_baseline, shared_decimals
+
+RESULTS = Path(__file__).parent / "results"
+# the runs over several families of networks, and how tables name their data
+DATA = {
+    "families": "ImageNet",
+    "families-coco": "COCO",
+    "families-cifar": "CIFAR-10",
+    "families-birds": "birds",
+}
+# settings with fewer images on the second half are left out
+LEAST_IMAGES = 5
+METRICS = ("insertion", "deletion", "road", "idsds", "planted-shortcut", "best-iou")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A metric on one network and data set; ``chose`` tells whether an image is of the half that chose the method."""
+
+    data: str
+    column: Column
+    chose: Values
+
+    @property
+    def network(self) -> str:
+        """The network without the file that builds it."""
+        return self.column.model.rpartition(":")[2]
+
+    @property
+    def title(self) -> str:
+        """The network and the data."""
+        return f"{self.network}, {self.data}"
+
+    def half(self, first: bool) -> Setting:
+        """Return the setting on the images that chose the method, or on the others."""
+        kept = self.chose == first
+        column = replace(self.column, values=self.column.values[kept], undefined={}, _intervals={})
+        return Setting(self.data, column, self.chose[kept])
+
+
+@cache
+def results(run: str) -> Results:
+    """Return the stored rows of a run."""
+    return read_results(RESULTS / run)
+
+
+@cache
+def settings(metric: str) -> tuple[Setting, ...]:
+    """Return the settings of a metric, whatever its own settings are, over all runs that have rows of it."""
+    return tuple(
+        Setting(title, column, chose(run, column))
+        for run, title in DATA.items()
+        if (RESULTS / run / "rows.parquet").exists()
+        for model in results(run).models
+        for column in results(run).columns(model)
+        if base_name(column.metric) == metric
+    )
+
+
+def chose(run: str, column: Column) -> Values:
+    """Return which images of the column are in the half that chooses: every second one of the network's, by path."""
+    rows = results(run).rows.query("model == @column.model")
+    images = sorted(rows["image"].unique())
+    measured = set(rows.query("metric == @column.metric")["image"])
+    return np.array([number % 2 == 0 for number, image in enumerate(images) if image in measured])
+
+
+# -- one method against others ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Question:
+    """Is ``method`` better than its ``rivals``? The tests of a setting are corrected for their number (Holm)."""
+
+    method: str
+    rivals: tuple[str, ...]
+
+    @cached_property
+    def answers(self) -> dict[str, dict[tuple[str, str], Comparison]]:
+        """Return, by metric, the comparison of each rival in each setting, by its title."""
+        return {metric: self._corrected(metric) for metric in METRICS}
+
+    def _corrected(self, metric: str) -> dict[tuple[str, str], Comparison]:
+        return {key: one for setting in settings(metric) for key, one in self._of_setting(setting).items()}
+
+    def _of_setting(self, setting: Setting) -> dict[tuple[str, str], Comparison]:
+        column = setting.column
+        rivals = [rival for rival in self.rivals if {self.method, rival} <= set(column.methods)]
+        own = column.values_of(self.method) if rivals else None
+        found = [
+            compare(own, column.values_of(rival), higher_is_better=column.higher_is_better, rate=column.rate)
+            for rival in rivals
+        ]
+        p_values = holm([one.p for one in found])
+        return {
+            (rival, setting.title): Comparison(one, float(p))
+            for rival, one, p in zip(rivals, found, p_values, strict=True)
+            if one.difference.count
+        }
+
+    def tally(self, rival: str, metric: str) -> tuple[int, int, int]:
+        """Return in how many settings the method is better, not different and worse."""
+        found = [one.verdict for (name, _), one in self.answers[metric].items() if name == rival]
+        return found.count(1), found.count(0), found.count(-1)
+
+    def summary(self) -> str:
+        """Return a table of tallies, a row per rival and a column per metric."""
+        shown = [metric for metric in METRICS if self.answers[metric]]
+        rows = [[f"`{rival}`", *(self._tally_text(rival, metric) for metric in shown)] for rival in self.rivals]
+        return table(["against", *shown], rows)
+
+    def _tally_text(self, rival: str, metric: str) -> str:
+        counts = self.tally(rival, metric)
+        return " / ".join(map(str, counts)) if any(counts) else NO_VALUE
+
+    def details(self, metric: str) -> str:
+        """Return a table of differences, a row per rival and a column per setting."""
+        answers = self.answers[metric]
+        titles = [one.title for one in settings(metric) if any(key[1] == one.title for key in answers)]
+        decimals = shared_decimals(one.paired.difference for one in answers.values())
+        rows = [
+            [f"`{rival}`", *(_text(answers.get((rival, title)), decimals) for title in titles)]
+            for rival in self.rivals
+            if any(key[0] == rival for key in answers)
+        ]
+        return table(["against", *titles], rows)
+
+    def all_details(self) -> str:
+        """Return the tables of all metrics, each below its name."""
+        shown = [metric for metric in METRICS if self.answers[metric]]
+        arrows = {metric: settings(metric)[0].column.direction for metric in shown}
+        return "\n\n".join(f"#### {metric} {arrows[metric]}\n\n{self.details(metric)}" for metric in shown)
+
+
+FUSION, MULTISCALE = "fusion-cam", "fusion-cam:multiscale"
+MEAN = "fuse(partners=[grad-cam, score-cam], rule=mean)"
+WEIGHTS = "weights=[1,0.5,0.25]"
+ON_GROUP_CAM = f"fusion-cam:multiscale(base=group-cam, {WEIGHTS})"
+CANDIDATES = (
+    "fusion-cam(budget=64)",
+    f"fusion-cam:multiscale(base=fusion-cam(region=group-cam), {WEIGHTS})",
+    ON_GROUP_CAM,
+    f"fuse(partners=[{ON_GROUP_CAM}, refine-cam(method=layer-cam)], rule=product)",
+)
+QUESTIONS = {
+    "fusion": Question(FUSION, ("grad-cam", "score-cam", MEAN, "union-cam", "group-cam")),
+    "multiscale": Question(
+        MULTISCALE,
+        (
+            "winsor-cam",
+            "multi-layer",
+            "refine-cam(method=layer-cam)",
+            FUSION,
+            "group-cam",
+            "rise(budget=64)",
+            "grad-cam",
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired comparison with its corrected p-value."""
+
+    paired: object
+    p: float
+
+    @property
+    def verdict(self) -> int:
+        """1 if the method is better, -1 if it is worse, 0 if the difference is not significant."""
+        return 0 if isnan(self.p) or self.p >= ALPHA else int(np.sign(self.paired.effect))
+
+
+def _text(comparison: Comparison | None, decimals: int) -> str:
+    if comparison is None:
+        return NO_VALUE
+    mean, bounds = format_interval(comparison.paired.difference, decimals, signed=True)
+    bold = "**" if comparison.verdict else ""
+    return f"{bold}{mean}{bold} {bounds} p {format_p_value(comparison.p)}".replace("p < ", "p&nbsp;< ")
+
+
+# -- the choice on one half of the images and the report on the other ------------------------------------------
+
+
+def choice(candidates: Sequence[str]) -> str:
+    """Return a table of the candidates' mean ranks among themselves on the first half, by metric and over all."""
+    ranks = {metric: _ranks(metric, candidates) for metric in METRICS}
+    shown = [metric for metric in METRICS if ranks[metric] is not None]
+    rows = [
+        [f"`{name}`", *(f"{ranks[metric][k]:.2f}" for metric in shown), f"{overall(candidates)[k]:.2f}"]
+        for k, name in enumerate(candidates)
+    ]
+    return table(["candidate", *shown, "all"], rows)
+
+
+def chosen(candidates: Sequence[str]) -> str:
+    """Return the candidate with the lowest mean rank on the first half."""
+    return candidates[int(overall(candidates).argmin())]
+
+
+def overall(candidates: Sequence[str]) -> np.ndarray:
+    """Return the mean rank of each candidate over metrics, each metric counting once."""
+    found = [ranks for metric in METRICS if (ranks := _ranks(metric, candidates)) is not None]
+    return np.mean(found, 0)
+
+
+def _ranks(metric: str, candidates: Sequence[str]) -> np.ndarray | None:
+    found = []
+    for setting in settings(metric):
+        column = setting.half(first=True).column
+        if set(candidates) <= set(column.methods):
+            values = np.stack([column.values_of(name) for name in candidates], 1)
+            ranked = rank_methods(values, higher_is_better=column.higher_is_better)
+            found += [] if ranked is None else [ranked.mean]
+    return np.mean(found, 0) if found else None
+
+
+def standing(method: str) -> list[tuple[Setting, int, str]]:
+    """Return for each setting on the second half the place of the method's mean, and first, tied or worse."""
+    found = []
+    for metric in METRICS:
+        for setting in settings(metric):
+            half = setting.half(first=False)
+            names = [name for name in half.column.methods if not is_baseline(name)]
+            column = half.column.select(names)
+            if method not in names or len(column.values) - np.isnan(column.values).all(1).sum() < LEAST_IMAGES:
+                continue
+            found.append((half, *_place(column, names.index(method))))
+    return found
+
+
+def _place(column: Column, index: int) -> tuple[int, str]:
+    leaders = find_leaders(column.values, higher_is_better=column.higher_is_better, rate=column.rate)
+    means = np.nanmean(column.values, 0) * (1 if column.higher_is_better else -1)
+    place = 1 + int((means > means[index] + 1e-9).sum())
+    word = "first" if index == leaders.best else "tied" if index in (*leaders.tied, *leaders.duplicates) else "worse"
+    return place, word
+
+
+def standing_table(method: str) -> str:
+    """Return the table of the method's places on the second half, a row per setting."""
+    rows = []
+    for setting, place, word in standing(method):
+        column = setting.column
+        names = [name for name in column.methods if not is_baseline(name)]
+        best = find_leaders(column.select(names).values, higher_is_better=column.higher_is_better).best
+        count = int((~np.isnan(column.values_of(method))).sum())
+        rows.append(
+            [
+                column.metric.partition("(")[0] + " " + column.direction,
+                setting.title,
+                str(count),
+                f"{np.nanmean(column.values_of(method)):.3f}",
+                f"{np.nanmean(column.values_of(names[best])):.3f} `{names[best]}`",
+                f"{place} of {len(names)}",
+                word,
+            ]
+        )
+    return table(["metric", "network, data", "images", "mean", "best mean", "place", "standing"], rows)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

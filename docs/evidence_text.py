@@ -1,0 +1,68 @@
+"""Texts with numbers from stored rows, such as ``{{mean | families | mobilenet_v2 | road | group-cam}}``."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from evidence import CANDIDATES, DATA, QUESTIONS, choice, chosen, results, settings, standing, standing_table
+
+from fusioncam.report.method_names import base_name
+from fusioncam.report.results import Column
+from fusioncam.report.tables.model import format_interval
+
+
+def filled(text: str) -> str:
+    """Replace ``{{mean | RUN | NETWORK | METRIC | METHOD}}`` and the like by numbers from the stored rows."""
+    return re.sub(r"\{\{(.+?)\}\}", lambda found: _number(*map(str.strip, found[1].split("|"))), text, flags=re.S)
+
+
+def _number(kind: str, *fields: str) -> str:
+    return NUMBERS[kind](*fields)
+
+
+def _column(run: str, network: str, metric: str) -> Column:
+    (found,) = (one.column for one in settings(metric) if (one.data, one.network) == (DATA[run], network))
+    return found
+
+
+def _mean(run: str, network: str, metric: str, method: str) -> str:
+    return " ".join(format_interval(_column(run, network, metric).interval(method), 3))
+
+
+def _images(run: str, network: str, metric: str) -> str:
+    found = [one.column.values for one in settings(metric) if (one.data, one.network) == (DATA[run], network)]
+    return str(sum(int((~np.isnan(values)).any(1).sum()) for values in found))
+
+
+def _passes(run: str, network: str, method: str) -> str:
+    rows = results(run).rows
+    mine = rows[(rows["model"].str.rpartition(":")[2] == network) & (rows["method"] == method)]
+    return f"{mine.drop_duplicates('image')['passes'].mean():.0f}"
+
+
+def _tally(question: str, rival: str, metric: str) -> str:
+    better, equal, worse = QUESTIONS[question].tally(rival, metric)
+    return f"better in {better}, worse in {worse} of {better + equal + worse}"
+
+
+def _standings(metric: str, word: str) -> str:
+    places = standing(chosen(CANDIDATES))
+    found = [one for setting, _, one in places if metric in ("all", base_name(setting.column.metric))]
+    count = len(found) - found.count("worse") if word == "leads" else found.count(word)
+    return f"{count} of {len(found)}"
+
+
+NUMBERS = {
+    "networks": lambda metric: str(len({setting.network for setting in settings(metric)})),
+    "mean": _mean,
+    "tally": _tally,
+    "images": _images,
+    "passes": _passes,
+    "standings": _standings,
+    "summary": lambda question: QUESTIONS[question].summary(),
+    "details": lambda question: QUESTIONS[question].all_details(),
+    "choice": lambda: choice(CANDIDATES),
+    "chosen": lambda: f"`{chosen(CANDIDATES)}`",
+    "standing": lambda: standing_table(chosen(CANDIDATES)),
+}

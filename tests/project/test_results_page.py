@@ -1,0 +1,71 @@
+"""The answers of docs/results.md: counts of settings, the choice on one half, and numbers in texts."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pandas")
+DOCS = Path(__file__).parents[2] / "docs"
+sys.path.insert(0, str(DOCS))
+
+import evidence  # noqa: E402
+import evidence_text  # noqa: E402
+
+from fusioncam.report.results import Column  # noqa: E402
+
+METHODS = ("good", "equal", "bad")
+
+
+@pytest.fixture
+def two_networks(monkeypatch):
+    """Give insertion two settings of 20 images: in one "good" is better than "bad", in the other it is worse."""
+    noise = np.random.default_rng(0).normal(size=(20, 1)) * 0.01
+    better = np.hstack([noise + 0.5, noise + 0.5, noise * 0.5 + 0.2])
+    columns = [Column(name, "insertion(steps=14)", METHODS, values, True) for name, values in
+               (("f:one", better), ("f:two", 1 - better))]  # fmt: skip
+    found = tuple(evidence.Setting("data", column, np.arange(20) % 2 == 0) for column in columns)
+    for module in (evidence, evidence_text):
+        monkeypatch.setattr(module, "settings", lambda metric: found if metric == "insertion" else ())
+    return found
+
+
+def test_tally_counts_significant_settings_by_direction(two_networks):
+    """Better in one network and worse in the other; equal methods differ in none."""
+    question = evidence.Question("good", ("bad", "equal"))
+    assert question.tally("bad", "insertion") == (1, 0, 1)
+    assert question.tally("equal", "insertion") == (0, 2, 0)
+    assert "1 / 0 / 1" in question.summary()
+
+
+def test_halves_share_no_image(two_networks):
+    """Together the halves hold every image once."""
+    first, second = (two_networks[0].half(first=one).column.values for one in (True, False))
+    values = two_networks[0].column.values
+    assert np.array_equal(first, values[::2])
+    assert np.array_equal(second, values[1::2])
+
+
+def test_choice_uses_the_first_half_only(two_networks):
+    """Other values of the second half do not change the ranks, those of the first half do."""
+    before = evidence._ranks("insertion", METHODS)
+    assert before.tolist() == [2, 2, 2]
+    two_networks[0].column.values[1::2] *= -1
+    assert evidence._ranks("insertion", METHODS).tolist() == before.tolist()
+    two_networks[0].column.values[::2] *= -1
+    assert evidence._ranks("insertion", METHODS).tolist() == [2.5, 2.5, 1]
+    assert evidence.chosen(METHODS) == "bad"
+
+
+def test_standing_is_of_the_second_half(two_networks):
+    """Places and standings are those among all methods."""
+    places = {setting.network: (place, word) for setting, place, word in evidence.standing("bad")}
+    assert places == {"one": (3, "worse"), "two": (1, "first")}
+
+
+def test_texts_are_filled(two_networks, monkeypatch):
+    """Placeholders may be broken over lines."""
+    monkeypatch.setitem(evidence_text.QUESTIONS, "toy", evidence.Question("good", ("bad",)))
+    text = evidence_text.filled("{{tally | toy | bad | insertion}} on {{networks |\ninsertion}}")
+    assert text == "better in 1, worse in 1 of 2 on 2"
