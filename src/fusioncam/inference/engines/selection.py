@@ -33,8 +33,8 @@ _MIN_JOBS_OF_FRAME = 8
 # seconds that passes in PyTorch have to take before a conversion is worth it: it takes 3 to 5 seconds, a stored copy
 # one, and passes in OpenVINO take 0.4 to 0.9 of the time
 _WORTH_CONVERTING, _WORTH_LOADING = 5.0, 2.0
-# largest difference from PyTorch's scores, in errors of rounding of the largest score; measured: up to 15, and 147 for
-# a MobileNetV2 with 8-bit weights on an image of zeros
+# largest difference from PyTorch's scores, in errors of rounding of the largest score; measured: up to 15, and
+# 147 for a MobileNetV2 with 8-bit weights on an image of zeros
 _ROUNDINGS = 1000
 # compiled copies that are kept of one network, for several input sizes or precisions
 _MAX_COPIES = 2
