@@ -1,10 +1,13 @@
 """The answers of docs/results.md: counts of settings, the choice on one half, and numbers in texts."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from fusioncam.report.results import Column
 
 pytest.importorskip("pandas")
 DOCS = Path(__file__).parents[2] / "docs"
