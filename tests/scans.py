@@ -87,3 +87,30 @@ def write_series(folder, *, description="CT", numbers=range(SHAPE[2]), lps=None,
 def world(index, affine):
     """Return the position of a voxel in millimetres."""
     return affine[:3, :3] @ np.asarray(index) + affine[:3, 3]
+
+
+def write_dicom(path, values, syntax=None, **changes):
+    """Write values ``(X, Y, Z)`` or ``(X, Y, Z, 3)`` as the frames of one DICOM file; return the path."""
+    import pydicom
+    from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
+
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7.4", generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    one = pydicom.dataset.FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    one.SOPClassUID, one.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    one.Columns, one.Rows, one.NumberOfFrames = values.shape[:3]
+    bits = values.dtype.itemsize * 8
+    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = bits, bits, bits - 1, 0
+    one.SamplesPerPixel = 3 if values.ndim > 3 else 1
+    one.PhotometricInterpretation = "RGB" if values.ndim > 3 else "MONOCHROME2"
+    if values.ndim > 3:
+        one.PlanarConfiguration = 0
+    one.PixelData = np.ascontiguousarray(values.swapaxes(0, 2)).tobytes()
+    for name, value in changes.items():
+        setattr(one, name, value)
+    if syntax == RLELossless:
+        one.compress(RLELossless)
+    one.file_meta.TransferSyntaxUID = syntax or ExplicitVRLittleEndian
+    one.save_as(path, enforce_file_format=True)
+    return path

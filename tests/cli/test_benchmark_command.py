@@ -64,7 +64,7 @@ def test_run_writes_rows_tables_and_figures(cli, photos):
     assert f"│ fusion-cam │ {mean:.3f}" in out
     assert f"30 rows: {Path('run', 'rows.parquet')}" in out
     assert {"md", "tex", "csv"} == {one.suffix[1:] for one in Path("run/tables").iterdir()}
-    assert {"png", "svg"} == {one.suffix[1:] for one in Path("run/figures").iterdir()}
+    assert {"png", "svg", "pdf"} == {one.suffix[1:] for one in Path("run/figures").iterdir()}
     printed = {Path(line) for line in out.splitlines() if line.startswith("run")}
     assert printed == {*Path("run/tables").iterdir(), *Path("run/figures").iterdir(), Path("run/report.html")}
 

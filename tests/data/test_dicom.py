@@ -9,38 +9,15 @@ pydicom = pytest.importorskip("pydicom", reason='volumes need pip install "fusio
 pytest.importorskip("nibabel", reason='volumes need pip install "fusioncam[volumes]"')
 
 from pydicom.pixels import convert_color_space  # noqa: E402
-from pydicom.uid import MPEG2MPML, ExplicitVRLittleEndian, JPEGLSLossless, RLELossless, generate_uid  # noqa: E402
+from pydicom.uid import MPEG2MPML, ExplicitVRLittleEndian, JPEGLSLossless, RLELossless  # noqa: E402
 
 from fusioncam.data.volume_files import open_volume  # noqa: E402
 from fusioncam.errors import FusionCamWarning, ImageError  # noqa: E402
+from scans import write_dicom  # noqa: E402
 
 SHAPE = (5, 4, 3)  # columns, rows, frames
 GREY = np.arange(60, dtype=np.uint16).reshape(SHAPE) * 10
 COLOURS = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), np.uint8)
-
-
-def write(path, values, syntax=ExplicitVRLittleEndian, **changes):
-    """Write values ``(X, Y, Z)`` or ``(X, Y, Z, 3)`` as the frames of one file; return the path."""
-    meta = pydicom.dataset.FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7.4", generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    one = pydicom.dataset.FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    one.SOPClassUID, one.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    one.Columns, one.Rows, one.NumberOfFrames = values.shape[:3]
-    bits = values.dtype.itemsize * 8
-    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = bits, bits, bits - 1, 0
-    one.SamplesPerPixel = 3 if values.ndim > 3 else 1
-    one.PhotometricInterpretation = "RGB" if values.ndim > 3 else "MONOCHROME2"
-    if values.ndim > 3:
-        one.PlanarConfiguration = 0
-    one.PixelData = np.ascontiguousarray(values.swapaxes(0, 2)).tobytes()
-    for name, value in changes.items():
-        setattr(one, name, value)
-    if syntax == RLELossless:
-        one.compress(RLELossless)
-    one.file_meta.TransferSyntaxUID = syntax
-    one.save_as(path, enforce_file_format=True)
-    return path
 
 
 def item(**values):
@@ -65,7 +42,7 @@ def groups(heights, slope=2.0, intercept=-100.0):
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
 def test_frames_are_sorted_by_position(tmp_path, syntax):
     """In the units of the file, and with the voxels where the functional groups state them, also compressed."""
-    volume = open_volume(write(tmp_path / "a.dcm", GREY, syntax, **groups([9, 3, 6])), 1)
+    volume = open_volume(write_dicom(tmp_path / "a.dcm", GREY, syntax, **groups([9, 3, 6])), 1)
     np.testing.assert_allclose(volume.values[..., 0], GREY[:, :, [1, 2, 0]] * 2.0 - 100)
     np.testing.assert_allclose(volume.affine[:3, :3], np.diag([-0.25, -0.5, 3]))
     np.testing.assert_allclose(volume.affine[:3, 3], [-1, -2, 3])
@@ -74,7 +51,7 @@ def test_frames_are_sorted_by_position(tmp_path, syntax):
 def test_frames_without_positions_keep_their_order(tmp_path):
     """As those of ultrasound."""
     with pytest.warns(FusionCamWarning, match="does not state where its slices are"):
-        volume = open_volume(write(tmp_path / "a.dcm", GREY), 1)
+        volume = open_volume(write_dicom(tmp_path / "a.dcm", GREY), 1)
     np.testing.assert_allclose(volume.values[..., 0], GREY)
 
 
@@ -91,7 +68,7 @@ def test_colours_are_channels(tmp_path, stored):
             changes[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 8]
             changes[f"{name}PaletteColorLookupTableData"] = table.tobytes()
     expected = COLOURS if stored != "PALETTE COLOR" else np.repeat(255 - COLOURS[..., :1], 3, -1)
-    path = write(tmp_path / "a.dcm", values, **changes)
+    path = write_dicom(tmp_path / "a.dcm", values, **changes)
     np.testing.assert_allclose(open_volume(path, 3).values, expected, atol=2)  # YBR is rounded
     luminance = expected @ np.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose(open_volume(path, 1).values[..., 0], luminance, atol=2)
@@ -104,7 +81,7 @@ def test_monochrome1_is_inverted(tmp_path, signed, highest):
         "PhotometricInterpretation": "MONOCHROME1",
         "PixelRepresentation": signed,
     }
-    volume = open_volume(write(tmp_path / "a.dcm", GREY, **changes), 1)
+    volume = open_volume(write_dicom(tmp_path / "a.dcm", GREY, **changes), 1)
     np.testing.assert_allclose(volume.values[..., 0], highest - GREY.astype(int))
 
 
@@ -119,7 +96,7 @@ def test_compressed_pixels_without_a_decoder_are_named(tmp_path, syntax, message
     """The error names the compression and what to install."""
     monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.is_available", False)
     fragments = pydicom.encaps.encapsulate([b"frame "] * SHAPE[2])
-    path = write(tmp_path / "a.dcm", GREY, syntax, PixelData=fragments)
+    path = write_dicom(tmp_path / "a.dcm", GREY, syntax, PixelData=fragments)
     with pytest.raises(ImageError, match=message) as caught:
         open_volume(path, 1)
     assert str(caught.value).startswith(str(path))
@@ -128,4 +105,4 @@ def test_compressed_pixels_without_a_decoder_are_named(tmp_path, syntax, message
 def test_positions_of_other_frames_are_refused(tmp_path):
     """Of fewer frames than the file states."""
     with pytest.raises(ImageError, match="it states 3 frames, and the positions of 2"):
-        open_volume(write(tmp_path / "a.dcm", GREY, **groups([0, 1])), 1)
+        open_volume(write_dicom(tmp_path / "a.dcm", GREY, **groups([0, 1])), 1)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusioncam.data.dicom_image import is_dicom
 from fusioncam.data.dicom_pixels import frame_values, frames_of, read_dataset
 from fusioncam.data.volumes import SCREEN
 from fusioncam.errors import FusionCamWarning, ImageError
@@ -18,11 +19,11 @@ _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM counts to the left and poster
 _UNEVEN = 0.02  # of the distance of slices
 
 
-def is_dicom(path: str | Path) -> bool:
-    """Return whether a file begins as DICOM does."""
+def is_dicom_file(path: str | Path) -> bool:
+    """Return whether a path is a file that begins as DICOM does."""
     try:
         with Path(path).open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return is_dicom(file)
     except OSError:
         return False
 
@@ -37,7 +38,7 @@ def read_series(path: Path, limit: int, *, grey: bool) -> tuple[NDArray[np.float
     Raises :class:`ImageError` for several series, slices of several sizes or directions, compressed pixels without an
     installed decoder, and damaged files.
     """
-    files = sorted(one for one in path.iterdir() if is_dicom(one)) if path.is_dir() else [path]
+    files = sorted(one for one in path.iterdir() if is_dicom_file(one)) if path.is_dir() else [path]
     if not files:
         raise ImageError(f"{path}: a folder without DICOM files")
     try:

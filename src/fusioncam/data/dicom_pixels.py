@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,15 @@ from fusioncam.utils.optional import extra
 # what enhanced DICOM states about single frames, each in a sequence of one item
 _OF_FRAMES = (
     *("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence"),
-    "PixelValueTransformationSequence",
+    *("PixelValueTransformationSequence", "FrameVOILUTSequence"),
 )
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of ITU-R BT.601, as in PIL
 
 
-def read_dataset(path: Path, *, pixels: bool = True) -> Any:
+def read_dataset(source: Path | IO[bytes], *, pixels: bool = True) -> Any:
     """Return pydicom's dataset of a file."""
     package = extra("volumes", "pydicom", "DICOM files")
-    return package.dcmread(path, stop_before_pixels=not pixels)
+    return package.dcmread(source, stop_before_pixels=not pixels)
 
 
 def frames_of(dataset: Any) -> list[Any]:
@@ -59,7 +59,7 @@ def frame_values(dataset: Any, frames: list[Any], *, grey: bool) -> list[NDArray
     Raises :class:`ImageError` for pixels that no installed decoder reads.
     """
     tools = extra("volumes", "pydicom.pixels", "DICOM files")
-    _require_decoder(dataset, tools)
+    require_decoder(dataset, tools)
     stored = tools.pixel_array(dataset)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         stored = tools.apply_color_lut(stored, dataset)
@@ -80,7 +80,7 @@ def _in_units(stored: NDArray[Any], frame: Any, dataset: Any) -> NDArray[np.floa
     return scaled
 
 
-def _require_decoder(dataset: Any, tools: Any) -> None:
+def require_decoder(dataset: Any, tools: Any) -> None:
     """Raise :class:`ImageError` if the pixels are compressed in a way that no installed package reads."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:

@@ -8,6 +8,8 @@ from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
+from fusioncam.data.dicom_image import SUFFIX, DicomImage, is_dicom
+
 # Only raster formats that PIL and its plugins decode themselves: PIL runs Ghostscript on the content of EPS files.
 # PIL tries them in this order; TGA is last because its files have no signature.
 FORMATS = (
@@ -19,12 +21,14 @@ _WITH_SUFFIXES = (*FORMATS, "MPO")  # PIL opens MPO, a JPEG with further images,
 
 def suffixes() -> list[str]:
     """Return the suffixes of the formats, for example ``.jpg``; PIL's plugins, as for HEIC, may add some."""
-    return sorted(suffix for suffix, name in Image.registered_extensions().items() if name in _WITH_SUFFIXES)
+    of_pil = {suffix for suffix, name in Image.registered_extensions().items() if name in _WITH_SUFFIXES}
+    return sorted({*of_pil, SUFFIX})
 
 
 def has_image_suffix(path: PurePath) -> bool:
     """Return whether the name of a file is that of an image, in upper or lower case."""
-    return Image.registered_extensions().get(path.suffix.lower()) in _WITH_SUFFIXES
+    suffix = path.suffix.lower()
+    return suffix == SUFFIX or Image.registered_extensions().get(suffix) in _WITH_SUFFIXES
 
 
 def identify(file: IO[bytes]) -> Image.Image:
@@ -33,6 +37,9 @@ def identify(file: IO[bytes]) -> Image.Image:
     This is ``PIL.Image.open`` without its check of the size, which warns and so depends on the warnings filter that
     all threads share. Raises PIL's errors.
     """
+    if is_dicom(file):
+        return DicomImage(file, "")
+    file.seek(0)
     Image.init()
     prefix, reason = file.read(16), ""
     for name in FORMATS:
@@ -52,4 +59,4 @@ def identify(file: IO[bytes]) -> Image.Image:
 
 def is_known(image: Image.Image) -> bool:
     """Return whether an image is of one of the formats, or not from a file."""
-    return image.format is None or image.format in _WITH_SUFFIXES
+    return image.format in (None, DicomImage.format, *_WITH_SUFFIXES)

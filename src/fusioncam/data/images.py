@@ -32,7 +32,7 @@ from fusioncam.data.channels import (
 from fusioncam.data.formats import identify, is_known
 from fusioncam.data.frames import at_frame
 from fusioncam.data.pixels import bytes_per_pixel, upright_rgb
-from fusioncam.errors import ImageError
+from fusioncam.errors import ImageError, MissingExtraError
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 400_000_000  # of decoded pixels: as many as MAX_PIXELS of RGB need in PIL
@@ -198,7 +198,7 @@ def _image_errors(name: str, max_pixels: int, size: str = "") -> Iterator[None]:
     """Turn the errors that PIL raises on damaged images into :class:`ImageError` with the image's name."""
     try:
         yield
-    except ImageError as error:
+    except (ImageError, MissingExtraError) as error:
         raise ImageError(f"{name}: {error}") from None
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: not an image in a known format{size}{error}") from None

@@ -19,6 +19,8 @@ def bytes_per_pixel(image: Image.Image) -> int:
     """Return the memory that PIL needs for a pixel of an image that is not decoded yet."""
     if image.format == "JPEG2000":  # its decoder holds 32 bits for each channel
         return 4 + 4 * len(image.getbands())
+    if image.format == "DICOM":  # its window is applied to numbers of 64 bits
+        return 16
     return 2 if image.mode.startswith("I;16") else _SMALL_MODES.get(image.mode, 4)
 
 

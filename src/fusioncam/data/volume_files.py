@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusioncam.data.channels import is_array_file, read_array
-from fusioncam.data.dicom import is_dicom, read_series
+from fusioncam.data.dicom import is_dicom_file, read_series
 from fusioncam.data.image_files import find, walk
 from fusioncam.data.images import ImageLike, open_file
 from fusioncam.data.volumes import SCREEN, Volume, nibabel
@@ -91,7 +91,7 @@ def _read(path: Path, *, grey: bool) -> tuple[NDArray[Any], NDArray[Any]]:
         return _read_stack(path)
     if is_array_file(path):
         return read_array(path, MAX_VOXELS // 3), SCREEN
-    if is_dicom(path):
+    if is_dicom_file(path):
         return read_series(path, MAX_VOXELS, grey=grey)
     raise ImageError(
         f"{path}: not a volume: name a {', '.join(NIFTI)}, TIFF or .npy file, or a folder with a DICOM series"
@@ -190,4 +190,4 @@ def _in_folder(folder: Path) -> Iterator[Path | ImageError]:
 
 
 def _may_be_volume(path: Path) -> bool:
-    return is_volume_file(path) or path.suffix.lower() in _STACKS or is_dicom(path)
+    return is_volume_file(path) or path.suffix.lower() in _STACKS or is_dicom_file(path)

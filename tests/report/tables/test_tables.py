@@ -509,7 +509,7 @@ def test_report_is_complete_and_reproducible(tmp_path):
     first = {path: path.read_bytes() for path in written}
 
     assert {path for path in folder.rglob("*.*") if path.parent != folder} == set(written)
-    assert {path.suffix for path in written} == {".md", ".tex", ".csv", ".png", ".svg"}
+    assert {path.suffix for path in written} == {".md", ".tex", ".csv", ".png", ".svg", ".pdf"}
     assert all(first.values())
     assert write_report(str(folder)) == written
     assert {path: path.read_bytes() for path in written} == first
