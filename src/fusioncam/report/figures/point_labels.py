@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from fusioncam.report.figures.style import INK
+
 _DISTANCES = (9, 16, 26, 38, 52)  # points between a mark and its name
 _DIRECTIONS = [index * pi / 8 for index in (0, 8, 4, 12, 2, 14, 6, 10, 1, 15, 7, 9, 3, 5, 11, 13)]  # beside it first
 _MARK = 5  # points from the centre of a mark to its edge
@@ -56,7 +58,7 @@ def _draw_label(figure: Figure, axes: Axes, label: Label, size: float, taken: Se
         ha="center",
         va="center",
         fontsize=size,
-        color=label.colour,
+        color=INK,  # the light colours of methods are hard to read as text
         bbox={"fc": "white", "ec": "none", "pad": 0.5},  # hides the line behind the name
         zorder=6,
     )
