@@ -38,8 +38,8 @@ def test_ctrl_c_in_the_first_seconds_ends_with_130(words, tmp_path):
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-        if process.returncode != 130:  # it had ended by itself
-            assert process.returncode in (1, 2), (delay, err)
+        if process.returncode != 130:  # it had ended by itself, or was ending, when the signal has its default action
+            assert process.returncode in (1, 2, -signal.SIGINT), (delay, err)
             assert delay >= 1, err
         assert "Traceback" not in err, (delay, err)
 
