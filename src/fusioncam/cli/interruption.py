@@ -6,6 +6,7 @@ program does in its first seconds.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -35,6 +36,11 @@ def keep_results() -> None:
     """Let Ctrl-C raise KeyboardInterrupt from now on: a command calls this when it begins to produce results."""
     if _handler() is _exit:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def ignore_at_exit() -> None:
+    """Ignore Ctrl-C while the interpreter ends: the signal would replace the exit code of a command that is done."""
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

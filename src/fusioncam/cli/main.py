@@ -10,7 +10,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from fusioncam.cli.interruption import CODE, stopping_at_once
+from fusioncam.cli.interruption import CODE, ignore_at_exit, stopping_at_once
 from fusioncam.cli.quick_imports import end_quickly
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def main() -> None:
             code = _run(sys.argv[1:])
         except KeyboardInterrupt:
             code = CODE
+        ignore_at_exit()
         sys.exit(code)
 
 
