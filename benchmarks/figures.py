@@ -52,6 +52,12 @@ def holds(value, aim):
     return bool(HOLDS[sign](value, number))
 
 
+def by_network(rows, of):
+    """Return the figures that ``of(rows, network)`` makes of the rows of each network."""
+    networks = dict.fromkeys(row["network"] for row in rows)
+    return [one for network in networks for one in of([row for row in rows if row["network"] == network], network)]
+
+
 def ratios(rows, theirs, ours):
     """Return how many times as fast ours was, for each image where both were timed and their maps agree."""
     return [

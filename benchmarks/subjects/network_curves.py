@@ -50,11 +50,7 @@ class NetworkCurves(Subject):
 
     def figures(self, rows):
         """Return the figures of each network."""
-        return [
-            one
-            for network in dict.fromkeys(row["network"] for row in rows)
-            for one in of([row for row in rows if row["network"] == network], network)
-        ]
+        return figures.by_network(rows, of)
 
 
 def of(rows, network):

@@ -104,13 +104,9 @@ class Networks(Subject):
 
     def figures(self, rows):
         """Return the figures of each network."""
-        return [
-            summary
-            for network in dict.fromkeys(row["network"] for row in rows)
-            for summary in self.of(network, [row for row in rows if row["network"] == network])
-        ]
+        return figures.by_network(rows, self.of)
 
-    def of(self, network, rows):
+    def of(self, rows, network):
         """Return the figures of one network."""
         summary = [(f"a masked pass of {name}", passes(rows, name), "ms", {}) for name in (OURS, *PEERS)]
         summary += [
