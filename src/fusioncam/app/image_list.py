@@ -10,6 +10,7 @@ import gradio as gr
 
 from fusioncam.app import html
 from fusioncam.app.files import open_sent, store_image, thumbnail
+from fusioncam.app.galleries import clickable_gallery
 from fusioncam.app.messages import message_of, with_error_note
 from fusioncam.errors import ImageError
 
@@ -40,18 +41,7 @@ class ImageList:
         # the request filter removes the marks of files, without which Gradio accepts those of no button
         sent = gr.JSON(visible=False)
         note = gr.HTML("", elem_id="fc-list-note")
-        gallery = gr.Gallery(
-            show_label=False,
-            columns=4,
-            object_fit="cover",
-            height="auto",
-            allow_preview=False,
-            buttons=[],
-            interactive=False,
-            visible=False,
-            elem_id="fc-list",
-        )
-        return cls(button, sent, note, gallery, gr.State((), time_to_live=lifetime))
+        return cls(button, sent, note, clickable_gallery("fc-list", columns=4), gr.State((), time_to_live=lifetime))
 
     def connect(self, folder: Path, image: Any) -> None:
         """List the files that are sent, and choose the one that is clicked as the ``image`` of the page."""

@@ -11,6 +11,7 @@ import gradio as gr
 from fusioncam.app.cached_explanation import CachedExplanation
 from fusioncam.app.display import EXPIRED
 from fusioncam.app.files import store_image, thumbnail
+from fusioncam.app.galleries import clickable_gallery
 from fusioncam.app.session import Session
 from fusioncam.errors import ImageError, LayerError, MethodError
 from fusioncam.visualization import OverlayStyle, overlay
@@ -29,17 +30,7 @@ class Stages:
     @classmethod
     def create(cls, lifetime: int) -> Stages:
         """Create the components; the names are forgotten after ``lifetime`` seconds."""
-        gallery = gr.Gallery(
-            label="Layer by stage",
-            columns=5,
-            object_fit="cover",
-            height="auto",
-            allow_preview=False,
-            buttons=[],
-            interactive=False,
-            visible=False,
-            elem_id="fc-stages",
-        )
+        gallery = clickable_gallery("fc-stages", columns=5, label="Layer by stage")
         return cls(gallery, gr.State((), time_to_live=lifetime))
 
 
