@@ -29,7 +29,7 @@ def require_bulk_options(
     )
     require(
         all(option is None for option in clips),
-        "--every, --fps and --smooth apply to clips, and bulk runs explain images: leave out --bulk and --ray",
+        "--every, --fps, --smooth and --gif apply to clips, and bulk runs explain images: leave out --bulk and --ray",
     )
 
 

@@ -119,13 +119,14 @@ class ExplanationWriter:
                 common = []
             self._write_facts_so_far()
 
-    def clip_files(self, clip: Path, suffixes: Sequence[str]) -> list[Path]:
+    def clip_files(self, clip: Path, suffixes: Sequence[str], *, gif: bool = False) -> list[Path]:
         """Return unused paths for the videos of a clip, one for each suffix."""
 
         def names(base: str) -> list[str]:
-            return [f"{base}.{suffix}.mp4" for suffix in suffixes]
+            return [f"{base}.{suffix}.{'gif' if gif else 'mp4'}" for suffix in suffixes]
 
-        return [self.out / name for name in names(self.files.stem(file_stem(clip.stem), names))]
+        stem = clip.resolve().name if clip.is_dir() else clip.stem
+        return [self.out / name for name in names(self.files.stem(file_stem(stem), names))]
 
     def add_clip(self, clip: ClipFacts, file: Path) -> None:
         """Record a video that was written."""

@@ -41,4 +41,7 @@ class ClipPreprocessing(Preprocessing):
 
     def __call__(self, image: object) -> NoReturn:
         """Raise :class:`SettingError`: an image is no clip."""
-        raise SettingError("the network takes several frames at once, not images: name a clip, such as clip.mp4")
+        raise SettingError(
+            "the network takes several frames at once, not images: name a clip, such as clip.mp4, or a folder of "
+            "numbered frames"
+        )
