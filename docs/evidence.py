@@ -5,6 +5,7 @@ A setting is one metric on one network and data set. All tests are paired over i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -77,11 +78,22 @@ def settings(metric: str) -> tuple[Setting, ...]:
 
 
 def chose(run: str, column: Column) -> Values:
-    """Return which images of the column are in the half that chooses: every second one of the network's, by path."""
-    rows = results(run).rows.query("model == @column.model")
-    images = sorted(rows["image"].unique())
-    measured = set(rows.query("metric == @column.metric")["image"])
-    return np.array([number % 2 == 0 for number, image in enumerate(images) if image in measured])
+    """Return which images of the column chose the method: those that ``choosing.json`` lists for its network.
+
+    The list was written when the method was chosen, and holds every second image by path. Images, networks and data
+    that were measured later are not in it: they only report.
+    """
+    entry = choosing().get(run, {"networks": [], "images": []})
+    listed = entry["images"] if column.model.rpartition(":")[2] in entry["networks"] else []
+    rows = results(run).rows.query("model == @column.model and metric == @column.metric")
+    return np.isin(sorted(rows["image"].unique()), listed)
+
+
+@cache
+def choosing() -> dict[str, dict[str, list[str]]]:
+    """Return, by run, the networks and images that chose the method."""
+    found: dict[str, dict[str, list[str]]] = json.loads((RESULTS / "choosing.json").read_text())
+    return found
 
 
 # -- one method against others ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,6 +45,21 @@ def test_halves_share_no_image(two_networks):
     values = two_networks[0].column.values
     assert np.array_equal(first, values[::2])
     assert np.array_equal(second, values[1::2])
+
+
+def test_images_and_networks_measured_later_only_report(monkeypatch):
+    """Images that are not in the list do not choose, nor do those of other networks or runs."""
+    listed = {"old": {"networks": ["one"], "images": ["a", "c"]}}
+    frame = import_module("pandas").DataFrame(
+        [(f"f:{network}", image, "road") for network in ("one", "two") for image in "dcba"],
+        columns=["model", "image", "metric"],
+    )
+    monkeypatch.setattr(evidence, "choosing", lambda: listed)
+    monkeypatch.setattr(evidence, "results", lambda run: SimpleNamespace(rows=frame))
+    one, two = (Column(f"f:{network}", "road", METHODS, np.zeros((4, 3)), True) for network in ("one", "two"))
+    assert evidence.chose("old", one).tolist() == [True, False, True, False]
+    assert not evidence.chose("old", two).any()
+    assert not evidence.chose("new", one).any()
 
 
 def test_choice_uses_the_first_half_only(two_networks):

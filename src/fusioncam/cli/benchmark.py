@@ -38,7 +38,7 @@ def benchmark(
     plan: Annotated[
         str | None,
         typer.Option(
-            help="paper, paper-ablation, families, retraining, quick, or a YAML file with the options below"
+            help="paper, paper-ablation, families, localization, retraining, quick, or a YAML file with these options"
         ),
     ] = None,
     model: ModelNames = None,
