@@ -80,8 +80,10 @@ def audit(
 
     \b
     fusioncam audit photos/ --model timm:resnet50 --out audit/
-    fusioncam audit leaves/val --model timm:resnet50 --checkpoint mine.pt --num-classes 38 --labels names.txt
-    fusioncam audit val/ --checkpoint before.pt --against after.pt --masks val-masks/
+    fusioncam audit leaves/val --model timm:resnet50 --checkpoint mine.pt \\
+        --num-classes 38 --labels names.txt
+    fusioncam audit val/ --checkpoint before.pt --against after.pt \\
+        --masks val-masks/
     """
     from fusioncam.audit.plan import AuditPlan
     from fusioncam.audit.runner import audit as run_audit

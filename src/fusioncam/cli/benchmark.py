@@ -78,9 +78,11 @@ def benchmark(
     Run the same command again to continue a run that was stopped or killed.
 
     \b
-    fusioncam benchmark photos/ -m grad-cam -m fusion-cam --metric insertion --metric deletion --out run/
+    fusioncam benchmark photos/ -m grad-cam -m fusion-cam --metric insertion \\
+        --metric deletion --out run/
     fusioncam benchmark imagenet/val --plan paper --limit 1000 --out run/
-    fusioncam benchmark imagenet/val --plan paper --ray head:6379 --workers 8 --gpus-per-worker 1 --out run/
+    fusioncam benchmark imagenet/val --plan paper --ray head:6379 --workers 8 \\
+        --gpus-per-worker 1 --out run/
     """
     from fusioncam.benchmark.plan import as_plan
     from fusioncam.benchmark.runner import run

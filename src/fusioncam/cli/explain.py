@@ -123,10 +123,12 @@ def explain(
     \b
     fusioncam explain cat.jpg --check
     fusioncam explain photos/ -m fusion-cam -m grad-cam --target tabby --out maps/
-    fusioncam explain leaf.png --model timm:resnet50 --checkpoint mine.pt --num-classes 38 --labels names.txt
+    fusioncam explain leaf.png --model timm:resnet50 --checkpoint mine.pt \\
+        --num-classes 38 --labels names.txt
     fusioncam explain clip.mp4 --fps 5
     fusioncam explain scan.nii.gz --model package.module:factory
-    fusioncam explain s3://bucket/photos --ray head:6379 --gpus-per-worker 1 --batch-size 8 --out s3://bucket/maps
+    fusioncam explain s3://bucket/photos --ray head:6379 --gpus-per-worker 1 \\
+        --batch-size 8 --out s3://bucket/maps
     """
     require_methods(method or [])
     style = chosen_style(
