@@ -11,11 +11,11 @@ from typer.core import TyperCommand
 PATHS = ("out", "folder", "checkpoint", "labels", "data", "masks", "against")
 
 
-Formatter: type[Any] = typer.Context.formatter_class
+Formatter: Any = typer.Context.formatter_class
 _UNBROKEN = "\N{NON-BREAKING HYPHEN}"
 
 
-class NamesInOneLine(Formatter):
+class NamesInOneLine(Formatter):  # type: ignore[misc] # typer does not export the class
     """Formats help without line breaks inside of names such as fusion-cam."""
 
     def write_text(self, text: str) -> None:

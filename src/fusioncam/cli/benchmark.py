@@ -105,5 +105,6 @@ def benchmark(
     with bar.displayed(), start_workers as pool:
         result = run(chosen, out, extend=extend, listener=bar, workers=pool)
     written = finish_report(out, wanted=report and not result.interrupted)
-    code = print_result(result, written or [], quiet=quiet, json=json)
+    following = ("audit", chosen.data, "--model", chosen.models[0])
+    code = print_result(result, written or [], following, quiet=quiet, json=json)
     raise typer.Exit(with_report(code, written))

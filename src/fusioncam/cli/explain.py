@@ -31,7 +31,7 @@ from fusioncam.cli.options import (
     require_methods,
     speed_for,
 )
-from fusioncam.cli.output import print_line
+from fusioncam.cli.output import print_report
 from fusioncam.cli.overlay_options import (
     Boxes,
     Colorbar,
@@ -245,8 +245,5 @@ def _explain(
     code = writer.finish(model)
     written = finish_report(writer.out, wanted=bool(report and writer.facts and not writer.interrupted))
     if not (writer.quiet or writer.json):
-        for path in written or ():
-            print_line(f"report: {path.absolute().as_uri()}")
-        for line in writer.next_command():
-            print_line(line)
+        print_report(written or (), writer.following())
     raise typer.Exit(with_report(code, written))

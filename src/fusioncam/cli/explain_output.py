@@ -6,7 +6,6 @@ Only facts stay in memory, so that a run may have any number of images.
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -195,17 +194,15 @@ class ExplanationWriter:
             return 130
         return 1 if self.failures else 0
 
-    def next_command(self) -> list[str]:
-        """Return a line with the command that is useful after this run; none if nothing was explained."""
+    def following(self) -> Sequence[object]:
+        """Return the words of the command that is useful after this run; none if nothing was explained."""
         if self.interrupted or not self.facts:
-            return []
+            return ()
         first, levels = self.facts[0], [one["check"]["level"] for one in self.facts if "check" in one]
         if levels and "poor" not in levels:
-            return [f"next: fusioncam export {shlex.quote(str(self.out))} --format coco"]
+            return ("export", self.out, "--format", "coco")
         method = "fusion-cam:multiscale" if levels else self.facts[-1]["method"]
-        return [
-            f"next: {shlex.join(['fusioncam', 'explain', first['image'], *self.network, '-m', method, '--check'])}"
-        ]
+        return ("explain", first["image"], *self.network, "-m", method, "--check")
 
     def write_facts(self, model: ExplainedModel) -> bytes:
         """Write ``explanations.json`` and return its contents."""
