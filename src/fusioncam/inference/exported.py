@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Set
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_map
 
-from fusioncam.inference.layer_points import LayerPoint, OperationNames, kind_named
+from fusioncam.inference.layer_points import JOINS, LayerPoint, OperationNames, kind_named
 
 # the modules around an operation, from outside to inside: name, class, and which call of it this is
 Scope = tuple[tuple[str, str, str], ...]
@@ -21,12 +22,13 @@ def with_layers(exported: fx.GraphModule) -> nn.Module:
     """Return an exported network with the same parameters, whose layers have the names of its modules.
 
     The output of a module runs through a :class:`LayerPoint` of its name. Modules that return several tensors are
-    none. Where the graph names no modules, each operation that may return maps is a layer, such as ``conv2d_1``.
+    none. Sums outside of modules are layers too, such as ``add_1``; where the graph names no modules, each operation
+    that may return maps is one, such as ``conv2d_1``.
     """
     network = fx.GraphModule(exported, copy.deepcopy(exported.graph))
     _add_modules(network, {node: _scope(node) for node in network.graph.nodes if node.op == "call_function"})
-    if not any(isinstance(module, LayerPoint) for module in network.modules()):
-        _add_operations(network)
+    has_modules = any(isinstance(module, LayerPoint) for module in network.modules())
+    _add_operations(network, JOINS if has_modules else None)
     network.recompile()
     rows = _rows(network)
     return network if rows is None else FixedRowsNetwork(network, rows)
@@ -120,10 +122,12 @@ def _add_modules(network: fx.GraphModule, scopes: dict[fx.Node, Scope]) -> None:
             scopes[call] = scope[:-1]
 
 
-def _add_operations(network: fx.GraphModule) -> None:
-    names = OperationNames()
+def _add_operations(network: fx.GraphModule, kinds: Set[str] | None) -> None:
+    """Add a layer for each operation outside of modules that may return maps, or for those of some kinds."""
+    names = OperationNames(kinds, [name for name, _ in network.named_modules()])
     for node in list(network.graph.nodes):
-        name = names(_operation(node)) if node.op == "call_function" and _is_tensor(node) else None
+        is_free = node.op == "call_function" and _is_tensor(node) and not _scope(node)
+        name = names(_operation(node)) if is_free else None
         if name is not None:
             _add(network, node, name, _operation(node))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Set
 
 from torch import Tensor, nn
 
@@ -13,6 +14,8 @@ _NO_MAPS = {
     *("avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "dropout", "linear", "addmm", "matmul", "bmm"),
     "softmax",
 }
+# operations that join maps
+JOINS = {"add", "sub", "mul", "cat", "stack", "maximum"}
 # the modules that compute an operation
 _MODULES: dict[str, type[nn.Module]] = {
     "conv1d": nn.Conv1d,
@@ -70,16 +73,21 @@ def kind_named(name: str) -> type[nn.Module] | None:
 
 
 class OperationNames:
-    """Names for the operations of a graph that belong to no module: ``conv2d``, ``relu``, ``conv2d_1``."""
+    """Names for the operations of a graph that belong to no module: ``conv2d``, ``relu``, ``conv2d_1``.
 
-    def __init__(self) -> None:
+    ``kinds`` are the operations that have names; by default all that may have maps. No name is ``taken``.
+    """
+
+    def __init__(self, kinds: Set[str] | None = None, taken: Iterable[str] = ()) -> None:
+        self._kinds, self._taken = kinds, set(taken)
         self._counts: Counter[str] = Counter()
 
     def __call__(self, operation: str) -> str | None:
-        """Return the name of the next operation of that kind, such as ``relu_``; None if it has no maps."""
+        """Return the name of the next operation of that kind, such as ``relu_``; None if it has none."""
         kind = operation.strip("_")
-        if kind in _NO_MAPS:
+        if kind in _NO_MAPS if self._kinds is None else kind not in self._kinds:
             return None
         self._counts[kind] += 1
         before = self._counts[kind] - 1
-        return f"{kind}_{before}" if before else kind
+        name = f"{kind}_{before}" if before else kind
+        return f"{name}_" if name in self._taken else name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import partial
 from itertools import count
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fusioncam.inference.hooks import has_hooks
-from fusioncam.inference.layer_points import LayerPoint, OperationNames, add_layer_point, kind_named
+from fusioncam.inference.layer_points import JOINS, LayerPoint, OperationNames, add_layer_point, kind_named
 from fusioncam.inference.modules import all_modules
 from fusioncam.utils.quiet import ignoring
 
@@ -42,8 +42,8 @@ class ScriptedNetwork(nn.Module):
     """A network of TorchScript whose layers have the names of its modules.
 
     A pass without hooks is that of the network itself. A pass with hooks is that of a copy with the same parameters
-    and an operation after each module that runs the :class:`LayerPoint` of its name. Frozen networks have no modules;
-    there each operation that may return maps is a layer, such as ``conv2d_1``.
+    and an operation after each module that runs the :class:`LayerPoint` of its name. Sums outside of modules are
+    layers too, such as ``add_1``. Frozen networks have no modules; there each operation that may return maps is one.
 
     Raises RuntimeError for networks that cannot be copied by saving and loading them.
     """
@@ -54,8 +54,7 @@ class ScriptedNetwork(nn.Module):
         copy = _copied(network)
         _mark_modules(copy)
         torch._C._jit_pass_inline(copy.graph)
-        if not _add_modules(self, copy):
-            _add_operations(self, copy)
+        _add_operations(self, copy, JOINS if _add_modules(self, copy) else None)
         self._copy = (copy,)  # in a tuple, so that it is no module of this one, as it has the same parameters
 
     def forward(self, *args: Any, **named: Any) -> Any:
@@ -120,12 +119,13 @@ def _add_modules(layers: nn.Module, network: Any) -> bool:
     return bool(found)
 
 
-def _add_operations(layers: nn.Module, network: Any) -> None:
-    """Add a layer for each operation outside of branches that may return maps."""
-    names, graph = OperationNames(), network.graph
+def _add_operations(layers: nn.Module, network: Any, kinds: Set[str] | None) -> None:
+    """Add a layer for each operation outside of modules and branches that may return maps, or for some kinds."""
+    names, graph = OperationNames(kinds, [name for name, _ in network.named_modules()]), network.graph
     for node in list(graph.nodes()):
         kind = str(node.kind())
-        name = names(kind.removeprefix("aten::")) if kind.startswith("aten::") and _returns_tensor(node) else None
+        is_free = kind.startswith("aten::") and _returns_tensor(node) and not node.getModuleHierarchy()
+        name = names(kind.removeprefix("aten::")) if is_free else None
         if name is not None:
             point = add_layer_point(layers, name)
             point.kind = kind_named(kind.removeprefix("aten::"))
