@@ -13,7 +13,7 @@ from fusioncam.report.results import Column
 pytest.importorskip("pandas")
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.append(str(DOCS))  # last: docs/conformance.py has the name of a package of the tests
-evidence, evidence_text = import_module("evidence"), import_module("evidence_text")
+evidence, evidence_choice, evidence_text = map(import_module, ("evidence", "evidence_choice", "evidence_text"))
 
 METHODS = ("good", "equal", "bad")
 
@@ -26,7 +26,7 @@ def two_networks(monkeypatch):
     columns = [Column(name, "insertion(steps=14)", METHODS, values, True) for name, values in
                (("f:one", better), ("f:two", 1 - better))]  # fmt: skip
     found = tuple(evidence.Setting("data", column, np.arange(20) % 2 == 0) for column in columns)
-    for module in (evidence, evidence_text):
+    for module in (evidence, evidence_choice, evidence_text):
         monkeypatch.setattr(module, "settings", lambda metric: found if metric == "insertion" else ())
     return found
 
@@ -64,18 +64,18 @@ def test_images_and_networks_measured_later_only_report(monkeypatch):
 
 def test_choice_uses_the_first_half_only(two_networks):
     """Other values of the second half do not change the ranks, those of the first half do."""
-    before = evidence._ranks("insertion", METHODS)
+    before = evidence_choice._ranks("insertion", METHODS)
     assert before.tolist() == [2, 2, 2]
     two_networks[0].column.values[1::2] *= -1
-    assert evidence._ranks("insertion", METHODS).tolist() == before.tolist()
+    assert evidence_choice._ranks("insertion", METHODS).tolist() == before.tolist()
     two_networks[0].column.values[::2] *= -1
-    assert evidence._ranks("insertion", METHODS).tolist() == [2.5, 2.5, 1]
-    assert evidence.chosen(METHODS) == "bad"
+    assert evidence_choice._ranks("insertion", METHODS).tolist() == [2.5, 2.5, 1]
+    assert evidence_choice.chosen(METHODS) == "bad"
 
 
 def test_standing_is_of_the_second_half(two_networks):
     """Places and standings are those among all methods."""
-    places = {setting.network: (place, word) for setting, place, word in evidence.standing("bad")}
+    places = {setting.network: (place, word) for setting, place, word in evidence_choice.standing("bad")}
     assert places == {"one": (3, "worse"), "two": (1, "first")}
 
 
