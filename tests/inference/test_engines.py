@@ -122,7 +122,7 @@ def test_scores_are_computed_in_float32():
 def test_the_result_of_a_call_stays():
     """The next call of the same request leaves it as it is."""
     network = Small()
-    scores(network, chunk=2)
+    scores(network)
     (call, *_) = next(iter(selection._copies[network].compiled.values())).calls
     first = call(X)
     kept = first.clone()
@@ -212,8 +212,8 @@ def test_changes_of_the_network_change_the_scores():
 def test_copies_end_with_the_network():
     """Nothing keeps a network in memory, and there are few copies of one."""
     network = Small()
-    for size in (2, 3, 4):
-        scores(network, chunk=size)
+    for workers in (1, 2, 3):
+        scores(network, workers=workers)
     assert len(selection._copies[network].compiled) == 2
     reference = weakref.ref(network)
     del network

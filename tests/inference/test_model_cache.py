@@ -33,7 +33,7 @@ def scores(network, engine="openvino"):
 
 def entry_of(network):
     """Return the folder of the network's entry."""
-    return model_cache.cache_folder() / file_key(fingerprint(network), network, torch.Size((4, 3, 8, 8)))
+    return model_cache.cache_folder() / file_key(fingerprint(network), network, torch.Size((1, 3, 8, 8)))
 
 
 @pytest.fixture(autouse=True)
@@ -73,12 +73,57 @@ def test_entries_differ_with_code_shape_and_settings():
         def forward(self, x):
             return super().forward(x) * 2
 
-    network, shape = network_of(), torch.Size((4, 3, 8, 8))
+    network, shape = network_of(), torch.Size((1, 3, 8, 8))
     doubled, strided = Doubled(*network), network_of()
     strided[0].stride = (2, 2)
     keys = {file_key(fingerprint(one), one, shape) for one in (network, doubled, strided, network_of())}
     assert len(keys) == 3
-    assert file_key(fingerprint(network), network, torch.Size((8, 3, 8, 8))) not in keys
+    assert file_key(fingerprint(network), network, torch.Size((1, 3, 16, 16))) not in keys
+
+
+def large():
+    """Return a network with 4 MB of weights."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 1024, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1024, 1024)).eval()
+
+
+def test_entries_hold_no_weights():
+    """They have some kilobytes, and the loaded model uses the memory of the network's own tensors."""
+    network = large()
+    expected = scores(network, "torch")
+    assert torch.allclose(scores(network), expected, rtol=0, atol=1e-5)
+    assert model_cache._size(entry_of(network)) < 100_000
+    model = model_cache.load(entry_of(network).name, network)
+    constants = [node.data for node in model.get_ops() if node.get_type_name() == "Constant"]
+    assert {tensor.data_ptr() for tensor in network.parameters()} <= {one.ctypes.data for one in constants}
+    assert len(model.get_parameters()) == 1
+    assert torch.allclose(scores(large()), expected, rtol=0, atol=1e-5)
+
+
+def test_tied_weights_and_constants_of_the_code_are_stored_too(conversions):
+    """A tensor with two uses is one, and what is no tensor of the network stays in the file."""
+
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.first = nn.Conv2d(3, 3, 3, padding=1)
+            self.second = nn.Conv2d(3, 3, 3, padding=1)
+            self.second.weight = self.first.weight
+            self.turned = nn.Parameter(torch.rand(3, 8).T)  # not contiguous
+
+        def forward(self, x):
+            x = self.second(self.first(x).relu()).mean((2, 3))
+            return (x @ self.turned.T) * torch.arange(8.0)
+
+    def scored(engine):
+        model = ExplainedModel(Tied().eval(), "first", speed=Speed(engine=engine))
+        return model.masked_scores(X, MASKS, 0, readout="probability")
+
+    expected = scored("torch")
+    for _ in range(2):
+        assert torch.allclose(scored("openvino"), expected, rtol=0, atol=1e-5)
+    assert len(conversions) == 1
 
 
 def cut(entry):
@@ -88,11 +133,29 @@ def cut(entry):
 
 
 def exchange(entry):
-    """Put weights of another network there, with their hash."""
-    other = network_of(seed=1)
+    """Put another computation on the same tensors there, with its hashes."""
+    other = network_of()
+    other[1] = nn.Sigmoid()
+    put_entry_of(other, entry)
+
+
+def rename(entry):
+    """Put a network there whose tensors have other names, with its hashes."""
+    network = network_of()
+    put_entry_of(nn.Sequential(network[0], network[1], nn.Identity(), *network[2:]).eval(), entry)
+
+
+def reshape(entry):
+    """Put a network there whose tensors have other shapes, with its hashes."""
+    network = network_of()
+    put_entry_of(nn.Sequential(nn.Conv2d(3, 4, 1), *network[1:]).eval(), entry)
+
+
+def put_entry_of(other, entry):
+    """Replace the files of an entry by those of another network."""
     scores(other)
-    for name in ("model.bin", "entry.json"):
-        (entry / name).write_bytes((entry_of(other) / name).read_bytes())
+    for file in entry_of(other).iterdir():
+        (entry / file.name).write_bytes(file.read_bytes())
 
 
 def not_json(entry):
@@ -120,7 +183,7 @@ def a_file(entry):
     entry.write_text("not a folder")
 
 
-@pytest.mark.parametrize("damage", [cut, exchange, not_json, foreign, no_hashes, a_file])
+@pytest.mark.parametrize("damage", [cut, exchange, rename, reshape, not_json, foreign, no_hashes, a_file])
 def test_damaged_and_foreign_entries_are_replaced(damage, conversions):
     """Neither their scores nor their errors reach the caller, and the entry is written again."""
     network = network_of()
@@ -157,9 +220,9 @@ def test_the_first_of_two_processes_wins(conversions, monkeypatch):
     """Both convert, one entry stays, and nothing else is left."""
     store = model_cache.store
 
-    def twice(key, model):
-        store(key, model)
-        store(key, model)
+    def twice(*entry):
+        store(*entry)
+        store(*entry)
 
     monkeypatch.setattr(model_cache, "store", twice)
     network = network_of()

@@ -18,10 +18,21 @@ _LARGE, _LARGE_FOR_OLD_GLIBC, _KEPT = 2**30, 2**25, 2**28
 @cache
 def keep_freed() -> bool:
     """Let glibc keep 256 MiB of freed buffers for reuse, once per process; return whether it does."""
-    if platform.libc_ver()[0] != "glibc":
+    if not _is_glibc():
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(
         (mallopt(_M_MMAP_THRESHOLD, _LARGE) or mallopt(_M_MMAP_THRESHOLD, _LARGE_FOR_OLD_GLIBC))
         and mallopt(_M_TRIM_THRESHOLD, _KEPT)
     )
+
+
+def release_freed() -> None:
+    """Return freed buffers to the system, where the next ones have other sizes: before another kind of passes."""
+    if _is_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+@cache
+def _is_glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"

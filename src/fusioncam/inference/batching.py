@@ -61,6 +61,10 @@ class ChunkSizeTuner:
         """Store the time per job at this size."""
         self.seconds[size] = min(seconds, self.seconds.get(size, seconds))
 
+    def at_most(self, size: int) -> ChunkSizeTuner:
+        """Return a tuner of batches of the best size, or of ``size`` if that is smaller."""
+        return ChunkSizeTuner((min(self.size, size),))
+
     def cap(self, size: int) -> None:
         """Use no larger batches from now on."""
         self.sizes = list(dict.fromkeys(min(size, known) for known in self.sizes))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fusioncam.errors import FusionCamWarning, InputTypeError, ShapeError
-from fusioncam.inference.allocator import keep_freed
+from fusioncam.inference.allocator import keep_freed, release_freed
 from fusioncam.inference.batching import ChunkSizeTuner, Scorer
 from fusioncam.inference.batchnorm_folding import BatchNormFolding
 from fusioncam.inference.cache import memoize_pass
@@ -184,13 +184,12 @@ class NetworkRunner:
         """
         if self.fixed_rows is not None:
             return [partial(self._run, self.network)], ChunkSizeTuner((self.fixed_rows,))
-        if x.device.type == "cpu":
-            keep_freed()
-        tuner = self._tuners.get((x.shape[1:], x.device), lambda: ChunkSizeTuner(self.speed.batch_sizes(x.device)))
-        converted = self.engines.openvino_calls(x, jobs, tuner.size, self.speed.worker_count(x.device))
+        tuner = self._tuners.get((x.shape[1:], x.device), lambda: self._new_tuner(x.device))
+        converted = self.engines.openvino_calls(x, jobs, self.speed.worker_count(x.device))
         if converted is not None:
             self._decide_reading(x)  # before several threads do
-            return [partial(self._run_converted, call, tuner.size) for call in converted], tuner
+            each = max(1, -(-jobs // len(converted)))  # so that all workers have a part of few jobs
+            return [partial(self._run_converted, call) for call in converted], tuner.at_most(each)
         workers = min(self.speed.worker_count(x.device), max(1, -(-jobs // tuner.size)))
         if self.speed.should_compile(x.device, jobs * (tuner.best or 0)):
             compiled = self._compiled_for(x, tuner.size, max(1, torch.get_num_threads() // workers))
@@ -207,6 +206,12 @@ class NetworkRunner:
         return [
             partial(self._run_padded, replica, padded_size) for replica in self._replicas(network, workers)
         ], tuner
+
+    def _new_tuner(self, device: torch.device) -> ChunkSizeTuner:
+        if device.type == "cpu":
+            keep_freed()
+            release_freed()  # layer search holds the output of every layer for a moment, which no later pass does
+        return ChunkSizeTuner(self.speed.batch_sizes(device))
 
     @contextmanager
     def exclusive_replicas(self, x: Tensor, jobs: int) -> Iterator[tuple[Sequence[Scorer], int]]:
@@ -271,9 +276,9 @@ class NetworkRunner:
         self._channels_last = False
         return compute(self._ordered(x))
 
-    def _run_converted(self, call: Callable[[Tensor], Tensor], size: int, x: Tensor) -> Tensor:
-        """Return the logits of up to ``size`` inputs from a copy of the network that runs exactly ``size``."""
-        return self._read(call(_padded(x, size)), x)[: len(x)]
+    def _run_converted(self, call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Return the logits of inputs from a converted copy of the network."""
+        return self._read(call(x), x)
 
     def _reduced_precision(self, device: torch.device) -> AbstractContextManager[object]:
         dtype = self.speed.dtype(device)

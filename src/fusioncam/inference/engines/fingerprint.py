@@ -8,6 +8,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,8 +38,11 @@ def file_key(fingerprint: str, network: nn.Module, shape: torch.Size) -> str:
     packages = {kind.__module__.partition(".")[0] for kind in classes} - {"builtins", "__main__"}
     for package in sorted(packages | {"torch", "openvino", "fusioncam"}):
         digest.update(f"{package} {_version(package)}\n".encode())
-    for kind in sorted(classes, key=lambda kind: (kind.__module__, kind.__qualname__)):
-        if kind.__module__.partition(".")[0] not in ("torch", "builtins"):
+    own = [kind for kind in classes if kind.__module__.partition(".")[0] not in ("torch", "builtins")]
+    for module in sorted({kind.__module__ for kind in own if _file(kind.__module__)}):
+        digest.update(Path(_file(module)).read_bytes())
+    for kind in sorted(own, key=lambda kind: (kind.__module__, kind.__qualname__)):
+        if not _file(kind.__module__):
             digest.update(_source(kind).encode())
     return digest.hexdigest()[:40]
 
@@ -89,6 +93,12 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return str(getattr(sys.modules.get(package), "__version__", ""))
+
+
+def _file(module: str) -> str:
+    """Return the file with the source of a module; empty if there is none, as in a notebook."""
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    return file if file.endswith(".py") and Path(file).is_file() else ""
 
 
 def _source(kind: type) -> str:

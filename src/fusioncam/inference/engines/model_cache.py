@@ -1,8 +1,9 @@
 """Keep converted networks on disk, so that the next process need not convert them again.
 
-One folder per network holds ``model.xml`` and ``model.bin`` in OpenVINO's format, and ``entry.json`` with their
-hashes. It is written under another name and renamed, so that other processes see all of it or nothing. An entry
-whose files do not have the hashes is replaced. Nothing of it is ever executed: there are no pickles.
+One folder per network holds ``model.xml`` and ``model.bin`` in OpenVINO's format, without the network's weights, and
+``entry.json`` with their hashes. It is written under another name and renamed, so that other processes see all of it
+or nothing. An entry whose files do not have the hashes is replaced. Nothing of it is ever executed: there are no
+pickles.
 
 The folder is that of the user's caches, or ``FUSIONCAM_CACHE_DIR``. If it is read-only or full, the next process
 converts again.
@@ -22,7 +23,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from fusioncam.inference.engines.openvino_import import core, openvino
+from fusioncam.inference.engines.shared_weights import with_weights, without_weights
 
 LIMIT_BYTES = 4 * 2**30
 _FILES = ("model.xml", "model.bin")
@@ -48,8 +52,8 @@ def contains(key: str) -> bool:
     return (cache_folder() / key / _ENTRY).is_file()
 
 
-def load(key: str) -> Any:
-    """Return the ``openvino.Model`` of an entry; None if there is no entry or it is damaged."""
+def load(key: str, network: nn.Module) -> Any:
+    """Return the ``openvino.Model`` of an entry, with the network's weights; None if it is missing or damaged."""
     folder = cache_folder() / key
     if not folder.exists():
         return None
@@ -58,7 +62,7 @@ def load(key: str) -> Any:
         contents = [(folder / name).read_bytes() for name in _FILES]
         if [hashes[name] for name in _FILES] != list(map(_hash, contents)):
             raise ValueError("the files were changed")
-        model = core().read_model(*map(io.BytesIO, contents))
+        model = with_weights(core().read_model(*map(io.BytesIO, contents)), network)
     except Exception:  # whatever a damaged or foreign file causes: convert again
         return None
     with suppress(OSError):
@@ -66,14 +70,17 @@ def load(key: str) -> Any:
     return model
 
 
-def store(key: str, model: Any) -> None:
-    """Write an entry and remove the oldest ones beyond the limit; do nothing if the disk does not permit it."""
+def store(key: str, model: Any, network: nn.Module) -> None:
+    """Write the entry of a network's model, without weights, and remove the oldest ones beyond the limit.
+
+    Do nothing if the disk does not permit it.
+    """
     folder = cache_folder()
     with suppress(OSError, RuntimeError):  # OpenVINO raises RuntimeError for a file that it cannot write
         folder.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=_PART, dir=folder))
         try:
-            _write(part, model)
+            _write(part, without_weights(model, network))
             part.rename(folder / key)  # fails if another process was faster
         finally:
             shutil.rmtree(part, ignore_errors=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fusioncam.errors import EngineError
 from fusioncam.inference.agreement import scores_agree
+from fusioncam.inference.allocator import release_freed
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.inference.context import current_context
 from fusioncam.inference.engines import model_cache
@@ -39,7 +40,7 @@ _ROUNDINGS = 1000
 # compiled copies that are kept of one network, for several input sizes or precisions
 _MAX_COPIES = 2
 
-# hash of the network, input shape (B, C, *s), number of requests and of threads, precision
+# hash of the network, input shape (1, C, *s), number of requests and of threads, precision
 _Key = tuple[str, torch.Size, int, int, torch.dtype]
 
 
@@ -81,15 +82,13 @@ class EngineSelection:
         self.name: str | None = None
         self.reason: str | None = None
 
-    def openvino_calls(
-        self, x: Tensor, jobs: int, size: int, workers: int
-    ) -> Sequence[Callable[[Tensor], Tensor]] | None:
-        """Return functions from ``size`` inputs like ``x`` to logits, one per worker; None if PyTorch runs.
+    def openvino_calls(self, x: Tensor, jobs: int, workers: int) -> Sequence[Callable[[Tensor], Tensor]] | None:
+        """Return functions from inputs like ``x`` to logits, one per worker; None if PyTorch runs.
 
         Raises :class:`EngineError` if OpenVINO is requested by name and cannot run the network.
         """
         try:
-            calls = self._calls(x, jobs, size, workers)
+            calls = self._calls(x, jobs, workers)
             self.name, self.reason = "openvino", None
         except EngineError as error:
             if self._speed.engine == "openvino":
@@ -97,10 +96,10 @@ class EngineSelection:
             calls, self.name, self.reason = None, "torch", str(error)
         return calls
 
-    def _calls(self, x: Tensor, jobs: int, size: int, workers: int) -> Sequence[Callable[[Tensor], Tensor]]:
+    def _calls(self, x: Tensor, jobs: int, workers: int) -> Sequence[Callable[[Tensor], Tensor]]:
         """Return the functions; raise :class:`EngineError` with the reason if PyTorch is to run."""
         self._require_suitable(x, jobs)
-        shape, copies = torch.Size((size, *x.shape[1:])), _copies.setdefault(self._network, _Copies())
+        shape, copies = x[:1].shape, _copies.setdefault(self._network, _Copies())
         planned = self._planned_seconds(copies, x, jobs, shape) if self._speed.engine == "auto" else 0.0
         state = self._state()
         key = (state, shape, workers, torch.get_num_threads(), self._speed.dtype(x.device) or torch.float32)
@@ -187,31 +186,40 @@ class EngineSelection:
     def _compile(self, x: Tensor, key: _Key) -> OpenVinoNetwork:
         """Return a compiled copy that returns the network's scores; raise :class:`EngineError` if there is none."""
         state, shape, requests, threads, dtype = key
-        examples = _examples(x, shape)
+        examples = _examples(x)
         # an earlier pass decides how outputs are read, also in wrappers inside the network
         self._read(self._forward(self._network, x[:1]), x[:1])
-        scores, reason = watched_pass(self._network, lambda: self._forward(self._network, examples))
-        if reason is not None:
-            raise EngineError(f"OpenVINO cannot run {type(self._network).__name__}: {reason}")
-        checked = partial(self._checked, requests, threads, examples, scores)
+        checked = partial(self._checked, requests, threads, examples)
         name = file_key(state, self._network, shape)
-        model, compiled = model_cache.load(name), None
+        model, compiled = model_cache.load(name, self._network), None
         if model is not None:
             with suppress(EngineError):  # convert again
-                compiled = checked(model)
+                compiled = checked(self._forward_each(examples), model)
         if compiled is None:
             model_cache.discard(name)
+            scores = self._watched_scores(examples)
             # recorded on other values than those compared: what left PyTorch, as in NumPy, is recorded as a constant
-            model = convert(self._network, self._forward, examples / 3)
-            compiled = checked(model)
-            model_cache.store(name, model)
+            model = convert(self._network, self._forward, examples[:1] / 3)
+            compiled = checked(scores, model)
+            model_cache.store(name, model, self._network)
         return compiled if dtype == torch.float32 else OpenVinoNetwork(model, requests, threads, dtype)
+
+    def _watched_scores(self, examples: Tensor) -> Tensor:
+        """Return the scores; raise :class:`EngineError` if no recorded graph can represent the network."""
+        scores, reason = watched_pass(self._network, lambda: self._forward_each(examples))
+        if reason is not None:
+            raise EngineError(f"OpenVINO cannot run {type(self._network).__name__}: {reason}")
+        return scores
+
+    def _forward_each(self, examples: Tensor) -> Tensor:
+        return torch.cat([self._forward(self._network, one) for one in torch.split(examples, 1)])
 
     def _checked(
         self, requests: int, threads: int, examples: Tensor, scores: Tensor, model: object
     ) -> OpenVinoNetwork:
         """Compile a model; raise :class:`EngineError` unless its scores are those of PyTorch."""
         name = type(self._network).__name__
+        release_freed()
         try:
             compiled = OpenVinoNetwork(model, requests, threads)
             copied = compiled.calls[-1](examples)
@@ -227,9 +235,7 @@ def _require_seconds(seconds: float, needed: float) -> None:
         raise EngineError(f"{seconds:.2g} seconds of passes do not repay a conversion")
 
 
-def _examples(x: Tensor, shape: torch.Size) -> Tensor:
-    """Return ``shape[0]`` different inputs like the first of ``x``: as it is, mirrored, and with less contrast."""
+def _examples(x: Tensor) -> Tensor:
+    """Return four different inputs: the first of ``x`` as it is, mirrored, with less contrast, and zeros."""
     first = x[:1]
-    variants = [first, first.flip(-1), first / 2, torch.zeros_like(first)]
-    repeated = [variants[number % len(variants)] for number in range(shape[0])]
-    return torch.cat(repeated)
+    return torch.cat([first, first.flip(-1), first / 2, torch.zeros_like(first)])
