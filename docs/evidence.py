@@ -5,6 +5,7 @@ A setting is one metric on one network and data set. All tests are paired over i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -15,20 +16,20 @@ import numpy as np
 
 from fusioncam.report.method_names import base_name
 from fusioncam.report.results import Column, Results, read_results
-from fusioncam.report.statistics import Values, compare, find_leaders, holm, rank_methods
+from fusioncam.report.statistics import Values, compare, holm
 from fusioncam.report.statistics.paired_tests import ALPHA
-from fusioncam.report.tables.model import NO_VALUE, format_interval, format_p_value, is_baseline, shared_decimals
+from fusioncam.report.tables.model import NO_VALUE, format_interval, format_p_value, shared_decimals
 
 RESULTS = Path(__file__).parent / "results"
-# the runs over several families of networks, and how tables name their data
+# the runs with networks of several families, and how tables name their data
 DATA = {
     "families": "ImageNet",
     "families-coco": "COCO",
+    "localization": "COCO",
     "families-cifar": "CIFAR-10",
     "families-birds": "birds",
 }
-# settings with fewer images on the second half are left out
-LEAST_IMAGES = 5
+SHORT = {"fusion-cam:multiscale(weights=[0.5,0.25])": "fusion-cam:multiscale"}
 METRICS = ("insertion", "deletion", "road", "idsds", "planted-shortcut", "best-iou")
 
 
@@ -59,29 +60,45 @@ class Setting:
 
 @cache
 def results(run: str) -> Results:
-    """Return the stored rows of a run."""
-    return read_results(RESULTS / run)
+    """Return the stored rows of a run, with methods at their default settings under their short names."""
+    found = read_results(RESULTS / run)
+    return replace(found, rows=found.rows.replace({"method": SHORT}))
 
 
 @cache
 def settings(metric: str) -> tuple[Setting, ...]:
-    """Return the settings of a metric, whatever its own settings are, over all runs that have rows of it."""
-    return tuple(
-        Setting(title, column, chose(run, column))
-        for run, title in DATA.items()
-        if (RESULTS / run / "rows.parquet").exists()
-        for model in results(run).models
-        for column in results(run).columns(model)
-        if base_name(column.metric) == metric
-    )
+    """Return the settings of a metric, whatever its own settings are; of several with one title, the first counts."""
+    found: dict[str, Setting] = {}
+    for run, title in DATA.items():
+        if (RESULTS / run / "rows.parquet").exists():
+            for column in _columns(run, metric):
+                one = Setting(title, column, chose(run, column))
+                found.setdefault(one.title, one)
+    return tuple(found.values())
+
+
+def _columns(run: str, metric: str) -> list[Column]:
+    columns = (column for model in results(run).models for column in results(run).columns(model))
+    return [column for column in columns if base_name(column.metric) == metric]
 
 
 def chose(run: str, column: Column) -> Values:
-    """Return which images of the column are in the half that chooses: every second one of the network's, by path."""
-    rows = results(run).rows.query("model == @column.model")
-    images = sorted(rows["image"].unique())
-    measured = set(rows.query("metric == @column.metric")["image"])
-    return np.array([number % 2 == 0 for number, image in enumerate(images) if image in measured])
+    """Return which images of the column chose the method: those that ``choosing.json`` lists for its network.
+
+    The list was written when the method was chosen, and holds every second image by path. Images, networks and data
+    that were measured later are not in it: they only report.
+    """
+    entry = choosing().get(run, {"networks": [], "images": []})
+    listed = entry["images"] if column.model.rpartition(":")[2] in entry["networks"] else []
+    rows = results(run).rows.query("model == @column.model and metric == @column.metric")
+    return np.isin(sorted(rows["image"].unique()), listed)
+
+
+@cache
+def choosing() -> dict[str, dict[str, list[str]]]:
+    """Return, by run, the networks and images that chose the method."""
+    found: dict[str, dict[str, list[str]]] = json.loads((RESULTS / "choosing.json").read_text())
+    return found
 
 
 # -- one method against others ---------------------------------------------------------------------------------
@@ -153,14 +170,6 @@ class Question:
 
 FUSION, MULTISCALE = "fusion-cam", "fusion-cam:multiscale"
 MEAN = "fuse(partners=[grad-cam, score-cam], rule=mean)"
-WEIGHTS = "weights=[1,0.5,0.25]"
-ON_GROUP_CAM = f"fusion-cam:multiscale(base=group-cam, {WEIGHTS})"
-CANDIDATES = (
-    "fusion-cam(budget=64)",
-    f"fusion-cam:multiscale(base=fusion-cam(region=group-cam), {WEIGHTS})",
-    ON_GROUP_CAM,
-    f"fuse(partners=[{ON_GROUP_CAM}, refine-cam(method=layer-cam)], rule=product)",
-)
 QUESTIONS = {
     "fusion": Question(FUSION, ("grad-cam", "score-cam", MEAN, "union-cam", "group-cam")),
     "multiscale": Question(
@@ -197,86 +206,6 @@ def _text(comparison: Comparison | None, decimals: int) -> str:
     mean, bounds = format_interval(comparison.paired.difference, decimals, signed=True)
     bold = "**" if comparison.verdict else ""
     return f"{bold}{mean}{bold} {bounds} p {format_p_value(comparison.p)}".replace("p < ", "p&nbsp;< ")
-
-
-# -- the choice on one half of the images and the report on the other ------------------------------------------
-
-
-def choice(candidates: Sequence[str]) -> str:
-    """Return a table of the candidates' mean ranks among themselves on the first half, by metric and over all."""
-    ranks = {metric: _ranks(metric, candidates) for metric in METRICS}
-    shown = [metric for metric in METRICS if ranks[metric] is not None]
-    rows = [
-        [f"`{name}`", *(f"{ranks[metric][k]:.2f}" for metric in shown), f"{overall(candidates)[k]:.2f}"]
-        for k, name in enumerate(candidates)
-    ]
-    return table(["candidate", *shown, "all"], rows)
-
-
-def chosen(candidates: Sequence[str]) -> str:
-    """Return the candidate with the lowest mean rank on the first half."""
-    return candidates[int(overall(candidates).argmin())]
-
-
-def overall(candidates: Sequence[str]) -> np.ndarray:
-    """Return the mean rank of each candidate over metrics, each metric counting once."""
-    found = [ranks for metric in METRICS if (ranks := _ranks(metric, candidates)) is not None]
-    return np.mean(found, 0)
-
-
-def _ranks(metric: str, candidates: Sequence[str]) -> np.ndarray | None:
-    found = []
-    for setting in settings(metric):
-        column = setting.half(first=True).column
-        if set(candidates) <= set(column.methods):
-            values = np.stack([column.values_of(name) for name in candidates], 1)
-            ranked = rank_methods(values, higher_is_better=column.higher_is_better)
-            found += [] if ranked is None else [ranked.mean]
-    return np.mean(found, 0) if found else None
-
-
-def standing(method: str) -> list[tuple[Setting, int, str]]:
-    """Return for each setting on the second half the place of the method's mean, and first, tied or worse."""
-    found = []
-    for metric in METRICS:
-        for setting in settings(metric):
-            half = setting.half(first=False)
-            names = [name for name in half.column.methods if not is_baseline(name)]
-            column = half.column.select(names)
-            if method not in names or len(column.values) - np.isnan(column.values).all(1).sum() < LEAST_IMAGES:
-                continue
-            found.append((half, *_place(column, names.index(method))))
-    return found
-
-
-def _place(column: Column, index: int) -> tuple[int, str]:
-    leaders = find_leaders(column.values, higher_is_better=column.higher_is_better, rate=column.rate)
-    means = np.nanmean(column.values, 0) * (1 if column.higher_is_better else -1)
-    place = 1 + int((means > means[index] + 1e-9).sum())
-    word = "first" if index == leaders.best else "tied" if index in (*leaders.tied, *leaders.duplicates) else "worse"
-    return place, word
-
-
-def standing_table(method: str) -> str:
-    """Return the table of the method's places on the second half, a row per setting."""
-    rows = []
-    for setting, place, word in standing(method):
-        column = setting.column
-        names = [name for name in column.methods if not is_baseline(name)]
-        best = find_leaders(column.select(names).values, higher_is_better=column.higher_is_better).best
-        count = int((~np.isnan(column.values_of(method))).sum())
-        rows.append(
-            [
-                column.metric.partition("(")[0] + " " + column.direction,
-                setting.title,
-                str(count),
-                f"{np.nanmean(column.values_of(method)):.3f}",
-                f"{np.nanmean(column.values_of(names[best])):.3f} `{names[best]}`",
-                f"{place} of {len(names)}",
-                word,
-            ]
-        )
-    return table(["metric", "network, data", "images", "mean", "best mean", "place", "standing"], rows)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from evidence import CANDIDATES, DATA, QUESTIONS, choice, chosen, results, settings, standing, standing_table
+from evidence import DATA, QUESTIONS, results, settings
+from evidence_choice import CANDIDATES, choice, chosen, standing, standing_table
+from evidence_settings import SWEEPS, difference, differences_table, least_alike, orders_table, verdicts
 
 from fusioncam.report.method_names import base_name
 from fusioncam.report.results import Column
@@ -65,4 +67,10 @@ NUMBERS = {
     "choice": lambda: choice(CANDIDATES),
     "chosen": lambda: f"`{chosen(CANDIDATES)}`",
     "standing": lambda: standing_table(chosen(CANDIDATES)),
+    "sweep-images": lambda name: str(SWEEPS[name].count()),
+    "difference": difference,
+    "verdicts": verdicts,
+    "differences": differences_table,
+    "orders": orders_table,
+    "least-alike": least_alike,
 }

@@ -274,7 +274,8 @@ def commands(command: Any, name: str) -> Iterator[str]:
 
 def split_help(text: str) -> tuple[str, list[str]]:
     """Split a help text into its prose and its example commands."""
-    lines = [line.strip() for line in inspect.cleandoc(text).replace("\b", "").splitlines()]
+    text = re.sub(r" \\\n\s*", " ", inspect.cleandoc(text).replace("\b", ""))
+    lines = [line.strip() for line in text.splitlines()]
     examples = [line for line in lines if line.startswith("fusioncam ")]
     paragraphs = "\n".join(line for line in lines if line not in examples).split("\n\n")
     return "\n\n".join(" ".join(one.split()) for one in paragraphs if one.strip()), examples

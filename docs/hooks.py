@@ -20,6 +20,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from nbconvert import MarkdownExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 ROOT = Path(__file__).parent
 sys.path.append(str(ROOT))  # last, so that no module of the tests is hidden
@@ -60,7 +61,9 @@ def stored(path: Path, changed: int) -> tuple[str, dict[str, bytes]]:
     notebook = nbformat.read(path, as_version=4)
     require_shown(path.name, notebook)
     notebook.cells = [cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", ())]
-    text, resources = MarkdownExporter().from_notebook_node(notebook)
+    # each print is stored as an output of its own, and would become a block of its own
+    exporter = MarkdownExporter(preprocessors=[CoalesceStreamsPreprocessor])
+    text, resources = exporter.from_notebook_node(notebook)
     images: dict[str, bytes] = resources["outputs"]
     for name in images:
         text = text.replace(f"({name})", f"({path.stem}/{name})")

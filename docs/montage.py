@@ -1,8 +1,7 @@
-"""Draw all methods on four free images: `python docs/montage.py [NAME...]` takes some minutes for all methods.
+"""Draw each method on four free images: `python docs/montage.py [NAME...]` takes some minutes for all methods.
 
-Writes docs/images/methods.jpg with all methods, and docs/images/methods/NAME.jpg with one method. With names, only
-the images of these methods are written. The slowest methods use fewer samples than by default. Methods for
-transformers and detectors are left out.
+Writes docs/images/methods/NAME.jpg for the page of the methods. The slowest methods use fewer samples than by
+default. Methods for transformers and detectors are left out.
 """
 
 from __future__ import annotations
@@ -12,11 +11,8 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from PIL import Image
 from skimage import data
 
@@ -36,7 +32,6 @@ FEWER = {
 }
 # an overlay that fades hides heatmaps of single pixels, such as those of gradients of the input
 STYLE = OverlayStyle(fade=False)
-PANELS = 4
 SIDE, GAP = 200, 4
 # methods made for vision transformers and detectors
 FOR_OTHERS = ("legrad", "grad-eclip", "attention-rollout", "attention-relevance", "d-rise")
@@ -56,26 +51,6 @@ def heatmaps_of(
     return model.preprocessing.view(image), heatmaps
 
 
-def show(axes: Axes, image: Image.Image, title: str) -> None:
-    axes.imshow(image)
-    axes.set_title(title, fontsize=5, pad=1)
-
-
-def montage(explained: list[tuple[Image.Image, dict[str, torch.Tensor]]], names: list[str]) -> None:
-    """Write one image of all methods."""
-    rows = -(-len(names) // PANELS)
-    figure, grid = plt.subplots(rows, PANELS * len(explained), figsize=(15, rows * 1.02), dpi=120)
-    for axes in grid.flat:
-        axes.axis("off")
-    for position, name in enumerate(names):
-        panel, row = divmod(position, rows)
-        for column, (view, heatmaps) in enumerate(explained):
-            axes = grid[row, panel * len(explained) + column]
-            show(axes, overlay(view, heatmaps[name].numpy(), STYLE), name if column == 0 else "")
-    figure.subplots_adjust(0.003, 0.003, 0.997, 0.985, 0.03, 0.16)
-    figure.savefig(FOLDER / "methods.jpg", pil_kwargs={"quality": 85})
-
-
 def strip(images: list[Image.Image]) -> Image.Image:
     """Return the images in a row."""
     white = np.full((SIDE, GAP, 3), 255, np.uint8)
@@ -84,14 +59,11 @@ def strip(images: list[Image.Image]) -> Image.Image:
 
 
 def main(chosen: list[str]) -> None:
-    matplotlib.use("Agg")
     warnings.simplefilter("ignore", fc.FusionCamWarning)
     model = fc.load_model(device="cpu")
     folder = Path(data.__file__).parent
     names = chosen or [name for name in fc.METHODS if name not in FOR_OTHERS]
     explained = [heatmaps_of(Image.open(folder / file).convert("RGB"), model, names) for file in IMAGES.values()]
-    if not chosen:
-        montage(explained, names)
     (FOLDER / "methods").mkdir(exist_ok=True)
     for name in names:
         images = [overlay(view, heatmaps[name].numpy(), STYLE) for view, heatmaps in explained]

@@ -21,9 +21,11 @@ from pathlib import Path
 
 import evidence
 import pandas as pd
+from evidence_settings import figures
 from evidence_text import filled
 
 from fusioncam.benchmark.results_store import write_parquet
+from fusioncam.report.figures.style import render
 from fusioncam.report.results import read_results
 from fusioncam.report.stored_rows import read_plan, read_rows
 from fusioncam.report.tables.means import pages
@@ -31,6 +33,7 @@ from fusioncam.report.tables.model import is_baseline, markdown
 
 ROOT = Path(__file__).parent
 PAGE = ROOT / "results.md"
+FIGURES = ROOT / "images" / "results"
 SECTIONS = {
     "paper": "The paper's experiments",
     "multiscale": "Fusion-CAM with finer layers",
@@ -39,7 +42,7 @@ SECTIONS = {
     "multiscale-choice": "How the weights of finer layers were chosen",
 }
 # the answers over the runs of evidence.DATA, and what tables of these runs the page shows
-ANSWERS = ("fusion", "multiscale", "choice")
+ANSWERS = ("fusion", "multiscale", "choice", "settings")
 FAMILY_PAGES = ("faithfulness", "localization", "cost", "aggregated-ranks")
 LISTS = ("models", "methods", "metrics")
 SAME = ("data", "target", "seed", "precision")
@@ -57,7 +60,8 @@ def page():
     """Return the whole page as Markdown: the advice first, the answers over networks, then a section per run."""
     texts = ["which-method", *(f"answers/{name}" for name in ANSWERS)]
     answers = [filled((ROOT / "results" / f"{name}.md").read_text()) for name in texts]
-    families = [family_section(name) for name in evidence.DATA if (ROOT / "results" / name / "rows.parquet").exists()]
+    stored = [name for name in evidence.DATA if (ROOT / "results" / name / "rows.parquet").exists()]
+    families = [family_section(name) for name in stored if name not in SECTIONS]
     return "\n".join([HEAD + answers[0], *answers[1:], *families, *(starmap(section, SECTIONS.items())), FOOT])
 
 
@@ -120,6 +124,8 @@ def main():
             timed = list(takewhile("--untimed".__ne__, runs))
             store(name, [*map(Path, timed)], [*map(Path, runs[len(timed) + 1 :])])
     PAGE.write_text(page())
+    for name, figure in figures():
+        (FIGURES / f"{name}.svg").write_bytes(render(figure, "svg"))
 
 
 if __name__ == "__main__":

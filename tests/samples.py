@@ -17,7 +17,7 @@ from PIL import Image
 from skimage import data
 from torch import Tensor, nn
 
-from fusioncam import ExplainedModel, Preprocessing
+from fusioncam import ClipPreprocessing, ExplainedModel, Preprocessing
 
 PHOTOS = Path(data.__file__).parent
 CAT, COFFEE, ROCKET = (PHOTOS / name for name in ("chelsea.png", "coffee.png", "rocket.jpg"))
@@ -254,6 +254,15 @@ def alike() -> ExplainedModel:
 def marked() -> ExplainedModel:
     """Return the network that works, with class names that look like markup."""
     return explained(Small(), tuple(f"[/red] [bold]{n}" for n in range(5)))
+
+
+def of_clips() -> ExplainedModel:
+    """Return a network of clips of four frames."""
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        layers = (nn.Conv3d(3, 4, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 2))
+        preprocessing = ClipPreprocessing((32, 32), (32, 32), frames=4)
+        return ExplainedModel(nn.Sequential(*layers), preprocessing=preprocessing)
 
 
 def fails() -> ExplainedModel:

@@ -62,9 +62,10 @@ class Visitor:
 
 
 @contextmanager
-def visiting(browser, site: str, **settings: object) -> Iterator[Visitor]:
-    """Open the page in a browser context of its own."""
+def visiting(browser, site: str, *, script: str = "", **settings: object) -> Iterator[Visitor]:
+    """Open the page in a browser context of its own; ``script`` runs before those of the page."""
     context = browser.new_context(**settings)
+    context.add_init_script(script)
     context.set_default_timeout(TIMEOUT)
     expect.set_options(timeout=TIMEOUT)
     visitor = Visitor(context.new_page(), site)

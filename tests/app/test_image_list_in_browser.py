@@ -25,6 +25,14 @@ DROP = """(element, files) => {
     for (const kind of ["dragenter", "dragover", "drop"])
         element.dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true}));
 }"""
+# records whether the components of the page exist when drops are first handled
+RECORD = """{
+    const listen = document.addEventListener;
+    document.addEventListener = function (kind, ...rest) {
+        if (kind === "drop") window.isShownBeforeDrops ??= document.querySelector("#fc-image") !== null;
+        return listen.call(this, kind, ...rest);
+    };
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +41,16 @@ def session() -> Session:
     return Session.open([MODEL], ["grad-cam"], device="cpu")
 
 
+def test_drops_are_handled_before_the_page_is_shown(browser, site):
+    """No visitor is quicker than the script: files that were dropped before it would be lost but for one."""
+    with visiting(browser, site, script=RECORD) as visitor:
+        assert visitor.page.evaluate("window.isShownBeforeDrops") is False
+
+
 def test_dropped_images_are_listed_and_explained_on_choice(visitor):
     """The first one is explained at once, each other one when it is clicked."""
     page = visitor.page
+    page.wait_for_selector(FILES, state="attached")
     files = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in (CAT, COFFEE, ROCKET)]
     page.locator("#fc-image .upload-container button").evaluate(DROP, files)
     names = page.locator("#fc-list .caption-label")

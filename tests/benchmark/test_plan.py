@@ -104,7 +104,7 @@ def test_presets_are_valid_plans(name):
 
 def test_the_papers_plan_has_its_nine_methods_and_baselines():
     """The preset has the nine methods of the paper and the baselines."""
-    assert presets() == ["families", "paper", "paper-ablation", "quick", "retraining"]
+    assert presets() == ["families", "localization", "paper", "paper-ablation", "quick", "retraining"]
     assert as_plan("paper", data="x").methods == (
         *("grad-cam", "grad-cam++", "xgrad-cam", "score-cam", "group-cam"),
         *("ablation-cam", "is-cam", "union-cam", "fusion-cam", "ones", "center", "random"),

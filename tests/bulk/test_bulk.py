@@ -414,7 +414,7 @@ def test_explain_in_bulk_on_the_command_line(cli, data):
     """The program prints failures, and the same command continues."""
     (data / "06.png").write_bytes(b"torn")
     code, out, err = cli("explain", "photos", *SMALL, "--bulk", "--shard", 4, "-o", "maps")
-    assert (code, out) == (1, "6 heatmaps of 7 images: maps\n")
+    assert (code, out) == (1, "6 heatmaps of 7 images: maps\nnext: fusioncam report maps\n")
     assert err == "failed: photos/06.png: not an image in a known format (4 bytes)\n"
     code, out, err = cli("explain", "photos", *SMALL, "--bulk", "--shard", 4, "-o", "maps", "--json")
     assert (code, json.loads(out)["failures"]) == (1, 1)

@@ -34,6 +34,7 @@ def test_bulk_has_the_page_of_explain(out):
     assert text.count('<template class="image"') == text.count('<img class="base"') == 4
     assert text.count('<img class="heatmap"') == text.count("<tr data-search") == 8
     assert "5 images of" in text
+    assert "Passes and seconds are those beyond what the earlier methods" in text
     assert re.search(r"<dt>photos/torn.png</dt>", text)
 
 

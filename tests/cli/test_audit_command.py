@@ -26,7 +26,9 @@ def test_audit_prints_the_shortcut_and_the_page(cli, tmp_path, one_thread):
     assert code == 0
     assert lines[0] == "12 images: fusioncam-audit"
     assert lines[1].startswith("suspected shortcut: red: 4 images have 95% of their heat at the lower right corner")
-    assert lines[-1] == f"report: {Path('fusioncam-audit', 'report.html')}"
+    page = f"report: {Path('fusioncam-audit', 'report.html').absolute().as_uri()}"
+    assert lines[-2] == page
+    assert lines[-1] == f"next: fusioncam explain {data / 'red' / '00.png'} --model stamps:reader -m grad-cam --check"
     assert Path("fusioncam-audit", "report.html").stat().st_size > 10_000
 
     code, out, _ = cli("audit", data, *FAST, "--json", "--no-report")
@@ -34,7 +36,7 @@ def test_audit_prints_the_shortcut_and_the_page(cli, tmp_path, one_thread):
     assert json.loads(out)["suspects"][0]["label"] == "red"
 
     code, out, _ = cli("report", "fusioncam-audit")
-    assert (code, out) == (0, f"{Path('fusioncam-audit', 'report.html')}\n")
+    assert (code, out) == (0, f"{page}\n")
 
 
 def test_a_torn_image_is_a_failure(cli, data):

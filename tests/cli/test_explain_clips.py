@@ -115,7 +115,7 @@ def test_a_gif_is_an_image_unless_its_frames_are_requested(cli):
             "error: --target label applies only to images, and cat walks.mp4 is",
         ),
         (["cat walks.mp4", "--target", "unicorn"], "error: the network has no class 'unicorn'"),
-        (["cat walks.mp4", "--bulk", "--every", "2"], "error: --every, --fps and --smooth apply to clips, and bulk"),
+        (["cat walks.mp4", "--bulk", "--every", "2"], "error: --every, --fps, --smooth and --gif apply to"),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else "",
 )
@@ -171,3 +171,50 @@ def test_a_full_disk_is_one_failure(cli, clip, monkeypatch):
     assert result.code == 1
     assert "cannot write fusioncam-out/cat walks.grad-cam.mp4: No space left on device" in result.err
     assert {path.name for path in Path("fusioncam-out").iterdir()} == {"explanations.json"}
+
+
+def frames(folder: Path) -> Path:
+    """Write four numbered frames into a folder."""
+    folder.mkdir()
+    for number, image in enumerate(panned(4), 9):
+        image.save(folder / f"frame_{number}.png")
+    return folder
+
+
+def test_a_folder_of_frames_is_a_clip_if_it_is_asked_for(cli):
+    """By an option for clips; otherwise its images are explained."""
+    frames(Path("walk.v2"))
+    cli("explain", "walk.v2", *FAST, "--out", "images")
+    assert len(facts_of("images")["explanations"]) == 4
+    result = cli("explain", "walk.v2/", *FAST, "--every", "2")
+    (one,) = facts_of()["clips"]
+    assert (result.code, result.err) == (0, "")
+    assert (one["clip"], one["frames"], one["files"]) == ("walk.v2", 4, ["walk.v2.grad-cam.mp4"])
+    assert len(frames_of(Path("fusioncam-out", *one["files"]))) == 4
+
+
+def test_networks_of_clips_explain_folders_of_frames(cli):
+    """Without an option, because they cannot explain an image; other folders have an error that says so."""
+    frames(Path("walk"))
+    frames(Path("photos")).joinpath("frame_9.png").rename("photos/cover.png")
+    network = ("--model", "samples:of_clips", "-m", "grad-cam")
+    result = cli("explain", "walk", *network)
+    assert (result.code, result.err) == (0, "")
+    assert [one["files"] for one in facts_of()["clips"]] == [["walk.grad-cam.mp4"]]
+    result = cli("explain", "photos", *network)
+    assert result.code == 2
+    assert "takes several frames at once, not images: name a clip, such as clip.mp4, or a folder of" in result.err
+
+
+def test_gif_output(cli, clip, monkeypatch):
+    """It has the explained frames, and needs PyAV only to read a video."""
+    from PIL import Image
+
+    frames(Path("walk"))
+    assert cli("explain", clip, *FAST, "--gif", "--fps", "5").code == 0
+    with Image.open("fusioncam-out/cat walks.grad-cam.gif") as image:
+        assert (image.format, image.n_frames, image.size, image.info["duration"]) == ("GIF", 2, (96, 64), 200)
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert cli("explain", "walk", *FAST, "--gif").code == 0
+    result = cli("explain", "walk", *FAST, "--every", "1")
+    assert (result.code, result.err) == (2, 'error: clips need av: pip install "fusioncam[video]"\n')

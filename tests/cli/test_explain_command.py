@@ -291,7 +291,7 @@ def test_explain_writes_a_report(cli, photos):
 
     page.unlink()
     shutil.rmtree(photos)
-    assert cli("report", "out") == Ended(0, f"{page}\n", "")
+    assert cli("report", "out") == Ended(0, f"report: {page.absolute().as_uri()}\n", "")
     assert page.read_bytes() == before
     assert cli("report", "out", "--json").json == {"folder": "out", "written": [str(page)]}
 

@@ -80,9 +80,20 @@ def test_help_has_examples_and_exit_codes(name, program):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_into_80_columns(name, program):
+    """No line is longer, nothing is cut off, and no name such as fusion-cam is broken at its hyphen."""
+    _, out, _ = program(*name.split()[1:], "--help", COLUMNS="80", TERMINAL_WIDTH="80")
+
+    assert max(map(len, out.splitlines())) <= 80
+    assert not re.findall(r"\w(?:\.\.\.|-)$", out, re.MULTILINE)
+    assert out.isascii()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_examples_of_the_help_are_valid(name):
     """Each example in the help can be parsed."""
-    lines = re.findall(r"^ *fusioncam (.*)$", COMMANDS[name].help, re.MULTILINE)
+    text = re.sub(r" \\\n\s*", " ", COMMANDS[name].help)
+    lines = re.findall(r"^ *fusioncam (.*)$", text, re.MULTILINE)
 
     assert lines
     for line in lines:

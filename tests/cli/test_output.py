@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from fusioncam.cli import output
+from fusioncam.cli.doctor_tables import tables as doctor_tables
 from fusioncam.cli.explain_output import ExplanationWriter
 from fusioncam.cli.explain_tables import heatmaps_table
 from fusioncam.cli.options import options_of
-from fusioncam.cli.output import compact_table, print_table
+from fusioncam.cli.output import compact_table, print_report, print_table
 from fusioncam.cli.progress import BenchmarkProgressBar, ClipProgressBar, ExplainProgressBar
 
 
@@ -99,15 +101,29 @@ def test_long_runs_are_announced(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_tables_of_the_doctor_fit_into_80_columns(capsys):
+    """No word is broken, and one thread is a number."""
+    machine = {"model": "small", "device": "cpu", "gpu": None, "threads": 1, "compiler": False, "versions": {}}
+    masked = {"precision": "bfloat16", "rate": 1234.5, "share": 0.8, "workers": 16, "chunk": 256, "chosen": True}
+    report = {"machine": machine, "plain": [], "failed": {}, "engines": []}
+    report["masked"] = [masked | {"difference": 0.12345, "correlation": 0.993839}]
+    text = printed(doctor_tables(report), capsys)
+
+    assert {"images", "workers", "difference", "correlation", "0.993839", "1,234.5,", "bfloat16"} <= set(text.split())
+    assert re.search(r"threads +1 ", text)
+    assert re.search(r"compiler +no ", text)
+
+
 @pytest.mark.parametrize(("levels", "command"), [([], "--check"), (["good"], "export"), (["poor"], "multiscale")])
-def test_the_next_command_fits_the_run(levels, command, tmp_path):
+def test_the_next_command_fits_the_run(levels, command, tmp_path, capsys):
     """Check first, then use the heatmaps; if they are poor, try the better method."""
     writer = ExplanationWriter(tmp_path, network=["--model", "onnx:a.onnx"])
-    assert writer.next_command() == []
+    assert writer.following() == ()
     writer.facts = [fact("my cat.png", "grad-cam", level) for level in levels] or [fact("my cat.png", "grad-cam")]
     if not levels:
         del writer.facts[0]["check"]
-    (line,) = writer.next_command()
+    print_report((), writer.following())
+    line = capsys.readouterr().out
     assert line.startswith("next: fusioncam e")
     assert ("--model onnx:a.onnx" in line) == (command != "export")
     assert command in line

@@ -87,9 +87,10 @@ def test_networks_without_hooks_or_gradients_are_described():
     """What works is said, what does not is a problem with methods that do."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit.trace is deprecated
-        traced = described(torch.jit.trace(Small(), torch.rand(1, 3, 32, 32)))
-    assert (traced.hooks, traced.layer, traced.outputs) == (False, None, 5)
-    assert "hooks do not run in this network" in traced.problems[-1]
+        traced = torch.jit.trace(Small().eval(), torch.rand(1, 3, 32, 32))
+        optimised = described(torch.jit.optimize_for_inference(traced))
+    assert (optimised.hooks, optimised.layer, optimised.outputs) == (False, None, 5)
+    assert "hooks do not run in this network" in optimised.problems[-1]
     description = described(WithoutGradients())
     assert (description.hooks, description.gradients, description.layer.name) == (True, False, "act")
     assert "use score-cam, recipro-cam or rise" in description.problems[-1]

@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from fusioncam.report.results import Column
 pytest.importorskip("pandas")
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.append(str(DOCS))  # last: docs/conformance.py has the name of a package of the tests
-evidence, evidence_text = import_module("evidence"), import_module("evidence_text")
+evidence, evidence_choice, evidence_text = map(import_module, ("evidence", "evidence_choice", "evidence_text"))
 
 METHODS = ("good", "equal", "bad")
 
@@ -25,7 +26,7 @@ def two_networks(monkeypatch):
     columns = [Column(name, "insertion(steps=14)", METHODS, values, True) for name, values in
                (("f:one", better), ("f:two", 1 - better))]  # fmt: skip
     found = tuple(evidence.Setting("data", column, np.arange(20) % 2 == 0) for column in columns)
-    for module in (evidence, evidence_text):
+    for module in (evidence, evidence_choice, evidence_text):
         monkeypatch.setattr(module, "settings", lambda metric: found if metric == "insertion" else ())
     return found
 
@@ -46,20 +47,35 @@ def test_halves_share_no_image(two_networks):
     assert np.array_equal(second, values[1::2])
 
 
+def test_images_and_networks_measured_later_only_report(monkeypatch):
+    """Images that are not in the list do not choose, nor do those of other networks or runs."""
+    listed = {"old": {"networks": ["one"], "images": ["a", "c"]}}
+    frame = import_module("pandas").DataFrame(
+        [(f"f:{network}", image, "road") for network in ("one", "two") for image in "dcba"],
+        columns=["model", "image", "metric"],
+    )
+    monkeypatch.setattr(evidence, "choosing", lambda: listed)
+    monkeypatch.setattr(evidence, "results", lambda run: SimpleNamespace(rows=frame))
+    one, two = (Column(f"f:{network}", "road", METHODS, np.zeros((4, 3)), True) for network in ("one", "two"))
+    assert evidence.chose("old", one).tolist() == [True, False, True, False]
+    assert not evidence.chose("old", two).any()
+    assert not evidence.chose("new", one).any()
+
+
 def test_choice_uses_the_first_half_only(two_networks):
     """Other values of the second half do not change the ranks, those of the first half do."""
-    before = evidence._ranks("insertion", METHODS)
+    before = evidence_choice._ranks("insertion", METHODS)
     assert before.tolist() == [2, 2, 2]
     two_networks[0].column.values[1::2] *= -1
-    assert evidence._ranks("insertion", METHODS).tolist() == before.tolist()
+    assert evidence_choice._ranks("insertion", METHODS).tolist() == before.tolist()
     two_networks[0].column.values[::2] *= -1
-    assert evidence._ranks("insertion", METHODS).tolist() == [2.5, 2.5, 1]
-    assert evidence.chosen(METHODS) == "bad"
+    assert evidence_choice._ranks("insertion", METHODS).tolist() == [2.5, 2.5, 1]
+    assert evidence_choice.chosen(METHODS) == "bad"
 
 
 def test_standing_is_of_the_second_half(two_networks):
     """Places and standings are those among all methods."""
-    places = {setting.network: (place, word) for setting, place, word in evidence.standing("bad")}
+    places = {setting.network: (place, word) for setting, place, word in evidence_choice.standing("bad")}
     assert places == {"one": (3, "worse"), "two": (1, "first")}
 
 

@@ -62,7 +62,8 @@ _LAUNCH_OPTIONS = {
     "max_file_size": MAX_BYTES,
     "state_session_capacity": _MAX_SESSIONS,
     "theme": _THEME,
-    "js": Path(__file__).with_name("script.js").read_text("utf-8"),
+    # Gradio runs "head" before it shows the page, and "js" later, when a visitor may have dropped files
+    "head": f"<script>{Path(__file__).with_name('script.js').read_text('utf-8')}</script>",
     "css_paths": [Path(__file__).with_name("style.css")],
 }
 

@@ -167,7 +167,26 @@ def write_audit(out: Path, content: Mapping[str, Any]) -> list[Path]:
 
 
 def read_audit(out: str | Path) -> StoredAudit:
-    """Read the ``audit.json`` of a folder; raise :class:`ResultsError` if it is missing or damaged."""
+    """Read the ``audit.json`` of an audit.
+
+    Args:
+        out: the folder that ``fusioncam audit`` wrote to.
+
+    Returns:
+        A dictionary: ``"classes"``, ``"suspects"`` and ``"images"`` are lists of rows, ``"plan"`` is what was
+        audited.
+
+    Raises:
+        ResultsError: if the file is missing or damaged.
+
+    Examples:
+        ```python
+        from fusioncam.audit import AuditPlan, audit, read_audit
+
+        audit(AuditPlan("photos/", method="grad-cam"), "audit/")
+        {row["label"]: row["images"] for row in read_audit("audit/")["classes"]}
+        ```
+    """
     found = read_stored(Path(out) / FILE, _SCHEMA)
     if found is None:
         raise ResultsError(f"{out} has no {FILE}: pass the folder that `fusioncam audit` wrote to")

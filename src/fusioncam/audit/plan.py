@@ -23,11 +23,31 @@ _SHARD = 64  # images whose work is lost at most when a run is killed
 class AuditPlan:
     """What to audit: a data set, a network and a method.
 
-    ``masks`` is a folder with a mask of the object for each image. ``limit`` draws so many images by their names.
-    ``against`` is a checkpoint of the same network, or the name of another one of the same classes. The other fields
-    are those of :class:`fusioncam.bulk.BulkPlan` and :func:`fusioncam.data.datasets.open_dataset`.
+    Args:
+        data: the data set, as for :func:`fusioncam.benchmark.benchmark`.
+        model: a name or a ``module:factory``, as for :func:`fusioncam.load_model`.
+        method: a SPEC.
+        layer: the target layer.
+        masks: a folder with a mask of the object for each image.
+        class_map: a file that says which classes of the network each category of the data set stands for.
+        limit: draws so many images by their names.
+        against: a checkpoint of the same network, or the name of another one of the same classes.
+        checkpoint: a file of weights for the network.
+        num_classes: of the checkpoint.
+        labels: a file of class names.
+        precision: of masked passes, as for :class:`fusioncam.Speed`.
+        engine: of masked passes, as for :class:`fusioncam.Speed`.
 
-    Raises :class:`SettingError` for a limit out of range.
+    Raises:
+        SettingError: for a limit out of range.
+
+    Examples:
+        ```python
+        from fusioncam.audit import AuditPlan, audit
+
+        plan = AuditPlan("photos/", method="grad-cam", limit=1)
+        audit(plan, "audit/").images
+        ```
     """
 
     data: str

@@ -33,9 +33,24 @@ Suspects = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class AuditResult:
-    """The result of an audit: its folder, its files, how many images it holds, and the suspects that were found.
+    """The result of an audit.
 
-    ``failed`` are images that could not be explained, with their errors, at most 20 of ``failures``.
+    Attributes:
+        folder: where its files are.
+        images: the number of images that were explained.
+        failures: the number of images that could not be explained.
+        suspects: the suspected shortcuts with their evidence, the strongest first.
+        files: the names of its files.
+        failed: images that could not be explained, with their errors, at most 20 of ``failures``.
+        interrupted: whether Ctrl-C stopped it before its end.
+
+    Examples:
+        ```python
+        from fusioncam.audit import AuditPlan, audit
+
+        result = audit(AuditPlan("photos/", method="grad-cam"), "audit/")
+        [(suspect["label"], suspect["place"]) for suspect in result.suspects if suspect["confirmed"]]
+        ```
     """
 
     folder: str

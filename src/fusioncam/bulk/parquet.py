@@ -144,9 +144,24 @@ def facts_of(stored: Any) -> dict[str, Any]:
 class StoredHeatmap:
     """A heatmap of a bulk run with its row.
 
-    ``window`` is left, top, right and bottom of the part that the network received, in pixels of the image. ``rms``
-    and ``largest`` are the root mean square and maximum error of the heatmap compared with the one that was
-    computed. ``grid`` is the stored grid ``(h, w)`` float16, ``facts`` are all columns of the row except the grid.
+    Attributes:
+        image: the name of the image in the rows.
+        method: the name of the method with its settings.
+        target: the class index.
+        label: the name of the class, None if the classes have no names.
+        probability: of the class.
+        window: left, top, right and bottom of the part that the network received, in pixels of the image.
+        rms: the root mean square error of the heatmap compared with the one that was computed.
+        largest: the maximum error.
+        grid: the stored grid ``(h, w)`` float16.
+        size: the (height, width) of the heatmap.
+        facts: all columns of the row except the grid.
+
+    Examples:
+        ```python
+        stored = next(fc.read_heatmaps("maps/"))
+        stored.overlay(Image.open(stored.image)).save("overlay.png")
+        ```
     """
 
     image: str
@@ -181,9 +196,25 @@ def read_heatmaps(
 ) -> Iterator[StoredHeatmap]:
     """Iterate over the heatmaps of a bulk run, optionally of one image or method only.
 
-    ``path`` is the folder of the run, a local path or a URL such as ``s3://bucket/maps``; ``image`` is the name in
-    the rows. Images that failed are left out. One shard at a time is in memory. Raises :class:`ResultsError` for a
-    folder without shards.
+    Images that failed are left out. One shard at a time is in memory.
+
+    Args:
+        path: the folder that ``fusioncam explain --bulk`` wrote to, a local path or a URL such as
+            ``s3://bucket/maps``.
+        image: its name in the rows.
+        method: the name of a method with its settings.
+
+    Returns:
+        An iterator over the heatmaps with their rows.
+
+    Raises:
+        ResultsError: for a folder without shards.
+
+    Examples:
+        ```python
+        for stored in fc.read_heatmaps("maps/", method="grad-cam"):
+            print(stored.image, stored.label, stored.heatmap.shape)
+        ```
     """
     folder = Folder(str(path))
     shards = sorted(shards_in(folder).values())

@@ -36,7 +36,8 @@ def app(
     \b
     fusioncam app
     fusioncam app --model efficientnet_lite0 --model timm:resnet50 --port 8000
-    fusioncam app -m "fusion-cam(budget=64)" -m grad-cam -m "fuse(partners=[grad-cam, recipro-cam])"
+    fusioncam app -m "fusion-cam(budget=64)" -m grad-cam \\
+        -m "fuse(partners=[grad-cam, recipro-cam])"
     """
     from fusioncam.utils.addresses import require_own_address
     from fusioncam.utils.optional import extra

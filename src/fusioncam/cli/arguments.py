@@ -11,11 +11,37 @@ from typer.core import TyperCommand
 PATHS = ("out", "folder", "checkpoint", "labels", "data", "masks", "against")
 
 
+Formatter: Any = typer.Context.formatter_class
+_UNBROKEN = "\N{NON-BREAKING HYPHEN}"
+
+
+class NamesInOneLine(Formatter):  # type: ignore[misc] # typer does not export the class
+    """Formats help without line breaks inside of names such as fusion-cam."""
+
+    def write_text(self, text: str) -> None:
+        """Write a paragraph."""
+        super().write_text(text.replace("-", _UNBROKEN))
+
+    def write_dl(self, rows: Any, *args: Any, **settings: Any) -> None:
+        """Write options with their descriptions."""
+        super().write_dl([(name, text.replace("-", _UNBROKEN)) for name, text in rows], *args, **settings)
+
+    def getvalue(self) -> str:
+        """Return the help."""
+        return str(super().getvalue().replace(_UNBROKEN, "-"))
+
+
+class _Context(typer.Context):
+    formatter_class = NamesInOneLine
+
+
 class CheckedCommand(TyperCommand):
     """A command that refuses empty paths, which would be the current folder, and texts with a NUL byte.
 
     Arguments that take any number of paths are left to the command, which reports each path by itself.
     """
+
+    context_class = _Context
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words, after checking their texts."""

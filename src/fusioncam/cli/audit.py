@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,13 +27,15 @@ from fusioncam.cli.options import (
     Precision,
     Quiet,
     Report,
+    options_of,
     require_methods,
 )
-from fusioncam.cli.output import failure_message, print_failures, print_json, print_line, print_note
+from fusioncam.cli.output import failure_message, print_failures, print_json, print_line, print_note, print_report
 from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, RayOptions, WorkerCount
 from fusioncam.cli.report import finish_report, with_report
 
 if TYPE_CHECKING:
+    from fusioncam.audit.plan import AuditPlan
     from fusioncam.audit.runner import AuditResult
 
 _LISTED = 5  # suspects that are printed
@@ -80,8 +83,10 @@ def audit(
 
     \b
     fusioncam audit photos/ --model timm:resnet50 --out audit/
-    fusioncam audit leaves/val --model timm:resnet50 --checkpoint mine.pt --num-classes 38 --labels names.txt
-    fusioncam audit val/ --checkpoint before.pt --against after.pt --masks val-masks/
+    fusioncam audit leaves/val --model timm:resnet50 --checkpoint mine.pt \\
+        --num-classes 38 --labels names.txt
+    fusioncam audit val/ --checkpoint before.pt --against after.pt \\
+        --masks val-masks/
     """
     from fusioncam.audit.plan import AuditPlan
     from fusioncam.audit.runner import audit as run_audit
@@ -108,10 +113,13 @@ def audit(
     with bar.displayed(), RayOptions(ray, workers, cpus, gpus, patience).start_workers(batch_size, bar) as pool:
         result = run_audit(plan, out, device=device, workers=pool, listener=bar)
     written = finish_report(Path(out), wanted=report and not result.interrupted)
-    raise typer.Exit(with_report(_print_result(result, written or [], quiet=quiet, json=json), written))
+    code = _print_result(result, written or [], _following(plan, result), quiet=quiet, json=json)
+    raise typer.Exit(with_report(code, written))
 
 
-def _print_result(result: AuditResult, written: list[Path], *, quiet: bool, json: bool) -> int:
+def _print_result(
+    result: AuditResult, written: list[Path], following: Sequence[object], *, quiet: bool, json: bool
+) -> int:
     """Print what was found and return the exit code."""
     if result.interrupted:
         print_note("stopped: run the same command again to continue")
@@ -120,10 +128,24 @@ def _print_result(result: AuditResult, written: list[Path], *, quiet: bool, json
         print_json(asdict(result))
     elif not quiet:
         print_line(f"{result.images:,} images: {result.folder}")
-        for text in [*_suspect_lines(result), *(f"report: {path}" for path in written)]:
+        for text in _suspect_lines(result):
             print_line(text)
+        print_report(written, following)
     print_failures([failure_message(row["image"], row["error"]) for row in result.failed], result.failures)
     return 1 if result.failures else 0
+
+
+def _following(plan: AuditPlan, result: AuditResult) -> Sequence[object]:
+    """Return the words of the next useful command: check an image of a suspect; without one, compare methods."""
+    chosen = ("model", "layer", "checkpoint", "num_classes", "labels")
+    options = {name.replace("_", "-"): getattr(plan, name) for name in chosen}
+    network = options_of(options, {"model": DEFAULT_MODEL})
+    for image in (Path(plan.data, suspect["images"][0]) for suspect in result.suspects):
+        if image.is_file():
+            return ("explain", image, *network, "-m", plan.method, "--check")
+    if plan.checkpoint or plan.labels:
+        return ()  # a benchmark does not take these
+    return ("benchmark", plan.data, *network, "-m", plan.method, "-m", "grad-cam")
 
 
 def _suspect_lines(result: AuditResult) -> list[str]:

@@ -38,7 +38,7 @@ def benchmark(
     plan: Annotated[
         str | None,
         typer.Option(
-            help="paper, paper-ablation, families, retraining, quick, or a YAML file with the options below"
+            help="paper, paper-ablation, families, localization, retraining, quick, or a YAML file with these options"
         ),
     ] = None,
     model: ModelNames = None,
@@ -78,9 +78,11 @@ def benchmark(
     Run the same command again to continue a run that was stopped or killed.
 
     \b
-    fusioncam benchmark photos/ -m grad-cam -m fusion-cam --metric insertion --metric deletion --out run/
+    fusioncam benchmark photos/ -m grad-cam -m fusion-cam --metric insertion \\
+        --metric deletion --out run/
     fusioncam benchmark imagenet/val --plan paper --limit 1000 --out run/
-    fusioncam benchmark imagenet/val --plan paper --ray head:6379 --workers 8 --gpus-per-worker 1 --out run/
+    fusioncam benchmark imagenet/val --plan paper --ray head:6379 --workers 8 \\
+        --gpus-per-worker 1 --out run/
     """
     from fusioncam.benchmark.plan import as_plan
     from fusioncam.benchmark.runner import run
@@ -103,5 +105,6 @@ def benchmark(
     with bar.displayed(), start_workers as pool:
         result = run(chosen, out, extend=extend, listener=bar, workers=pool)
     written = finish_report(out, wanted=report and not result.interrupted)
-    code = print_result(result, written or [], quiet=quiet, json=json)
+    following = ("audit", chosen.data, "--model", chosen.models[0])
+    code = print_result(result, written or [], following, quiet=quiet, json=json)
     raise typer.Exit(with_report(code, written))

@@ -7,29 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from fusioncam.benchmark.runner import BenchmarkResult
-from fusioncam.cli.output import print_failures, print_json, print_line, print_note, print_table
+from fusioncam.cli.output import print_failures, print_json, print_line, print_note, print_report, print_table
 from fusioncam.cli.progress import means_table
 
 
-def print_result(result: BenchmarkResult, written: Sequence[Path], *, quiet: bool, json: bool) -> int:
-    """Print means, files and failures of a run, and return the exit code."""
+def print_result(
+    result: BenchmarkResult, written: Sequence[Path], following: Sequence[object] = (), *, quiet: bool, json: bool
+) -> int:
+    """Print means, files, the ``following`` command and the failures of a run, and return the exit code."""
     if json:
         print_json(_facts(result, written))
     elif not (quiet or result.interrupted):
-        _print_means(result, written)
+        has_values = result.rows > len(result.failures)
+        if has_values:
+            print_table(means_table(result.means))
+        print_line(f"{result.rows:,} rows: {result.file}")
+        print_report(written, following if has_values else ())
     print_failures([_failure(row) for row in result.failures], len(result.failures))
     if result.interrupted:
         print_note(f"stopped: {result.rows:,} values are in {result.folder}; run the same command again to continue")
         return 130
     return 1 if result.failures else 0
-
-
-def _print_means(result: BenchmarkResult, written: Sequence[Path]) -> None:
-    if result.rows > len(result.failures):
-        print_table(means_table(result.means))
-    print_line(f"{result.rows:,} rows: {result.file}")
-    for path in written:
-        print_line(path)
 
 
 def _failure(row: dict[str, Any]) -> str:

@@ -6,9 +6,10 @@ from dataclasses import asdict
 
 from fusioncam.bulk.plan import BulkPlan
 from fusioncam.bulk.runner import BulkResult, explain_in_bulk
+from fusioncam.bulk.storage import is_local
 from fusioncam.cli.explain_inputs import require
 from fusioncam.cli.interruption import keep_results
-from fusioncam.cli.output import failure_message, print_failures, print_json, print_line, print_note
+from fusioncam.cli.output import failure_message, print_failures, print_json, print_line, print_note, print_report
 from fusioncam.cli.progress import BulkProgressBar
 from fusioncam.cli.ray_options import RayOptions
 
@@ -29,7 +30,7 @@ def require_bulk_options(
     )
     require(
         all(option is None for option in clips),
-        "--every, --fps and --smooth apply to clips, and bulk runs explain images: leave out --bulk and --ray",
+        "--every, --fps, --smooth and --gif apply to clips, and bulk runs explain images: leave out --bulk and --ray",
     )
 
 
@@ -49,6 +50,8 @@ def _print_result(result: BulkResult, *, quiet: bool, json: bool) -> int:
         print_json(asdict(result))
     elif not quiet:
         print_line(f"{result.heatmaps:,} heatmaps of {result.images:,} images: {result.folder}")
+        if result.heatmaps and is_local(result.folder) and not result.interrupted:
+            print_report((), ("report", result.folder))
     messages = [failure_message(row["image"], row["error"]) for row in result.listed_failures]
     print_failures(messages, result.failures)
     if result.interrupted:

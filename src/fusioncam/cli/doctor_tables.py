@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from fusioncam.cli.output import cell, duration
 
-_WORDS = {None: "none", True: "yes", False: "no"}
+_WORDS = {"None": "none", "True": "yes", "False": "no"}
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
@@ -27,20 +28,20 @@ def in_words(seconds: dict[str, float]) -> str:
 
 
 def _machine_table(facts: dict[str, Any]) -> Table:
-    table = Table("property", "value", title=f"{facts['model']} on {facts['device']}")
+    table = Table("property", "value", title=f"{facts['model']} on {facts['device']}", box=box.SIMPLE_HEAD)
     rows = facts | {"versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items())}
     if facts["gpu"]:
         rows["gpu"] = f"{facts['gpu']['name']}, {facts['gpu']['memory_gib']} GiB"
     for name, value in rows.items():
         if name not in ("model", "device"):
-            table.add_row(name.replace("_", " "), _WORDS.get(value, str(value)))
+            table.add_row(name.replace("_", " "), _WORDS.get(str(value), str(value)))
     return table
 
 
 def _plain_table(report: dict[str, Any]) -> Table:
     threads = report["machine"]["threads"]
     rates = {(one["workers"], one["chunk"]): one for one in report["plain"]}
-    table = Table("batch size", title="plain passes: images per second, milliseconds per image")
+    table = Table("batch size", title="plain passes: images per second, time of each", box=box.SIMPLE_HEAD)
     worker_counts = sorted({workers for workers, _ in rates})
     for workers in worker_counts:
         table.add_column(f"workers: {workers}, threads of each: {max(1, threads // workers)}")
@@ -56,7 +57,8 @@ def _rate(rate: float, best: bool = False, **_: object) -> str:
 
 
 def _masked_table(report: dict[str, Any]) -> Table:
-    table = Table("precision", "images per second", "share", "workers", "batch", "difference", "correlation")
+    columns = ("precision", "images per second", "share", "workers x batch", "difference", "correlation")
+    table = Table(*columns, box=box.SIMPLE_HEAD)  # as wide as fits into 80 columns
     table.title = "passes over masked images in PyTorch, at the settings that the library chose"
     table.caption = (
         "share: of the best plain rate; largest difference and correlation to exact: of the logit of the predicted "
@@ -66,7 +68,7 @@ def _masked_table(report: dict[str, Any]) -> Table:
         share = "" if one["share"] is None else f"{one['share']:.0%}"
         correlation = "" if one["correlation"] is None else f"{one['correlation']:.6f}"
         mark = " (chosen)" * one["chosen"]
-        numbers = (str(one["workers"]), str(one["chunk"]), f"{one['difference']:.2g}", correlation)
+        numbers = (f"{one['workers']} x {one['chunk']}", f"{one['difference']:.2g}", correlation)
         table.add_row(one["precision"] + mark, _rate(one["rate"]), share, *numbers)
     for precision, error in report["failed"].items():
         table.add_row(precision, cell(error))
@@ -74,7 +76,8 @@ def _masked_table(report: dict[str, Any]) -> Table:
 
 
 def _engine_table(report: dict[str, Any]) -> Table:
-    table = Table("engine", "images per second", "share of its plain rate", "largest difference to torch")
+    columns = ("engine", "images per second", "share of its plain rate", "largest difference to torch")
+    table = Table(*columns, box=box.SIMPLE_HEAD)
     table.title = "passes over masked images in each engine, in the chosen precision"
     for one in report["engines"]:
         if one["reason"] is None:

@@ -31,7 +31,7 @@ from fusioncam.cli.options import (
     require_methods,
     speed_for,
 )
-from fusioncam.cli.output import print_line
+from fusioncam.cli.output import print_report
 from fusioncam.cli.overlay_options import (
     Boxes,
     Colorbar,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 def explain(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATHS", help="images, folders of images, clips, volumes, or glob patterns")
+        list[str], typer.Argument(metavar="PATHS", help="images, clips, volumes, folders, or glob patterns")
     ],
     model: ModelName = DEFAULT_MODEL,
     layer: Layer = None,
@@ -86,6 +86,7 @@ def explain(
         float | None,
         typer.Option(help="of a clip: share of the previous heatmap in each one, from 0 (default) to below 1"),
     ] = None,
+    gif: Annotated[bool, typer.Option("--gif", help="of a clip: write a GIF instead of an MP4 video")] = False,
     colormap: Colormap = None,
     opacity: Opacity = None,
     fade: Fade = None,
@@ -122,10 +123,12 @@ def explain(
     \b
     fusioncam explain cat.jpg --check
     fusioncam explain photos/ -m fusion-cam -m grad-cam --target tabby --out maps/
-    fusioncam explain leaf.png --model timm:resnet50 --checkpoint mine.pt --num-classes 38 --labels names.txt
+    fusioncam explain leaf.png --model timm:resnet50 --checkpoint mine.pt \\
+        --num-classes 38 --labels names.txt
     fusioncam explain clip.mp4 --fps 5
     fusioncam explain scan.nii.gz --model package.module:factory
-    fusioncam explain s3://bucket/photos --ray head:6379 --gpus-per-worker 1 --batch-size 8 --out s3://bucket/maps
+    fusioncam explain s3://bucket/photos --ray head:6379 --gpus-per-worker 1 \\
+        --batch-size 8 --out s3://bucket/maps
     """
     require_methods(method or [])
     style = chosen_style(
@@ -138,7 +141,9 @@ def explain(
         from fusioncam.cli.bulk import require_bulk_options, run_in_bulk
 
         has_style = bool(style or raw or view or poster)
-        require_bulk_options(target, check=check, drawn=has_style, frame=frame, clips=(every, fps, smooth))
+        require_bulk_options(
+            target, check=check, drawn=has_style, frame=frame, clips=(every, fps, smooth, gif or None)
+        )
         files = [None if path is None else str(path) for path in (checkpoint, labels)]
         network = (model, layer, tuple(method or ["fusion-cam"]), target, files[0], num_classes, files[1], precision)
         plan = BulkPlan(tuple(paths), *network, shard, tolerance, overlays, engine)
@@ -146,6 +151,7 @@ def explain(
 
     from fusioncam.cli.explain_clips import ClipOptions, explain_clips
     from fusioncam.cli.explain_output import ExplanationWriter
+    from fusioncam.data.clip_preprocessing import ClipPreprocessing
     from fusioncam.data.volume_preprocessing import VolumePreprocessing
     from fusioncam.explanations.clips import CLIP_METHOD
     from fusioncam.explanations.explain import named_methods
@@ -161,10 +167,12 @@ def explain(
     if view == "whole":
         uncrop(loaded)
     named_methods(loaded, method or [])
-    found = volumes_among(paths) if isinstance(loaded.preprocessing, VolumePreprocessing) else images_among(paths)
-    options = ClipOptions(every, fps, smooth)
-    images, clips = options.split(found, check=check, frame=frame, target=target)
-    inputs = [*found, checkpoint, labels]
+    options, preprocessing = ClipOptions(every, fps, smooth, gif or None), loaded.preprocessing
+    folders = options.folders(paths, of_clips=isinstance(preprocessing, ClipPreprocessing))
+    others = [path for path in paths if Path(path) not in folders]
+    found = volumes_among(others) if isinstance(preprocessing, VolumePreprocessing) else images_among(others)
+    images, clips = options.split(found, folders, check=check, frame=frame, target=target)
+    inputs = [*found, *folders, checkpoint, labels]
     drawn: dict[str, Any] = {"style": style, "raw": raw or [], "poster": poster}
     chosen = {"model": model, "layer": layer, "checkpoint": checkpoint, "num-classes": num_classes, "labels": labels}
     chosen_by = options_of(chosen, {"model": DEFAULT_MODEL})
@@ -237,8 +245,5 @@ def _explain(
     code = writer.finish(model)
     written = finish_report(writer.out, wanted=bool(report and writer.facts and not writer.interrupted))
     if not (writer.quiet or writer.json):
-        for path in written or ():
-            print_line(f"report: {path.absolute().as_uri()}")
-        for line in writer.next_command():
-            print_line(line)
+        print_report(written or (), writer.following())
     raise typer.Exit(with_report(code, written))

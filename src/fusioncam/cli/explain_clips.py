@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor
 from fusioncam.cli.explain_output import ExplanationWriter
 from fusioncam.cli.progress import ClipProgressBar
 from fusioncam.data.clips import Schedule, has_clip_suffix, pyav
+from fusioncam.data.frame_folders import numbered_frames
 from fusioncam.errors import FusionCamError, ImageError, SettingError
 from fusioncam.explanations.class_selection import choose_targets, requested_top, require_label_per_class
 from fusioncam.explanations.clips import mean_probabilities, require_smooth, write_overlay
@@ -29,21 +31,48 @@ class ClipOptions:
     every: int | None = None
     fps: float | None = None
     smooth: float | None = None
+    gif: bool | None = None
+
+    @property
+    def given(self) -> list[str]:
+        """The names of the options that were given."""
+        return [f"--{name}" for name, value in vars(self).items() if value is not None]
+
+    def folders(self, paths: Sequence[str], *, of_clips: bool) -> list[Path]:
+        """Return the folders of numbered frames among the paths, which are clips.
+
+        A network of images (not ``of_clips``) explains their images, unless one of these options is given.
+        """
+        wanted = list(map(Path, paths)) if of_clips or self.given else []
+        return [path for path in wanted if os.access(path, os.R_OK) and path.is_dir() and numbered_frames(path)]
 
     def split(
-        self, found: Sequence[Path | ImageError], *, check: bool, frame: int | None, target: str | None
+        self,
+        found: Sequence[Path | ImageError],
+        folders: Sequence[Path],
+        *,
+        check: bool,
+        frame: int | None,
+        target: str | None,
     ) -> tuple[list[Path | ImageError], list[Path]]:
-        """Return the images and the clips among what was found; a GIF is a clip if one of these options is given.
+        """Return the images, and the clips among what was found and the folders of frames.
+
+        A GIF is a clip if one of these options is given.
 
         Raises :class:`SettingError` if there are clips and an option that does not apply to them, or none and an
         option for clips, and :class:`MissingExtraError` if there are clips and PyAV is not installed.
         """
-        given = [f"--{name}" for name, value in vars(self).items() if value is not None]
-        clips = [one for one in found if isinstance(one, Path) and has_clip_suffix(one, animations=bool(given))]
+        given = self.given
+        files = [one for one in found if isinstance(one, Path) and has_clip_suffix(one, animations=bool(given))]
+        clips = [*files, *folders]
         if given and not clips:
-            raise SettingError(f"{', '.join(given)} applies only to clips, and there is none: name a clip or a GIF")
-        if clips:
+            raise SettingError(
+                f"{', '.join(given)} applies only to clips, and there is none: name a clip, a GIF or a folder of "
+                "numbered frames"
+            )
+        if files or (clips and not self.gif):
             pyav()
+        if clips:
             self.schedule()
         if clips and (target == "label" or ".csv" in (target or "")):
             raise SettingError(f"--target {target} applies only to images, and {clips[0]} is a clip: name a class")
@@ -52,7 +81,7 @@ class ClipOptions:
                 f"{'--check' if check else '--frame'} applies only to images, and {clips[0]} is a clip: save the "
                 "frame that you mean as an image"
             )
-        return [one for one in found if one not in clips], clips
+        return [one for one in found if one not in files], clips
 
     def schedule(self) -> Schedule:
         """Return which frames are explained; raise :class:`SettingError` for bad values of any option."""
@@ -110,7 +139,7 @@ def _explain_clip(
         # a text is always that of classes
         classes = [int(one) for one in choose_targets(target, probabilities, model.labels) if isinstance(one, Tensor)]
         jobs = list(_jobs(model, classes, methods))
-        files = writer.clip_files(path, [job.suffix for job in jobs])
+        files = writer.clip_files(path, [job.suffix for job in jobs], gif=bool(options.gif))
         for job, file in zip(jobs, files, strict=True):
             bar.start(f"{path.name}: {job.method[0]}")
             with atomic_write(file) as opened:
@@ -122,6 +151,7 @@ def _explain_clip(
                     job.target,
                     schedule,
                     smooth=options.smooth or 0.0,
+                    gif=bool(options.gif),
                     on_frame=bar.advance,
                 )
             writer.add_clip(facts, file)

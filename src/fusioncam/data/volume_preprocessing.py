@@ -28,17 +28,28 @@ _DIRECTIONS = ({"L", "R"}, {"P", "A"}, {"I", "S"})
 class VolumePreprocessing(Preprocessing):
     """Reorient, scale, resize and normalise a volume: what MONAI's and other 3-D networks take.
 
-    ``scale`` is ``(low, high)``, the values that become 0 and 1, beyond which they are clipped, for example
-    ``(-160, 240)`` Hounsfield units; "percentiles" of each volume and channel (0.5 and 99.5); or "z-score", which
-    subtracts the mean and divides by the standard deviation. ``mean`` and ``std``, a number for each channel, then
-    normalise.
+    Args:
+        size: the (D, H, W) of the input, to which the volume is resized. Without ``size`` and ``spacing`` the volume
+            keeps its size.
+        mean: a number for each channel, subtracted after scaling.
+        std: a number for each channel, by which the values are then divided.
+        scale: ``(low, high)``, the values that become 0 and 1, beyond which they are clipped, for example
+            ``(-160, 240)`` Hounsfield units; "percentiles" of each volume and channel (0.5 and 99.5); or "z-score",
+            which subtracts the mean and divides by the standard deviation.
+        spacing: the size of a voxel in millimetres along the axes of the input, instead of ``size``.
+        orientation: reorders and reverses the axes first, for example "RAS".
+        axes: the order of the input's axes: "xyz" as in MONAI and nibabel, "zyx" with slices first, as in SimpleITK
+            and videos.
 
-    ``size`` is the input's (D, H, W), to which the volume is resized; ``spacing`` is the size of a voxel in
-    millimetres instead, along the same axes. Without both the volume keeps its size. ``orientation``, such as "RAS",
-    reorders and reverses the axes first. ``axes`` is the order of the input's axes: "xyz" as in MONAI and
-    nibabel, "zyx" with slices first, as in SimpleITK and videos.
+    Raises:
+        SettingError: for bad settings.
 
-    Raises :class:`SettingError` for bad settings.
+    Examples:
+        ```python
+        preprocessing = fc.VolumePreprocessing(size=(32, 32, 32), scale=(-160, 240))
+        model = fc.ExplainedModel(scan_network, preprocessing=preprocessing)
+        explanation = fc.explain("scan.nii.gz", model=model, method="grad-cam")  # heatmap (32, 32, 32)
+        ```
     """
 
     size: tuple[int, int, int] | None = None  # type: ignore[assignment] # an input of three sides

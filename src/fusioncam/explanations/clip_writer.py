@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fusioncam.data.clips import Clip, pyav
+from fusioncam.data.frame_folders import FrameFolder
 
 # quality: 18 looks like the original, 28 is visibly worse
 _OPTIONS = {"crf": "20", "preset": "veryfast"}
@@ -17,7 +18,7 @@ _OPTIONS = {"crf": "20", "preset": "veryfast"}
 class ClipWriter:
     """Writes upright frames of one size into an open file, with the times of the clip that they come from."""
 
-    def __init__(self, file: IO[bytes], clip: Clip) -> None:
+    def __init__(self, file: IO[bytes], clip: Clip | FrameFolder) -> None:
         self._clip = clip
         self._container = pyav().open(file, "w", format="mp4")
         self._stream: Any = None

@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusioncam.data.clip_preprocessing import ClipPreprocessing
-from fusioncam.data.clips import Clip, Frame, Schedule, opened_clip
+from fusioncam.data.clips import Clip, Frame, Schedule
+from fusioncam.data.frame_folders import FrameFolder, opened_frames
 from fusioncam.errors import FlatHeatmapWarning, FusionCamWarning, SettingError
 from fusioncam.explanations.class_selection import predict_probabilities, require_label_per_class
 from fusioncam.explanations.clip_writer import ClipWriter
+from fusioncam.explanations.gif_writer import GifWriter
 from fusioncam.explanations.method_output import MethodOutput
 from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.inference.context import following_images, without_flat_warnings
@@ -102,7 +104,7 @@ def mean_probabilities(
     ``limit`` is the largest number of frames.
     """
     total, count = torch.zeros(()), 0
-    with opened_clip(path) as clip:
+    with opened_frames(path) as clip:
         for frames in _groups(islice(_counted(clip, schedule, on_frame), limit), _depth(model)):
             total = total + len(frames) * predict_probabilities(model, _input(model, frames))
             count += len(frames)
@@ -118,9 +120,13 @@ def write_overlay(
     schedule: Schedule,
     *,
     smooth: float = 0.0,
+    gif: bool = False,
     on_frame: OnFrame = _ignore,
 ) -> ClipFacts:
     """Write a video of a clip under the heatmaps of one class into an open file, and return its facts.
+
+    ``path`` is a file, or a folder of numbered frames. The video is H.264 in MP4, or with ``gif`` an animated GIF of
+    the frames that have a heatmap of their own.
 
     ``method`` is a name and a method. Each frame that the ``schedule`` chooses has a heatmap of its own, which stays
     until the next one; a network of clips computes those of several frames at once. ``smooth`` is the share of the
@@ -132,12 +138,12 @@ def write_overlay(
     require_smooth(smooth)
     explainer = _FrameExplainer(model, method, target, str(path))
     with _readable(path) as clip:
-        writer = ClipWriter(file, clip)
+        writer = GifWriter(file, clip) if gif else ClipWriter(file, clip)
         heatmap: NDArray[np.float32] | None = None
         for number, (frame, fresh) in enumerate(_explained(clip, schedule, explainer, _depth(model))):
             if fresh is not None:
                 heatmap = fresh if heatmap is None else smooth * heatmap + (1 - smooth) * fresh
-            if heatmap is not None:  # the first frame is always due
+            if heatmap is not None and not (gif and fresh is None):  # the first frame is always due
                 writer.write(overlay_part(frame.image, heatmap, explainer.box), frame.time)
             on_frame(number + 1, clip.expected_frames)
             explainer.facts.frames = number + 1
@@ -153,16 +159,18 @@ def require_smooth(smooth: float) -> None:
 
 
 @contextmanager
-def _readable(path: str | Path) -> Iterator[Clip]:
+def _readable(path: str | Path) -> Iterator[Clip | FrameFolder]:
     """Open a clip, and warn at the end if a part of it could not be decoded."""
-    with opened_clip(path) as clip:
+    with opened_frames(path) as clip:
         yield clip
     if clip.damaged:
-        message = f"{path}: the clip is damaged: {clip.damaged} of its packets cannot be decoded, and are left out"
+        message = (
+            f"{path}: the clip is damaged: {clip.damaged} of its packets or frames cannot be read, and are left out"
+        )
         warnings.warn(message, FusionCamWarning, stacklevel=2)
 
 
-def _counted(clip: Clip, schedule: Schedule, on_frame: OnFrame) -> Iterator[Frame]:
+def _counted(clip: Clip | FrameFolder, schedule: Schedule, on_frame: OnFrame) -> Iterator[Frame]:
     """Yield the frames to explain, and report all."""
     for number, (frame, is_due) in enumerate(schedule.mark(clip.frames(), clip.unit)):
         if is_due:
@@ -190,7 +198,7 @@ def _groups(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
 
 
 def _explained(
-    clip: Clip, schedule: Schedule, explainer: _FrameExplainer, depth: int
+    clip: Clip | FrameFolder, schedule: Schedule, explainer: _FrameExplainer, depth: int
 ) -> Iterator[tuple[Frame, NDArray[np.float32] | None]]:
     """Yield all frames, and the heatmap of those that have one of their own; ``depth`` are explained at once."""
     waiting: list[tuple[Frame, bool]] = []

@@ -30,7 +30,21 @@ from fusioncam.zoo.loading import DEFAULT_MODEL
 
 @dataclass(frozen=True, eq=False, repr=False)  # compared by identity, as explanations are
 class Comparison:
-    """A sequence of explanations of one image, which a notebook shows side by side."""
+    """A sequence of explanations of one image, which a notebook shows side by side.
+
+    Attributes:
+        explanations: one for each method, or for each class and method.
+
+    Raises:
+        SettingError: for no explanation.
+
+    Examples:
+        ```python
+        comparison = fc.compare("cat.jpg", ["grad-cam", "layer-cam"])
+        comparison.image(colormap="viridis").save("methods.png")
+        [explanation.seconds for explanation in comparison]
+        ```
+    """
 
     explanations: tuple[Explanation, ...]
 

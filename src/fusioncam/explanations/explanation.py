@@ -57,15 +57,32 @@ Raw = Sequence[str]
 class Explanation(Regions):
     """One heatmap of one image for one class, and how it was computed.
 
-    ``target`` is the class index, or a text such as "3 - 5" for a sum of classes, whose ``probability`` is the same
-    sum of their probabilities.
-    ``heatmap`` is ``(H, W)`` float32 in [0, 1], at the size of the network's input; ``image`` is the part of the
-    image that the network received, at the image's own resolution. ``ingredients`` are the components of Union- and
-    Fusion-CAM, without a batch dimension, and None for other methods. ``passes``, ``partial_passes`` (those that
-    start at the layer) and ``seconds`` exclude passes that earlier heatmaps of the same call already made;
-    ``full_cost`` includes them.
-    ``box`` is ``(x1, y1, x2, y2)`` of the detection in pixels of the network's input, None for other networks.
-    ``whole`` is the whole image and the part of it that the network received, None for an input that was given.
+    Attributes:
+        source: the path or URL of the image, or a description of it.
+        image: the part of the image that the network received, at the image's own resolution.
+        heatmap: ``(H, W)`` float32 in [0, 1], at the size of the network's input.
+        method: the name of the method with its settings.
+        model: the name of the model.
+        layer: the name of the target layer.
+        target: the class index, or a text such as "3 - 5" for a sum of classes.
+        label: the name of the class, None if the classes have no names.
+        probability: of the class; for a sum of classes the same sum of their probabilities.
+        ingredients: the components of Union- and Fusion-CAM, without a batch dimension; None for other methods.
+        passes: the number of forward passes, without those that earlier heatmaps of the same call already made.
+        partial_passes: those that start at the layer, counted in the same way.
+        seconds: the computing time, counted in the same way.
+        preprocessing: what made the input of the network from the image.
+        box: ``(x1, y1, x2, y2)`` of the detection in pixels of the network's input, None for other networks.
+        whole: the whole image and the part of it that the network received, None for an input that was given.
+        full_cost: the passes and seconds with those that earlier heatmaps of the same call already made.
+
+    Examples:
+        ```python
+        explanation = fc.explain("cat.jpg", method="grad-cam")
+        explanation.class_name, explanation.probability
+        explanation.overlay(colormap="viridis", contour=0.5).save("overlay.png")
+        explanation.mask("otsu")  # (H, W), True where the heatmap is high
+        ```
     """
 
     source: str

@@ -44,8 +44,8 @@ def fixed_shape_error(error: Exception, x: Tensor) -> ShapeError | None:
     if not str(error).startswith(("Guard failed", "Expected input at *args[0].shape")):
         return None
     return ShapeError(
-        f"the network was exported for inputs of one shape and refuses x {tuple(x.shape)} ({error}): export it with "
-        "dynamic_shapes, so that the number of images may change"
+        f"the network was exported for inputs of one shape and refuses x {tuple(x.shape)} ({error}): give it images "
+        "of that shape, or export it with dynamic_shapes"
     )
 
 

@@ -29,22 +29,34 @@ _MAX_WORKERS = 16
 class Speed:
     """How masked images are batched. The device decides on settings that are None; results differ by rounding only.
 
-    ``chunk`` is the batch size, ``workers`` the number of batches in parallel (on a CPU each in a thread with its own
-    cores; 1 on a GPU). ``precision`` is that of masked passes: "exact" is the network's own, "bfloat16" and
-    "float16" compute convolutions and products in half precision, "auto" uses bfloat16 where the processor supports
-    it; ``benchmarks/README.md`` states the loss of accuracy. ``compile`` compiles the network for one input shape:
-    True always, "auto" on a GPU if that saves more time than it takes, False never. ``fold`` folds every BatchNorm
-    into the convolution before it for many passes on a CPU, if that leaves the scores unchanged.
+    A converted copy of the network is used only after a check that it returns the same scores.
+    ``model.runner.engines.reason`` is why PyTorch runs. With the engine "openvino", a network that cannot be
+    converted raises :class:`EngineError` when it runs.
 
-    ``engine`` runs masked passes on a CPU: "torch", or "openvino", a converted copy of the network, which needs the
-    extra ``fusioncam[openvino]``. A copy is used only after a check that it returns the same scores. "auto" converts
-    a float32 network if OpenVINO is installed and the passes of this and earlier calls take longer than that, so
-    scores may change by rounding between two calls; name an engine for identical ones. ``runner.engines.reason``
-    of the model is why PyTorch runs. With "openvino", a network that cannot be converted raises
-    :class:`EngineError`.
+    Args:
+        chunk: the batch size.
+        workers: the number of batches in parallel, on a CPU each in a thread with its own cores; 1 on a GPU.
+        precision: of masked passes. "exact" is the network's own, "bfloat16" and "float16" compute convolutions and
+            products in half precision, "auto" uses bfloat16 where the processor supports it;
+            ``benchmarks/README.md`` states the loss of accuracy.
+        compile: the network for one input shape: True always, "auto" on a GPU if that saves more time than it takes,
+            False never.
+        fold: every BatchNorm into the convolution before it for many passes on a CPU, if that leaves the scores
+            unchanged.
+        engine: runs masked passes on a CPU. "torch", or "openvino" for a converted copy of the network, which needs
+            the extra ``fusioncam[openvino]``. "auto" converts a float32 network if OpenVINO is installed and the
+            passes of this and earlier calls take longer than that, so scores may change by rounding between two
+            calls; name an engine for identical ones.
 
-    Raises :class:`SettingError` for a value out of range, and :class:`UnknownNameError` for an unknown precision or
-    engine.
+    Raises:
+        SettingError: for a value out of range.
+        UnknownNameError: for an unknown precision or engine.
+
+    Examples:
+        ```python
+        model = fc.ExplainedModel(network, speed=fc.Speed(chunk=16, workers=2, engine="torch"))
+        heatmaps = fc.METHODS["score-cam"](model, x, target)
+        ```
     """
 
     chunk: int | None = None

@@ -21,7 +21,18 @@ from fusioncam.model.scores import Target
 
 
 class Method(Protocol):
-    """A callable from a model, inputs ``(N, C, *s)`` and targets ``(N,)`` to heatmaps ``(N, *s)``."""
+    """A callable from a model, inputs ``(N, C, *s)`` and targets ``(N,)`` to heatmaps ``(N, *s)``.
+
+    Examples:
+        ```python
+        def brightness(model, x, target):
+            low, high = x.mean(1).aminmax(dim=2, keepdim=True)  # one row at a time
+            return (x.mean(1) - low) / (high - low).clamp(min=1e-6)
+
+
+        explanation = fc.explain("cat.jpg", method=brightness)
+        ```
+    """
 
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""

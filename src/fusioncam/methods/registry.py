@@ -121,7 +121,26 @@ _SPECS = METHODS.specs
 
 
 def as_methods(spec: str | Method) -> list[tuple[str, Method]]:
-    """Return the methods that a SPEC describes, with their names for tables."""
+    """Return the methods that a SPEC describes, with their names for tables.
+
+    Args:
+        spec: a name with settings in brackets, or a method. A setting with alternatives stands for several methods.
+
+    Returns:
+        Pairs of a name and a method.
+
+    Raises:
+        UnknownNameError: for a name that is no method or no setting.
+        SettingError: for a value out of range.
+
+    Examples:
+        ```python
+        from fusioncam.methods.registry import as_methods
+
+        methods = dict(as_methods("fusion-cam(theta=10|20)"))
+        heatmaps = methods["fusion-cam(theta=20)"](model, x, target)
+        ```
+    """
     return _SPECS.many(spec)
 
 
@@ -140,7 +159,25 @@ def expand(spec: str) -> list[str]:
 
 
 def parse(spec: str) -> Method:
-    """Parse a SPEC of one method; raise :class:`UnknownNameError` or :class:`SettingError`."""
+    """Parse a SPEC of one method.
+
+    Args:
+        spec: a name with settings in brackets.
+
+    Returns:
+        The method.
+
+    Raises:
+        UnknownNameError: for a name that is no method or no setting.
+        SettingError: for a value out of range, and for several methods.
+
+    Examples:
+        ```python
+        from fusioncam.methods.registry import parse
+
+        heatmaps = parse("score-cam(budget=8)")(model, x, target)
+        ```
+    """
     return _SPECS.parse(spec)
 
 

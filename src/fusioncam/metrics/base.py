@@ -56,10 +56,28 @@ class Metric(ABC):
     """Base class of all metrics: turn heatmaps ``(N, *s)`` of inputs ``(N, C, *s)`` into values ``(N,)``.
 
     A metric is a frozen dataclass. Its fields are its protocol: all settings that its values depend on. A subclass
-    declares the class attributes below and implements :meth:`values`::
+    declares the class attributes below and implements :meth:`values`. A plain callable
+    ``(model, x, target, heatmaps) -> values`` works wherever a metric does, see :func:`fusioncam.metrics.measure`.
+
+    Attributes:
+        family: "faithfulness", "localization", "sanity" or "cost".
+        higher_is_better: the direction.
+        paper: the source, an arXiv number or a DOI; empty for none.
+        needs_truth: whether ``truth=`` must be given.
+        needs_method: whether ``method=`` must be given.
+        shares_objective: names of the methods that optimise what the metric measures.
+        readouts: the values that the setting ``readout`` accepts.
+        fills: the values that the setting ``fill`` accepts. It may also be a function that returns pixels
+            ``(B, C, *s)`` for images ``(B, C, *s)`` and masks ``(B, *s)``.
+
+    Examples:
+        ```python
+        from dataclasses import dataclass
+        from typing import ClassVar
+
 
         @dataclass(frozen=True)
-        class Coverage(Metric):
+        class Coverage(fc.metrics.Metric):
             family: ClassVar[str] = "faithfulness"
             higher_is_better: ClassVar[bool] = False
             cost: ClassVar[str] = "0"
@@ -69,16 +87,9 @@ class Metric(ABC):
             def values(self, model, x, target, heatmaps):
                 return (heatmaps > self.threshold).flatten(1).double().mean(1)
 
-    A plain callable ``(model, x, target, heatmaps) -> values`` works wherever a metric does, see
-    :func:`fusioncam.metrics.measure`.
 
-    - ``family``: "faithfulness", "localization", "sanity" or "cost".
-    - ``higher_is_better``: the direction.
-    - ``paper``: the source, an arXiv number or a DOI; empty for none.
-    - ``needs_truth``, ``needs_method``: whether ``truth=`` or ``method=`` must be given.
-    - ``shares_objective``: names of the methods that optimise what the metric measures.
-    - ``readouts``, ``fills``: the values that the settings ``readout`` and ``fill`` accept. ``fill`` may also be a
-      function that returns pixels ``(B, C, *s)`` for images ``(B, C, *s)`` and masks ``(B, *s)``.
+        values = Coverage(threshold=0.3)(model, x, target, fc.METHODS["grad-cam"](model, x, target))
+        ```
     """
 
     family: ClassVar[str]

@@ -79,14 +79,32 @@ def finetune(
 ) -> ExplainedModel:
     """Return the model with a copy of its network, fine-tuned on images ``(N, C, *s)`` with labels ``(N,)``.
 
-    ``images`` are inputs of the network. ``change`` is called with each batch and a ``torch.Generator`` and returns
-    the batch to train on: :class:`MissingPatch`, :class:`MissingPixels`, your own function, or None for the images as
-    they are. The same arguments return the same network on one machine. With ``folder``, each epoch is stored, and
-    after an interruption the same call continues. ``on_epoch`` is called with the number of each epoch and its mean
-    loss. The given network stays unchanged.
+    The same arguments return the same network on one machine. The given network stays unchanged.
 
-    Raises :class:`ShapeError` for another number of labels, and :class:`ResultsError` for a folder of another
-    training or a damaged one.
+    Args:
+        model: the model, or a network.
+        images: inputs of the network ``(N, C, *s)``.
+        labels: their classes ``(N,)``.
+        change: is called with each batch and a ``torch.Generator`` and returns the batch to train on:
+            :class:`MissingPatch`, :class:`MissingPixels`, your own function, or None for the images as they are.
+        training: the number of epochs, the batch size and so on.
+        folder: each epoch is stored there, and after an interruption the same call continues.
+        on_epoch: is called with the number of each epoch and its mean loss.
+
+    Returns:
+        A model with the trained copy of the network.
+
+    Raises:
+        ShapeError: for another number of labels.
+        ResultsError: for a folder of another training or a damaged one.
+
+    Examples:
+        ```python
+        from fusioncam.metrics.finetuning import MissingPatch, finetune
+
+        tuned = finetune(model, images, labels, MissingPatch())
+        values = fc.METRICS["idsds"](tuned, x, target, fc.METHODS["grad-cam"](tuned, x, target))
+        ```
     """
     model = model if isinstance(model, ExplainedModel) else as_explained(model)
     where = None if folder is None else Path(folder)

@@ -111,6 +111,23 @@ _SPECS: Specs[MetricLike] = Specs("metric", METRICS)
 def as_metrics(spec: str | MetricLike) -> list[tuple[str, MetricLike]]:
     """Return the metrics of a SPEC with the names under which tables show them.
 
+    Args:
+        spec: a name with settings in brackets, or a metric. A setting with alternatives stands for several metrics.
+
+    Returns:
+        Pairs of a name and a metric.
+
+    Raises:
+        UnknownNameError: for a name that is no metric or no setting.
+        SettingError: for a value out of range.
+
+    Examples:
+        ```python
+        heatmaps = fc.METHODS["grad-cam"](model, x, target)
+        for name, metric in fc.metrics.as_metrics("insertion(fill=mean|blur, steps=20)"):
+            print(name, metric(model, x, target, heatmaps))
+        ```
+
     >>> as_metrics("insertion(fill=mean|blur, steps=20)")[0]
     ... # doctest: +ELLIPSIS
     ('insertion(fill=mean, steps=20)', Insertion(readout='probability', classes='target', fill='mean', ...

@@ -56,15 +56,40 @@ def roar(
 ) -> Retraining:
     """Train a network without the relevant pixels for each share, and return the accuracies (Hooker et al. 2019).
 
-    Remove and retrain, arXiv 1806.10758. ``train`` and ``test`` are pairs of network inputs ``(N, C, *s)`` and labels
-    ``(N,)``. The method explains the label of each image with the given network. The ``shares`` of the pixels that it
-    finds most relevant show 0, the mean colour, in both sets, and a network is trained and tested on them. A faithful
-    method leaves little to learn: lower is better, and a method should be compared with ``"random"``. With
-    ``removed="least"`` higher is better. ``restart`` trains from random weights, drawn from ``seed``, as the paper
-    does; without it from the given ones, which takes fewer epochs. Equal pixels are removed in random order.
+    Remove and retrain, arXiv 1806.10758. The method explains the label of each image with the given network. The
+    ``shares`` of the pixels that it finds most relevant show 0, the mean colour, in both sets, and a network is
+    trained and tested on them. A faithful method leaves little to learn: lower is better, and a method should be
+    compared with ``"random"``. Equal pixels are removed in random order.
 
-    With ``folder``, heatmaps and epochs are stored, and after an interruption the same call continues. Use one
-    folder for each method. Raises :class:`ResultsError` for a folder of other images or of another training.
+    Args:
+        model: the model, or a network.
+        train: network inputs ``(N, C, *s)`` and labels ``(N,)``.
+        test: the same for the images of the test.
+        method: a SPEC or a callable.
+        shares: of the pixels that are removed, each in [0, 1].
+        removed: "most" relevant pixels, or "least"; then higher is better.
+        restart: train from random weights, as the paper does; without it from the given ones, which takes fewer
+            epochs.
+        training: the number of epochs, the batch size and so on.
+        seed: of the random weights and of the order of equal pixels.
+        folder: heatmaps and epochs are stored there, and after an interruption the same call continues. Use one
+            folder for each method.
+        on_epoch: is called with the number of each epoch and its mean loss.
+
+    Returns:
+        The accuracy on whole images, ``whole``, and that for each share, ``accuracies``.
+
+    Raises:
+        ResultsError: for a folder of other images or of another training.
+        SettingError: for shares out of range.
+
+    Examples:
+        ```python
+        from fusioncam.metrics.roar import roar
+
+        for method in ("grad-cam", "random"):
+            print(method, roar(model, (images, labels), (x, target), method, shares=[0.5]).accuracies)
+        ```
     """
     require_known("choice of removed pixels", removed, REMOVED)
     if not shares:

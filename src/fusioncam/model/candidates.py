@@ -15,6 +15,7 @@ from torch.nn.modules import pooling
 from fusioncam.errors import LayerError
 from fusioncam.inference import hooks
 from fusioncam.inference.hooks import ModuleCall
+from fusioncam.inference.layer_points import kind_of
 from fusioncam.model.layout_errors import ambiguous_layout, batch_error, tokens_without_grid
 from fusioncam.model.layouts import Layout
 from fusioncam.model.readings import Readings
@@ -51,8 +52,8 @@ def find_candidates(readings: Readings) -> list[Candidate]:
     pooled = False
     for index, call in enumerate(calls):
         # a container that ends in a pooling returns the pooling's own tensor
-        pooled = isinstance(call.module, _POOLING) or (pooled and call.returns_previous)
-        if pooled or not readings.is_only_run(index) or isinstance(call.module, _IDENTITIES):
+        pooled = issubclass(kind_of(call.module), _POOLING) or (pooled and call.returns_previous)
+        if pooled or not readings.is_only_run(index) or issubclass(kind_of(call.module), _IDENTITIES):
             continue
         layout = _layout(readings, index)
         if layout is None:
@@ -92,7 +93,7 @@ def _no_maps(readings: Readings) -> LayerError:
     x = readings.x
     for index, call in reversed(list(enumerate(readings.calls))):
         shape = call.shape
-        if shape is None or isinstance(call.module, _POOLING) or len(shape) < 3 or prod(shape[2:]) == 1:
+        if shape is None or issubclass(kind_of(call.module), _POOLING) or len(shape) < 3 or prod(shape[2:]) == 1:
             continue
         several = readings.of(index, shape) if shape[0] == x[0] else []
         if several and readings.runs(call.name) > 1:
@@ -133,7 +134,7 @@ def _block_sides(readings: Readings) -> dict[str, tuple[int, ...]]:
     sides = {}
     for index, call in enumerate(readings.calls):
         layout = _layout(readings, index)
-        if layout is not None and not isinstance(call.module, nn.Sequential):
+        if layout is not None and not issubclass(kind_of(call.module), nn.Sequential):
             sides[call.name] = layout.sides
     return sides
 
@@ -150,7 +151,7 @@ def _layout(readings: Readings, index: int) -> Layout | None:
 def _candidate(call: ModuleCall, layout: Layout) -> Candidate:
     shape = tuple(call.shape or ())
     channels = shape[1 if layout.channels_first else -1]
-    return Candidate(call.name, type(call.module).__name__, (channels, *layout.map_sides), layout)
+    return Candidate(call.name, kind_of(call.module).__name__, (channels, *layout.map_sides), layout)
 
 
 def _tokens_without_grid(candidates: Sequence[str], readings: Readings) -> int | None:

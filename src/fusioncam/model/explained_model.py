@@ -13,11 +13,11 @@ from fusioncam.errors import SettingError
 from fusioncam.functional.masks import Fill, MaskSource
 from fusioncam.inference.cache import memoize_pass, prefetched_layers
 from fusioncam.inference.calling import Calling, Extra
-from fusioncam.inference.capabilities import inner_network
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.input_check import input_channels
 from fusioncam.inference.layer_names import layer_name
 from fusioncam.inference.outputs import Read
+from fusioncam.inference.reachable import with_reachable_layers
 from fusioncam.inference.reshape import Reshape, ReshapeFunction
 from fusioncam.inference.settings import Speed
 from fusioncam.model import masked_passes
@@ -94,7 +94,7 @@ class ExplainedModel:
         _runner: NetworkRunner | None = None,
         _layers: LayerSearch | None = None,
     ) -> None:
-        network = inner_network(network)
+        network = with_reachable_layers(network)
         varied = tuple(vary) if isinstance(vary, (tuple, list)) else (vary,)
         self.vary = varied
         self.runner = _runner or NetworkRunner(network, speed or Speed(), Calling(extra, varied[0], read))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from math import prod
@@ -9,11 +10,12 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from fusioncam.errors import LayerError, MethodError
+from fusioncam.errors import FusionCamWarning, LayerError, MethodError
 from fusioncam.inference import hooks
 from fusioncam.inference.capabilities import no_hooks_error
 from fusioncam.inference.forward import NetworkRunner
 from fusioncam.inference.hooks import ModuleCall
+from fusioncam.inference.joined_layers import FollowedLayer
 from fusioncam.inference.reshape import Reshape
 from fusioncam.model.candidates import Candidate, find_candidates, find_higher_resolution, find_last
 from fusioncam.model.gradient_support import influences, require_gradients
@@ -67,7 +69,13 @@ class LayerSearch:
         if self._layer is not None:
             return self._layer
         x = first_window(self._runner.network, x)
-        return self._defaults.get(x.shape[1:], lambda: self._influential(x))
+
+        def found() -> str:
+            layer = self._influential(x)
+            self._warn_if_joined(layer, x)
+            return layer
+
+        return self._defaults.get(x.shape[1:], found)
 
     def higher_resolution(self, x: Tensor, layer: str | None = None) -> list[str]:
         """Return the last layers before ``layer`` whose maps have 2, 4, 8... times its sides, coarse to fine."""
@@ -204,6 +212,25 @@ class LayerSearch:
             if gradient is not None and candidate.layout.maps(gradient).any():
                 return candidate.name
         return self._influential_by_noise(x, found)
+
+    def _warn_if_joined(self, layer: str, x: Tensor) -> None:
+        """Warn if the output of a layer is only a part of a sum that no module computes."""
+        if getattr(self._runner.network, "returns_maps", False):  # later layers make the answer
+            return
+        x = self._runner.validate_input(x)[: self._runner.fixed_rows or 1]
+        followed = FollowedLayer(x)
+        reading = hooks.replace_outputs(self._runner.network, {layer: followed.start}, self.readings)
+        with self._runner.exclusive_eval(grad=False), followed, reading:
+            self._runner(x, counted=False)
+        if followed.joined_by:
+            warnings.warn(
+                f"layer '{layer}' is only a part of what follows: the network's forward method joins it with other "
+                f"maps ({followed.joined_by}), and no module computes the result. Let it run through a module, such "
+                "as self.joined = nn.Identity(), and pass layer='joined', or explain torch.export.export(network, "
+                f"(x,)), where it is a layer. Pass layer='{layer}' to explain this part",
+                FusionCamWarning,
+                stacklevel=2,
+            )
 
     def _before_answer(self, found: list[Candidate], x: Tensor) -> list[Candidate]:
         """Return the layers before the maps of classes that a segmentation network returns: they are its answer."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from torch import nn
 from torch.nn.modules import batchnorm, conv, pooling
 
+from fusioncam.inference.layer_points import LayerPoint, kind_of
+
 _CHANNELS_FIRST = (
     conv._ConvNd,
     batchnorm._NormBase,
@@ -20,8 +22,11 @@ _CHANNELS_FIRST = (
 
 def module_channels_first(module: nn.Module, shape: Sequence[int]) -> bool | None:
     """Return whether the module treats its tensors as channels first or last; None if that is not known."""
-    if isinstance(module, _CHANNELS_FIRST) or getattr(module, "outputs_channels_first", False) is True:
+    kind = kind_of(module)
+    if issubclass(kind, _CHANNELS_FIRST):
         return True
+    if isinstance(module, LayerPoint):
+        return False if issubclass(kind, (nn.LayerNorm, nn.Linear)) and len(shape) > 2 else None
     if type(module) is nn.LayerNorm and tuple(module.normalized_shape) == tuple(shape[-1:]):
         return False
     if isinstance(module, (nn.RNNBase, nn.MultiheadAttention)):
@@ -33,4 +38,4 @@ def module_channels_first(module: nn.Module, shape: Sequence[int]) -> bool | Non
 
 def contains_channels_first(module: nn.Module) -> bool:
     """Return whether the module is, or contains, one that requires channels first."""
-    return any(isinstance(part, _CHANNELS_FIRST) for part in module.modules())
+    return any(issubclass(kind_of(part), _CHANNELS_FIRST) for part in module.modules())

@@ -156,13 +156,27 @@ class Results:
                 yield method, np.stack([np.asarray(curve, np.float64) for curve in curves])
 
 
-def read_results(run_folder: Path) -> Results:
+def read_results(run_folder: str | Path) -> Results:
     """Read ``rows.parquet`` and ``plan.json`` of a run.
 
-    Raises :class:`ResultsError` if a file is missing or cannot be read, or if its contents are not those of a run.
+    Args:
+        run_folder: the folder that ``fusioncam benchmark`` wrote to.
+
+    Returns:
+        The rows with their plan; ``columns(model)`` are the values of each metric, by images and methods.
+
+    Raises:
+        ResultsError: if a file is missing or cannot be read, or if its contents are not those of a run.
+
+    Examples:
+        ```python
+        results = fc.report.read_results("run/")
+        for column in results.columns(results.models[0]):
+            print(column.metric, column.interval("grad-cam").mean)
+        ```
     """
-    plan = read_plan(run_folder / "plan.json")
-    return results_of(read_rows(run_folder / "rows.parquet"), plan)
+    plan = read_plan(Path(run_folder) / "plan.json")
+    return results_of(read_rows(Path(run_folder) / "rows.parquet"), plan)
 
 
 def results_of(rows: pd.DataFrame, plan: dict[str, Any] | None = None) -> Results:

@@ -20,9 +20,23 @@ from fusioncam.report.results import read_results
 def write_report(run_folder: str | Path) -> list[Path]:
     """Write ``tables/*.md, *.csv, *.tex`` and ``figures/*.png, *.svg, *.pdf`` of a run, and return their paths.
 
-    Files are replaced atomically. The same rows produce the same bytes. Raises
-    :class:`fusioncam.errors.ResultsError` if rows or plan are missing, truncated or malformed, and
-    :class:`fusioncam.errors.OutputError` if a file cannot be written.
+    Files are replaced atomically. The same rows produce the same bytes.
+
+    Args:
+        run_folder: the folder that ``fusioncam benchmark`` wrote to.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        ResultsError: if rows or plan are missing, truncated or malformed.
+        OutputError: if a file cannot be written.
+
+    Examples:
+        ```python
+        paths = fc.report.write_report("run/")
+        [path.name for path in paths if path.suffix == ".svg"]
+        ```
     """
     # figures take a third of a second to import, which the reports of other commands do not need
     from fusioncam.report.write import write_tables_and_figures

@@ -24,7 +24,19 @@ _FLOOR = 1e-6
 
 @dataclass(frozen=True)
 class FoundBox:
-    """A detection: ``box`` is ``(x1, y1, x2, y2)`` in pixels of the network's input, ``label`` the class index."""
+    """A detection.
+
+    Attributes:
+        box: ``(x1, y1, x2, y2)`` in pixels of the network's input.
+        label: the class index.
+        score: of the class, in [0, 1].
+
+    Examples:
+        ```python
+        found = fc.tasks.find_boxes(detector, x)[0][0]
+        x1, y1, x2, y2 = found.box
+        ```
+    """
 
     box: tuple[float, float, float, float]
     label: int
@@ -52,15 +64,6 @@ class _DetectorWrapper(Wrapper):
 class Detection(_DetectorWrapper):
     """Confidence of a detector in the class ``label`` at ``box``: two columns, "not found" (0) and "found" (1).
 
-    ``network`` is a detector of ultralytics (YOLO of the versions 8 to 12, also those that segment, and RT-DETR),
-    torchvision (Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS, SSD) or transformers (DETR, RT-DETR, YOLOS and
-    others with ``logits`` and ``pred_boxes``), or a network that returns predictions in one of these forms, see
-    :mod:`fusioncam.tasks.predictions`. ``box`` is ``(x1, y1, x2, y2)`` in pixels of x, the same for all images of a
-    batch. ``label`` is a label of the network; in torchvision 0 is the background. ``classes``, the class
-    probabilities of the explained detection, replaces the score of the label by the similarity of D-RISE, see
-    :meth:`matching`. :func:`find_boxes` returns the
-    boxes and labels that the network detects.
-
     The probability of "found" is the highest product of the label's score and the IoU with the box among all
     predictions, and 0 without any: the similarity of D-RISE (Petsiuk et al. 2021, arXiv 2006.03204) without the other
     classes. A masked image in which the box moves still counts, as far as it overlaps. torchvision's predictions are
@@ -76,8 +79,27 @@ class Detection(_DetectorWrapper):
     - They pad images to multiples of 32 pixels after resizing (except SSD). The feature maps then include the
       padding, so use sizes that need none.
 
-    Raises :class:`ShapeError` for an invalid box or an output of another form, and :class:`TargetError` for an
-    invalid label.
+    Args:
+        network: a detector of ultralytics (YOLO of the versions 8 to 12, also those that segment, and RT-DETR),
+            torchvision (Faster, Mask and Keypoint R-CNN, RetinaNet, FCOS, SSD) or transformers (DETR, RT-DETR, YOLOS
+            and others with ``logits`` and ``pred_boxes``), or a network that returns predictions in one of these
+            forms, see :mod:`fusioncam.tasks.predictions`.
+        box: ``(x1, y1, x2, y2)`` in pixels of x, the same for all images of a batch. :func:`find_boxes` returns the
+            boxes and labels that the network detects.
+        label: of the network; in torchvision 0 is the background.
+        classes: the class probabilities of the explained detection. They replace the score of the label by the
+            similarity of D-RISE, see :meth:`matching`.
+
+    Raises:
+        ShapeError: for an invalid box or an output of another form.
+        TargetError: for an invalid label.
+
+    Examples:
+        ```python
+        found = fc.tasks.find_boxes(detector, x[:1])[0][0]  # the most confident detection
+        model = fc.ExplainedModel(fc.tasks.Detection(detector, found.box, found.label))
+        heatmaps = fc.METHODS["grad-cam"](model, x[:1], [1])  # class 1 is "found"
+        ```
     """
 
     box: Tensor
@@ -133,8 +155,17 @@ class Detection(_DetectorWrapper):
 class Detector(_DetectorWrapper):
     """Confidence of a detector in each class anywhere in the image: a row of log-odds ``(N, classes)``.
 
-    ``network`` is as in :class:`Detection`. The score of a class is the highest one among all predictions.
-    ``classes`` is their number where the predictions have labels only, as in torchvision.
+    The score of a class is the highest one among all predictions.
+
+    Args:
+        network: as for :class:`Detection`.
+        classes: their number where the predictions have labels only, as in torchvision.
+
+    Examples:
+        ```python
+        model = fc.ExplainedModel(fc.tasks.Detector(detector))
+        heatmaps = fc.METHODS["grad-cam"](model, x, target)
+        ```
     """
 
     def __init__(self, network: nn.Module, classes: int | None = None) -> None:
@@ -173,12 +204,25 @@ def find_boxes(
 ) -> list[list[FoundBox]]:
     """Return what a detector finds in each image of ``x`` ``(N, 3, H, W)``, the most confident first.
 
-    ``network`` is as in :class:`Detection`. Predictions with a score below ``threshold`` are left out, and those that
-    overlap a more confident one of the same label by an IoU of more than ``overlap``. At most ``limit`` are returned
-    for each image. With a ``label`` only its scores count; otherwise each prediction has the label of its
-    highest score.
+    Args:
+        network: as for :class:`Detection`.
+        x: ``(N, 3, H, W)``.
+        threshold: predictions with a lower score are left out.
+        overlap: predictions are left out if they overlap a more confident one of the same label by a higher IoU.
+        limit: the greatest number of boxes of an image.
+        label: only its scores count. Without it each prediction has the label of its highest score.
 
-    Raises :class:`ShapeError` for an output of a form that is not known.
+    Returns:
+        For each image a list of its detections.
+
+    Raises:
+        ShapeError: for an output of a form that is not known.
+
+    Examples:
+        ```python
+        for found in fc.tasks.find_boxes(detector, x, threshold=0.5)[0]:
+            print(found.label, found.score, found.box)
+        ```
     """
     wrapper = network if isinstance(network, _DetectorWrapper) else _DetectorWrapper(network)
     return [_found(one, label, one.suppressed(threshold, overlap, limit, label)) for one in wrapper.predictions(x)]

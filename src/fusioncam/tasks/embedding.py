@@ -13,13 +13,26 @@ from fusioncam.tasks.wrapper import Wrapper, as_positive, describe_output
 class Embedding(Wrapper):
     """Similarity of an embedding to references: column i for reference i, and a last one for "none of them".
 
-    ``network`` returns embeddings ``(N, D)``; ``references`` is ``(R, D)``. Score i is the cosine similarity to
-    reference i divided by ``temperature``, and the last column is ``neutral / temperature``. The probability of
-    reference i therefore compares it with the other references and with the cosine that is neither similar nor
-    different. Use a lower temperature if cosines differ little, and set ``neutral`` to the threshold of the task.
+    Score i is the cosine similarity to reference i divided by ``temperature``, and the last column is
+    ``neutral / temperature``. The probability of reference i therefore compares it with the other references and with
+    the cosine that is neither similar nor different.
 
-    Raises :class:`ShapeError` or :class:`NonFiniteError` for invalid references, and :class:`SettingError` for a
-    temperature that is not positive.
+    Args:
+        network: returns embeddings ``(N, D)``.
+        references: embeddings ``(R, D)``; :meth:`of_images` computes them.
+        temperature: use a lower one if cosines differ little.
+        neutral: the cosine that is neither similar nor different, the threshold of the task.
+
+    Raises:
+        ShapeError: for references of another shape.
+        NonFiniteError: for references that are not finite or 0.
+        SettingError: for a temperature that is not positive.
+
+    Examples:
+        ```python
+        model = fc.ExplainedModel(fc.tasks.Embedding.of_images(encoder, x))  # the reference of each image is itself
+        heatmaps = fc.METHODS["grad-cam"](model, x, target)  # class i is the similarity to x[i]
+        ```
     """
 
     references: Tensor

@@ -13,12 +13,6 @@ from fusioncam.tasks.wrapper import Wrapper, describe_output, two_columns
 class Segmentation(Wrapper):
     """Scores of a semantic segmentation network, as in Seg-Grad-CAM (Vinogradova et al. 2020, arXiv 2002.11434).
 
-    ``network`` returns logits ``(N, classes, H, W)``, as a tensor (segmentation_models_pytorch), in a mapping under
-    the key ``out`` (torchvision), as ``.logits`` (transformers), or as the only maps in a dict or tuple. For others
-    ``output`` is the key, the position, or a function of the network's output. Probabilities, softmax or sigmoids,
-    are turned into logits. A single channel is treated as two classes, no and yes. ``region`` is a boolean mask
-    ``(H, W)`` of the network's output, the same for all images of a batch.
-
     The score of class c is the mean of its logit over the region: the sum of the paper divided by the number of
     pixels, because the softmax of sums would be 0 or 1. Grad-CAM's heatmap is the same for both. Without a region,
     each class has the pixels that the network assigns to it in each image, and the sum is divided by the number of
@@ -31,7 +25,22 @@ class Segmentation(Wrapper):
     ones are close to the result itself. Other good layers are the last one of the backbone
     (``wrapped.backbone.layer4``) or the bottleneck of a U-Net.
 
-    Raises :class:`ShapeError` for a region or an output of another shape.
+    Args:
+        network: returns logits ``(N, classes, H, W)``, as a tensor (segmentation_models_pytorch), in a mapping under
+            the key ``out`` (torchvision), as ``.logits`` (transformers), or as the only maps in a dict or tuple.
+            Probabilities, softmax or sigmoids, are turned into logits. A single channel is treated as two classes,
+            no and yes.
+        region: a boolean mask ``(H, W)`` of the network's output, the same for all images of a batch.
+        output: where the maps of other networks are: the key, the position, or a function of the network's output.
+
+    Raises:
+        ShapeError: for a region or an output of another shape.
+
+    Examples:
+        ```python
+        model = fc.ExplainedModel(fc.tasks.Segmentation(unet))  # x (N, 3, H, W) -> maps (N, classes, H, W)
+        heatmaps = fc.METHODS["grad-cam"](model, x, target)
+        ```
     """
 
     region: Tensor | None

@@ -17,16 +17,26 @@ REDUCTIONS = {"max": lambda rows: rows.amax(0), "mean": lambda rows: rows.mean(0
 class SlidingWindow(Wrapper):
     """Scores of a large input: those of its windows, of which the highest or the mean counts for each class.
 
-    ``network`` takes inputs ``(N, C, *size)`` and returns scores ``(N, classes)``; for another output wrap it first,
-    for example ``SlidingWindow(Segmentation(unet), (96, 96, 96))``. ``overlap`` is the share of a window's side that
-    the next one shares, from 0 to below 1. ``reduce`` is "max", for what may be anywhere, or "mean".
-
     Methods explain each window by passes of this window only, so that the whole input is never in one pass:
     activations, gradients and the scores of masks are those of the window. A heatmap counts as much as the
     probability of the class in its window exceeds that in the least probable window, and overlapping heatmaps are
     blended. A trust card and metrics score the whole input, window by window.
 
-    Raises :class:`SettingError` for bad settings.
+    Args:
+        network: takes inputs ``(N, C, *size)`` and returns scores ``(N, classes)``; for another output wrap it first,
+            for example ``SlidingWindow(Segmentation(unet), (96, 96, 96))``.
+        size: of a window, for example (96, 96).
+        overlap: the share of a window's side that the next one shares, from 0 to below 1.
+        reduce: "max", for what may be anywhere, or "mean".
+
+    Raises:
+        SettingError: for bad settings.
+
+    Examples:
+        ```python
+        model = fc.ExplainedModel(fc.tasks.SlidingWindow(network, (32, 32)))
+        heatmaps = fc.METHODS["grad-cam"](model, x, target)  # at the size of the whole input
+        ```
     """
 
     def __init__(self, network: nn.Module, size: Sequence[int], overlap: float = 0.25, reduce: str = "max") -> None:

@@ -23,22 +23,33 @@ NONE = "none of them"
 class TextPrompts(Wrapper):
     """Scores of prompts for an image: column i for prompt i, by the network's own scale.
 
-        model = ExplainedModel(TextPrompts(clip, ["a photo of a cat", "a photo of a dog"], tokenizer))
-        explanation = fc.explain("cat.jpg", model=model, target="a photo of a cat")
-
-    ``model`` embeds images and texts: CLIP and SigLIP of transformers or open_clip, or any module with the methods
-    ``get_image_features`` and ``get_text_features``, or ``encode_image`` and ``encode_text``, and a ``logit_scale``.
-    ``tokenizer`` is that of the model, or a callable from a list of texts to what the model takes; by default that of
-    the model's name (transformers) or of the original CLIP (open_clip). The prompts are embedded once, so a pass,
-    also of a masked image, runs the image tower only. The prompts become the class names of the model.
+    The prompts are embedded once, so a pass, also of a masked image, runs the image tower only. They become the class
+    names of the model.
 
     The score is the cosine similarity of image and prompt times the scale. In CLIP the prompts compete: the
     probability is the softmax over them, so at least two are needed. In SigLIP, a model with a ``logit_bias``, the
     bias is added and a last column "none of them" of 0 follows: the probability of a single prompt is exactly the
     model's sigmoid; several prompts share it.
 
-    Raises :class:`InputTypeError` for a model without these methods, and :class:`SettingError` for prompts that
-    cannot be used.
+    Args:
+        model: embeds images and texts: CLIP and SigLIP of transformers or open_clip, or any module with the methods
+            ``get_image_features`` and ``get_text_features``, or ``encode_image`` and ``encode_text``, and a
+            ``logit_scale``.
+        prompts: the texts that are compared.
+        tokenizer: of the model, or a callable from a list of texts to what the model takes; by default that of the
+            model's name (transformers) or of the original CLIP (open_clip).
+
+    Raises:
+        InputTypeError: for a model without these methods.
+        SettingError: for prompts that cannot be used.
+
+    Examples:
+        ```python
+        prompts = fc.tasks.TextPrompts(clip, ["a photo of a cat", "a photo of a dog"], tokenizer)
+        explanation = fc.explain(
+            "cat.jpg", model=fc.ExplainedModel(prompts), method="grad-cam", target="a photo of a cat"
+        )
+        ```
     """
 
     texts: Tensor

@@ -14,10 +14,23 @@ Curves = Mapping[str, Mapping[str, list[float]]]
 class Question:
     """One question about a heatmap, and the answer.
 
-    ``level`` is one of ``LEVELS``; "unknown" means that it could not be measured, and ``words`` give the reason.
-    ``figures`` are the numbers behind the level and the words. ``curves`` holds the probability under insertion and
-    deletion, at even steps from no pixel changed to all of them: ``curves["insertion"]["heatmap"]``, ``"random"``
-    (the mean of several random heatmaps) and ``"center"``.
+    Attributes:
+        name: a short name, such as "better-than-chance".
+        question: the question as a sentence.
+        level: "good", "mixed", "poor", or "unknown" if it could not be measured.
+        words: the answer as a sentence; for "unknown" the reason.
+        figures: the numbers behind the level and the words.
+        curves: the probability under insertion and deletion, at even steps from no pixel changed to all of them:
+            ``curves["insertion"]["heatmap"]``, ``"random"`` (the mean of several random heatmaps) and ``"center"``.
+            None for questions without curves.
+
+    Examples:
+        ```python
+        card = fc.explain("cat.jpg", method="grad-cam").check()
+        better_than_chance = card.questions[1]
+        better_than_chance.level, better_than_chance.figures
+        better_than_chance.curves["insertion"]["heatmap"]
+        ```
     """
 
     name: str
@@ -43,8 +56,20 @@ class Question:
 class TrustCard:
     """How reliable one heatmap is: the overall level, the questions behind it, and the cost of the check.
 
-    ``level`` is "good", "mixed" or "poor". ``passes``, ``partial_passes`` and ``seconds`` are the cost of the check
-    itself, without that of the heatmap.
+    Attributes:
+        level: "good", "mixed" or "poor".
+        words: the reason for the level, as a sentence.
+        questions: the questions with their answers.
+        seconds: the time of the check, without that of the heatmap.
+        passes: its forward passes.
+        partial_passes: those of them that start at the layer.
+
+    Examples:
+        ```python
+        card = fc.explain("cat.jpg", method="grad-cam").check()
+        print(card.level, card.words)
+        [question.question for question in card.questions if question.level == "poor"]
+        ```
     """
 
     level: str

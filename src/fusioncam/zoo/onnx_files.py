@@ -10,18 +10,8 @@ from torch import Tensor, nn
 from fusioncam.data.preprocessing import Preprocessing
 from fusioncam.errors import ShapeError
 from fusioncam.inference.hooks import has_hooks
+from fusioncam.inference.layer_points import add_layer_point
 from fusioncam.zoo.onnx_graph import OnnxGraph
-
-
-class OnnxTensor(nn.Module):
-    """A tensor of the graph as a layer: what hooks of it read, and what they put in its place."""
-
-    # whether it is certain
-    outputs_channels_first = False
-
-    def forward(self, tensor: Tensor) -> Tensor:
-        """Return the tensor."""
-        return tensor
 
 
 class OnnxNetwork(nn.Module):
@@ -39,9 +29,9 @@ class OnnxNetwork(nn.Module):
     def __init__(self, file: str | Path) -> None:
         super().__init__()
         self._graph = OnnxGraph(file)
-        self._layers = {name: _layer_of(self, name) for name in self._graph.tensors}
+        self._layers = {name: add_layer_point(self, name) for name in self._graph.tensors}
         for name in self._graph.convolved:
-            self._layers[name].outputs_channels_first = True
+            self._layers[name].kind = nn.Conv2d  # or another one with channels first
 
     @property
     def shape(self) -> tuple[int | str | None, ...]:
@@ -68,20 +58,6 @@ class OnnxNetwork(nn.Module):
         sides = zip(self.shape[1:], x.shape[1:], strict=False)
         if len(self.shape) != x.dim() or any(isinstance(side, int) and side != got for side, got in sides):
             raise ShapeError(f"the ONNX file takes {self._graph.image} {self.shape}, got x {tuple(x.shape)}")
-
-
-def _layer_of(network: nn.Module, name: str) -> OnnxTensor:
-    """Return a module of the network with that name; dots separate modules inside each other, which are added."""
-    module = network
-    for part in name.split("."):
-        part = part or "_"
-        while hasattr(module, part) and part not in module._modules:
-            part += "_"  # the name of an attribute or a method
-        if part not in module._modules:
-            module.add_module(part, OnnxTensor())
-        module = module.get_submodule(part)
-    assert isinstance(module, OnnxTensor)
-    return module
 
 
 def preprocessing_of(network: OnnxNetwork) -> Preprocessing | None:

@@ -20,6 +20,7 @@ NAMES = [f"{n}.png" for n in range(30)]
 MARKUP_NAME = '<img src=x onerror=alert(1)>"&.png'
 METHODS = ("grad-cam", "fusion-cam")
 BENCHMARKED = (*METHODS, "score-cam", "ones")
+TEXTS = "elements => elements.map(element => element.textContent)"
 TIPS = "bars => bars.map(bar => bar.dataset.tip)"
 PAPER = {"light": (251, 250, 248), "dark": (21, 23, 26)}
 
@@ -360,6 +361,8 @@ def test_two_methods_are_compared_image_by_image(opened):
 
     page.locator("#search").fill("3.png")
     assert page.locator("#charts .dot").count() == 2
+    ticks = page.locator("#charts svg").first.locator("text[text-anchor=end]").evaluate_all(TEXTS)
+    assert ticks == ["0", "1"]  # two images are not counted in halves
     page.locator("#values select").nth(1).select_option("score-cam")
     assert "score-cam" in page.locator("#pairs").inner_text()
 

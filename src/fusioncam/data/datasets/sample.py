@@ -39,13 +39,27 @@ T = TypeVar("T", bound=Named)
 class Sample:
     """An image, its class, and the location of that class in it.
 
-    ``name`` is the same on every machine: the path within the data set, plus a suffix where one image has several
-    samples. ``label`` is the class index. It is None if it is unknown, or if several ``classes`` of the network count
-    as correct, as for a COCO category. ``boxes`` are ``x0, y0, x1, y1``, ``segments`` are COCO's polygons and run
-    lengths. Both are of the ``category`` and in pixels of an annotated image of ``size`` (width, height); None means
-    the size of the stored image.
-
     The image is only opened by :meth:`open`.
+
+    Args:
+        name: the same on every machine: the path within the data set, plus a suffix where one image has several
+            samples.
+        image: a path, URL, image or array, or a callable that returns one.
+        label: the class index; None if it is unknown, or if several classes of the network count as correct.
+        classes: those of the network that count as correct, as for a COCO category.
+        category: the name of the class in the data set.
+        boxes: ``(x0, y0, x1, y1)`` of the category, in pixels of the annotated image.
+        segments: COCO's polygons and run lengths of the category, in pixels of the annotated image.
+        size: the (width, height) of the annotated image; None means that of the stored image.
+
+    Examples:
+        ```python
+        from fusioncam.benchmark import benchmark
+        from fusioncam.data.datasets import Sample
+
+        samples = [Sample("cat", "cat.jpg", label=281, boxes=((90, 30, 440, 300),))]
+        rows = benchmark(samples, out="cats/", methods=["grad-cam"], metrics=["pointing-game"])
+        ```
     """
 
     name: str

@@ -22,6 +22,7 @@ from fusioncam.report.html.writer import write_page
 from fusioncam.utils.stored_files import JSON_OBJECT, read_stored
 from fusioncam.utils.text import short_label
 
+COST = "Passes and seconds are those beyond what the earlier methods of the same image had already computed."
 NOT_FETCHED = "Images at URLs are not fetched: only their heatmaps are shown."
 
 
@@ -40,7 +41,7 @@ def write_bulk_page(folder: Path, path: Path) -> Path:
     gallery.total = bulk.total
     gallery.items = bulk.gallery_items(gallery.missing)
     gallery.notes += [NOT_FETCHED] * any("://" in image for image in bulk.images)
-    page = make_page(bulk.run, gallery)
+    page = make_page(bulk.run, gallery, COST)
     lead = f"{count_of(bulk.total, 'image')} of {bulk.run.model}, by {', '.join(bulk.run.methods)}."
     return write_page(replace(page, lead=lead), path)
 

@@ -59,8 +59,8 @@ def explanations_page(folder: Path, run: StoredRun) -> ReportPage:
     return make_page(run, gallery)
 
 
-def make_page(run: StoredRun, gallery: Gallery) -> ReportPage:
-    """Make the page of a run with this gallery."""
+def make_page(run: StoredRun, gallery: Gallery, cost: str = COST) -> ReportPage:
+    """Make the page of a run with this gallery; ``cost`` says what passes and seconds are."""
     images, heatmaps = len(run.images), len(run.explanations)
     lead = f"{count_of(images, 'image')}, {count_of(heatmaps, 'heatmap')} of {run.model}"
     notes = (
@@ -73,7 +73,7 @@ def make_page(run: StoredRun, gallery: Gallery) -> ReportPage:
         title="Explanations",
         lead=f"{lead}, by {', '.join(run.methods)}." if run.methods else f"{lead}.",
         gallery=gallery if images else None,
-        tables=(heatmaps_page(run.explanations[:MAX_TABLE_ROWS]),) if heatmaps else (),
+        tables=(heatmaps_page(run.explanations[:MAX_TABLE_ROWS], cost),) if heatmaps else (),
         failures=run.failures[:MAX_FAILURES],
         settings=(
             ("Run", (("model", run.model), ("layers", layers))),
@@ -91,7 +91,7 @@ def _row_links(run: StoredRun) -> Iterator[RowLink]:
             yield RowLink(item, one.method, one.class_name, one.level)
 
 
-def heatmaps_page(explanations: Sequence[StoredExplanation]) -> Page:
+def heatmaps_page(explanations: Sequence[StoredExplanation], cost: str = COST) -> Page:
     """Make the table of heatmaps; columns without any value are left out."""
     columns = [
         "class",
@@ -108,7 +108,7 @@ def heatmaps_page(explanations: Sequence[StoredExplanation]) -> Page:
     rows = tuple(
         (explanation.name, tuple(Cell(_texts(explanation)[name]) for name in columns)) for explanation in explanations
     )
-    table = Table("Heatmaps", "heatmaps", ("image", *columns), rows, (), (COST,))
+    table = Table("Heatmaps", "heatmaps", ("image", *columns), rows, (), (cost,))
     return Page("heatmaps", "Heatmaps", (table,), (), ())
 
 

@@ -42,7 +42,20 @@ STYLES = {"alone": "bold", "with others": "italic", "": ""}
 
 
 def pages(results: Results) -> list[Page]:
-    """Return all pages for which the rows hold values."""
+    """Return all pages for which the rows hold values.
+
+    Args:
+        results: the results of a run, see :func:`fusioncam.report.read_results`.
+
+    Returns:
+        Pages of tables, such as "Faithfulness"; a table shows itself in a notebook.
+
+    Examples:
+        ```python
+        for page in fc.report.pages(fc.report.read_results("run/")):
+            print(page.title, [table.title for table in page.tables])
+        ```
+    """
     tables = ablations(results.methods, results.plan.get("tables"))
     methods = main_methods(results.methods, tables)
     found = [

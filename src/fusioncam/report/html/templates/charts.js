@@ -9,9 +9,9 @@ function createSvg(name, attributes = {}, ...children) {
   return element;
 }
 
-// round numbers that divide a range into about five parts
-function ticksOf([low, high]) {
-  const rough = (high - low) / 5 || 1;
+// round numbers that divide a range into about five parts, at least a step apart
+function ticksOf([low, high], step = 0) {
+  const rough = Math.max((high - low) / 5, step) || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
   const width = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
   const first = Math.ceil(low / width - 1e-9);
@@ -25,7 +25,7 @@ function rangeOf(values, margin = 0.04) {
   return [low - room, high + room];
 }
 
-function createChart(label, xRange, yRange, xLabel, yLabel) {
+function createChart(label, xRange, yRange, xLabel, yLabel, yStep = 0) {
   const { width, height, left, right, top, bottom } = CHART;
   const x = (value) => left + ((value - xRange[0]) / (xRange[1] - xRange[0])) * (width - left - right);
   const y = (value) => height - bottom - ((value - yRange[0]) / (yRange[1] - yRange[0])) * (height - top - bottom);
@@ -39,7 +39,7 @@ function createChart(label, xRange, yRange, xLabel, yLabel) {
     createSvg("path", { class: "grid", d: `M${x(tick)} ${top}V${height - bottom}` }),
     text(printNumber(tick), { x: x(tick), y: height - bottom + 16, "text-anchor": "middle" }),
   ));
-  ticksOf(yRange).forEach((tick) => svg.append(
+  ticksOf(yRange, yStep).forEach((tick) => svg.append(
     createSvg("path", { class: "grid", d: `M${left} ${y(tick)}H${width - right}` }),
     text(printNumber(tick), { x: left - 6, y: y(tick) + 4, "text-anchor": "end" }),
   ));
@@ -60,7 +60,7 @@ function drawHistogram(differences, xLabel) {
   const counts = Array(bins).fill(0);
   differences.forEach((value) => { counts[Math.min(bins - 1, Math.floor((value + largest) / width))] += 1; });
   const { svg, x, y } = createChart(
-    "histogram of paired differences", [-largest, largest], [0, Math.max(...counts) * 1.06], xLabel, "images",
+    "histogram of paired differences", [-largest, largest], [0, Math.max(...counts) * 1.06], xLabel, "images", 1,
   );
   counts.forEach((count, index) => {
     const from = -largest + index * width;
