@@ -21,7 +21,8 @@ from fusioncam.report.statistics.paired_tests import ALPHA
 from fusioncam.report.tables.model import NO_VALUE, format_interval, format_p_value, shared_decimals
 
 RESULTS = Path(__file__).parent / "results"
-# the runs with networks of several families, and how tables name their data
+# the runs with networks of several families, and how tables name their data; of comparisons in two runs with one name
+# the later one counts, which has more images
 DATA = {
     "families": "ImageNet",
     "families-coco": "COCO",
@@ -67,19 +68,15 @@ def results(run: str) -> Results:
 
 @cache
 def settings(metric: str) -> tuple[Setting, ...]:
-    """Return the settings of a metric, whatever its own settings are; of several with one title, the first counts."""
-    found: dict[str, Setting] = {}
-    for run, title in DATA.items():
-        if (RESULTS / run / "rows.parquet").exists():
-            for column in _columns(run, metric):
-                one = Setting(title, column, chose(run, column))
-                found.setdefault(one.title, one)
-    return tuple(found.values())
-
-
-def _columns(run: str, metric: str) -> list[Column]:
-    columns = (column for model in results(run).models for column in results(run).columns(model))
-    return [column for column in columns if base_name(column.metric) == metric]
+    """Return the settings of a metric, whatever its own settings are, over all runs that have rows of it."""
+    return tuple(
+        Setting(title, column, chose(run, column))
+        for run, title in DATA.items()
+        if (RESULTS / run / "rows.parquet").exists()
+        for model in results(run).models
+        for column in results(run).columns(model)
+        if base_name(column.metric) == metric
+    )
 
 
 def chose(run: str, column: Column) -> Values:
@@ -152,7 +149,11 @@ class Question:
     def details(self, metric: str) -> str:
         """Return a table of differences, a row per rival and a column per setting."""
         answers = self.answers[metric]
-        titles = [one.title for one in settings(metric) if any(key[1] == one.title for key in answers)]
+        titles = [
+            title
+            for title in dict.fromkeys(one.title for one in settings(metric))
+            if any(key[1] == title for key in answers)
+        ]
         decimals = shared_decimals(one.paired.difference for one in answers.values())
         rows = [
             [f"`{rival}`", *(_text(answers.get((rival, title)), decimals) for title in titles)]

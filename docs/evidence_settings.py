@@ -1,4 +1,4 @@
-"""Which layer, which budget? Figures and differences from the rows of three runs in docs/results."""
+"""Which layer, which fill, which budget? Figures and differences from the rows of three runs in docs/results."""
 
 from __future__ import annotations
 
@@ -77,6 +77,10 @@ def _of_budget(metric: str, method: str, budget: str) -> Cell:
     return name, method if budget == "exact" else f"{method}(budget={budget})"
 
 
+def _of_fill(metric: str, method: str, fill: str) -> Cell:
+    return f"{metric}(steps=14, fill={fill})", method
+
+
 _METRICS = ("insertion", "deletion", "idsds")
 SWEEPS = {
     "layer": Sweep(
@@ -86,6 +90,15 @@ SWEEPS = {
         ("grad-cam", "group-cam", "fusion-cam(region=group-cam)"),
         _METRICS,
         _of_layer,
+    ),
+    "fill": Sweep(
+        "question-fill",
+        "fill",
+        ("mean", "blur", "light-blur"),
+        ("grad-cam", "group-cam", "score-cam", "fusion-cam", "fusion-cam:multiscale", "winsor-cam"),
+        ("insertion", "deletion"),
+        _of_fill,
+        against="method",
     ),
     "budget": Sweep(
         "question-budget", "budget", ("exact", "8", "16", "32", "64", "128"), ("fusion-cam",), _METRICS, _of_budget
