@@ -134,6 +134,27 @@ def test_an_example_and_its_place(visitor):
     expect(page.locator(".fc-place")).to_contain_text("Click on the heatmap")
 
 
+COPY = """async () => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 60, height: 40 });
+  const drawing = canvas.getContext("2d");
+  drawing.fillStyle = "red";
+  drawing.fillRect(0, 0, 30, 20);
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+}"""
+
+
+def test_an_image_is_pasted(browser, site):
+    """The button below the image takes it from the clipboard."""
+    permissions = ["clipboard-read", "clipboard-write"]
+    with visiting(browser, site, permissions=permissions) as visitor:
+        visitor.page.evaluate(COPY)
+        visitor.page.locator("#fc-image").get_by_label("Paste from clipboard").click()
+        visitor.wait_for("fusion-cam(budget=64) at act")
+        expect(visitor.page.locator("#fc-class label")).to_have_count(5)
+        assert visitor.errors == []
+
+
 def test_view_and_colours(visitor):
     """The image and the heatmap lie under a slider, which follows other colours; the scale has the same colours."""
     visitor.upload(CAT)
