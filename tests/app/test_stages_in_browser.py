@@ -152,6 +152,8 @@ def test_lists_of_images_and_stages_fit(browser, site, width):
         page.set_input_files("#fc-several input[type=file]", [CAT, COFFEE])
         expect(page.locator("#fc-stages .thumbnail-item")).to_have_count(2)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        # the longest caption of usual networks
+        page.locator("#fc-stages .caption-label").first.evaluate("label => { label.textContent = '112 x 112' }")
         for selector in ("#fc-list .grid-wrap", "#fc-stages .grid-wrap", "#fc-stages .caption-label"):
             overflow = "box => [box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight]"
             assert max(page.locator(selector).first.evaluate(overflow)) <= 1, selector
