@@ -55,6 +55,14 @@ def test_pages_list_every_name(page, registry, words, keys):
     assert ":class:" not in text
 
 
+def test_the_site_has_the_images_of_the_pages():
+    """Those of pages in docs/ exist, and no pattern leaves them out."""
+    excluded = load_config(str(DOCS.parent / "mkdocs.yml")).exclude_docs
+    linked = {name for page in DOCS.glob("*.md") for name in re.findall(r"]\((images/[^)#]+)\)", page.read_text())}
+    assert "images/results/layer.svg" in linked
+    assert [name for name in sorted(linked) if not (DOCS / name).is_file() or excluded.match_file(name)] == []
+
+
 def test_the_scripts_hide_no_package_of_the_tests():
     """docs/conformance.py has the name of a package of the tests, which other tests import after this file."""
     assert Path(find_spec("conformance").origin).parts[-3:] == ("tests", "conformance", "__init__.py")
