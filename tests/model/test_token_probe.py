@@ -70,6 +70,21 @@ def test_rows_and_columns_are_read_in_their_order(order, sides, layer):
     torch.testing.assert_close(order(record), expected)
 
 
+@pytest.mark.parametrize("sides", [(64, 64), (64, 96), (96, 96)])
+def test_hiera_is_read_in_the_order_of_its_locations_or_not_at_all(sides):
+    """Its blocks sort tokens by windows until the last stage; the order is what the network itself undoes."""
+    hiera = pytest.importorskip("timm.models.hiera")
+    network = hiera.Hiera(sides, embed_dim=16, num_heads=1, stages=(1, 1, 2, 1), num_classes=5).eval()
+    x = torch.rand(1, 3, *sides)
+    _, expected = network.forward_intermediates(x, norm=False)
+    assert network.stage_ends == [0, 1, 3, 4]
+    for block in (0, 1, 2, 3):
+        with pytest.raises(LayerError, match="not in the order of their locations"):
+            ExplainedModel(network, f"blocks.{block}").record(x, 0)
+    torch.testing.assert_close(ExplainedModel(network, "blocks.4").record(x, 0).activations, expected[-1])
+    assert ExplainedModel(network).layer_for(x) == "blocks.4"
+
+
 @pytest.mark.parametrize("grid", [None, (8, 8)])
 @pytest.mark.parametrize("layer", [None, "norm", "block"])
 @pytest.mark.parametrize("order", [windows, mirrored, rolled])

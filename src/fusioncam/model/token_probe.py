@@ -64,11 +64,11 @@ def _last_partial_change(
 
 
 def _agrees(layout: Layout, changes: Sequence[bool]) -> bool:
-    """Return whether most of the probed locations change, or few others; single locations may be dead."""
+    """Return whether nearly all of the probed locations change, or few others; single locations may be dead."""
     changed, probed = _maps(layout, changes), torch.zeros(layout.map_sides, dtype=torch.bool)
     probed[tuple(slice(start, end) for start, end in _probed(layout.map_sides))] = True
     missing, others = (probed & ~changed).sum(), (changed & ~probed).sum()
-    return bool(2 * missing <= probed.sum() or 2 * others <= probed.sum())
+    return bool(4 * missing <= probed.sum() or 2 * others <= probed.sum())
 
 
 def _maps(layout: Layout, changes: Sequence[bool]) -> Tensor:
