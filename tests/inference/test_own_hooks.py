@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -81,6 +82,31 @@ def test_a_shallow_copy_runs_no_hooks():
         assert outputs["act"] == []
         network.act(torch.rand(1, 6, 4, 4))
     assert len(outputs["act"]) == 1
+
+
+def replicated(parallel, x):
+    """Run the network as DataParallel does on several GPUs: in copies that share its hooks, each in a thread."""
+    copies = {module: module._replicate_for_data_parallel() for module in parallel.module.modules()}
+    for module, copied in copies.items():
+        copied._modules = {name: copies[child] for name, child in module._modules.items()}
+        copied._parameters = dict(module._parameters)
+    parts = [part for part in x.chunk(2) if len(part)]
+    with ThreadPoolExecutor(len(parts)) as threads:
+        return torch.cat(list(threads.map(copies[parallel.module], parts)))
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("method", ["grad-cam", "score-cam", "ablation-cam", "rise(masks=8)"])
+def test_data_parallel(method, several, monkeypatch):
+    """Passes without hooks run in its copies, those with hooks in the network itself."""
+    if several:
+        monkeypatch.setattr(nn.DataParallel, "forward", replicated)
+    network, x = Small().eval(), torch.rand(3, 3, 24, 24)
+    expected = METHODS[method](ExplainedModel(network), x, 1)
+    for layer in (None, "act", "module.act"):
+        model = ExplainedModel(nn.DataParallel(network), layer)
+        torch.testing.assert_close(METHODS[method](model, x, 1), expected)
+        assert model.layer_for(x) == "module.act"
 
 
 def test_hooks_of_the_user_stay():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fusioncam.errors import InputTypeError, ShapeError, shown
+from fusioncam.inference.hooks import has_hooks
 from fusioncam.inference.outputs import Read, check_read, scores_of
 
 # the inputs beside the image: by name, or in order
@@ -63,6 +64,7 @@ class Calling:
 
         Raises :class:`ShapeError` if the network fails on inputs whose number of rows is not that of the images.
         """
+        network = _running_hooks(network)
         if self.extra is None and self.vary is None:
             return network(x)
         args, named = self._arguments(network, x)
@@ -106,6 +108,11 @@ class Calling:
         lengths = {name: _length(value) for name, value in named}
         wrong = {name: length for name, length in lengths.items() if length not in (None, 1, rows)}
         return ", ".join(f"{length} rows of the input {name!r}" for name, length in wrong.items())
+
+
+def _running_hooks(network: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the network inside DataParallel for a pass with hooks: they do not run in its copies on several GPUs."""
+    return network.module if isinstance(network, nn.DataParallel) and has_hooks(network) else network
 
 
 def _each(extra: Any, change: Callable[[Any], Any]) -> Any:
