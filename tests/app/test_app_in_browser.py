@@ -172,6 +172,11 @@ def test_view_and_colours(visitor):
     )
     page.locator("#fc-view-choice label").first.click()
     expect(page.locator("#fc-view")).to_be_visible()
+    for name in ("line at half heat", "boxes"):
+        source = page.locator("#fc-view img").get_attribute("src")
+        page.locator("#fc-drawn label", has_text=name).click()
+        expect(page.locator("#fc-view img")).not_to_have_attribute("src", source)
+    page.wait_for_url("**drawn=line+at+half+heat%2Cboxes*")
 
 
 def test_a_link_shows_the_same_again(browser, site, visitor):

@@ -59,6 +59,17 @@ def test_colours_and_opacity_change_the_overlay(explained):
             restyle(explained, opacity, colormap)
 
 
+@pytest.mark.parametrize(("drawn", "settings"), [("line at half heat", {"contour": 0.5}), ("boxes", {"boxes": True})])
+def test_lines_and_boxes_are_drawn(explained, drawn, settings):
+    """As by the arguments of an overlay; what the page does not offer is refused."""
+    overlay, _ = restyle(explained, 0.6, "turbo", [drawn])
+    assert overlay == store_image(explained.explanation.overlay(0.6, **settings))
+    assert overlay != restyle(explained, 0.6, "turbo")[0]
+    for bad in (["text"], drawn, [[drawn]], None):
+        with pytest.raises(SettingError):
+            restyle(explained, 0.6, "turbo", bad)
+
+
 def test_before_and_after_have_one_size(explained):
     """The slider has the image and its overlay; without a heatmap it is hidden."""
     heatmap, wipe = show_view(WIPE, explained, 0.6, "turbo")
@@ -76,7 +87,7 @@ def test_a_place_is_measured_where_it_was_clicked(explained):
     explanation = explained.explanation
     (left, top, right, bottom), size = explanation.frame
     x, y = left + 0.25 * (right - left), top + 0.75 * (bottom - top)
-    stored, text = probe(explained, 0.6, "turbo", click(x, y))
+    stored, text = probe(explained, 0.6, "turbo", [], click(x, y))
     overlay = Image.open(stored).convert("RGB")
     effect = region_effect(explanation, disc(tuple(explanation.heatmap.shape), 0.25, 0.75, 0.125))
 
@@ -93,15 +104,15 @@ def test_a_place_is_measured_where_it_was_clicked(explained):
 def test_other_events_than_clicks_are_refused(explained, index):
     """A browser may send anything."""
     with pytest.raises(ImageError, match="click on a place"):
-        probe(explained, 0.6, "turbo", SimpleNamespace(index=index))
+        probe(explained, 0.6, "turbo", [], SimpleNamespace(index=index))
 
 
 def test_places_that_the_network_did_not_receive_are_refused(explained):
     """So is a heatmap that has expired."""
     with pytest.raises(ImageError, match="did not receive this part"):
-        probe(explained, 0.6, "turbo", click(-5, 10))
+        probe(explained, 0.6, "turbo", [], click(-5, 10))
     with pytest.raises(ImageError, match="has expired"):
-        probe(None, 0.6, "turbo", click(1, 1))
+        probe(None, 0.6, "turbo", [], click(1, 1))
 
 
 def test_effect_of_regions_by_hand(explained):
@@ -169,10 +180,11 @@ def test_a_link_restores_what_was_chosen(session, tmp_path):
     examples = store_examples(tmp_path)
     link = Link(session, tuple(examples))
     given = {"image": "coffee.jpg", "method": "grad-cam", "opacity": "0.8", "colormap": "magma", "layer": "conv"}
+    given["drawn"] = "boxes,text"
     image, model, *chosen, wanted = link.read(SimpleNamespace(query_params=given))
     assert image == str(tmp_path / "examples" / "coffee.jpg")
     assert model == gr.skip()
-    assert chosen == ["grad-cam", 0.8, "magma"]
+    assert chosen == ["grad-cam", 0.8, "magma", ["boxes"]]
 
     handlers = PageHandlers(session, tmp_path)
     upload = {"path": image}
@@ -180,7 +192,7 @@ def test_a_link_restores_what_was_chosen(session, tmp_path):
     assert handlers.update_choices(upload, MODEL, wanted | {"layer": "none", "target": "9"})[1]["value"] == "act"
     assert handlers.update_choices(upload, MODEL, wanted | {"image": "other.png"})[1]["value"] == "act"
     odd = {"image": "../etc", "model": "x", "method": "rise", "opacity": "nan", "colormap": "hot"}
-    assert link.read(SimpleNamespace(query_params=odd)) == (*[gr.skip()] * 5, {})
+    assert link.read(SimpleNamespace(query_params=odd)) == (*[gr.skip()] * 6, {})
 
 
 def test_examples_are_those_of_the_demo(tmp_path):

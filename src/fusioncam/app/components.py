@@ -11,7 +11,7 @@ import gradio as gr
 
 from fusioncam.app import html
 from fusioncam.app.choices import layer_choices
-from fusioncam.app.display import COLORMAPS, HEATMAP, WIPE
+from fusioncam.app.display import COLORMAPS, DRAWN, HEATMAP, WIPE
 from fusioncam.app.image_list import ImageList
 from fusioncam.app.session import Session
 from fusioncam.app.stages import Stages
@@ -75,6 +75,7 @@ class Display:
     view: Any
     opacity: Any
     colormap: Any
+    drawn: Any
 
     @classmethod
     def create(cls) -> Display:
@@ -84,19 +85,20 @@ class Display:
         )
         place = gr.HTML(html.PLACE, elem_id="fc-place")
         with gr.Row(equal_height=True, elem_id="fc-display"):
-            view = gr.Radio([HEATMAP, WIPE], value=HEATMAP, label="View", min_width=220, elem_id="fc-view-choice")
+            view = gr.Radio([HEATMAP, WIPE], value=HEATMAP, label="View", min_width=170, elem_id="fc-view-choice")
             opacity = gr.Slider(
-                0, 1, DEFAULT_OPACITY, step=0.05, label="Opacity", buttons=[], min_width=140, elem_id="fc-opacity"
+                0, 1, DEFAULT_OPACITY, step=0.05, label="Opacity", buttons=[], min_width=165, elem_id="fc-opacity"
             )
             colormap = gr.Dropdown(
                 list(COLORMAPS), value=DEFAULT_COLORMAP, label="Colours", min_width=110, elem_id="fc-colormap"
             )
-        return cls(wipe, place, view, opacity, colormap)
+            drawn = gr.CheckboxGroup(list(DRAWN), value=[], label="Draw", min_width=150, elem_id="fc-drawn")
+        return cls(wipe, place, view, opacity, colormap, drawn)
 
     @property
     def style(self) -> list[Any]:
         """The components of the arguments of :func:`fusioncam.app.display.styled`."""
-        return [self.opacity, self.colormap]
+        return [self.opacity, self.colormap, self.drawn]
 
 
 @dataclass(frozen=True)

@@ -16,40 +16,53 @@ from fusioncam.explanations.region_effect import disc, region_effect
 from fusioncam.visualization import DEFAULT_COLORMAP, DEFAULT_OPACITY
 
 COLORMAPS = ("turbo", "viridis", "inferno", "magma", "jet")
+# what may be drawn over the heatmap, and the arguments of :meth:`Explanation.overlay`
+DRAWN: dict[str, dict[str, Any]] = {"line at half heat": {"contour": 0.5}, "boxes": {"boxes": True}}
 HEATMAP, WIPE = "heatmap", "before and after"
 _RADIUS = 0.125  # of the disc around a place, as a share of the shorter side
 EXPIRED = "this heatmap has expired: choose the image again"
 
 
-def styled(explanation: Explanation, opacity: Any = DEFAULT_OPACITY, colormap: Any = DEFAULT_COLORMAP) -> Image.Image:
+def styled(
+    explanation: Explanation, opacity: Any = DEFAULT_OPACITY, colormap: Any = DEFAULT_COLORMAP, drawn: Any = ()
+) -> Image.Image:
     """Return the overlay of an explanation; raise :class:`SettingError` for values that the page does not offer."""
     if not isinstance(opacity, int | float):
         raise SettingError(f"opacity must be a number between 0 and 1, got {opacity!r}")
     if colormap not in COLORMAPS:
         raise SettingError(f"colormap must be one of {', '.join(COLORMAPS)}, got {colormap!r}")
-    return explanation.overlay(float(opacity), colormap=colormap)
+    if not isinstance(drawn, list | tuple) or any(not isinstance(one, str) or one not in DRAWN for one in drawn):
+        raise SettingError(f"what is drawn must be a list of {', '.join(DRAWN)}, got {drawn!r}")
+    settings = {name: value for one in drawn for name, value in DRAWN[one].items()}
+    return explanation.overlay(float(opacity), colormap=colormap, **settings)
 
 
-def restyle(explained: CachedExplanation | None, opacity: Any, colormap: Any) -> tuple[Any, ...] | None:
+def restyle(
+    explained: CachedExplanation | None, opacity: Any, colormap: Any, drawn: Any = ()
+) -> tuple[Any, ...] | None:
     """Return the file of the overlay, and the facts, in other colours; None if there is no heatmap."""
     if explained is None:
         return None
-    return store_image(styled(explained.explanation, opacity, colormap)), html.facts(explained, str(colormap))
+    return store_image(styled(explained.explanation, opacity, colormap, drawn)), html.facts(explained, str(colormap))
 
 
-def show_view(view: object, explained: CachedExplanation | None, opacity: Any, colormap: Any) -> tuple[Any, ...]:
+def show_view(
+    view: object, explained: CachedExplanation | None, opacity: Any, colormap: Any, drawn: Any = ()
+) -> tuple[Any, ...]:
     """Show the heatmap, or the image and the heatmap under a slider; return both components."""
     is_wipe = view == WIPE and explained is not None
-    pair = _before_and_after(explained.explanation, opacity, colormap) if is_wipe and explained else None
+    pair = _before_and_after(explained.explanation, opacity, colormap, drawn) if is_wipe and explained else None
     return gr.update(visible=not is_wipe), gr.update(visible=is_wipe, value=pair)
 
 
-def _before_and_after(explanation: Explanation, opacity: Any, colormap: Any) -> tuple[str, str]:
+def _before_and_after(explanation: Explanation, opacity: Any, colormap: Any, drawn: Any) -> tuple[str, str]:
     whole = explanation.whole.open() if explanation.whole else None
-    return store_image(whole or explanation.image), store_image(styled(explanation, opacity, colormap))
+    return store_image(whole or explanation.image), store_image(styled(explanation, opacity, colormap, drawn))
 
 
-def probe(explained: CachedExplanation | None, opacity: Any, colormap: Any, event: gr.SelectData) -> tuple[str, str]:
+def probe(
+    explained: CachedExplanation | None, opacity: Any, colormap: Any, drawn: Any, event: gr.SelectData
+) -> tuple[str, str]:
     """Measure what the place of a click matters; return the overlay's file, with a ring around it, and a sentence.
 
     Raises :class:`ImageError` for a place that the network did not receive.
@@ -57,7 +70,7 @@ def probe(explained: CachedExplanation | None, opacity: Any, colormap: Any, even
     if explained is None:
         raise ImageError(EXPIRED)
     explanation = explained.explanation
-    overlay = styled(explanation, opacity, colormap)
+    overlay = styled(explanation, opacity, colormap, drawn)
     (left, top, right, bottom), size = explanation.frame
     column, row = _position(event.index)
     across, down = size[0] / overlay.width, size[1] / overlay.height

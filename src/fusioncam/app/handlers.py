@@ -77,6 +77,7 @@ class PageHandlers:
         target: object,
         opacity: object = DEFAULT_OPACITY,
         colormap: object = DEFAULT_COLORMAP,
+        drawn: object = (),
         theta: object = None,
     ) -> tuple[Any, ...]:
         """Explain the image, and replace the earlier heatmap, its card and its comparison."""
@@ -84,7 +85,7 @@ class PageHandlers:
             return NO_EXPLANATION
         explained = self._explain(upload, model, layer, method, target, theta)
         theta_update = _HIDDEN if explained.theta is None else gr.update(visible=True, value=explained.theta)
-        overlay = store_image(styled(explained.explanation, opacity, colormap))
+        overlay = store_image(styled(explained.explanation, opacity, colormap, drawn))
         visible = gr.update(visible=True)
         shown = overlay, html.facts(explained, str(colormap)), html.MEASURING, theta_update, explained
         return *shown, visible, visible, "", [], ()
@@ -95,6 +96,7 @@ class PageHandlers:
         theta: Any,
         opacity: object = DEFAULT_OPACITY,
         colormap: object = DEFAULT_COLORMAP,
+        drawn: object = (),
     ) -> tuple[Any, ...] | None:
         """Fuse the maps of the heatmap with another theta; return None if theta is the same."""
         if explained is None:  # the theta slider is visible only after an explanation, so that it has expired
@@ -104,7 +106,7 @@ class PageHandlers:
         fused = explained.at_theta(theta)
         explained.superseded.set()
         return (
-            store_image(styled(fused.explanation, opacity, colormap)),
+            store_image(styled(fused.explanation, opacity, colormap, drawn)),
             html.facts(fused, str(colormap)),
             html.THETA_MOVED,
             gr.skip(),

@@ -13,17 +13,18 @@ from typing import Any
 
 import gradio as gr
 
-from fusioncam.app.display import COLORMAPS
+from fusioncam.app.display import COLORMAPS, DRAWN
 from fusioncam.app.session import Session
 from fusioncam.data.images import open_image
 
 # names on the page, and files of scikit-image
 EXAMPLES = {"cat.jpg": "chelsea.png", "coffee.jpg": "coffee.png", "rocket.jpg": "rocket.jpg"}
-# the inputs are the image, the model, the method, the layer, the class, the opacity and the colormap
-WRITE = """(image, model, method, layer, target, opacity, colormap) => {
+# the inputs are the image, the model, the method, the layer, the class, the opacity, the colormap and what is drawn
+WRITE = """(image, model, method, layer, target, opacity, colormap, drawing) => {
     const name = decodeURIComponent((image?.path ?? "").split(/[\\\\/]/).pop());
     const example = EXAMPLES.includes(name) ? {image: name} : {};
-    const chosen = {model, method, layer, target, opacity, colormap, ...example};
+    const drawn = drawing?.length ? drawing.join(",") : null;
+    const chosen = {model, method, layer, target, opacity, colormap, drawn, ...example};
     const given = Object.entries(chosen).filter(([, value]) => value !== null && value !== undefined);
     history.replaceState(null, "", "?" + new URLSearchParams(given));
 }""".replace("EXAMPLES", str(list(EXAMPLES)))
@@ -56,7 +57,7 @@ class Link:
     examples: tuple[Path, ...]
 
     def read(self, request: gr.Request) -> tuple[Any, ...]:
-        """Return the image, the model, the method, the opacity, the colormap, and what is chosen once they are known.
+        """Return the image, model, method, opacity, colormap, what is drawn, and what is chosen once they are known.
 
         Values that the page does not offer are ignored.
         """
@@ -70,6 +71,7 @@ class Link:
             _offered(given.get("method"), self.session.methods),
             gr.skip() if opacity is None else opacity,
             _offered(given.get("colormap"), COLORMAPS),
+            [one for one in given["drawn"].split(",") if one in DRAWN] if "drawn" in given else gr.skip(),
             {name: given[name] for name in ("image", "layer", "target") if name in given} if image else {},
         )
 

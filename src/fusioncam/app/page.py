@@ -158,7 +158,7 @@ def _connect_display(results: Results) -> None:
     """Draw the heatmap in other colours, show it under a slider, and measure the place of a click."""
     display = results.display
     shown = [results.explained, *display.style]
-    for event in (display.opacity.input, display.colormap.input):
+    for event in (one.input for one in display.style):
         event(
             with_error_note(restyle, (gr.skip(), gr.skip())),
             shown,
