@@ -459,6 +459,20 @@ def test_phone_scrolls_only_vertically(opened, source):
     assert page.locator("#gallery .card").first.bounding_box()["width"] > 340
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_long_names_in_tables_are_not_cut_off(opened, width):
+    """They continue in the next line: settings at the end of a name distinguish methods."""
+    page = opened("benchmark", width=width)
+    name = page.locator("#tables tbody th").first
+    name.evaluate(
+        "cell => { cell.textContent = 'fusion-cam:multiscale(base=fusion-cam(region=group-cam),theta=10)' }"
+    )
+    assert name.evaluate("cell => [cell.scrollWidth - cell.clientWidth, getComputedStyle(cell).overflow]") == [
+        0,
+        "visible",
+    ]
+
+
 def test_page_prints(opened):
     """The tools are hidden and folded parts are open."""
     page = opened("benchmark", scheme="dark")
