@@ -86,6 +86,19 @@ def test_brackets_in_progress_bars(kind):
     assert "image [red].png" in console.file.getvalue()
 
 
+def test_numbers_of_a_benchmark_are_whole_in_80_columns():
+    """The name of the image is cut off instead."""
+    bar = BenchmarkProgressBar()
+    bar.started(1000, 12)
+    bar.job_started("efficientnet_lite0: n01440764/ILSVRC2012_val_00000293.JPEG")
+    console = Console(file=io.StringIO(), width=80)
+    console.print(bar._bar)
+    (line,) = console.file.getvalue().splitlines()
+    assert "12/1000 images, 0 rows, 0 failed," in line
+    assert "left -:--:-- effi" in line
+    assert len(line) <= 80
+
+
 def test_long_runs_are_announced(tmp_path, monkeypatch, capsys):
     """After the first image, the time of the others is printed if it is more than a minute."""
     now = [0.0]

@@ -18,7 +18,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fusioncam.benchmark.results_store import Means
@@ -79,8 +79,12 @@ class BenchmarkProgressBar(ProgressBar):
 
     def __init__(self, *, quiet: bool = False) -> None:
         counts = TextColumn("images, {task.fields[rows]:,} rows, {task.fields[failures]:,} failed,")
-        left = (Rate(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
-        super().__init__(BarColumn(), MofNCompleteColumn(), counts, *left, quiet=quiet, rows=0, failures=0)
+        # in narrow terminals the bar and the name are short, so that the numbers are whole
+        bar = BarColumn(None, table_column=Column(ratio=1))
+        name = TextColumn("{task.description}", markup=False, table_column=Column(ratio=2, no_wrap=True))
+        left = (Rate(), TextColumn("left"), TimeRemainingColumn(), name)
+        super().__init__(bar, MofNCompleteColumn(), counts, *left, quiet=quiet, rows=0, failures=0)
+        self._bar.expand = True
         self._live = Live(self._bar, console=self._console, refresh_per_second=4, transient=True)
         self.means = Means()
         self._dataset = ""
