@@ -198,6 +198,15 @@ def test_copies_have_layers_of_their_own(kind):
     assert with_reachable_layers(network) is network
 
 
+def test_unflattened_programs_run_hooks_themselves():
+    """They have modules, but these do not say whether channels are first, so the layer is named."""
+    network = original()
+    expected, unflattened = (
+        fc.ExplainedModel(one, "blocks.0") for one in (network, torch.export.unflatten(exported(network)))
+    )
+    torch.testing.assert_close(fc.METHODS["grad-cam"](unflattened, X, 1), fc.METHODS["grad-cam"](expected, X, 1))
+
+
 class Shared(nn.Module):
     """Runs one layer twice, and another one in a loop of the language."""
 

@@ -17,10 +17,10 @@ def with_reachable_layers(network: Any) -> Any:
     It has the parameters of the network. A program of torch.export is made a network. Networks whose layers cannot be
     reached are returned as they are.
     """
-    if type(network).__module__.startswith("torch.export."):
-        network = network.module()
     if not isinstance(network, nn.Module):
-        return network
+        # by name, because importing torch.export takes long
+        is_program = type(network).__module__.startswith("torch.export.")
+        return with_reachable_layers(network.module()) if is_program else network
     network = inner_network(network)
     if isinstance(network, torch.jit.ScriptModule):
         return _scripted(network)
