@@ -113,6 +113,14 @@ def test_scores_do_not_depend_on_the_batch(workers):
     assert together.equal(alone)
 
 
+@pytest.mark.parametrize(("jobs", "each"), [(1, 1), (3, 2), (16, 4)])
+def test_few_masks_are_divided_among_the_workers(jobs, each):
+    """One worker does not run all of them while the other has none."""
+    runner = model_of(Small(), workers=2).runner
+    with runner.exclusive_replicas(X, jobs) as (calls, size):
+        assert (len(calls), size) == (2, each)
+
+
 def test_scores_are_computed_in_float32():
     """OpenVINO's own default is bfloat16 where the processor has it."""
     hints = [properties(1, 1, dtype)["INFERENCE_PRECISION_HINT"] for dtype in (torch.float32, torch.bfloat16)]

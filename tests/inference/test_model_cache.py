@@ -15,6 +15,7 @@ from torch import nn
 from fusioncam import ExplainedModel, Speed
 from fusioncam.inference.engines import model_cache, selection
 from fusioncam.inference.engines.fingerprint import file_key, fingerprint
+from fusioncam.inference.engines.shared_weights import with_weights
 
 X, MASKS = torch.rand(1, 3, 8, 8), torch.rand(4, 1, 8, 8)
 
@@ -98,6 +99,25 @@ def test_entries_hold_no_weights():
     assert {tensor.data_ptr() for tensor in network.parameters()} <= {one.ctypes.data for one in constants}
     assert len(model.get_parameters()) == 1
     assert torch.allclose(scores(large()), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("other", [nn.Sequential(nn.Conv2d(3, 4, 1)), nn.Sequential(nn.ReLU(), nn.Conv2d(3, 4, 3))])
+def test_weights_of_another_network_are_refused(other):
+    """A tensor of that name is missing, or has another shape."""
+    network = network_of()
+    scores(network)
+    assert model_cache.load(entry_of(network).name, network) is not None
+    stored = model_cache.core().read_model(entry_of(network) / "model.xml")
+    with pytest.raises(ValueError, match="the network has no tensor"):
+        with_weights(stored, other)
+
+
+def test_weights_in_another_order_of_memory_are_those_of_the_network(conversions):
+    """An equal network with channels last cannot lend its memory, and is converted again."""
+    expected = scores(large(), "torch")
+    for network in (large(), large().to(memory_format=torch.channels_last), large()):
+        assert torch.allclose(scores(network), expected, rtol=0, atol=1e-5)
+    assert len(conversions) == 2
 
 
 def test_tied_weights_and_constants_of_the_code_are_stored_too(conversions):
