@@ -49,6 +49,8 @@ def tokens(first: int, *sides: int, swapped: bool = False) -> str:
 
 PLAIN = "model = fc.ExplainedModel(network)"
 SMALL = "dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96)"
+# networks whose weights a package includes
+REAL = {"efficientnet_lite0": "EfficientNet-Lite0", "efficientnet_lite2": "EfficientNet-Lite2"}
 CLIENTS = [
     Client(
         "ResNet",
@@ -101,6 +103,17 @@ CLIENTS = [
         "import timm\nnetwork = timm.create_model('convnext_atto', num_classes=5)",
         PLAIN,
         "stages",
+    ),
+    Client(
+        "Hiera",
+        "timm",
+        "from timm.models.hiera import Hiera\n"
+        "network = Hiera((64, 64), embed_dim=16, num_heads=1, stages=(1, 1, 2), q_pool=2, num_classes=5)\n"
+        "torch.nn.init.normal_(network.head.fc.weight)",
+        PLAIN,
+        "blocks.3",
+        tokens(0, 4, 4),
+        is_cheap=True,
     ),
     Client(
         "Vision Transformer with registers",

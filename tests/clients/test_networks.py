@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 import fusioncam as fc
-from clients.table import CLIENTS
+from clients.table import CLIENTS, REAL
 
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -189,9 +189,29 @@ def test_the_automatic_layer_and_a_region_method(client, made):
         assert heatmap.isfinite().all()
 
 
+@pytest.mark.parametrize("name", REAL)
+def test_real_weights(name, cat):
+    """Of the predicted class of a photograph and its mirror image."""
+    loaded = fc.load_model(name, device="cpu")
+    network, x = loaded.network, loaded.preprocessing(cat)[None]
+    model = fc.ExplainedModel(network)
+    target, kept = int(model.logits(x).argmax()), []
+    handle = network.get_submodule(model.layer_for(x)).register_forward_hook(lambda *args: kept.append(args[2]))
+    score = network(x)[0, target]
+    handle.remove()
+    (gradients,) = torch.autograd.grad(score, kept)
+    cam = (kept[0].detach() * gradients.mean((2, 3), keepdim=True)).sum(1, keepdim=True).relu()
+    cam = F.interpolate(cam, x.shape[2:], mode="bilinear")[0, 0]
+    heatmap = fc.METHODS["grad-cam"](model, x, target)[0]
+    torch.testing.assert_close(heatmap, (cam - cam.min()) / (cam.max() - cam.min()), atol=1e-5, rtol=0)
+    mirrored = fc.METHODS["grad-cam"](model, x.flip(3), target)[0].flip(1)
+    assert torch.corrcoef(torch.stack([heatmap.flatten(), mirrored.flatten()]))[0, 1] > 0.8
+
+
 def test_the_page_lists_every_client():
-    """With the lines of code that the tests run."""
-    rows = re.findall(r"^\| `?([\w ]+?)`? \| (.*?) \| .* \| (\d+) \|$", PAGE.read_text(), re.MULTILINE)
-    stated = {(library, name): int(lines) for library, name, lines in rows}
-    tested = {(one.package, one.name): one.lines for one in CLIENTS}
+    """With their weights and the lines of code that the tests run."""
+    rows = re.findall(r"^\| `?([\w ]+?)`? \| (.*?) \| (\w+) \| .* \| (\d+) \|$", PAGE.read_text(), re.MULTILINE)
+    stated = {(library, name): (weights, int(lines)) for library, name, weights, lines in rows}
+    tested = {(one.package, one.name): ("random", one.lines) for one in CLIENTS}
+    tested |= {("timm", name): ("real", 1) for name in REAL.values()}
     assert {key: stated.get(key) for key in tested} == tested
