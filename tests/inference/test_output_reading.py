@@ -136,6 +136,14 @@ def test_logits_within_0_and_1_are_no_sigmoids():
         ExplainedModel(network, "maps").logits(x)
 
 
+def test_log_odds_within_0_and_1_are_no_sigmoids():
+    """Those of sigmoids, as a detector returns them, are logits wherever they are."""
+    network, x = net_of(3, lambda z: (0.5 + z.sigmoid() / 10).logit())
+    model = ExplainedModel(network)
+    assert 0 <= raw(network, x).min() <= raw(network, x).max() <= 1
+    assert torch.equal(model.logits(x), raw(network, x))
+
+
 def test_logarithms_of_probabilities_are_named():
     """Their softmax is the network's own probability, so they are used as they are, without a warning."""
     network, x = net_of(3, lambda z: z.log_softmax(1))

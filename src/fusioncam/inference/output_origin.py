@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 # how a tensor depends on the input: not at all, by sigmoids only, or in another way
 _CONSTANT, _SIGMOID, _OTHER = range(3)
 _SIGMOIDS = ("sigmoid", "hardsigmoid")
-# operations with weights turn sigmoids into something else
+# operations with weights turn sigmoids into something else, as their inverse does
 WEIGHTED = ("conv", "linear", "mm", "norm", "embedding", "attention", "lstm", "gru", "rnn", "quantized")
 
 
@@ -49,7 +49,7 @@ class FollowedPass(TorchDispatchMode):  # type: ignore[no-untyped-call] # of tor
             return _CONSTANT
         if name in _SIGMOIDS:
             return _SIGMOID
-        return _OTHER if any(part in name for part in WEIGHTED) else origin
+        return _OTHER if name == "logit" or any(part in name for part in WEIGHTED) else origin
 
 
 def operation_name(function: Any) -> str:
