@@ -1,4 +1,4 @@
-"""Write docs/results.md from stored rows of `fusioncam benchmark`, or check that it is up to date.
+"""Write docs/results.md and its tables from stored rows of `fusioncam benchmark`, or check that they are up to date.
 
 python docs/results.py [--check]
 python docs/results.py NAME RUN... [--untimed RUN...]    # first store the rows of these runs, all of the same data
@@ -33,6 +33,7 @@ from fusioncam.report.tables.model import is_baseline, markdown
 
 ROOT = Path(__file__).parent
 PAGE = ROOT / "results.md"
+TABLES = ROOT / "results-tables.md"
 FIGURES = ROOT / "images" / "results"
 SECTIONS = {
     "paper": "The paper's experiments",
@@ -41,7 +42,7 @@ SECTIONS = {
     "ablation": "Ablation: the parts of Fusion-CAM",
     "multiscale-choice": "How the weights of finer layers were chosen",
 }
-# the answers over the runs of evidence.DATA, and what tables of these runs the page shows
+# the answers over the runs of evidence.DATA, and which tables of these runs are shown
 ANSWERS = ("fusion", "multiscale", "choice", "settings")
 FAMILY_PAGES = ("faithfulness", "localization", "cost", "aggregated-ranks")
 LISTS = ("models", "methods", "metrics")
@@ -50,38 +51,54 @@ HEAD = """\
 # Results
 
 """
+TABLES_HEAD = """\
+# Tables of the results
+
+The means, paired comparisons and costs behind [Results](results.md), which says what they show.
+
+"""
 FOOT = """\
-`docs/results.py` writes this page from the rows in `docs/results`. To measure such rows yourself, see
-[Run a benchmark](benchmark.md).
+`docs/results.py` writes this page and its [tables](results-tables.md) from the rows in `docs/results`.
+To measure such rows yourself, see [Run a benchmark](benchmark.md).
 """
 
 
-def page():
-    """Return the whole page as Markdown: the advice first, the answers over networks, then a section per run."""
-    texts = ["which-method", *(f"answers/{name}" for name in ANSWERS)]
-    answers = [filled((ROOT / "results" / f"{name}.md").read_text()) for name in texts]
-    stored = [name for name in evidence.DATA if (ROOT / "results" / name / "rows.parquet").exists()]
-    families = [family_section(name) for name in stored if name not in SECTIONS]
-    return "\n".join([HEAD + answers[0], *answers[1:], *families, *(starmap(section, SECTIONS.items())), FOOT])
+def texts():
+    """Return the text of each page: the answers with what each run shows, and the tables of the runs."""
+    names = ["which-method", *(f"answers/{name}" for name in ANSWERS)]
+    answers = [filled((ROOT / "results" / f"{name}.md").read_text()) for name in names]
+    titles = titles_of_runs()
+    return {
+        PAGE: "\n".join([HEAD + answers[0], *answers[1:], *starmap(findings, titles.items()), FOOT]),
+        TABLES: TABLES_HEAD + "\n".join(starmap(tables, titles.items())),
+    }
 
 
-def family_section(name):
-    """Return the section of a run over families of networks: its setting and the tables of means."""
-    findings = filled((ROOT / "results" / name / "findings.md").read_text())
-    shown = [table for table in pages(evidence.results(name)) if table.name in FAMILY_PAGES]
-    return section_of(f"Families of networks: {evidence.DATA[name]}", findings, shown)
+def titles_of_runs():
+    """Return the title of each stored run: those over families of networks first."""
+    families = {name: data for name, data in evidence.DATA.items() if name not in SECTIONS}
+    stored = [name for name in families if (ROOT / "results" / name / "rows.parquet").exists()]
+    return {name: f"Families of networks: {families[name]}" for name in stored} | SECTIONS
 
 
-def section(name, title):
-    """Return the section of a run: its findings, then its tables."""
-    findings = (ROOT / "results" / name / "findings.md").read_text()
-    return section_of(title, findings, pages(read_results(ROOT / "results" / name)))
+def findings(name, title):
+    """Return what a run shows, with a link to its tables."""
+    text = (ROOT / "results" / name / "findings.md").read_text()
+    text = text if name in SECTIONS else filled(text)
+    return f"## {title}\n\n{text}\n[Tables](results-tables.md#{anchor(title)})\n"
 
 
-def section_of(title, findings, tables):
-    """Return a section with tables two heading levels lower."""
-    text = "\n".join(map(markdown, tables))
-    return f"## {title}\n\n{findings}\n{re.sub('^#', '###', text, flags=re.MULTILINE)}"
+def anchor(title):
+    """Return the anchor of a heading, as the site and code hosts form it."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+def tables(name, title):
+    """Return the tables of a run, two heading levels lower; of runs over families those of FAMILY_PAGES."""
+    every = pages(read_results(ROOT / "results" / name))
+    shown = [table for table in every if name in SECTIONS or table.name in FAMILY_PAGES]
+    text = "\n".join(map(markdown, shown))
+    return f"## {title}\n\n{re.sub('^#', '###', text, flags=re.MULTILINE)}"
 
 
 def store(name, timed, untimed):
@@ -118,12 +135,13 @@ def rows_of(run, timed):
 def main():
     match sys.argv[1:]:
         case ["--check"]:
-            current = PAGE.exists() and PAGE.read_text() == page()
-            sys.exit(0 if current else "docs/results.md is out of date: run python docs/results.py")
+            changed = [page.name for page, text in texts().items() if not page.exists() or page.read_text() != text]
+            sys.exit(f"{' and '.join(changed)} out of date: run python docs/results.py" if changed else 0)
         case [name, *runs]:
             timed = list(takewhile("--untimed".__ne__, runs))
             store(name, [*map(Path, timed)], [*map(Path, runs[len(timed) + 1 :])])
-    PAGE.write_text(page())
+    for page, text in texts().items():
+        page.write_text(text)
     for name, figure in figures():
         (FIGURES / f"{name}.svg").write_bytes(render(figure, "svg"))
 

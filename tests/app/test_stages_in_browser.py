@@ -27,6 +27,11 @@ WATCH = """() => {
     };
     look();
 }"""
+# whether the content of a box fits into it
+FITS = """selector => {
+    const box = document.querySelector(selector);
+    return Math.max(box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight) <= 1;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +156,11 @@ def test_lists_of_images_and_stages_fit(browser, site, width):
         page = visitor.page
         page.set_input_files("#fc-several input[type=file]", [CAT, COFFEE])
         expect(page.locator("#fc-stages .thumbnail-item")).to_have_count(2)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        expect(page.locator("#fc-list .thumbnail-item")).to_have_count(2)
+        page.wait_for_function(f"document.documentElement.scrollWidth <= {width}")
         # the longest caption of usual networks
         page.locator("#fc-stages .caption-label").first.evaluate("label => { label.textContent = '112 x 112' }")
         for selector in ("#fc-list .grid-wrap", "#fc-stages .grid-wrap", "#fc-stages .caption-label"):
-            overflow = "box => [box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight]"
-            assert max(page.locator(selector).first.evaluate(overflow)) <= 1, selector
-        heatmap, choices = (page.locator(name).bounding_box()["y"] for name in ("#fc-view", "#fc-method"))
-        assert heatmap < choices
+            page.wait_for_function(FITS, arg=selector)  # thumbnails that are not loaded yet have another size
+        top = "document.querySelector('{}').getBoundingClientRect().top".format
+        page.wait_for_function(f"{top('#fc-view')} < {top('#fc-method')}")
