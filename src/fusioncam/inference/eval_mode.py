@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from fusioncam.inference.compiled_parts import CompiledPart, run_compiled, run_eagerly
 from fusioncam.inference.modules import all_modules
 from fusioncam.inference.whole_kernels import use_convolutions, use_products
 from fusioncam.utils.forks import new_in_child
@@ -19,10 +20,11 @@ from fusioncam.utils.forks import new_in_child
 
 @dataclass(frozen=True, eq=False)
 class _Changes:
-    """The modules whose training flags are cleared, the frozen parameters, and the convolutions that are products."""
+    """The modules whose training flags are cleared, the frozen parameters, and the modules that run otherwise."""
 
     training: list[nn.Module]
     trained: list[Tensor]
+    compiled: list[CompiledPart]
     convolutions: list[nn.Module]
 
     def undo(self) -> None:
@@ -31,6 +33,7 @@ class _Changes:
         for parameter in self.trained:
             parameter.requires_grad = True
         use_convolutions(self.convolutions)
+        run_compiled(self.compiled)
 
 
 def _no_locks() -> MutableMapping[object, threading.RLock]:
@@ -47,7 +50,7 @@ _changed: list[tuple[int, _Changes]] = []
 
 @contextmanager
 def exclusive_eval(network: nn.Module, *, grad: bool, frozen: bool = False) -> Iterator[None]:
-    """Lock the network for this thread, in evaluation mode, with or without gradients.
+    """Lock the network for this thread, in evaluation mode and not compiled, with or without gradients.
 
     With ``frozen`` no parameter requires a gradient, so that what is computed before a tensor that does has no graph.
     """
@@ -85,7 +88,7 @@ def _evaluating(modules: Sequence[nn.Module], frozen: bool) -> Iterator[None]:
     """Clear the training flag of every module, without calling ``eval``; undo that, and other changes, at the end."""
     # frozen TorchScript has no flags
     training = [module for module in modules if getattr(module, "training", False)]
-    changes = _Changes(training, _trained(modules) if frozen else [], [])
+    changes = _Changes(training, _trained(modules) if frozen else [], [], [])
     entry = (threading.get_ident(), changes)
     _changed.append(entry)
     try:
@@ -93,6 +96,7 @@ def _evaluating(modules: Sequence[nn.Module], frozen: bool) -> Iterator[None]:
             module.training = False
         for parameter in changes.trained:
             parameter.requires_grad = False
+        changes.compiled.extend(run_eagerly(modules))
         changes.convolutions.extend(use_products(modules))
         yield
     finally:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fusioncam.errors import FusionCamWarning
+from fusioncam.inference.compiled_parts import is_compiled
+from fusioncam.inference.modules import all_modules
 
 
 def replicate(network: nn.Module, count: int) -> Sequence[nn.Module]:
@@ -27,10 +29,8 @@ def replicate(network: nn.Module, count: int) -> Sequence[nn.Module]:
 
 
 def can_copy(network: nn.Module) -> bool:
-    """Return whether the network consists of Python modules and is not compiled."""
-    # by the name of its module, because importing PyTorch's compiler takes longer than explaining an image
-    compiled = any(kind.__module__.startswith("torch._dynamo.") for kind in type(network).__mro__)
-    return not (compiled or isinstance(network, torch.jit.ScriptModule))
+    """Return whether the network consists of Python modules, none of which ``torch.compile`` returned."""
+    return not (isinstance(network, torch.jit.ScriptModule) or any(map(is_compiled, all_modules(network))))
 
 
 def copy_sharing_parameters(network: nn.Module) -> nn.Module:
