@@ -8,6 +8,8 @@ from unittest.mock import patch
 
 import pytest
 
+from ports import free_port
+
 if TYPE_CHECKING:
     from fusioncam.app.session import Session
     from visitors import Visitor
@@ -20,7 +22,10 @@ def site(session: Session) -> Iterator[str]:
 
     from fusioncam.app import run_server
 
-    with patch.object(processing_utils, "save_pil_to_cache") as store, run_server(session) as address:
+    with (
+        patch.object(processing_utils, "save_pil_to_cache") as store,
+        run_server(session, port=free_port()) as address,
+    ):
         yield address
     store.assert_not_called()
 

@@ -14,6 +14,7 @@ import pytest
 from fusioncam.app import run_server
 from fusioncam.app.request_filter import MAX_BODY_BYTES
 from fusioncam.app.session import Session
+from ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -33,7 +34,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def site(folder) -> Iterator[str]:
     """Return the address of a page that is served."""
-    with run_server(Session.open(["samples:small"], device="cpu")) as address:
+    with run_server(Session.open(["samples:small"], device="cpu"), port=free_port()) as address:
         yield address
 
 

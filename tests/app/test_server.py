@@ -21,6 +21,7 @@ from fusioncam.app.files import MAX_BYTES
 from fusioncam.app.request_filter import MAX_BODY_BYTES
 from fusioncam.app.session import Session
 from fusioncam.errors import AddressError
+from ports import free_port
 from samples import CAT, COFFEE, LABELS, ROCKET, photo
 
 MODEL = "samples:small"
@@ -43,7 +44,7 @@ CROPS = [photo(path, (64 + 8 * n, 64)) for n in range(4) for path in (CAT, COFFE
 @pytest.fixture(scope="module")
 def site(session):
     """Return the address of a page that is served."""
-    with run_server(session) as address:
+    with run_server(session, port=free_port()) as address:
         yield address
 
 
@@ -173,12 +174,12 @@ def test_the_server_returns_no_file_of_its_own(site, path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", range(1, 8))
+@pytest.mark.parametrize("place", range(1, 9))
 @pytest.mark.parametrize("value", [None, 7, "x", [], {"a": [{"b": 1}]}, "../../etc/passwd"])
 def test_events_accept_any_values(site, capfd, place, value):
     """Invalid values are answered by a note, without a traceback."""
     path = {"path": upload_file(site, CAT), "meta": {"_type": "gradio.FileData"}}
-    data = [path, MODEL, "act", "fusion-cam", "0", 0.6, "turbo", 10]
+    data = [path, MODEL, "act", "fusion-cam", "0", 0.6, "turbo", [], 10]
     data[place] = value
     config = httpx.get(f"{site}config", timeout=60).json()
     own = (one for one in config["dependencies"] if one["api_visibility"] == "private")
@@ -186,7 +187,7 @@ def test_events_accept_any_values(site, capfd, place, value):
     ended = send_event(site, event, data)
 
     assert ended["success"]
-    fine = (place, value) in ((2, None), (4, None), (7, 7), (7, None))
+    fine = (place, value) in ((2, None), (4, None), (7, []), (8, 7), (8, None))
     assert ("fc-note" in ended["output"]["data"][0]) != fine
     assert html.SERVER_ERROR not in ended["output"]["data"][0]
     assert "Traceback" not in capfd.readouterr().err
@@ -245,7 +246,7 @@ def test_the_page_loads_nothing_from_other_servers(site):
 @pytest.mark.slow
 def test_uploads_are_deleted_when_the_server_stops(session):
     """Their folder is readable by its owner only."""
-    with run_server(session) as address:
+    with run_server(session, port=free_port()) as address:
         path = Path(upload_file(address, CAT))
         root = next(one for one in path.parents if one.name.startswith("fusioncam-"))
         assert path.exists()

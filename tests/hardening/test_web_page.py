@@ -28,6 +28,7 @@ from fusioncam.app.routes import is_offered
 from fusioncam.app.session import Session
 from fusioncam.errors import AddressError
 from fusioncam.utils.addresses import require_own_address
+from ports import free_port
 from samples import CAT
 
 JOIN = "/gradio_api/queue/join"
@@ -188,7 +189,7 @@ def test_marks_of_files_are_removed():
 @pytest.fixture(scope="module")
 def site():
     """Return the address of a page that is served."""
-    with run_server(Session.open(["samples:small"], device="cpu")) as address:
+    with run_server(Session.open(["samples:small"], device="cpu"), port=free_port()) as address:
         yield address
 
 

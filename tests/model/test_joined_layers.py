@@ -39,6 +39,12 @@ def in_place(net, x, maps):
     return maps
 
 
+def with_token(x, tokens):
+    """Put the mean of maps as one more token in front of tokens ``(N, T, C)`` or ``(T, N, C)``."""
+    token = x.mean((2, 3))[:, None]
+    return torch.cat([token, tokens], 1) if len(tokens) == len(x) else torch.cat([token.transpose(0, 1), tokens])
+
+
 JOINS = {
     "add": (lambda net, x, maps: x + maps, "add", 8),
     "after relu": (lambda net, x, maps: x + F.relu(maps), "add", 8),
@@ -70,11 +76,13 @@ def test_a_part_of_a_sum_is_reported(kind):
         lambda net, x, maps: maps * x.mean((2, 3), keepdim=True).sigmoid(),
         lambda net, x, maps: torch.cat([maps.relu()[:, :4], maps[:, 4:]], 1),
         lambda net, x, maps: x + F.conv2d(maps, net.other.weight, padding=1),
+        lambda net, x, maps: with_token(x, maps.flatten(2).mT).mT[..., None],
+        lambda net, x, maps: with_token(x, maps.flatten(2).mT.transpose(0, 1)).permute(1, 2, 0)[..., None],
     ],
-    ids=["nothing", "constant", "itself", "parameter", "gate", "its parts", "another layer"],
+    ids=["nothing", "constant", "itself", "parameter", "gate", "its parts", "another layer", "token", "token first"],
 )
 def test_other_operations_are_not(join):
-    """Constants, weights of channels, the layer itself, and later layers that no module computes."""
+    """Constants, weights of channels, the layer itself, later layers that no module computes, and class tokens."""
     assert fc.ExplainedModel(Flat(join)).layer_for(X) == "last"
 
 

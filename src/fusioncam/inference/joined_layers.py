@@ -36,7 +36,7 @@ class FollowedLayer(TorchDispatchMode):  # type: ignore[no-untyped-call] # of to
         of_layer = [one for one in given if address(one) in self._of_layer]
         others = [one for one in given if address(one) in self._of_image.difference(self._of_layer)]
         result, name = function(*args, **(kwargs or {})), operation_name(function)
-        if name in JOINS and of_layer and any(one.shape[2:] == of_layer[0].shape[2:] for one in others):
+        if name in JOINS and of_layer and any(_has_sides_of(of_layer[0], one) for one in others):
             self.joined_by = self.joined_by or name
         follows = bool(of_layer) and not any(part in name for part in WEIGHTED)
         for tensor in tensors_of(result):
@@ -45,6 +45,12 @@ class FollowedLayer(TorchDispatchMode):  # type: ignore[no-untyped-call] # of to
             _set(self._of_layer, address(tensor), same_size or is_view)
             _set(self._of_image, address(tensor), bool(of_layer or others))
         return result
+
+
+def _has_sides_of(maps: Tensor, one: Tensor) -> bool:
+    """Return whether a tensor has a value at each location of maps ``(N, C, ...)`` or tokens ``(N, T, C)``."""
+    sides = slice(2, None) if maps.ndim > 3 else slice(2)
+    return one.ndim == maps.ndim and one.shape[sides] == maps.shape[sides]
 
 
 def _set(addresses: set[int], one: int, included: bool) -> None:
