@@ -84,6 +84,22 @@ def visiting(browser, site: str, *, script: str = "", **settings: object) -> Ite
         context.close()
 
 
+def wait_until_loaded(page, selector: str) -> None:
+    """Wait until an image is loaded: before, it has no size."""
+    page.wait_for_function("selector => document.querySelector(selector)?.naturalWidth > 0", arg=selector)
+
+
+def wait_until_it_fits(page, selector: str) -> None:
+    """Wait until the content of a box fits into it."""
+    page.wait_for_function(
+        """selector => {
+            const box = document.querySelector(selector);
+            return Math.max(box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight) <= 1;
+        }""",
+        arg=selector,
+    )
+
+
 def is_foreign(url: str, home: str) -> bool:
     """Return whether a request goes to another server than the page's."""
     return not url.startswith((home, "data:", "blob:"))

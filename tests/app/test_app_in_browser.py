@@ -11,7 +11,7 @@ import torch
 
 from fusioncam.app.session import Session
 from samples import CAT, COFFEE, ROCKET, photo
-from visitors import expect, visiting
+from visitors import expect, visiting, wait_until_it_fits, wait_until_loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
@@ -37,7 +37,7 @@ def test_an_image_is_explained_and_checked(visitor, session):
 
     names = [one.name for one in session.predict_classes(photo(), MODEL)]
     assert [line.split(" · ")[0] for line in page.locator("#fc-class label").all_inner_texts()] == names
-    assert page.locator("#fc-view img").evaluate("image => image.naturalWidth") > 0
+    wait_until_loaded(page, "#fc-view img")
     visitor.wait_for(f"{names[0]} ")
     assert visitor.wait_for_card() in ("good", "mixed", "poor")
     assert page.locator(".fc-card .question").count() == 6
@@ -76,7 +76,7 @@ def test_theta_changes_the_fusion_in_four_passes(visitor, session, tmp_path):
     visitor.wait_for("4 passes")
     visitor.wait_for_card()
     theta = float(visitor.page.locator("#fc-theta input[type=range]").input_value())
-    assert visitor.page.locator("#fc-view img").get_attribute("src") != before
+    expect(visitor.page.locator("#fc-view img")).not_to_have_attribute("src", before)
     assert 60 <= theta <= 80
 
     archive = visitor.download()
@@ -280,9 +280,8 @@ def test_the_page_fits(browser, site, tmp_path, width, scheme):
         visitor.wait_for_card()
         visitor.page.click("#fc-compare")
         expect(visitor.page.locator("#fc-gallery .thumbnail-item img")).to_have_count(3)
-        assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width
-        gallery = visitor.page.locator("#fc-gallery .grid-wrap")
-        assert gallery.evaluate("box => box.scrollHeight - box.clientHeight") <= 1
+        visitor.page.wait_for_function(f"document.documentElement.scrollWidth <= {width}")
+        wait_until_it_fits(visitor.page, "#fc-gallery .grid-wrap")
         texts = ".fc-head p", ".fc-facts p:last-child", ".fc-card .trust > p", ".fc-card .level", ".fc-foot"
         for selector in texts:
             assert visitor.page.locator(selector).first.evaluate(CONTRAST) >= 4.5, selector

@@ -15,6 +15,7 @@ from fusioncam.app import run_server
 from fusioncam.app.request_filter import MAX_BODY_BYTES
 from fusioncam.app.session import Session
 from ports import free_port
+from visitors import wait_until_loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -72,7 +73,7 @@ def test_camera_frames_are_explained_and_not_kept(page, site, folder):
     expect(view).to_be_visible()
     first = view.get_attribute("src")
     page.wait_for_function("before => document.querySelector('img.fc-frame')?.src != before", arg=first)
-    assert view.evaluate("image => image.naturalWidth") > 0
+    wait_until_loaded(page, "img.fc-frame")
     expect(page.locator("#fc-camera-view .fc-facts")).to_contain_text("fusion-cam(budget=16) at act")
 
     page.click("#fc-camera .capture-button")  # stop

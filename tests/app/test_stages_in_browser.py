@@ -13,7 +13,7 @@ from fusioncam.app import session as session_module
 from fusioncam.app.session import Session
 from fusioncam.explanations.explanation import Explanation
 from samples import CAT, COFFEE
-from visitors import expect, visiting
+from visitors import expect, visiting, wait_until_it_fits
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
@@ -26,11 +26,6 @@ WATCH = """() => {
         requestAnimationFrame(look);
     };
     look();
-}"""
-# whether the content of a box fits into it
-FITS = """selector => {
-    const box = document.querySelector(selector);
-    return Math.max(box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight) <= 1;
 }"""
 
 
@@ -161,6 +156,6 @@ def test_lists_of_images_and_stages_fit(browser, site, width):
         # the longest caption of usual networks
         page.locator("#fc-stages .caption-label").first.evaluate("label => { label.textContent = '112 x 112' }")
         for selector in ("#fc-list .grid-wrap", "#fc-stages .grid-wrap", "#fc-stages .caption-label"):
-            page.wait_for_function(FITS, arg=selector)  # thumbnails that are not loaded yet have another size
+            wait_until_it_fits(page, selector)
         top = "document.querySelector('{}').getBoundingClientRect().top".format
         page.wait_for_function(f"{top('#fc-view')} < {top('#fc-method')}")
