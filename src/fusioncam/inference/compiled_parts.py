@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,9 @@ class CompiledPart:
 
 def is_compiled(module: nn.Module) -> bool:
     """Return whether a module is what ``torch.compile(module)`` returns."""
-    # by the name of its class, because importing PyTorch's compiler takes longer than explaining an image
-    return any(kind.__module__.startswith("torch._dynamo.") for kind in type(module).__mro__)
+    # not imported here, because importing PyTorch's compiler takes longer than explaining an image
+    compiler = sys.modules.get("torch._dynamo.eval_frame")
+    return compiler is not None and isinstance(module, compiler.OptimizedModule)
 
 
 def run_eagerly(modules: Iterable[nn.Module]) -> list[CompiledPart]:

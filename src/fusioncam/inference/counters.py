@@ -50,7 +50,7 @@ class PassCost:
 
 @dataclass(eq=False)  # compared and hashed by identity
 class CostLedger:
-    """The cost of a block, and the ledgers of the memoised results that it used, whether computed or read back."""
+    """The cost of a block, and those of the memoised results that it used, whether computed or read back."""
 
     own: PassCost = field(default_factory=PassCost)
     parts: list[CostLedger] = field(default_factory=list)
