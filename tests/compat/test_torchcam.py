@@ -79,6 +79,18 @@ def test_several_layers_are_fused():
     assert extractor.fuse_cams(cams, (4, 4)).shape == (2, 4, 4)
 
 
+def test_refined_methods_take_their_settings():
+    """They are those of the base method."""
+    problem, found = problem_of("curved"), []
+    for gamma in (0, 0.9):
+        settings = {"base_method": methods.FinerCAM, "gamma": gamma}
+        with methods.RefineCAM(problem.network, "features", **settings) as extractor:
+            problem.network(problem.x)
+            found += extractor(0)
+
+    assert max_difference(found[1], found[0]) > 0.01
+
+
 def test_targets_may_be_callables(network):
     """One for all images, or one per image."""
     with methods.GradCAM(network, "layer4") as extractor:
@@ -121,5 +133,6 @@ def test_overlays_show_heatmaps_as_they_are():
     assert colours[-1, -1].argmax() == 0
     with pytest.raises(FusionCamError, match="below 1, got 1"):
         overlay_mask(photo, heatmap, alpha=1)
-    with pytest.raises(FusionCamError, match="two PIL images"):
-        overlay_mask(photo, np.zeros(3))
+    for no_heatmap in (np.zeros(3), photo.convert("L")):
+        with pytest.raises(FusionCamError, match="two PIL images, the second of mode 'F'"):
+            overlay_mask(photo, no_heatmap)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
-from typing import Any, ClassVar
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,8 @@ from fusioncam.functional.heatmaps import minmax, upsample
 from fusioncam.inference.hooks import InputMemory
 from fusioncam.inference.layer_names import layer_name
 from fusioncam.inference.settings import Speed
+from fusioncam.methods.base import Method
 from fusioncam.model.explained_model import ExplainedModel
-
-Layers = nn.Module | str | Sequence[nn.Module | str] | None
 
 # torch-cam's names of settings, and ours
 _SETTINGS = {"num_samples": "samples", "std": "std", "gamma": "gamma", "num_references": "references"}
@@ -26,25 +26,25 @@ _SETTINGS = {"num_samples": "samples", "std": "std", "gamma": "gamma", "num_refe
 _IGNORED = {"input_shape", "enable_hooks", "fc_layer", "prefix_tokens", "grid_shape", "score_projection"}
 
 
-class _CAM:
+class _CAM(AbstractContextManager["_CAM"]):
     """Heatmaps ``(N, H, W)`` in [0, 1] of the input of the network's last pass, a list with one per layer."""
 
-    method: ClassVar[Any]
+    method: Method
 
     def __init__(
         self,
         model: nn.Module,
-        target_layer: Layers = None,
+        target_layer: nn.Module | str | Sequence[nn.Module | str] | None = None,
         *,
         batch_size: int | None = None,
         reshape_transform: Callable[[Any], Tensor] | None = None,
         **settings: Any,
     ) -> None:
-        self.model, self._reshape = model, reshape_transform
+        self.model = model
         listed = target_layer if isinstance(target_layer, (list, tuple)) else [target_layer]
         self.target_names = [layer_name(model, layer) for layer in listed if layer is not None]
-        self._speed = Speed(chunk=batch_size)
-        self._method = _with_settings(self.method, settings)
+        self.method = _with_settings(self.method, settings)
+        self._reading: dict[str, Any] = {"reshape": reshape_transform, "speed": Speed(chunk=batch_size)}
         self._memory = InputMemory(model)
 
     def __call__(
@@ -64,22 +64,18 @@ class _CAM:
         if x is None:
             raise MethodError("the network has not run since the extractor was created: call model(x) first")
         with self._memory.paused():
-            return [self._method(model, x, target) for model, target in self._models(class_idx, targets, len(x))]
+            return [self._heatmaps(layer, x, class_idx, targets) for layer in self.target_names or (None,)]
 
-    def _models(self, class_idx: Any, targets: Any, images: int) -> list[tuple[ExplainedModel, Any]]:
-        settings: dict[str, Any] = {"reshape": self._reshape, "speed": self._speed}
-        layers: list[Any] = [self.model.get_submodule(name) for name in self.target_names] or [None]
+    def _heatmaps(self, layer: str | None, x: Tensor, target: Any, targets: Any) -> Tensor:
         if targets is None:
-            return [(ExplainedModel(self.model, layer, **settings), class_idx) for layer in layers]
-        chosen = require_targets(targets, images)
-        return [target_columns(self.model, chosen, layer=layer, **settings) for layer in layers]
+            model = ExplainedModel(self.model, layer, **self._reading)
+        else:
+            model, target = target_columns(self.model, require_targets(targets, len(x)), layer=layer, **self._reading)
+        return self.method(model, x, target)
 
     def remove_hooks(self) -> None:
         """Stop remembering the input of the network."""
         self._memory.remove()
-
-    def __enter__(self) -> Any:
-        return self
 
     def __exit__(self, *error: object) -> None:
         """Remove the hook; an error inside the block is raised."""
@@ -95,13 +91,11 @@ class _CAM:
 
 
 def _with_settings(method: Any, settings: dict[str, Any]) -> Any:
-    known = {field.name for field in fields(method)}
-    changes = {}
-    for name in settings.keys() - _IGNORED:
-        if _SETTINGS.get(name) not in known:
+    given = sorted(settings.keys() - _IGNORED)
+    for name in given:
+        if not hasattr(method, _SETTINGS.get(name, "")):
             raise SettingError(f"{type(method).__name__} has no setting '{name}': see its class in fusioncam.methods")
-        changes[_SETTINGS[name]] = settings[name]
-    return replace(method, **changes)
+    return replace(method, **{_SETTINGS[name]: settings[name] for name in given})
 
 
 def _extractor(name: str, method: Any) -> type[_CAM]:
@@ -124,13 +118,9 @@ LeGrad = _extractor("LeGrad", methods.LeGrad())
 class RefineCAM(_CAM):
     """RefineCAM: the product of the heatmaps of ``base_method`` at several layers, in a list of one."""
 
-    method = methods.GradCAMPlusPlus()
-
-    def __init__(
-        self, model: nn.Module, target_layer: Layers, *, base_method: type[_CAM] = GradCAMpp, **settings: Any
-    ) -> None:
-        super().__init__(model, target_layer, **settings)
-        self._method = base_method.method
+    def __init__(self, *args: Any, base_method: type[_CAM] = GradCAMpp, **settings: Any) -> None:
+        self.method = base_method.method
+        super().__init__(*args, **settings)
 
     def __call__(self, *args: Any, **kwargs: Any) -> list[Tensor]:
         """Return the product of the layers' heatmaps."""
