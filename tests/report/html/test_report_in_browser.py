@@ -21,7 +21,8 @@ MARKUP_NAME = '<img src=x onerror=alert(1)>"&.png'
 METHODS = ("grad-cam", "fusion-cam")
 BENCHMARKED = (*METHODS, "score-cam", "ones")
 TEXTS = "elements => elements.map(element => element.textContent)"
-TIPS = "bars => bars.map(bar => bar.dataset.tip)"
+POINTS = "box => echarts.getInstanceByDom(box).getOption().series[0].data"
+PIXEL = "(box, point) => echarts.getInstanceByDom(box).convertToPixel({gridIndex: 0}, point)"
 PAPER = {"light": (251, 250, 248), "dark": (21, 23, 26)}
 
 
@@ -338,10 +339,11 @@ def test_a_row_and_a_dot_open_their_image(opened):
     assert visible_texts(page, "#compare-title") == ["17.png"]
 
     page = opened("benchmark")
-    dot = page.locator("#charts .dot").nth(3)
-    dot.hover()
-    assert visible_texts(page, "#tip")[0].startswith("3.png\n")
-    dot.click()
+    points = page.locator("#charts .chart").nth(1)
+    position = place_of(points, [VALUES["grad-cam"]["3.png"], VALUES["fusion-cam"]["3.png"]])
+    points.hover(position=position)
+    assert page.locator("#charts .chart-tip").nth(1).inner_text().startswith("3.png\n")
+    points.click(position=position)
     assert visible_texts(page, "#compare-title") == ["3.png"]
     page.keyboard.press("Escape")
     page.get_by_text("All values of this metric").click()
@@ -356,30 +358,43 @@ def test_two_methods_are_compared_image_by_image(opened):
     wins = sum(second[name] > first[name] for name in first)
     sentence = f"fusion-cam is better on {wins} of 14 images, grad-cam on {14 - wins}"
     assert page.locator("#pairs").inner_text().startswith(sentence)
-    counts = [int(tip.split(": ")[1].split()[0]) for tip in page.locator("#charts .bar").evaluate_all(TIPS)]
-    assert sum(counts) == 14
+    differences, points = page.locator("#charts .chart").all()
+    bars = differences.evaluate(POINTS)
+    largest = max(abs(second[name] - first[name]) for name in first)
+    assert sum(count for _, count in bars) == 14
+    assert bars[-1][0] + bars[0][0] == pytest.approx(0)
+    assert bars[-1][0] * len(bars) / (len(bars) - 1) == pytest.approx(largest, rel=1e-4)
+    tallest = max(bars, key=lambda bar: bar[1])
+    differences.hover(position=place_of(differences, [tallest[0], tallest[1] / 2]))
+    assert f": {tallest[1]} of 14 images" in page.locator("#charts .chart-tip").first.inner_text()
 
     page.locator("#search").fill("3.png")
-    assert page.locator("#charts .dot").count() == 2
-    ticks = page.locator("#charts svg").first.locator("text[text-anchor=end]").evaluate_all(TEXTS)
+    assert len(points.evaluate(POINTS)) == 2
+    ticks = differences.locator("text[text-anchor=end]").evaluate_all(TEXTS)
     assert ticks == ["0", "1"]  # two images are not counted in halves
     page.locator("#values select").nth(1).select_option("score-cam")
     assert "score-cam" in page.locator("#pairs").inner_text()
+    assert page.locator("#charts figcaption").first.inner_text() == "insertion: fusion-cam minus score-cam"
+    assert differences.get_attribute("role") == "img"
+    assert "fusion-cam minus score-cam" in differences.get_attribute("aria-label")
+    page.locator("#search").fill("no such name")
+    assert not differences.is_visible()
 
 
 def test_curves_show_values_beside_the_pointer(opened):
     """The mean of each method at the pointer, the highest first; a click on a name highlights it."""
     page = opened("benchmark")
-    plot = page.locator(".curves .plot rect").first
-    plot.hover()
-    lines = page.locator("#tip").inner_text().split("\n")
+    plot = page.locator(".curves .chart").first
+    plot.hover(position=place_of(plot, [0.5, 0.5]))
+    lines = page.locator(".curves .chart-tip").first.inner_text().split("\n")
     assert lines[0] == "share of pixels shown: 0.5"
     assert sorted(line.split()[1] for line in lines[1:]) == ["fusion-cam", "grad-cam", "ones", "score-cam"]
     button = page.locator(".curves .legend button", has_text="ones")
     assert button.get_attribute("aria-pressed") == "true"
     button.click()
     assert button.get_attribute("aria-pressed") == "false"
-    assert page.locator(".curves .series").count() == 4
+    assert page.locator(".curves .chart").first.locator('path[stroke="var(--series)"]').count() == 1
+    assert page.locator(".curves .chart").first.locator('path[stroke^="var(--series-"]').count() == 3
 
     page = opened()
     page.locator("#gallery .trust:visible summary").first.click()
@@ -483,6 +498,12 @@ def test_page_prints(opened):
     assert page.locator(".fine li").first.is_visible()
     assert colour(page, "background-color") == (255, 255, 255)
     assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def place_of(chart, point):
+    """Return where a point of a chart is within its box, in pixels."""
+    x, y = chart.evaluate(PIXEL, point)
+    return {"x": x, "y": y}
 
 
 def pixel(locator, x, y):

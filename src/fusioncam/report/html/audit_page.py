@@ -22,8 +22,8 @@ from fusioncam.report.html.page_model import Facts, count_of, format_facts
 from fusioncam.report.html.writer import write_template
 from fusioncam.report.tables.model import Table
 
-_SCRIPTS = ("base.js", "tables.js", "audit.js")
-_STYLES = ("report.css", "audit.css")
+_SCRIPT = ("templates/base.js", "templates/tables.js", "templates/audit.js")
+_STYLES = ("templates/report.css", "templates/audit.css")
 _FINER = 8  # pixels of a drawn map for each cell
 
 
@@ -113,7 +113,7 @@ def write_audit_page(folder: Path, path: Path) -> Path:
     words = {"heat": heat, "removal": removal, "share": share, "thumbnails": THUMBNAILS}
     maps = {"map_uri": map_uri, "difference_uri": difference_uri, "outline": outline}
     page = AuditPage(stored, PageImages(stored, folder))
-    return write_template("audit.html", _SCRIPTS, _STYLES, path, page=page, **words, **maps)
+    return write_template("audit.html", (_SCRIPT,), _STYLES, path, page=page, **words, **maps)
 
 
 # -- maps of classes -------------------------------------------------------------------------------------------------

@@ -232,6 +232,11 @@ class ReportPage:
     row_links: tuple[RowLink, ...] = ()
     curves: tuple[CurveSet, ...] = ()
 
+    @property
+    def has_charts(self) -> bool:
+        """Whether the page's script draws charts."""
+        return bool(self.curves or (self.gallery and self.gallery.compares_methods))
+
 
 def preferred_method(methods: Iterable[str], reference: str | None = None) -> str:
     """Return the method to show first: the reference, else Fusion-CAM or its first variant, else the first.

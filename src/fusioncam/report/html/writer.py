@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from fusioncam.report.html.page_model import ReportPage
 from fusioncam.utils.files import atomic_write
 
 _TEMPLATES = "templates"
-_SCRIPTS = ("base.js", "tables.js", "gallery.js", "compare.js", "charts.js", "values.js")  # one script, in this order
+_LIBRARY = ("vendor/echarts.js",)
+_PARTS = ("base", "tables", "gallery", "compare", "charts", "values", "cards", "start")  # in this order
+_SCRIPT = tuple(f"templates/{name}.js" for name in _PARTS)
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
 _NUMBER = re.compile(r"[+-]?\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
 
@@ -28,15 +30,18 @@ def write_page(page: ReportPage, path: Path) -> Path:
 
     Raises :class:`fusioncam.errors.OutputError` if the file cannot be written, or exists and is not a report.
     """
-    return write_template("report.html", _SCRIPTS, ("report.css",), path, report=page)
+    scripts = (_LIBRARY, _SCRIPT) if page.has_charts else (_SCRIPT,)
+    return write_template("report.html", scripts, ("templates/report.css",), path, report=page)
 
 
-def write_template(name: str, scripts: Sequence[str], styles: Sequence[str], path: Path, **content: object) -> Path:
-    """Write a template with its scripts, styles and content to a file, as :func:`write_page` does."""
-    script, style = ("\n".join(map(_read_asset, assets)) for assets in (scripts, styles))
+def write_template(
+    name: str, scripts: Sequence[Sequence[str]], styles: Sequence[str], path: Path, **content: object
+) -> Path:
+    """Write a template with its scripts, each joined from files, styles and content, as :func:`write_page` does."""
+    joined, style = [_join(script) for script in scripts], _join(styles)
     template = _environment().get_template(name)
-    policy = content_security_policy(script)
-    parts = template.generate(script=Markup(script), style=Markup(style), policy=policy, **content)
+    policy = content_security_policy(joined)
+    parts = template.generate(scripts=joined, style=style, policy=policy, **content)
     _require_replaceable(path)
     with atomic_write(path) as file:
         for part in parts:
@@ -44,10 +49,10 @@ def write_template(name: str, scripts: Sequence[str], styles: Sequence[str], pat
     return path
 
 
-def content_security_policy(script: str) -> str:
-    """Return the policy of the page: images within the file, this one script, and nothing from outside."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"{_POLICY}{digest}'"
+def content_security_policy(scripts: Iterable[str]) -> str:
+    """Return the policy of the page: images within the file, these scripts, and nothing from outside."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    return _POLICY + "' 'sha256-".join(digests) + "'"
 
 
 def _require_replaceable(path: Path) -> None:
@@ -94,8 +99,8 @@ def _rounded(value: object) -> object:
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
-def _read_asset(name: str) -> str:
-    return (files(__package__) / _TEMPLATES / name).read_text(encoding="utf-8")
+def _join(names: Sequence[str]) -> Markup:
+    return Markup("\n".join((files(__package__) / name).read_text(encoding="utf-8") for name in names))
 
 
 def _environment() -> Environment:

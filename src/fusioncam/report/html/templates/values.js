@@ -30,10 +30,14 @@ function showValues(found) {
   const { name } = measures[measure];
   find("#pairs").textContent = points.length
     ? describePairs(points, measures[measure], methods) : "No image has a value of both methods.";
-  find("#charts").replaceChildren(...(points.length ? [
-    drawHistogram(points.map(({ x, y }) => y - x), `${name}: ${methods[1]} minus ${methods[0]}`),
-    drawScatter(points, `${methods[0]}`, `${methods[1]}`, ({ image }) => openComparison(image, methods[1])),
-  ] : []));
+  find("#charts").hidden = !points.length;
+  if (points.length) {
+    const [differences, pairs] = findAll("#charts .chart");
+    const title = `${name}: ${methods[1]} minus ${methods[0]}`;
+    find("#charts figcaption").textContent = title;
+    drawHistogram(differences, points.map(({ x, y }) => y - x), title);
+    drawScatter(pairs, points, ...methods, ({ image }) => openComparison(image, methods[1]));
+  }
   showValueTable(found, measure);
 }
 
@@ -64,7 +68,7 @@ function createValueRow(image, measure, methods) {
 function showCurves(box) {
   const set = JSON.parse(box.dataset.curves);
   const picked = JSON.parse(box.dataset.highlighted);
-  const draw = () => find(".plot", box).replaceChildren(drawCurves(set, picked));
+  const draw = () => drawCurves(find(".chart", box), set, picked);
   const legend = Object.keys(set.means).map((method) => {
     const button = createElement("button", { type: "button", textContent: method });
     const mark = () => {
@@ -89,41 +93,3 @@ function showCurves(box) {
   find(".legend", box).replaceChildren(...legend);
   draw();
 }
-
-// the curves of trust cards, whose vertical axes end at the largest value
-addEventListener("pointerover", (event) => {
-  const svg = event.target instanceof Element ? event.target.closest(".curve > svg") : null;
-  if (!svg || svg.tipOf) return;
-  const caption = find("figcaption", svg.parentElement);
-  const top = Number(/0 to ([\d.e-]+)/.exec(caption.textContent)?.[1] ?? 1);
-  const names = findAll(".key", caption).map((key) => key.textContent.trim());
-  const lines = findAll("polyline", svg).map((line) => line.getAttribute("points").split(" ").map(
-    (point) => top * (1 - Number(point.split(",")[1]) / 72),
-  ));
-  svg.dataset.tip = "";
-  svg.tipOf = ({ clientX }) => {
-    const { left, width } = svg.getBoundingClientRect();
-    const share = Math.min(1, Math.max(0, (clientX - left) / width));
-    const rows = lines.map((line, index) => {
-      return `${printNumber(line[Math.round(share * (line.length - 1))])}  ${names[index]}`;
-    });
-    return [`${Math.round(100 * share)} % of the axis`, ...rows].join("\n");
-  };
-});
-
-// -- start ------------------------------------------------------------------------------------------------------------
-
-if (gallery) {
-  connectTools();
-  connectDialog();
-  pairChoices.forEach((select) => select.addEventListener("change", () => showValues(images.filter(isFound))));
-  nameOrders();
-  showPage();
-}
-findAll(".curves").forEach(showCurves);
-findAll("tr[data-item]").forEach((row) => row.addEventListener("click", () => {
-  openComparison(images[Number(row.dataset.item)], row.dataset.method);
-}));
-
-// print everything that is folded, except for the figures of trust cards
-addEventListener("beforeprint", () => findAll("details:not(.figures)").forEach((part) => { part.open = true; }));
