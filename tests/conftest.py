@@ -74,7 +74,8 @@ def browser():
         assert not os.environ.get("FUSIONCAM_REQUIRE_BROWSER"), "no chromium on the path"
         pytest.skip("no chromium on the path")
     with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # seconds on an idle machine, more on a busy one
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"], timeout=120_000)
         yield started
         started.close()
 

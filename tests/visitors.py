@@ -14,6 +14,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 
 TIMEOUT = 120_000  # milliseconds, for busy machines
+expect.set_options(timeout=TIMEOUT)
 
 
 @dataclass
@@ -44,15 +45,28 @@ class Visitor:
 
     def drag_theta(self, theta: int) -> None:
         """Drag theta with the mouse to about this value."""
+        wait_until_loaded(self.page, "#fc-view img")  # it moves the slider
         slider = self.page.locator("#fc-theta input[type=range]")
-        slider.scroll_into_view_if_needed()
-        box = slider.bounding_box()
-        middle = box["y"] + box["height"] / 2
         start = float(slider.input_value())
-        self.page.mouse.move(box["x"] + box["width"] * start / 100, middle)
+        self._point_at(slider, start)
         self.page.mouse.down()
-        self.page.mouse.move(box["x"] + box["width"] * theta / 100, middle, steps=4)
+        for share in (0.5, 1):
+            self._point_at(slider, start + share * (theta - start))
         self.page.mouse.up()
+
+    def _point_at(self, slider: object, percent: float) -> None:
+        """Move the mouse to a position of a slider, as soon as the slider itself no longer moves."""
+        box = slider.bounding_box()
+        slider.hover(position={"x": box["width"] * percent / 100, "y": box["height"] / 2})
+
+    @contextmanager
+    def expecting_another_heatmap(self) -> Iterator[None]:
+        """Wait at the end of the block until another heatmap is shown, and loaded."""
+        heatmap = self.page.locator("#fc-view img")
+        before = heatmap.get_attribute("src")
+        yield
+        expect(heatmap).not_to_have_attribute("src", before)
+        wait_until_loaded(self.page, "#fc-view img")
 
     def download(self) -> zipfile.ZipFile:
         """Click on download and open the file."""
@@ -67,7 +81,6 @@ def visiting(browser, site: str, *, script: str = "", **settings: object) -> Ite
     context = browser.new_context(**settings)
     context.add_init_script(script)
     context.set_default_timeout(TIMEOUT)
-    expect.set_options(timeout=TIMEOUT)
     visitor = Visitor(context.new_page(), site)
     page = visitor.page
     page.on("console", lambda message: visitor.errors.append(message.text) if message.type == "error" else None)
@@ -85,8 +98,14 @@ def visiting(browser, site: str, *, script: str = "", **settings: object) -> Ite
 
 
 def wait_until_loaded(page, selector: str) -> None:
-    """Wait until an image is loaded: before, it has no size."""
-    page.wait_for_function("selector => document.querySelector(selector)?.naturalWidth > 0", arg=selector)
+    """Wait until the images of a selector are loaded, at least one: before, they have no size."""
+    page.wait_for_function(
+        """selector => {
+            const images = [...document.querySelectorAll(selector)];
+            return images.length > 0 && images.every(one => one.complete && one.naturalWidth > 0);
+        }""",
+        arg=selector,
+    )
 
 
 def wait_until_it_fits(page, selector: str) -> None:

@@ -15,13 +15,10 @@ from fusioncam.app import run_server
 from fusioncam.app.request_filter import MAX_BODY_BYTES
 from fusioncam.app.session import Session
 from ports import free_port
-from visitors import wait_until_loaded
+from visitors import TIMEOUT, expect, wait_until_loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
-sync_api = pytest.importorskip("playwright.sync_api")
-expect = sync_api.expect
 
-TIMEOUT = 120_000  # milliseconds, for busy machines
 FAKE = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 
@@ -42,10 +39,9 @@ def site(folder) -> Iterator[str]:
 @pytest.fixture
 def page(browser, site: str) -> Iterator[object]:
     """Open the page in a browser whose camera shows a moving pattern."""
-    started = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=FAKE)
+    started = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=FAKE, timeout=TIMEOUT)
     context = started.new_context(permissions=["camera"])
     context.set_default_timeout(TIMEOUT)
-    expect.set_options(timeout=TIMEOUT)
     page, page_errors = context.new_page(), []
     page.on("pageerror", lambda error: page_errors.append(str(error)))
     page.goto(site)
@@ -59,9 +55,19 @@ def images_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.suffix in (".jpg", ".jpeg", ".png", ".webp")]
 
 
-def test_camera_frames_are_explained_and_not_kept(page, site, folder):
+def test_camera_frames_are_explained_and_not_kept(page, site, folder, monkeypatch):
     """Heatmaps follow the camera until it is stopped; no frame is stored, and requests stay small."""
     sizes: list[int] = []
+    begun, ended, explain = [], [], Session.explain_frame
+
+    def counting(*args):
+        begun.append(args)
+        try:
+            return explain(*args)
+        finally:
+            ended.append(args)
+
+    monkeypatch.setattr(Session, "explain_frame", counting)
     examples = images_in(folder)
     page.on(
         "request", lambda request: sizes.append(len(request.post_data or "")) if "/stream/" in request.url else None
@@ -72,15 +78,17 @@ def test_camera_frames_are_explained_and_not_kept(page, site, folder):
     view = page.locator("#fc-camera-view img.fc-frame")
     expect(view).to_be_visible()
     first = view.get_attribute("src")
-    page.wait_for_function("before => document.querySelector('img.fc-frame')?.src != before", arg=first)
+    expect(view).not_to_have_attribute("src", first)
     wait_until_loaded(page, "img.fc-frame")
     expect(page.locator("#fc-camera-view .fc-facts")).to_contain_text("fusion-cam(budget=16) at act")
 
-    page.click("#fc-camera .capture-button")  # stop
-    page.wait_for_timeout(2000)
-    last = view.get_attribute("src")
-    page.wait_for_timeout(1000)
-    assert view.get_attribute("src") == last
+    with page.expect_response(lambda response: response.url.endswith("/close")):
+        page.click("#fc-camera .capture-button")  # stop
+    while len(ended) < len(begun):
+        page.wait_for_timeout(100)
+    explained = len(begun)
+    page.wait_for_timeout(2000)  # frames would come every fifth of a second
+    assert len(begun) == explained
     assert images_in(folder) == examples
     assert sizes
     assert max(sizes) < MAX_BODY_BYTES / 2

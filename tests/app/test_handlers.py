@@ -99,16 +99,16 @@ def test_handlers_fill_the_page(handlers, tmp_path):
 def test_a_card_belongs_to_the_heatmap_that_is_shown(handlers, session):
     """The card is measured once, kept with its explanation, and not shown for another."""
     explained = session.explain(photo(), "cat.png", model=MODEL)
-    before = handlers.show_card(explained, "old")
+    before = handlers.show_card(explained)
     handlers.check(explained)
     card = explained.explanation.card
     handlers.check(explained)
 
-    assert before == "old"
+    assert before == gr.skip()
     assert explained.explanation.card is card
-    assert "How far to trust it" in handlers.show_card(explained, "old")
-    assert handlers.show_card(explained.at_theta(70), "old") == "old"
-    assert (handlers.check(None), handlers.show_card(None, "old")) == (None, "old")
+    assert "How far to trust it" in handlers.show_card(explained)
+    assert handlers.show_card(explained.at_theta(70)) == gr.skip()
+    assert (handlers.check(None), handlers.show_card(None)) == (None, gr.skip())
 
 
 def test_the_same_theta_changes_nothing(handlers, explained):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
+from time import sleep
 from unittest.mock import patch
 
 import pytest
@@ -13,7 +14,7 @@ from fusioncam.app import session as session_module
 from fusioncam.app.session import Session
 from fusioncam.explanations.explanation import Explanation
 from samples import CAT, COFFEE
-from visitors import expect, visiting, wait_until_it_fits
+from visitors import expect, visiting, wait_until_it_fits, wait_until_loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
@@ -54,12 +55,12 @@ def test_a_stage_is_chosen_by_its_heatmap(visitor):
     stages = page.locator("#fc-stages")
     expect(stages.locator(".caption-label")).to_have_text(["8 x 8", "32 x 32"])
     expect(stages.locator(".thumbnail-item.selected .caption-label")).to_have_text("8 x 8")
-    before = page.locator("#fc-view img").get_attribute("src")
+    wait_until_loaded(page, "#fc-stages img")
 
-    stages.locator(".thumbnail-item").nth(1).click()
+    with visitor.expecting_another_heatmap():
+        stages.locator(".thumbnail-item").nth(1).click()
     visitor.wait_for("fusion-cam(budget=64) at early")
     expect(page.locator("#fc-layer input")).to_have_value("early, 32 x 32")
-    expect(page.locator("#fc-view img")).not_to_have_attribute("src", before)
     visitor.wait_for_card()
     visitor.choose("#fc-layer", "act, 8 x 8 (default)")
     visitor.wait_for("at act")
@@ -109,34 +110,34 @@ def test_the_old_heatmap_is_dimmed_meanwhile(visitor):
 
 def test_another_class_does_not_wait_for_the_card(visitor):
     """The check of the old heatmap ends early, and the new one gets a card."""
-    page, requested, finished = visitor.page, Event(), []
+    page, started, finished = visitor.page, [], []
 
-    def slow_check(explanation, report=None):
-        if not requested.is_set():  # of the first heatmap
-            for number in range(1, 7):
-                requested.wait(10)
-                report(number)
+    def long_check(explanation, report=None):
+        if not started:  # of the first heatmap
+            started.append(explanation)
+            for _ in range(2000):  # longer than a test waits
+                report(1)  # raises when the click has reached the server
+                sleep(0.1)
             finished.append(explanation)
         return check(explanation, report)
 
     check = Explanation.check
-    with patch.object(Explanation, "check", slow_check):
+    with patch.object(Explanation, "check", long_check):
         visitor.upload(CAT)
         visitor.wait_for("fusion-cam(budget=64) at act")
-        before = page.locator("#fc-view img").get_attribute("src")
-        page.locator("#fc-class label").nth(1).click()
-        page.wait_for_timeout(1000)  # the click has reached the server
-        requested.set()
-        expect(page.locator("#fc-view img")).not_to_have_attribute("src", before)
+        expect(page.locator(".fc-progress")).to_have_text("1 of 6 questions answered")
+        with visitor.expecting_another_heatmap():
+            page.locator("#fc-class label").nth(1).click()
         visitor.wait_for_card()
-    assert finished == []
-    assert page.locator("#fc-note .fc-note").count() == 0
+    assert (len(started), finished) == (1, [])
+    expect(page.locator("#fc-note .fc-note")).to_have_count(0)
 
 
 def test_fusions_do_not_flicker(visitor):
     """Theta changes the heatmap without dimming it."""
     visitor.upload(CAT)
     visitor.wait_for_card()
+    expect(visitor.page.locator("#fc-view img")).to_have_css("opacity", "1")
     visitor.page.evaluate(WATCH)
     visitor.drag_theta(70)
     visitor.wait_for("theta=")

@@ -301,6 +301,7 @@ def test_search_works_from_disk(tmp_path, browser):
         )
     )
     page, requests = browser.new_page(), []
+    page.set_default_timeout(120_000)  # milliseconds, for busy machines
     page.on("request", lambda request: requests.append(request.url))
     page.goto((tmp_path / "site" / "deep" / "b.html").as_uri())
     page.click(".md-search__input")

@@ -139,12 +139,12 @@ class PageHandlers:
             return
         yield "", ""
 
-    def show_card(self, explained: CachedExplanation | None, current: str) -> str:
-        """Return the card of the heatmap that the page shows now, or the current content if it has no card yet."""
+    def show_card(self, explained: CachedExplanation | None) -> Any:
+        """Return the card of the heatmap that the page shows now; what is shown stays if it has no card yet."""
         if explained is None:
-            return current
+            return gr.skip()
         if explained.explanation.card is None:
-            return html.SUPERSEDED if explained.superseded.is_set() else current
+            return html.SUPERSEDED if explained.superseded.is_set() else gr.skip()
         return html.card(explained.explanation.card)
 
     def compare(self, explained: CachedExplanation | None, methods: object) -> Iterator[Compared]:

@@ -30,8 +30,8 @@ _FUSION_QUEUE = {"concurrency_id": "fusion", "concurrency_limit": 1}
 # the handlers receive values as they were sent and validate them; the API does not offer these events
 _PRIVATE = {"preprocess": False, "api_visibility": "private"}
 _SILENT = {"show_progress": "hidden", **_PRIVATE}
-# Gradio's download button has no event for a file that is created on request, so that a hidden link is clicked
-_CLICK_LINK = "() => setTimeout(() => document.querySelector('#fc-zip').click(), 150)"
+# Gradio's download button has no event for a file that is created on request
+_DOWNLOAD = "file => Object.assign(document.createElement('a'), {href: file.url, download: file.orig_name}).click()"
 
 
 def build_page(session: Session, folder: Path) -> gr.Blocks:
@@ -200,7 +200,7 @@ def _connect_buttons(handlers: PageHandlers, results: Results, comparison: Compa
         [results.explained, comparison.explanations],
         [results.note, results.link],
         **_SILENT,
-    ).success(None, js=_CLICK_LINK)
+    ).success(None, [results.link], None, js=_DOWNLOAD)
 
 
 def _explanation_outputs(results: Results) -> list[Any]:
@@ -211,4 +211,4 @@ def _check_after(event: Any, handlers: PageHandlers, results: Results) -> None:
     """Check the heatmap of an event after it is shown; show the card only if that heatmap is still shown."""
     outputs = [results.note, results.progress]
     checked = event.success(handlers.check_steps, [results.explained], outputs, **_SILENT, **_EXPLAIN_QUEUE)
-    checked.success(handlers.show_card, [results.explained, results.card], [results.card], queue=False, **_SILENT)
+    checked.success(handlers.show_card, [results.explained], [results.card], queue=False, **_SILENT)

@@ -7,6 +7,7 @@ import pytest
 from fusioncam.audit import AuditPlan, audit
 from fusioncam.report.html.page import write_html_report
 from stamps import write_masks, write_squares
+from visitors import TIMEOUT
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 COUNT = 10
@@ -27,7 +28,7 @@ def page(request, browser, path):
     """The page in a wide and in a narrow window; errors and requests for other files fail the test."""
     context, complaints = browser.new_context(viewport={"width": request.param, "height": 900}), []
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(TIMEOUT)
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: complaints.append(request.url) if is_foreign(request.url, path) else None)

@@ -13,6 +13,7 @@ from fusioncam.report.html.disagreement import disagreement
 from fusioncam.report.html.page import write_html_report
 from reports import TRUST_CARD, smooth_heatmap, write_explanations, write_photos, write_run
 from scans import write_nifti
+from visitors import TIMEOUT, expect
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
@@ -63,7 +64,7 @@ def opened(browser, pages):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(TIMEOUT)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(dialog.message))
@@ -217,7 +218,7 @@ def test_heatmaps_are_compared_side_by_side(opened):
     assert page.locator("#compare .heatmap").first.evaluate("one => getComputedStyle(one).opacity") == "0.2"
 
     page.keyboard.press("Escape")
-    assert not page.locator("#compare").is_visible()
+    expect(page.locator("#compare")).to_be_hidden()
     assert visible_texts(page, "output") == ["20 %"]
 
 
@@ -507,7 +508,8 @@ def place_of(chart, point):
 
 
 def pixel(locator, x, y):
-    """Return the colour of an element at a position, each from 0 to 1."""
+    """Return the colour of an element at a position, each from 0 to 1, once its images are decoded."""
+    locator.evaluate("one => Promise.all([...one.querySelectorAll('img')].map(image => image.decode()))")
     image = Image.open(io.BytesIO(locator.screenshot())).convert("RGB")
     return image.getpixel((round(x * (image.width - 1)), round(y * (image.height - 1))))
 
@@ -534,6 +536,7 @@ def test_a_slider_moves_through_a_volume(browser, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="0"):
         main()
     page = browser.new_page()
+    page.set_default_timeout(TIMEOUT)
     page.goto((tmp_path / "out" / "report.html").as_uri())
     shown, stack = page.locator(".card img.base").first, page.locator(".card .stack")
 
