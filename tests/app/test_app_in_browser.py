@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fusioncam.app.session import Session
 from samples import CAT, COFFEE, ROCKET, photo
@@ -155,7 +156,7 @@ def test_an_image_is_pasted(browser, site):
 
 
 def test_view_and_colours(visitor):
-    """The image and the heatmap lie under a slider, which follows other colours; the scale has the same colours."""
+    """A slider over image and heatmap follows other colours, as does the scale; what is drawn is downloaded too."""
     visitor.upload(CAT)
     visitor.wait_for("fusion-cam(budget=64) at act")
     page = visitor.page
@@ -172,10 +173,19 @@ def test_view_and_colours(visitor):
     )
     page.locator("#fc-view-choice label").first.click()
     expect(page.locator("#fc-view")).to_be_visible()
-    for name in ("line at half heat", "boxes"):
+    for name in ("fades with the heat", "line at half heat", "boxes"):
         with visitor.expecting_another_heatmap():
             page.locator("#fc-drawn label", has_text=name).click()
     page.wait_for_url("**drawn=line+at+half+heat%2Cboxes*")
+
+    width = "image => image.naturalWidth"
+    before = page.locator("#fc-view img").evaluate(width)
+    with visitor.expecting_another_heatmap():
+        page.locator("#fc-drawn label", has_text="colour bar").click()
+    after = page.locator("#fc-view img").evaluate(width)
+    archive = visitor.download()
+    assert after > before
+    assert Image.open(archive.open("chelsea.fusion-cam_budget=64.png")).width == after
 
 
 def test_a_link_shows_the_same_again(browser, site, visitor):
@@ -187,12 +197,14 @@ def test_a_link_shows_the_same_again(browser, site, visitor):
     visitor.page.locator("#fc-class label", has_text="birch").click()
     visitor.wait_for("birch")
     visitor.choose("#fc-colormap", "viridis")
-    page.wait_for_url("**/*colormap=viridis*")
+    page.locator("#fc-drawn").get_by_label("fades with the heat").uncheck()
+    page.wait_for_url("**/*colormap=viridis&drawn=&*")
     with visiting(browser, site) as other:
         other.page.goto(page.url)
         other.wait_for("birch")
         other.wait_for("grad-cam at act")
         expect(other.page.locator("#fc-colormap input")).to_have_value("viridis")
+        expect(other.page.locator("#fc-drawn").get_by_label("fades with the heat")).not_to_be_checked()
 
 
 def test_an_invalid_file_is_reported_and_the_next_one_works(visitor, tmp_path):

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from fusioncam.app import html
-from fusioncam.app.display import WIPE, probe, restyle, show_view
+from fusioncam.app.display import DEFAULT_DRAWN, WIPE, probe, restyle, show_view
 from fusioncam.app.files import store_image
 from fusioncam.app.handlers import PageHandlers, supersede
 from fusioncam.app.link import EXAMPLES, Link, store_examples
@@ -59,12 +59,20 @@ def test_colours_and_opacity_change_the_overlay(explained):
             restyle(explained, opacity, colormap)
 
 
-@pytest.mark.parametrize(("drawn", "settings"), [("line at half heat", {"contour": 0.5}), ("boxes", {"boxes": True})])
-def test_lines_and_boxes_are_drawn(explained, drawn, settings):
+@pytest.mark.parametrize(
+    ("drawn", "settings"),
+    [
+        ("line at half heat", {"contour": 0.5, "fade": False}),
+        ("boxes", {"boxes": True, "fade": False}),
+        ("fades with the heat", {"fade": True}),
+        ("colour bar", {"colorbar": True, "fade": False}),
+    ],
+)
+def test_heatmaps_are_drawn_as_chosen(explained, drawn, settings):
     """As by the arguments of an overlay; what the page does not offer is refused."""
     overlay, _ = restyle(explained, 0.6, "turbo", [drawn])
     assert overlay == store_image(explained.explanation.overlay(0.6, **settings))
-    assert overlay != restyle(explained, 0.6, "turbo")[0]
+    assert overlay != restyle(explained, 0.6, "turbo", [])[0]
     for bad in (["text"], drawn, [[drawn]], None):
         with pytest.raises(SettingError):
             restyle(explained, 0.6, "turbo", bad)
@@ -74,7 +82,9 @@ def test_before_and_after_have_one_size(explained):
     """The slider has the image and its overlay; without a heatmap it is hidden."""
     heatmap, wipe = show_view(WIPE, explained, 0.6, "turbo")
     before, after = wipe["value"]
+    with_bar = show_view(WIPE, explained, 0.6, "turbo", [*DEFAULT_DRAWN, "colour bar"])[1]["value"]
 
+    assert with_bar == (before, after)
     assert (heatmap["visible"], wipe["visible"]) == (False, True)
     assert before == store_image(photo())
     assert after == store_image(explained.explanation.overlay(0.6, colormap="turbo"))
@@ -87,8 +97,9 @@ def test_a_place_is_measured_where_it_was_clicked(explained):
     explanation = explained.explanation
     (left, top, right, bottom), size = explanation.frame
     x, y = left + 0.25 * (right - left), top + 0.75 * (bottom - top)
-    stored, text = probe(explained, 0.6, "turbo", [], click(x, y))
+    stored, text = probe(explained, 0.6, "turbo", DEFAULT_DRAWN, click(x, y))
     overlay = Image.open(stored).convert("RGB")
+    with_bar, same = probe(explained, 0.6, "turbo", [*DEFAULT_DRAWN, "colour bar"], click(x, y))
     effect = region_effect(explanation, disc(tuple(explanation.heatmap.shape), 0.25, 0.75, 0.125))
 
     assert overlay.size == size
@@ -98,6 +109,8 @@ def test_a_place_is_measured_where_it_was_clicked(explained):
     changed = np.abs(np.asarray(overlay, int) - np.asarray(without, int)).max(axis=2) > 60
     rows, columns = np.nonzero(changed)
     assert (columns.mean(), rows.mean()) == pytest.approx((x, y), abs=2)
+    assert same == text
+    assert Image.open(with_bar).convert("RGB").size == explanation.overlay(colorbar=True).size
 
 
 @pytest.mark.parametrize("index", [None, 3, [1], ["a", "b"], {"x": 1}])
@@ -108,11 +121,13 @@ def test_other_events_than_clicks_are_refused(explained, index):
 
 
 def test_places_that_the_network_did_not_receive_are_refused(explained):
-    """So is a heatmap that has expired."""
+    """So is a heatmap that has expired; one that is being replaced stays as it is."""
     with pytest.raises(ImageError, match="did not receive this part"):
         probe(explained, 0.6, "turbo", [], click(-5, 10))
     with pytest.raises(ImageError, match="has expired"):
         probe(None, 0.6, "turbo", [], click(1, 1))
+    explained.superseded.set()
+    assert probe(explained, 0.6, "turbo", [], click(200, 100)) is None
 
 
 def test_effect_of_regions_by_hand(explained):

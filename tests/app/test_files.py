@@ -78,11 +78,11 @@ def test_image_size_is_checked_before_decoding(tmp_path):
 
 
 def test_the_zip_file_contains_everything(session):
-    """Each explanation has an overlay, a heatmap and facts, which include its card."""
+    """Each explanation has an overlay in the chosen style, a heatmap, and facts, which include its card."""
     explained = session.explain(photo(), "cat.png", model=MODEL)
     card = explained.explanation.check()
     archive = zipfile.ZipFile(
-        io.BytesIO(zip_explanations([explained.explanation, explained.at_theta(50).explanation]))
+        io.BytesIO(zip_explanations([explained.explanation, explained.at_theta(50).explanation], colorbar=True))
     )
     stems = ("cat.fusion-cam_budget=64", "cat.fusion-cam_budget=64_theta=50")
     facts, other = (json.loads(archive.read(f"{stem}.json")) for stem in stems)
@@ -92,7 +92,8 @@ def test_the_zip_file_contains_everything(session):
     assert facts["gains"] == explained.explanation.gains
     assert facts["check"]["words"] == card.words
     assert "check" not in other
-    assert Image.open(archive.open(f"{stems[1]}.png")).size == photo().size
+    with_bar = Image.open(archive.open(f"{stems[1]}.png")).size
+    assert with_bar == explained.explanation.overlay(colorbar=True).size != photo().size
 
 
 def test_stored_images_are_never_rewritten_in_place(tmp_path, monkeypatch):

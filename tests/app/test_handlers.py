@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -14,6 +16,7 @@ from PIL import Image
 from fusioncam import explain
 from fusioncam.app import html
 from fusioncam.app.cached_explanation import CachedExplanation
+from fusioncam.app.files import store_image, thumbnail
 from fusioncam.app.handlers import UNCHANGED, PageHandlers, no_choices
 from fusioncam.app.messages import with_error_note
 from fusioncam.app.session import Session
@@ -142,6 +145,19 @@ def test_compare_yields_methods_one_by_one(handlers, session):
     assert steps[-1][2][0] is explained.explanation
     assert same_heatmap(steps[-1][2][1].heatmap, own.heatmap)
     assert steps[-1][2][1].class_name == "birch"
+
+
+def test_comparison_and_download_are_drawn_as_chosen(handlers, session):
+    """In the opacity, colours and drawing of the page."""
+    explained, style = session.explain(photo(), "cat.png", model=MODEL, method="grad-cam"), (1, "magma", ["boxes"])
+    (_, ((path, _),), compared), *_ = handlers.compare(explained, ["grad-cam"], *style)
+    (packed,) = handlers.pack(explained, compared, *style)
+    overlay = explained.explanation.overlay(1, colormap="magma", fade=False, boxes=True)
+
+    with zipfile.ZipFile(packed) as archive:
+        drawn = Image.open(archive.open("cat.grad-cam.png")).convert("RGB")
+    assert np.array_equal(np.asarray(drawn), np.asarray(overlay))
+    assert path == store_image(thumbnail(overlay, 512))
 
 
 def test_errors_become_notes(capsys):

@@ -11,7 +11,7 @@ import gradio as gr
 
 from fusioncam.app import html
 from fusioncam.app.choices import layer_choices
-from fusioncam.app.display import COLORMAPS, DRAWN, HEATMAP, WIPE
+from fusioncam.app.display import COLORMAPS, DEFAULT_DRAWN, DRAWN, HEATMAP, WIPE
 from fusioncam.app.image_list import ImageList
 from fusioncam.app.session import Session
 from fusioncam.app.stages import Stages
@@ -92,12 +92,14 @@ class Display:
             colormap = gr.Dropdown(
                 list(COLORMAPS), value=DEFAULT_COLORMAP, label="Colours", min_width=110, elem_id="fc-colormap"
             )
-            drawn = gr.CheckboxGroup(list(DRAWN), value=[], label="Draw", min_width=150, elem_id="fc-drawn")
+            drawn = gr.CheckboxGroup(
+                list(DRAWN), value=list(DEFAULT_DRAWN), label="Drawing", min_width=150, elem_id="fc-drawn"
+            )
         return cls(wipe, place, view, opacity, colormap, drawn)
 
     @property
     def style(self) -> list[Any]:
-        """The components of the arguments of :func:`fusioncam.app.display.styled`."""
+        """The components of the arguments of :func:`fusioncam.app.display.overlay_settings`."""
         return [self.opacity, self.colormap, self.drawn]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from gradio.utils import get_upload_folder
@@ -68,10 +69,13 @@ def store_image(image: Image.Image) -> str:
     return str(path)
 
 
-def zip_explanations(explanations: Iterable[Explanation]) -> bytes:
-    """Return a zip file of overlays, heatmaps and facts, which include the trust cards measured so far."""
+def zip_explanations(explanations: Iterable[Explanation], **style: Any) -> bytes:
+    """Return a zip file of overlays, heatmaps and facts, which include the trust cards measured so far.
+
+    ``style`` are the arguments of :meth:`Explanation.overlay`.
+    """
     buffer = io.BytesIO()
     with TemporaryDirectory() as folder, ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
-        for path in chain.from_iterable(explanation.save(folder) for explanation in explanations):
+        for path in chain.from_iterable(explanation.save(folder, **style) for explanation in explanations):
             archive.write(path, path.name)
     return buffer.getvalue()

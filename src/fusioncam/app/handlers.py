@@ -20,7 +20,7 @@ import gradio as gr
 from fusioncam.app import html
 from fusioncam.app.cached_explanation import CachedExplanation
 from fusioncam.app.choices import first_offered, layer_choices
-from fusioncam.app.display import EXPIRED, styled
+from fusioncam.app.display import DEFAULT_DRAWN, EXPIRED, overlay_settings, styled
 from fusioncam.app.files import open_sent, store_image, thumbnail, zip_explanations
 from fusioncam.app.messages import message_of
 from fusioncam.app.session import Session
@@ -77,7 +77,7 @@ class PageHandlers:
         target: object,
         opacity: object = DEFAULT_OPACITY,
         colormap: object = DEFAULT_COLORMAP,
-        drawn: object = (),
+        drawn: object = DEFAULT_DRAWN,
         theta: object = None,
     ) -> tuple[Any, ...]:
         """Explain the image, and replace the earlier heatmap, its card and its comparison."""
@@ -96,7 +96,7 @@ class PageHandlers:
         theta: Any,
         opacity: object = DEFAULT_OPACITY,
         colormap: object = DEFAULT_COLORMAP,
-        drawn: object = (),
+        drawn: object = DEFAULT_DRAWN,
     ) -> tuple[Any, ...] | None:
         """Fuse the maps of the heatmap with another theta; return None if theta is the same."""
         if explained is None:  # the theta slider is visible only after an explanation, so that it has expired
@@ -147,8 +147,11 @@ class PageHandlers:
             return html.SUPERSEDED if explained.superseded.is_set() else gr.skip()
         return html.card(explained.explanation.card)
 
-    def compare(self, explained: CachedExplanation | None, methods: object) -> Iterator[Compared]:
-        """Explain the same class and layer by each of the methods; yield the gallery after each."""
+    def compare(self, explained: CachedExplanation | None, methods: object, *style: Any) -> Iterator[Compared]:
+        """Explain the same class and layer by each of the methods; yield the gallery after each.
+
+        ``style`` are the arguments of :func:`fusioncam.app.display.overlay_settings`.
+        """
         chosen = methods[: len(self.session.methods)] if isinstance(methods, list) else []
         if explained is None or not chosen:
             yield html.note("Drop an image, and choose the methods to compare."), [], ()
@@ -159,21 +162,22 @@ class PageHandlers:
         for method in chosen:
             try:
                 explanation = self.session.explain_by(method, explained)
-                gallery.append((store_image(thumbnail(explanation.overlay(), _THUMBNAIL_SIDE)), explanation.method))
+                overlay = thumbnail(styled(explanation, *style), _THUMBNAIL_SIDE)
+                gallery.append((store_image(overlay), explanation.method))
                 explanations.append(explanation)
             except Exception as error:
                 problems.append(f"{method}: {message_of(error)}")
             yield html.note("\n".join(problems)) if problems else "", list(gallery), tuple(explanations)
 
-    def pack(self, explained: CachedExplanation | None, compared: tuple[Explanation, ...]) -> tuple[str]:
-        """Write the heatmap and those of the comparison into a zip file, and return its path."""
+    def pack(self, explained: CachedExplanation | None, compared: tuple[Explanation, ...], *style: Any) -> tuple[str]:
+        """Write the heatmap and those of the comparison into a zip file, in the style shown, and return its path."""
         if explained is None:
             raise ImageError("there is no heatmap to download: drop an image first")
         explanations = {one.method: one for one in (*compared, explained.explanation)}.values()
         stem = file_stem(Path(explained.explanation.source).stem)
         path = self.folder / secrets.token_hex(16) / f"{stem}.heatmaps.zip"
         path.parent.mkdir()
-        path.write_bytes(zip_explanations(explanations))
+        path.write_bytes(zip_explanations(explanations, **overlay_settings(*style)))
         return (str(path),)
 
     def explain_by_api(

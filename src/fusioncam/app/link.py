@@ -23,8 +23,7 @@ EXAMPLES = {"cat.jpg": "chelsea.png", "coffee.jpg": "coffee.png", "rocket.jpg": 
 WRITE = """(image, model, method, layer, target, opacity, colormap, drawing) => {
     const name = decodeURIComponent((image?.path ?? "").split(/[\\\\/]/).pop());
     const example = EXAMPLES.includes(name) ? {image: name} : {};
-    const drawn = drawing?.length ? drawing.join(",") : null;
-    const chosen = {model, method, layer, target, opacity, colormap, drawn, ...example};
+    const chosen = {model, method, layer, target, opacity, colormap, drawn: drawing?.join(","), ...example};
     const given = Object.entries(chosen).filter(([, value]) => value !== null && value !== undefined);
     history.replaceState(null, "", "?" + new URLSearchParams(given));
 }""".replace("EXAMPLES", str(list(EXAMPLES)))

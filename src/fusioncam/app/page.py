@@ -189,7 +189,7 @@ def _connect_display(results: Results) -> None:
 def _connect_buttons(handlers: PageHandlers, results: Results, comparison: Comparison) -> None:
     comparison.button.click(
         handlers.compare,
-        [results.explained, comparison.methods],
+        [results.explained, comparison.methods, *results.display.style],
         [results.note, comparison.gallery, comparison.explanations],
         show_progress_on=[comparison.gallery],
         **_EXPLAIN_QUEUE,
@@ -197,7 +197,7 @@ def _connect_buttons(handlers: PageHandlers, results: Results, comparison: Compa
     )
     results.download.click(
         with_error_note(handlers.pack, (None,)),
-        [results.explained, comparison.explanations],
+        [results.explained, comparison.explanations, *results.display.style],
         [results.note, results.link],
         **_SILENT,
     ).success(None, [results.link], None, js=_DOWNLOAD)
