@@ -123,9 +123,9 @@ def test_an_example_and_its_place(visitor):
     page = visitor.page
     page.locator("#fc-examples img").nth(1).click()
     visitor.wait_for("fusion-cam(budget=64) at act")
+    wait_until_loaded(page, "#fc-view img")
     before = page.locator("#fc-view img").get_attribute("src")
-    box = page.locator("#fc-view img").bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator("#fc-view img").click()
     expect(page.locator(".fc-place")).to_contain_text("without this place")
     expect(page.locator("#fc-view img")).not_to_have_attribute("src", before)
     visitor.wait_for_card()
