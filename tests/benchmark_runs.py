@@ -24,7 +24,7 @@ class Recorder(ProgressListener):
     """A listener that keeps what it receives."""
 
     def __init__(self):
-        self.kinds, self.counts, self.jobs, self.rows, self.notes = [], [], [], [], []
+        self.kinds, self.counts, self.jobs, self.rows, self.notes, self.plans = [], [], [], [], [], []
 
     def dataset_found(self, data, kind):
         """Keep the kind of the data set."""
@@ -33,6 +33,10 @@ class Recorder(ProgressListener):
     def started(self, *counts):
         """Keep the counts."""
         self.counts.append(counts)
+
+    def planned(self, planned):
+        """Keep the plan, and how many images were started before."""
+        self.plans.append((planned, len(self.jobs)))
 
     def job_started(self, name):
         """Keep the image."""

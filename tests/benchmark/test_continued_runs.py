@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
+from unittest.mock import ANY
 
 import pandas as pd
 import pytest
@@ -17,7 +18,7 @@ from benchmark_runs import Recorder, Unreliable, benchmark_rows
 from fusioncam.benchmark.api import benchmark, collect_results
 from fusioncam.benchmark.plan import as_plan
 from fusioncam.benchmark.runner import run
-from fusioncam.distributed.progress import ProgressListener
+from fusioncam.distributed.progress import PlannedTime, ProgressListener
 from kills import KILLS
 from runs import same
 from samples import photos
@@ -30,6 +31,24 @@ def test_a_finished_run_is_not_repeated(data, tmp_path):
 
     pd.testing.assert_frame_equal(rows, again)
     assert (listener.counts, listener.jobs) == ([(4, 4, 16)], [])
+
+
+def test_the_time_of_what_is_left_is_known_before_the_first_image(data, tmp_path):
+    """Of each network: the images without values, and the passes of methods and metrics."""
+    first, second = Recorder(), Recorder()
+    settings = {"methods": ["score-cam"], "metrics": ["average-drop", "seconds", "max-sensitivity"]}
+    plan = as_plan(data=data, models=["samples:small"], limit=2, **settings)
+    run(plan, tmp_path / "run", listener=first)
+    run(
+        replace(plan, limit=4, models=("samples:small", "samples:alike")),
+        tmp_path / "run",
+        extend=True,
+        listener=second,
+    )
+
+    # Score-CAM, the drop of it and of three baselines, and ten runs of it
+    assert first.plans == [(PlannedTime(2, 7 + 4 * 2 + 10 * 7, ANY), 0)]
+    assert [(one.images, before) for one, before in second.plans] == [(2, 0), (4, 0)]
 
 
 @pytest.mark.parametrize("at", [0, 1, 3])

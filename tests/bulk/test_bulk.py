@@ -48,11 +48,15 @@ class Counted(ProgressListener):
     """A listener that keeps what it receives."""
 
     def __init__(self):
-        self.total, self.before, self.done = 0, 0, []
+        self.total, self.before, self.done, self.plans = 0, 0, [], []
 
     def started(self, total, done=0, rows=0):
         """Keep the counts."""
         self.total, self.before = total, done
+
+    def planned(self, planned):
+        """Keep the plan, and how many images were finished before."""
+        self.plans.append((planned.images, planned.passes, len(self.done)))
 
     def rows_finished(self, rows):
         """Keep the image."""
@@ -201,6 +205,8 @@ def test_stopped_run_continues_at_its_shard(data, at):
     listener = Counted()
     assert explain_in_bulk(plan_of("photos"), "maps", listener=listener).images == 7
     assert (listener.total, listener.before, len(listener.done)) == (7, kept, 7 - kept)
+    # Grad-CAM has 1 pass, and Fusion-CAM 1 + 6 + 4; they are planned before the first image
+    assert listener.plans == [(7 - kept, 12, 0)]
     for one, other in zip(read_heatmaps("maps"), read_heatmaps("whole"), strict=True):
         assert (one.image, one.method) == (other.image, other.method)
         assert one.grid.equal(other.grid)

@@ -17,6 +17,7 @@ from fusioncam.cli.explain_tables import heatmaps_table
 from fusioncam.cli.options import options_of
 from fusioncam.cli.output import compact_table, print_report, print_table
 from fusioncam.cli.progress import BenchmarkProgressBar, ClipProgressBar, ExplainProgressBar
+from fusioncam.distributed.progress import PlannedTime
 
 
 def fact(image, method, level="poor", gains=None):
@@ -112,6 +113,17 @@ def test_long_runs_are_announced(tmp_path, monkeypatch, capsys):
         for _ in found:
             now[0] += 7
     assert capsys.readouterr().err == ""
+
+
+def test_the_time_of_a_long_run_is_printed_before_its_first_image(tmp_path, capsys):
+    """With the images, the passes of each and the time of a pass; a short or quiet run has no such line."""
+    images = [Path(f"{n}.png") for n in range(54)]
+    with ExplanationWriter(tmp_path).progress(images, lambda count: PlannedTime(count, 1285, 0.01)):
+        assert capsys.readouterr().err == "about 12 min: 54 images of 1,285 passes, 10 ms each\n"
+    with ExplanationWriter(tmp_path).progress(images, lambda count: PlannedTime(count, 100, 0.01)):
+        assert capsys.readouterr().err == ""
+    with ExplanationWriter(tmp_path, quiet=True).progress(images, lambda count: PlannedTime(count, 1285, 0.01)):
+        assert capsys.readouterr().err == ""
 
 
 def test_tables_of_the_doctor_fit_into_80_columns(capsys):

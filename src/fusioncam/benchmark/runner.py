@@ -21,6 +21,7 @@ from fusioncam.benchmark.run_setup import UserObjects, changed_versions, create_
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.workers import LocalWorkers, Workers
+from fusioncam.explanations.planned_time import plan_time
 from fusioncam.inference.counters import PassCost
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import folder_lock
@@ -110,9 +111,21 @@ class _Run:
             bool(self._missing(evaluator, sample)) for evaluator in self.evaluators for sample in evaluator.samples
         ]
         self.listener.started(len(missing), missing.count(False), sum(map(len, self.journal.done.values())))
+        if not self.workers.is_remote:
+            self._plan_time()
         for evaluator in self.evaluators:
             self._measure_images(evaluator)
             self._measure_groups(evaluator)
+
+    def _plan_time(self) -> None:
+        """Report how long the images of each network that are left will take."""
+        for evaluator in self.evaluators:
+            left = sum(bool(self._missing(evaluator, sample)) for sample in evaluator.samples)
+            costs = [
+                str(getattr(metric, "cost", "")) for metric in evaluator.metrics.values() if not _is_cost(metric)
+            ]
+            if left and (planned := plan_time(evaluator.model, left, evaluator.methods.values(), costs)):
+                self.listener.planned(planned)
 
     def _missing(self, evaluator: Evaluator, sample: Sample) -> frozenset[Key]:
         """Return the (method, metric) pairs without a value for an image, except those of multi-image metrics."""
@@ -203,6 +216,11 @@ def without_search_results(model: ExplainedModel) -> ExplainedModel:
         name: getattr(model, name) for name in ("grid", "preprocessing", "labels", "name", "speed")
     }
     return ExplainedModel(model.network, model.layer, **settings)
+
+
+def _is_cost(metric: object) -> bool:
+    """Return whether a metric reads the cost of a heatmap that is computed in any case."""
+    return getattr(metric, "family", "") == "cost"
 
 
 def stored_costs(rows: Iterable[Row]) -> dict[str, PassCost]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -14,11 +14,12 @@ from fusioncam.bulk.jobs import BulkJob, ExplainSetUp, failure
 from fusioncam.bulk.parquet import COLUMNS, Row, counts, shard_name, shards_in, to_parquet
 from fusioncam.bulk.plan import MANIFEST, SCHEMA_VERSION, BulkPlan, require_same
 from fusioncam.bulk.storage import Folder, FoundImage, images_at, is_local
-from fusioncam.distributed.progress import ProgressListener
+from fusioncam.distributed.progress import PlannedTime, ProgressListener
 from fusioncam.distributed.workers import FailedJob, LocalWorkers, Workers, batches
 from fusioncam.errors import ImageError, ResultsError
 from fusioncam.explanations.explain import named_methods
 from fusioncam.explanations.explanation import run_facts
+from fusioncam.explanations.planned_time import plan_time
 from fusioncam.utils.files import folder_lock, to_json
 
 _LISTED_FAILURES = 20  # failures that the result lists
@@ -88,9 +89,11 @@ def explain_in_bulk(
     folder, workers, listener = Folder(str(out)), workers or LocalWorkers(), listener or ProgressListener()
     with _exclusive(folder):
         require_same(folder, plan)
-        facts = _facts(plan, "cpu" if workers.is_remote else device)
+        facts, planned = _facts(plan, "cpu" if workers.is_remote else device)
         run = _Run(plan, folder, facts, listener, list_images or partial(_images_of, plan, folder))
         run.start()
+        if planned and run.left and not workers.is_remote:
+            listener.planned(replace(planned, images=run.left))
         try:
             run.work(workers, ExplainSetUp(plan, folder, device))
         except KeyboardInterrupt:
@@ -106,12 +109,13 @@ def _images_of(plan: BulkPlan, folder: Folder) -> Iterator[FoundImage]:
     return chain.from_iterable(images_at(path, folder.url) for path in plan.images)
 
 
-def _facts(plan: BulkPlan, device: str | None) -> dict[str, Any]:
-    """Load the model, check the methods against it, and return what the manifest and every shard state."""
+def _facts(plan: BulkPlan, device: str | None) -> tuple[dict[str, Any], PlannedTime | None]:
+    """Load the model and check the methods; return what the manifest and every shard state, and an image's time."""
     model = plan.load(device)
     named_methods(model, plan.methods)
     facts = run_facts(model.name, model.preprocessing) | {"schema_version": SCHEMA_VERSION}
-    return facts | {"plan": asdict(plan), "digest": plan.digest, "columns": COLUMNS}
+    facts |= {"plan": asdict(plan), "digest": plan.digest, "columns": COLUMNS}
+    return facts, plan_time(model, 1, plan.methods)
 
 
 class _Run:
@@ -130,7 +134,7 @@ class _Run:
         self.stored = shards_in(folder)
         self.counted: dict[str, tuple[int, int]] = {}  # heatmaps and errors of the stored shards that are whole
         self.failures: list[Row] = []
-        self.done = 0
+        self.done, self.left = 0, 0
         self._incomplete: dict[int, _Shard] = {}
 
     def start(self) -> None:
@@ -143,6 +147,7 @@ class _Run:
         if not total:
             raise ImageError(f"no image in {', '.join(self.plan.images)}")
         self.folder.write(MANIFEST, to_json(self.facts), durable=True)
+        self.left = total - self.done
         self.listener.started(total, self.done)
 
     def _count_others(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,6 +53,7 @@ from fusioncam.errors import ImageError
 
 if TYPE_CHECKING:
     from fusioncam.cli.explain_output import ExplanationWriter
+    from fusioncam.distributed.progress import PlannedTime
     from fusioncam.model.explained_model import ExplainedModel
 
 
@@ -233,7 +235,7 @@ def _explain(
     keep_results()
     with writer.facts_on_failure(model):
         if images:
-            with writer.progress(images) as found:
+            with writer.progress(images, partial(_planned, model, methods, check=check)) as found:
                 on_error = writer.add_failure
                 writer.save(
                     explain_batches(
@@ -247,3 +249,10 @@ def _explain(
     if not (writer.quiet or writer.json):
         print_report(written or (), writer.following())
     raise typer.Exit(with_report(code, written))
+
+
+def _planned(model: ExplainedModel, methods: list[str], images: int, *, check: bool) -> PlannedTime | None:
+    """Return how long the run will take; None if it is short in any case."""
+    from fusioncam.explanations.planned_time import plan_time
+
+    return plan_time(model, images, methods, check=check) if images > 1 or check else None

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fusioncam.cli.explain_tables import clips_table, heatmaps_table, trust_cards
 from fusioncam.cli.output import duration, failure_message, print_json, print_note, print_table
-from fusioncam.cli.progress import ExplainProgressBar
+from fusioncam.cli.progress import LONG, ExplainProgressBar
 from fusioncam.data.images import ImageLike
+from fusioncam.distributed.progress import PlannedTime
 from fusioncam.errors import ImageError, describe_error
 from fusioncam.explanations.clips import ClipFacts
 from fusioncam.explanations.comparison import Comparison
@@ -28,7 +29,6 @@ from fusioncam.utils.text import bare_stem, file_stem, slug
 from fusioncam.visualization import as_png
 
 _VIEW, _POSTER = ".input.jpg", ".poster.png"
-_LONG = 60  # seconds that a run may take before its length is announced
 _FACTS_BYTES = 200_000  # up to this size explanations.json is written after each image
 _PAUSE = 10  # times what writing takes, between two writes of a larger one
 
@@ -68,10 +68,15 @@ class ExplanationWriter:
     # -- during the run -----------------------------------------------------------------------------------
 
     @contextmanager
-    def progress(self, images: Iterable[Path | ImageError]) -> Iterator[Iterator[Path]]:
+    def progress(
+        self,
+        images: Iterable[Path | ImageError],
+        plan: Callable[[int], PlannedTime | None] = lambda images: None,
+    ) -> Iterator[Iterator[Path]]:
         """Show a progress bar while the block runs, and yield the images that were found.
 
-        The errors of the others are recorded as failures. Ctrl-C ends the block and sets ``interrupted``.
+        The errors of the others are recorded as failures. ``plan`` returns how long a number of images takes, which
+        is announced before the first one. Ctrl-C ends the block and sets ``interrupted``.
         """
         listed = list(images)
         errors = [str(one) for one in listed if isinstance(one, ImageError)]
@@ -80,6 +85,8 @@ class ExplanationWriter:
         bar = ExplainProgressBar(quiet=self.quiet)
         bar.started(len(found))
         try:
+            if planned := plan(len(found)):
+                bar.planned(planned)
             with bar.displayed():
                 yield _announced(found, bar)
         except KeyboardInterrupt:
@@ -223,7 +230,7 @@ def _announced(images: Sequence[Path], bar: ExplainProgressBar) -> Iterator[Path
     for number, image in enumerate(images):
         if number == 1 and not bar.quiet:
             each, left = time.monotonic() - began, len(images) - 1
-            if each * left > _LONG:
+            if each * left > LONG:
                 bar.note(f"about {duration(each * left)} for the other {left:,} images, {each:.1f} s each")
         bar.job_started(str(image))
         yield image

@@ -22,13 +22,14 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from fusioncam.benchmark.results_store import Means
-from fusioncam.cli.output import cell, print_note
-from fusioncam.distributed.progress import ProgressListener
+from fusioncam.cli.output import cell, duration, print_note
+from fusioncam.distributed.progress import PlannedTime, ProgressListener
 from fusioncam.inference.costs import count_passes
 from fusioncam.inference.counters import PassCounter
 from fusioncam.utils.text import printable, printable_lines
 
 _FEWEST_PLANNED = 50  # with fewer planned passes, the progress within an image cannot be estimated
+LONG = 60  # seconds that a run may take before its length is announced
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -65,6 +66,11 @@ class ProgressBar(ProgressListener):
     @property
     def _is_displayed(self) -> bool:
         return self._bar.live.is_started
+
+    def planned(self, planned: PlannedTime) -> None:
+        """Print how long the run will take if that is long, unless ``quiet`` is set."""
+        if planned.seconds > LONG and not self.quiet:
+            self.note(planned_text(planned))
 
     def note(self, text: str) -> None:
         """Print a line."""
@@ -207,6 +213,20 @@ class ExplainProgressBar(ProgressBar):
         part = passes / planned if planned >= _FEWEST_PLANNED else 0
         completed = max(0, self._images - 1) + part
         self._bar.update(self._task, description=f"{counter.passes:,} passes", completed=completed)
+
+
+def planned_text(planned: PlannedTime) -> str:
+    """Return how long a run will take, and of what.
+
+    >>> planned_text(PlannedTime(images=54, passes=1285, pass_seconds=0.01))
+    'about 12 min: 54 images of 1,285 passes, 10 ms each'
+    >>> planned_text(PlannedTime(images=1, passes=7000, pass_seconds=0.1, complete=False))
+    'at least 12 min: 1 image of 7,000 passes, 100 ms each'
+    """
+    images = f"{planned.images:,} image{'s' * (planned.images != 1)}"
+    about = "about" if planned.complete else "at least"
+    each = f"{1000 * planned.pass_seconds:,.{1 if planned.pass_seconds < 0.01 else 0}f} ms"
+    return f"{about} {duration(planned.seconds)}: {images} of {planned.passes:,} passes, {each} each"
 
 
 def means_table(means: Means) -> Table:

@@ -6,7 +6,30 @@ Library code never prints and draws no progress bar: it calls a listener that th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class PlannedTime:
+    """The work that a run begins with: images, full passes of each, and the seconds of one pass.
+
+    ``complete`` is False if there are more passes, whose number is not known.
+    """
+
+    images: int
+    passes: int
+    pass_seconds: float
+    complete: bool = True
+
+    @property
+    def seconds(self) -> float:
+        """The time of the run.
+
+        >>> PlannedTime(images=54, passes=1000, pass_seconds=0.01).seconds
+        540.0
+        """
+        return self.images * self.passes * self.pass_seconds
 
 
 class ProgressListener:
@@ -20,6 +43,9 @@ class ProgressListener:
 
         With several models an image counts once for each of them.
         """
+
+    def planned(self, planned: PlannedTime) -> None:
+        """Receive how long the images that are left will take, before the first one; of each network."""
 
     def job_started(self, name: str) -> None:
         """Receive the name of the image or group of images that is processed now."""
