@@ -18,5 +18,6 @@ def all_modules(network: nn.Module) -> list[nn.Module]:
         module = waiting.pop()
         if id(module) not in found:
             found[id(module)] = module
-            waiting += [child for child in reversed(list(module._modules.values())) if child is not None]
+            if module._modules:
+                waiting += [child for child in reversed(module._modules.values()) if child is not None]
     return list(found.values())
