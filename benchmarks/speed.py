@@ -72,7 +72,11 @@ def parsed(words=None):
         default=None,
         help="run peers in this process instead of their own",
     )
-    add("--repeats", type=positive, help="share, gradient, memory, scaling, start, conversion: number of repeats")
+    add(
+        "--repeats",
+        type=positive,
+        help="share, gradient, memory, scaling, start, conversion, report: number of repeats",
+    )
     add("--seconds", type=float, help="share: seconds per repeat")
     add("--budget", type=positive, help="budget: number of masks to score")
     add("--layers", nargs="+", type=str, help="budget: names of layers")

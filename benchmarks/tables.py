@@ -32,6 +32,7 @@ SUBJECTS = (
     "arithmetic",
     "start",
     "conversion",
+    "report",
 )
 BY_NETWORK = (
     "networks",

@@ -14,6 +14,7 @@ from .memory import Memory
 from .network_curves import NetworkCurves
 from .networks import Networks
 from .precision import Precision
+from .report import Report
 from .scaling import Scaling
 from .share import Share
 from .start import Start
@@ -36,5 +37,6 @@ SUBJECTS = {
         Arithmetic,
         Start,
         Conversion,
+        Report,
     )
 }

@@ -123,10 +123,18 @@ def draw_contour(image: Image.Image, heatmap: NDArray[np.float32], level: float)
     """Draw the line around the values of a heatmap ``(H, W)`` that are above a level: white, with a dark edge."""
     canvas, width = ImageDraw.Draw(image), _line_width(image)
     across, down = image.width / heatmap.shape[1], image.height / heatmap.shape[0]
-    lines = [(np.asarray(line) + 0.5) * (across, down) for line in contour_generator(z=heatmap).lines(level)]
+    lines = [line * (across, down) for line in contour_lines(heatmap, level)]
     for colour, extra in (("black", 2), ("white", 0)):
         for line in lines:
             canvas.line([tuple(point) for point in line], colour, width + extra, joint="curve")
+
+
+def contour_lines(heatmap: NDArray[np.float32], level: float) -> list[NDArray[np.float64]]:
+    """Return the lines ``(P, 2)`` between the values of a heatmap ``(H, W)`` above a level and those below.
+
+    They are in pixels of the heatmap, whose centres are at 0.5.
+    """
+    return [np.asarray(line, np.float64) + 0.5 for line in contour_generator(z=heatmap).lines(level)]
 
 
 def draw_boxes(image: Image.Image, boxes: Mapping[Box, str]) -> None:

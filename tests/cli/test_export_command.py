@@ -16,8 +16,8 @@ from fusioncam import explain_each
 from fusioncam.data.datasets.annotations import draw_mask
 from fusioncam.data.datasets.xml import read_annotation
 from fusioncam.errors import ResultsError, SettingError, UnknownNameError
+from fusioncam.functional.polygons import outlines, polygon_area
 from fusioncam.report.annotations import FORMATS, export_regions
-from fusioncam.report.annotations.regions import outlines, polygon_area
 
 
 @pytest.fixture

@@ -238,6 +238,9 @@ def test_arrow_keys_show_the_next_image(opened):
     page.keyboard.press("ArrowRight")
     assert visible_texts(page, "#compare-title") == [names[1]]
     assert visible_texts(page, "#compare output") == ["61 %"]
+    page.locator("#compare [value=boxes]").check()
+    page.keyboard.press("ArrowRight")
+    assert visible_texts(page, "#compare-title") == [names[2]]
 
 
 def test_two_heatmaps_lie_under_a_slider(opened):
@@ -363,6 +366,7 @@ def test_two_methods_are_compared_image_by_image(opened):
     bars = differences.evaluate(POINTS)
     largest = max(abs(second[name] - first[name]) for name in first)
     assert sum(count for _, count in bars) == 14
+    assert sum(count for middle, count in bars if middle > 0) == wins
     assert bars[-1][0] + bars[0][0] == pytest.approx(0)
     assert bars[-1][0] * len(bars) / (len(bars) - 1) == pytest.approx(largest, rel=1e-4)
     tallest = max(bars, key=lambda bar: bar[1])
@@ -390,6 +394,8 @@ def test_curves_show_values_beside_the_pointer(opened):
     lines = page.locator(".curves .chart-tip").first.inner_text().split("\n")
     assert lines[0] == "share of pixels shown: 0.5"
     assert sorted(line.split()[1] for line in lines[1:]) == ["fusion-cam", "grad-cam", "ones", "score-cam"]
+    means = [float(line.split()[0]) for line in lines[1:]]
+    assert means == sorted(means, reverse=True)
     button = page.locator(".curves .legend button", has_text="ones")
     assert button.get_attribute("aria-pressed") == "true"
     button.click()
@@ -412,6 +418,54 @@ def test_colours_of_heatmaps_are_chosen(opened):
     page.locator("#fade").uncheck()
     assert heatmap.evaluate("one => getComputedStyle(one).filter") == 'url("#cm-viridis")'
     assert page.locator("#cm-viridis-fade").count() == 1
+
+
+@pytest.mark.parametrize("name", ["contour", "boxes"])
+def test_outlines_are_switched_on(opened, name):
+    """They lie over the heatmap that is shown, in the gallery and in the dialog; both switches are one."""
+    page = opened()
+    card = page.locator("#gallery .card").first
+    shown, dialog = (page.locator(f"{place} path.{name}:visible") for place in ("#gallery", "#compare"))
+    assert shown.count() == 0
+    page.locator(f".tools [value={name}]").check()
+    assert shown.count() == 24
+
+    place, image = (card.locator(one).bounding_box() for one in (".heatmap:visible", f"path.{name}:visible"))
+    assert image["width"] > 0.3 * place["width"]
+    before = card.locator(f"path.{name}:visible").get_attribute("d")
+    page.get_by_label("grad-cam", exact=True).check(force=True)
+    assert shown.count() == 24
+    assert card.locator(f"path.{name}:visible").get_attribute("d") != before
+
+    card.locator(".stack").click()
+    assert dialog.count() == 4
+    page.locator("#views [value=wipe]").click()
+    assert dialog.count() == 1
+    page.locator("#views [value=difference]").click()
+    assert dialog.count() == 0
+    page.locator("#views [value=all]").click()
+    page.locator(f"#compare [value={name}]").uncheck()
+    assert dialog.count() == 0
+    page.keyboard.press("Escape")
+    assert not page.locator(f".tools [value={name}]").is_checked()
+    assert shown.count() == 0
+
+
+def test_colour_bar_has_the_colours_of_heatmaps(opened):
+    """It follows the choice of colours, beside the images and in the dialog."""
+    page = opened()
+    assert visible_texts(page, ".bar") == []
+    page.locator(".tools [value=bar]").check()
+    bar = page.locator(".tools .bar")
+    assert bar.inner_text().split() == ["0", "1"]
+    page.locator("#colours").select_option("viridis")
+    page.locator("#fade").uncheck()
+    assert bar.locator("i").evaluate("one => getComputedStyle(one).filter") == 'url("#cm-viridis")'
+    low, high = (pixel(bar.locator("i"), x, 0.5) for x in (0.02, 0.98))
+    assert low[2] > low[1]
+    assert high[0] > 200 > high[2]
+    page.locator("#gallery .stack").first.click()
+    assert page.locator("#compare .bar").is_visible()
 
 
 def test_markup_in_names_is_escaped_everywhere(opened):

@@ -12,15 +12,10 @@ import numpy as np
 from PIL import Image
 
 from fusioncam.errors import require_known
+from fusioncam.functional.polygons import Polygon, polygon_area, polygon_box
 from fusioncam.functional.regions import Threshold
 from fusioncam.report.annotations.bulk_regions import read_bulk_regions
-from fusioncam.report.annotations.regions import (
-    AnnotatedImage,
-    Polygon,
-    polygon_area,
-    polygon_box,
-    read_regions,
-)
+from fusioncam.report.annotations.regions import AnnotatedImage, read_regions
 from fusioncam.report.html.bulk_page import is_bulk
 from fusioncam.utils.files import atomic_write, to_json, writable_folder, write_file
 

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from contourpy import FillType, contour_generator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from fusioncam.errors import ResultsError, SettingError, require_known
 from fusioncam.functional.boxes import PIECES
+from fusioncam.functional.polygons import Polygon, outlines, polygon_area
 from fusioncam.functional.regions import Threshold, place, threshold_of
 from fusioncam.report.html.stored_explanations import FILE, read_heatmap
 from fusioncam.utils.stored_files import EXPLANATIONS, read_stored
 
-Polygon = NDArray[np.float64]
 _VIEW = ".input.jpg"
 
 
@@ -130,38 +129,9 @@ def region_of(
     return Region(label, probability, chosen, heatmap, level, place.window)
 
 
-def outlines(heatmap: NDArray[np.float32], level: float) -> list[Polygon]:
-    """Return the polygons around the values of a heatmap ``(H, W)`` that are at least ``level``, in its pixels."""
-    if not heatmap.any():
-        return []
-    # pixels have a width: their centres are at 0.5, and the outermost ones reach the edge
-    padded = np.pad(heatmap, 1, "edge")
-    filled: Any = contour_generator(z=padded, fill_type=FillType.OuterOffset).filled(max(level, 1e-6), np.inf)
-    outer = [piece[: offset[1] - 1] - 0.5 for piece, offset in zip(*filled, strict=True)]  # the last is the first
-    height, width = heatmap.shape
-    return [np.clip(one, 0, [width, height]) for one in outer]
-
-
 def _placed(polygon: Polygon, heatmap: NDArray[np.float32], place: Placement) -> Polygon:
     """Return a polygon of a heatmap in pixels of the whole image."""
     left, top, right, bottom = place.window
     scale = (right - left) / heatmap.shape[1], (bottom - top) / heatmap.shape[0]
     placed: Polygon = np.clip(polygon * scale + (left, top), 0, place.size)
     return placed
-
-
-def polygon_area(polygon: Polygon) -> float:
-    """Return the area of a polygon ``(P, 2)``.
-
-    >>> polygon_area(np.array([[0.0, 0], [2, 0], [2, 1], [0, 1]]))
-    2.0
-    """
-    x, y = polygon.T
-    return abs(float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())) / 2
-
-
-def polygon_box(polygon: Polygon) -> tuple[float, float, float, float]:
-    """Return left, top, right and bottom of a polygon ``(P, 2)``."""
-    left, top = polygon.min(0).tolist()
-    right, bottom = polygon.max(0).tolist()
-    return left, top, right, bottom

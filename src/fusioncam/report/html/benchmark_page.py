@@ -17,6 +17,7 @@ from fusioncam.report.figures.side_by_side import side_by_side_figure
 from fusioncam.report.html.curve_sets import curve_sets
 from fusioncam.report.html.data_uris import heatmap_uri, image_side, image_uri
 from fusioncam.report.html.disagreement import DISAGREEMENT, disagreement
+from fusioncam.report.html.outlines import outlines_of
 from fusioncam.report.html.page_model import (
     MAX_FAILURES,
     Facts,
@@ -154,6 +155,7 @@ def gallery_item(images: RunImages, model: str, image: str, side: int) -> Galler
                 method=method,
                 class_index=0,
                 heatmap=heatmap_uri(heatmap),
+                outlines=outlines_of(heatmap),
                 caption=caption_of(values.get(method, {})),
                 values=values.get(method, {}) | common,
             )

@@ -12,6 +12,7 @@ from fusioncam.data.images import open_image
 from fusioncam.errors import ImageError
 from fusioncam.report.html.data_uris import heatmap_uri, image_side, image_uri
 from fusioncam.report.html.disagreement import DISAGREEMENT, disagreement
+from fusioncam.report.html.outlines import outlines_of
 from fusioncam.report.html.page_model import (
     MAX_FAILURES,
     MAX_TABLE_ROWS,
@@ -247,6 +248,7 @@ def make_layers(
                 method=explanation.method,
                 class_index=titles.index(title),
                 heatmap=heatmap_uri(heatmap, slices),
+                outlines=outlines_of(heatmap, slices),
                 caption=explanation.caption,
                 trust_card=explanation.trust_card,
                 values=_values(explanation, difference),

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fusioncam.report.html.colours import COLOUR_MAPS, ColourTable, colour_tables
+from fusioncam.report.html.outlines import Outlines
 from fusioncam.report.method_names import base_name
 from fusioncam.report.tables.model import Page
 from fusioncam.trust.rendering import CardView
@@ -36,13 +37,14 @@ class Measure:
 class OverlayLayer:
     """A method's heatmap of one class of an image as a data URI, with its caption and trust card.
 
-    ``class_index`` is the position of the class among those of the image. ``values`` are numbers by the names of
-    measures.
+    ``class_index`` is the position of the class among those of the image. ``outlines`` are those of the heatmap.
+    ``values`` are numbers by the names of measures.
     """
 
     method: str
     class_index: int
     heatmap: str
+    outlines: Outlines
     caption: str = ""
     trust_card: CardView | None = None
     values: Mapping[str, float] = field(default_factory=dict)
@@ -90,8 +92,8 @@ class GalleryItem:
 
     @property
     def pixel_characters(self) -> int:
-        """The number of characters of its data URIs."""
-        return len(self.image) + sum(len(layer.heatmap) for layer in self.layers)
+        """The number of characters of its data URIs and outlines."""
+        return len(self.image) + sum(len(layer.heatmap) + sum(map(len, layer.outlines)) for layer in self.layers)
 
 
 @dataclass

@@ -56,8 +56,7 @@ function showView() {
 
 function createStack(image, heatmap) {
   const bases = partsOf(image, ".base, .missing").map((part) => part.cloneNode(true));
-  const layers = heatmap ? [heatmap.cloneNode(true)] : [];
-  layers.forEach((layer) => { layer.hidden = false; });
+  const layers = heatmap ? [heatmap, heatmap.nextElementSibling].map((layer) => layer.cloneNode(true)) : [];
   const { className } = partsOf(image, ".stack")[0];
   const stack = createElement("div", { className }, ...bases, ...layers);
   stack.style.aspectRatio = partsOf(image, ".stack")[0].style.aspectRatio;
@@ -177,7 +176,7 @@ function connectDialog() {
   find("#earlier").addEventListener("click", () => step(-1));
   find("#later").addEventListener("click", () => step(1));
   dialog.addEventListener("keydown", (event) => {
-    if (event.target.matches("input, select")) return;
+    if (event.target.matches("input[type=range], select")) return;
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
   });

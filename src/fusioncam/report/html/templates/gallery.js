@@ -163,7 +163,16 @@ function setColours() {
   root.style.setProperty("--colours", `url(#cm-${name}${find("#fade").checked ? "-fade" : ""})`);
 }
 
+// the line at half heat, the boxes and the colour bar have a switch beside the images and one in the dialog
+function setSwitch(name, isOn) {
+  root.classList.toggle(`with-${name}`, isOn);
+  findAll(`.switches [value=${name}]`).forEach((input) => { input.checked = isOn; });
+}
+
 function connectTools() {
+  findAll(".switches input").forEach((input) => {
+    input.addEventListener("change", () => setSwitch(input.value, input.checked));
+  });
   findAll(".opacity input").forEach((input) => input.addEventListener("input", () => setOpacity(input.value)));
   findAll("input[name=method]").forEach((input) => {
     input.addEventListener("change", () => selectMethod(input.value));
