@@ -216,7 +216,7 @@ def test_an_invalid_file_is_reported_and_the_next_one_works(visitor, tmp_path):
     visitor.page.click("#fc-image button[aria-label='Remove Image']")
     expect(visitor.page.locator("#fc-some")).to_be_hidden()
     visitor.upload(bad)
-    note = visitor.page.locator(".fc-note")
+    note = visitor.page.locator("#fc-note .fc-note")
     expect(note).to_contain_text("not an image in a known format (12 bytes)")
     expect(note.locator("img")).to_have_count(0)
     expect(visitor.page.locator("#fc-some")).to_be_hidden()
@@ -230,7 +230,7 @@ def test_the_message_about_an_invalid_file_stays(visitor, tmp_path):
     bad = tmp_path / "cat.png"
     bad.write_bytes(CAT.read_bytes()[:3000])
     visitor.upload(bad)
-    note = visitor.page.locator(".fc-note")
+    note = visitor.page.locator("#fc-note .fc-note")
     expect(note).to_contain_text("cat.png: damaged or truncated")
     visitor.page.wait_for_timeout(3000)
     expect(note).to_contain_text("cat.png: damaged or truncated")
@@ -245,17 +245,22 @@ def test_too_many_pixels_are_reported(visitor, tmp_path):
     """A small file may contain a huge image."""
     photo().resize((9000, 9000)).convert("1", dither=0).save(tmp_path / "huge.png")
     visitor.upload(tmp_path / "huge.png")
-    expect(visitor.page.locator(".fc-note")).to_contain_text("huge.png: it has over 40,000,000 pixels")
+    expect(visitor.page.locator("#fc-note .fc-note")).to_contain_text("huge.png: it has over 40,000,000 pixels")
 
 
 def test_a_large_file_is_rejected(browser, site, tmp_path):
-    """30 MB are not uploaded, although Gradio's script requests the progress of the upload."""
+    """30 MB are not sent, and the message goes with the next image."""
     large = tmp_path / "large.jpg"
     large.write_bytes(ROCKET.read_bytes() + os.urandom(30_000_000))
     with visiting(browser, site) as visitor:
         visitor.upload(large)
-        expect(visitor.page.get_by_text("exceed the maximum allowed size of 20.0 Mb")).to_be_visible()
+        note = visitor.page.locator("#fc-too-large")
+        expect(note).to_have_text("large.jpg: the file has over 20 MB: resize the image first")
+        expect(note).to_be_visible()
         expect(visitor.page.locator("#fc-some")).to_be_hidden()
+        visitor.upload(CAT)
+        expect(note).to_be_hidden()
+        visitor.wait_for("fusion-cam(budget=64) at act")
         assert visitor.foreign_requests == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -25,6 +26,11 @@ DROP = """(element, files) => {
     }
     for (const kind of ["dragenter", "dragover", "drop"])
         element.dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
+DROP_LARGE = """element => {
+    const data = new DataTransfer();
+    data.items.add(new File([new Uint8Array(20 * 2 ** 20 + 1)], "large.png", {type: "image/png"}));
+    element.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
 }"""
 # records whether the components of the page exist when drops are first handled
 RECORD = """{
@@ -103,19 +109,33 @@ def test_a_deleted_image_of_the_list_is_reported(visitor, monkeypatch):
 
 
 def test_a_large_file_among_several_is_refused(browser, site, tmp_path):
-    """The page says so; several images of together more than one may have are accepted."""
+    """The page says so and lists the others; several images of together more than one may have are accepted."""
     large = tmp_path / "large.jpg"
     large.write_bytes(ROCKET.read_bytes() + os.urandom(30_000_000))
     with visiting(browser, site) as visitor:
-        visitor.page.set_input_files(FILES, [CAT, large])
-        expect(visitor.page.get_by_text("exceed the maximum allowed size of 20.0 Mb")).to_be_visible()
-        expect(visitor.page.locator("#fc-some")).to_be_hidden()
+        visitor.page.set_input_files(FILES, [CAT, large, COFFEE])
+        note = visitor.page.locator("#fc-too-large")
+        expect(note).to_have_text("large.jpg: the file has over 20 MB: resize the image first")
+        expect(visitor.page.locator("#fc-list .caption-label")).to_have_text(["chelsea.png", "coffee.png"])
+        expect(note).to_be_visible()
         half = [tmp_path / f"half{number}.jpg" for number in range(2)]
         for path in half:
             path.write_bytes(ROCKET.read_bytes() + os.urandom(15_000_000))
         visitor.page.set_input_files(FILES, half)
         expect(visitor.page.locator("#fc-list .caption-label")).to_have_text(["half0.jpg", "half1.jpg"])
+        expect(note).to_be_hidden()
         assert visitor.foreign_requests == []
+
+
+def test_a_large_file_that_is_dropped_is_refused(visitor):
+    """In the same words as one that is chosen."""
+    box = visitor.page.locator("#fc-image .upload-container button")
+    box.evaluate(DROP_LARGE)
+    expect(visitor.page.locator("#fc-too-large")).to_have_text(re.compile("^large.png: the file has over 20 MB"))
+    expect(visitor.page.locator("#fc-too-large")).to_be_visible()
+    box.evaluate(DROP, [[CAT.name, base64.b64encode(CAT.read_bytes()).decode()]])
+    visitor.wait_for("grad-cam at act")
+    expect(visitor.page.locator("#fc-too-large")).to_be_hidden()
 
 
 def test_each_visitor_has_an_own_list(browser, site):

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from detectors import confident
 from fusioncam.audit import AuditPlan, audit, read_audit
 from fusioncam.errors import DatasetError, MissingTruthError, ResultsError, SettingError
+from listeners import Notes
 from samples import painted
 from stamps import COLOURS, reader, write_masks, write_squares
 
@@ -73,6 +74,20 @@ def test_honest_network_has_no_confirmed_shortcut(root, one_thread, tmp_path):
     """The network that reads colours does not look at the stamp, also without masks."""
     found = audit(plan_of(root / "data", model="stamps:honest"), tmp_path / "out").suspects
     assert [row for row in found if row["confirmed"]] == []
+
+
+def test_no_suspect_is_said_in_words(tmp_path, one_thread):
+    """Instead of a progress of 0 of 0 images."""
+
+    class Counts(Notes):
+        def started(self, total, done=0, rows=0):
+            self.notes.append(total)
+
+    listener = Counts()
+    result = audit(plan_of(write_squares(tmp_path / "data", 2)), tmp_path / "out", listener=listener)
+    assert result.suspects == ()
+    assert listener.notes[-1] == "no shortcut is suspected, so none is tested"
+    assert [one for one in listener.notes if isinstance(one, int)] == [6, 6]
 
 
 def test_files_hold_every_image(root, stored):

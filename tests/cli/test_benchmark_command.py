@@ -87,6 +87,7 @@ def test_report_is_written_again_without_a_network(cli, photos, monkeypatch):
 
     assert code == 0
     assert "12 rows" in out
+    assert out.splitlines()[-1] == f"next: fusioncam audit {photos} --model samples:small"
     assert {path: path.read_bytes() for path in files} == files
 
 

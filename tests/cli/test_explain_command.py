@@ -291,7 +291,8 @@ def test_explain_writes_a_report(cli, photos):
 
     page.unlink()
     shutil.rmtree(photos)
-    assert cli("report", "out") == Ended(0, f"report: {page.absolute().as_uri()}\n", "")
+    following = "next: fusioncam export out --format coco"
+    assert cli("report", "out") == Ended(0, f"report: {page.absolute().as_uri()}\n{following}\n", "")
     assert page.read_bytes() == before
     assert cli("report", "out", "--json").json == {"folder": "out", "written": [str(page)]}
 

@@ -46,6 +46,7 @@ class Choices:
             height=300,
             elem_id="fc-image",
         )
+        gr.HTML(html.TOO_LARGE, elem_id="fc-refused")
         images = ImageList.create(LIFETIME)
         if examples:
             gr.Examples(

@@ -128,6 +128,8 @@ class RemovalTests:
     def run(self, jobs: Iterable[RemovalJob]) -> list[Removal | None]:
         """Return the result of each job, in order; None for an image that fails."""
         groups = list(batches(jobs, _GROUP))
+        if not groups:
+            return []
         stored = {number: self._read(group) for number, group in enumerate(groups)}
         finished = {number: results for number, results in stored.items() if results is not None}
         done = sum(len(results) for results in finished.values())

@@ -193,8 +193,8 @@ class _Audit:
         """Find suspects, test all of them at once, and return their rows, ranked."""
         found = find_suspects(records)
         jobs = [suspect_jobs(suspect, self.images) for suspect in found]
-        if jobs:
-            self.listener.note(f"testing {len(found)} suspected shortcuts")
+        shortcuts = "1 suspected shortcut" if len(found) == 1 else f"{len(found)} suspected shortcuts"
+        self.listener.note(f"testing {shortcuts}" if found else "no shortcut is suspected, so none is tested")
         results = iter(self._tests.run(job for group in jobs for job in group))
         return ranked(
             [suspect_row(one, [next(results) for _ in group]) for one, group in zip(found, jobs, strict=True)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fusioncam.cli.interruption import keep_results
+from fusioncam.cli.next_commands import after_audit
 from fusioncam.cli.options import (
     CHECKPOINT,
     CLASS_MAP,
@@ -27,7 +28,6 @@ from fusioncam.cli.options import (
     Precision,
     Quiet,
     Report,
-    options_of,
     require_methods,
 )
 from fusioncam.cli.output import failure_message, print_failures, print_json, print_line, print_note, print_report
@@ -35,7 +35,6 @@ from fusioncam.cli.ray_options import Cpus, Gpus, Patience, Ray, RayOptions, Wor
 from fusioncam.cli.report import finish_report, with_report
 
 if TYPE_CHECKING:
-    from fusioncam.audit.plan import AuditPlan
     from fusioncam.audit.runner import AuditResult
 
 _LISTED = 5  # suspects that are printed
@@ -113,7 +112,7 @@ def audit(
     with bar.displayed(), RayOptions(ray, workers, cpus, gpus, patience).start_workers(batch_size, bar) as pool:
         result = run_audit(plan, out, device=device, workers=pool, listener=bar)
     written = finish_report(Path(out), wanted=report and not result.interrupted)
-    code = _print_result(result, written or [], _following(plan, result), quiet=quiet, json=json)
+    code = _print_result(result, written or [], after_audit(plan, result.suspects), quiet=quiet, json=json)
     raise typer.Exit(with_report(code, written))
 
 
@@ -133,19 +132,6 @@ def _print_result(
         print_report(written, following)
     print_failures([failure_message(row["image"], row["error"]) for row in result.failed], result.failures)
     return 1 if result.failures else 0
-
-
-def _following(plan: AuditPlan, result: AuditResult) -> Sequence[object]:
-    """Return the words of the next useful command: check an image of a suspect; without one, compare methods."""
-    chosen = ("model", "layer", "checkpoint", "num_classes", "labels")
-    options = {name.replace("_", "-"): getattr(plan, name) for name in chosen}
-    network = options_of(options, {"model": DEFAULT_MODEL})
-    for image in (Path(plan.data, suspect["images"][0]) for suspect in result.suspects):
-        if image.is_file():
-            return ("explain", image, *network, "-m", plan.method, "--check")
-    if plan.checkpoint or plan.labels:
-        return ()  # a benchmark does not take these
-    return ("benchmark", plan.data, *network, "-m", plan.method, "-m", "grad-cam")
 
 
 def _suspect_lines(result: AuditResult) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fusioncam.cli.interruption import keep_results
+from fusioncam.cli.next_commands import after_benchmark
 from fusioncam.cli.options import (
     CLASS_MAP,
     LIMIT,
@@ -105,6 +106,5 @@ def benchmark(
     with bar.displayed(), start_workers as pool:
         result = run(chosen, out, extend=extend, listener=bar, workers=pool)
     written = finish_report(out, wanted=report and not result.interrupted)
-    following = ("audit", chosen.data, "--model", chosen.models[0])
-    code = print_result(result, written or [], following, quiet=quiet, json=json)
+    code = print_result(result, written or [], after_benchmark(chosen), quiet=quiet, json=json)
     raise typer.Exit(with_report(code, written))

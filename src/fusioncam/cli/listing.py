@@ -147,9 +147,7 @@ def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
     fusioncam list layers
     fusioncam list layers --model timm:resnet50
     """
-    from rich.table import Table
-
-    from fusioncam.cli.output import print_table
+    from fusioncam.cli.output import print_line
     from fusioncam.errors import LayerError
     from fusioncam.zoo.loading import architecture
 
@@ -160,10 +158,10 @@ def list_layers(model: ModelName = DEFAULT_MODEL) -> None:
         default = explained.layers.default(x)
     except LayerError as error:
         why = f"no default layer: {error}"
-    table = Table("layer", "kind", "channels", "size", title=f"{model}, input {tuple(x.shape[1:])}")
-    for candidate in explained.layers.candidates(x):
-        size = " x ".join(map(str, candidate.shape[1:]))
-        mark = " (default)" if candidate.name == default else ""
-        table.add_row(candidate.name + mark, candidate.kind, str(candidate.shape[0]), size)
-    table.caption = why or f"the outputs are read as {explained.runner.reader.reading}"
-    print_table(table)
+    rows = []
+    for one in explained.layers.candidates(x):
+        name = one.name + " (default)" * (one.name == default)
+        rows.append((name, one.kind, str(one.shape[0]), " x ".join(map(str, one.shape[1:]))))
+    print_line(f"{model}, input {' x '.join(map(str, x.shape[1:]))}")
+    legend = why or f"the outputs are read as {explained.runner.reader.reading}"
+    _print_rows(("layer", "kind", "channels", "size"), rows, legend)

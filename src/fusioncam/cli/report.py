@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fusioncam.cli.interruption import keep_results
+from fusioncam.cli.next_commands import after_benchmark, after_report
 from fusioncam.cli.options import Json, Quiet
 from fusioncam.cli.output import print_note, print_report
 from fusioncam.errors import FusionCamError, describe_error
@@ -41,12 +42,13 @@ def report(
         from fusioncam.cli.benchmark_output import print_result
 
         result = collect_results(folder)  # before the report, which reads the rows that this writes
-        raise typer.Exit(print_result(result, write_html_report(folder), quiet=quiet, json=json))
+        following = after_benchmark(result.plan)
+        raise typer.Exit(print_result(result, write_html_report(folder), following, quiet=quiet, json=json))
     written = write_html_report(folder)
     if json:
         print_json({"folder": str(folder), "written": [str(path) for path in written]})
     elif not quiet:
-        print_report(written)
+        print_report(written, after_report(folder))
 
 
 def finish_report(folder: Path, *, wanted: bool) -> list[Path] | None:
