@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from fusioncam.audit import AuditPlan, audit
+from fusioncam.audit.files import FILE
 from fusioncam.report.html.page import write_html_report
 from stamps import write_masks, write_squares
 from visitors import TIMEOUT
@@ -20,7 +24,26 @@ def path(tmp_path_factory):
     data, masks = write_squares(root / "data", COUNT), write_masks(root / "masks", COUNT)
     plan = AuditPlan(str(data), "stamps:reader", "grad-cam", masks=str(masks), against="stamps:honest")
     audit(plan, root / "out")
+    distrust_and_change(root / "out" / FILE)
     return write_html_report(root / "out")[0]
+
+
+def distrust_and_change(path):
+    """Give the first image of an audit a low trust, and the second another decision by the other network."""
+    stored = json.loads(path.read_text())
+    first, second = stored["images"][:2]
+    first["low_trust"] = True
+    stored["against"]["changed"] = [
+        {name: second[name] for name in ("image", "target", "label", "probability", "right")}
+        | {
+            "target_other": 1,
+            "label_other": "green",
+            "probability_other": 0.75,
+            "right_other": False,
+            "similarity": 0.5,
+        }
+    ]
+    path.write_text(json.dumps(stored))
 
 
 @pytest.fixture(params=[1280, 390])
@@ -71,6 +94,11 @@ def test_filters(page):
     assert {text.split(",")[0] for text in captions(page)} == {"red"}
     assert page.inner_text(".limit output") == "50 %"
     page.click("#clear")
+    page.select_option("[data-filter=trust]", "low")
+    assert page.locator("#gallery .level.poor").count() == len(captions(page)) == 1
+    page.select_option("[data-filter=trust]", "other")
+    assert page.inner_text("#count") == "29 of 30 images"
+    page.click("#clear")
     page.fill("#search", "green 03")
     assert len(captions(page)) == 1
 
@@ -110,3 +138,26 @@ def test_clicks_lead_to_images(page):
     page.keyboard.press("Escape")
     page.locator(".suspect .thumbnail").first.click()
     assert ": red" in page.inner_text("#detail-title")
+
+
+def test_differences_lead_to_images(page):
+    """Of the other network: a class shows its images, a column sorts its table, and a changed decision opens."""
+    card = page.locator("#against .class-card").first
+    name = card.locator("strong").inner_text()
+    card.click()
+    assert {text.split(",")[0] for text in captions(page)} == {name}
+    header = page.locator("#against thead button", has_text="similarity")
+    rows = page.locator("#against tbody tr")
+    header.click()
+    column = "rows => rows.map(row => Number(row.cells[2].dataset.key))"
+    values = rows.evaluate_all(column)
+    assert values == sorted(values)
+    header.click()
+    assert rows.evaluate_all(column) == sorted(values, reverse=True)
+    page.locator("#against tbody th", has_text="blue").click()
+    assert {text.split(",")[0] for text in captions(page)} == {"blue"}
+    changed = page.locator("#against .changes figure")
+    assert changed.locator("figcaption").inner_text().endswith("→ green 75.0%")
+    name = Path(changed.locator(".thumbnail").get_attribute("data-open")).name
+    changed.locator(".thumbnail").click()
+    assert page.inner_text("#detail-title").startswith(f"{name}: ")

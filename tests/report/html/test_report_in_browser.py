@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ BENCHMARKED = (*METHODS, "score-cam", "ones")
 TEXTS = "elements => elements.map(element => element.textContent)"
 POINTS = "box => echarts.getInstanceByDom(box).getOption().series[0].data"
 PIXEL = "(box, point) => echarts.getInstanceByDom(box).convertToPixel({gridIndex: 0}, point)"
+LEVELS = {"0.png": "mixed", "1.png": "poor", "2.png": "good", "3.png": "unknown"}
 PAPER = {"light": (251, 250, 248), "dark": (21, 23, 26)}
 
 
@@ -39,7 +41,18 @@ def pages(tmp_path_factory):
     run = write_run(
         root / "run", few, BENCHMARKED, data=write_photos(root / "photos", few), failures=[("x.png", "torn")]
     )
-    return {"explain": write_html_report(out)[-1], "benchmark": write_html_report(run)[-1]}
+    graded = write_explanations(root / "graded", NAMES[:4], METHODS, trust_card=TRUST_CARD)
+    grade(graded / "explanations.json", LEVELS)
+    folders = {"explain": out, "benchmark": run, "graded": graded}
+    return {name: write_html_report(folder)[-1] for name, folder in folders.items()}
+
+
+def grade(path, levels):
+    """Change the levels of the trust cards in a file of explanations, image by image."""
+    facts = json.loads(path.read_text())
+    for explanation in facts["explanations"]:
+        explanation["check"] = TRUST_CARD | {"level": levels[explanation["image"]]}
+    path.write_text(json.dumps(facts))
 
 
 def insertion_values(images=14):
@@ -321,6 +334,19 @@ def test_images_are_sorted_by_trust_and_disagreement(opened):
     assert index == expected
 
 
+def test_levels_of_trust_sort_and_filter(opened):
+    """The best level comes first, unknown ones last; a filter leaves the images and rows of its level."""
+    page = opened("graded")
+    page.locator("#measure").select_option(label="by trust")
+    assert visible_texts(page, "#gallery h3") == ["2.png", "0.png", "1.png", "3.png"]
+    page.locator("#order").select_option("last")
+    assert visible_texts(page, "#gallery h3") == ["1.png", "0.png", "2.png", "3.png"]
+
+    page.locator("[data-filter=level]").select_option("poor")
+    assert visible_texts(page, "#gallery h3") == ["1.png"]
+    assert {row.split("\t")[0] for row in visible_texts(page, "table.listing tbody tr")} == {"1.png"}
+
+
 def test_images_and_rows_are_filtered(opened):
     """By the class, which then is the one that is shown, and by the method."""
     page = opened()
@@ -353,6 +379,10 @@ def test_a_row_and_a_dot_open_their_image(opened):
     page.get_by_text("All values of this metric").click()
     page.locator("#value-table tbody tr").nth(2).locator("button").first.click()
     assert visible_texts(page, "#compare-title") == ["2.png"]
+    page.keyboard.press("Escape")
+    page.locator("#value-table thead button", has_text="grad-cam").click()
+    worst = min(VALUES["grad-cam"], key=VALUES["grad-cam"].get)
+    assert page.locator("#value-table tbody th").first.inner_text() == worst
 
 
 def test_two_methods_are_compared_image_by_image(opened):
