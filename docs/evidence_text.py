@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
-from evidence import DATA, QUESTIONS, results, settings
+from evidence import QUESTIONS, RESULTS, results, settings, table
 from evidence_choice import CANDIDATES, choice, chosen, standing, standing_table
 from evidence_settings import SWEEPS, difference, differences_table, least_alike, orders_table, verdicts
 
 from fusioncam.report.method_names import base_name
 from fusioncam.report.results import Column
+from fusioncam.report.statistics import interval
 from fusioncam.report.tables.model import format_interval
 
 
@@ -24,8 +26,10 @@ def _number(kind: str, *fields: str) -> str:
 
 
 def _column(run: str, network: str, metric: str) -> Column:
-    (found,) = (one.column for one in settings(metric) if (one.data, one.network) == (DATA[run], network))
-    return found
+    found = results(run)
+    (model,) = (name for name in found.models if name.rpartition(":")[2] == network)
+    (column,) = (one for one in found.columns(model) if base_name(one.metric) == metric)
+    return column
 
 
 def _mean(run: str, network: str, metric: str, method: str) -> str:
@@ -33,8 +37,7 @@ def _mean(run: str, network: str, metric: str, method: str) -> str:
 
 
 def _images(run: str, network: str, metric: str) -> str:
-    found = [one.column.values for one in settings(metric) if (one.data, one.network) == (DATA[run], network)]
-    return str(sum(int((~np.isnan(values)).any(1).sum()) for values in found))
+    return str(int((~np.isnan(_column(run, network, metric).values)).any(1).sum()))
 
 
 def _passes(run: str, network: str, method: str) -> str:
@@ -55,6 +58,22 @@ def _standings(metric: str, word: str) -> str:
     return f"{count} of {len(found)}"
 
 
+def _roar() -> str:
+    """Return a table of the accuracies of ROAR, a row per method and a column per share of removed pixels."""
+    found = json.loads((RESULTS / "retraining" / "roar.json").read_text())
+    rows = [
+        [f"`{method}`", *(_rate(accuracy, found["test"]) for accuracy in accuracies.values())]
+        for method, accuracies in found["accuracies"].items()
+    ]
+    shares = next(iter(found["accuracies"].values()))
+    return table(["method", *(f"{float(share):.0%} removed" for share in shares)], rows)
+
+
+def _rate(rate: float, count: int) -> str:
+    hits = np.arange(count) < round(rate * count)
+    return " ".join(format_interval(interval(hits, rate=True), 3))
+
+
 NUMBERS = {
     "networks": lambda metric: str(len({setting.network for setting in settings(metric)})),
     "mean": _mean,
@@ -73,4 +92,5 @@ NUMBERS = {
     "differences": differences_table,
     "orders": orders_table,
     "least-alike": least_alike,
+    "roar": _roar,
 }

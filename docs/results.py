@@ -7,8 +7,8 @@ Runs after ``--untimed`` lose their seconds: they shared the processor with othe
 
 A run is stored in docs/results/NAME as rows.parquet, without most curves, and plan.json. Two texts are written by
 hand and must be checked whenever the rows change: docs/results/NAME/findings.md states what the tables of a run show,
-and docs/results/which-method.md opens the page. Numbers in {{...}} in which-method.md and in the findings of
-docs/results/families* are computed from the rows, see docs/evidence_text.py.
+and docs/results/which-method.md opens the page. Numbers in {{...}} are computed from the rows, see
+docs/evidence_text.py.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ SECTIONS = {
     "multiscale": "Fusion-CAM with finer layers",
     "localization": "Localization of objects",
     "ablation": "Ablation: the parts of Fusion-CAM",
+    "retraining": "Metrics in the domain of the network",
     "multiscale-choice": "How the weights of finer layers were chosen",
 }
 # the answers over the runs of evidence.DATA, and which tables of these runs are shown
@@ -84,8 +85,7 @@ def titles_of_runs():
 def findings(name, title):
     """Return what a run shows, with a link to its tables."""
     text = (ROOT / "results" / name / "findings.md").read_text()
-    text = text if name in SECTIONS else filled(text)
-    return f"## {title}\n\n{text}\n[Tables](results-tables.md#{anchor(title)})\n"
+    return f"## {title}\n\n{filled(text)}\n[Tables](results-tables.md#{anchor(title)})\n"
 
 
 def anchor(title):

@@ -63,6 +63,18 @@ def test_without_by_rank():
     assert without(images, ranks, 0).equal(images)
 
 
+def test_random_pixels_differ_from_image_to_image():
+    """They are the same for the same seed; the method of that name removes the same pixels from every image."""
+    model, _, test = case()
+
+    first, again, other = (heatmaps_of(model, "random", *test, seed=seed) for seed in (0, 0, 1))
+
+    assert first.shape == test[0][:, 0].shape
+    assert not first[0].equal(first[1])
+    assert first.equal(again)
+    assert not first.equal(other)
+
+
 def test_a_restart_draws_all_weights_again():
     """The same for the same seed; the given network stays unchanged."""
     model, *_ = case()

@@ -59,7 +59,8 @@ def roar(
     Remove and retrain, arXiv 1806.10758. The method explains the label of each image with the given network. The
     ``shares`` of the pixels that it finds most relevant show 0, the mean colour, in both sets, and a network is
     trained and tested on them. A faithful method leaves little to learn: lower is better, and a method should be
-    compared with ``"random"``. Equal pixels are removed in random order.
+    compared with ``"random"``, which here removes other pixels from each image. Equal pixels are removed in random
+    order.
 
     Args:
         model: the model, or a network.
@@ -71,7 +72,7 @@ def roar(
         restart: train from random weights, as the paper does; without it from the given ones, which takes fewer
             epochs.
         training: the number of epochs, the batch size and so on.
-        seed: of the random weights and of the order of equal pixels.
+        seed: of the random weights, of the order of equal pixels, and of ``"random"``.
         folder: heatmaps and epochs are stored there, and after an interruption the same call continues. Use one
             folder for each method.
         on_epoch: is called with the number of each epoch and its mean loss.
@@ -100,7 +101,7 @@ def roar(
     where = None if folder is None else Path(folder)
     sign = 1 if removed == "most" else -1
     ranks = {
-        name: pixel_order(sign * heatmaps_of(model, method, *data, where and where / name), "random", seed)
+        name: pixel_order(sign * heatmaps_of(model, method, *data, where and where / name, seed), "random", seed)
         for name, data in (("train", train), ("test", test))
     }
     start = restarted(model, seed) if restart else model
@@ -134,9 +135,19 @@ def restarted(model: ExplainedModel, seed: int) -> ExplainedModel:
 
 
 def heatmaps_of(
-    model: ExplainedModel, method: str | Method, images: Tensor, labels: Tensor, folder: Path | None = None
+    model: ExplainedModel,
+    method: str | Method,
+    images: Tensor,
+    labels: Tensor,
+    folder: Path | None = None,
+    seed: int = 0,
 ) -> Tensor:
-    """Return the method's heatmaps ``(N, *s)`` of the labels ``(N,)``; those in the folder are not computed again."""
+    """Return the method's heatmaps ``(N, *s)`` of the labels ``(N,)``; those in the folder are not computed again.
+
+    "random" differs from image to image: a network soon learns to do without pixels that every image lacks.
+    """
+    if method == "random":
+        return torch.rand(len(images), *images.shape[2:], generator=torch.Generator().manual_seed(seed))
     method = METHODS[method] if isinstance(method, str) else method
     pairs = zip(torch.split(images, _BATCH), torch.split(torch.as_tensor(labels), _BATCH), strict=True)
     return torch.cat([_stored(model, method, x, target, folder, n) for n, (x, target) in enumerate(pairs)])
