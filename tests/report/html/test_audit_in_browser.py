@@ -104,7 +104,8 @@ def test_filters(page):
 
 
 def test_order(page):
-    """Images are sorted by any measure in both directions."""
+    """Images are sorted by any measure in both directions; the order of the data has none."""
+    assert not page.locator("#order").is_visible()
     for direction, sign in (("1", 1), ("-1", -1)):
         page.select_option("#measure", "probability")
         page.select_option("#order", direction)
@@ -144,6 +145,7 @@ def test_differences_lead_to_images(page):
     """Of the other network: a class shows its images, a column sorts its table, and a changed decision opens."""
     card = page.locator("#against .class-card").first
     name = card.locator("strong").inner_text()
+    assert card.locator(".quiet").inner_text().startswith("similarity \N{MINUS SIGN}0.")
     card.click()
     assert {text.split(",")[0] for text in captions(page)} == {name}
     header = page.locator("#against thead button", has_text="similarity")

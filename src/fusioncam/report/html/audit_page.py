@@ -15,7 +15,7 @@ from fusioncam.audit.files import ClassRow, StoredAudit, SuspectRow, read_audit
 from fusioncam.audit.heat import EVEN
 from fusioncam.audit.wording import heat, removal
 from fusioncam.report.html.audit_images import CHANGED, MEASURES, THUMBNAILS, PageImages, value_of
-from fusioncam.report.html.audit_tables import changed_table, class_table, share
+from fusioncam.report.html.audit_tables import changed_table, class_table, number, share
 from fusioncam.report.html.colours import ColourTable, colour_tables
 from fusioncam.report.html.data_uris import heatmap_uri
 from fusioncam.report.html.page_model import Facts, count_of, format_facts
@@ -110,7 +110,7 @@ def write_audit_page(folder: Path, path: Path) -> Path:
     Raises :class:`ResultsError` if its files cannot be read.
     """
     stored = read_audit(folder)
-    words = {"heat": heat, "removal": removal, "share": share, "thumbnails": THUMBNAILS}
+    words = {"heat": heat, "removal": removal, "share": share, "number": number, "thumbnails": THUMBNAILS}
     maps = {"map_uri": map_uri, "difference_uri": difference_uri, "outline": outline}
     page = AuditPage(stored, PageImages(stored, folder))
     return write_template("audit.html", (_SCRIPT,), _STYLES, path, page=page, **words, **maps)

@@ -47,6 +47,7 @@ function showPage() {
 }
 
 function select() {
+  find("#order").hidden = !find("#measure").value;
   matches = ordered(templates.filter(isMatch));
   page = 0;
   const chosen = find("[data-filter=class]")?.value;
