@@ -102,6 +102,7 @@ def wait_until_loaded(page, selector: str) -> None:
     page.wait_for_function(
         """selector => {
             const images = [...document.querySelectorAll(selector)];
+            images.forEach(one => { one.loading = "eager"; });  // also where nobody looks
             return images.length > 0 && images.every(one => one.complete && one.naturalWidth > 0);
         }""",
         arg=selector,

@@ -94,7 +94,7 @@ class Display:
                 list(COLORMAPS), value=DEFAULT_COLORMAP, label="Colours", min_width=110, elem_id="fc-colormap"
             )
             drawn = gr.CheckboxGroup(
-                list(DRAWN), value=list(DEFAULT_DRAWN), label="Drawing", min_width=150, elem_id="fc-drawn"
+                list(DRAWN), value=list(DEFAULT_DRAWN), label="Drawing", min_width=500, elem_id="fc-drawn"
             )
         return cls(wipe, place, view, opacity, colormap, drawn)
 
