@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from client_pages import clients
 from markdown.extensions.toc import slugify, unique
 from typer.main import get_command
 
@@ -103,6 +104,7 @@ def pages() -> dict[str, str]:
         "metrics.md": "\n".join([METRICS_HEAD, *metrics_in_families(), *protocols()]),
         "command-line.md": "\n".join(command_line()),
         "speed.md": speed(),
+        "clients.md": clients(),
     }
 
 

@@ -1,58 +1,59 @@
-"""Networks of other libraries: Grad-CAM equals plain autograd, and the maps are where the image is changed."""
+"""Heatmaps of the examples equal plain autograd, and their maps are where the image is changed."""
 
 from __future__ import annotations
 
+import copy
 import os
 import re
-import warnings
+import runpy
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 import fusioncam as fc
-from clients.table import CLIENTS, REAL
+from clients.table import CLIENTS, EXAMPLES, Client, is_installed, of_pixels
 
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+CAMS = {
+    "grad-cam": lambda maps, gradients: torch.einsum("nk...,nk->n...", maps, gradients.flatten(2).mean(2)),
+    "layer-cam": lambda maps, gradients: (maps * gradients.relu()).sum(1),
+}
 
 
-def name_of(client):
-    """Return the name of a client in the list of tests."""
-    return f"{client.package}-{client.name.split(',')[0]}"
+def run(path, tmp_path_factory):
+    """Return the names that an example defines; nothing is downloaded."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("YOLO_CONFIG_DIR", str(tmp_path_factory.mktemp("yolo")))
+        patched.setenv("HF_HUB_OFFLINE", "1")
+        return runpy.run_path(str(path))
 
 
-each = pytest.mark.parametrize("client", CLIENTS, ids=name_of)
+@pytest.fixture(scope="module", params=[client.parameter for client in CLIENTS])
+def client(request):
+    """A client whose library is installed; in CI all are."""
+    if not is_installed(request.param.needs):
+        assert not os.environ.get("FUSIONCAM_REQUIRE_CLIENTS"), f"{request.param.needs} is not installed"
+        pytest.skip(f"needs {request.param.needs}")
+    return request.param
 
 
-def mean_of_predicted(logits):
-    """Return the mean logits of the pixels of each class that is predicted there, as Segmentation does."""
-    masks = torch.stack([(logits.argmax(1) == c) for c in range(logits.shape[1])], 1).to(logits)
-    pixels = masks.flatten(2).sum(2).clamp_min(1)
-    return (logits * masks).flatten(2).sum(2) / pixels
+@pytest.fixture(scope="module")
+def names(client, tmp_path_factory):
+    """The names that an example defines."""
+    return run(client.path, tmp_path_factory)
 
 
-@pytest.fixture
-def made(client, tmp_path, monkeypatch):
-    """Return the names that the code of a client defines; it skips where its library is missing."""
-    if client.needs:
-        monkeypatch.setenv("YOLO_CONFIG_DIR", str(tmp_path))
-        pytest.importorskip(client.needs)
-    monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
-    torch.manual_seed(0)
-    names = {"torch": torch, "fc": fc, "mean_of_predicted": mean_of_predicted}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # those of the libraries
-        exec("x = torch.rand(1, 3, 64, 64)\n" + client.make, names)
-        names["network"].eval()
-        names["original"] = names["x"]
-        exec(client.code, names)
-        yield names
+def with_callable(client, names):
+    """Return the names with a network that is called and hooked as usual."""
+    return names | {"network": client.eager()} if client.eager else names
 
 
 def recorded(client, names, target):
-    """Return the activations, gradients and scores of a client by plain autograd."""
+    """Return the maps of a layer and the gradients of a score by plain autograd."""
     kept = []
 
     def hook(module, inputs, output):
@@ -61,54 +62,38 @@ def recorded(client, names, target):
         replaced = kept[-1].clone()
         return replaced if isinstance(output, torch.Tensor) else (replaced, *output[1:])
 
-    network = names["network"]
+    names = with_callable(client, names)
+    network = names["network"] if client.eager else names["model"].network
     handle = network.get_submodule(client.layer).register_forward_hook(hook)
-    scores = eval(client.scores, names | {"x": names["original"]})
+    scores = client.scores(names | {"x": torch.Tensor(names["x"])})
     handle.remove()
+    target = int(scores.argmax()) if target is None else target
     (gradients,) = torch.autograd.grad(scores[:, target].sum(), kept[:1])
-    return [eval(client.maps, {"out": one}) for one in (kept[0].detach(), gradients)]
+    return client.maps(kept[0].detach()), client.maps(gradients)
 
 
-def own_layer(client, names):
-    """Return the layer of a client as our model names it."""
-    inside = names["model"].network is not names["network"]
-    return f"wrapped.{client.layer}" if inside else client.layer
+def test_the_heatmaps_of_the_example_are_those_of_plain_autograd(client, names):
+    """At the layer that is chosen by itself."""
+    assert names["model"].layer_for(names["x"]) == client.layer
+    cam = CAMS[client.method](*recorded(client, names, client.target)).relu()
+    cam = F.interpolate(cam[:, None], names["x"].shape[2:], mode=MODES[cam.dim() - 1])[:, 0]
+    assert cam.max() > 0
+    expected = (cam - cam.min()) / (cam.max() - cam.min())
+    torch.testing.assert_close(names["heatmaps"], expected, atol=2e-5, rtol=0)
 
 
-@pytest.mark.slow
-@each
-def test_grad_cam_is_that_of_plain_autograd(client, made):
-    """For the class with the highest map."""
-    x, model = made["x"], made["model"].with_layer(own_layer(client, made))
-    classes = range(model.logits(x).shape[1])
-    expected = {}
-    for target in classes:
-        activations, gradients = recorded(client, made, target)
-        weights = gradients.flatten(2).mean(2)
-        cam = torch.einsum("nk...,nk->n...", activations, weights).relu()
-        cam = F.interpolate(cam[:, None], x.shape[2:], mode=MODES[cam.dim() - 1])[0, 0]
-        if cam.max() > 1e-9:
-            expected[target] = (cam - cam.min()) / (cam.max() - cam.min())
-    assert expected
-    for target, heatmap in list(expected.items())[:2]:
-        torch.testing.assert_close(fc.METHODS["grad-cam"](model, x, target)[0], heatmap, atol=2e-5, rtol=0)
-
-
-@pytest.mark.slow
-@each
-def test_the_maps_are_where_the_object_is(client, made):
+def test_the_maps_are_where_the_object_is(client, names):
     """An object that moves from one corner to the opposite one moves the change of the maps along every axis."""
-    x, model = made["x"], made["model"].with_layer(own_layer(client, made))
+    x, model = names["x"], names["model"].with_layer(client.earlier or client.layer)
     before = model.record(x, 0).activations
     first = middle_of((model.record(with_object(x, last=False), 0).activations - before).abs())
     second = middle_of((model.record(with_object(x, last=True), 0).activations - before).abs())
     assert (first < second).all()
 
 
-@pytest.mark.parametrize("client", [pytest.param(one, marks=one.marks, id=name_of(one)) for one in CLIENTS])
-def test_a_mirrored_object_is_at_the_mirrored_place(client, made):
+def test_a_mirrored_object_is_at_the_mirrored_place(client, names):
     """Along each axis by itself, so that exchanged axes are noticed too."""
-    x, model = made["x"], made["model"].with_layer(own_layer(client, made))
+    x, model = names["x"], names["model"].with_layer(client.earlier or client.layer)
 
     def place(images):
         changed, before = (model.record(one, 0).activations for one in images)
@@ -124,42 +109,15 @@ def test_a_mirrored_object_is_at_the_mirrored_place(client, made):
         assert (others < moved[axis] / 2).all()
 
 
-SYMMETRIC = {
-    "ResNet": 65,
-    "Vision Transformer": 64,
-    "ConvNeXt": 64,
-    "Vision Transformer with registers": 64,
-    "ViT": 64,
-}
-
-
-@pytest.mark.parametrize(
-    "client", [pytest.param(one, marks=one.marks, id=name_of(one)) for one in CLIENTS if one.name in SYMMETRIC]
-)
-@torch.no_grad()
-def test_symmetric_networks_have_mirrored_heatmaps(client, made):
-    """With kernels and positions that are their own mirror images, and sides that strides divide evenly."""
-    for module in made["network"].modules():
-        if isinstance(module, torch.nn.Conv2d):
-            mirror_in(module.weight)
-    for name, parameter in made["network"].named_parameters():
-        if "pos" in name:  # behind those of class tokens
-            mirror_in(parameter[:, -16:].unflatten(1, (4, 4)).movedim(-1, 1))
-    side, model = SYMMETRIC[client.name], made["model"].with_layer(own_layer(client, made))
-    x = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    images = torch.cat([x, x.flip(2), x.flip(3)])
-    for method in ("grad-cam", "recipro-cam"):
-        found = (fc.METHODS[method](model, images, target) for target in range(4))
-        heatmaps = next(maps for maps in found if maps[0].std() > 1e-3)  # that of some classes is empty
-        for axis, mirrored in enumerate(heatmaps[1:]):
-            torch.testing.assert_close(mirrored.flip(axis), heatmaps[0], atol=1e-3, rtol=0)
-            assert (mirrored - heatmaps[0]).abs().max() > 0.01
-
-
-def mirror_in(weights):
-    """Average weights, in place, with their mirror images along the last two axes."""
-    for axis in (-2, -1):
-        weights.copy_((weights + weights.flip(axis)) / 2)
+def test_scores_of_a_changed_image_are_those_of_the_network(client, names):
+    """Region methods use no more; of a box they are the log-odds, halved with either sign."""
+    changed = with_object(names["x"], last=False)
+    with torch.no_grad():
+        expected = client.scores(with_callable(client, names) | {"x": torch.Tensor(changed)})
+    found = names["model"].logits(changed)[:, : expected.shape[1]]  # SigLIP's last class is "none of them"
+    if "found" in names:
+        expected = expected.diff() / 2 * torch.tensor([-1, 1])
+    torch.testing.assert_close(found, expected, atol=1e-3 if "found" in names else 1e-5, rtol=1e-3)
 
 
 def with_object(x, *, last):
@@ -178,40 +136,61 @@ def middle_of(maps):
     return (indices * mass).flatten(1).sum(1) / mass.sum()
 
 
-@pytest.mark.slow
-@each
-def test_the_automatic_layer_and_a_region_method(client, made):
-    """Both without naming a layer."""
-    x, model = made["x"], made["model"]
-    for method in ("grad-cam", "score-cam(budget=8)"):
-        heatmap = fc.METHODS[method](model, x, 1)
-        assert heatmap.shape == (1, *x.shape[2:])
-        assert heatmap.isfinite().all()
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_real_weights(name, cat):
-    """Of the predicted class of a photograph and its mirror image."""
-    loaded = fc.load_model(name, device="cpu")
-    network, x = loaded.network, loaded.preprocessing(cat)[None]
+@pytest.mark.parametrize("client", [client.parameter for client in CLIENTS if client.side], indirect=True)
+@torch.no_grad()
+def test_symmetric_networks_have_mirrored_heatmaps(client, names):
+    """With kernels and positions that are their own mirror images, and sides that strides divide evenly."""
+    network = copy.deepcopy(names["network"])
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            mirror_in(module.weight)
+    for name, parameter in network.named_parameters():
+        if "pos" in name:  # behind those of class tokens
+            mirror_in(parameter[:, -16:].unflatten(1, (4, 4)).movedim(-1, 1))
     model = fc.ExplainedModel(network)
-    target, kept = int(model.logits(x).argmax()), []
-    handle = network.get_submodule(model.layer_for(x)).register_forward_hook(lambda *args: kept.append(args[2]))
-    score = network(x)[0, target]
-    handle.remove()
-    (gradients,) = torch.autograd.grad(score, kept)
-    cam = (kept[0].detach() * gradients.mean((2, 3), keepdim=True)).sum(1, keepdim=True).relu()
-    cam = F.interpolate(cam, x.shape[2:], mode="bilinear")[0, 0]
-    heatmap = fc.METHODS["grad-cam"](model, x, target)[0]
-    torch.testing.assert_close(heatmap, (cam - cam.min()) / (cam.max() - cam.min()), atol=1e-5, rtol=0)
-    mirrored = fc.METHODS["grad-cam"](model, x.flip(3), target)[0].flip(1)
-    assert torch.corrcoef(torch.stack([heatmap.flatten(), mirrored.flatten()]))[0, 1] > 0.8
+    x = torch.rand(1, 3, client.side, client.side, generator=torch.Generator().manual_seed(0))
+    images = torch.cat([x, x.flip(2), x.flip(3)])
+    for method in ("grad-cam", "recipro-cam"):
+        found = (fc.METHODS[method](model, images, target) for target in range(4))
+        heatmaps = next(maps for maps in found if maps[0].std() > 1e-3)  # that of some classes is empty
+        for axis, mirrored in enumerate(heatmaps[1:]):
+            torch.testing.assert_close(mirrored.flip(axis), heatmaps[0], atol=1e-3, rtol=0)
+            assert (mirrored - heatmaps[0]).abs().max() > 0.01
 
 
-def test_the_page_lists_every_client():
-    """With their weights and the lines of code that the tests run."""
-    rows = re.findall(r"^\| `?([\w ]+?)`? \| (.*?) \| (\w+) \| .* \| (\d+) \|$", PAGE.read_text(), re.MULTILINE)
-    stated = {(library, name): (weights, int(lines)) for library, name, weights, lines in rows}
-    tested = {(one.package, one.name): ("random", one.lines) for one in CLIENTS}
-    tested |= {("timm", name): ("real", 1) for name in REAL.values()}
-    assert {key: stated.get(key) for key in tested} == tested
+def mirror_in(weights):
+    """Average weights, in place, with their mirror images along the last two axes."""
+    for axis in (-2, -1):
+        weights.copy_((weights + weights.flip(axis)) / 2)
+
+
+@pytest.mark.slow
+def test_a_sliding_window_has_the_heatmaps_of_its_windows(tmp_path_factory):
+    """The score of a class is its highest one, and the heatmap of each window is its own, times its weight."""
+    if not is_installed("monai"):
+        assert not os.environ.get("FUSIONCAM_REQUIRE_CLIENTS"), "monai is not installed"
+        pytest.skip("needs monai")
+    names = run(EXAMPLES / "monai_sliding_window.py", tmp_path_factory)
+    windows = names["x"].split(16, 2)
+
+    scores = torch.cat([of_pixels(lambda output: output)(names | {"x": torch.Tensor(one)}) for one in windows])
+    torch.testing.assert_close(names["model"].logits(names["x"])[0], scores.amax(0))
+    inside = fc.ExplainedModel(fc.tasks.Segmentation(names["network"]))
+    live = []
+    for window, heatmap in zip(windows, names["heatmaps"].split(16, 1), strict=True):
+        alone = fc.METHODS["grad-cam"](inside, torch.Tensor(window), 1)
+        if heatmap.max() > 0:
+            live.append(alone)
+            torch.testing.assert_close(heatmap / heatmap.max(), alone, atol=1e-4, rtol=0)
+    assert live
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_the_page_has_a_row_for_every_example(path):
+    """With its method, and as many lines of code as it has between the network and the heatmaps."""
+    (row,) = re.findall(rf"^\|.*\]\(clients\.md#{path.stem}\).*\|$", PAGE.read_text(), re.MULTILINE)
+    *_, method, _, lines = (cell.strip() for cell in row.strip("|").split("|"))
+    client = Client(path.stem, "")
+
+    assert (method, lines) == (f"`{client.method}`", str(client.lines))
+    assert path.stem == "monai_sliding_window" or path.stem in {one.stem for one in CLIENTS}

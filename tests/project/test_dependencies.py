@@ -18,7 +18,7 @@ SOURCE = Path(fusioncam.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-FOR_DEVELOPERS = {"browser", "test", "docs", "dev"}
+FOR_DEVELOPERS = {"browser", "clients", "test", "docs", "dev"}
 FOR_USERS = sorted(EXTRAS.keys() - FOR_DEVELOPERS)
 # packages whose modules have another name
 MODULES = {"pillow": "PIL", "pyyaml": "yaml", "scikit_image": "skimage", "scikit_learn": "sklearn"}

@@ -1,0 +1,14 @@
+"""ConvNeXt of timm"""
+
+import timm
+import torch
+
+import fusioncam as fc
+
+torch.manual_seed(0)
+network = timm.create_model("convnext_atto", num_classes=5).eval()
+x = torch.rand(1, 3, 64, 64)
+
+# explain it
+model = fc.ExplainedModel(network)
+heatmaps = fc.METHODS["grad-cam"](model, x, target=1)
