@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 import runpy
 from importlib.util import find_spec
@@ -33,6 +34,8 @@ def run(path, folder, monkeypatch, *words):
     folder.mkdir(exist_ok=True)
     monkeypatch.chdir(folder)
     monkeypatch.setattr("sys.argv", [str(path), *words])
+    monkeypatch.setenv("YOLO_CONFIG_DIR", str(folder.parent / "ultralytics"))
+    monkeypatch.setattr(logging.root.manager, "disable", logging.INFO)  # ultralytics writes its log to stdout
     runpy.run_path(str(path), run_name="__main__")
 
 
