@@ -91,6 +91,7 @@ boxes or masks of the class, or `method=`, which computes more heatmaps.
 
 In the formulas $H$ is the heatmap, $s$ the measured score (`readout`: the probability by default), $p$ the
 probability, and $x \\odot H$ the image with the heatmap as its mask. `fill` is what shows where the heatmap is 0.
+In the passes per image, M stands for those of the method and S for the number of pixels.
 
 The settings of a metric are its protocol. Two numbers are comparable only if their protocols are the same, so
 `fusioncam` writes the protocol next to every number. See also [What the numbers do not show](limits.md).

@@ -295,6 +295,11 @@ def test_the_metrics_are_listed(cli):
     code, out, _ = cli("list", "metrics", "pointing-game")
     assert code == 0
     assert all(word in out for word in ("localization", "higher", "truth", "arXiv 1608.00507", "tolerance=15"))
+    assert "M: " not in out
+    out = cli("list", "metrics", "adcc").out
+    assert "2 + M\n" in out
+    assert "M: passes of the method" in out
+    assert "S: pixels of the image" in cli("list", "metrics", "insertion:rise").out
 
 
 # -- the progress bar ------------------------------------------------------------------------------------------

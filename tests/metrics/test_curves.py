@@ -15,6 +15,7 @@ from fusioncam.inference.cache import cached_passes
 from fusioncam.inference.costs import count_passes
 from fusioncam.metrics.curves import Deletion, Insertion, area, counts_of
 from fusioncam.metrics.masking import RankMasks
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.metrics.registry import METRICS
 from linear_case import heatmaps_for, linear_case
 from toys import TOYS, problem
@@ -96,8 +97,8 @@ def test_a_curve_is_computed_once():
         Insertion(steps=6).curve(model, x, target, maps)
 
     assert counter.passes == 7 * 3
-    assert Insertion(steps=6).cost == Deletion(steps=6).cost == "7"
-    assert METRICS["insertion:rise"].cost == "S / 224 + 1"
+    assert Insertion(steps=6).cost == Deletion(steps=6).cost == MetricPasses(7)
+    assert METRICS["insertion:rise"].cost == MetricPasses(1, pixels=224)
 
 
 @pytest.mark.parametrize("kind", BOTH)

@@ -11,6 +11,7 @@ from fusioncam import ExplainedModel
 from fusioncam.errors import SettingError, UnknownNameError
 from fusioncam.inference.costs import count_passes
 from fusioncam.metrics.f_fidelity import FFidelity, RandomRemoval
+from fusioncam.metrics.passes import MetricPasses
 from linear_case import heatmaps_for, linear_case
 from toys import problem
 from twins import metrics as twins
@@ -79,7 +80,7 @@ def test_the_cost_is_the_number_of_passes():
         with count_passes() as counter:
             metric(ExplainedModel(toy), x, target, heatmaps_for(x))
         assert counter.passes == passes
-    assert FFidelity(samples=2, part="important").cost == "1 + 10"
+    assert FFidelity(samples=2, part="important").cost == MetricPasses(11)
 
 
 @pytest.mark.parametrize(

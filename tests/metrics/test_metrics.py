@@ -24,6 +24,7 @@ from fusioncam.methods.score_cam import ScoreCAM
 from fusioncam.methods.smoothing import Augmented
 from fusioncam.metrics.base import CurveMetric, Metric, protocol
 from fusioncam.metrics.curves import Insertion
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.metrics.registry import METRICS, PROTOCOLS, as_metric, as_metrics, measure, optimises_metric
 from fusioncam.metrics.removal import ROAD, MoRF
 from metric_cases import ALONE, RANKING, case
@@ -51,7 +52,7 @@ def test_metrics_declare_their_facts(name):
         assert isinstance(flag, bool)
     assert set(metric.shares_objective) <= set(METHODS)
     assert isinstance(metric.paper, str)
-    assert metric.cost
+    assert isinstance(metric.cost, MetricPasses)
     assert metric.__doc__.strip()
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-:")
 
@@ -115,16 +116,10 @@ def test_inputs_are_not_changed(name):
 
 @pytest.mark.parametrize("name", FAITHFUL)
 def test_the_cost_is_the_number_of_passes(name):
-    """M is the number that the method takes, S the number of pixels."""
+    """For a method of one pass and images of 64 pixels."""
     inputs = case()
     metric = METRICS[name]
-    symbols = {"M": 1, "S": 64}
-    terms, _, pixels = metric.cost.partition(" / ")
-    expected = (
-        -(-64 // int(pixels.split()[0])) + 1
-        if pixels
-        else sum(symbols.get(term) or int(term) for term in terms.split(" + "))
-    )
+    expected = metric.cost.at(method=1, pixels=64)
     # one more pass of the whole image predicts the class
     extra = 1 if getattr(metric, "classes", "") == "predicted" else 0
 
@@ -202,7 +197,7 @@ def test_metrics_have_the_declared_type():
     """mypy accepts a metric as a Metric."""
     one: Metric = ROAD()
 
-    assert one.cost == "10"
+    assert one.cost == MetricPasses(10)
 
 
 # -- metrics of users --------------------------------------------------------------------------------------------
@@ -214,7 +209,7 @@ class Coverage(Metric):
 
     family: ClassVar[str] = "faithfulness"
     higher_is_better: ClassVar[bool] = False
-    cost: ClassVar[str] = "0"
+    cost: ClassVar[MetricPasses] = MetricPasses()
 
     threshold: float = 0.5
 

@@ -15,6 +15,7 @@ from fusioncam.errors import SettingError, UnknownNameError
 from fusioncam.functional.similarity import histogram_entropy, spearman
 from fusioncam.inference.costs import count_passes
 from fusioncam.metrics.base import random_like
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.metrics.randomisation import randomised
 from fusioncam.metrics.sanity import EfficientRandomisation, ModelRandomisation, smooth_heatmaps
 from toys import problem
@@ -63,7 +64,7 @@ def test_the_costs_are_the_numbers_of_passes():
     for metric in (SMOOTH, EfficientRandomisation()):
         with count_passes() as counter:
             metric(model, x, target, heatmaps, method=GRAD_CAM)
-        assert metric.cost == f"{counter.passes} M"
+        assert metric.cost == MetricPasses(methods=counter.passes)
 
 
 # -- efficient ---------------------------------------------------------------------------------------------------

@@ -121,9 +121,7 @@ class _Run:
         """Report how long the images of each network that are left will take."""
         for evaluator in self.evaluators:
             left = sum(bool(self._missing(evaluator, sample)) for sample in evaluator.samples)
-            costs = [
-                str(getattr(metric, "cost", "")) for metric in evaluator.metrics.values() if not _is_cost(metric)
-            ]
+            costs = [getattr(metric, "cost", None) for metric in evaluator.metrics.values() if not _is_cost(metric)]
             if left and (planned := plan_time(evaluator.model, left, evaluator.methods.values(), costs)):
                 self.listener.planned(planned)
 

@@ -72,10 +72,17 @@ def list_metrics(
     found = _chosen("metric", catalog()["metrics"], name, family)
     if name is not None:
         facts, needs = found[name], ", ".join(found[name]["needs"]) or "nothing else"
-        return _print_entry(name, facts, {"better": facts["better"], "needs": needs, "passes": facts["cost"]})
+        more = {"better": facts["better"], "needs": needs, "passes per image": _metric_cost(facts["cost"])}
+        return _print_entry(name, facts, more)
     rows = [(one, facts["better"], ", ".join(facts["needs"]), facts["summary"]) for one, facts in found.items()]
     legend = "truth: boxes or masks of the class; method: the metric computes more heatmaps"
     return _print_rows(("metric", "better", "needs", "description"), rows, legend)
+
+
+def _metric_cost(cost: str) -> str:
+    """Return the passes of a metric, and its symbols in the lines below."""
+    symbols = {"M": "M: passes of the method", "S": "S: pixels of the image"}
+    return "\n".join([cost, *(meaning for symbol, meaning in symbols.items() if symbol in cost)])
 
 
 def _chosen(kind: str, entries: dict[str, Any], name: str | None, family: str | None) -> dict[str, Any]:

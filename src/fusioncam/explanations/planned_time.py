@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from fusioncam.functional.masks import ChannelMasks
 from fusioncam.inference.random_state import kept_random_state
 from fusioncam.methods.costs import PassCount, cost_of
 from fusioncam.methods.registry import as_method
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel
 
 # docs/trust.md: a trust card takes about 260 passes for a method of one pass and 600 for Fusion-CAM, as it runs the
@@ -24,21 +24,20 @@ _CARD, _CARD_RUNS, _CARD_MASKS = 250, 5.5, 64
 # the rounds of passes that are timed, the seconds after which there is no further one, and the passes of each: fewer
 # than those after which the network is converted
 _ROUNDS, _ENOUGH, _MASKS = 3, 2.0, 16
-_TERM = re.compile(r"(?P<number>\d+)|(?:(?P<times>\d+) )?M|S / (?P<pixels>\d+)")
 
 
 def plan_time(
     model: ExplainedModel,
     images: int,
     methods: Iterable[object],
-    metric_costs: Iterable[str] = (),
+    metric_costs: Iterable[MetricPasses | None] = (),
     *,
     check: bool = False,
 ) -> PlannedTime | None:
     """Return how long ``images`` take, or None for a network that fails; some passes are timed.
 
-    ``metric_costs`` are the costs of metrics as they state them: "57", "S / 224 + 1" for S pixels, "5 M" for five
-    runs of the method. Passes that start at the layer are not counted: they take a small part of the time of others.
+    ``metric_costs`` has None for a metric that does not state its cost. Passes that start at the layer are not
+    counted: they take a small part of the time of others.
     """
     with suppress(Exception):  # the run itself reports what is wrong
         passes, complete = planned_passes(model, methods, list(metric_costs), check=check)
@@ -47,36 +46,22 @@ def plan_time(
 
 
 def planned_passes(
-    model: ExplainedModel, methods: Iterable[object], metric_costs: Iterable[str] = (), *, check: bool = False
+    model: ExplainedModel,
+    methods: Iterable[object],
+    metric_costs: Iterable[MetricPasses | None] = (),
+    *,
+    check: bool = False,
 ) -> tuple[int, bool]:
     """Return the passes of one image, and whether they are all: some methods and metrics do not state theirs."""
     channels, pixels = _channels(model), math.prod(model.preprocessing.blank_input().shape[2:])
     total, complete = 0.0, True
     for method in methods:
         own = _passes_of(cost_of(as_method(method)[1]), channels)  # type: ignore[arg-type]
-        measured = [passes_of_metric(cost, own or 0, pixels) for cost in metric_costs]
+        measured = [None if cost is None else cost.at(own or 0, pixels) for cost in metric_costs]
         card = _CARD + _CARD_RUNS * min(own or 0, _CARD_MASKS) if check else 0
         total += (own or 0) + card + sum(one or 0 for one in measured)
         complete &= None not in (own, *measured)
     return round(total), complete
-
-
-def passes_of_metric(cost: str, method: float, pixels: int) -> float | None:
-    """Return the passes that a metric states, for a method of so many passes; None for other words.
-
-    >>> passes_of_metric("5 M", 65, 224 * 224), passes_of_metric("S / 224 + 1", 65, 224 * 224)
-    (325.0, 225.0)
-    >>> passes_of_metric("many", 65, 224 * 224) is None
-    True
-    """
-    total = 0.0
-    for term in cost.split(" + "):
-        found = _TERM.fullmatch(term)
-        if found is None:
-            return None
-        number, times, divisor = found["number"], found["times"], found["pixels"]
-        total += int(number) if number else pixels / int(divisor) if divisor else int(times or 1) * method
-    return total
 
 
 def _passes_of(cost: PassCount, channels: int) -> int | None:

@@ -9,6 +9,7 @@ from fusioncam.metrics.f_fidelity import FFidelity
 from fusioncam.metrics.faithfulness import AverageDrop, AverageGain, IncreaseInConfidence
 from fusioncam.metrics.grid_pointing_game import GridPointingGame
 from fusioncam.metrics.localization import BoxAccuracy, EnergyShare, IoU, PointingGame
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.metrics.planted_shortcut import PlantedShortcut
 from fusioncam.metrics.registry import (
     METRICS,
@@ -52,6 +53,7 @@ __all__ = [
     "MaxSensitivity",
     "Metric",
     "MetricLike",
+    "MetricPasses",
     "MoRF",
     "ModelRandomisation",
     "NoiseStability",

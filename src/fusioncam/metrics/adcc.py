@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, regenerate
 from fusioncam.metrics.faithfulness import CHOOSERS, AverageDrop
 from fusioncam.metrics.masking import as_masks, target_classes
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.metrics.removal import ROAD
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.masked_passes import background_of
@@ -34,7 +35,7 @@ class Coherency(Metric):
     higher_is_better: ClassVar[bool] = True
     paper: ClassVar[str] = "arXiv 2104.10252"
     needs_method: ClassVar[bool] = True
-    cost: ClassVar[str] = "M"
+    cost: ClassVar[MetricPasses] = MetricPasses(methods=1)
 
     classes: str = "target"
     fill: FillSetting = "mean"
@@ -60,7 +61,7 @@ class Complexity(Metric):
     family: ClassVar[str] = "faithfulness"
     higher_is_better: ClassVar[bool] = False
     paper: ClassVar[str] = "arXiv 2104.10252"
-    cost: ClassVar[str] = "0"
+    cost: ClassVar[MetricPasses] = MetricPasses()
 
     resize: str = "linear"
 
@@ -84,7 +85,7 @@ class ADCC(Metric):
     paper: ClassVar[str] = "arXiv 2104.10252"
     needs_method: ClassVar[bool] = True
     shares_objective: ClassVar[tuple[str, ...]] = CHOOSERS
-    cost: ClassVar[str] = "1 + M + 1"
+    cost: ClassVar[MetricPasses] = MetricPasses(full=2, methods=1)
 
     readout: str = "probability"
     classes: str = "target"
@@ -141,9 +142,9 @@ class ARCC(Metric):
         )
 
     @property
-    def cost(self) -> str:
-        """The forward passes per image; M is the number that the method takes."""
-        return f"M + {self._road().cost}"
+    def cost(self) -> MetricPasses:
+        """The forward passes per image: those of ROAD and of the method."""
+        return replace(self._road().cost, methods=1)
 
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
         """Return the harmonic mean ``(N,)`` in [0, 1]."""

@@ -31,6 +31,7 @@ from fusioncam.inference.cache import memoize_pass, uncached
 from fusioncam.inference.context import without_flat_warnings
 from fusioncam.inference.eval_mode import without_graph
 from fusioncam.methods.base import Method
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.arguments import each_row, usual_arguments
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target, as_targets
@@ -80,7 +81,7 @@ class Metric(ABC):
         class Coverage(fc.metrics.Metric):
             family: ClassVar[str] = "faithfulness"
             higher_is_better: ClassVar[bool] = False
-            cost: ClassVar[str] = "0"
+            cost: ClassVar[fc.metrics.MetricPasses] = fc.metrics.MetricPasses()
 
             threshold: float = 0.5
 
@@ -121,8 +122,8 @@ class Metric(ABC):
 
     @property
     @abstractmethod
-    def cost(self) -> str:
-        """The forward passes per image. M is the number that the method takes, S the number of pixels."""
+    def cost(self) -> MetricPasses:
+        """The forward passes per image."""
 
     @final
     def __call__(

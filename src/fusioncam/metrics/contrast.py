@@ -15,6 +15,7 @@ from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, regenerate, require_number, validate_heatmaps
 from fusioncam.metrics.grid_pointing_game import GridPointingGame
 from fusioncam.metrics.localization import energy_share
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets, probabilities_of
 
@@ -37,7 +38,7 @@ class Contrast(Metric):
     family: ClassVar[str] = "sanity"
     higher_is_better: ClassVar[bool] = True
     needs_method: ClassVar[bool] = True
-    cost: ClassVar[str] = "1 + M"
+    cost: ClassVar[MetricPasses] = MetricPasses(full=1, methods=1)
 
     second: str = "runner-up"
     least: float = 0

@@ -18,6 +18,7 @@ from fusioncam.inference.cache import memoize_pass
 from fusioncam.inference.costs import count_passes
 from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, regenerate, validate_heatmaps
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, Targets, as_targets
 
@@ -41,7 +42,7 @@ class Cost(Metric):
     family: ClassVar[str] = "cost"
     higher_is_better: ClassVar[bool] = False
     needs_method: ClassVar[bool] = True
-    cost: ClassVar[str] = "M"
+    cost: ClassVar[MetricPasses] = MetricPasses(methods=1)
 
     quantity: str = "seconds"
 

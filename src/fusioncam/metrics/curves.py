@@ -17,6 +17,7 @@ from fusioncam.functional.heatmaps import precise
 from fusioncam.functional.masks import FillSetting, gaussian_blur
 from fusioncam.metrics.base import CurveMetric, require_number
 from fusioncam.metrics.masking import RankMasks, pixel_order, resized_heatmaps, target_classes
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -47,9 +48,9 @@ class AreaMetric(CurveMetric):
         require_number("sigma", self.sigma, 0, above=True)
 
     @property
-    def cost(self) -> str:
-        """The forward passes per image; S is the number of its pixels."""
-        return f"{self.steps + 1}" if self.pixels is None else f"S / {self.pixels} + 1"
+    def cost(self) -> MetricPasses:
+        """The forward passes per image."""
+        return MetricPasses(self.steps + 1) if self.pixels is None else MetricPasses(1, pixels=self.pixels)
 
     def points(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Compute the scores ``(steps + 1, N)``, from no changed pixel to all of them."""

@@ -14,6 +14,7 @@ from fusioncam.functional.heatmaps import expand_like
 from fusioncam.functional.masks import FillSetting
 from fusioncam.metrics.base import CurveMetric, require_number
 from fusioncam.metrics.masking import pixel_order, resized_heatmaps, target_classes, whole_scores
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 
@@ -66,10 +67,10 @@ class FFidelity(CurveMetric):
                 raise SettingError(f"sizes must be numbers above 0 and below 1, got {size!r}")
 
     @property
-    def cost(self) -> str:
+    def cost(self) -> MetricPasses:
         """The forward passes per image; FFid+ alone needs the whole image too."""
         passes = len(self.sizes) * self.samples
-        return f"{2 * passes}" if self.part == "difference" else f"1 + {passes}"
+        return MetricPasses(2 * passes if self.part == "difference" else 1 + passes)
 
     def points(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Compute the value for each size ``(len(sizes), N)``."""

@@ -14,6 +14,7 @@ from fusioncam.functional.masks import FillSetting
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.metrics.base import Metric, require_number
 from fusioncam.metrics.masking import as_masks, pixel_order, target_classes, whole_scores
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 
@@ -27,7 +28,7 @@ class MaskedScoreMetric(Metric):
 
     family: ClassVar[str] = "faithfulness"
     shares_objective: ClassVar[tuple[str, ...]] = CHOOSERS
-    cost: ClassVar[str] = "1 + 1"
+    cost: ClassVar[MetricPasses] = MetricPasses(full=2)
 
     readout: str = "probability"
     classes: str = "target"

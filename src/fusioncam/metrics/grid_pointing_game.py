@@ -24,6 +24,7 @@ from fusioncam.errors import ShapeError, TargetError
 from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, regenerate, require_number, validate_heatmaps
 from fusioncam.metrics.localization import energy_share
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, as_targets
 
@@ -45,7 +46,7 @@ class GridPointingGame(Metric):
     higher_is_better: ClassVar[bool] = True
     paper: ClassVar[str] = "arXiv 2104.00032"
     needs_method: ClassVar[bool] = True
-    cost: ClassVar[str] = "M"
+    cost: ClassVar[MetricPasses] = MetricPasses(methods=1)
 
     side: int = 3
     shrink: bool = False

@@ -19,6 +19,7 @@ from fusioncam.errors import SettingError, require_known
 from fusioncam.functional.boxes import PIECES, THRESHOLDS, best_ious, reaches
 from fusioncam.functional.heatmaps import expand_like, precise
 from fusioncam.metrics.base import Metric, require_heatmaps, require_number
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
 from fusioncam.utils.optional import extra
@@ -31,7 +32,7 @@ class LocalizationMetric(Metric):
     family: ClassVar[str] = "localization"
     higher_is_better: ClassVar[bool] = True
     needs_truth: ClassVar[bool] = True
-    cost: ClassVar[str] = "0"
+    cost: ClassVar[MetricPasses] = MetricPasses()
 
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, truth: Truth) -> Tensor:
         """Return the agreement ``(N,)`` of the heatmaps with the truth."""

@@ -15,6 +15,7 @@ from fusioncam.functional.stamps import PATTERNS, box_of, drawn, pasted, ratio_o
 from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, regenerate, require_number, validate_heatmaps
 from fusioncam.metrics.localization import best_iou, energy_share, pointing
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target, probabilities_of
 
@@ -48,7 +49,7 @@ class PlantedShortcut(Metric):
     higher_is_better: ClassVar[bool] = True
     paper: ClassVar[str] = "arXiv 2303.05498"
     needs_method: ClassVar[bool] = True
-    cost: ClassVar[str] = "3 + M"
+    cost: ClassVar[MetricPasses] = MetricPasses(full=3, methods=1)
 
     stamp: str = "watermark"
     place: tuple[float, ...] = (0.9, 0.9)

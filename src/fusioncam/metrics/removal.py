@@ -20,6 +20,7 @@ from fusioncam.functional.imputation import Imputation
 from fusioncam.functional.masks import FILLS, Fill, FillSetting
 from fusioncam.metrics.base import CurveMetric, require_number
 from fusioncam.metrics.masking import RankMasks, pixel_order, resized_heatmaps, target_classes
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
 
@@ -51,9 +52,9 @@ class RemovalMetric(CurveMetric):
         require_number("noise", self.noise, 0)
 
     @property
-    def cost(self) -> str:
+    def cost(self) -> MetricPasses:
         """The forward passes per image."""
-        return f"{self.steps + 1}"
+        return MetricPasses(self.steps + 1)
 
     def points(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Compute the score after each step ``(steps + 1, N)``."""
@@ -130,9 +131,9 @@ class ROAD(CurveMetric):
             require_number("removed", share, 0, 1)
 
     @property
-    def cost(self) -> str:
+    def cost(self) -> MetricPasses:
         """The forward passes per image."""
-        return f"{2 * len(self.removed)}"
+        return MetricPasses(2 * len(self.removed))
 
     def points(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Compute half of the difference for each share ``(len(removed), N)``."""

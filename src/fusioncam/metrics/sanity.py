@@ -19,6 +19,7 @@ from fusioncam.functional.heatmaps import expand_like, is_flat
 from fusioncam.functional.similarity import heatmap_similarity, histogram_entropy, relative_change
 from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, random_like, regenerate, require_method, require_number, validate_heatmaps
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.metrics.randomisation import DRAWS, randomised, with_fixed_layer
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
@@ -65,9 +66,9 @@ class ModelRandomisation(Metric):
         require_number("level", self.level, 0)
 
     @property
-    def cost(self) -> str:
-        """The forward passes per image; M is the number that the method takes."""
-        return f"{(self.stages + 1) * self.samples or self.stages} M"
+    def cost(self) -> MetricPasses:
+        """The forward passes per image, all of the method."""
+        return MetricPasses(methods=(self.stages + 1) * self.samples or self.stages)
 
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
         """Return the mean similarity ``(N,)`` in [-1, 1]."""
@@ -104,7 +105,7 @@ class EfficientRandomisation(Metric):
     higher_is_better: ClassVar[bool] = True
     paper: ClassVar[str] = "arXiv 2405.02383"
     needs_method: ClassVar[bool] = True
-    cost: ClassVar[str] = "1 M"
+    cost: ClassVar[MetricPasses] = MetricPasses(methods=1)
 
     bins: int = 100
     draw: str = "shuffle"
@@ -149,9 +150,9 @@ class NoiseStability(Metric):
         require_count("samples", self.samples)
 
     @property
-    def cost(self) -> str:
-        """The forward passes per image; M is the number that the method takes."""
-        return f"{self.samples} M"
+    def cost(self) -> MetricPasses:
+        """The forward passes per image, all of the method."""
+        return MetricPasses(methods=self.samples)
 
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
         """Return the mean similarity ``(N,)`` in [-1, 1]."""
@@ -187,9 +188,9 @@ class MaxSensitivity(Metric):
         require_count("samples", self.samples)
 
     @property
-    def cost(self) -> str:
-        """The forward passes per image; M is the number that the method takes."""
-        return f"{self.samples} M"
+    def cost(self) -> MetricPasses:
+        """The forward passes per image, all of the method."""
+        return MetricPasses(methods=self.samples)
 
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
         """Return the largest relative change ``(N,)``, at least 0."""

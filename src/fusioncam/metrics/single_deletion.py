@@ -14,6 +14,7 @@ from fusioncam.functional.similarity import spearman
 from fusioncam.metrics.base import Metric, require_number
 from fusioncam.metrics.grid_pointing_game import tile_masks
 from fusioncam.metrics.masking import resized_heatmaps, target_classes
+from fusioncam.metrics.passes import MetricPasses
 from fusioncam.metrics.removal import fill_of
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target
@@ -52,9 +53,9 @@ class IDSDS(Metric):
         require_number("noise", self.noise, 0)
 
     @property
-    def cost(self) -> str:
+    def cost(self) -> MetricPasses:
         """The forward passes per image: one without each patch. The order of losses does not need the whole image."""
-        return f"{self.side**2}"
+        return MetricPasses(self.side**2)
 
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Return the rank correlation ``(N,)`` in [-1, 1]."""
