@@ -19,6 +19,8 @@ if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     threads = max(1, (os.cpu_count() or 1) // processes)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
+# ultralytics would install packages for the damaged images of other tests
+os.environ["YOLO_AUTOINSTALL"] = "false"
 
 
 # no test fails because other programs use the processor

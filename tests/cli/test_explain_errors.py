@@ -161,3 +161,15 @@ def test_interruption_keeps_finished_explanations(cli, photos, monkeypatch):
     assert 0 < len(facts["explanations"]) < 20
     assert facts["failures"] == []
     assert "stopped" in result.err
+
+
+def test_interruption_of_the_estimate_leaves_an_empty_run(cli, photos, monkeypatch):
+    """Ctrl-C before the first image, while passes are timed, ends as later ones do."""
+
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fusioncam.explanations.planned_time.plan_time", interrupted)
+    result = cli("explain", *sorted(photos.iterdir())[:2], *FAST)
+    assert (result.code, listed(Path("fusioncam-out"))["explanations"]) == (130, [])
+    assert "stopped" in result.err

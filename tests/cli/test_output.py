@@ -118,12 +118,12 @@ def test_long_runs_are_announced(tmp_path, monkeypatch, capsys):
 def test_the_time_of_a_long_run_is_printed_before_its_first_image(tmp_path, capsys):
     """With the images, the passes of each and the time of a pass; a short or quiet run has no such line."""
     images = [Path(f"{n}.png") for n in range(54)]
-    with ExplanationWriter(tmp_path).progress(images, lambda count: PlannedTime(count, 1285, 0.01)):
-        assert capsys.readouterr().err == "about 12 min: 54 images of 1,285 passes, 10 ms each\n"
-    with ExplanationWriter(tmp_path).progress(images, lambda count: PlannedTime(count, 100, 0.01)):
-        assert capsys.readouterr().err == ""
-    with ExplanationWriter(tmp_path, quiet=True).progress(images, lambda count: PlannedTime(count, 1285, 0.01)):
-        assert capsys.readouterr().err == ""
+    expected = "about 12 min: 54 images of 1,285 passes, 10 ms each\n"
+    for passes, quiet, printed in ((1285, False, expected), (100, False, ""), (1285, True, "")):
+        writer = ExplanationWriter(tmp_path, quiet=quiet)
+        with writer.progress(images, lambda count, passes=passes: PlannedTime(count, passes, 0.01)) as found:
+            next(found)
+            assert capsys.readouterr().err == printed
 
 
 def test_tables_of_the_doctor_fit_into_80_columns(capsys):

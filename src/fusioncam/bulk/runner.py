@@ -89,10 +89,10 @@ def explain_in_bulk(
     folder, workers, listener = Folder(str(out)), workers or LocalWorkers(), listener or ProgressListener()
     with _exclusive(folder):
         require_same(folder, plan)
-        facts, planned = _facts(plan, "cpu" if workers.is_remote else device)
+        facts, planned = _facts(plan, "cpu" if workers.is_remote else device, timed=not workers.is_remote)
         run = _Run(plan, folder, facts, listener, list_images or partial(_images_of, plan, folder))
         run.start()
-        if planned and run.left and not workers.is_remote:
+        if planned and run.left:
             listener.planned(replace(planned, images=run.left))
         try:
             run.work(workers, ExplainSetUp(plan, folder, device))
@@ -109,13 +109,13 @@ def _images_of(plan: BulkPlan, folder: Folder) -> Iterator[FoundImage]:
     return chain.from_iterable(images_at(path, folder.url) for path in plan.images)
 
 
-def _facts(plan: BulkPlan, device: str | None) -> tuple[dict[str, Any], PlannedTime | None]:
+def _facts(plan: BulkPlan, device: str | None, *, timed: bool) -> tuple[dict[str, Any], PlannedTime | None]:
     """Load the model and check the methods; return what the manifest and every shard state, and an image's time."""
     model = plan.load(device)
     named_methods(model, plan.methods)
     facts = run_facts(model.name, model.preprocessing) | {"schema_version": SCHEMA_VERSION}
     facts |= {"plan": asdict(plan), "digest": plan.digest, "columns": COLUMNS}
-    return facts, plan_time(model, 1, plan.methods)
+    return facts, plan_time(model, 1, plan.methods) if timed else None
 
 
 class _Run:

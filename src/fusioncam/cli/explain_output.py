@@ -85,10 +85,8 @@ class ExplanationWriter:
         bar = ExplainProgressBar(quiet=self.quiet)
         bar.started(len(found))
         try:
-            if planned := plan(len(found)):
-                bar.planned(planned)
             with bar.displayed():
-                yield _announced(found, bar)
+                yield _announced(found, bar, plan)
         except KeyboardInterrupt:
             self.interrupted = True
 
@@ -224,8 +222,12 @@ class ExplanationWriter:
         return contents
 
 
-def _announced(images: Sequence[Path], bar: ExplainProgressBar) -> Iterator[Path]:
-    """Yield the images; after the first one, note how long the others take if that is long."""
+def _announced(
+    images: Sequence[Path], bar: ExplainProgressBar, plan: Callable[[int], PlannedTime | None]
+) -> Iterator[Path]:
+    """Yield the images; note before the first one how long all take, and after it how long the others take."""
+    if not bar.quiet and (planned := plan(len(images))):
+        bar.planned(planned)
     began = time.monotonic()
     for number, image in enumerate(images):
         if number == 1 and not bar.quiet:

@@ -8,6 +8,7 @@ ultralytics and torch then become modules with the same attributes; a file with 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def load_ultralytics(file: str) -> nn.Module:
     Raises :class:`WeightsError` for a file that is missing, that holds other classes, or that has no network, and
     :class:`MissingExtraError` without ultralytics.
     """
+    # otherwise it runs pip for a file that needs another package, such as a damaged image
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     extra("ultralytics", "ultralytics.nn.tasks", "checkpoints of ultralytics")
     path = Path(file)
     if not path.is_file():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dataset_files import names, write
 from fusioncam.data.datasets.registry import open_dataset
 from fusioncam.data.datasets.sample import Sample, draw
-from fusioncam.errors import TargetError
+from fusioncam.errors import ImageError, TargetError
 
 
 def test_target_of_a_sample():
@@ -39,6 +39,17 @@ def test_samples_are_a_sequence(tmp_path):
     assert hash(samples[0]) == hash(samples[0])
     with pytest.raises(IndexError):
         samples[6]
+
+
+@pytest.mark.parametrize("kind", [OSError, SyntaxError, ValueError, ModuleNotFoundError])
+def test_an_error_of_a_decoder_is_one_of_the_image(kind):
+    """Also that of an import, with which ultralytics answers a file that PIL does not know."""
+
+    def image():
+        raise kind("no decoder")
+
+    with pytest.raises(ImageError, match=r"^a: damaged or truncated: no decoder$"):
+        Sample("a", image).open()
 
 
 def numbered_samples(count):

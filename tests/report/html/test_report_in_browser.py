@@ -490,8 +490,8 @@ def test_colour_bar_has_the_colours_of_heatmaps(opened):
     assert bar.inner_text().split() == ["0", "1"]
     page.locator("#colours").select_option("viridis")
     page.locator("#fade").uncheck()
-    assert bar.locator("i").evaluate("one => getComputedStyle(one).filter") == 'url("#cm-viridis")'
-    low, high = (pixel(bar.locator("i"), x, 0.5) for x in (0.02, 0.98))
+    assert bar.locator(".scale").evaluate("one => getComputedStyle(one).filter") == 'url("#cm-viridis")'
+    low, high = (pixel(bar.locator(".scale"), x, 0.5) for x in (0.02, 0.98))
     assert low[2] > low[1]
     assert high[0] > 200 > high[2]
     page.locator("#gallery .stack").first.click()

@@ -84,7 +84,8 @@ class Sample:
             image = self.image()
         except ImageError:
             raise
-        except (OSError, SyntaxError, ValueError) as error:
+        # ultralytics, once imported, lets PIL import a decoder for a file that it does not know
+        except (OSError, SyntaxError, ValueError, ImportError) as error:
             raise ImageError(f"{self.name}: damaged or truncated: {error}") from None
         return open_with_channels(image, channels)
 
