@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 from command_line import FAST, SMALL, Ended, listed
+from fusioncam.cli.explain_output import ExplanationWriter
 from samples import CAT, Small, photo
 
 
@@ -173,3 +176,21 @@ def test_interruption_of_the_estimate_leaves_an_empty_run(cli, photos, monkeypat
     result = cli("explain", *sorted(photos.iterdir())[:2], *FAST)
     assert (result.code, listed(Path("fusioncam-out"))["explanations"]) == (130, [])
     assert "stopped" in result.err
+
+
+def test_an_image_that_is_being_written_is_finished(cli, photos, monkeypatch):
+    """Ctrl-C between its files leaves none that is not listed."""
+    save = ExplanationWriter._save_view
+
+    def interrupted(self: ExplanationWriter, *arguments: object) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        return save(self, *arguments)
+
+    monkeypatch.setattr(ExplanationWriter, "_save_view", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
+    try:
+        result = cli("explain", *sorted(photos.iterdir())[:2], *FAST)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    facts = listed(Path("fusioncam-out"))
+    assert (result.code, len(facts["explanations"]), "earlier_files" in facts) == (130, 1, False)

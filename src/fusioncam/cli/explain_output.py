@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fusioncam.cli.explain_tables import clips_table, heatmaps_table, trust_cards
+from fusioncam.cli.interruption import finishing
 from fusioncam.cli.output import duration, failure_message, print_json, print_note, print_table
 from fusioncam.cli.progress import LONG, ExplainProgressBar
 from fusioncam.data.images import ImageLike
@@ -108,20 +109,24 @@ class ExplanationWriter:
     def save(self, images: Iterable[list[Explanation]]) -> None:
         """Save the explanations of each image, and if there are several, a figure of all side by side."""
         for explanations in images:
-            stem, names = self._new_names(explanations)
-            view = self._save_view(stem, explanations[0])
-            saved = [
-                one.save_heatmap(self.out, name, self.raw, **self.style)
-                for one, name in zip(explanations, names, strict=True)
-            ]
-            common = [self._save_comparison(stem, explanations)] if len(explanations) > 1 else []
-            for one, paths in zip(explanations, saved, strict=True):
-                *raw, overlay, heatmap = [path.name for path in paths]
-                files = {"files": [*common, overlay, heatmap], "view": view} | ({"raw": raw} if raw else {})
-                files |= {"poster": self._save_poster(Path(overlay).stem, one)} if self.poster else {}
-                self.facts.append(one.facts() | files)
-                common = []
-            self._write_facts_so_far()
+            with finishing():
+                self._save_image(explanations)
+                self._write_facts_so_far()
+
+    def _save_image(self, explanations: list[Explanation]) -> None:
+        stem, names = self._new_names(explanations)
+        view = self._save_view(stem, explanations[0])
+        saved = [
+            one.save_heatmap(self.out, name, self.raw, **self.style)
+            for one, name in zip(explanations, names, strict=True)
+        ]
+        common = [self._save_comparison(stem, explanations)] if len(explanations) > 1 else []
+        for one, paths in zip(explanations, saved, strict=True):
+            *raw, overlay, heatmap = [path.name for path in paths]
+            files = {"files": [*common, overlay, heatmap], "view": view} | ({"raw": raw} if raw else {})
+            files |= {"poster": self._save_poster(Path(overlay).stem, one)} if self.poster else {}
+            self.facts.append(one.facts() | files)
+            common = []
 
     def clip_files(self, clip: Path, suffixes: Sequence[str], *, gif: bool = False) -> list[Path]:
         """Return unused paths for the videos of a clip, one for each suffix."""

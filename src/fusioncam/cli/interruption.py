@@ -38,6 +38,22 @@ def keep_results() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@contextmanager
+def finishing() -> Iterator[None]:
+    """Let Ctrl-C wait until the block has ended, so that what it writes is complete."""
+    if _handler() is not signal.default_int_handler:
+        yield
+        return
+    pressed: list[object] = []
+    signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:
+        raise KeyboardInterrupt
+
+
 def ignore_at_exit() -> None:
     """Ignore Ctrl-C while the interpreter ends: the signal would replace the exit code of a command that is done."""
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
