@@ -34,9 +34,9 @@ class Recorder(ProgressListener):
         """Keep the counts."""
         self.counts.append(counts)
 
-    def planned(self, planned):
+    def planned(self, plan):
         """Keep the plan, and how many images were started before."""
-        self.plans.append((planned, len(self.jobs)))
+        self.plans.append((plan(), len(self.jobs)))
 
     def job_started(self, name):
         """Keep the image."""

@@ -54,8 +54,9 @@ class Counted(ProgressListener):
         """Keep the counts."""
         self.total, self.before = total, done
 
-    def planned(self, planned):
+    def planned(self, plan):
         """Keep the plan, and how many images were finished before."""
+        planned = plan()
         self.plans.append((planned.images, planned.passes, len(self.done)))
 
     def rows_finished(self, rows):

@@ -107,23 +107,21 @@ class _Run:
 
     def measure_all(self) -> None:
         """Measure what is missing for each model."""
-        missing = [
-            bool(self._missing(evaluator, sample)) for evaluator in self.evaluators for sample in evaluator.samples
-        ]
-        self.listener.started(len(missing), missing.count(False), sum(map(len, self.journal.done.values())))
+        left = [sum(bool(self._missing(one, sample)) for sample in one.samples) for one in self.evaluators]
+        total = sum(len(one.samples) for one in self.evaluators)
+        self.listener.started(total, total - sum(left), sum(map(len, self.journal.done.values())))
         if not self.workers.is_remote:
-            self._plan_time()
+            for evaluator, images in zip(self.evaluators, left, strict=True):
+                self._plan_time(evaluator, images)
         for evaluator in self.evaluators:
             self._measure_images(evaluator)
             self._measure_groups(evaluator)
 
-    def _plan_time(self) -> None:
-        """Report how long the images of each network that are left will take."""
-        for evaluator in self.evaluators:
-            left = sum(bool(self._missing(evaluator, sample)) for sample in evaluator.samples)
-            costs = [getattr(metric, "cost", None) for metric in evaluator.metrics.values() if not _is_cost(metric)]
-            if left and (planned := plan_time(evaluator.model, left, evaluator.methods.values(), costs)):
-                self.listener.planned(planned)
+    def _plan_time(self, evaluator: Evaluator, images: int) -> None:
+        """Let the listener find out how long the images of a network that are left will take."""
+        costs = [getattr(metric, "cost", None) for metric in evaluator.metrics.values() if not _is_cost(metric)]
+        if images:
+            self.listener.planned(partial(plan_time, evaluator.model, images, evaluator.methods.values(), costs))
 
     def _missing(self, evaluator: Evaluator, sample: Sample) -> frozenset[Key]:
         """Return the (method, metric) pairs without a value for an image, except those of multi-image metrics."""

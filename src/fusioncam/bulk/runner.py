@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -14,12 +14,13 @@ from fusioncam.bulk.jobs import BulkJob, ExplainSetUp, failure
 from fusioncam.bulk.parquet import COLUMNS, Row, counts, shard_name, shards_in, to_parquet
 from fusioncam.bulk.plan import MANIFEST, SCHEMA_VERSION, BulkPlan, require_same
 from fusioncam.bulk.storage import Folder, FoundImage, images_at, is_local
-from fusioncam.distributed.progress import PlannedTime, ProgressListener
+from fusioncam.distributed.progress import ProgressListener
 from fusioncam.distributed.workers import FailedJob, LocalWorkers, Workers, batches
 from fusioncam.errors import ImageError, ResultsError
 from fusioncam.explanations.explain import named_methods
 from fusioncam.explanations.explanation import run_facts
 from fusioncam.explanations.planned_time import plan_time
+from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.utils.files import folder_lock, to_json
 
 _LISTED_FAILURES = 20  # failures that the result lists
@@ -89,11 +90,13 @@ def explain_in_bulk(
     folder, workers, listener = Folder(str(out)), workers or LocalWorkers(), listener or ProgressListener()
     with _exclusive(folder):
         require_same(folder, plan)
-        facts, planned = _facts(plan, "cpu" if workers.is_remote else device, timed=not workers.is_remote)
+        model = plan.load("cpu" if workers.is_remote else device)
+        facts = _facts(plan, model)
         run = _Run(plan, folder, facts, listener, list_images or partial(_images_of, plan, folder))
         run.start()
-        if planned and run.left:
-            listener.planned(replace(planned, images=run.left))
+        if run.left and not workers.is_remote:
+            listener.planned(partial(plan_time, model, run.left, plan.methods))
+        del model  # workers load their own
         try:
             run.work(workers, ExplainSetUp(plan, folder, device))
         except KeyboardInterrupt:
@@ -109,13 +112,11 @@ def _images_of(plan: BulkPlan, folder: Folder) -> Iterator[FoundImage]:
     return chain.from_iterable(images_at(path, folder.url) for path in plan.images)
 
 
-def _facts(plan: BulkPlan, device: str | None, *, timed: bool) -> tuple[dict[str, Any], PlannedTime | None]:
-    """Load the model and check the methods; return what the manifest and every shard state, and an image's time."""
-    model = plan.load(device)
+def _facts(plan: BulkPlan, model: ExplainedModel) -> dict[str, Any]:
+    """Check the methods against the model, and return what the manifest and every shard state."""
     named_methods(model, plan.methods)
     facts = run_facts(model.name, model.preprocessing) | {"schema_version": SCHEMA_VERSION}
-    facts |= {"plan": asdict(plan), "digest": plan.digest, "columns": COLUMNS}
-    return facts, plan_time(model, 1, plan.methods) if timed else None
+    return facts | {"plan": asdict(plan), "digest": plan.digest, "columns": COLUMNS}
 
 
 class _Run:

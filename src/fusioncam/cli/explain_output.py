@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -231,8 +232,7 @@ def _announced(
     images: Sequence[Path], bar: ExplainProgressBar, plan: Callable[[int], PlannedTime | None]
 ) -> Iterator[Path]:
     """Yield the images; note before the first one how long all take, and after it how long the others take."""
-    if not bar.quiet and (planned := plan(len(images))):
-        bar.planned(planned)
+    bar.planned(partial(plan, len(images)))
     began = time.monotonic()
     for number, image in enumerate(images):
         if number == 1 and not bar.quiet:

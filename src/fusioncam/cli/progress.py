@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -67,9 +67,9 @@ class ProgressBar(ProgressListener):
     def _is_displayed(self) -> bool:
         return self._bar.live.is_started
 
-    def planned(self, planned: PlannedTime) -> None:
+    def planned(self, plan: Callable[[], PlannedTime | None]) -> None:
         """Print how long the run will take if that is long, unless ``quiet`` is set."""
-        if planned.seconds > LONG and not self.quiet:
+        if not self.quiet and (planned := plan()) and planned.seconds > LONG:
             self.note(planned_text(planned))
 
     def note(self, text: str) -> None:

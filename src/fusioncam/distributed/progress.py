@@ -5,7 +5,7 @@ Library code never prints and draws no progress bar: it calls a listener that th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +44,11 @@ class ProgressListener:
         With several models an image counts once for each of them.
         """
 
-    def planned(self, planned: PlannedTime) -> None:
-        """Receive how long the images that are left will take, before the first one; of each network."""
+    def planned(self, plan: Callable[[], PlannedTime | None]) -> None:
+        """Receive, of each network and before its first image, how long the images that are left will take.
+
+        ``plan`` times some passes when it is called; it returns None if that is not known.
+        """
 
     def job_started(self, name: str) -> None:
         """Receive the name of the image or group of images that is processed now."""
