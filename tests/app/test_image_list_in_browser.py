@@ -32,6 +32,13 @@ DROP_LARGE = """element => {
     data.items.add(new File([new Uint8Array(20 * 2 ** 20 + 1)], "large.png", {type: "image/png"}));
     element.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
 }"""
+# removes components of the page until window.appear() is called
+REMOVE = """selectors => {
+    const parts = selectors.map(selector => document.querySelector(selector));
+    const places = parts.map(part => part.parentElement);
+    parts.forEach(part => part.remove());
+    window.appear = () => parts.forEach((part, number) => places[number].append(part));
+}"""
 # records whether the components of the page exist when drops are first handled
 RECORD = """{
     const listen = document.addEventListener;
@@ -54,10 +61,27 @@ def test_drops_are_handled_before_the_page_is_shown(browser, site):
         assert visitor.page.evaluate("window.isShownBeforeDrops") is False
 
 
+def test_drops_before_the_page_is_complete_are_not_lost(visitor):
+    """Its components appear one by one: neither several images nor a large one reach that of one image."""
+    page = visitor.page
+    for selector in ("#fc-several", "#fc-too-large"):
+        page.wait_for_selector(selector, state="attached")
+    box = page.locator("#fc-image .upload-container button")
+    page.evaluate(REMOVE, ["#fc-several", "#fc-too-large"])
+    box.evaluate(DROP_LARGE)
+    page.evaluate("window.appear()")
+    expect(page.locator("#fc-too-large")).to_have_text(re.compile("^large.png: the file has over 20 MB"))
+
+    page.evaluate(REMOVE, ["#fc-several", "#fc-too-large"])
+    box.evaluate(DROP, [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in (CAT, COFFEE)])
+    page.evaluate("window.appear()")
+    expect(page.locator("#fc-list .caption-label")).to_have_text(["chelsea.png", "coffee.png"])
+    expect(page.locator("#fc-too-large")).to_be_hidden()
+
+
 def test_dropped_images_are_listed_and_explained_on_choice(visitor):
     """The first one is explained at once, each other one when it is clicked."""
     page = visitor.page
-    page.wait_for_selector(FILES, state="attached")
     files = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in (CAT, COFFEE, ROCKET)]
     page.locator("#fc-image .upload-container button").evaluate(DROP, files)
     names = page.locator("#fc-list .caption-label")

@@ -24,7 +24,7 @@ FOOT = """<footer class="fc-foot">Computed by fusioncam on this server. Uploaded
 and when the server stops. Camera images are not stored.</footer>"""
 LIMITS = f"JPEG, PNG, WebP, GIF, BMP or TIFF, up to {MAX_BYTES >> 20} MB and {MAX_PIXELS // 1_000_000} megapixels"
 # script.js shows it for files that are not sent
-TOO_LARGE = f"""<div class="fc-note" id="fc-too-large" role="alert" data-limit="{MAX_BYTES}"
+TOO_LARGE = f"""<div class="fc-note" id="fc-too-large" role="alert"
 data-message="the file has over {MAX_BYTES >> 20} MB: resize the image first" hidden></div>"""
 EMPTY = """<div class="fc-empty"><p>The heatmap appears here.</p></div>"""
 NO_FRAME = """<div class="fc-empty"><p>The heatmap of the camera image appears here while it records. One visitor at a

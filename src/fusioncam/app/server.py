@@ -65,7 +65,7 @@ _LAUNCH_OPTIONS = {
     "state_session_capacity": _MAX_SESSIONS,
     "theme": _THEME,
     # Gradio runs "head" before it shows the page, and "js" later, when a visitor may have dropped files
-    "head": f"<script>{Path(__file__).with_name('script.js').read_text('utf-8')}</script>",
+    "head": f"<script data-limit='{MAX_BYTES}'>{Path(__file__).with_name('script.js').read_text('utf-8')}</script>",
     "css_paths": [Path(__file__).with_name("style.css")],
 }
 
