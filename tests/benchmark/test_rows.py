@@ -9,13 +9,14 @@ import torch
 
 import samples
 from benchmark_runs import BASELINES, benchmark_rows
-from fusioncam import METHODS, cached_passes
+from fusioncam import METHODS, METRICS, cached_passes
 from fusioncam.benchmark.evaluator import Evaluator
 from fusioncam.data.datasets.sample import Sample
 from fusioncam.inference.costs import count_passes
 from fusioncam.methods.registry import as_methods
 from fusioncam.methods.warm_up import warm_up
 from fusioncam.metrics.base import protocol
+from fusioncam.metrics.planted_shortcut import PlantedShortcut
 from fusioncam.metrics.registry import as_metrics
 from samples import painted
 
@@ -83,6 +84,30 @@ def test_shared_results_are_computed_once():
     assert set(heatmaps) == set(methods)
     costs = {row["method"]: row["passes"] for row in rows}
     assert costs == {"grad-cam": 1, "layer-cam": 1, "score-cam": 7, "union-cam": 11, "fusion-cam": 11}
+
+
+@pytest.mark.parametrize("metric", ["idsds", "contrast", "planted-shortcut"])
+def test_passes_that_do_not_depend_on_the_heatmap_run_once(metric, monkeypatch):
+    """A second method, from the same recorded pass, adds none; each method's value is that of a direct call."""
+    reacts = torch.tensor([0]), torch.tensor([True])
+    monkeypatch.setattr(PlantedShortcut, "risen", lambda *arguments: reacts)
+    model, sample = samples.small(), Sample("one", painted(1))
+    x = model.preprocessing(sample.image)[None]
+    target = model.logits(x).argmax(1)
+    warm_up(model, [METHODS["grad-cam"]], x)
+
+    def measured(*methods):
+        pairs = {name: METHODS[name] for name in methods}
+        evaluator = Evaluator(model, "m", pairs, {metric: METRICS[metric]}, [sample])
+        with count_passes() as counter:
+            rows, _ = evaluator.measure(sample, {(method, metric) for method in pairs}, {})
+        for row in rows:
+            method = METHODS[row["method"]]
+            value = METRICS[metric](model, x, target, method(model, x, target), method=method)
+            assert row["value"] == pytest.approx(float(value), abs=1e-6)
+        return counter.passes
+
+    assert measured("grad-cam", "layer-cam") == measured("grad-cam")
 
 
 @pytest.mark.parametrize("first", [True, False])

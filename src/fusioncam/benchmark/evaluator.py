@@ -125,15 +125,14 @@ class Evaluator:
                 given = self.prepare(sample)
                 common = {"target": int(given.target), "layer": self.model.layers.default(given.x)}
                 rows = self._explain_all(sample, given, methods, heatmaps)
-                rows += self._values(
-                    sample, given, heatmaps, [pair for pair in pairs if not self._needs_method(pair)]
-                )
+                rows += self._values(sample, given, heatmaps, [pair for pair in pairs if self._is_cached(pair)])
             # outside of the cache, which would keep the passes of every heatmap that these metrics compute
-            rows += self._values(sample, given, heatmaps, [pair for pair in pairs if self._needs_method(pair)])
+            rows += self._values(sample, given, heatmaps, [pair for pair in pairs if not self._is_cached(pair)])
         return [row | common for row in rows], heatmaps
 
-    def _needs_method(self, pair: Key) -> bool:
-        return bool(getattr(self.metrics[pair[1]], "needs_method", False))
+    def _is_cached(self, pair: Key) -> bool:
+        metric = self.metrics[pair[1]]
+        return getattr(metric, "shares_passes", False) or not getattr(metric, "needs_method", False)
 
     def _explain_all(
         self, sample: Sample, given: Input, methods: Sequence[str], heatmaps: dict[str, TimedHeatmap]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from math import inf
 from typing import Any, ClassVar, final
@@ -66,6 +67,8 @@ class Metric(ABC):
         paper: the source, an arXiv number or a DOI; empty for none.
         needs_truth: whether ``truth=`` must be given.
         needs_method: whether ``method=`` must be given.
+        shares_passes: whether the metric explains the same images for every method, so that a benchmark computes once
+            what these explanations have in common; see :func:`regenerate`.
         shares_objective: names of the methods that optimise what the metric measures.
         readouts: the values that the setting ``readout`` accepts.
         fills: the values that the setting ``fill`` accepts. It may also be a function that returns pixels
@@ -98,6 +101,7 @@ class Metric(ABC):
     paper: ClassVar[str] = ""
     needs_truth: ClassVar[bool] = False
     needs_method: ClassVar[bool] = False
+    shares_passes: ClassVar[bool] = False
     shares_objective: ClassVar[tuple[str, ...]] = ()
     readouts: ClassVar[tuple[str, ...]] = READOUTS
     fills: ClassVar[tuple[str, ...]] = tuple(FILLS)
@@ -286,12 +290,13 @@ def validate_heatmaps(heatmaps: Tensor, x: Tensor) -> Tensor:
 # -- further heatmaps --------------------------------------------------------------------------------------------
 
 
-def regenerate(method: Method, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+def regenerate(method: Method, model: ExplainedModel, x: Tensor, target: Target, *, shared: bool = False) -> Tensor:
     """Return the method's heatmaps ``(N, *s)`` of changed images or of a changed network.
 
-    Nothing of it is cached, and no warning of flat heatmaps is shown: these are not heatmaps of the user's images.
+    No warning of flat heatmaps is shown: these are not heatmaps of the user's images. Nothing is cached, unless the
+    passes are ``shared`` with other methods, which must get the same objects ``x`` and ``target``.
     """
-    with uncached(), without_flat_warnings():
+    with nullcontext() if shared else uncached(), without_flat_warnings():
         return validate_heatmaps(method(model, x, as_targets(target, x)), x)
 
 

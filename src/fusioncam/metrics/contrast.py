@@ -11,6 +11,7 @@ from torch import Tensor
 from fusioncam.errors import TargetError, require_known
 from fusioncam.functional.heatmaps import is_flat
 from fusioncam.functional.similarity import SIMILARITIES
+from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, regenerate, require_number, validate_heatmaps
 from fusioncam.metrics.grid_pointing_game import GridPointingGame
@@ -38,6 +39,7 @@ class Contrast(Metric):
     family: ClassVar[str] = "sanity"
     higher_is_better: ClassVar[bool] = True
     needs_method: ClassVar[bool] = True
+    shares_passes: ClassVar[bool] = True
     cost: ClassVar[MetricPasses] = MetricPasses(full=1, methods=1)
 
     second: str = "runner-up"
@@ -53,14 +55,23 @@ class Contrast(Metric):
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
         """Return the contrast ``(N,)`` in [0, 2]."""
         heatmaps, targets = validate_heatmaps(heatmaps, x), _indices(self, target, x)
+        found = self._second(model, x, targets)
+        if found is None:
+            return heatmaps.new_full((len(x),), torch.nan)
+        second, probability = found
+        others = regenerate(method, model, x, second, shared=True)
+        similarity = SIMILARITIES[self.similarity](heatmaps, others).masked_fill(is_flat(others), 0)
+        seen = probability >= self.least
+        return (1 - similarity).masked_fill(is_flat(heatmaps) | ~seen.to(heatmaps.device), torch.nan)
+
+    @memoize_pass
+    def _second(self, model: ExplainedModel, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the second class and its probability ``(N,)``; None if the network has one class."""
         logits = model.logits(x)
         if logits.shape[1] < 2:
-            return heatmaps.new_full((len(x),), torch.nan)
+            return None
         second = second_classes(logits, targets, self.second, self.seed)
-        others = regenerate(method, model, x, second)
-        similarity = SIMILARITIES[self.similarity](heatmaps, others).masked_fill(is_flat(others), 0)
-        seen = probabilities_of(logits).gather(1, second[:, None])[:, 0] >= self.least
-        return (1 - similarity).masked_fill(is_flat(heatmaps) | ~seen.to(heatmaps.device), torch.nan)
+        return second, probabilities_of(logits).gather(1, second[:, None])[:, 0]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 from fusioncam.data.images import open_with_channels
 from fusioncam.errors import SettingError, ShapeError, TargetError, require_known
 from fusioncam.functional.stamps import PATTERNS, box_of, drawn, pasted, ratio_of
+from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import Method
 from fusioncam.metrics.base import Metric, regenerate, require_number, validate_heatmaps
 from fusioncam.metrics.localization import best_iou, energy_share, pointing
@@ -49,6 +50,7 @@ class PlantedShortcut(Metric):
     higher_is_better: ClassVar[bool] = True
     paper: ClassVar[str] = "arXiv 2303.05498"
     needs_method: ClassVar[bool] = True
+    shares_passes: ClassVar[bool] = True
     cost: ClassVar[MetricPasses] = MetricPasses(full=3, methods=1)
 
     stamp: str = "watermark"
@@ -75,14 +77,20 @@ class PlantedShortcut(Metric):
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor, method: Method) -> Tensor:
         """Return the measure ``(N,)`` in [0, 1]."""
         heatmaps = validate_heatmaps(heatmaps, x)
-        images, mask = self.stamped(model, x)
-        classes, kept = self.risen(model, x, images, mask)
+        rows, images, classes, mask = self._usable(model, x)
         found = heatmaps.new_full((len(x),), torch.nan)
-        rows = kept.nonzero()[:, 0]
         if len(rows):
-            maps = regenerate(method, model, images[rows], classes[rows]).to(heatmaps)
+            maps = regenerate(method, model, images, classes, shared=True).to(heatmaps)
             found[rows.to(found.device)] = MEASURES[self.measure](maps, mask.to(maps.device).expand(maps.shape))
         return found
+
+    @memoize_pass
+    def _usable(self, model: ExplainedModel, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the rows ``(R,)`` that react, their stamped images, their classes, and the mask of the stamp."""
+        images, mask = self.stamped(model, x)
+        classes, kept = self.risen(model, x, images, mask)
+        rows = kept.nonzero()[:, 0]
+        return rows, images[rows], classes[rows], mask
 
     def stamped(self, model: ExplainedModel, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stamped images ``(N, C, H, W)`` and the mask of the stamp ``(H, W)``."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from fusioncam.functional.heatmaps import is_flat
 from fusioncam.functional.masks import FillSetting
 from fusioncam.functional.similarity import spearman
+from fusioncam.inference.cache import memoize_pass
 from fusioncam.metrics.base import Metric, require_number
 from fusioncam.metrics.grid_pointing_game import tile_masks
 from fusioncam.metrics.masking import resized_heatmaps, target_classes
@@ -59,13 +60,20 @@ class IDSDS(Metric):
 
     def values(self, model: ExplainedModel, x: Tensor, target: Target, heatmaps: Tensor) -> Tensor:
         """Return the rank correlation ``(N,)`` in [-1, 1]."""
-        patches = tile_masks(self.side, x.shape[2:]).to(model.device)
-        sums = patch_sums(resized_heatmaps(heatmaps, model, x, self.resize), patches)
-        masks = ~patches[:, None].expand(-1, len(x), *x.shape[2:])
+        sums = patch_sums(resized_heatmaps(heatmaps, model, x, self.resize), self._patches(model, x))
+        return patch_correlation(sums, self._losses(model, x, target).to(sums))
+
+    @memoize_pass
+    def _losses(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+        """Return the loss of score without each patch ``(N, P)``, up to the score of the whole image."""
+        masks = ~self._patches(model, x)[:, None].expand(-1, len(x), *x.shape[2:])
         target = target_classes(model, x, target, self.classes)
         fill = fill_of(self.fill, self.noise, self.seed)
-        scores = model.masked_scores(x, masks, target, readout=self.readout, fill=fill)
-        return patch_correlation(sums, -scores.T.to(sums))
+        return -model.masked_scores(x, masks, target, readout=self.readout, fill=fill).T
+
+    def _patches(self, model: ExplainedModel, x: Tensor) -> Tensor:
+        """Return the mask of each patch ``(P, *s)``."""
+        return tile_masks(self.side, x.shape[2:]).to(model.device)
 
 
 def patch_sums(heatmaps: Tensor, patches: Tensor) -> Tensor:

@@ -93,7 +93,9 @@ def as_targets(target: Target, x: Tensor) -> Targets:
     if targets.is_inference():  # as above
         with torch.inference_mode(False):
             targets = targets.clone()
-    return targets.long().expand(len(x))
+    targets = targets.long()
+    # the same object if nothing changes: memoised calls compare tensors by identity
+    return targets if targets.dim() else targets.expand(len(x))
 
 
 def _require_indices(targets: Tensor, images: int) -> None:
