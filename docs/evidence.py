@@ -25,13 +25,14 @@ RESULTS = Path(__file__).parent / "results"
 # the later one counts, which has more images
 DATA = {
     "families": "ImageNet",
+    "families-scenes": "COCO scenes",
     "families-coco": "COCO",
     "localization": "COCO",
     "families-cifar": "CIFAR-10",
     "families-birds": "birds",
 }
 SHORT = {"fusion-cam:multiscale(weights=[0.5,0.25])": "fusion-cam:multiscale"}
-METRICS = ("insertion", "deletion", "road", "idsds", "planted-shortcut", "best-iou")
+METRICS = ("insertion", "deletion", "road", "idsds", "planted-shortcut", "planted-iou", "best-iou")
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,13 @@ def settings(metric: str) -> tuple[Setting, ...]:
         if (RESULTS / run / "rows.parquet").exists()
         for model in results(run).models
         for column in results(run).columns(model)
-        if base_name(column.metric) == metric
+        if kind(column.metric) == metric
     )
+
+
+def kind(metric: str) -> str:
+    """Return the name of a metric without settings; the best IoU with a planted stamp is a metric of its own."""
+    return "planted-iou" if "measure=best-iou" in metric else base_name(metric)
 
 
 def chose(run: str, column: Column) -> Values:

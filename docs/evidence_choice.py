@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from evidence import METRICS, Setting, settings, table
+from evidence import METRICS, Setting, kind, settings, table
 
 from fusioncam.report.results import Column
 from fusioncam.report.statistics import find_leaders, rank_methods
@@ -88,7 +88,7 @@ def standing_table(method: str) -> str:
         count = int((~np.isnan(column.values_of(method))).sum())
         rows.append(
             [
-                column.metric.partition("(")[0] + " " + column.direction,
+                f"{kind(column.metric)} {column.direction}",
                 setting.title,
                 str(count),
                 f"{np.nanmean(column.values_of(method)):.3f}",

@@ -6,11 +6,10 @@ import json
 import re
 
 import numpy as np
-from evidence import QUESTIONS, RESULTS, results, settings, table
+from evidence import QUESTIONS, RESULTS, kind, results, settings, table
 from evidence_choice import CANDIDATES, choice, chosen, standing, standing_table
 from evidence_settings import SWEEPS, difference, differences_table, least_alike, orders_table, verdicts
 
-from fusioncam.report.method_names import base_name
 from fusioncam.report.results import Column
 from fusioncam.report.statistics import interval
 from fusioncam.report.tables.model import format_interval
@@ -28,7 +27,7 @@ def _number(kind: str, *fields: str) -> str:
 def _column(run: str, network: str, metric: str) -> Column:
     found = results(run)
     (model,) = (name for name in found.models if name.rpartition(":")[2] == network)
-    (column,) = (one for one in found.columns(model) if base_name(one.metric) == metric)
+    (column,) = (one for one in found.columns(model) if kind(one.metric) == metric)
     return column
 
 
@@ -53,7 +52,7 @@ def _tally(question: str, rival: str, metric: str) -> str:
 
 def _standings(metric: str, word: str) -> str:
     places = standing(chosen(CANDIDATES))
-    found = [one for setting, _, one in places if metric in ("all", base_name(setting.column.metric))]
+    found = [one for setting, _, one in places if metric in ("all", kind(setting.column.metric))]
     count = len(found) - found.count("worse") if word == "leads" else found.count(word)
     return f"{count} of {len(found)}"
 

@@ -14,8 +14,9 @@ from fusioncam import METHODS, ExplainedModel, Preprocessing
 from fusioncam.errors import ImageError, SettingError, ShapeError, TargetError, UnknownNameError
 from fusioncam.functional.stamps import PATTERNS, box_of, drawn
 from fusioncam.inference.costs import count_passes
+from fusioncam.metrics.localization import energy_share
 from fusioncam.metrics.passes import MetricPasses
-from fusioncam.metrics.planted_shortcut import PlantedShortcut
+from fusioncam.metrics.planted_shortcut import MEASURES, PlantedShortcut
 from fusioncam.metrics.registry import METRICS
 from toys import problem
 from twins import localization as twins
@@ -65,6 +66,20 @@ def test_energy_equals_the_reference_implementation():
 
     inside = [[row >= 8 and column >= 8 for column in range(16)] for row in range(16)]
     assert values.tolist() == pytest.approx([twins.energy(one.tolist(), inside) for one in maps])
+
+
+def test_only_energy_depends_on_more_than_the_order_of_pixels():
+    """The square of a heatmap has more energy on the stamp, the same best IoU and the same highest pixel."""
+    heatmap, mask = (
+        torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0)),
+        torch.zeros(1, 16, 16, dtype=torch.bool),
+    )
+    mask[:, :6, :6] = True
+    heatmap = (heatmap + mask) / 2
+
+    assert energy_share(heatmap**2, mask) > energy_share(heatmap, mask) + 0.05
+    for name in ("best-iou", "pointing"):
+        assert MEASURES[name](heatmap**2, mask).equal(MEASURES[name](heatmap, mask))
 
 
 def test_only_the_stamp_is_changed():

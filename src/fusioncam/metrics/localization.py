@@ -73,7 +73,8 @@ class EnergyShare(LocalizationMetric):
     """Energy-based pointing game: the share of the heatmap's sum that lies on the object (Wang et al. 2020).
 
     Score-CAM, arXiv 1910.01279. ``region`` is "box", as in the paper, "mask", or "finest". Negative pixels count as
-    0. NaN for a heatmap without positive pixels.
+    0. Energy rewards contrast: the square of a heatmap mostly has more of it. NaN for a heatmap without positive
+    pixels.
     """
 
     paper: ClassVar[str] = "arXiv 1910.01279"

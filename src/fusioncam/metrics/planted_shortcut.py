@@ -41,9 +41,11 @@ class PlantedShortcut(Metric):
     whose mean colour covers the place of the stamp: hiding an object may reveal another one.
 
     ``measure`` is the "energy", the share of the heatmap's sum in the stamp; the "best-iou" of both over all
-    thresholds; or "pointing", whether the highest pixel lies in the stamp. ``place`` (row, column) is 0 at the first
-    edge of the image and 1 at the last one, ``size`` the width of the stamp as a share of the image's width, and
-    ``opacity`` 1 covers what is below. Needs images ``(N, C, H, W)``; of ``heatmaps`` only the shape is checked.
+    thresholds; or "pointing", whether the highest pixel lies in the stamp. Energy rewards contrast: the square of a
+    heatmap mostly has more of it, while the others depend only on the order of the pixels. ``place`` (row, column)
+    is 0 at the first edge of the image and 1 at the last one, ``size`` the width of the stamp as a share of the
+    image's width, and ``opacity`` 1 covers what is below. Needs images ``(N, C, H, W)``; of ``heatmaps`` only the
+    shape is checked.
     """
 
     family: ClassVar[str] = "localization"
