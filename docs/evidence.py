@@ -31,7 +31,11 @@ DATA = {
     "families-cifar": "CIFAR-10",
     "families-birds": "birds",
 }
-SHORT = {"fusion-cam:multiscale(weights=[0.5,0.25])": "fusion-cam:multiscale"}
+ON_GROUP_CAM = "fusion-cam:multiscale(base=group-cam, weights=[1,0.5,0.25])"
+SHORT = {
+    "fusion-cam:multiscale(weights=[0.5,0.25])": "fusion-cam:multiscale",
+    f"fuse(partners=[{', '.join([ON_GROUP_CAM] * 4)}], rule=product)": "fourth-power",
+}
 METRICS = ("insertion", "deletion", "road", "idsds", "planted-shortcut", "planted-iou", "best-iou")
 
 
@@ -109,10 +113,14 @@ def choosing() -> dict[str, dict[str, list[str]]]:
 
 @dataclass(frozen=True)
 class Question:
-    """Is ``method`` better than its ``rivals``? The tests of a setting are corrected for their number (Holm)."""
+    """Is ``method`` better than its ``rivals``? The tests of a setting are corrected for their number (Holm).
+
+    With ``unseen``, only images count that did not choose the method.
+    """
 
     method: str
     rivals: tuple[str, ...]
+    unseen: bool = False
 
     @cached_property
     def answers(self) -> dict[str, dict[tuple[str, str], Comparison]]:
@@ -123,7 +131,7 @@ class Question:
         return {key: one for setting in settings(metric) for key, one in self._of_setting(setting).items()}
 
     def _of_setting(self, setting: Setting) -> dict[tuple[str, str], Comparison]:
-        column = setting.column
+        column = (setting.half(first=False) if self.unseen else setting).column
         rivals = [rival for rival in self.rivals if {self.method, rival} <= set(column.methods)]
         own = column.values_of(self.method) if rivals else None
         found = [
@@ -191,6 +199,7 @@ QUESTIONS = {
             "grad-cam",
         ),
     ),
+    "chosen": Question(ON_GROUP_CAM, (FUSION, "group-cam", "grad-cam", MULTISCALE), unseen=True),
 }
 
 

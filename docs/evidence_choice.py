@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from evidence import METRICS, Setting, kind, settings, table
+from evidence import METRICS, ON_GROUP_CAM, Setting, kind, settings, table
 
 from fusioncam.report.results import Column
 from fusioncam.report.statistics import find_leaders, rank_methods
@@ -13,11 +13,9 @@ from fusioncam.report.tables.model import is_baseline
 
 # settings with fewer images that report are left out
 LEAST_IMAGES = 5
-WEIGHTS = "weights=[1,0.5,0.25]"
-ON_GROUP_CAM = f"fusion-cam:multiscale(base=group-cam, {WEIGHTS})"
 CANDIDATES = (
     "fusion-cam(budget=64)",
-    f"fusion-cam:multiscale(base=fusion-cam(region=group-cam), {WEIGHTS})",
+    "fusion-cam:multiscale(base=fusion-cam(region=group-cam), weights=[1,0.5,0.25])",
     ON_GROUP_CAM,
     f"fuse(partners=[{ON_GROUP_CAM}, refine-cam(method=layer-cam)], rule=product)",
 )

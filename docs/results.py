@@ -104,7 +104,7 @@ def tables(name, title):
 def store(name, timed, untimed):
     """Store the rows of runs that differ in methods and metrics only; the first run wins where several have a row."""
     runs = [*timed, *untimed]
-    plans = [plan | {"data": Path(plan["data"]).name} for plan in (read_plan(run / "plan.json") for run in runs)]
+    plans = [plan | {"data": shown(plan["data"])} for plan in (read_plan(run / "plan.json") for run in runs)]
     joined = plans[0] | {key: list(dict.fromkeys(entry for plan in plans for entry in plan[key])) for key in LISTS}
     joined["methods"].sort(key=is_baseline)
     for run, plan in zip(runs, plans, strict=True):
@@ -120,6 +120,11 @@ def store(name, timed, untimed):
     folder.mkdir(parents=True, exist_ok=True)
     write_parquet(rows.where(rows.notna(), None).to_dict("records"), folder / "rows.parquet")
     (folder / "plan.json").write_text(json.dumps({key: joined[key] for key in (*LISTS, "layer", *SAME)}, indent=2))
+
+
+def shown(data):
+    """Return the data as it was given, of a whole path the last folder alone."""
+    return Path(data).name if Path(data).is_absolute() else data
 
 
 def rows_of(run, timed):
