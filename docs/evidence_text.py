@@ -57,9 +57,9 @@ def _standings(metric: str, word: str) -> str:
     return f"{count} of {len(found)}"
 
 
-def _roar() -> str:
+def _roar(network: str) -> str:
     """Return a table of the accuracies of ROAR, a row per method and a column per share of removed pixels."""
-    found = json.loads((RESULTS / "retraining" / "roar.json").read_text())
+    found = json.loads((RESULTS / "retraining" / f"roar-{network}.json").read_text())
     rows = [
         [f"`{method}`", *(_rate(accuracy, found["test"]) for accuracy in accuracies.values())]
         for method, accuracies in found["accuracies"].items()

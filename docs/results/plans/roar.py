@@ -1,10 +1,10 @@
 """Measure ROAR on CIFAR-10: the accuracy of networks that are fine-tuned without the pixels that a method highlights.
 
-python roar.py FOLDER [--train 1000] [--test 1000]
+python roar.py FOLDER [--network cifar_resnet56] [--train 1000] [--test 1000]
 
 Heatmaps and epochs are stored in FOLDER, from which the same call continues. The accuracies are written to
-``FOLDER/roar.json``; docs/results.py makes a table of docs/results/retraining/roar.json. It needs the same files as
-``tuned.py``.
+``FOLDER/roar.json``; docs/results.py makes a table of docs/results/retraining/roar-NETWORK.json. It needs the same
+files as ``tuned.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 import json
 from pathlib import Path
 
-from networks import cifar_resnet20
+import networks
 from tuned import TRAINING, data
 
 import fusioncam as fc
@@ -42,10 +42,11 @@ class Together:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--network", default="cifar_resnet20", choices=("cifar_resnet20", "cifar_resnet56"))
     parser.add_argument("--train", type=int, default=1000, help="number of images to train on")
     parser.add_argument("--test", type=int, default=1000, help="number of images to test on")
     options = parser.parse_args()
-    model = cifar_resnet20().with_layer("layer3")
+    model = getattr(networks, options.network)().with_layer("layer3")
     parts = {"train": data("train", options.train), "test": data("test", options.test)}
     heatmaps = {}
     methods = {"random": "random"} | {name: Together(name, heatmaps) for name in METHODS}
