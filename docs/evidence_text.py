@@ -20,8 +20,8 @@ def filled(text: str) -> str:
     return re.sub(r"\{\{(.+?)\}\}", lambda found: _number(*map(str.strip, found[1].split("|"))), text, flags=re.S)
 
 
-def _number(kind: str, *fields: str) -> str:
-    return NUMBERS[kind](*fields)
+def _number(name: str, *fields: str) -> str:
+    return NUMBERS[name](*fields)
 
 
 def _column(run: str, network: str, metric: str) -> Column:

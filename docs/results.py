@@ -104,7 +104,7 @@ def tables(name, title):
 def store(name, timed, untimed):
     """Store the rows of runs that differ in methods and metrics only; the first run wins where several have a row."""
     runs = [*timed, *untimed]
-    plans = [plan | {"data": shown(plan["data"])} for plan in (read_plan(run / "plan.json") for run in runs)]
+    plans = [plan | {"data": data_name(plan["data"])} for plan in (read_plan(run / "plan.json") for run in runs)]
     joined = plans[0] | {key: list(dict.fromkeys(entry for plan in plans for entry in plan[key])) for key in LISTS}
     joined["methods"].sort(key=is_baseline)
     for run, plan in zip(runs, plans, strict=True):
@@ -122,7 +122,7 @@ def store(name, timed, untimed):
     (folder / "plan.json").write_text(json.dumps({key: joined[key] for key in (*LISTS, "layer", *SAME)}, indent=2))
 
 
-def shown(data):
+def data_name(data):
     """Return the data as it was given, of a whole path the last folder alone."""
     return Path(data).name if Path(data).is_absolute() else data
 

@@ -49,6 +49,11 @@ RECORD = """{
 }"""
 
 
+def contents(*paths):
+    """Return the name and the content of each file, as DROP takes them."""
+    return [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in paths]
+
+
 @pytest.fixture(scope="module")
 def session() -> Session:
     """Open a session of one network."""
@@ -73,7 +78,7 @@ def test_drops_before_the_page_is_complete_are_not_lost(visitor):
     expect(page.locator("#fc-too-large")).to_have_text(re.compile("^large.png: the file has over 20 MB"))
 
     page.evaluate(REMOVE, ["#fc-several", "#fc-too-large"])
-    box.evaluate(DROP, [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in (CAT, COFFEE)])
+    box.evaluate(DROP, contents(CAT, COFFEE))
     page.evaluate("window.appear()")
     expect(page.locator("#fc-list .caption-label")).to_have_text(["chelsea.png", "coffee.png"])
     expect(page.locator("#fc-too-large")).to_be_hidden()
@@ -82,8 +87,7 @@ def test_drops_before_the_page_is_complete_are_not_lost(visitor):
 def test_dropped_images_are_listed_and_explained_on_choice(visitor):
     """The first one is explained at once, each other one when it is clicked."""
     page = visitor.page
-    files = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in (CAT, COFFEE, ROCKET)]
-    page.locator("#fc-image .upload-container button").evaluate(DROP, files)
+    page.locator("#fc-image .upload-container button").evaluate(DROP, contents(CAT, COFFEE, ROCKET))
     names = page.locator("#fc-list .caption-label")
     expect(names).to_have_text(["chelsea.png", "coffee.png", "rocket.jpg"])
     visitor.wait_for("grad-cam at act")
@@ -157,7 +161,7 @@ def test_a_large_file_that_is_dropped_is_refused(visitor):
     box.evaluate(DROP_LARGE)
     expect(visitor.page.locator("#fc-too-large")).to_have_text(re.compile("^large.png: the file has over 20 MB"))
     expect(visitor.page.locator("#fc-too-large")).to_be_visible()
-    box.evaluate(DROP, [[CAT.name, base64.b64encode(CAT.read_bytes()).decode()]])
+    box.evaluate(DROP, contents(CAT))
     visitor.wait_for("grad-cam at act")
     expect(visitor.page.locator("#fc-too-large")).to_be_hidden()
 

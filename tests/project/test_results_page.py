@@ -39,6 +39,25 @@ def test_tally_counts_significant_settings_by_direction(two_networks):
     assert "1 / 0 / 1" in question.summary()
 
 
+def test_images_that_chose_do_not_answer(two_networks):
+    """With ``unseen``, other values of the first half do not change the answer, those of the second half do."""
+
+    def tally():
+        return evidence.Question("good", ("bad",), unseen=True).tally("bad", "insertion")
+
+    assert tally() == (1, 0, 1)
+    two_networks[0].column.values[::2] *= -1
+    assert tally() == (1, 0, 1)
+    two_networks[0].column.values[1::2] *= -1
+    assert tally() == (0, 0, 2)
+
+
+def test_best_iou_with_a_stamp_is_a_metric_of_its_own():
+    """Other settings do not count."""
+    names = ("planted-shortcut(size=0.5)", "planted-shortcut(size=0.5, measure=best-iou)", "best-iou", "road")
+    assert [evidence.kind(name) for name in names] == ["planted-shortcut", "planted-iou", "best-iou", "road"]
+
+
 def test_halves_share_no_image(two_networks):
     """Together the halves hold every image once."""
     first, second = (two_networks[0].half(first=one).column.values for one in (True, False))
