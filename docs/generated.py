@@ -66,12 +66,9 @@ not convince you.
 | the difference between two classes | [finer-cam](#finer-cam) |
 | one for vision transformers | [legrad](#legrad), [attention-relevance](#attention-relevance) |
 | a detector as a black box | [d-rise](#d-rise) |
+| what the network uses when the strongest evidence is absent | [cas-cam](#cas-cam) |
 | no gradients | [recipro-cam](#recipro-cam), [score-cam](#score-cam), [rise](#rise), [hsic](#hsic), [sobol](#sobol) |
 | to check whether a heatmap shows anything | compare with [random](#random), [center](#center), [edges](#edges) |
-
-CasCAM (Choi, Kim and Choi 2026, 10.32604/cmes.2026.077714) is not among the methods. It weakens what a CAM
-highlights in all training images, trains the network again on them, repeats this, and combines the CAMs of these
-networks. Its heatmap is about the data set rather than about the network that you have.
 """
 TABLE_HEAD = """\
 ## All methods

@@ -72,6 +72,7 @@ TWINS = {
     "fuse": (others.mean_of_two, {}),
     "augmented": (others.augmented, {}),
     "multi-layer": (others.multi_layer, {}),
+    "cas-cam": (others.cas_cam, {}),
     "random": (others.random, {}),
     "center": (others.center, {}),
     "ones": (others.ones, {}),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from fusioncam.functional.heatmaps import (
+    among_highest,
     denoise,
     is_flat,
     minmax,
@@ -97,6 +98,14 @@ def test_denoise_zeroes_only_low_values(maps, theta):
 def test_denoise_at_zero_changes_nothing(maps):
     """The 0th percentile is the minimum, and no value lies below it."""
     assert denoise(maps, 0).equal(maps)
+
+
+def test_equal_values_are_all_among_the_highest():
+    """Also if they differ by rounding: the percentile lies between two of them."""
+    maps = torch.tensor([[0.0, 0.1, 0.5, 0.5 + 1e-7, 1]])
+
+    assert among_highest(maps, 40).tolist() == [[False, False, True, True, True]]
+    assert among_highest(maps, 100).all()
 
 
 def test_strict_denoise_zeroes_the_percentile_itself():

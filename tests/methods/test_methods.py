@@ -158,7 +158,7 @@ def test_heatmaps_have_the_size_of_the_input_and_fill_the_range(name, toy_name):
 
 
 # rounding may move a pixel across a percentile, which these methods use as a threshold
-THRESHOLDING = ("meta-cam",)
+THRESHOLDING = ("meta-cam", "cas-cam")
 
 
 @pytest.mark.parametrize("name", ON_TOYS)

@@ -17,6 +17,7 @@ from fusioncam.methods.gradient import DenoisedGradCAM, GradCAM, LayerCAM
 from fusioncam.methods.multi_layer import Multiscale, PolyCAM
 from fusioncam.methods.registry import as_method, as_methods, expand, parse
 from fusioncam.methods.score_cam import ScoreCAM
+from fusioncam.methods.smoothing import ExpectedGradients
 from fusioncam.utils.spec_grammar import Specs
 
 
@@ -82,6 +83,7 @@ def test_wrong_spec_is_reported(spec, error, message):
         ("rise(masks=100, keep=0.3)", RISE(masks=100, keep=0.3)),
         ("score-cam(channels=7)", ScoreCAM(channels=7)),
         ("faster-score-cam(channels=none)", ScoreCAM()),
+        ("expected-gradients(references=noise)", ExpectedGradients()),
         ("poly-cam(layers=[stem, blocks.4])", PolyCAM(layers=("stem", "blocks.4"))),
         ("fusion-cam:multiscale(weights=[1, 0.5], finer=grad-cam)", Multiscale(finer=GradCAM(), weights=(1, 0.5))),
         (

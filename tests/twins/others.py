@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from .common import s
+from .common import percentile, s
 from .fusion import fusion_cam
 from .gradient import grad_cam, layer_cam, normal
 from .region import score_cam
@@ -35,6 +35,24 @@ def augmented(toy, x: Tensor, c: int, samples: int = 4, std: float = 0.1) -> Ten
     for z in normal((samples, *x.shape), 0, x):
         L = L + grad_cam(toy, x + std * z, c)
     return s(L / (samples + 2))
+
+
+def cas_cam(toy, x: Tensor, c: int, K: int = 3, theta: float = 5.0, top: float = 10.0, decay: float = 0.1) -> Tensor:
+    """CasCAM with one network: I_k = I_(k-1) exp(-theta T(H_(k-1))) in [0, 1], and H = sum_k w_k T(H_k)."""
+    mean, std = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    if len(x) != 3:
+        mean, std = ([sum(values) / 3] * len(x) for values in (mean, std))
+    mean, std = (torch.tensor(values, dtype=x.dtype).reshape(-1, *[1] * (x.dim() - 1)) for values in (mean, std))
+    Z = sum(math.exp(-decay * k) for k in range(K))
+    L, I = torch.zeros_like(x[0]), x * std + mean  # noqa: E741 # as in the paper
+    for k in range(K):
+        H = grad_cam(toy, (I - mean) / std, c)
+        tau = percentile(H, 100 - top)
+        kept = [v if v >= tau - 1e-6 else 0.0 for v in H.flatten().tolist()]
+        T = torch.tensor(kept, dtype=x.dtype).reshape(H.shape)
+        L = L + math.exp(-decay * k) / Z * T
+        I = I * torch.exp(-theta * T)  # noqa: E741
+    return s(L)
 
 
 def random(toy, x: Tensor, c: int) -> Tensor:

@@ -102,6 +102,16 @@ def denoise(heatmaps: Tensor, theta: float, *, strict: bool = False) -> Tensor:
     return torch.where(keep, heatmaps, 0)
 
 
+def among_highest(maps: Tensor, top: float) -> Tensor:
+    """Return which values of maps ``(N, *s)`` are among the highest ``top`` percent of their map, as booleans.
+
+    >>> among_highest(torch.tensor([[0.0, 0.1, 0.2, 0.3, 1.0]]), top=40).tolist()
+    [[False, False, False, True, True]]
+    """
+    # the tolerance includes all equal values, although they may differ by rounding
+    return maps >= expand_like(percentile(maps, 100 - top), maps) - 1e-6
+
+
 def similarity_fusion(first: Tensor, second: Tensor) -> Tensor:
     """Fuse two maps pixel by pixel: the maximum where they agree, the mean where they differ (Fusion-CAM, step 3).
 

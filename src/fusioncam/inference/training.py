@@ -67,8 +67,7 @@ def train(
     after the last stored epoch, with the same result as without an interruption. Raises :class:`ShapeError` for
     another number of labels, and :class:`ResultsError` for a folder of another training.
     """
-    if labels.shape != images.shape[:1]:
-        raise ShapeError(f"expected labels ({len(images)},), one for each image, got {tuple(labels.shape)}")
+    require_labels(images, labels)
     network = runner.network
     optimizer = torch.optim.SGD(
         network.parameters(),
@@ -88,6 +87,12 @@ def train(
         if on_epoch is not None:
             on_epoch(epoch + 1, loss)
     network.eval()
+
+
+def require_labels(images: Tensor, labels: Tensor) -> None:
+    """Raise :class:`ShapeError` unless there is one label for each image."""
+    if labels.shape != images.shape[:1]:
+        raise ShapeError(f"expected labels ({len(images)},), one for each image, got {tuple(labels.shape)}")
 
 
 def _train_epoch(

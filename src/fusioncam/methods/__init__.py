@@ -6,6 +6,7 @@ from fusioncam.methods.attention import AttentionRelevance, AttentionRollout
 from fusioncam.methods.base import Method, RecordedCAM
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
 from fusioncam.methods.black_box import HSIC, RISE, Occlusion, Sobol
+from fusioncam.methods.cas_cam import CasCAM
 from fusioncam.methods.costs import PassCount
 from fusioncam.methods.d_rise import DRISE
 from fusioncam.methods.ensembles import RULES, Fuse, MetaCAM, fuse
@@ -57,6 +58,7 @@ __all__ = [
     "AttentionRelevance",
     "AttentionRollout",
     "Augmented",
+    "CasCAM",
     "Center",
     "DenoisedGradCAM",
     "Edges",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fusioncam.errors import SettingError, require_known
-from fusioncam.functional.heatmaps import expand_like, minmax, percentile, precise
+from fusioncam.functional.heatmaps import among_highest, minmax, precise
 from fusioncam.functional.masks import FILLS
 from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.methods.ablation import AblationCAM
@@ -94,8 +94,7 @@ class MetaCAM:
 def consensus(heatmaps: Tensor, top: float) -> Tensor:
     """Return the votes ``(N, *s)`` of heatmaps ``(P, N, *s)`` for their highest ``top`` percent, in [0, 1]."""
     flat = heatmaps.flatten(0, 1)
-    # the tolerance lets all equal values vote, although they may differ by rounding
-    votes = (flat >= expand_like(percentile(flat, 100 - top), flat) - 1e-6) & (flat > 0)
+    votes = among_highest(flat, top) & (flat > 0)
     return minmax(votes.reshape(heatmaps.shape).to(heatmaps.dtype).mean(0))
 
 

@@ -13,6 +13,7 @@ from fusioncam.methods.attention import AttentionRelevance, AttentionRollout
 from fusioncam.methods.base import Method
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
 from fusioncam.methods.black_box import HSIC, RISE, Occlusion, Sobol
+from fusioncam.methods.cas_cam import CasCAM
 from fusioncam.methods.d_rise import DRISE
 from fusioncam.methods.ensembles import Fuse, MetaCAM
 from fusioncam.methods.fusion import FusionCAM, UnionCAM
@@ -110,6 +111,7 @@ METHODS: Registry[Method] = Registry(
         "fuse": Fuse(),
         "augmented": Augmented(),
         "multi-layer": MultiLayer(),
+        "cas-cam": CasCAM(),
         "random": Random(),
         "center": Center(),
         "ones": Ones(),

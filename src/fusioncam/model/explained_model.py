@@ -115,6 +115,10 @@ class ExplainedModel:
         self.layers = _layers or LayerSearch(self.runner, self.layer, hint, reading)
         self._ablation = LayerAblation(self.runner, self.layers)
 
+    def __repr__(self) -> str:
+        layer = "" if self.layer is None else f", layer='{self.layer}'"
+        return f"ExplainedModel({self.name}{layer})"
+
     def with_layer(self, layer: str | nn.Module) -> ExplainedModel:
         """Return the same network with another target layer."""
         return self._with(self.network, layer)

@@ -167,7 +167,12 @@ class Specs(Generic[T]):
         if text.lower() == "none" and kind.endswith("| None"):
             return None
         kind = kind.removesuffix(" | None")
-        return self.parse(text) if kind == self.kind.capitalize() else _READERS[kind](key, text)
+        if kind == self.kind.capitalize():
+            return self.parse(text)
+        read = _READERS.get(kind) or _READERS.get(kind.partition(" | ")[0])
+        if read is None:
+            raise SettingError(f"{key} cannot be written in a SPEC: set it in Python")
+        return read(key, text)
 
 
 def _written(entry: object) -> str:
