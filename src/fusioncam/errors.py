@@ -32,6 +32,8 @@ import re
 import reprlib
 import sys
 from collections.abc import Iterable, Sequence
+from math import inf
+from typing import Any
 
 _SHORTEST = 3  # letters of a word that is looked for in other names
 _PREFIX = 0.6  # least share of a name that its beginning must be, as in "insert" for "insertion"
@@ -259,3 +261,19 @@ def require_count(name: str, value: object) -> None:
         raise SettingError(f"{name} must be a positive integer, got {value!r}")
     if value > MAX_COUNT:
         raise SettingError(f"{name} must be at most {MAX_COUNT:,}, got an integer of {value.bit_length()} bits")
+
+
+def require_number(
+    name: str, value: Any, low: float = -inf, high: float = inf, *, integer: bool = False, above: bool = False
+) -> None:
+    """Raise :class:`SettingError` unless a setting is a finite number from ``low`` to ``high``.
+
+    ``integer`` excludes fractions, ``above`` excludes ``low`` itself.
+    """
+    numeric = isinstance(value, int if integer else (int, float)) and not isinstance(value, bool)
+    if numeric and low <= value <= high and -inf < value < inf and not (above and value == low):
+        return
+    limits = f" above {low}" if above else f" of at least {low}" if low > -inf else ""
+    if high < inf:
+        limits = f" above {low} and at most {high}" if above else f" between {low} and {high}"
+    raise SettingError(f"{name} must be {'an integer' if integer else 'a number'}{limits}, got {value!r}")

@@ -314,7 +314,7 @@ def test_wrong_budget_is_reported():
     assert parse("fusion-cam(budget=auto)") == FusionCAM(budget=AUTO)
     with pytest.raises(SettingError, match="positive integer or 'auto', got 'some'"):
         parse("score-cam(budget=some)")
-    with pytest.raises(SettingError, match="tolerance must be a positive number, got 0"):
+    with pytest.raises(SettingError, match="tolerance must be a number above 0, got 0"):
         ISCAM(budget=AUTO, tolerance=0)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import exp, inf
+from math import exp
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from fusioncam.errors import InputTypeError, SettingError, require_count, require_known, shown
+from fusioncam.errors import InputTypeError, SettingError, require_count, require_known, require_number, shown
 from fusioncam.functional.heatmaps import among_highest, minmax, precise, weighted_sum
 from fusioncam.functional.masks import FILLS, blend
 from fusioncam.inference.context import without_flat_warnings
@@ -54,12 +54,10 @@ class CasCAM:
     def __post_init__(self) -> None:
         require_count("stages", self.stages)
         require_known("fill", self.fill, FILLS)
-        _require_between("theta", self.theta, 0)
-        _require_between("decay", self.decay, 0)
+        require_number("theta", self.theta, 0)
+        require_number("decay", self.decay, 0)
         if self.top is not None:
-            _require_between("top", self.top, 0, 100)
-        if self.top == 0:
-            raise SettingError("top must be above 0, since a heatmap without any pixel shows nothing; got 0")
+            require_number("top", self.top, 0, 100, above=True)
         self._require_models()
 
     def _require_models(self) -> None:
@@ -114,9 +112,3 @@ def _called_alike(later: ExplainedModel, first: ExplainedModel) -> ExplainedMode
     """Return the later model, called with the inputs that go along with the image in the first one."""
     calling = first.runner.calling
     return later if calling.extra is None else later.called(calling)
-
-
-def _require_between(name: str, value: object, low: float, high: float = inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high or value == inf:
-        limits = f"of at least {low}" if high == inf else f"between {low} and {high}"
-        raise SettingError(f"{name} must be a number {limits}, got {value!r}")

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.errors import SettingError, require_count, require_known
+from fusioncam.errors import require_count, require_known, require_number
 from fusioncam.functional.heatmaps import minmax, upsample, weighted_sum
 from fusioncam.functional.masks import FILLS
 from fusioncam.methods.base import warn_if_flat
@@ -40,8 +40,7 @@ class OptiCAM:
         require_count("steps", self.steps)
         require_known("readout", self.readout, READOUTS)
         require_known("fill", self.fill, FILLS)
-        if not self.rate > 0:
-            raise SettingError(f"rate must be a positive number, got {self.rate!r}")
+        require_number("rate", self.rate, 0, above=True)
 
     @property
     def cost(self) -> PassCount:

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fusioncam.errors import SettingError, require_count
+from fusioncam.errors import SettingError, require_count, require_number
 from fusioncam.functional.gaussian_process import Kernel, predict, select_points
 from fusioncam.functional.heatmaps import minmax, pooled, relu_above_rounding, weighted_sum
 from fusioncam.inference.context import current_context
@@ -34,8 +34,7 @@ def require_budget(budget: object, tolerance: float) -> None:
         raise SettingError(f"budget must be a positive integer or '{AUTO}', got {budget!r}")
     if budget is not None and budget != AUTO:
         require_count("budget", budget)
-    if not tolerance > 0:
-        raise SettingError(f"tolerance must be a positive number, got {tolerance!r}")
+    require_number("tolerance", tolerance, 0, above=True)
 
 
 class HasBudget(Protocol):

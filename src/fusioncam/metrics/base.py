@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass
-from math import inf
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -20,9 +19,9 @@ from fusioncam.errors import (
     InputTypeError,
     MethodError,
     NonFiniteError,
-    SettingError,
     ShapeError,
     require_known,
+    require_number,
     shown,
 )
 from fusioncam.functional.heatmaps import precise, upsample
@@ -228,22 +227,6 @@ def _as_data(value: Any) -> Any:
 
 
 # -- checks ------------------------------------------------------------------------------------------------------
-
-
-def require_number(
-    name: str, value: Any, low: float = -inf, high: float = inf, *, integer: bool = False, above: bool = False
-) -> None:
-    """Raise :class:`SettingError` unless a setting is a finite number from ``low`` to ``high``.
-
-    ``integer`` excludes fractions, ``above`` excludes ``low`` itself.
-    """
-    numeric = isinstance(value, int if integer else (int, float)) and not isinstance(value, bool)
-    if numeric and low <= value <= high and -inf < value < inf and not (above and value == low):
-        return
-    limits = f" above {low}" if above else f" of at least {low}" if low > -inf else ""
-    if high < inf:
-        limits = f" above {low} and at most {high}" if above else f" between {low} and {high}"
-    raise SettingError(f"{name} must be {'an integer' if integer else 'a number'}{limits}, got {value!r}")
 
 
 def require_method(metric: object, method: Method | None) -> Method:

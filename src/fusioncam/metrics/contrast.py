@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.errors import TargetError, require_known
+from fusioncam.errors import TargetError, require_known, require_number
 from fusioncam.functional.heatmaps import is_flat
 from fusioncam.functional.similarity import SIMILARITIES
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import Method
-from fusioncam.metrics.base import Metric, regenerate, require_number, validate_heatmaps
+from fusioncam.metrics.base import Metric, regenerate, validate_heatmaps
 from fusioncam.metrics.grid_pointing_game import GridPointingGame
 from fusioncam.metrics.localization import energy_share
 from fusioncam.metrics.passes import MetricPasses

@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.errors import SettingError, require_count, require_known
+from fusioncam.errors import SettingError, require_count, require_known, require_number
 from fusioncam.functional.heatmaps import expand_like
 from fusioncam.functional.masks import FillSetting
-from fusioncam.metrics.base import CurveMetric, require_number
+from fusioncam.metrics.base import CurveMetric
 from fusioncam.metrics.masking import pixel_order, resized_heatmaps, target_classes, whole_scores
 from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel

@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.errors import SettingError
+from fusioncam.errors import SettingError, require_number
 from fusioncam.functional.masks import FillSetting
 from fusioncam.inference.cache import memoize_pass
-from fusioncam.metrics.base import Metric, require_number
+from fusioncam.metrics.base import Metric
 from fusioncam.metrics.masking import as_masks, pixel_order, target_classes, whole_scores
 from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel

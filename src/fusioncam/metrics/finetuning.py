@@ -18,9 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fusioncam.errors import require_count
+from fusioncam.errors import require_count, require_number
 from fusioncam.inference.training import Change, OnEpoch, Training, train
-from fusioncam.metrics.base import require_number
 from fusioncam.metrics.grid_pointing_game import tile_masks
 from fusioncam.metrics.masking import pixel_order
 from fusioncam.model.arguments import as_explained

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusioncam.errors import ShapeError, TargetError
+from fusioncam.errors import ShapeError, TargetError, require_number
 from fusioncam.methods.base import Method
-from fusioncam.metrics.base import Metric, regenerate, require_number, validate_heatmaps
+from fusioncam.metrics.base import Metric, regenerate, validate_heatmaps
 from fusioncam.metrics.localization import energy_share
 from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from fusioncam.data.ground_truth import Truth, require_truth
-from fusioncam.errors import SettingError, require_known
+from fusioncam.errors import SettingError, require_known, require_number
 from fusioncam.functional.boxes import PIECES, THRESHOLDS, best_ious, reaches
 from fusioncam.functional.heatmaps import expand_like, precise
-from fusioncam.metrics.base import Metric, require_heatmaps, require_number
+from fusioncam.metrics.base import Metric, require_heatmaps
 from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import Target

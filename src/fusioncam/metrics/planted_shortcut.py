@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from fusioncam.data.images import open_with_channels
-from fusioncam.errors import SettingError, ShapeError, TargetError, require_known
+from fusioncam.errors import SettingError, ShapeError, TargetError, require_known, require_number
 from fusioncam.functional.stamps import PATTERNS, box_of, drawn, pasted, ratio_of
 from fusioncam.inference.cache import memoize_pass
 from fusioncam.methods.base import Method
-from fusioncam.metrics.base import Metric, regenerate, require_number, validate_heatmaps
+from fusioncam.metrics.base import Metric, regenerate, validate_heatmaps
 from fusioncam.metrics.localization import best_iou, energy_share, pointing
 from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel

@@ -15,10 +15,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.errors import SettingError, require_count
+from fusioncam.errors import SettingError, require_count, require_number
 from fusioncam.functional.imputation import Imputation
 from fusioncam.functional.masks import FILLS, Fill, FillSetting
-from fusioncam.metrics.base import CurveMetric, require_number
+from fusioncam.metrics.base import CurveMetric
 from fusioncam.metrics.masking import RankMasks, pixel_order, resized_heatmaps, target_classes
 from fusioncam.metrics.passes import MetricPasses
 from fusioncam.model.explained_model import ExplainedModel

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fusioncam.errors import ResultsError, SettingError, require_known
+from fusioncam.errors import ResultsError, SettingError, require_known, require_number
 from fusioncam.functional.heatmaps import precise
 from fusioncam.inference.random_state import seeded
 from fusioncam.inference.training import OnEpoch, Training
 from fusioncam.methods.base import Method
 from fusioncam.methods.registry import METHODS
-from fusioncam.metrics.base import require_number, validate_heatmaps
+from fusioncam.metrics.base import validate_heatmaps
 from fusioncam.metrics.finetuning import accuracy, finetune
 from fusioncam.metrics.masking import pixel_order
 from fusioncam.metrics.randomisation import reset

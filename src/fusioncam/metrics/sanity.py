@@ -14,11 +14,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fusioncam.errors import require_count, require_known
+from fusioncam.errors import require_count, require_known, require_number
 from fusioncam.functional.heatmaps import expand_like, is_flat
 from fusioncam.functional.similarity import heatmap_similarity, histogram_entropy, relative_change
 from fusioncam.methods.base import Method
-from fusioncam.metrics.base import Metric, random_like, regenerate, require_method, require_number, validate_heatmaps
+from fusioncam.metrics.base import Metric, random_like, regenerate, require_method, validate_heatmaps
 from fusioncam.metrics.passes import MetricPasses
 from fusioncam.metrics.randomisation import DRAWS, randomised, with_fixed_layer
 from fusioncam.model.explained_model import ExplainedModel

@@ -8,11 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from fusioncam.errors import require_number
 from fusioncam.functional.heatmaps import is_flat
 from fusioncam.functional.masks import FillSetting
 from fusioncam.functional.similarity import spearman
 from fusioncam.inference.cache import memoize_pass
-from fusioncam.metrics.base import Metric, require_number
+from fusioncam.metrics.base import Metric
 from fusioncam.metrics.grid_pointing_game import tile_masks
 from fusioncam.metrics.masking import resized_heatmaps, target_classes
 from fusioncam.metrics.passes import MetricPasses

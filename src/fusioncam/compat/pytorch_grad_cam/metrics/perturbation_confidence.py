@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fusioncam.compat.targets import OutputTarget, require_targets, target_columns
-from fusioncam.errors import SettingError
-from fusioncam.metrics.base import require_number
+from fusioncam.errors import SettingError, require_number
 from fusioncam.metrics.masking import pixel_order
 
 # from an image (C, H, W) and its heatmap (H, W), or which pixels are kept, to another image
