@@ -63,11 +63,13 @@ not convince you.
 | a heatmap that covers the object and highlights its parts | [fusion-cam](#fusion-cam), with `budget=64` on a CPU |
 | a faithful heatmap with fine borders | [fusion-cam:multiscale](#fusion-cammultiscale), in 36 passes on `group-cam` |
 | fine borders in one pass | [layer-cam](#layer-cam) at an earlier layer |
+| any heatmap with the borders of the objects | [guided-filter](#guided-filter) around its method |
 | the difference between two classes | [finer-cam](#finer-cam) |
 | one for vision transformers | [legrad](#legrad), [attention-relevance](#attention-relevance) |
 | a detector as a black box | [d-rise](#d-rise) |
 | what the network uses when the strongest evidence is absent | [cas-cam](#cas-cam) |
-| no gradients | [recipro-cam](#recipro-cam), [score-cam](#score-cam), [rise](#rise), [hsic](#hsic), [sobol](#sobol) |
+| no gradients | [recipro-cam](#recipro-cam), [score-cam](#score-cam) |
+| scores only | [two-sided-occlusion](#two-sided-occlusion), [rise](#rise), [hsic](#hsic), [sobol](#sobol) |
 | to check whether a heatmap shows anything | compare with [random](#random), [center](#center), [edges](#edges) |
 """
 TABLE_HEAD = """\

@@ -8,12 +8,12 @@ from torch import nn
 from torch.quasirandom import SobolEngine
 
 from fusioncam import ExplainedModel
-from fusioncam.errors import SettingError, ShapeError, UnknownNameError
+from fusioncam.errors import FlatHeatmapWarning, SettingError, ShapeError, UnknownNameError
 from fusioncam.functional.dependence import total_sobol_indices
 from fusioncam.functional.heatmaps import minmax, upsample
 from fusioncam.functional.masks import RiseMasks, WindowMasks
 from fusioncam.inference.costs import count_passes
-from fusioncam.methods.black_box import HSIC, RISE, Occlusion, Sobol
+from fusioncam.methods.black_box import HSIC, RISE, Occlusion, Sobol, TwoSidedOcclusion
 from fusioncam.methods.mask_prediction import predict_scores
 from fusioncam.methods.smoothing import ExpectedGradients
 from problems import heatmaps_of
@@ -34,6 +34,16 @@ class Weighted(nn.Module):
         return torch.stack([score, -score], 1)
 
 
+class Either(nn.Module):
+    """A network whose first score is the larger of two halves of the image."""
+
+    def forward(self, x):
+        """Return logits ``(N, 2)``."""
+        upper, lower = x[:, :, :6].flatten(1).amax(1), x[:, :, 6:].flatten(1).amax(1)
+        score = torch.maximum(upper, lower)
+        return torch.stack([score, -score], 1)
+
+
 def test_occlusion_by_hand():
     """Four windows that do not overlap: the drop of each is the sum of its weights."""
     weights = torch.zeros(4, 4, dtype=torch.float64)
@@ -48,14 +58,90 @@ def test_occlusion_by_hand():
 
 def test_windows_cover_every_pixel_and_are_cut_at_the_border():
     """Of 10 x 7 pixels: windows of 4 x 3 with steps of 2."""
-    windows = WindowMasks(torch.zeros(1, 1, 10, 7), cells=3, overlap=2)
+    windows = WindowMasks.sliding(torch.zeros(1, 1, 10, 7), cells=3, overlap=2)
     index = torch.arange(windows.shape[0])
     masks = windows[index, torch.zeros_like(index)]
 
     assert masks.shape == (4 * 3, 10, 7)
     assert set(masks.sum((1, 2)).tolist()) == {4 * 3.0}
     assert masks.amax(0).min() == 1
-    assert WindowMasks(torch.zeros(1, 1, 10, 8), cells=3, overlap=2)[index[-1:], index[:1]].sum() == 4 * 2
+    assert WindowMasks.sliding(torch.zeros(1, 1, 10, 8), cells=3, overlap=2)[index[-1:], index[:1]].sum() == 4 * 2
+
+
+def test_spread_windows_end_at_the_borders():
+    """Of 11 x 7 pixels: windows of 5 x 4, evenly spaced, where 0.3 of the sides would be 4 x 3."""
+    windows = WindowMasks.spread(torch.zeros(1, 1, 11, 7), share=0.3, positions=4)
+    index = torch.arange(windows.shape[0])
+    masks = windows[index, torch.zeros_like(index)]
+
+    assert masks.shape == (4 * 4, 11, 7)
+    assert set(masks.sum((1, 2)).tolist()) == {5.0 * 4}
+    assert masks.amax(0).min() == 1
+    assert [int(mask.amax(1).argmax()) for mask in masks[::4]] == [0, 2, 4, 6]
+    assert masks.flip(2).equal(masks.reshape(4, 4, 11, 7).flip(1).flatten(0, 1))
+
+
+def test_few_pixels_have_few_windows():
+    """No window is shown twice; one position is the whole axis."""
+    few = torch.zeros(1, 1, 2, 3)
+
+    assert WindowMasks.spread(few, share=0.5, positions=6).shape[0] == 2 * 2
+    assert WindowMasks.spread(few, share=1.0, positions=1).shape[0] == 1
+
+
+def test_two_sided_occlusion_by_hand():
+    """Halves that are shown and hidden: the score of each half alone, and its drop, which is the same here."""
+    weights = torch.zeros(4, 4, dtype=torch.float64)
+    weights[:2, :2], weights[2:, 2:] = 1.0, -1.0
+    model, x = ExplainedModel(Weighted(weights)), torch.ones(1, 1, 4, 4, dtype=torch.float64)
+    halves = TwoSidedOcclusion(
+        shown=0.5, shown_positions=2, hidden=0.5, hidden_positions=2, readout="logit", fill="mean"
+    )
+    either = (weights + 1) / 2
+
+    found = halves(model, x, 0)
+
+    torch.testing.assert_close(found[0], (either**2 + 0.2 * either) / 1.2)
+
+
+def test_two_sided_occlusion_makes_61_passes():
+    """One for each window that is shown and each that is hidden."""
+    model = ExplainedModel(Either())
+    with count_passes() as meter:
+        TwoSidedOcclusion(readout="logit")(model, torch.eye(24)[None, None], 0)
+
+    assert meter.passes == TwoSidedOcclusion().cost.full == 61
+
+
+def test_evidence_that_is_shown_twice_is_sufficient_and_not_necessary():
+    """Two spots, one of which suffices, are found all the same; occlusion by the same windows finds nothing."""
+    model = ExplainedModel(Either())
+    x = torch.zeros(1, 1, 12, 12, dtype=torch.float64)
+    x[..., 2, 2], x[..., 9, 9] = 1, 1
+
+    found = TwoSidedOcclusion(readout="logit")(model, x, 0)[0]
+
+    assert found[2, 2] > 0.9
+    assert found[9, 9] > 0.9
+    assert found[2, 9] < 0.2
+    with pytest.warns(FlatHeatmapWarning):
+        assert not Occlusion(cells=4, overlap=1, readout="logit")(model, x, 0).any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"shown": 0}, SettingError, "shown must be a number above 0 and at most 1, got 0"),
+        ({"hidden": 1.1}, SettingError, "hidden must be a number above 0 and at most 1, got 1.1"),
+        ({"hidden_positions": 0}, SettingError, "hidden_positions must be a positive integer, got 0"),
+        ({"shown_positions": 3}, SettingError, "3 windows of 0.3 leave gaps: use more shown_positions"),
+        ({"fill": "pink"}, UnknownNameError, "pink"),
+    ],
+)
+def test_windows_that_leave_gaps_are_reported(settings, error, message):
+    """Every pixel must be in a window that is shown and in one that is hidden."""
+    with pytest.raises(error, match=message):
+        TwoSidedOcclusion(**settings)
 
 
 def test_hsic_finds_the_only_cell_that_matters():

@@ -55,6 +55,29 @@ def cas_cam(toy, x: Tensor, c: int, K: int = 3, theta: float = 5.0, top: float =
     return s(L)
 
 
+def guided_filter(toy, x: Tensor, c: int, r: float = 1 / 7, eps: float = 1e-3) -> Tensor:
+    """Grad-CAM after the guided filter of He, Sun and Tang (2013), equations 14 to 16; p is the map, I its guide."""
+    p, image = grad_cam(toy, x, c), (x - x.min()) / (x.max() - x.min())
+    r = max(1, round(r * min(p.shape)))
+    pixels = list(itertools.product(*map(range, p.shape)))
+
+    def window(k):
+        return [i for i in pixels if all(abs(u - v) <= r for u, v in zip(i, k, strict=True))]
+
+    a, b = {}, {}
+    for k in pixels:
+        I_k = torch.stack([image[(slice(None), *i)] for i in window(k)])
+        p_k = torch.stack([p[i] for i in window(k)])
+        mu, p_bar = I_k.mean(0), p_k.mean()
+        Sigma = (I_k - mu).T @ (I_k - mu) / len(I_k)
+        a[k] = torch.linalg.inv(Sigma + eps * torch.eye(len(mu)).to(mu)) @ ((I_k * p_k[:, None]).mean(0) - mu * p_bar)
+        b[k] = p_bar - a[k] @ mu
+    q = torch.zeros_like(p)
+    for i in pixels:
+        q[i] = sum(a[k] @ image[(slice(None), *i)] + b[k] for k in window(i)) / len(window(i))
+    return s(q)
+
+
 def random(toy, x: Tensor, c: int) -> Tensor:
     return s(torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(0)).to(x.dtype))
 

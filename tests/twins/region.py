@@ -220,6 +220,41 @@ def occlusion(toy, x: Tensor, c: int, cells: int = 8, overlap: int = 2) -> Tenso
     return s(drops / counts)
 
 
+def two_sided_occlusion(
+    toy, x: Tensor, c: int, shown: tuple[float, int] = (0.3, 6), hidden: tuple[float, int] = (0.25, 5)
+) -> Tensor:
+    """Ours: s n + (s + n) / 10 of what a window shows alone and of what is missed without it."""
+    size = x.shape[1:]
+
+    def mean(share: float, positions: int, value) -> Tensor:
+        total, counts = torch.zeros(size, dtype=x.dtype), torch.zeros(size, dtype=x.dtype)
+        window, starts = [], []
+        for side in size:
+            room = side - math.ceil(share * side)
+            steps = min(positions - 1, room)
+            step = room // steps if steps else 0
+            window.append(side - steps * step)
+            starts.append([step * k for k in range(steps + 1)])
+        for corner in itertools.product(*starts):
+            inside = tuple(slice(start, start + w) for start, w in zip(corner, window, strict=True))
+            total[inside] += value((slice(None), *inside))
+            counts[inside] += 1
+        return s(total / counts)
+
+    def alone(inside) -> float:
+        grey = torch.zeros_like(x)
+        grey[inside] = x[inside]
+        return probability(toy, grey, c)
+
+    def missed(inside) -> float:
+        grey = x.clone()
+        grey[inside] = 0
+        return probability(toy, x, c) - probability(toy, grey, c)
+
+    sufficient, necessary = mean(*shown, alone), mean(*hidden, missed)
+    return s(sufficient * necessary + (sufficient + necessary) / 10)
+
+
 def hsic(toy, x: Tensor, c: int, masks: int = 500, cells: int = 8, seed: int = 0) -> Tensor:
     """HSIC attribution (arXiv 2206.06219): tr(K H L H) / M^2 of each cell's state and the probability."""
     size = x.shape[1:]

@@ -68,7 +68,7 @@ def test_scores_and_heatmaps_are_those_of_the_network(tmp_path, batch):
 WITHOUT_GRADIENTS = {
     *("eigen-cam", "kpca-cam", "fem", "score-cam", "score-cam:official", "score-cam:xplaincam", "score-cam:cic"),
     *("faster-score-cam", "ss-cam", "is-cam", "ablation-cam", "recipro-cam", "poly-cam", "occlusion", "rise", "hsic"),
-    "sobol",
+    *("sobol", "two-sided-occlusion"),
     *("d-rise", "random", "center", "ones", "edges"),
 }
 FEWER_PASSES = {

@@ -110,30 +110,51 @@ class FirstMasks:
 
 
 class WindowMasks:
-    """Masks that are 1 in a window and 0 elsewhere, one for each position of a sliding window.
+    """Masks that are 1 in a window and 0 elsewhere, one for each combination of positions along the axes.
 
-    The window has the ``cells``-th part of each side, rounded up, and moves by the ``overlap``-th part of itself,
-    also rounded up. The last position along an axis is cut at the border. Every image gets the same masks.
+    The windows have ``sides`` and start at the ``starts`` of each axis; a part beyond the border is cut off. Every
+    image gets the same masks.
     """
 
-    def __init__(self, like: Tensor, cells: int, overlap: int) -> None:
-        size = like.shape[2:]
-        self._windows = [ceil(side / cells) for side in size]
-        self._steps = [ceil(window / overlap) for window in self._windows]
-        self._counts = [
-            ceil((side - window) / step) + 1
-            for side, window, step in zip(size, self._windows, self._steps, strict=True)
-        ]
-        self.shape = (prod(self._counts), len(like), *size)
+    def __init__(self, like: Tensor, sides: Sequence[int], starts: Sequence[Sequence[int]]) -> None:
+        self.shape = (prod(map(len, starts)), len(like), *like.shape[2:])
+        self._sides = sides
+        self._starts = [torch.tensor(along, device=like.device) for along in starts]
         self._like = like
 
+    @classmethod
+    def sliding(cls, like: Tensor, cells: int, overlap: int) -> WindowMasks:
+        """Return windows of the ``cells``-th part of each side that move by the ``overlap``-th part of themselves.
+
+        Both are rounded up. The last position along an axis is cut at the border.
+        """
+        sides = [ceil(side / cells) for side in like.shape[2:]]
+        steps = [ceil(window / overlap) for window in sides]
+        counts = [
+            ceil((side - window) / step) + 1 for side, window, step in zip(like.shape[2:], sides, steps, strict=True)
+        ]
+        return cls(like, sides, [range(0, count * step, step) for count, step in zip(counts, steps, strict=True)])
+
+    @classmethod
+    def spread(cls, like: Tensor, share: float, positions: int) -> WindowMasks:
+        """Return windows of at least a ``share`` of each side, in evenly spaced ``positions`` along each axis.
+
+        They are as much larger as whole steps between both borders need, so that a mirrored image has mirrored
+        windows. Axes with few pixels have fewer positions.
+        """
+        rooms = [side - ceil(share * side) for side in like.shape[2:]]
+        counts = [min(positions - 1, room) for room in rooms]
+        steps = [room // max(1, count) for room, count in zip(rooms, counts, strict=True)]
+        starts = [[step * k for k in range(count + 1)] for step, count in zip(steps, counts, strict=True)]
+        return cls(like, [side - along[-1] for side, along in zip(like.shape[2:], starts, strict=True)], starts)
+
     def __getitem__(self, where: tuple[Tensor, Tensor]) -> Tensor:
-        starts = torch.unravel_index(where[0].to(self._like.device), self._counts)
+        places = torch.unravel_index(where[0].to(self._like.device), [len(along) for along in self._starts])
         inside = torch.ones((), dtype=torch.bool, device=self._like.device)
-        for start, step, window, side in zip(starts, self._steps, self._windows, self.shape[2:], strict=True):
-            offset = torch.arange(side, device=start.device) - step * start[:, None]
+        for place, starts, window, side in zip(places, self._starts, self._sides, self.shape[2:], strict=True):
+            offset = torch.arange(side, device=starts.device) - starts[place][:, None]
             along = (offset >= 0) & (offset < window)
-            inside = inside[..., None] & along.reshape(len(start), *[1] * (inside.dim() - 1), side)
+            inside = inside[..., None] & along.reshape(len(place), *[1] * (inside.dim() - 1), side)
         return inside.to(self._like)
 
 

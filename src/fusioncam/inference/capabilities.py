@@ -10,7 +10,7 @@ from fusioncam.errors import LayerError, MethodError, ShapeError
 WITHOUT_HOOKS = "use the method rise, which needs only scores, or explain the network as Python modules"
 WITHOUT_GRADIENTS = (
     "use a method that needs no gradients: score-cam, recipro-cam, ablation-cam, poly-cam, eigen-cam, kpca-cam, fem, "
-    "occlusion, rise, hsic or sobol"
+    "occlusion, two-sided-occlusion, rise, hsic or sobol"
 )
 _QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized", "torchao.")
 

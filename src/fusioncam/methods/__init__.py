@@ -5,7 +5,7 @@ from fusioncam.methods.activation import FEM, KPCACAM, EigenCAM
 from fusioncam.methods.attention import AttentionRelevance, AttentionRollout
 from fusioncam.methods.base import Method, RecordedCAM
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
-from fusioncam.methods.black_box import HSIC, RISE, Occlusion, Sobol
+from fusioncam.methods.black_box import HSIC, RISE, Occlusion, Sobol, TwoSidedOcclusion
 from fusioncam.methods.cas_cam import CasCAM
 from fusioncam.methods.costs import PassCount
 from fusioncam.methods.d_rise import DRISE
@@ -28,6 +28,7 @@ from fusioncam.methods.gradient import (
     XGradCAM,
 )
 from fusioncam.methods.group_cam import GroupCAM
+from fusioncam.methods.guided_filter import GuidedFilter
 from fusioncam.methods.legrad import LeGrad
 from fusioncam.methods.multi_layer import FullGrad, MultiLayer, Multiscale, PolyCAM, RefineCAM
 from fusioncam.methods.opti_cam import OptiCAM
@@ -76,6 +77,7 @@ __all__ = [
     "GradCAMPlusPlus",
     "GradECLIP",
     "GroupCAM",
+    "GuidedFilter",
     "HiResCAM",
     "IntegratedGradients",
     "LayerCAM",
@@ -98,6 +100,7 @@ __all__ = [
     "ShapleyCAM",
     "SmoothGradCAMPlusPlus",
     "Sobol",
+    "TwoSidedOcclusion",
     "UnionCAM",
     "WinsorCAM",
     "XGradCAM",

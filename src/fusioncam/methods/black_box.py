@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from fusioncam.errors import SettingError, require_count, require_known
+from fusioncam.errors import SettingError, require_count, require_known, require_number
 from fusioncam.functional.dependence import binary_hsic, total_sobol_indices
 from fusioncam.functional.heatmaps import is_flat, minmax, precise, upsample
 from fusioncam.functional.masks import (
@@ -28,6 +28,10 @@ from fusioncam.methods.mask_prediction import predict_scores
 from fusioncam.model.arguments import explains
 from fusioncam.model.explained_model import ExplainedModel
 from fusioncam.model.scores import READOUTS, Target
+
+# the share of evidence that is only sufficient or only necessary. Measured on 25 images and one network: 0.05 to 0.2
+# are alike, and with 0 insertion is worse
+_EITHER = 0.1
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,69 @@ class Occlusion:
     @explains
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
-        windows = WindowMasks(precise(x), self.cells, self.overlap)
+        windows = WindowMasks.sliding(precise(x), self.cells, self.overlap)
         hidden = TransformedMasks(windows, lambda window: 1 - window)
         scores = model.masked_scores(x, hidden, target, readout=self.readout, fill=self.fill)
-        # rescaling removes the score from which the drop is counted: the first one here, to avoid a pass and rounding
-        drops = (scores[:1] - scores).where(~is_flat(scores.T), 0)
-        total, count = (sum_of_masks(values, windows, precise(x)) for values in (drops, torch.ones_like(drops)))
-        return warn_if_flat(minmax(total / count), self)
+        return warn_if_flat(minmax(-_mean_score(scores, windows, x)), self)
+
+
+def _mean_score(scores: Tensor, windows: WindowMasks, x: Tensor) -> Tensor:
+    """Return the mean of scores ``(M, N)`` over the windows that contain each pixel, ``(N, *s)``, less a constant.
+
+    The constant is the first score: rescaling removes it anyway, and sums of large numbers would be rounded.
+    """
+    changes = (scores - scores[:1]).where(~is_flat(scores.T), 0)
+    total, count = (sum_of_masks(values, windows, precise(x)) for values in (changes, torch.ones_like(changes)))
+    return total / count
+
+
+@dataclass(frozen=True)
+class TwoSidedOcclusion:
+    """Two-sided occlusion, which is ours: what a window shows alone, and what is missed without it.
+
+    ``s`` is the mean score of the images that show only a window of the ``shown`` share of each side, over the
+    windows that contain the pixel: high where the evidence is sufficient. ``n`` is the mean drop while a window of
+    the ``hidden`` share is hidden: high where it is necessary. Both are rescaled to [0, 1], and the map is
+    ``s n + 0.1 (s + n)``. The windows have evenly spaced positions along each side, which makes 6 x 6 + 5 x 5 = 61
+    passes, and are a little larger than these shares where whole steps between the borders need it.
+    """
+
+    family: ClassVar[str] = "region"
+    paper: ClassVar[str] = ""
+
+    shown: float = 0.3
+    shown_positions: int = 6
+    hidden: float = 0.25
+    hidden_positions: int = 5
+    readout: str = "probability"
+    fill: str = "mean"
+
+    def __post_init__(self) -> None:
+        require_known("readout", self.readout, READOUTS)
+        require_known("fill", self.fill, FILLS)
+        for name in ("shown", "hidden"):
+            share, positions = getattr(self, name), getattr(self, f"{name}_positions")
+            require_number(name, share, 0, 1, above=True)
+            require_count(f"{name}_positions", positions)
+            if share * positions < 1:
+                raise SettingError(f"{positions} windows of {share:g} leave gaps: use more {name}_positions")
+
+    @property
+    def cost(self) -> PassCount:
+        """Return the passes of one image with two sides; images with few pixels need fewer."""
+        return PassCount(full=self.shown_positions**2 + self.hidden_positions**2, at_most=True)
+
+    @explains
+    def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
+        """Return heatmaps ``(N, *s)`` in [0, 1]."""
+        shown = WindowMasks.spread(precise(x), self.shown, self.shown_positions)
+        hidden = WindowMasks.spread(precise(x), self.hidden, self.hidden_positions)
+        kept = model.masked_scores(x, shown, target, readout=self.readout, fill=self.fill)
+        left = model.masked_scores(
+            x, TransformedMasks(hidden, lambda window: 1 - window), target, readout=self.readout, fill=self.fill
+        )
+        sufficient, necessary = minmax(_mean_score(kept, shown, x)), minmax(-_mean_score(left, hidden, x))
+        return warn_if_flat(minmax(sufficient * necessary + _EITHER * (sufficient + necessary)), self)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from fusioncam.methods.activation import FEM, KPCACAM, EigenCAM
 from fusioncam.methods.attention import AttentionRelevance, AttentionRollout
 from fusioncam.methods.base import Method
 from fusioncam.methods.baselines import Center, Edges, Ones, Random
-from fusioncam.methods.black_box import HSIC, RISE, Occlusion, Sobol
+from fusioncam.methods.black_box import HSIC, RISE, Occlusion, Sobol, TwoSidedOcclusion
 from fusioncam.methods.cas_cam import CasCAM
 from fusioncam.methods.d_rise import DRISE
 from fusioncam.methods.ensembles import Fuse, MetaCAM
@@ -34,6 +34,7 @@ from fusioncam.methods.gradient import (
     XGradCAM,
 )
 from fusioncam.methods.group_cam import GroupCAM
+from fusioncam.methods.guided_filter import GuidedFilter
 from fusioncam.methods.legrad import LeGrad
 from fusioncam.methods.multi_layer import FullGrad, MultiLayer, Multiscale, PolyCAM, RefineCAM
 from fusioncam.methods.opti_cam import OptiCAM
@@ -96,6 +97,7 @@ METHODS: Registry[Method] = Registry(
         "opti-cam": OptiCAM(),
         "poly-cam": PolyCAM(),
         "occlusion": Occlusion(),
+        "two-sided-occlusion": TwoSidedOcclusion(),
         "rise": RISE(),
         "hsic": HSIC(),
         "sobol": Sobol(),
@@ -112,6 +114,7 @@ METHODS: Registry[Method] = Registry(
         "augmented": Augmented(),
         "multi-layer": MultiLayer(),
         "cas-cam": CasCAM(),
+        "guided-filter": GuidedFilter(),
         "random": Random(),
         "center": Center(),
         "ones": Ones(),
