@@ -31,6 +31,8 @@ DATA = {
     "families-cifar": "CIFAR-10",
     "families-birds": "birds",
 }
+# runs of few methods, each for questions of its own
+OWN_DATA = {"black-box": "ImageNet", "black-box-cifar": "CIFAR-10", "wrappers": "ImageNet", "wrappers-coco": "COCO"}
 ON_GROUP_CAM = "fusion-cam:multiscale(base=group-cam, weights=[1,0.5,0.25])"
 SHORT = {
     "fusion-cam:multiscale(weights=[0.5,0.25])": "fusion-cam:multiscale",
@@ -72,11 +74,11 @@ def results(run: str) -> Results:
 
 
 @cache
-def settings(metric: str) -> tuple[Setting, ...]:
-    """Return the settings of a metric, whatever its own settings are, over all runs that have rows of it."""
+def settings(metric: str, runs: tuple[str, ...] = tuple(DATA)) -> tuple[Setting, ...]:
+    """Return the settings of a metric, whatever its own settings are, over those of the runs that have rows of it."""
     return tuple(
-        Setting(title, column, chose(run, column))
-        for run, title in DATA.items()
+        Setting((DATA | OWN_DATA)[run], column, chose(run, column))
+        for run in runs
         if (RESULTS / run / "rows.parquet").exists()
         for model in results(run).models
         for column in results(run).columns(model)
@@ -121,6 +123,7 @@ class Question:
     method: str
     rivals: tuple[str, ...]
     unseen: bool = False
+    runs: tuple[str, ...] = tuple(DATA)
 
     @cached_property
     def answers(self) -> dict[str, dict[tuple[str, str], Comparison]]:
@@ -128,7 +131,7 @@ class Question:
         return {metric: self._corrected(metric) for metric in METRICS}
 
     def _corrected(self, metric: str) -> dict[tuple[str, str], Comparison]:
-        return {key: one for setting in settings(metric) for key, one in self._of_setting(setting).items()}
+        return {key: one for setting in settings(metric, self.runs) for key, one in self._of_setting(setting).items()}
 
     def _of_setting(self, setting: Setting) -> dict[tuple[str, str], Comparison]:
         column = (setting.half(first=False) if self.unseen else setting).column
@@ -163,11 +166,7 @@ class Question:
     def details(self, metric: str) -> str:
         """Return a table of differences, a row per rival and a column per setting."""
         answers = self.answers[metric]
-        titles = [
-            title
-            for title in dict.fromkeys(one.title for one in settings(metric))
-            if any(key[1] == title for key in answers)
-        ]
+        titles = list(dict.fromkeys(title for _, title in answers))
         decimals = shared_decimals(one.paired.difference for one in answers.values())
         rows = [
             [f"`{rival}`", *(_text(answers.get((rival, title)), decimals) for title in titles)]
@@ -179,10 +178,12 @@ class Question:
     def all_details(self) -> str:
         """Return the tables of all metrics, each below its name."""
         shown = [metric for metric in METRICS if self.answers[metric]]
-        arrows = {metric: settings(metric)[0].column.direction for metric in shown}
+        arrows = {metric: settings(metric, self.runs)[0].column.direction for metric in shown}
         return "\n\n".join(f"#### {metric} {arrows[metric]}\n\n{self.details(metric)}" for metric in shown)
 
 
+BLACK_BOX = ("black-box", "black-box-cifar")
+WRAPPERS = ("wrappers", "wrappers-coco")
 FUSION, MULTISCALE = "fusion-cam", "fusion-cam:multiscale"
 MEAN = "fuse(partners=[grad-cam, score-cam], rule=mean)"
 QUESTIONS = {
@@ -200,6 +201,16 @@ QUESTIONS = {
         ),
     ),
     "chosen": Question(ON_GROUP_CAM, (FUSION, "group-cam", "grad-cam", MULTISCALE), unseen=True),
+    "black-box": Question(
+        "two-sided-occlusion",
+        ("rise", "rise(budget=64)", "guided-filter(method=two-sided-occlusion)"),
+        unseen=True,
+        runs=BLACK_BOX,
+    ),
+    "rise": Question("rise", ("rise(budget=64)",), runs=BLACK_BOX),
+    "edges": Question("guided-filter(method=grad-cam)", ("grad-cam",), unseen=True, runs=WRAPPERS),
+    "edges-chosen": Question(f"guided-filter(method={ON_GROUP_CAM})", (ON_GROUP_CAM,), unseen=True, runs=WRAPPERS),
+    "cascade": Question("cas-cam", ("grad-cam",), runs=WRAPPERS),
 }
 
 

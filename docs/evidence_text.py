@@ -39,6 +39,12 @@ def _images(run: str, network: str, metric: str) -> str:
     return str(int((~np.isnan(_column(run, network, metric).values)).any(1).sum()))
 
 
+def _unseen(run: str, network: str, metric: str) -> str:
+    """Return the number of images that did not choose a method, with a value of the metric."""
+    (setting,) = (one for one in settings(metric, (run,)) if one.network == network)
+    return str(int((~np.isnan(setting.half(first=False).column.values)).any(1).sum()))
+
+
 def _passes(run: str, network: str, method: str) -> str:
     rows = results(run).rows
     mine = rows[(rows["model"].str.rpartition(":")[2] == network) & (rows["method"] == method)]
@@ -78,6 +84,7 @@ NUMBERS = {
     "mean": _mean,
     "tally": _tally,
     "images": _images,
+    "unseen": _unseen,
     "passes": _passes,
     "standings": _standings,
     "summary": lambda question: QUESTIONS[question].summary(),

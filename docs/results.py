@@ -44,7 +44,7 @@ SECTIONS = {
     "multiscale-choice": "How the weights of finer layers were chosen",
 }
 # the answers over the runs of evidence.DATA, and which tables of these runs are shown
-ANSWERS = ("fusion", "multiscale", "choice", "settings")
+ANSWERS = ("fusion", "multiscale", "choice", "black-box", "wrappers", "settings")
 FAMILY_PAGES = ("faithfulness", "localization", "cost", "aggregated-ranks")
 LISTS = ("models", "methods", "metrics")
 SAME = ("data", "target", "seed", "precision")

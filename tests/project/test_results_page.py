@@ -26,8 +26,12 @@ def two_networks(monkeypatch):
     columns = [Column(name, "insertion(steps=14)", METHODS, values, True) for name, values in
                (("f:one", better), ("f:two", 1 - better))]  # fmt: skip
     found = tuple(evidence.Setting("data", column, np.arange(20) % 2 == 0) for column in columns)
+
+    def settings(metric, runs=tuple(evidence.DATA)):
+        return found[: len(runs)] if metric == "insertion" else ()
+
     for module in (evidence, evidence_choice, evidence_text):
-        monkeypatch.setattr(module, "settings", lambda metric: found if metric == "insertion" else ())
+        monkeypatch.setattr(module, "settings", settings)
     return found
 
 
@@ -50,6 +54,12 @@ def test_images_that_chose_do_not_answer(two_networks):
     assert tally() == (1, 0, 1)
     two_networks[0].column.values[1::2] *= -1
     assert tally() == (0, 0, 2)
+
+
+def test_a_question_may_have_runs_of_its_own(two_networks):
+    """Its answers are of these runs, the others of all families."""
+    assert evidence.Question("good", ("bad",), runs=("one",)).tally("bad", "insertion") == (1, 0, 0)
+    assert "f:two" not in evidence.Question("good", ("bad",), runs=("one",)).details("insertion")
 
 
 def test_best_iou_with_a_stamp_is_a_metric_of_its_own():
