@@ -31,8 +31,10 @@ DATA = {
     "families-cifar": "CIFAR-10",
     "families-birds": "birds",
 }
-# runs of few methods, each for questions of its own
-OWN_DATA = {"black-box": "ImageNet", "black-box-cifar": "CIFAR-10", "wrappers": "ImageNet", "wrappers-coco": "COCO"}
+# runs of few methods, for questions of their own
+BLACK_BOX = {"black-box": "ImageNet", "black-box-cifar": "CIFAR-10"}
+WRAPPERS = {"wrappers": "ImageNet", "wrappers-coco": "COCO"}
+TITLES = DATA | BLACK_BOX | WRAPPERS
 ON_GROUP_CAM = "fusion-cam:multiscale(base=group-cam, weights=[1,0.5,0.25])"
 SHORT = {
     "fusion-cam:multiscale(weights=[0.5,0.25])": "fusion-cam:multiscale",
@@ -77,7 +79,7 @@ def results(run: str) -> Results:
 def settings(metric: str, runs: tuple[str, ...] = tuple(DATA)) -> tuple[Setting, ...]:
     """Return the settings of a metric, whatever its own settings are, over those of the runs that have rows of it."""
     return tuple(
-        Setting((DATA | OWN_DATA)[run], column, chose(run, column))
+        Setting(TITLES[run], column, chose(run, column))
         for run in runs
         if (RESULTS / run / "rows.parquet").exists()
         for model in results(run).models
@@ -94,8 +96,8 @@ def kind(metric: str) -> str:
 def chose(run: str, column: Column) -> Values:
     """Return which images of the column chose the method: those that ``choosing.json`` lists for its network.
 
-    The list was written when the method was chosen, and holds every second image by path. Images, networks and data
-    that were measured later are not in it: they only report.
+    The list was written when the method was chosen; for the runs over families it holds every second image by path.
+    Images, networks and data that were measured later are not in it: they only report.
     """
     entry = choosing().get(run, {"networks": [], "images": []})
     listed = entry["images"] if column.model.rpartition(":")[2] in entry["networks"] else []
@@ -182,8 +184,6 @@ class Question:
         return "\n\n".join(f"#### {metric} {arrows[metric]}\n\n{self.details(metric)}" for metric in shown)
 
 
-BLACK_BOX = ("black-box", "black-box-cifar")
-WRAPPERS = ("wrappers", "wrappers-coco")
 FUSION, MULTISCALE = "fusion-cam", "fusion-cam:multiscale"
 MEAN = "fuse(partners=[grad-cam, score-cam], rule=mean)"
 QUESTIONS = {
@@ -205,12 +205,14 @@ QUESTIONS = {
         "two-sided-occlusion",
         ("rise", "rise(budget=64)", "guided-filter(method=two-sided-occlusion)"),
         unseen=True,
-        runs=BLACK_BOX,
+        runs=tuple(BLACK_BOX),
     ),
-    "rise": Question("rise", ("rise(budget=64)",), runs=BLACK_BOX),
-    "edges": Question("guided-filter(method=grad-cam)", ("grad-cam",), unseen=True, runs=WRAPPERS),
-    "edges-chosen": Question(f"guided-filter(method={ON_GROUP_CAM})", (ON_GROUP_CAM,), unseen=True, runs=WRAPPERS),
-    "cascade": Question("cas-cam", ("grad-cam",), runs=WRAPPERS),
+    "rise": Question("rise", ("rise(budget=64)",), runs=tuple(BLACK_BOX)),
+    "edges": Question("guided-filter(method=grad-cam)", ("grad-cam",), unseen=True, runs=tuple(WRAPPERS)),
+    "edges-chosen": Question(
+        f"guided-filter(method={ON_GROUP_CAM})", (ON_GROUP_CAM,), unseen=True, runs=tuple(WRAPPERS)
+    ),
+    "cascade": Question("cas-cam", ("grad-cam",), runs=tuple(WRAPPERS)),
 }
 
 

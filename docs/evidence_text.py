@@ -36,13 +36,17 @@ def _mean(run: str, network: str, metric: str, method: str) -> str:
 
 
 def _images(run: str, network: str, metric: str) -> str:
-    return str(int((~np.isnan(_column(run, network, metric).values)).any(1).sum()))
+    return _with_values(_column(run, network, metric))
 
 
 def _unseen(run: str, network: str, metric: str) -> str:
     """Return the number of images that did not choose a method, with a value of the metric."""
     (setting,) = (one for one in settings(metric, (run,)) if one.network == network)
-    return str(int((~np.isnan(setting.half(first=False).column.values)).any(1).sum()))
+    return _with_values(setting.half(first=False).column)
+
+
+def _with_values(column: Column) -> str:
+    return str(int((~np.isnan(column.values)).any(1).sum()))
 
 
 def _passes(run: str, network: str, method: str) -> str:

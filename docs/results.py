@@ -43,7 +43,7 @@ SECTIONS = {
     "retraining": "Metrics in the domain of the network",
     "multiscale-choice": "How the weights of finer layers were chosen",
 }
-# the answers over the runs of evidence.DATA, and which tables of these runs are shown
+# the answers over several runs, and which tables of the runs of evidence.DATA are shown
 ANSWERS = ("fusion", "multiscale", "choice", "black-box", "wrappers", "settings")
 FAMILY_PAGES = ("faithfulness", "localization", "cost", "aggregated-ranks")
 LISTS = ("models", "methods", "metrics")

@@ -56,23 +56,25 @@ def test_occlusion_by_hand():
     torch.testing.assert_close(found[0], expected)
 
 
+def all_masks(windows):
+    """Return the masks of one image ``(M, *s)``."""
+    index = torch.arange(windows.shape[0])
+    return windows[index, torch.zeros_like(index)]
+
+
 def test_windows_cover_every_pixel_and_are_cut_at_the_border():
     """Of 10 x 7 pixels: windows of 4 x 3 with steps of 2."""
-    windows = WindowMasks.sliding(torch.zeros(1, 1, 10, 7), cells=3, overlap=2)
-    index = torch.arange(windows.shape[0])
-    masks = windows[index, torch.zeros_like(index)]
+    masks = all_masks(WindowMasks.sliding(torch.zeros(1, 1, 10, 7), cells=3, overlap=2))
 
     assert masks.shape == (4 * 3, 10, 7)
     assert set(masks.sum((1, 2)).tolist()) == {4 * 3.0}
     assert masks.amax(0).min() == 1
-    assert WindowMasks.sliding(torch.zeros(1, 1, 10, 8), cells=3, overlap=2)[index[-1:], index[:1]].sum() == 4 * 2
+    assert all_masks(WindowMasks.sliding(torch.zeros(1, 1, 10, 8), cells=3, overlap=2))[len(masks) - 1].sum() == 4 * 2
 
 
 def test_spread_windows_end_at_the_borders():
     """Of 11 x 7 pixels: windows of 5 x 4, evenly spaced, where 0.3 of the sides would be 4 x 3."""
-    windows = WindowMasks.spread(torch.zeros(1, 1, 11, 7), share=0.3, positions=4)
-    index = torch.arange(windows.shape[0])
-    masks = windows[index, torch.zeros_like(index)]
+    masks = all_masks(WindowMasks.spread(torch.zeros(1, 1, 11, 7), share=0.3, positions=4))
 
     assert masks.shape == (4 * 4, 11, 7)
     assert set(masks.sum((1, 2)).tolist()) == {5.0 * 4}

@@ -12,7 +12,7 @@ from fusioncam import ExplainedModel, Preprocessing
 from fusioncam.errors import ResultsError, ShapeError
 from fusioncam.inference.training import Training
 from fusioncam.methods import CasCAM, LayerCAM
-from fusioncam.metrics import cascade
+from fusioncam.metrics import cascade, finetuning
 from fusioncam.metrics.cascade import train_cascade
 from fusioncam.metrics.finetuning import accuracy, finetune
 from toys import Toy
@@ -79,7 +79,7 @@ def test_images_are_faded_stage_by_stage(monkeypatch):
         return finetune(start, images, *rest)
 
     monkeypatch.setattr(cascade, "finetune", recorded)
-    monkeypatch.setattr(cascade, "_BATCH", 5)
+    monkeypatch.setattr(finetuning, "_BATCH", 5)
 
     trained = train_cascade(model, x, labels, METHOD, TRAINING)
 

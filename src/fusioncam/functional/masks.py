@@ -69,6 +69,11 @@ class TransformedMasks:
         return self._transform(self._masks[where])
 
 
+def complement(masks: MaskSource) -> TransformedMasks:
+    """Return masks that hide what the given ones show."""
+    return TransformedMasks(masks, lambda mask: 1 - mask)
+
+
 class RiseMasks:
     """The masks of RISE: random grids, upsampled and shifted (Petsiuk et al. 2018, arXiv 1806.07421).
 

@@ -18,8 +18,8 @@ from fusioncam.functional.masks import (
     FirstMasks,
     GridMasks,
     RiseMasks,
-    TransformedMasks,
     WindowMasks,
+    complement,
     sum_of_masks,
 )
 from fusioncam.methods.base import warn_if_flat
@@ -66,8 +66,7 @@ class Occlusion:
     def __call__(self, model: ExplainedModel, x: Tensor, target: Target) -> Tensor:
         """Return heatmaps ``(N, *s)`` in [0, 1]."""
         windows = WindowMasks.sliding(precise(x), self.cells, self.overlap)
-        hidden = TransformedMasks(windows, lambda window: 1 - window)
-        scores = model.masked_scores(x, hidden, target, readout=self.readout, fill=self.fill)
+        scores = model.masked_scores(x, complement(windows), target, readout=self.readout, fill=self.fill)
         return warn_if_flat(minmax(-_mean_score(scores, windows, x)), self)
 
 
@@ -123,9 +122,7 @@ class TwoSidedOcclusion:
         shown = WindowMasks.spread(precise(x), self.shown, self.shown_positions)
         hidden = WindowMasks.spread(precise(x), self.hidden, self.hidden_positions)
         kept = model.masked_scores(x, shown, target, readout=self.readout, fill=self.fill)
-        left = model.masked_scores(
-            x, TransformedMasks(hidden, lambda window: 1 - window), target, readout=self.readout, fill=self.fill
-        )
+        left = model.masked_scores(x, complement(hidden), target, readout=self.readout, fill=self.fill)
         sufficient, necessary = minmax(_mean_score(kept, shown, x)), minmax(-_mean_score(left, hidden, x))
         return warn_if_flat(minmax(sufficient * necessary + _EITHER * (sufficient + necessary)), self)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from fusioncam.errors import require_known
 from fusioncam.functional.cam import safe_divide
 from fusioncam.functional.heatmaps import minmax, precise, upsample, weighted_sum
-from fusioncam.functional.masks import FILLS, ChannelMasks, TransformedMasks
+from fusioncam.functional.masks import FILLS, ChannelMasks, complement
 from fusioncam.inference.cache import cached_passes, prefetch_layers
 from fusioncam.methods.base import REDUCTIONS, Method, at_layer, layers_of, to_heatmap, warn_if_flat
 from fusioncam.methods.costs import PassCount, cost_of
@@ -203,5 +203,5 @@ class PolyCAM:
             weights = weights + scores(masks)
         if "-" in self.sign:
             unmasked = score_from_logits(record.logits, target, "probability")
-            weights = weights + unmasked - scores(TransformedMasks(masks, lambda mask: 1 - mask))
+            weights = weights + unmasked - scores(complement(masks))
         return weighted_sum(record.activations, weights.relu().where(masks.active, 0).T).relu()

@@ -11,12 +11,10 @@ from torch import Tensor, nn
 from fusioncam.inference.context import without_flat_warnings
 from fusioncam.inference.training import OnEpoch, Training, require_labels
 from fusioncam.methods.cas_cam import CasCAM
-from fusioncam.metrics.finetuning import finetune
+from fusioncam.metrics.finetuning import batches, finetune
 from fusioncam.metrics.roar import heatmaps_of
 from fusioncam.model.arguments import as_explained
 from fusioncam.model.explained_model import ExplainedModel
-
-_BATCH = 250
 
 
 def train_cascade(
@@ -60,7 +58,7 @@ def train_cascade(
         heatmaps = cascade(model, x, target)
         ```
     """
-    model = model if isinstance(model, ExplainedModel) else as_explained(model)
+    model = as_explained(model)
     method, labels = method or CasCAM(), torch.as_tensor(labels)
     require_labels(images, labels)
     one_stage = replace(method, stages=1, models=())
@@ -76,5 +74,4 @@ def train_cascade(
 
 def _faded(method: CasCAM, model: ExplainedModel, images: Tensor, heat: Tensor) -> Tensor:
     """Return the faded images ``(N, C, *s)``, computed in batches on the device of the images."""
-    pairs = zip(torch.split(images, _BATCH), torch.split(heat, _BATCH), strict=True)
-    return torch.cat([method.faded(model, x, part) for x, part in pairs])
+    return torch.cat([method.faded(model, x, part) for x, part in batches(images, heat)])

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from fusioncam.metrics.masking import pixel_order
 from fusioncam.model.arguments import as_explained
 from fusioncam.model.explained_model import ExplainedModel
 
-_BATCH = 256
+_BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def finetune(
         values = fc.METRICS["idsds"](tuned, x, target, fc.METHODS["grad-cam"](tuned, x, target))
         ```
     """
-    model = model if isinstance(model, ExplainedModel) else as_explained(model)
+    model = as_explained(model)
     where = None if folder is None else Path(folder)
     with torch.inference_mode(False):
         tuned = model.with_network(copy.deepcopy(model.network).requires_grad_())
@@ -115,8 +116,13 @@ def finetune(
 
 def accuracy(model: ExplainedModel | nn.Module, images: Tensor, labels: Tensor) -> float:
     """Return the share of images ``(N, C, *s)`` whose class with the highest score is the label ``(N,)``."""
-    model = model if isinstance(model, ExplainedModel) else as_explained(model)
+    model = as_explained(model)
     correct = 0
-    for x, expected in zip(torch.split(images, _BATCH), torch.split(torch.as_tensor(labels), _BATCH), strict=True):
+    for x, expected in batches(images, torch.as_tensor(labels)):
         correct += int((model.logits(x).argmax(1).cpu() == expected.cpu()).sum())
     return correct / len(images)
+
+
+def batches(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the same rows of all tensors ``(N, ...)``, a batch at a time."""
+    return zip(*(torch.split(tensor, _BATCH) for tensor in tensors), strict=True)

@@ -18,7 +18,7 @@ from fusioncam.inference.training import OnEpoch, Training
 from fusioncam.methods.base import Method
 from fusioncam.methods.registry import METHODS
 from fusioncam.metrics.base import validate_heatmaps
-from fusioncam.metrics.finetuning import accuracy, finetune
+from fusioncam.metrics.finetuning import accuracy, batches, finetune
 from fusioncam.metrics.masking import pixel_order
 from fusioncam.metrics.randomisation import reset
 from fusioncam.model.arguments import as_explained
@@ -28,7 +28,6 @@ from fusioncam.utils.files import writable_folder, write_file
 # the pixels that are removed: the most relevant ones (ROAR) or the least relevant ones (KAR)
 REMOVED = ("most", "least")
 # images that are explained at once, and whose heatmaps are stored together
-_BATCH = 250
 Labelled = tuple[Tensor, Tensor]
 
 
@@ -97,7 +96,7 @@ def roar(
         raise SettingError("shares must contain at least one share of pixels, got none")
     for share in shares:
         require_number("share", share, 0, 1)
-    model = model if isinstance(model, ExplainedModel) else as_explained(model)
+    model = as_explained(model)
     where = None if folder is None else Path(folder)
     sign = 1 if removed == "most" else -1
     ranks = {
@@ -149,8 +148,8 @@ def heatmaps_of(
     if method == "random":
         return torch.rand(len(images), *images.shape[2:], generator=torch.Generator().manual_seed(seed))
     method = METHODS[method] if isinstance(method, str) else method
-    pairs = zip(torch.split(images, _BATCH), torch.split(torch.as_tensor(labels), _BATCH), strict=True)
-    return torch.cat([_stored(model, method, x, target, folder, n) for n, (x, target) in enumerate(pairs)])
+    pairs = enumerate(batches(images, torch.as_tensor(labels)))
+    return torch.cat([_stored(model, method, x, target, folder, n) for n, (x, target) in pairs])
 
 
 def _stored(

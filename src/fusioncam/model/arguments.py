@@ -33,7 +33,7 @@ def usual_arguments(
 
     The model is called with the other inputs. A tensor of a subclass becomes a plain one.
     """
-    model = model if isinstance(model, ExplainedModel) else as_explained(model)
+    model = as_explained(model)
     if isinstance(x, (tuple, list, Mapping)):
         model, x = with_inputs(model, x, model.vary[0])
     if isinstance(x, Tensor) and type(x) is not Tensor:
@@ -139,12 +139,16 @@ def joined(rows: Sequence[Any]) -> Any:
     return first
 
 
+def as_explained(model: ExplainedModel | nn.Module) -> ExplainedModel:
+    """Return the model itself, or that of a network; raise :class:`InputTypeError` for anything else."""
+    return model if isinstance(model, ExplainedModel) else _of_network(model)
+
+
 @memoize_pass
-def as_explained(model: nn.Module) -> ExplainedModel:
-    """Return the model of a network; raise :class:`InputTypeError` for anything else."""
-    if not isinstance(model, nn.Module):
-        raise InputTypeError(f"expected an ExplainedModel or a network (torch.nn.Module), got {shown(model)}")
-    return ExplainedModel(model)
+def _of_network(network: nn.Module) -> ExplainedModel:
+    if not isinstance(network, nn.Module):
+        raise InputTypeError(f"expected an ExplainedModel or a network (torch.nn.Module), got {shown(network)}")
+    return ExplainedModel(network)
 
 
 @memoize_pass
